@@ -1,0 +1,64 @@
+"""What tests of several modules share."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tune_app.data import Dataset, Images
+from tune_app.sweep import DataIdentity
+
+
+@pytest.fixture(scope="session")
+def xrays() -> Path:
+    """The folder of real chest X-rays: $TUNE_APP_XRAYS, or shared/data/chest_xray beside the repository."""
+    beside = Path(__file__).parents[2] / "shared" / "data" / "chest_xray"
+    folder = Path(os.environ.get("TUNE_APP_XRAYS", beside))
+    if not (folder / "train" / "NORMAL").is_dir():
+        pytest.skip(f"no chest X-rays in {folder}: set TUNE_APP_XRAYS to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Dataset:
+    """25 training, 9 validation and 10 test images of 6x6, one class brighter: learnt within epochs."""
+
+    def draw(split: str, count: int) -> Images:
+        y = np.arange(count, dtype=np.int64) % 2
+        x = rng.integers(0, 60, (count, 6, 6)) + 150 * y[:, None, None]
+        names = tuple(f"{split}/{i}" for i in range(count))
+        return Images(x.astype(np.uint8), y, names, names)
+
+    rng = np.random.default_rng(7)
+    counts = {"train": 25, "val": 9, "test": 10}
+    identity = DataIdentity("tiny", "folder", "ab" * 32, 6, "image", counts, ("Made up.",))
+    train, val, test = (draw(split, count) for split, count in counts.items())
+    return Dataset(train, val, test, identity)
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def user_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
+    """Moves to a fresh working directory; call it with source code to put a module there, for its name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    made: list[str] = []
+
+    def write(source: str) -> str:
+        name = f"user_module_{os.getpid()}_{next(_numbers)}"
+        (tmp_path / f"{name}.py").write_text(textwrap.dedent(source), encoding="utf-8")
+        made.append(name)
+        return name
+
+    yield write
+    for name in made:
+        sys.modules.pop(name, None)

@@ -1,0 +1,159 @@
+"""The paper's tables measured again: which configurations are its samples, and what is said of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from make_run import PHANTOM, SAMPLES, XRAYS, Outcome, make
+
+from tune_app import report
+from tune_app.report import paper
+
+LOSSES = """
+task: pneumonia
+space:
+  gamma: {grid: [0.9, 0.4]}
+  loss: {grid: [ce, bce]}
+fixed: {lr: 3e-6, step_size: 4}
+epochs: 3
+seeds: 2
+"""
+
+
+def verdict(tmp_path: Path, outcomes: dict[int, Outcome]) -> str:
+    seeds = len(outcomes[1].test)
+    text = SAMPLES.replace("seeds: 3", f"seeds: {seeds}")
+    report.write(make(tmp_path, text, outcomes), tmp_path / "report")
+    return (tmp_path / "report" / "table3.md").read_text(encoding="utf-8").split("|\n\n")[1]
+
+
+def around(*means: float, seeds: int = 3, spread: float = 0.0025) -> dict[int, Outcome]:
+    half = (seeds - 1) / 2
+    return {
+        i: Outcome(test=[mean + spread * (k - half) for k in range(seeds)])
+        for i, mean in enumerate(means, start=1)
+    }
+
+
+def test_every_sample_of_the_paper_is_found_by_its_settings() -> None:
+    for sample in paper.SAMPLES:
+        config = {"lr": sample.lr, "step_size": sample.step_size, "gamma": 0.4}
+        assert paper.matches(config) is sample
+        assert paper.matches(config | {"loss": "bce"}) is sample
+        assert paper.matches(config | {"loss": "ce"}) is None
+        assert paper.matches(config | {"step_size": float(sample.step_size)}) is sample
+        assert paper.matches(config | {"lr": sample.lr * 1.01}) is None
+    assert paper.matches({"step_size": 4}) is None
+
+
+def test_the_published_differences_are_those_of_the_published_figures() -> None:
+    assert len({sample.accuracy for sample in paper.SAMPLES}) == 5, "every pair has a sign"
+
+
+def test_one_difference_survives(tmp_path: Path) -> None:
+    found = verdict(tmp_path, around(0.78, 0.77, 0.77, 0.762, 0.77, seeds=10, spread=0.003))
+    assert "inside the range that one run of the same configuration would show." in found
+    assert "not with the interval of our mean" in found
+    assert "Of the paper's 10 differences, 1 survives with 10 seeds: sample 1 over 4. A difference" in found
+    assert "Holm's correction for 10 pairs" in found
+
+
+def test_a_difference_the_other_way_round_does_not_survive(tmp_path: Path) -> None:
+    found = verdict(tmp_path, around(0.762, 0.77, 0.77, 0.78, 0.77, seeds=10, spread=0.003))
+    assert "none survives with 10 seeds. The other way round: sample 4 over 1. A difference" in found
+
+
+def test_several_are_listed(tmp_path: Path) -> None:
+    found = verdict(tmp_path, around(0.90, 0.80, 0.80, 0.80, 0.80, seeds=10, spread=0.003))
+    assert (
+        "4 survive with 10 seeds: sample 1 over 2, sample 1 over 3, sample 1 over 4 and sample 1 over 5"
+        in found
+    )
+
+
+def test_none_survives_where_all_are_alike(tmp_path: Path) -> None:
+    found = verdict(tmp_path, around(*[0.77] * 5))
+    assert "Of the paper's 10 differences, none survives with 3 seeds. A difference" in found
+    assert "other way" not in found
+
+
+def test_only_what_is_there_is_compared(tmp_path: Path) -> None:
+    found = verdict(tmp_path, {k: v for k, v in around(0.83, 0.80, 0.77, 0.75).items() if k in (1, 4)})
+    assert "2 of 2 published figures lie inside" in found
+    assert (
+        "Of the paper's 1 difference among samples 1 and 4, 1 survives with 3 seeds: sample 1 over 4."
+        in found
+    )
+
+
+def test_a_single_figure_has_no_differences(tmp_path: Path) -> None:
+    found = verdict(tmp_path, around(0.5))
+    assert "0 of 1 published figure lie inside" in found
+    assert "differences" not in found
+
+
+def test_few_test_images_widen_the_range(tmp_path: Path) -> None:
+    few = replace(XRAYS, counts={"train": 90, "val": 10, "test": 40})
+    report.write(make(tmp_path, SAMPLES, around(0.70), data=few), tmp_path)
+    assert pd.read_csv(tmp_path / "table3.csv")["inside"][0] == "yes"
+    (tmp_path / "all").mkdir()
+    report.write(make(tmp_path / "all", SAMPLES, around(0.70)), tmp_path / "all")
+    assert pd.read_csv(tmp_path / "all" / "table3.csv")["inside"][0] == "no"
+
+
+def test_of_several_gammas_the_papers_own_is_taken(tmp_path: Path) -> None:
+    text = "task: pneumonia\nspace: {gamma: {grid: [0.9, 0.4]}}\nfixed: {lr: 3e-6, step_size: 4}\nseeds: 3\n"
+    outcomes = {1: Outcome(test=[0.5, 0.6, 0.7]), 2: Outcome(test=[0.8, 0.8, 0.83])}
+    report.write(make(tmp_path, text, outcomes), tmp_path)
+    assert pd.read_csv(tmp_path / "table3.csv")["mean"].tolist() == pytest.approx([0.81])
+    assert "gamma" not in (tmp_path / "table3.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("fixed", ["lr: 1e-5, step_size: 4", "lr: 3e-6, step_size: 4, loss: ce", "lr: 3e-6"])
+def test_no_table3_without_a_sample_of_the_papers(tmp_path: Path, fixed: str) -> None:
+    text = f"task: pneumonia\nspace: {{nodes: {{grid: [32, 64]}}}}\nfixed: {{{fixed}}}\n"
+    names = {path.name for path in report.write(make(tmp_path, text, {}), tmp_path)}
+    assert {name.split(".")[0] for name in names} == {"table1", "results"}
+
+
+def losses(n: float) -> dict[str, list[float]]:
+    return {"train_accuracy": [0.94, n], "train_loss": [0.2, 0.3], "val_loss": [0.37, 0.37]}
+
+
+def test_the_loss_table_takes_the_pair_that_is_as_the_paper(tmp_path: Path) -> None:
+    outcomes = {
+        3: Outcome(test=[0.8, 0.82], val=[0.87, 0.89], epochs=3, metrics=losses(0.92)),
+        4: Outcome(test=[0.83, 0.83], val=[0.9, 0.9], epochs=3, metrics=losses(0.94)),
+    }
+    report.write(make(tmp_path, LOSSES, outcomes), tmp_path)
+    text = (tmp_path / "loss_table.md").read_text(encoding="utf-8")
+    assert text[text.index("| quantity") :] == (
+        "| quantity               | BCE measured (n=2) | BCE published | CE measured (n=2) | CE published |\n"
+        "| ---------------------- | -----------------: | ------------: | ----------------: | -----------: |\n"
+        "| training accuracy, %   |         94.0 ± 0.0 |            94 |       93.0 ± 12.7 |           92 |\n"
+        "| training loss          |       0.250 ± 0.64 |          0.37 |      0.250 ± 0.64 |         0.37 |\n"
+        "| validation accuracy, % |         90.0 ± 0.0 |            90 |       88.0 ± 12.7 |           87 |\n"
+        "| validation loss        |          0.370 ± 0 |          0.37 |         0.370 ± 0 |         0.35 |\n"
+        "| test accuracy, %       |         83.0 ± 0.0 |            83 |       81.0 ± 12.7 |        82.25 |\n"
+    )
+    frame = pd.read_csv(tmp_path / "loss_table.csv").set_index("quantity")
+    assert frame.loc["test_accuracy", "ce_mean"] == pytest.approx(0.81)
+    assert frame.loc["test_accuracy", "ce_published"] == 0.8225
+    assert frame.loc["val_loss", "bce_published"] == 0.37
+
+
+def test_the_loss_table_of_phantoms_has_no_published_columns(tmp_path: Path) -> None:
+    report.write(make(tmp_path, LOSSES, {}, data=PHANTOM), tmp_path)
+    text = (tmp_path / "loss_table.md").read_text(encoding="utf-8")
+    assert "published" not in text.split("| quantity")[1]
+    assert "BCE: planned, not measured" in text
+    assert pd.read_csv(tmp_path / "loss_table.csv")["ce_published"].isna().all()
+
+
+def test_losses_are_compared_only_where_all_else_is_equal(tmp_path: Path) -> None:
+    text = "task: pneumonia\nconfigs: [{loss: bce, lr: 3e-6}, {loss: ce, lr: 1e-6}]\n"
+    names = [path.name for path in report.write(make(tmp_path, text, {}), tmp_path)]
+    assert "loss_table.md" not in names

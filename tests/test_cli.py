@@ -1,0 +1,230 @@
+"""The commands, as a user gives them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import pandas as pd
+import pytest
+
+import tune_app
+from tune_app import cli
+
+REPOSITORY = Path(__file__).parents[1]
+
+Tool = Callable[..., str]
+
+
+@pytest.fixture
+def tool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Runs a command in an empty folder; returns what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*argv: str, code: int = 0) -> str:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main(list(argv))
+        captured = capsys.readouterr()
+        assert ended.value.code == code, captured.err
+        return captured.out + captured.err
+
+    return call
+
+
+SMALL = ("--epochs", "2", "--seeds", "2", "--image-size", "16", "--address", "inline")
+
+
+def test_a_run_from_start_to_report(tool: Tool, tmp_path: Path) -> None:
+    out = tool("run", "grid", *SMALL)
+    assert "grid: 9 configurations × 2 seeds × 2 epochs" in out
+    assert "data phantom (1800 train, 200 validation, 400 test; sha256" in out
+    assert "Chosen by val_accuracy: lr 3e-05" in out
+    assert "runs/grid-1/results.csv" in out
+    frame = pd.read_csv(tmp_path / "runs/grid-1/results.csv")
+    assert list(frame["status"]) == ["finished"] * 9
+    assert {path.name for path in (tmp_path / "runs/grid-1/report").glob("table3.*")} == {
+        "table3.md",
+        "table3.csv",
+        "table3.tex",
+    }
+    for path in (tmp_path / "runs/grid-1").rglob("*.csv"):
+        if path.name != "test_images.csv":
+            assert set(pd.read_csv(path)["data"]) == {"phantom"}, path
+    frames = tune_app.open(tmp_path / "runs/grid-1")
+    assert len(frames.trials) == 9
+    assert len(frames.seeds) == 18
+    assert len(frames.curves) == 36
+    assert frames.scores(3).shape == (2, 400)
+
+
+def test_without_a_name_a_run_is_new_and_with_one_it_goes_on(tool: Tool, tmp_path: Path) -> None:
+    tool("run", "grid", *SMALL)
+    tool("run", "grid", *SMALL)
+    before = (tmp_path / "runs/grid-2/seeds.csv").read_text()
+    started = (tmp_path / "runs/grid-2/record.jsonl").read_text().count('"event":"started"')
+    out = tool("run", "grid", *SMALL, "--name", "grid-2")
+    assert "Chosen by" in out
+    assert (tmp_path / "runs/grid-2/seeds.csv").read_text() == before
+    assert (tmp_path / "runs/grid-2/record.jsonl").read_text().count('"event":"started"') == started
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["grid-1", "grid-2"]
+
+
+def test_looking_at_runs(tool: Tool) -> None:
+    assert "no runs in runs yet" in tool("ls")
+    tool("run", "grid", *SMALL, "--name", "first")
+    assert re.search(r"first +9 of 9 finished +phantom +lr 3e-05", tool("ls"))
+    shown = tool("show", "first")
+    assert shown.count("finished   ") >= 9
+    assert "± " in shown
+    for path in tool("report", "first").split():
+        assert Path(path).is_file()
+
+
+def test_early_stopping_marks_what_it_stopped(tool: Tool, tmp_path: Path) -> None:
+    tool("run", "grid", *SMALL, "--stop", "asha", "--epochs", "4")
+    frame = pd.read_csv(tmp_path / "runs/grid-1/results.csv")
+    stopped = frame[frame["status"] == "stopped"]
+    assert not stopped.empty
+    assert set(stopped["epochs"]) <= {1, 3}
+    assert stopped["test_accuracy_mean"].isna().all()
+    assert set(frame["status"]) == {"stopped", "finished"}
+    assert "stopped" in (tmp_path / "runs/grid-1/report/results.md").read_text()
+
+
+def test_check_counts_and_estimates(tool: Tool, tmp_path: Path) -> None:
+    out = tool("check", "grid", "--stop", "asha", "--image-size", "16")
+    assert "trials: 9   replicates: 45   epochs in all: 1,350" in out
+    assert "decisions after epoch 1 (about 3 go on), epoch 3" in out
+    assert re.search(r"estimate: at most .+ \(one epoch of one replicate took", out)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("name", ["grid", "table3", "loss", "optuna"])
+def test_the_shipped_spaces_are_sound(tool: Tool, name: str) -> None:
+    assert f"{name}: " in tool("check", name, "--image-size", "16")
+    assert re.search(rf"^ +{name} ", tool("spaces"), re.M)
+
+
+def test_schema_is_json(tool: Tool) -> None:
+    assert json.loads(tool("schema"))["properties"]["space"]
+
+
+def test_data_commands(tool: Tool, tmp_path: Path) -> None:
+    out = tool("data", "show", "phantom", "--image-size", "16")
+    assert "contact sheet: contact_sheet.png" in out
+    assert (tmp_path / "contact_sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_import_then_run_on_real_images(tool: Tool, tmp_path: Path, xrays: Path) -> None:
+    out = tool("data", "import", str(xrays), "--out", "x16", "--image-size", "16")
+    assert "x16/train/normal.npy: 1,000 images of 16x16" in out
+    tool("run", "table3", "--data", "x16", *SMALL[:4], "--address", "inline")
+    table = pd.read_csv(tmp_path / "runs/table3-1/report/table3.csv")
+    assert list(table["published"]) == [0.83, 0.8025, 0.77, 0.7475, 0.7525]
+    assert table["mean"].notna().all()
+    assert set(table["inside"]) <= {"yes", "no"}
+    assert (table["data"] == "x16").all()
+    text = (tmp_path / "runs/table3-1/report/table3.md").read_text()
+    assert "share a patient with training" in text
+    assert "Differs from the paper" in text
+    exists = tool("data", "import", str(xrays), "--out", "x16", code=2)
+    assert "exists" in exists
+
+
+def test_every_command_says_what_it_does() -> None:
+    def walk(command: click.Command) -> Iterator[click.Command]:
+        yield command
+        if isinstance(command, click.Group):
+            for inner in command.commands.values():
+                yield from walk(inner)
+
+    for command in walk(cli.cli):
+        assert command.help, command.name
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, (command.name, parameter.name)
+
+
+def test_help_is_light() -> None:
+    program = (
+        "import sys\nfrom tune_app import cli\ntry:\n    cli.main(['--help'])\nexcept SystemExit: pass\n"
+        "print(sorted({'torch', 'ray', 'pandas', 'numpy', 'optuna'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip().endswith("[]")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_run_in_good_order(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    argv = [sys.executable, "-m", "tune_app", "run", "grid", "--image-size", "16", "--seeds", "1"]
+    argv += ["--set", "lr={grid: [3e-6, 3e-5]}", "--set", "step_size=4", "--name", "mine"]
+    process = subprocess.Popen(
+        [*argv, "--epochs", "20000"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    record = tmp_path / "runs/mine/record.jsonl"
+    try:
+        deadline = time.monotonic() + 90
+        while not (record.exists() and '"epoch":30' in record.read_text()):
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == code, err
+    assert "Traceback" not in err
+    assert "--name mine" in err
+    frame = pd.read_csv(tmp_path / "runs/mine/results.csv")
+    assert "interrupted" in set(frame["status"])
+
+
+def test_a_full_disk_ends_a_run_resumably(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a disk small enough to fill")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(disk)], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("no tmpfs can be mounted here")
+    try:
+        argv = [sys.executable, "-m", "tune_app", "run", "table3", "--image-size", "16", "--seeds", "1"]
+        argv += ["--address", "inline", "--runs-dir", str(disk), "--name", "mine", "--epochs", "100"]
+        full = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert full.returncode == 1, full.stderr
+        assert "Traceback" not in full.stderr
+        assert "No space left on device" in full.stderr
+        subprocess.run(["mount", "-o", "remount,size=16m", str(disk)], check=True)
+        again = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert again.returncode == 0, again.stderr
+        assert list(pd.read_csv(disk / "mine/results.csv")["status"]) == ["finished"] * 5
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_the_wheel_carries_the_spaces(tmp_path: Path) -> None:
+    pip = [sys.executable, "-m", "pip"]
+    build = [*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(REPOSITORY)]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("tune_app-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    argv = [sys.executable, "-m", "tune_app", "run", "grid", *SMALL]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    done = subprocess.run(argv, cwd=empty, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (empty / "runs/grid-1/results.csv").is_file()

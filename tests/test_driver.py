@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tune_app import space as spaces
+from tune_app import stop
+from tune_app.driver import Driver
+from tune_app.errors import StorageError
+from tune_app.messages import Report, Sealed
+from tune_app.record import read
+from tune_app.sweep import Sweep
+
+SPACE = """
+task: pneumonia
+space: {lr: {grid: [1, 2, 3]}}
+seeds: 2
+epochs: 3
+evaluate: best
+stop: {scheduler: asha, grace_period: 1, reduction_factor: 2}
+"""
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Iterator[Driver]:
+    space = spaces.parse(SPACE, file="my.yaml", name="my")
+    with Sweep.create(space, runs_dir=tmp_path).writing() as sweep:
+        yield Driver(sweep, stop.make(space))
+
+
+def report(epoch: int, value: float | None, **more: Any) -> Report:
+    return Report(epoch, value, {"val_accuracy": [value, value]}, [0.5, 0.5], **more)
+
+
+def begin(driver: Driver) -> str:
+    job = driver.next_job()
+    assert job
+    return driver.start(job, node="here")
+
+
+def events(driver: Driver, *names: str) -> list[dict[str, Any]]:
+    return [event for _, event in read(driver.sweep.paths.record) if event["event"] in names]
+
+
+SEALED = Sealed({"test_accuracy": [0.5, 0.6]}, [3, 2], b"12345678" * 2, (2, 2))
+
+
+def test_an_order_holds_all_that_a_worker_must_know(driver: Driver) -> None:
+    job = driver.next_job()
+    assert job
+    order = driver.order(job)
+    assert (order.job, order.task, order.seed, order.numerics) == (job, "pneumonia", 0, driver.sweep.numerics)
+    assert (order.metric, order.mode, order.evaluate) == ("val_accuracy", "max", "best")
+    assert (job.replicates, job.epochs, driver.waiting) == ((0, 1), 3, 2)
+
+
+def test_decisions_and_ends_are_on_the_disk_before_they_take_effect(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync, on_disk = os.fsync, [0]
+
+    def note(descriptor: int) -> None:
+        fsync(descriptor)
+        on_disk[0] = os.fstat(descriptor).st_size
+
+    monkeypatch.setattr(os, "fsync", note)
+
+    def unsynced() -> int:
+        return driver.sweep.paths.record.stat().st_size - on_disk[0]
+
+    first, second, third = (begin(driver) for _ in range(3))
+    assert driver.report(first, report(1, 0.5), "cpu"), "the first at a rung goes on"
+    assert unsynced() == 0
+    assert not driver.report(second, report(1, 0.4), "cpu")
+    assert unsynced() == 0
+    assert driver.report(first, report(2, 0.5), "cpu")
+    assert not driver.report(first, report(3, 0.5, done=True, sealed=SEALED), "cpu")
+    assert unsynced() == 0
+    assert driver.sweep.scores.read(events(driver, "finished")[0]["scores"]) == SEALED.scores
+    driver.fail(third, "ValueError: no", "Traceback ...")
+    assert unsynced() == 0
+    assert [event["stop"] for event in events(driver, "decision")] == [False, True, False]
+
+
+def test_the_device_is_told_once(driver: Driver) -> None:
+    trial = begin(driver)
+    for epoch in (1, 2):
+        driver.report(trial, report(epoch, 0.5), "cuda:3")
+    assert ["device" in event for event in events(driver, "epoch")] == [True, False]
+    assert driver.sweep.history.attempts[trial].device == "cuda:3"
+
+
+def test_an_ending_sweep_hands_out_nothing_and_lets_trials_go(driver: Driver) -> None:
+    trial = begin(driver)
+    driver.ending = "a test"
+    assert (driver.waiting, driver.next_job()) == (0, None)
+    assert not driver.report(trial, report(1, 0.5), "cpu")
+    assert driver.sweep.history.attempts[trial].status(0, live=False) == "interrupted"
+
+
+def test_a_trial_that_ends_while_the_sweep_ends_is_finished_all_the_same(driver: Driver) -> None:
+    trial = begin(driver)
+    driver.ending = "a test"
+    driver.report(trial, report(3, 0.5, done=True, sealed=SEALED), "cpu")
+    assert driver.sweep.history.attempts[trial].end == "finished"
+
+
+def test_a_divergence_is_recorded_once_and_the_seal_holds_for_all_diverged(driver: Driver) -> None:
+    trial = begin(driver)
+    driver.report(trial, report(1, 0.5), "cpu")
+    driver.report(trial, report(2, None, diverged=[1]), "cpu")
+    attempt = driver.sweep.history.attempts[trial]
+    assert [attempt.status(r, live=True) for r in (0, 1)] == ["stopped", "diverged"]
+    gone = begin(driver)
+    assert not driver.report(gone, report(1, None, diverged=[0, 1], done=True, sealed=SEALED), "cpu")
+    assert [event["replicates"] for event in events(driver, "diverged")] == [[1], [0, 1]]
+    assert events(driver, "finished") == []
+
+
+def test_a_disk_that_refuses_is_kept_as_the_reason(driver: Driver) -> None:
+    driver.sweep.paths.logs.write_text("a file, where the folder of logs should be")
+    trial = begin(driver)
+    with pytest.raises(StorageError, match="my-1: cannot be written"):
+        driver.fail(trial, "ValueError: no", "Traceback ...")
+    assert driver.ending == "the disk refused a write"
+    assert isinstance(driver.fatal, StorageError)
+
+
+def test_half_a_request_is_read_once_it_is_whole(driver: Driver) -> None:
+    driver.tick()
+    driver.sweep.paths.control.mkdir()
+    path = driver.sweep.paths.control / "1.json"
+    path.write_text('{"do": "st')
+    driver.tick()
+    assert (driver.ending, path.exists()) == (None, True)
+    path.write_text('{"do": "stop"}')
+    driver.tick()
+    assert (driver.ending, path.exists()) == ("asked to stop by tune-app stop", False)

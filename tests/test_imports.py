@@ -1,0 +1,66 @@
+"""The architecture, held by its imports."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tune_app
+
+#: A module imports only from those before it; a package counts as one.
+ORDER = (
+    *("errors", "space", "record", "history", "sweep", "data", "task", "tasks", "metrics", "train"),
+    *("replicates", "messages", "trial", "search", "stop", "resources", "driver", "inline", "trainable"),
+    *("run", "cluster", "provenance", "stats", "words", "results", "report", "progress", "terminal"),
+    *("doctor", "launch", "service", "cli", "__main__", "__init__"),
+)
+WITH_RAY = {"trainable", "run", "cluster", "service"}
+WITH_TORCH = {"train", "replicates", "trial"}
+WITH_TORCH_IN_FUNCTIONS = WITH_TORCH | {"task", "tasks", "trainable", "launch", "doctor"}
+
+ROOT = Path(tune_app.__file__).parent
+FILES = [path.relative_to(ROOT) for path in sorted(ROOT.rglob("*.py"))]
+
+
+def imports(file: Path, late: bool) -> Iterator[str]:
+    """The dotted names that a file imports; ``late`` with those inside of functions and type checking."""
+
+    def walk(node: ast.AST) -> Iterator[str]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                yield from (each.name for each in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                yield from (f"{child.module}.{each.name}" for each in child.names)
+            elif late or not isinstance(child, ast.FunctionDef | ast.If):
+                yield from walk(child)
+
+    return walk(ast.parse((ROOT / file).read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_a_module_imports_only_from_those_before_it(file: Path) -> None:
+    module = file.parts[0].removesuffix(".py")
+    ours = {name.split(".")[1] for name in imports(file, late=True) if name.startswith("tune_app.")}
+    allowed = ORDER[: ORDER.index(module) + 1]
+    assert {name for name in ours if name in ORDER and name not in allowed} == set()
+    top, anywhere = ({name.split(".")[0] for name in imports(file, late)} for late in (False, True))
+    assert "ray" not in anywhere or module in WITH_RAY
+    assert "torch" not in top or module in WITH_TORCH
+    assert "torch" not in anywhere or module in WITH_TORCH_IN_FUNCTIONS
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom tune_app.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit as end:\n"
+        "    assert not end.code\n"
+        "heavy = {'torch', 'ray', 'pandas', 'optuna', 'scipy', 'numpy', 'matplotlib'}\n"
+        "print(sorted(heavy & sys.modules.keys()), file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Usage: tune-app" in ran.stdout
+    assert ran.stderr.strip() == "[]"

@@ -1,0 +1,359 @@
+"""Whole sweeps in this process: what is trained, what is recorded, what is left for the next sitting."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tune_app import inline, stop
+from tune_app import space as spaces
+from tune_app.data import Dataset
+from tune_app.driver import Driver
+from tune_app.errors import StorageError
+from tune_app.record import read
+from tune_app.sweep import NO_DATA, Sweep
+from tune_app.task import Splits
+from tune_app.tasks.pneumonia import Pneumonia
+
+UserModule = Callable[[str], str]
+
+CURVES = """
+    from pathlib import Path
+
+    def task(config, context):
+        for epoch in range(1, context.epochs + 1):
+            with Path("trained.log").open("a") as log:
+                log.write(f"{config['level']}/{context.replicate}/{epoch}\\n")
+            value = config["level"] * epoch + context.replicate / 1000
+            yield {"train_loss": 1 / epoch, "val_accuracy": value, "test_accuracy": 0.0123}
+"""
+
+
+def parse(task: str, text: str = "", levels: str = "[1, 2, 3]") -> spaces.SearchSpace:
+    grid = f"space: {{level: {{grid: {levels}}}}}\n" if levels else ""
+    return spaces.parse(f"task: {task}\nepochs: 4\nseeds: 2\n{grid}{text}", file="my.yaml", name="my")
+
+
+def new(space: spaces.SearchSpace) -> Sweep:
+    return Sweep.create(space, NO_DATA, "runs")
+
+
+def sit(sweep: Sweep, splits: Splits | None = None) -> Driver:
+    """One sitting of a sweep, as ``tune-app run`` holds it."""
+    with sweep.writing():
+        sweep.note("opened", durable=True)
+        driver = Driver(sweep, stop.make(sweep.space))
+        inline.run(driver, splits)
+    return driver
+
+
+def statuses(sweep: Sweep) -> list[str]:
+    again = Sweep.open(sweep.paths.folder)
+    return [
+        again.history.status(c, sweep.space.seeds, live=False) for c in again.history.configurations.values()
+    ]
+
+
+def events(sweep: Sweep, *names: str) -> list[dict[str, Any]]:
+    return [event for _, event in read(sweep.paths.record) if not names or event["event"] in names]
+
+
+def trained() -> Counter[str]:
+    """How often each level/replicate/epoch was trained."""
+    return Counter(Path("trained.log").read_text().split())
+
+
+# ---------------------------------------------------------------- to the end
+
+
+def test_a_sweep_runs_to_its_end(user_module: UserModule) -> None:
+    sweep = new(parse(f"{user_module(CURVES)}:task"))
+    driver = sit(sweep)
+    assert statuses(sweep) == ["finished"] * 3
+    assert (driver.ending, driver.fatal, driver.waiting, driver.next_job()) == (None, None, 0, None)
+    assert len(trained()) == 3 * 2 * 4
+    assert set(trained().values()) == {1}
+    attempt = Sweep.open(sweep.paths.folder).history.attempts["2.1"]
+    assert [epoch.metrics["val_accuracy"] for epoch in attempt.epochs] == [
+        [2.0 * e, 2.0 * e + 0.001] for e in range(1, 5)
+    ]
+    assert (attempt.test, attempt.evaluated, attempt.scores) == (
+        {"test_accuracy": [0.0123] * 2},
+        [4, 4],
+        None,
+    )
+    assert (attempt.device, attempt.node) == ("cpu", "inline")
+    assert Sweep.open(sweep.paths.folder).lacking() == []
+
+
+def test_the_chest_x_ray_task_leaves_its_test_scores(
+    tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    space = parse("pneumonia", "configs: [{lr: 1e-3}]\nfixed: {batch_size: 8, nodes: 8}", levels="")
+    sweep = new(space)
+    sit(sweep, Pneumonia().splits(tiny))
+    [finished] = events(sweep, "finished")
+    assert finished["scores"] == {"offset": 0, "shape": [2, 10]}
+    assert len(sweep.scores.read(finished["scores"])) == 2 * 10 * 4
+    assert set(finished["test"]) == {
+        f"test_{n}" for n in ("accuracy", "loss", "auc", "sensitivity", "specificity")
+    }
+
+
+def test_two_runs_leave_the_same_record_but_for_times(user_module: UserModule) -> None:
+    space = parse(f"{user_module(CURVES)}:task", "stop: {scheduler: asha}\nseed: 3")
+
+    def record() -> list[dict[str, Any]]:
+        sweep = new(space)
+        sit(sweep)
+        return [{k: v for k, v in e.items() if k not in ("t", "durations_s")} for e in events(sweep)]
+
+    assert record() == record()
+
+
+def test_nothing_of_the_test_set_is_recorded_before_the_end(user_module: UserModule) -> None:
+    sweep = new(parse(f"{user_module(CURVES)}:task", "stop: {scheduler: asha}"))
+    sit(sweep)
+    lines = sweep.paths.record.read_text().splitlines()
+    ends = [line for line in lines if "test_" in line or "0.0123" in line]
+    assert {json.loads(line)["event"] for line in ends} == {"finished"}
+    assert {json.loads(line)["event"] for line in lines} >= {"started", "epoch", "decision", "finished"}
+
+
+# ---------------------------------------------------------------- early stopping
+
+
+def test_asha_stops_what_is_behind_and_says_so(user_module: UserModule) -> None:
+    text = "stop: {scheduler: asha, grace_period: 1, reduction_factor: 2}\nseed: 1"
+    sweep = new(parse(f"{user_module(CURVES)}:task", text, levels="[1, 2, 3, 4, 5, 6, 7, 8]"))
+    sit(sweep)
+    found = statuses(sweep)
+    assert set(found) == {"finished", "stopped"}
+    assert found[7] == "finished", "the best is never stopped"
+    stops = [event for event in events(sweep, "decision") if event["stop"]]
+    assert [sample for sample, status in enumerate(found, 1) if status == "stopped"] == sorted(
+        event["sample"] for event in stops
+    )
+    for event in stops:
+        assert event["value"] < event["threshold"]
+        attempt = Sweep.open(sweep.paths.folder).history.attempts[event["trial"]]
+        assert attempt.epoch == event["epoch"], "not one epoch more is trained"
+        assert (attempt.test, attempt.reason) == ({}, f"early stopping at epoch {event['epoch']}")
+    assert sit(sweep).ending is None
+    assert statuses(sweep) == found, "what was stopped stays so"
+
+
+def test_under_early_stopping_the_order_is_shuffled_by_the_seed(user_module: UserModule) -> None:
+    def order(text: str) -> list[int]:
+        sweep = new(parse(f"{name}:task", text, levels="[1, 2, 3, 4, 5, 6, 7, 8]"))
+        sit(sweep)
+        return [event["sample"] for event in events(sweep, "started")]
+
+    name = user_module(CURVES)
+    in_order = list(range(1, 9))
+    assert order("") == in_order
+    shuffled = order("stop: {scheduler: asha}\nseed: 1")
+    assert shuffled != in_order
+    assert sorted(shuffled) == in_order
+    assert shuffled == order("stop: {scheduler: asha}\nseed: 1")
+    assert shuffled != order("stop: {scheduler: asha}\nseed: 2")
+
+
+# ---------------------------------------------------------------- failure and divergence
+
+BROKEN = """
+    def task(config, context):
+        yield {"val_accuracy": 1.0, "test_accuracy": 1.0}
+        if config["level"] in (LEVELS):
+            raise ValueError(f"cannot bear MESSAGE")
+        for _ in range(3):
+            yield {"val_accuracy": 2.0, "test_accuracy": 2.0}
+"""
+
+
+def broken(levels: str, message: str) -> str:
+    return BROKEN.replace("LEVELS", levels).replace("MESSAGE", message)
+
+
+def test_a_trial_that_raises_has_failed_and_the_others_go_on(user_module: UserModule) -> None:
+    sweep = new(parse(f"{user_module(broken('2,', 'two'))}:task"))
+    assert sit(sweep).ending is None
+    assert statuses(sweep) == ["finished", "failed", "finished"]
+    [failed] = events(sweep, "failed")
+    assert (failed["trial"], failed["reason"]) == ("2.1", "ValueError: cannot bear two")
+    log = (sweep.paths.folder / failed["log"]).read_text()
+    assert log.startswith("Traceback")
+    assert 'raise ValueError(f"cannot bear two")' in log
+    assert sit(sweep).ending is None
+    assert len(events(sweep, "started")) == 3, "what failed is not tried again"
+
+
+def test_the_sweep_ends_when_its_first_three_trials_fail_alike(user_module: UserModule) -> None:
+    sweep = new(parse(f"{user_module(broken('1, 2, 3, 4', 'it'))}:task", levels="[1, 2, 3, 4]"))
+    driver = sit(sweep)
+    assert driver.ending == "the first 3 trials all failed alike: ValueError: cannot bear it"
+    assert statuses(sweep) == ["failed"] * 3 + ["planned"]
+
+
+def test_three_failures_that_differ_end_nothing(user_module: UserModule) -> None:
+    sweep = new(parse(f"{user_module(broken('1, 2, 3', '{config}'))}:task", levels="[1, 2, 3, 4]"))
+    assert sit(sweep).ending is None
+    assert statuses(sweep) == ["failed"] * 3 + ["finished"]
+
+
+def test_after_one_good_end_failures_end_nothing(user_module: UserModule) -> None:
+    sweep = new(parse(f"{user_module(broken('2, 3, 4, 5', 'it'))}:task", levels="[1, 2, 3, 4, 5]"))
+    assert sit(sweep).ending is None
+    assert statuses(sweep) == ["finished"] + ["failed"] * 4
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize("scheduler", ["none", "asha"])
+def test_a_configuration_that_diverges_is_marked(user_module: UserModule, seeds: int, scheduler: str) -> None:
+    name = user_module(
+        """
+        def task(config, context):
+            for epoch in range(1, 5):
+                gone = config["level"] == 2 and context.replicate == 0 and epoch == 2
+                yield {"val_accuracy": float("inf") if gone else epoch, "test_accuracy": 0.5}
+        """
+    )
+    text = f"stop: {{scheduler: {scheduler}, grace_period: 2, reduction_factor: 2}}"
+    sweep = new(parse(f"{name}:task", text).model_copy(update={"seeds": seeds}))
+    sit(sweep)
+    assert statuses(sweep) == ["finished", "diverged", "finished"]
+    [diverged] = events(sweep, "diverged")
+    assert (diverged["trial"], diverged["epoch"], diverged["replicates"]) == ("2.1", 2, [0])
+    finished = {event["trial"]: event["test"] for event in events(sweep, "finished")}
+    if seeds == 2 and scheduler == "none":
+        assert finished["2.1"] == {"test_accuracy": [None, 0.5]}
+    else:
+        assert "2.1" not in finished
+    assert Sweep.open(sweep.paths.folder).lacking() == []
+
+
+# ---------------------------------------------------------------- sittings
+
+STOPPING = """
+    import json
+    from pathlib import Path
+
+    def task(config, context):
+        for epoch in range(1, context.epochs + 1):
+            with Path("trained.log").open("a") as log:
+                log.write(f"{config['level']}/{context.replicate}/{epoch}\\n")
+            if config["level"] == 2 and context.replicate == 1 and epoch == 2 and not Path("asked").exists():
+                Path("asked").touch()
+                control = Path("runs/my-1/control")
+                control.mkdir()
+                (control / "0.json").write_text('{"do": "st')
+                (control / "1.json").write_text('["of another version"]')
+                (control / "2.json").write_text('{"do": "dance"}')
+                (control / "3.json").write_text(json.dumps({"do": "stop"}))
+            yield {"val_accuracy": config["level"] * epoch, "test_accuracy": 0.5}
+"""
+
+
+def test_a_control_file_stops_the_sweep_and_a_new_sitting_trains_what_lacks(user_module: UserModule) -> None:
+    sweep = new(parse(f"{user_module(STOPPING)}:task"))
+    driver = sit(sweep)
+    assert driver.ending == "asked to stop by tune-app stop"
+    assert statuses(sweep) == ["finished", "interrupted", "planned"]
+    left = [path.name for path in sweep.paths.control.iterdir()]
+    assert left == ["0.json"], "a request is taken away once it is read; half a request stays"
+    before = trained()
+    assert [(job.sample, job.replicates) for job in Sweep.open(sweep.paths.folder).lacking()] == [
+        (2, (0, 1)),
+        (3, (0, 1)),
+    ]
+    again = Sweep.open(sweep.paths.folder)
+    assert sit(again).ending is None
+    assert statuses(again) == ["finished"] * 3
+    assert [event["trial"] for event in events(again, "started")] == ["1.1", "2.1", "2.2", "3.1"]
+    second = trained() - before
+    assert not [key for key in second if key.startswith("1/")], "what had finished is not trained again"
+    assert all(second[f"{level}/{r}/{e}"] == 1 for level in (2, 3) for r in (0, 1) for e in range(1, 5))
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
+def test_an_interruption_in_mid_epoch_loses_only_the_trial_under_way(
+    user_module: UserModule, interruption: type[BaseException]
+) -> None:
+    name = user_module(
+        CURVES.replace(
+            "yield {",
+            f"if config['level'] == 2 and epoch == 3 and not Path('hit').exists():\n"
+            f"                Path('hit').touch()\n"
+            f"                raise {interruption.__name__}\n"
+            "            yield {",
+        )
+    )
+    sweep = new(parse(f"{name}:task"))
+    with pytest.raises(interruption):
+        sit(sweep)
+    assert statuses(sweep) == ["finished", "interrupted", "planned"]
+    assert not sweep.live()
+    sit(sweep)
+    assert statuses(sweep) == ["finished"] * 3
+
+
+def test_a_resumed_sweep_under_asha_decides_on_all_of_its_record(user_module: UserModule) -> None:
+    text = "stop: {scheduler: asha, grace_period: 2, reduction_factor: 2}\nseed: 4"
+    space = parse(f"{user_module(CURVES)}:task", text, levels="[5, 1, 4, 2, 3, 6]")
+    whole = new(space)
+    sit(whole)
+    halves = new(space)
+    with halves.writing():
+        halves.note("opened")
+        driver = Driver(halves, stop.make(space))
+        noted = halves.note
+
+        def note(event: str, **fields: Any) -> None:
+            noted(event, **fields)
+            if event in ("finished", "decision") and len(events(halves, "finished", "decision")) == 5:
+                driver.ending = "a test"
+
+        halves.note = note  # type: ignore[method-assign]
+        inline.run(driver, None)
+    assert statuses(halves) != statuses(whole)
+    again = Sweep.open(halves.paths.folder)
+    sit(again)
+    assert statuses(again) == statuses(whole)
+
+    def decisions(sweep: Sweep) -> list[tuple[Any, ...]]:
+        return [
+            (e["sample"], e["rung"], e["value"], e["threshold"], e["stop"]) for e in events(sweep, "decision")
+        ]
+
+    assert len(set(decisions(whole))) > 5
+    assert decisions(again) == decisions(whole)
+
+
+def test_a_disk_that_refuses_ends_the_sweep_resumably(
+    user_module: UserModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = new(parse(f"{user_module(CURVES)}:task"))
+    fsync, calls = os.fsync, Counter[str]()
+
+    def full(descriptor: int) -> None:
+        calls["fsync"] += 1
+        if calls["fsync"] >= 3:  # the opening, the end of the first trial, and no more
+            raise OSError(28, "No space left on device")
+        fsync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StorageError, match="No space left") as caught:
+            sit(sweep)
+    assert caught.value.exit_code == 1
+    assert statuses(sweep)[0] == "finished"
+    again = Sweep.open(sweep.paths.folder)
+    assert sit(again).ending is None
+    assert statuses(again) == ["finished"] * 3

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tune_app.errors import ResourceError
+from tune_app.resources import Plan, plan
+from tune_app.space import Resources
+
+CPUS, GPUS, TRIALS = st.integers(1, 256), st.integers(0, 16), st.integers(0, 5000)
+
+
+def asked(cpus: float | None = None, gpus: float | None = None, at_most: int | None = None) -> Resources:
+    return Resources(cpus_per_trial=cpus, gpus_per_trial=gpus, max_concurrent=at_most)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "trials", "expected"),
+    [
+        (2, 0, 9, Plan(1, 0, 2)),
+        (8, 0, 3, Plan(1, 0, 3)),
+        (16, 1, 1, Plan(1, 1, 1)),
+        (16, 1, 2, Plan(1, 0.5, 2)),
+        (16, 1, 9, Plan(1, 0.25, 4)),
+        (2, 1, 9, Plan(0.5, 0.25, 4)),
+        (16, 4, 4, Plan(1, 1, 4)),
+        (16, 4, 9, Plan(1, 0.25, 9)),
+        (64, 8, 8, Plan(1, 1, 8)),
+        (64, 8, 9, Plan(1, 0.5, 9)),
+        (64, 8, 100, Plan(1, 0.25, 32)),
+        (24, 8, 100, Plan(0.75, 0.25, 32)),
+        (1, 8, 8, Plan(0.12, 1, 8)),
+        (2, 0, 0, Plan(1, 0, 1)),
+    ],
+)
+def test_unless_asked_otherwise_every_gpu_or_cpu_is_used(
+    cpus: int, gpus: int, trials: int, expected: Plan
+) -> None:
+    assert plan(asked(), cpus, gpus, trials) == expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "cpus", "gpus", "expected"),
+    [
+        (asked(gpus=0), 16, 8, Plan(1, 0, 16)),
+        (asked(gpus=0.3), 16, 8, Plan(0.66, 0.3, 24)),
+        (asked(gpus=2), 16, 8, Plan(1, 2, 4)),
+        (asked(gpus=3), 16, 8, Plan(1, 3, 2)),
+        (asked(gpus=0.6), 16, 8, Plan(1, 0.6, 8)),
+        (asked(cpus=4), 16, 8, Plan(4, 0.25, 4)),
+        (asked(cpus=4), 16, 0, Plan(4, 0, 4)),
+        (asked(cpus=0.5), 2, 0, Plan(0.5, 0, 4)),
+        (asked(cpus=0.1, gpus=0.1), 1, 1, Plan(0.1, 0.1, 10)),
+        (asked(at_most=3), 16, 8, Plan(1, 1, 3)),
+        (asked(at_most=12), 16, 8, Plan(1, 0.5, 12)),
+        (asked(at_most=99), 2, 0, Plan(1, 0, 2)),
+    ],
+)
+def test_what_is_asked_for_is_kept(wanted: Resources, cpus: int, gpus: int, expected: Plan) -> None:
+    assert plan(wanted, cpus, gpus, 1000) == expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "gpus", "words"),
+    [
+        (asked(gpus=1), 0, "--gpus-per-trial 1: there is no GPU here. Leave it out to train on the CPU"),
+        (asked(gpus=0.5), 0, "there is no GPU here"),
+        (asked(gpus=9), 8, "--gpus-per-trial 9: there are only 8 GPUs. Ask for 8 or fewer"),
+        (Resources.model_construct(gpus_per_trial=1.5), 8, "1.5: .* whole number. Ask for 1 or 2"),
+        (asked(cpus=5), 0, "--cpus-per-trial 5: there are only 4 CPUs. Ask for 4 or fewer"),
+        (asked(cpus=5), 8, "--cpus-per-trial 5: there are only 4 CPUs"),
+    ],
+)
+def test_what_can_never_be_met_is_refused_up_front(wanted: Resources, gpus: int, words: str) -> None:
+    with pytest.raises(ResourceError, match=words):
+        plan(wanted, 4, gpus, 10)
+
+
+WHOLE_OR_SHARE = st.none() | st.integers(1, 8).map(float) | st.floats(0.01, 1)
+
+
+@given(CPUS, GPUS, TRIALS, WHOLE_OR_SHARE, WHOLE_OR_SHARE | st.just(0.0), st.none() | st.integers(1, 99))
+def test_what_runs_at_a_time_fits(
+    cpus: int, gpus: int, trials: int, cpus_each: float | None, gpus_each: float | None, at_most: int | None
+) -> None:
+    try:
+        found = plan(asked(cpus_each, gpus_each, at_most), cpus, gpus, trials)
+    except ResourceError:
+        assert (gpus_each or 0) > gpus or (cpus_each or 0) > cpus
+        return
+    assert 1 <= found.concurrent <= max(trials, 1)
+    assert found.concurrent <= (at_most or math.inf)
+    assert found.concurrent * found.cpus_per_trial <= cpus + 1e-6
+    assert found.concurrent * found.gpus_per_trial <= gpus + 1e-6
+    if 0 < found.gpus_per_trial < 1:  # on one device each
+        assert found.concurrent <= gpus * math.floor(1 / found.gpus_per_trial + 1e-9)
+    assert found.threads >= 1
+    assert found.threads <= max(1, found.cpus_per_trial)
+    if cpus_each is not None:
+        assert found.cpus_per_trial == cpus_each
+    if gpus_each is not None:
+        assert found.gpus_per_trial == gpus_each
+
+
+@given(CPUS, st.integers(1, 16), TRIALS)
+def test_no_gpu_idles_while_trials_wait(cpus: int, gpus: int, trials: int) -> None:
+    found = plan(asked(), cpus, gpus, trials)
+    assert found.concurrent == min(max(trials, 1), round(gpus / found.gpus_per_trial))

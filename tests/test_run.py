@@ -1,0 +1,274 @@
+"""The same sweeps on Ray itself, in one small local cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+
+from tune_app import inline, resources, run, stop
+from tune_app import space as spaces
+from tune_app.data import Dataset
+from tune_app.driver import Driver
+from tune_app.errors import ResourceError
+from tune_app.record import read
+from tune_app.resources import Plan
+from tune_app.sweep import NO_DATA, Sweep
+from tune_app.task import Splits
+from tune_app.tasks.pneumonia import Pneumonia
+
+pytestmark = [
+    # Ray's own: sockets and files that it leaves to the garbage collector, and its deprecation notes.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
+    pytest.mark.filterwarnings("ignore::FutureWarning:ray"),
+]
+
+UserModule = Callable[[str], str]
+TWO = Plan(1, 0, 2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[run.Cluster]:
+    with run.connect(cpus=2) as found:
+        yield found
+
+
+def parse(task: str, text: str = "", levels: str = "[1, 2, 3]") -> spaces.SearchSpace:
+    grid = f"space: {{level: {{grid: {levels}}}}}\n" if levels else ""
+    return spaces.parse(f"task: {task}\nepochs: 3\nseeds: 2\n{grid}{text}", file="my.yaml", name="my")
+
+
+def sit(space: spaces.SearchSpace, splits: Splits | None = None, engine: str = "ray") -> tuple[Sweep, Driver]:
+    with Sweep.create(space, NO_DATA, "runs").writing() as sweep:
+        driver = Driver(sweep, stop.make(space))
+        if engine == "ray":
+            run.run(driver, splits, TWO)
+        else:
+            inline.run(driver, splits)
+    return Sweep.open(sweep.paths.folder), driver
+
+
+def statuses(sweep: Sweep) -> list[str]:
+    return [sweep.history.status(c, sweep.space.seeds, False) for c in sweep.history.configurations.values()]
+
+
+def outcome(sweep: Sweep) -> dict[str, Any]:
+    """All that the record says of each trial, but for times, devices and test scores' places."""
+    return {
+        name: (
+            attempt.replicates,
+            attempt.end,
+            attempt.diverged,
+            [(each.epoch, each.metrics) for each in attempt.epochs],
+            attempt.test,
+            attempt.evaluated,
+            attempt.scores and sweep.scores.read(attempt.scores),
+        )
+        for name, attempt in sorted(sweep.history.attempts.items())
+    }
+
+
+def test_ray_records_what_the_inline_engine_records(
+    tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    points = (
+        "configs: [{lr: 1e-3}, {lr: 1e-4}, {lr: 1e-2}, {lr: 1e+30}]\nfixed: {batch_size: 8, dropout: 0.2}"
+    )
+    space = parse("pneumonia", points, levels="")
+    splits = Pneumonia().splits(tiny)
+    (on_ray, _), (here, _) = sit(space, splits), sit(space, splits, "inline")
+    assert statuses(on_ray) == ["finished"] * 3 + ["diverged"]
+    assert outcome(on_ray) == outcome(here)
+    assert {attempt.device for attempt in on_ray.history.attempts.values()} == {"cpu"}
+
+
+PIDS = """
+    import os
+
+    def task(config, context):
+        for epoch in range(context.epochs):
+            yield {"val_accuracy": config["level"], "val_pid": os.getpid(), "test_accuracy": 0.0123}
+"""
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sweep, list[dict[str, Any]]]:
+    """A sweep under ASHA, and every mapping that Tune handed to its searcher and its scheduler."""
+    seen: list[dict[str, Any]] = []
+
+    def spy(owner: type, method: str) -> None:
+        original = getattr(owner, method)
+
+        def passing(self: Any, *args: Any, **kwargs: Any) -> Any:
+            seen.extend(each for each in [*args, *kwargs.values()] if isinstance(each, dict))
+            seen.extend(
+                each.last_result for each in args if isinstance(getattr(each, "last_result", 0), dict)
+            )
+            return original(self, *args, **kwargs)
+
+        patch.setattr(owner, method, passing)
+
+    folder = tmp_path_factory.mktemp("watched")
+    (folder / "watched_task.py").write_text(textwrap.dedent(PIDS))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "path", list(sys.path))
+        for method in ("on_trial_result", "on_trial_complete", "on_trial_add", "on_trial_remove"):
+            spy(run._Decisions, method)
+        for method in ("on_trial_result", "on_trial_complete", "suggest"):
+            spy(run._Jobs, method)
+        text = "stop: {scheduler: asha, grace_period: 1, reduction_factor: 2}"
+        sweep, _ = sit(parse("watched_task:task", text, levels="[1, 2, 3, 4, 5, 6]"))
+    return sweep, seen
+
+
+def test_early_stopping_is_carried_out(watched: tuple[Sweep, list[dict[str, Any]]]) -> None:
+    sweep, _ = watched
+    found = statuses(sweep)
+    assert set(found) == {"finished", "stopped"}
+    assert found[-1] == "finished"
+    stops = [judgement for judgement in sweep.history.decisions if judgement.stop]
+    assert len(stops) == found.count("stopped")
+    assert all(sweep.history.attempts[each.trial].epoch == each.epoch for each in stops)
+
+
+def test_processes_are_used_again(watched: tuple[Sweep, list[dict[str, Any]]]) -> None:
+    attempts = watched[0].history.attempts.values()
+    pids = {pid for attempt in attempts for each in attempt.epochs for pid in each.metrics["val_pid"]}
+    assert len(attempts) == 6
+    assert 1 <= len(pids) <= TWO.concurrent
+    assert os.getpid() not in pids
+
+
+def numbers(value: Any) -> Iterator[float]:
+    """Every number in a result, at whatever depth."""
+    if isinstance(value, dict | list | tuple):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from numbers(inner)
+    elif isinstance(value, int | float | np.number):
+        yield float(value)
+
+
+def test_no_test_metric_reaches_tunes_searcher_or_scheduler(
+    watched: tuple[Sweep, list[dict[str, Any]]],
+) -> None:
+    sweep, seen = watched
+    finished = [attempt for attempt in sweep.history.attempts.values() if attempt.end == "finished"]
+    assert {value for attempt in finished for value in attempt.test["test_accuracy"]} == {0.0123}
+    assert sum(result.get("done") is True and "report" in result for result in seen) >= len(finished) > 0
+    assert not [key for result in seen for key in result if "test" in str(key)]
+    assert 0.0123 not in {number for result in seen for number in numbers(result)}
+
+
+FATES = """
+    import os
+
+    def task(config, context):
+        yield {"val_accuracy": 1.0}
+        if config["level"] == 2:
+            os.kill(os.getpid(), 9)
+        if config["level"] == 3:
+            raise ValueError("cannot bear three")
+        for _ in range(2):
+            yield {"val_accuracy": 2.0}
+"""
+
+
+def test_a_killed_worker_and_a_raising_task_fail_alone(user_module: UserModule) -> None:
+    name = user_module(FATES)
+    sweep, driver = sit(parse(f"{name}:task", levels="[1, 2, 3, 4]"))
+    assert driver.ending is None
+    assert statuses(sweep) == ["finished", "failed", "failed", "finished"]
+    killed, raised = (sweep.history.attempts[name] for name in ("2.1", "3.1"))
+    assert "died" in killed.reason
+    assert (sweep.paths.folder / killed.log).is_file()
+    assert raised.reason == "ValueError: cannot bear three"
+    log = (sweep.paths.folder / raised.log).read_text()
+    assert f'{name}.py", line 9, in task' in log
+    assert "\x1b" not in log
+    assert 'raise ValueError("cannot bear three")' in log
+
+
+def test_an_error_of_the_driver_ends_the_sweep_in_good_order_and_is_raised(
+    user_module: UserModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Driver, *_: Any) -> bool:
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr(Driver, "report", broken)
+    with pytest.raises(ZeroDivisionError, match="ours"):
+        sit(parse(f"{user_module(PIDS)}:task"))
+    [sweep] = [Sweep.open(folder) for folder in Path("runs").iterdir()]
+    assert "finished" not in statuses(sweep)
+    assert not sweep.live()
+
+
+DECLARED = """
+    import json, sys
+    from tune_app import resources, run, space, stop
+    from tune_app.driver import Driver
+    from tune_app.sweep import Sweep
+
+    asked = space.parse(open("my.yaml").read(), name="my")
+    with run.connect(cpus=4, gpus=4) as cluster:
+        plan = resources.plan(asked.resources, cluster.cpus, cluster.gpus, asked.size())
+        with Sweep.create(asked).writing() as sweep:
+            driver = Driver(sweep, stop.make(asked))
+            run.run(driver, None, plan)
+    print(json.dumps([cluster.gpus, plan.gpus_per_trial, plan.concurrent, driver.ending]))
+"""
+
+
+def test_four_declared_gpus_train_four_trials_at_a_time(user_module: UserModule) -> None:
+    """Where torch finds no GPU the trials run on the CPU; Tune places them all the same."""
+    name = user_module(
+        """
+        import os, time
+        from pathlib import Path
+
+        def task(config, context):
+            Path(f"at.{config['level']}").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+            deadline = time.monotonic() + 60
+            while len(list(Path().glob("at.*"))) < 4 and time.monotonic() < deadline:
+                time.sleep(0.05)
+            yield {"val_accuracy": len(list(Path().glob("at.*")))}
+        """
+    )
+    text = f"task: {name}:task\nepochs: 1\nseeds: 1\nspace: {{level: {{grid: [0, 1, 2, 3]}}}}"
+    Path("my.yaml").write_text(text)
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(DECLARED)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"},
+    )
+    assert json.loads(ran.stdout.splitlines()[-1]) == [4, 1, 4, None]
+    assert sorted(path.read_text() for path in Path().glob("at.*")) == [str(gpu) for gpu in range(4)]
+    epochs = [event for _, event in read(Path("runs/my-1/record.jsonl")) if event["event"] == "epoch"]
+    assert [event["metrics"]["val_accuracy"] for event in epochs] == [[4.0]] * 4
+
+
+def test_the_cluster_says_what_it_has(cluster: run.Cluster) -> None:
+    assert (cluster.cpus, cluster.gpus, cluster.nodes) == (2, 0, 1)
+    assert resources.plan(spaces.Resources(), cluster.cpus, cluster.gpus, 9) == TWO
+    assert ray.is_initialized()
+
+
+def test_data_larger_than_the_shared_memory_is_refused() -> None:
+    if not Path("/dev/shm").is_dir():
+        pytest.skip("this system has no /dev/shm")
+    with pytest.raises(ResourceError, match=r"needs \d+ MiB of shared memory and /dev/shm has \d+ MiB free"):
+        run.connect(data_bytes=1 << 60).__enter__()

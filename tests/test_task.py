@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tune_app import space as spaces
+from tune_app import task
+from tune_app.errors import SpaceError, TaskError
+from tune_app.task import Labelled, Splits, Task
+from tune_app.tasks.pneumonia import PARAMETERS, Pneumonia
+
+MODULE = """
+    def curve(config, context):
+        yield {"val_accuracy": config["lr"]}
+
+    def one(config):
+        yield {}
+
+    def plain(config, context):
+        return [{"val_accuracy": 1.0}]
+
+    class Mine:
+        def splits(self, dataset): ...
+        def model(self, config, shape): ...
+        def loss(self, config): ...
+        def optimizer(self, config, params): ...
+        def scheduler(self, config, optimizer): ...
+        def batch_sizes(self, config): ...
+
+    made = Mine()
+
+    class Half:
+        def splits(self, dataset): ...
+        def model(self, config, shape): ...
+
+    class Demanding(Mine):
+        def __init__(self, size): ...
+"""
+
+UserModule = Callable[[str], str]
+
+
+def parse(text: str) -> spaces.SearchSpace:
+    return spaces.parse(f"task: pneumonia\n{text}", file="my.yaml")
+
+
+# ---------------------------------------------------------------- load
+
+
+def test_a_built_in_task_goes_by_its_name() -> None:
+    assert isinstance(task.load("pneumonia"), Pneumonia)
+
+
+@pytest.mark.parametrize("attribute", ["Mine", "made"])
+def test_a_task_of_the_users_is_a_class_or_an_object(user_module: UserModule, attribute: str) -> None:
+    assert isinstance(task.load(f"{user_module(MODULE)}:{attribute}"), Task)
+
+
+def test_a_function_task_is_found_in_the_working_directory(user_module: UserModule) -> None:
+    found = task.load(f"{user_module(MODULE)}:curve")
+    assert not isinstance(found, Task)
+    assert list(found({"lr": 0.5}, task.Context(0, 0, 1, "cpu"))) == [{"val_accuracy": 0.5}]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "words"),
+    [
+        ("Min", 'has no "Min". Did you mean "Mine"'),
+        ("one", r"one" + '" takes \\(config\\); it must take \\(config, context\\)'),
+        ("plain", "neither a generator function .* nor a Task: it lacks splits, model, loss"),
+        ("Half", "it lacks loss, optimizer, scheduler, batch_sizes"),
+        ("Demanding", "Demanding\\(\\) raised TypeError: .*size.*\n.*without arguments"),
+    ],
+)
+def test_what_is_no_task_is_told(user_module: UserModule, attribute: str, words: str) -> None:
+    with pytest.raises(TaskError, match=words):
+        task.load(f"{user_module(MODULE)}:{attribute}")
+
+
+@pytest.mark.parametrize(
+    ("reference", "words"),
+    [
+        ("pneumonai", 'unknown task "pneumonai". Did you mean "pneumonia"?\n  .*module:attribute'),
+        ("", 'unknown task ""'),
+        (":f", 'unknown task ":f"'),
+        ("m:", 'unknown task "m:"'),
+        ("no_such_module_here:f", 'no module called "no_such_module_here" in /'),
+    ],
+)
+def test_a_reference_that_leads_nowhere_is_told(reference: str, words: str) -> None:
+    with pytest.raises(TaskError, match=words.replace("?", "\\?")):
+        task.load(reference)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("import no_such_thing", 'no module called "no_such_thing"'),
+        ("1 / 0", "importing user_module_.* raised ZeroDivisionError: division by zero"),
+        ("def broken(:", "raised SyntaxError"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_told(user_module: UserModule, source: str, words: str) -> None:
+    with pytest.raises(TaskError, match=words):
+        task.load(f"{user_module(source)}:f")
+
+
+# ---------------------------------------------------------------- check and settings
+
+
+@pytest.mark.parametrize("name", spaces.builtin_names())
+def test_the_built_in_spaces_suit_the_built_in_task(name: str) -> None:
+    task.check(spaces.load(name), Pneumonia())
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("epochs: 2\nspace:\n  lrr: {grid: [1e-3]}", 'my.yaml:4: .*no parameter "lrr". Did you mean "lr"'),
+        ("fixed:\n  gama: 0.4", 'my.yaml:3: .*no parameter "gama". Did you mean "gamma"'),
+        ("configs:\n- {lr: 1}\n- {zzz: 1}", 'my.yaml:4: .*no parameter "zzz".\n  it takes: lr, step_size'),
+        ("space:\n  lr: {grid: [1e-3, 0]}", "my.yaml:3: .*0 is not a learning rate above 0"),
+        ("fixed:\n  loss: mse", "my.yaml:3: .*'mse' is not one of: bce, ce"),
+        ("configs:\n- {lr: 1}\n- {lr: -1}", "my.yaml:4: .*-1 is not a learning rate"),
+        (
+            "space:\n  gamma: {uniform: [0.5, 1.5]}\nsearch: {algorithm: random, samples: 2}",
+            "my.yaml:3: .*1.5 is not a factor above 0, at most 1",
+        ),
+        (
+            "metric:\n  name: val_acuracy\n  mode: max",
+            'my.yaml:3: .*Did you mean "val_accuracy".\n  it reports',
+        ),
+    ],
+)
+def test_what_the_task_cannot_take_is_told_at_its_line(text: str, words: str) -> None:
+    with pytest.raises(SpaceError, match=words):
+        task.check(parse(text), Pneumonia())
+
+
+def test_a_task_that_declares_nothing_takes_any_parameter(user_module: UserModule) -> None:
+    found = task.load(f"{user_module(MODULE)}:curve")
+    assert task.parameters(found) is None
+    task.check(parse("fixed: {anything: goes}\nmetric: {name: reward, mode: max}"), found)
+    assert task.settings(found, {"anything": "goes"}) == {"anything": "goes"}
+
+
+def test_settings_are_the_defaults_with_the_configuration_on_top() -> None:
+    found = task.settings(Pneumonia(), {"lr": 1.0})
+    assert found == {name: p.default for name, p in PARAMETERS.items()} | {"lr": 1.0}
+
+
+# ---------------------------------------------------------------- identify
+
+
+def test_the_identity_of_arrays_follows_every_byte_type_shape_and_split() -> None:
+    x, y = np.arange(24, dtype=np.float32).reshape(4, 3, 2), np.array([0, 1, 0, 1])
+    part = Labelled(x, y)
+    base = Splits(part, part, part)
+    identity = task.identify(base)
+    assert (identity.kind, identity.counts) == ("arrays", {"train": 4, "val": 4, "test": 4})
+    assert len(identity.fingerprint) == 64
+    swapped = Labelled(x.astype(x.dtype.newbyteorder(">")), np.asfortranarray(y))
+    assert task.identify(replace(base, val=swapped)) == identity
+    changed = x.copy()
+    changed[-1, -1, -1] += 1
+    others = [
+        replace(base, train=Labelled(changed, y)),
+        replace(base, test=Labelled(changed, y)),
+        replace(base, test=Labelled(x, y[::-1])),
+        replace(base, test=Labelled(x.reshape(4, 2, 3), y)),
+        replace(base, test=Labelled(x.view(np.int32), y)),
+    ]
+    found = {task.identify(each).fingerprint for each in [base, *others]}
+    assert len(found) == 1 + len(others)

@@ -1,0 +1,8 @@
+"""``tune-app doctor``: what of this machine a sweep needs, what is wrong with it, and the mend."""
+
+from __future__ import annotations
+
+from tune_app.doctor.judging import Answer, Check
+from tune_app.doctor.looking import ask, checks, exit_code, render
+
+__all__ = ["Answer", "Check", "ask", "checks", "exit_code", "render"]

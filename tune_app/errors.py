@@ -1,0 +1,72 @@
+"""One exception tree. Each message says the value, the rule and the mend.
+
+The command line prints ``str(error)`` and ends with ``error.exit_code``; a traceback is for our
+own mistakes only.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TuneAppError(Exception):
+    """Whatever tune-app tells its user: the value, the rule that it broke, and how to mend it."""
+
+    exit_code = 2
+
+
+class SpaceError(TuneAppError):
+    """A search-space file, or an override of it, that cannot be used."""
+
+
+class TaskError(TuneAppError):
+    """An unknown task, or a parameter that the task cannot take."""
+
+
+class DataError(TuneAppError):
+    """Missing, damaged or unsuitable data."""
+
+
+class ResourceError(TuneAppError):
+    """A request for CPUs, GPUs or memory that can never be met."""
+
+
+class RunError(TuneAppError):
+    """A run folder that is missing, in use, of another sweep, or not writable."""
+
+
+class StorageError(TuneAppError):
+    """The disk refused a write in mid-run; what was recorded before is safe and resumable."""
+
+    exit_code = 1
+
+
+class TrialsFailed(TuneAppError):
+    """The sweep ended, but some of its trials failed."""
+
+    exit_code = 1
+
+
+class Interrupted(TuneAppError):
+    """A signal ended the sweep; it can be resumed."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`` Did you mean "x"?`` for the known word nearest to ``word``, or an empty string.
+
+    >>> nearest("loguniforn", ["uniform", "loguniform"])
+    ' Did you mean "loguniform"?'
+    """
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f' Did you mean "{close[0]}"?' if close else ""
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line, as it is recorded for a failed trial."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

@@ -1,0 +1,272 @@
+"""From a space and data to a trained sweep: check everything, plan, make or find the run, train.
+
+Whatever a user may have got wrong is found here before the first file is written.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tune_app import data, progress, provenance, space, stop, task
+from tune_app.data import Dataset, Images
+from tune_app.driver import Driver
+from tune_app.errors import Interrupted, RunError, TaskError, TrialsFailed
+from tune_app.resources import Plan, plan
+from tune_app.space import SearchSpace
+from tune_app.sweep import NO_DATA, DataIdentity, Job, Numerics, RunPaths, Sweep
+from tune_app.task import FunctionTask, Splits, Task
+
+#: Opens a view of a sweep for as long as it trains; the second argument is one line on how.
+View = Callable[[Sweep, str], AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What ``tune-app run`` was asked: the space is validated, the rest is as the user gave it."""
+
+    space: SearchSpace
+    data: str | None = None
+    image_size: int | None = None
+    split: str = "image"
+    everything: bool = False
+    name: str | None = None
+    runs_dir: Path = Path("runs")
+    address: str = "local"
+    argv: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Material:
+    """A task with its data, loaded and checked against the space."""
+
+    task: Task | FunctionTask
+    identity: DataIdentity
+    dataset: Dataset | None
+    splits: Splits | None
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the arrays that every worker will share."""
+        if self.splits is None:
+            return 0
+        parts = (self.splits.train, self.splits.val, self.splits.test)
+        return sum(part.x.nbytes + part.y.nbytes for part in parts)
+
+
+def gather(request: Request) -> Material:
+    """Load the task and its data, and hold the space against them.
+
+    Raises:
+        SpaceError, TaskError, DataError: what is wrong, and the mend.
+    """
+    loaded = task.load(request.space.task)
+    task.check(request.space, loaded)
+    stop.make(request.space)
+    if not isinstance(loaded, Task):
+        if request.data is not None:
+            raise TaskError(
+                f"--data {request.data}: the task {request.space.task} is a function, which takes no data. "
+                "Leave --data out."
+            )
+        return Material(loaded, NO_DATA, None, None)
+    source = request.data
+    if source is None and request.space.task in task.BUILTIN:
+        source = "phantom"
+    if source is None:
+        splits = loaded.splits(None)
+        return Material(loaded, task.identify(splits), None, splits)
+    dataset = data.load(
+        source, image_size=request.image_size, split=request.split, everything=request.everything
+    )
+    return Material(loaded, dataset.identity, dataset, loaded.splits(dataset))
+
+
+def train(request: Request, material: Material, view: View | None = None) -> Sweep:
+    """Train what is lacking of a sweep, new or found by its name, until nothing is.
+
+    Raises:
+        ResourceError, RunError: before anything is written.
+        StorageError: the disk refused a write; resumable.
+        Interrupted: a signal ended it; resumable.
+        TrialsFailed: all else ended, but these failed.
+    """
+    existing = _existing(request, material)
+    trials = len(existing.lacking()) if existing else request.space.size()
+    with _engine(request, material, trials) as (planned, where, engine):
+        if existing:
+            sweep = existing
+        else:
+            sweep = Sweep.create(
+                request.space,
+                material.identity,
+                request.runs_dir,
+                request.name,
+                Numerics(threads=planned.threads),
+            )
+            if material.dataset:
+                _write_test_images(sweep.paths, material.dataset.test)
+        with sweep.writing():
+            collected = provenance.collect(
+                request.argv, material.identity, task.settings(material.task, _first_config(sweep))
+            )
+            if not existing:
+                provenance.write(sweep.paths.provenance, collected)
+            sweep.note("opened", durable=True, provenance=collected)
+            driver = Driver(sweep, stop.make(request.space))
+            opened = view(sweep, _plan_line(planned, where)) if view else nullcontext()
+            with opened, _signals(driver) as caught:
+                engine(driver)
+    _raise_outcome(sweep, driver, caught)
+    return sweep
+
+
+def estimate(request: Request, material: Material) -> tuple[float, int]:
+    """Seconds that one epoch of one replicate takes here, measured, and how many trials would run at a time.
+
+    Raises:
+        ResourceError: what is asked for can never be met.
+    """
+    import torch
+
+    from tune_app.messages import Order
+    from tune_app.trial import Trial, Worker
+
+    space_, gpus = request.space, torch.cuda.device_count()
+    planned = plan(space_.resources, os.cpu_count() or 1, gpus, space_.size())
+    configs = space_.planned() or [dict(space_.fixed)]
+    job = Job(1, "", configs[0], (0,), space_.epochs)
+    numerics = Numerics(threads=planned.threads)
+    metric = space_.metric
+    order = Order(job, space_.task, space_.seed, metric.name, metric.mode, space_.evaluate, numerics)
+    trial = Trial(order, Worker(material.splits, "cuda" if planned.gpus_per_trial else "cpu"))
+    return sum(trial.step().durations_s), planned.concurrent
+
+
+def _existing(request: Request, material: Material) -> Sweep | None:
+    """The run of that name, when it is the same sweep.
+
+    Raises:
+        RunError: it is another sweep, saying in what.
+    """
+    if request.name is None or not RunPaths(request.runs_dir / request.name).record.is_file():
+        return None
+    sweep = Sweep.open(request.runs_dir / request.name)
+    # Other machines may train the rest: resources are no part of what the sweep is.
+    asked = request.space.model_copy(update={"resources": sweep.space.resources})
+    differences = space.difference(sweep.space, asked)
+    if sweep.data.fingerprint != material.identity.fingerprint or sweep.data.split != material.identity.split:
+        differences.append(f"data: {sweep.data.label()} recorded, {material.identity.label()} asked")
+    if differences:
+        raise RunError(
+            f"--name {request.name}: a run of that name exists, of another sweep:\n  "
+            + "\n  ".join(differences)
+            + "\n  Give another --name, or leave it out to start a new numbered run."
+        )
+    return sweep
+
+
+@contextmanager
+def _engine(
+    request: Request, material: Material, trials: int
+) -> Iterator[tuple[Plan, str, Callable[[Driver], None]]]:
+    """The engine that ``--address`` names, ready to run a driver, with its plan and its name in words."""
+    asked = request.space.resources
+    if request.address == "inline":
+        from tune_app import inline
+
+        inline_plan = plan(asked.model_copy(update={"max_concurrent": 1}), os.cpu_count() or 1, 0, trials)
+        yield inline_plan, "in this process", lambda driver: inline.run(driver, material.splits)
+        return
+    from tune_app import run
+
+    with ExitStack() as stack:
+        with progress.waiting("starting Ray" if request.address == "local" else "connecting to Ray"):
+            cluster = stack.enter_context(run.connect(request.address, material.size_bytes))
+        ray_plan = plan(asked, cluster.cpus, cluster.gpus, trials)
+        yield ray_plan, _where(cluster), lambda driver: run.run(driver, material.splits, ray_plan)
+
+
+def _where(cluster: Any) -> str:
+    devices = f"{cluster.gpus:g} GPU{'s' if cluster.gpus != 1 else ''}" if cluster.gpus else ""
+    cores = f"{cluster.cpus:g} CPU{'s' if cluster.cpus != 1 else ''}"
+    nodes = f" on {cluster.nodes} nodes" if cluster.nodes > 1 else ""
+    return (devices or cores) + nodes
+
+
+def _plan_line(planned: Plan, where: str) -> str:
+    trials = "trial" if planned.concurrent == 1 else "trials"
+    return f"on {where}, {planned.concurrent} {trials} at a time"
+
+
+def _first_config(sweep: Sweep) -> dict[str, Any]:
+    first = next(iter(sweep.history.configurations.values()), None)
+    return dict(first.config) if first else dict(sweep.space.fixed)
+
+
+def _write_test_images(paths: RunPaths, images: Images) -> None:
+    """Which image each column of the test scores is: index, label, name, patient."""
+    buffer = io.StringIO()
+    table = csv.writer(buffer, lineterminator="\n")
+    table.writerow(["index", "label", "name", "patient"])
+    table.writerows(
+        (i, int(label), name, patient)
+        for i, (label, name, patient) in enumerate(zip(images.y, images.names, images.patients, strict=True))
+    )
+    paths.test_images.write_text(buffer.getvalue(), encoding="utf-8")
+
+
+@contextmanager
+def _signals(driver: Driver) -> Iterator[list[int]]:
+    """Ctrl-C or SIGTERM once: end in good order. Twice: leave at once; the record is safe either way."""
+    caught: list[int] = []
+
+    def handle(number: int, _: object) -> None:
+        if caught:
+            os._exit(128 + number)
+        caught.append(number)
+        driver.ending = driver.ending or signal.Signals(number).name
+
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _raise_outcome(sweep: Sweep, driver: Driver, caught: list[int]) -> None:
+    statuses = [
+        sweep.history.status(c, sweep.space.seeds, live=False) for c in sweep.history.configurations.values()
+    ]
+    ended = sum(status in ("finished", "stopped", "diverged", "failed") for status in statuses)
+    if driver.ending:
+        message = (
+            f"{ended} of {len(statuses)} configurations ended. Go on with: "
+            f"tune-app run {sweep.space.name} --name {sweep.name} (and the same options)"
+        )
+        if caught:
+            raise Interrupted(message, 128 + caught[0])
+        raise TrialsFailed(f"{driver.ending}\n  {message}")
+    failed = [
+        c
+        for c, status in zip(sweep.history.configurations.values(), statuses, strict=True)
+        if status == "failed"
+    ]
+    if failed:
+        attempt = failed[0].attempts[-1]
+        raise TrialsFailed(
+            f"{len(failed)} of {len(statuses)} configurations failed. The first: {attempt.reason}\n"
+            f"  its log: {sweep.paths.folder / attempt.log}"
+        )

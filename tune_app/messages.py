@@ -1,0 +1,61 @@
+"""What passes between the driver and its workers: orders, reports, and the sealed test outcome."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass, field
+
+from tune_app.history import Values
+from tune_app.sweep import Job, Numerics
+
+
+@dataclass(frozen=True)
+class Order:
+    """All that a worker must know to run a job."""
+
+    job: Job
+    task: str
+    seed: int
+    metric: str
+    mode: str
+    evaluate: str
+    numerics: Numerics
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """What only the record may see: test metrics, and test scores (R, N) or (R, N, C)."""
+
+    metrics: Values
+    evaluated: list[int]
+    scores: bytes
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """One epoch of a trial: metrics with one value a replicate, which of them diverged, and the end.
+
+    ``value`` is what searchers and schedulers see: the mean of the metric over the replicates, None
+    when one of them diverged. ``sealed`` comes with the last report.
+    """
+
+    epoch: int
+    value: float | None
+    metrics: Values
+    durations_s: list[float]
+    diverged: list[int] = field(default_factory=list)
+    done: bool = False
+    sealed: Sealed | None = None
+
+    def pack(self) -> bytes:
+        """The report as bytes that mean nothing to an engine, a searcher or a scheduler."""
+        return pickle.dumps(self)
+
+    @staticmethod
+    def unpack(packed: bytes) -> Report:
+        """A report from ``pack``; only for bytes that our own worker made."""
+        report = pickle.loads(packed)
+        if not isinstance(report, Report):
+            raise TypeError(f"not a report: {type(report).__name__}")
+        return report

@@ -1,0 +1,203 @@
+"""A snapshot as text: a table that fits the terminal, or plain lines where there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.console import Group
+from rich.text import Text
+
+from tune_app import words
+from tune_app.progress.snapshot import Row, Snapshot
+
+_STYLES = {
+    "running": "cyan",
+    "finished": "green",
+    "stopped": "yellow",
+    "interrupted": "yellow",
+    "diverged": "red",
+    "failed": "bold red",
+    "waiting": "dim",
+}
+_GAP = 3
+_STATE = "state"
+_INDENT = 2
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Replicate-epochs a second, None before any; seconds since the start; whether it is over."""
+
+    per_second: float | None
+    elapsed_s: float
+    over: bool = False
+
+
+def live(snapshot: Snapshot, timing: Timing, width: int, height: int) -> Group:
+    """The table, the bar and the best configuration, within ``width`` columns and ``height`` lines."""
+    footer = _footer(snapshot, timing, width)[: max(1, height - 5)]
+    room = max(1, height - len(footer) - 4)  # header, "... and more", blank line, the cursor's own line
+    shown = _choose(snapshot, room)
+    lines = _table(snapshot, shown, width)
+    if rest := _rest(snapshot, shown):
+        lines.append(Text(rest, style="dim", overflow="ellipsis", no_wrap=True))
+    lines.append(Text(""))
+    return Group(*lines, *(Text(line, overflow="ellipsis", no_wrap=True) for line in footer))
+
+
+def ended(snapshot: Snapshot, row: Row, number: int) -> str:
+    """One line for a configuration that has ended, as the ``number``-th of all."""
+    total = len(snapshot.states)
+    parts = [
+        f"{number:>{len(str(total))}}/{total}",
+        words.point(row.config, snapshot.varying, between="  ") or f"sample {row.sample}",
+        words.over_replicates(snapshot.metric, row.values),
+        f"{_state(row)}: {row.reason}" if row.reason else _state(row),
+        _time(row),
+        row.device,
+    ]
+    return " " * _INDENT + (" " * _GAP).join(part for part in parts if part)
+
+
+def heartbeat(snapshot: Snapshot, timing: Timing) -> str:
+    """One line on how far the sweep is."""
+    return " " * _INDENT + (" " * _GAP).join(_progress(snapshot, timing))
+
+
+def _choose(snapshot: Snapshot, room: int) -> list[Row]:
+    """What is shown where not all fits: running, the newest that ended, then waiting; by sample number."""
+    if len(snapshot.rows) <= room:
+        return snapshot.rows
+    rows = {row.sample: row for row in snapshot.rows}
+    running = [sample for sample, row in rows.items() if row.state == "running"]
+    order = dict.fromkeys([*running, *snapshot.newest, *rows])
+    return [rows[sample] for sample in sorted(list(order)[:room])]
+
+
+def _rest(snapshot: Snapshot, shown: list[Row]) -> str:
+    samples = {row.sample for row in shown}
+    states = [row.state for row in snapshot.rows if row.sample not in samples]
+    states += ["waiting"] * snapshot.unplanned
+    return f"{' ' * _INDENT}... and {len(states)} more: {words.counts(states)}" if states else ""
+
+
+@dataclass(frozen=True)
+class _Column:
+    header: str
+    cells: list[str]
+
+    @property
+    def width(self) -> int:
+        return max(map(cell_len, [self.header, *self.cells]))
+
+
+def _table(snapshot: Snapshot, rows: list[Row], width: int) -> list[Text]:
+    """Lines of aligned columns. Made by hand: rich's Table takes ten times as long, four times a second."""
+    columns = _fitting(snapshot, rows, width)
+    widths = [column.width for column in columns]
+    lines = [_line([column.header for column in columns], widths, ["bold"] * len(columns))]
+    for index, row in enumerate(rows):
+        styles = [_STYLES[row.state] if column.header == _STATE else "" for column in columns]
+        lines.append(_line([column.cells[index] for column in columns], widths, styles))
+    return lines
+
+
+def _line(cells: list[str], widths: list[int], styles: list[str]) -> Text:
+    text = Text(" " * _INDENT, no_wrap=True, overflow="ellipsis")
+    for cell, width, style in zip(cells, widths, styles, strict=True):
+        text.append(cell, style)
+        text.append(" " * (width - cell_len(cell) + _GAP))
+    text.rstrip()
+    return text
+
+
+def _fitting(snapshot: Snapshot, rows: list[Row], width: int) -> list[_Column]:
+    """The columns, without those that a narrow terminal has no room for: device, time, then parameters.
+
+    Where a parameter is left out, or none varies, the number of the sample tells the rows apart.
+    """
+    sample = _Column("sample", [str(row.sample) for row in rows])
+    parameters = [
+        _Column(name, [words.value(row.config[name]) if name in row.config else "-" for row in rows])
+        for name in snapshot.varying
+    ]
+    middle = [
+        _Column("epoch", [_epoch(snapshot, row) for row in rows]),
+        _Column(snapshot.metric, [words.over_replicates(snapshot.metric, row.values) for row in rows]),
+        _Column(_STATE, [_state(row) for row in rows]),
+    ]
+    extra = [_Column("time", [_time(row) for row in rows]), _Column("device", [row.device for row in rows])]
+    kept = len(parameters)
+    while True:
+        first = parameters[:kept] if kept and kept == len(parameters) else [sample, *parameters[:kept]]
+        columns = [*first, *middle, *extra]
+        if _INDENT + sum(each.width for each in columns) + _GAP * (len(columns) - 1) <= width:
+            return columns
+        if extra:
+            extra.pop()
+        elif kept:
+            kept -= 1
+        else:
+            return columns
+
+
+def _epoch(snapshot: Snapshot, row: Row) -> str:
+    return "-" if row.epoch is None else f"{row.epoch}/{snapshot.epochs}"
+
+
+def _state(row: Row) -> str:
+    return row.state if row.twin is None else f"{row.state} like {row.twin}"
+
+
+def _time(row: Row) -> str:
+    return words.duration(row.seconds) if row.seconds else ""
+
+
+def _progress(snapshot: Snapshot, timing: Timing) -> list[str]:
+    """Share done, counts, rate, and the time that is left or was taken; before the first epoch, a clock."""
+    parts = [f"{int(snapshot.share * 100):3d}%", words.counts(snapshot.states)]
+    if timing.per_second:
+        parts.append(words.rate(timing.per_second))
+    if timing.over:
+        parts.append(f"took {words.duration(timing.elapsed_s)}")
+    elif timing.per_second:
+        parts.append(words.left((snapshot.wanted - snapshot.done) / timing.per_second))
+    else:
+        parts.append(f"starting: {timing.elapsed_s:.0f} s")
+    return [part for part in parts if part]
+
+
+def _footer(snapshot: Snapshot, timing: Timing, width: int) -> list[str]:
+    cells = 30 if width >= 80 else 16
+    full = int(snapshot.share * cells)
+    share, *others = _progress(snapshot, timing)
+    lines = _pack([f"{'=' * full}{'-' * (cells - full)}  {share}", *others], width)
+    if snapshot.best and not timing.over:
+        lines.append(_best(snapshot, snapshot.best))
+    failed = next((row for row in reversed(snapshot.rows) if row.reason), None)
+    if failed:
+        lines.append(f"failed: {_name(snapshot, failed)}: {failed.reason}")
+    return lines
+
+
+def _pack(parts: list[str], width: int) -> list[str]:
+    """Parts side by side, on as few lines as they fit on."""
+    lines = parts[:1]
+    for part in parts[1:]:
+        joined = f"{lines[-1]}{' ' * _GAP}{part}"
+        if cell_len(joined) <= width:
+            lines[-1] = joined
+        else:
+            lines.append(part)
+    return lines
+
+
+def _best(snapshot: Snapshot, row: Row) -> str:
+    measured = words.over_replicates(snapshot.metric, row.values)
+    unfinished = "" if row.state == "finished" else f", at epoch {_epoch(snapshot, row)}"
+    return f"best so far: {measured}{unfinished}   {_name(snapshot, row)}"
+
+
+def _name(snapshot: Snapshot, row: Row) -> str:
+    return words.point(row.config, snapshot.varying) or f"sample {row.sample}"

@@ -1,0 +1,179 @@
+"""What there is to show of a sweep at one moment, as plain values; nothing about terminals in here.
+
+The driver changes the history in another thread meanwhile: its collections are copied before they are
+walked, and whatever has ended is looked at only once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from tune_app.history import Attempt, Config, Configuration
+from tune_app.sweep import Sweep
+
+#: States of a replicate after which this sitting trains it no more.
+_ENDED = frozenset({"finished", "stopped", "diverged", "failed"})
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration: ``epoch`` is the mean over its replicates, rounded down, None before the first.
+
+    ``values`` holds the metric of each replicate that has one; ``done`` counts replicate-epochs that need
+    no more training, those saved by early stopping included; ``seconds`` sums its replicates' training.
+    """
+
+    sample: int
+    config: Config
+    state: str
+    epoch: int | None = None
+    values: tuple[float, ...] = ()
+    seconds: float = 0.0
+    device: str = ""
+    done: int = 0
+    ended: bool = False
+    reason: str = ""
+    twin: int | None = None
+
+    @property
+    def mean(self) -> float:
+        """Mean of the metric; only for a row that has values."""
+        return sum(self.values) / len(self.values)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A sweep at one moment.
+
+    ``rows`` in the order of their sample numbers; ``newest`` the samples that ended, the last first;
+    ``unplanned`` configurations that a searcher has yet to suggest; ``done`` of ``wanted``, and
+    ``trained`` in this sitting or before, are replicate-epochs.
+    """
+
+    metric: str
+    epochs: int
+    varying: list[str]
+    rows: list[Row]
+    newest: list[int]
+    unplanned: int
+    done: int
+    wanted: int
+    trained: int
+    best: Row | None
+
+    @property
+    def states(self) -> list[str]:
+        """The state of each configuration, those yet to be suggested included."""
+        return [row.state for row in self.rows] + ["waiting"] * self.unplanned
+
+    @property
+    def share(self) -> float:
+        """How much of what is wanted is done, 0 to 1."""
+        return min(1.0, self.done / self.wanted) if self.wanted else 1.0
+
+
+@dataclass
+class Surveyor:
+    """Takes snapshots of one sweep, and remembers what had ended at the last."""
+
+    sweep: Sweep
+    _expected: int = field(init=False)
+    _ended: dict[int, Row] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._expected = self.sweep.space.size()
+
+    def look(self, live: bool = True) -> Snapshot:
+        """Take a snapshot; ``live`` says whether what has not ended is still being trained."""
+        history, space = self.sweep.history, self.sweep.space
+        configurations = list(history.configurations.values())
+        rows = {each.sample: self._ended.get(each.sample) or self._row(each, live) for each in configurations}
+        for each in configurations:
+            if each.twin is not None and each.sample not in self._ended:
+                rows[each.sample] = _as_twin(rows[each.sample], rows[each.twin])
+        self._ended |= {sample: row for sample, row in rows.items() if row.ended}
+        unplanned = max(0, self._expected - len(rows))
+        own = len(rows) - sum(each.twin is not None for each in configurations) + unplanned
+        return Snapshot(
+            space.metric.name,
+            space.epochs,
+            _varying(self.sweep, configurations),
+            list(rows.values()),
+            list(reversed(self._ended)),
+            unplanned,
+            sum(row.done for row in rows.values()),
+            own * space.seeds * space.epochs,
+            sum(len(a.epochs) * len(a.replicates) for a in list(history.attempts.values())),
+            self._best(rows),
+        )
+
+    def _row(self, configuration: Configuration, live: bool) -> Row:
+        if not configuration.attempts:
+            return Row(configuration.sample, configuration.config, "waiting", twin=configuration.twin)
+        space = self.sweep.space
+        newest = [configuration.last(replicate) for replicate in range(space.seeds)]
+        begun = [(replicate, a) for replicate, a in enumerate(newest) if a]
+        status = self.sweep.history.status(configuration, space.seeds, live)
+        state = "waiting" if status == "planned" or (live and status == "interrupted") else status
+        states = [a.status(replicate, live) for replicate, a in begun]
+        done = [
+            space.epochs if state in _ENDED else a.epoch if state == "running" else 0
+            for state, (_, a) in zip(states, begun, strict=True)
+        ]
+        found = [self._value(a, replicate) for replicate, a in begun]
+        return Row(
+            configuration.sample,
+            configuration.config,
+            state,
+            epoch=sum(a.epoch for _, a in begun) // space.seeds,
+            values=tuple(each for each in found if each is not None),
+            seconds=sum(_seconds(a, replicate) for replicate, a in begun),
+            device="+".join(dict.fromkeys(a.device for _, a in begun if a.device)),
+            done=sum(done),
+            ended=len(begun) == space.seeds and _ENDED.issuperset(states),
+            reason=next((a.reason for _, a in begun if a.end == "failed"), ""),
+        )
+
+    def _value(self, attempt: Attempt, replicate: int) -> float | None:
+        """The metric of a replicate at the epoch that the space evaluates, among those recorded."""
+        space = self.sweep.space
+        if replicate in attempt.diverged or not attempt.epochs:
+            return None
+        index = attempt.replicates.index(replicate)
+        considered = attempt.epochs[-1:] if space.evaluate == "last" else list(attempt.epochs)
+        found = [each.metrics.get(space.metric.name, [])[index:] for each in considered]
+        values = [each[0] for each in found if each and each[0] is not None]
+        if not values:
+            return None
+        return max(values) if space.metric.mode == "max" else min(values)
+
+    def _best(self, rows: dict[int, Row]) -> Row | None:
+        """The best finished configuration; before there is one, the best of those that are running."""
+        for state in ("finished", "running"):
+            ranked = [row for row in rows.values() if row.state == state and row.values]
+            if ranked:
+                sign = 1 if self.sweep.space.metric.mode == "max" else -1
+                return max(ranked, key=lambda row: sign * row.mean)
+        return None
+
+
+def _seconds(attempt: Attempt, replicate: int) -> float:
+    index = attempt.replicates.index(replicate)
+    return sum(epoch.durations_s[index] for epoch in list(attempt.epochs))
+
+
+def _as_twin(row: Row, of: Row) -> Row:
+    """A row that shows the outcome of another, for which nothing was trained."""
+    return replace(of, sample=row.sample, config=row.config, twin=of.sample, seconds=0.0, done=0)
+
+
+def _varying(sweep: Sweep, configurations: list[Configuration]) -> list[str]:
+    """Parameters that differ between configurations, or will: those of the space that are no grid."""
+    names = dict.fromkeys(name for each in configurations for name in each.config)
+    names |= dict.fromkeys(sweep.space.space)
+    drawn = {name for name, sampler in sweep.space.space.items() if sampler.kind != "grid"}
+    return [
+        name
+        for name in names
+        if name in drawn or len({repr(each.config.get(name)) for each in configurations}) > 1
+    ]

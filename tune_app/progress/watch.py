@@ -1,0 +1,190 @@
+"""Showing a sweep while it trains, on a thread of its own, never in the way of the training."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from tune_app.progress import drawing
+from tune_app.progress.pace import Pace
+from tune_app.progress.snapshot import Snapshot, Surveyor
+from tune_app.sweep import Sweep
+
+_EVERY_S = 0.25
+_HEARTBEAT_S = 10.0
+
+Clock = Callable[[], float]
+
+
+def note(text: str, console: Console | None = None) -> None:
+    """Print a line as it is, whether or not something live is on the screen."""
+    _say(console or Console(), text)
+
+
+@contextmanager
+def waiting(text: str, console: Console | None = None) -> Iterator[None]:
+    """Say what is being waited for: turning, and gone at the end, on a terminal; else one line."""
+    console = console or Console()
+    if _interactive(console):
+        with console.status(Text(f"{text} ..."), spinner="line"):
+            yield
+    else:
+        _say(console, f"{text} ...")
+        yield
+
+
+def watch(
+    sweep: Sweep, plan_line: str, console: Console | None = None, clock: Clock = time.monotonic
+) -> Watch:
+    """Show ``sweep`` for as long as the context lasts, below a line on how it is trained.
+
+    Args:
+        sweep: the sweep that a driver is writing to.
+        plan_line: printed first, as it is.
+        console: where to; standard output unless given.
+        clock: seconds, never going backwards.
+    """
+    return Watch(sweep, plan_line, console or Console(), clock)
+
+
+class Watch:
+    """A live table on a terminal, plain lines elsewhere; see ``watch``.
+
+    What goes wrong in showing never reaches the training: the first such error is told once at the end,
+    on standard error.
+    """
+
+    def __init__(self, sweep: Sweep, plan_line: str, console: Console, clock: Clock = time.monotonic) -> None:
+        self._surveyor = Surveyor(sweep)
+        self._plan_line = plan_line
+        self._console = console
+        self._clock = clock
+        self._screen: Screen = (LiveTable if _interactive(console) else PlainLines)(console, clock)
+        self._pace = Pace(clock)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="progress", daemon=True)
+        self._error: Exception | None = None
+
+    def __enter__(self) -> Watch:
+        self._started = self._clock()
+        self._guard(self._open)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+        self._guard(lambda: self._draw(over=True))
+        self._guard(self._screen.close)
+        if self._error:
+            print(
+                f"tune-app: the progress could not be shown in full ({type(self._error).__name__}: "
+                f"{self._error}); training and record are not concerned",
+                file=sys.stderr,
+            )
+
+    def _open(self) -> None:
+        _say(self._console, self._plan_line)
+        self._trained_before = self._surveyor.look().trained
+        self._draw()
+
+    def _work(self) -> None:
+        while not self._over.wait(_EVERY_S):
+            self._guard(self._draw)
+
+    def _draw(self, over: bool = False) -> None:
+        snapshot = self._surveyor.look(live=not over)
+        elapsed = self._clock() - self._started
+        if "running" in snapshot.states or snapshot.trained > self._trained_before:
+            self._pace.note(snapshot.trained)
+        per_second = self._pace.per_second()
+        if over:
+            trained = snapshot.trained - self._trained_before
+            per_second = trained / elapsed if elapsed > 0 else None
+        self._screen.show(snapshot, drawing.Timing(per_second, elapsed, over))
+
+    def _guard(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except SystemExit:  # so rich says that nobody reads what it writes; it has silenced the console
+            self._error = self._error or BrokenPipeError("nobody reads the output any more")
+        except Exception as error:  # noqa: BLE001 - told at the end: a view must not end what it views
+            self._error = self._error or error
+
+
+class Screen(Protocol):
+    """Somewhere to show snapshots: the first one is what was there before."""
+
+    def show(self, snapshot: Snapshot, timing: drawing.Timing) -> None:
+        """Bring up to date."""
+
+    def close(self) -> None:
+        """Leave the last state standing."""
+
+
+class LiveTable:
+    """A table that is drawn again and again in the same place."""
+
+    def __init__(self, console: Console, _: Clock) -> None:
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
+
+    def show(self, snapshot: Snapshot, timing: drawing.Timing) -> None:
+        """See Screen."""
+        self._live.start()
+        width, height = self._console.size
+        self._live.update(drawing.live(snapshot, timing, width, height), refresh=True)
+
+    def close(self) -> None:
+        """See Screen."""
+        self._live.stop()
+
+
+class PlainLines:
+    """A line for each configuration that ends, and one now and then when none does."""
+
+    def __init__(self, console: Console, clock: Clock) -> None:
+        self._console = console
+        self._clock = clock
+        self._spoke = clock()
+        self._told: set[int] | None = None
+
+    def show(self, snapshot: Snapshot, timing: drawing.Timing) -> None:
+        """See Screen."""
+        if self._told is None:
+            self._told = set(snapshot.newest)
+        rows = {row.sample: row for row in snapshot.rows}
+        for sample in reversed(snapshot.newest):
+            if sample not in self._told:
+                self._told.add(sample)
+                self._say(drawing.ended(snapshot, rows[sample], len(self._told)))
+        if timing.over or self._clock() - self._spoke >= _HEARTBEAT_S:
+            self._say(drawing.heartbeat(snapshot, timing))
+
+    def _say(self, line: str) -> None:
+        _say(self._console, line)
+        self._spoke = self._clock()
+
+    def close(self) -> None:
+        """See Screen."""
+
+
+def _say(console: Console, line: str) -> None:
+    """A line as it is: not wrapped, coloured or read as markup; flushed."""
+    console.out(line, highlight=False)
+
+
+def _interactive(console: Console) -> bool:
+    """Whether something can be drawn over: FORCE_COLOR makes rich take a pipe for a terminal."""
+    return console.is_interactive and console.file.isatty()

@@ -1,0 +1,179 @@
+"""The replicates of one configuration, advancing together an epoch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from tune_app.errors import TaskError
+from tune_app.history import Config
+from tune_app.space.rules import COLUMNS
+from tune_app.task import Context, FunctionTask, Task
+from tune_app.train import FUNCTION, DeviceSplits, Learner, Outcome, Stopwatch, derive_seed
+
+#: One replicate's metrics of one epoch; empty once it has diverged.
+Metrics = Mapping[str, float]
+
+
+class Replicates(Protocol):
+    """R seeds of one configuration. How they share a device is inside."""
+
+    epoch: int
+    #: Seconds that each replicate took in the last epoch, (R,).
+    durations_s: list[float]
+
+    def step(self) -> list[Metrics]:
+        """One epoch of every replicate: R dicts of ``train_`` and ``val_`` metrics."""
+
+    def diverged(self) -> list[bool]:
+        """Which replicates have become non-finite and are frozen, (R,)."""
+
+    def evaluated(self) -> list[int]:
+        """The epoch of each replicate that ``test`` looks at, (R,)."""
+
+    def test(self) -> list[Outcome | None]:
+        """Break the seal: each replicate's test outcome, None where it diverged. Called once, at the end."""
+
+
+class Looped:
+    """Replicates of a Task, trained one after the other in each epoch."""
+
+    def __init__(
+        self,
+        task: Task,
+        config: Config,
+        splits: DeviceSplits,
+        seed: int,
+        replicates: Sequence[int],
+        keep_best: tuple[str, int] | None = None,
+    ) -> None:
+        self._learners = [Learner(task, config, splits, seed, r, keep_best) for r in replicates]
+        self.epoch = 0
+        self.durations_s = [0.0] * len(self._learners)
+
+    def step(self) -> list[Metrics]:
+        """See Replicates."""
+        found: list[Metrics] = []
+        for index, learner in enumerate(self._learners):
+            watch = Stopwatch()
+            found.append(learner.step())
+            self.durations_s[index] = watch.seconds()
+        self.epoch += 1
+        return found
+
+    def diverged(self) -> list[bool]:
+        """See Replicates."""
+        return [learner.diverged for learner in self._learners]
+
+    def evaluated(self) -> list[int]:
+        """See Replicates."""
+        return [learner.evaluated for learner in self._learners]
+
+    def test(self) -> list[Outcome | None]:
+        """See Replicates."""
+        return [None if learner.diverged else learner.test() for learner in self._learners]
+
+
+class Generated:
+    """Replicates of a function task: one generator each, advanced in step.
+
+    Metrics that a generator yields under ``test_`` are held back until ``test``: of the last epoch, or
+    of the best by ``keep_best``.
+
+    Raises:
+        TaskError: a generator that ends before ``epochs``, or yields something else than numbers by name.
+    """
+
+    def __init__(
+        self,
+        function: FunctionTask,
+        config: Config,
+        seed: int,
+        replicates: Sequence[int],
+        epochs: int,
+        device: str,
+        keep_best: tuple[str, int] | None = None,
+    ) -> None:
+        self._generators: list[Iterator[Mapping[str, float]]] = [
+            function(config, Context(derive_seed(seed, FUNCTION, r), r, epochs, device)) for r in replicates
+        ]
+        self._taken = COLUMNS | config.keys()
+        count = len(self._generators)
+        self._epochs, self._keep_best = epochs, keep_best
+        self._diverged = [False] * count
+        self._sealed: list[dict[str, float]] = [{} for _ in range(count)]
+        self._best = [float("-inf")] * count
+        self._evaluated = [0] * count
+        self.epoch = 0
+        self.durations_s = [0.0] * count
+
+    def step(self) -> list[Metrics]:
+        """See Replicates."""
+        self.epoch += 1
+        found: list[Metrics] = []
+        for index in range(len(self._generators)):
+            watch = Stopwatch()
+            found.append({} if self._diverged[index] else self._advance(index))
+            self.durations_s[index] = watch.seconds()
+        return found
+
+    def _advance(self, index: int) -> Metrics:
+        try:
+            yielded = next(self._generators[index])
+        except StopIteration:
+            raise TaskError(
+                f"the function task ended after {self.epoch - 1} of {self._epochs} epochs: it must yield its "
+                "metrics once an epoch; lower `epochs` or yield more"
+            ) from None
+        if not isinstance(yielded, Mapping):
+            raise TaskError(f"the function task yielded {yielded!r}; it must yield a mapping of metrics")
+        numbers = {str(name): _number(name, value) for name, value in yielded.items()}
+        if taken := self._taken & numbers.keys():
+            raise TaskError(
+                f'the function task yielded "{min(taken)}", which is a parameter or a column of the results: '
+                f"give the metric another name, such as val_{min(taken)}"
+            )
+        if not all(np.isfinite(value) for value in numbers.values()):
+            self._diverged[index] = True
+            return {}
+        open_metrics = {name: value for name, value in numbers.items() if not name.startswith("test_")}
+        if self._improves(index, open_metrics):
+            self._evaluated[index] = self.epoch
+            self._sealed[index] = {name: v for name, v in numbers.items() if name.startswith("test_")}
+        return open_metrics
+
+    def _improves(self, index: int, found: Metrics) -> bool:
+        if self._keep_best is None:
+            return True
+        name, sign = self._keep_best
+        if name not in found:
+            return False
+        value = sign * found[name]
+        better = value > self._best[index]
+        self._best[index] = max(value, self._best[index])
+        return better
+
+    def diverged(self) -> list[bool]:
+        """See Replicates."""
+        return list(self._diverged)
+
+    def evaluated(self) -> list[int]:
+        """See Replicates."""
+        return list(self._evaluated)
+
+    def test(self) -> list[Outcome | None]:
+        """See Replicates; a function has no images, so no scores."""
+        none = np.empty(0, np.float32)
+        return [
+            None if gone else Outcome(sealed, none)
+            for sealed, gone in zip(self._sealed, self._diverged, strict=True)
+        ]
+
+
+def _number(name: Any, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TaskError(f"the function task yielded {name}={value!r}; a metric is a number") from None

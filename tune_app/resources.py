@@ -1,0 +1,84 @@
+"""How many trials at a time, on what: from what is asked for and what there is. Pure arithmetic."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from tune_app.errors import ResourceError
+from tune_app.space import Resources
+
+#: The smallest share of a GPU that a trial gets unless less is asked for.
+_LEAST_GPU_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class Plan:
+    """CPUs and GPUs for each trial, and how many trials run at a time."""
+
+    cpus_per_trial: float
+    gpus_per_trial: float
+    concurrent: int
+
+    @property
+    def threads(self) -> int:
+        """Threads for each trial's arithmetic."""
+        return max(1, int(self.cpus_per_trial))
+
+
+def plan(asked: Resources, cpus: float, gpus: float, trials: int) -> Plan:
+    """Resources for each of ``trials`` trials on a machine or cluster with so many CPUs and GPUs.
+
+    Unless asked for otherwise: without a GPU each trial has one CPU; with GPUs, each trial has one
+    while there are trials enough for all, and a share of one (a half, or a quarter) when there are
+    more trials than GPUs; the CPUs are shared among the trials that then run at a time.
+
+    Raises:
+        ResourceError: a request that can never be met, with what there is.
+    """
+    gpus_each = asked.gpus_per_trial
+    if gpus_each is None:
+        gpus_each = _gpu_share(gpus, min(trials, asked.max_concurrent or trials))
+    _check_gpus(gpus_each, gpus)
+    at_a_time = _fit(gpus, gpus_each) if gpus_each else max(1, int(cpus))
+    cpus_each = asked.cpus_per_trial
+    if cpus_each is None:
+        cpus_each = min(1.0, math.floor(cpus / at_a_time * 100) / 100) if gpus_each else 1.0
+    if cpus_each > cpus:
+        raise ResourceError(
+            f"--cpus-per-trial {cpus_each:g}: there are only {cpus:g} CPUs. Ask for {cpus:g} or fewer."
+        )
+    if cpus_each:
+        fitting = int(cpus / cpus_each + 1e-9)  # shares of CPUs need not lie within one core
+        at_a_time = min(at_a_time, fitting) if gpus_each else fitting
+    if asked.max_concurrent is not None:
+        at_a_time = min(at_a_time, asked.max_concurrent)
+    return Plan(cpus_each, gpus_each, max(1, min(at_a_time, max(trials, 1))))
+
+
+def _gpu_share(gpus: float, trials: int) -> float:
+    if gpus < 1:
+        return 0.0
+    share = 1.0
+    while share > _LEAST_GPU_SHARE and trials * share > gpus:
+        share /= 2
+    return share
+
+
+def _check_gpus(each: float, gpus: float) -> None:
+    if each > 1 and each != int(each):
+        raise ResourceError(
+            f"--gpus-per-trial {each:g}: more than one GPU must be a whole number. "
+            f"Ask for {math.floor(each)} or {math.ceil(each)}."
+        )
+    if each > gpus:
+        there = "there is no GPU here" if gpus == 0 else f"there are only {gpus:g} GPUs"
+        mend = "Leave it out to train on the CPU." if gpus == 0 else f"Ask for {gpus:g} or fewer."
+        raise ResourceError(f"--gpus-per-trial {each:g}: {there}. {mend}")
+
+
+def _fit(total: float, each: float) -> int:
+    """How many shares of GPUs fit; a share of less than one lies within a single device."""
+    if each >= 1:
+        return int(total // each)
+    return int(total) * int(1 / each + 1e-9) if total >= 1 else int(total / each + 1e-9)

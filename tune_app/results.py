@@ -1,0 +1,228 @@
+"""From a record to DataFrames: one row a configuration, one a replicate, one a replicate and epoch.
+
+Shares are fractions here and in the CSV files; tables for people show per cent. ``COLUMNS`` documents
+every column that is not a parameter or a metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tune_app.errors import StorageError
+from tune_app.history import Attempt, Configuration
+from tune_app.space import canonical
+from tune_app.stats import mean_interval
+from tune_app.sweep import Sweep
+
+COLUMNS = {
+    "sample": "number of the configuration in this run, from 1",
+    "replicate": "number of the seed, from 0; initialisation and batch order follow from it",
+    "status": "planned, running, interrupted, finished, stopped (early), diverged or failed",
+    "epochs": "epochs trained; of a configuration, the most that any replicate has",
+    "evaluated": "the epoch whose metrics stand in the row: the last, or the best by the space's metric",
+    "n": "replicates behind the means",
+    "n_diverged": "replicates that became non-finite; a configuration with any is never ranked",
+    "epoch": "number of the epoch, from 1",
+    "duration_s": "seconds of training and validation; of a configuration, summed over its replicates",
+    "device": "cpu, or the GPU on its node; several are joined by +",
+    "twin": "number of an earlier configuration that is the same point, whose outcome is repeated here",
+    "data": "the data's source",
+    "data_sha256": "SHA-256 over every image and label that the sweep saw",
+    "<metric>": "train_ running over the epoch, val_ and test_ at its end; shares are fractions of 1",
+    "<metric>_mean": "mean over the n replicates",
+    "<metric>_ci95": "half-width of the 95% t interval of that mean; empty when n is 1",
+}
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The results of a sweep as plain DataFrames, with what is needed to read them."""
+
+    sweep: Sweep
+    trials: pd.DataFrame
+    seeds: pd.DataFrame
+    curves: pd.DataFrame
+    parameters: list[str]
+    varying: list[str]
+
+    def scores(self, sample: int) -> NDArray[np.float32]:
+        """Test scores of a configuration's finished replicates, (R, N): log-odds of class 1; or (R, N, C).
+
+        Rows follow the replicates' numbers; columns follow ``test_images.csv``. Empty, (0,), without any.
+        """
+        configuration = self.sweep.history.configurations[sample]
+        rows = {}
+        for attempt in configuration.attempts:
+            if attempt.scores:
+                raw = np.frombuffer(self.sweep.scores.read(attempt.scores), "<f4")
+                for replicate, row in zip(
+                    attempt.replicates, raw.reshape(attempt.scores["shape"]), strict=True
+                ):
+                    rows[replicate] = row
+        return np.stack([rows[r] for r in sorted(rows)]) if rows else np.empty(0, np.float32)
+
+
+def load(sweep: Sweep) -> Frames:
+    """The frames of a sweep, as far as it is recorded."""
+    history, space = sweep.history, sweep.space
+    live = sweep.live()
+    parameters = _parameters(sweep)
+    source = {"data": sweep.data.source, "data_sha256": sweep.data.fingerprint}
+    trials, seeds, curves = [], [], []
+    by_sample: dict[int, list[dict[str, Any]]] = {}
+    for configuration in history.configurations.values():
+        sample = configuration.sample
+        head = {"sample": sample, **{name: configuration.config.get(name) for name in parameters}}
+        if configuration.twin is None:
+            rows = [_seed_row(sweep, configuration, r, live) for r in range(space.seeds)]
+            by_sample[sample] = rows
+            seeds += [{**head, **row, **source} for row in rows]
+            for replicate in range(space.seeds):
+                curves += [
+                    {"sample": sample, "replicate": replicate, "epoch": epoch, **metrics, **source}
+                    for epoch, metrics, _ in configuration.epochs(replicate)
+                ]
+        status = history.status(configuration, space.seeds, live)
+        rows = by_sample[configuration.twin or sample]
+        trials.append({**head, **_trial_row(rows, status), "twin": configuration.twin, **source})
+    return Frames(
+        sweep,
+        _frame(trials, ["sample", *parameters, "status", "epochs", "n", "n_diverged"]),
+        _frame(seeds, ["sample", *parameters, "replicate", "status", "epochs", "evaluated"]),
+        _frame(curves, ["sample", "replicate", "epoch"]),
+        parameters,
+        _varying(sweep, parameters),
+    )
+
+
+def write(frames: Frames) -> list[Path]:
+    """Write ``results.csv``, ``seeds.csv`` and ``curves.csv`` into the run folder, each in one stroke.
+
+    Raises:
+        StorageError: the disk refused it; the record is untouched.
+    """
+    paths = frames.sweep.paths
+    written = []
+    for frame, path in (
+        (frames.trials, paths.results),
+        (frames.seeds, paths.seeds),
+        (frames.curves, paths.curves),
+    ):
+        partial = path.with_suffix(".csv.part")
+        try:
+            frame.to_csv(partial, index=False, lineterminator="\n")
+            partial.replace(path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise StorageError(
+                f"{path}: cannot be written: {error.strerror}. The record is safe; make room, then: "
+                f"tune-app report {frames.sweep.name}"
+            ) from error
+        written.append(path)
+    return written
+
+
+def ranked(frames: Frames) -> pd.DataFrame:
+    """Finished configurations, best first by the space's metric."""
+    metric = frames.sweep.space.metric
+    finished = frames.trials[frames.trials["status"] == "finished"]
+    column = f"{metric.name}_mean"
+    if column not in finished:
+        return finished.iloc[:0]
+    return finished.sort_values(column, ascending=metric.mode == "min", kind="stable")
+
+
+def _parameters(sweep: Sweep) -> list[str]:
+    names: dict[str, None] = {}
+    for configuration in sweep.history.configurations.values():
+        names |= dict.fromkeys(configuration.config)
+    return list(names)
+
+
+def _varying(sweep: Sweep, parameters: list[str]) -> list[str]:
+    configurations = list(sweep.history.configurations.values())
+    return [name for name in parameters if len({canonical(c.config.get(name)) for c in configurations}) > 1]
+
+
+def _seed_row(sweep: Sweep, configuration: Configuration, replicate: int, live: bool) -> dict[str, Any]:
+    attempt = configuration.last(replicate)
+    if attempt is None:
+        return {"replicate": replicate, "status": "planned", "epochs": 0}
+    rows = configuration.epochs(replicate)
+    status = attempt.status(replicate, live)
+    row: dict[str, Any] = {"replicate": replicate, "status": status, "epochs": rows[-1][0] if rows else 0}
+    if rows and status != "diverged":
+        row["evaluated"] = _evaluated(sweep, rows)
+        row |= next(metrics for epoch, metrics, _ in rows if epoch == row["evaluated"])
+    if status == "finished":
+        index = attempt.replicates.index(replicate)
+        row |= {name: values[index] for name, values in attempt.test.items()}
+    row["duration_s"] = round(sum(seconds for *_, seconds in rows), 3)
+    row["device"] = _devices(configuration, replicate)
+    return row
+
+
+def _evaluated(sweep: Sweep, rows: list[tuple[int, dict[str, Any], float]]) -> int:
+    metric = sweep.space.metric
+    if sweep.space.evaluate == "last":
+        return rows[-1][0]
+    sign = 1 if metric.mode == "max" else -1
+    return max(rows, key=lambda row: (sign * row[1].get(metric.name, -np.inf * sign), -row[0]))[0]
+
+
+def _devices(configuration: Configuration, replicate: int) -> str:
+    def used() -> Iterator[Attempt]:
+        return (a for a in configuration.attempts if replicate in a.replicates and a.device)
+
+    return "+".join(dict.fromkeys(attempt.device for attempt in used()))
+
+
+def _trial_row(rows: list[dict[str, Any]], status: str) -> dict[str, Any]:
+    """One configuration from its replicates: means over those that are as far as it is."""
+    counted = [
+        row for row in rows if row["status"] == status or status in ("running", "failed", "interrupted")
+    ]
+    counted = [row for row in counted if "evaluated" in row]
+    if status == "diverged":
+        counted = [row for row in rows if "evaluated" in row]
+    known = {"replicate", "status", "epochs", "evaluated", "duration_s", "device"}
+    found: dict[str, Any] = {
+        "status": status,
+        "epochs": max((row["epochs"] for row in rows), default=0),
+        "n": len(counted),
+        "n_diverged": sum(row["status"] == "diverged" for row in rows),
+    }
+    for name in dict.fromkeys(key for row in counted for key in row if key not in known):
+        values = [row[name] for row in counted if row.get(name) is not None]
+        interval = mean_interval(values)
+        found |= {f"{name}_mean": interval.mean, f"{name}_ci95": interval.half_width}
+    found["duration_s"] = round(sum(row.get("duration_s", 0.0) for row in rows), 3)
+    found["device"] = "+".join(dict.fromkeys(row["device"] for row in rows if row.get("device")))
+    return found
+
+
+_LAST = ["duration_s", "device", "twin", "data", "data_sha256"]
+
+
+def _frame(rows: list[dict[str, Any]], first: list[str]) -> pd.DataFrame:
+    """Rows as a frame: the named columns first, then the metrics by split, then the rest."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    metrics = [name for name in names if name not in first and name not in _LAST]
+    metrics.sort(key=_split_order)
+    last = [name for name in _LAST if name in names]
+    frame = pd.DataFrame(rows, columns=[*first, *metrics, *last])
+    # Int64 knows a missing number; float64 would write 3.0.
+    gaps = {name: "Int64" for name in ("evaluated", "twin") if name in frame}
+    return frame.astype({"sample": "int64", **gaps})
+
+
+def _split_order(name: str) -> int:
+    """Training, then validation, then test; a sort by it keeps the order within each."""
+    return next((i for i, split in enumerate(("train_", "val_", "test_")) if name.startswith(split)), 1)

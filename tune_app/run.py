@@ -1,0 +1,305 @@
+"""Trials on Ray Tune: a Tuner that asks the driver what to do next and brings back what came of it.
+
+Ray's words stop here. The driver decides and records; Tune places processes on devices, uses them
+again, and notices when they die.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler
+from ray.tune.search import Searcher
+
+from tune_app.driver import Driver
+from tune_app.errors import ResourceError, describe
+from tune_app.messages import Order, Report
+from tune_app.resources import Plan
+from tune_app.sweep import Job
+from tune_app.task import Splits
+from tune_app.trainable import SweepTrainable
+
+_SETTINGS = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial without a GPU sees none
+    "RAY_DEDUP_LOGS": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the record is ours; Tune's loggers cost 4 ms a report
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": str(10**9),  # Tune's own state is never restored from
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+
+_QUIET = ("ray", "ray.tune", "ray.train", "ray.data", "ray.air")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What Ray has: CPUs, GPUs, nodes."""
+
+    cpus: float
+    gpus: float
+    nodes: int
+
+
+@contextmanager
+def connect(
+    address: str = "local",
+    data_bytes: int = 0,
+    cpus: int | None = None,
+    gpus: int | None = None,
+) -> Iterator[Cluster]:
+    """Start Ray on this machine, or join the cluster at ``address``; leave it at the end.
+
+    Args:
+        address: ``local``, ``auto``, ``host:port`` or ``ray://host:port``.
+        data_bytes: size of the arrays that the workers will share.
+        cpus: CPUs to declare on ``local`` instead of those that are there.
+        gpus: GPUs to declare on ``local`` likewise.
+
+    Raises:
+        ResourceError: no cluster answers at the address, or Ray does not start here.
+    """
+    os.environ.update({name: os.environ.get(name, value) for name, value in _SETTINGS.items()})
+    options: dict[str, Any] = {}
+    if address == "local":
+        # A token would be written to the home folder, and asked for by clusters started later.
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        options = {
+            "num_cpus": cpus,
+            "num_gpus": gpus,
+            "include_dashboard": False,
+            "object_store_memory": _object_store_bytes(data_bytes),
+        }
+    try:
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=True,
+            **options,
+        )
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise ResourceError(
+            f"--address {address}: Ray did not answer: {describe(error)}\n"
+            '  Use "local" to start it here, or the address that "ray start --head" printed.'
+        ) from error
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        total = ray.cluster_resources()
+        yield Cluster(total.get("CPU", 0.0), total.get("GPU", 0.0), len(ray.nodes()))
+    finally:
+        ray.shutdown()
+
+
+def _object_store_bytes(data_bytes: int) -> int:
+    """Room for the arrays and some reports, within half of the free shared memory.
+
+    Raises:
+        ResourceError: the arrays do not fit there.
+    """
+    needed = data_bytes + (128 << 20)
+    shm = Path("/dev/shm")
+    if shm.is_dir():
+        stat = os.statvfs(shm)
+        free = stat.f_bavail * stat.f_frsize
+        if needed > free * 0.9:
+            raise ResourceError(
+                f"the data needs {needed >> 20} MiB of shared memory and /dev/shm has {free >> 20} MiB free. "
+                "Use a smaller --image-size, or enlarge /dev/shm (docker run --shm-size=4g)."
+            )
+    return needed
+
+
+def run(driver: Driver, splits: Splits | None, plan: Plan) -> None:
+    """Train all jobs of a driver on the Ray that is connected.
+
+    Raises:
+        StorageError: the disk refused a write (see Driver.fatal).
+    """
+    bridge = _Bridge(driver)
+    with tempfile.TemporaryDirectory(prefix="tune-app-") as scratch:
+        tune.Tuner(
+            tune.with_resources(
+                tune.with_parameters(SweepTrainable, splits=splits, path=str(Path.cwd())),
+                {"cpu": plan.cpus_per_trial, "gpu": plan.gpus_per_trial},
+            ),
+            tune_config=tune.TuneConfig(
+                search_alg=_Jobs(bridge),
+                scheduler=_Decisions(bridge),
+                num_samples=-1,
+                max_concurrent_trials=plan.concurrent,
+                reuse_actors=True,
+                trial_dirname_creator=_folder_name,
+            ),
+            run_config=tune.RunConfig(
+                storage_path=scratch,
+                name="sweep",
+                callbacks=[_Events(bridge)],
+                stop=_Ending(bridge),
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=0),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        ).fit()
+    bridge.raise_error()
+
+
+@dataclass
+class _Bridge:
+    """Tune's trial ids on one side, the driver's jobs and trials on the other.
+
+    An exception inside of one of Tune's callbacks would tear the engine down with trials half stopped:
+    it is kept, ends the sweep in good order, and is raised after that.
+    """
+
+    driver: Driver
+    _jobs: dict[str, Job] = field(default_factory=dict)
+    _trials: dict[str, str] = field(default_factory=dict)
+    _error: BaseException | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether trials are under way whose end may still bring new jobs."""
+        return bool(self._jobs) and self.driver.ending is None
+
+    def next_order(self, trial_id: str) -> Order | None:
+        job = self.driver.next_job()
+        if job is None:
+            return None
+        self._jobs[trial_id] = job
+        return self.driver.order(job)
+
+    def start(self, trial_id: str) -> None:
+        self.guard(lambda: self._start(trial_id))
+
+    def _start(self, trial_id: str) -> None:
+        self._trials[trial_id] = self.driver.start(self._jobs[trial_id])
+
+    def report(self, trial_id: str, result: dict[str, Any]) -> bool:
+        going = self.guard(
+            lambda: self.driver.report(
+                self._trials[trial_id], Report.unpack(result["report"]), result["device"]
+            )
+        )
+        if not going:
+            self._jobs.pop(trial_id, None)
+        return bool(going)
+
+    def fail(self, trial_id: str, trial: Any) -> None:
+        def record() -> None:
+            if trial_id not in self._trials:  # it died before its first epoch could begin
+                self._start(trial_id)
+            reason, log = _explain(trial)
+            self.driver.fail(self._trials[trial_id], reason, log)
+            self._jobs.pop(trial_id)
+
+        self.guard(record)
+
+    def guard(self, action: Callable[[], Any]) -> Any:
+        try:
+            return action()
+        except Exception as error:  # noqa: BLE001 - kept, and raised by raise_error
+            self._error = self._error or error
+            self.driver.ending = self.driver.ending or describe(error)
+            return None
+
+    def raise_error(self) -> None:
+        if self._error:
+            raise self._error
+
+
+def _explain(trial: Any) -> tuple[str, str]:
+    """A trial's death in one line and in full, from the two files in which Tune keeps it on this machine.
+
+    ``Trial.get_error`` and ``get_pickled_error`` look in the storage, where the files come only later.
+    """
+    log = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
+    log = re.sub(r"\x1b\[\d*m", "", log)  # a file has no colours
+    try:
+        error = ray.cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+    except Exception:  # noqa: BLE001 - not an error of Ray's, or of a class that cannot be made here
+        lines = log.strip().splitlines()
+        return (lines[-1] if lines else "the trial's process ended without a word"), log
+    cause = getattr(error, "cause", None)
+    return describe(cause if isinstance(cause, BaseException) else error), log
+
+
+class _Door:
+    """One of the four interfaces through which Tune talks to us; each only passes on to the bridge.
+
+    Tune pickles them into a state file that is never read again: what lies behind stays out of it.
+    """
+
+    _bridge: _Bridge
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class _Jobs(_Door, Searcher):
+    def __init__(self, bridge: _Bridge) -> None:
+        super().__init__()
+        self._bridge = bridge
+
+    def suggest(self, trial_id: str) -> Any:
+        order = self._bridge.next_order(trial_id)
+        if order is None:
+            return None if self._bridge.busy else Searcher.FINISHED
+        return {"order": order}
+
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None: ...
+
+    def save(self, checkpoint_path: str) -> None: ...
+
+
+class _Decisions(_Door, FIFOScheduler):
+    def __init__(self, bridge: _Bridge) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._bridge = bridge
+
+    def on_trial_result(self, _: Any, trial: Any, result: dict[str, Any]) -> str:
+        going = self._bridge.report(trial.trial_id, result)
+        return str(FIFOScheduler.CONTINUE if going else FIFOScheduler.STOP)
+
+
+class _Events(_Door, tune.Callback):
+    def __init__(self, bridge: _Bridge) -> None:
+        self._bridge = bridge
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
+        self._bridge.start(trial.trial_id)
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
+        self._bridge.fail(trial.trial_id, trial)
+
+    def on_step_end(self, iteration: int, trials: Any, **_: Any) -> None:
+        self._bridge.guard(self._bridge.driver.tick)
+
+
+class _Ending(_Door, tune.Stopper):
+    def __init__(self, bridge: _Bridge) -> None:
+        self._bridge = bridge
+
+    def __call__(self, trial_id: str, result: Any) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._bridge.driver.ending is not None
+
+
+def _folder_name(trial: Any) -> str:
+    return str(trial.trial_id)

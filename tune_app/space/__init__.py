@@ -1,0 +1,38 @@
+"""A search-space file -> a frozen, validated :class:`SearchSpace`.
+
+Read as YAML 1.2 (`reader`), changed by ``--set`` (`overrides`), checked by strict models (`model`,
+`samplers`), with every fault told at its line (`problems`); `planning` lists the configurations.
+"""
+
+from __future__ import annotations
+
+from tune_app.space.files import builtin_names, find, load, parse
+from tune_app.space.model import (
+    Metric,
+    Resources,
+    Search,
+    SearchSpace,
+    Stop,
+    difference,
+    json_schema,
+)
+from tune_app.space.samplers import KINDS, Sampler
+from tune_app.space.scalars import Scalar, canonical
+
+__all__ = [
+    "KINDS",
+    "Metric",
+    "Resources",
+    "Sampler",
+    "Scalar",
+    "Search",
+    "SearchSpace",
+    "Stop",
+    "builtin_names",
+    "canonical",
+    "difference",
+    "find",
+    "json_schema",
+    "load",
+    "parse",
+]

@@ -1,0 +1,179 @@
+"""What a file says of one parameter -> a sampler, with every argument checked."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tune_app.errors import nearest
+from tune_app.space.problems import RuleError
+from tune_app.space.samplers import KINDS, Sampler, multiple, steps
+from tune_app.space.scalars import Scalar, alike, canonical, scalar_fault, show
+
+LARGEST_FLOAT = 1e100  # far beyond any hyperparameter; keeps every range and every sum finite
+LARGEST_INT = 2**53  # beyond it a float cannot tell whole numbers apart
+
+
+def sampler(raw: object) -> Sampler:
+    """Make a sampler of ``{kind: args}``, with or without ``when``. Raises :class:`RuleError`."""
+    if isinstance(raw, Sampler):
+        return raw
+    if isinstance(raw, list | tuple):
+        raise RuleError(f"a bare list says nothing of how to search it: write {{grid: {show(raw)}}}")
+    if raw is None:
+        raise RuleError("nothing is written here: write {grid: [...]}, or move a single value to fixed:")
+    if not isinstance(raw, dict):
+        raise RuleError(
+            f"a bare value is nothing to search: write {{grid: [{show(raw)}]}}, or move it to fixed:"
+        )
+    kinds = [key for key in raw if key != "when"]
+    for key in kinds:
+        if key not in KINDS:
+            guess = nearest(key, [*KINDS, "when"]) or f" The samplers are {', '.join(KINDS)}."
+            raise RuleError(f'unknown sampler "{key}".{guess}', spot=(key,), on_key=True)
+    if len(kinds) != 1:
+        rule = "two samplers, " + " and ".join(kinds) if kinds else "no sampler"
+        raise RuleError(
+            f"{rule}, for one parameter: write exactly one, such as {{grid: [1, 2]}}",
+            spot=tuple(kinds[1:2]),
+            on_key=True,
+        )
+    args = _arguments(kinds[0], raw[kinds[0]])
+    return Sampler(kinds[0], args, _conditions(raw["when"]) if "when" in raw else {})
+
+
+def _arguments(name: str, given: object) -> tuple[Any, ...]:
+    kind, spot = KINDS[name], (name,)
+    if not isinstance(given, list | tuple):
+        raise RuleError(f"{name} takes a list, {kind.wants}, not {show(given)}", spot=spot)
+    if kind.count == 0:
+        return _values(name, given)
+    if len(given) != kind.count:
+        raise RuleError(f"{name} takes {kind.wants}, not {_count(given)}", spot=spot)
+    args = tuple(_number(name, arg, (name, index)) for index, arg in enumerate(given))
+    _bounds(name, args)
+    return args
+
+
+def _count(given: list[Any] | tuple[Any, ...]) -> str:
+    return f"{show(given)} ({len(given)} value{'' if len(given) == 1 else 's'})"
+
+
+def _values(name: str, given: list[Any] | tuple[Any, ...]) -> tuple[Scalar, ...]:
+    if not given:
+        raise RuleError(f"an empty {name} gives no value: write at least one", spot=(name,))
+    seen: dict[str, Scalar] = {}
+    for index, value in enumerate(given):
+        if fault := scalar_fault(value):
+            raise RuleError(fault, spot=(name, index))
+        key = canonical(value)
+        if key in seen:
+            same = (
+                "" if type(seen[key]) is type(value) else f" ({show(seen[key])} and {show(value)} are alike)"
+            )
+            raise RuleError(f"{show(value)} is in this {name} twice{same}: keep one", spot=(name, index))
+        seen[key] = value
+    return tuple(given)
+
+
+def _number(name: str, value: object, spot: tuple[str | int, ...]) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        quotes = ": take the quotes away" if isinstance(value, str) and _numeric(value) else ""
+        raise RuleError(
+            f"{show(value)} is not a number, and {name} takes {KINDS[name].wants}{quotes}", spot=spot
+        )
+    if not math.isfinite(value):
+        raise RuleError(f"{show(value)} is not finite, and {name} takes numbers that are", spot=spot)
+    if KINDS[name].ints:
+        if not isinstance(value, int):
+            mend = f": write {int(value)}" if value.is_integer() else ""
+            raise RuleError(
+                f"{show(value)} is not a whole number, and {name} takes whole numbers{mend}", spot=spot
+            )
+        if abs(value) > LARGEST_INT:
+            raise RuleError(
+                f"{show(value)} is beyond 2**53, the largest whole number that {name} takes", spot=spot
+            )
+        return value
+    if abs(value) > LARGEST_FLOAT:
+        raise RuleError(f"{show(value)} is beyond 1e100, the largest number that {name} takes", spot=spot)
+    return float(value)
+
+
+def _numeric(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _bounds(name: str, args: tuple[Any, ...]) -> None:
+    low, high, *rest = args
+    kind = KINDS[name]
+    if name == "randn":
+        if high <= 0:
+            raise RuleError(f"sd is {show(high)}, and a standard deviation is above 0", spot=(name, 1))
+        return
+    if low >= high:
+        swap = (
+            f": write [{show(high)}, {show(low)}{''.join(', ' + show(q) for q in rest)}]"
+            if low > high
+            else ""
+        )
+        raise RuleError(f"min {show(low)} is not below max {show(high)}{swap}", spot=(name, 0))
+    if kind.log and low <= 0:
+        other = name.replace("log", "")
+        raise RuleError(
+            f"min {show(low)} has no logarithm: {name} needs a min above 0, or use {other}", spot=(name, 0)
+        )
+    if kind.quantised:
+        _quantum(name, low, high, rest[0])
+
+
+def _quantum(name: str, low: float, high: float, q: float) -> None:
+    if q <= 0:
+        raise RuleError(f"q is {show(q)}, and a step is above 0", spot=(name, 2))
+    if max(abs(low), abs(high)) / q > LARGEST_INT:
+        raise RuleError(f"q {show(q)} is too fine a step for the range {show([low, high])}", spot=(name, 2))
+    if name == "qrandint":
+        if q == 1:
+            raise RuleError(
+                f"q is 1, with which Ray Tune leaves max out: write {{randint: {show([low, high])}}}",
+                spot=(name, 2),
+            )
+        first, last = steps(low, high, q)
+        if last < first:
+            raise RuleError(
+                f"no multiple of q {show(q)} lies between {show(low)} and {show(high)}", spot=(name, 2)
+            )
+        return
+    for index, bound in enumerate((low, high)):
+        step = round(bound / q)
+        if not math.isclose(bound / q, step):
+            near = sorted({multiple(q, math.floor(bound / q)), multiple(q, math.ceil(bound / q))})
+            raise RuleError(
+                f"{show(bound)} is not a multiple of q {show(q)}: write {' or '.join(map(show, near))}",
+                spot=(name, index),
+            )
+
+
+def _conditions(raw: object) -> dict[str, tuple[Scalar, ...]]:
+    if not isinstance(raw, dict) or not raw:
+        raise RuleError(
+            f"when takes a mapping of another parameter to its value, such as {{loss: bce}}, not {show(raw)}",
+            spot=("when",),
+        )
+    found: dict[str, tuple[Scalar, ...]] = {}
+    for other, given in raw.items():
+        values = given if isinstance(given, list | tuple) else [given]
+        if not values:
+            raise RuleError(f"when {other} is one of no values: it can never hold", spot=("when", other))
+        for index, value in enumerate(values):
+            spot = ("when", other, index) if values is given else ("when", other)
+            if fault := scalar_fault(value):
+                raise RuleError(fault, spot=spot)
+            if any(alike(value, earlier) for earlier in values[:index]):
+                raise RuleError(f"{show(value)} is in this list twice: keep one", spot=spot)
+        found[other] = tuple(values)
+    return found

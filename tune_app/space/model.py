@@ -1,0 +1,352 @@
+"""The frozen models of a search-space file, and the rules that span several of its keys."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    PrivateAttr,
+    WithJsonSchema,
+    model_validator,
+)
+
+from tune_app.errors import SpaceError, nearest
+from tune_app.space import arguments, rules, samplers
+from tune_app.space.planning import plan
+from tune_app.space.problems import RuleError, raise_any
+from tune_app.space.reader import Document, Path, write
+from tune_app.space.samplers import Sampler
+from tune_app.space.scalars import Scalar, canonical, scalar_fault, show
+
+OPTUNA_SAMPLERS = ("tpe", "gp", "cmaes", "random", "qmc", "nsga2")
+_REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+def _value(value: object) -> Scalar:
+    if fault := scalar_fault(value):
+        raise RuleError(fault)
+    assert value is None or isinstance(value, str | int | float | bool)
+    return value
+
+
+def _task(value: str) -> str:
+    if not (rules.NAME.fullmatch(value) or _REFERENCE.fullmatch(value)):
+        raise RuleError(f"{show(value)} names no task: write pneumonia, or module:attribute for your own")
+    return value
+
+
+def _metric_name(value: str) -> str:
+    if value.startswith("test_"):
+        raise RuleError(
+            f"{show(value)} is a test metric, and the test set is sealed until a trial has ended: "
+            f"choose by val_{value.removeprefix('test_')}"
+        )
+    if not rules.NAME.fullmatch(value):
+        raise RuleError(
+            f"{show(value)} is no name of a metric: write letters, digits and _, as in val_accuracy"
+        )
+    return value
+
+
+def _optuna_sampler(value: str) -> str:
+    if value not in OPTUNA_SAMPLERS and not _REFERENCE.fullmatch(value):
+        raise RuleError(
+            f"{show(value)} is not one of {', '.join(OPTUNA_SAMPLERS)}, nor module:Class."
+            + nearest(value, OPTUNA_SAMPLERS)
+        )
+    return value
+
+
+def _checked(check: Any) -> BeforeValidator:
+    """Apply ``check`` to what is text, and leave the rest for pydantic to refuse."""
+    return BeforeValidator(lambda value: check(value) if isinstance(value, str) else value)
+
+
+Value = Annotated[
+    Scalar, PlainValidator(_value), WithJsonSchema({"type": ["string", "number", "boolean", "null"]})
+]
+Parameter = Annotated[
+    Sampler,
+    PlainValidator(arguments.sampler),
+    WithJsonSchema(samplers.schema()),
+]
+Point = dict[str, Value]
+
+
+class Section(BaseModel):
+    """What all mappings of the file share: no unknown keys, no value converted, nothing changed later."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Metric(Section):
+    """What trials are ranked by."""
+
+    name: Annotated[str, _checked(_metric_name)] = Field(
+        description="The metric that ranks configurations; never one of the test set.",
+        examples=["val_accuracy", "val_loss"],
+    )
+    mode: Literal["max", "min"] = Field(
+        description="max where more is better, min where less is.", examples=["max", "min"]
+    )
+
+
+class Stop(Section):
+    """Early stopping: which scheduler, and at which epochs (rungs) it decides."""
+
+    scheduler: Literal["none", "asha", "median", "hyperband"] = Field(
+        description="none, asha (asynchronous successive halving), median or hyperband.", examples=["asha"]
+    )
+    grace_period: int = Field(
+        default=1, ge=1, description="Epochs that every trial gets before the first decision."
+    )
+    reduction_factor: float = Field(default=3, gt=1, description="One trial in this many survives each rung.")
+
+    def rungs(self, epochs: int) -> list[int]:
+        """Return the epochs, below ``epochs``, after which a successive-halving decision falls.
+
+        The milestones are ``grace_period * reduction_factor ** k``, as in Ray Tune; where one is no whole
+        number, the first epoch at or past it counts. Empty for the schedulers ``none`` and ``median``.
+        """
+        if self.scheduler in ("none", "median"):
+            return []
+        if self.reduction_factor <= 1 + 1 / epochs:  # milestones less than an epoch apart
+            return list(range(self.grace_period, epochs))
+        found: list[int] = []
+        rung, k = self.grace_period, 0
+        while rung < epochs:
+            if rung not in found[-1:]:
+                found.append(rung)
+            k += 1
+            rung = math.ceil(self.grace_period * self.reduction_factor**k)
+        return found
+
+
+class Search(Section):
+    """Which configurations are tried, beyond ``configs``."""
+
+    algorithm: Literal["grid", "random", "optuna"] = Field(
+        description="grid: every combination; random: independent draws; optuna: what a sampler suggests.",
+        examples=["random"],
+    )
+    sampler: Annotated[str, _checked(_optuna_sampler)] | None = Field(
+        default=None,
+        description="Optuna's sampler: tpe, gp, cmaes, random, qmc, nsga2 or module:Class.",
+        examples=["tpe"],
+    )
+    samples: int | None = Field(
+        default=None, ge=1, description="How many draws (random) or suggestions (optuna).", examples=[50]
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_sampler(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and raw.get("algorithm") == "optuna":
+            return {"sampler": "tpe", **raw}
+        return raw
+
+    @model_validator(mode="after")
+    def _rules(self) -> Search:
+        found: list[RuleError] = []
+        if self.algorithm == "grid" and self.samples is not None:
+            found.append(
+                RuleError(
+                    "a grid tries every combination once: leave samples out, or use algorithm: random",
+                    ("samples",),
+                )
+            )
+        if self.algorithm != "grid" and self.samples is None:
+            found.append(
+                RuleError(
+                    f"missing: {self.algorithm} needs to know how many, as in samples: 50", ("samples",)
+                )
+            )
+        if self.algorithm != "optuna" and self.sampler is not None:
+            found.append(
+                RuleError(
+                    f"only algorithm: optuna has samplers, and this is {self.algorithm}: leave it out",
+                    ("sampler",),
+                )
+            )
+        raise_any(found)
+        return self
+
+
+class Resources(Section):
+    """What one trial occupies; whatever is left out, tune-app decides from the machines it finds."""
+
+    cpus_per_trial: float | None = Field(default=None, gt=0, description="CPUs that one trial occupies.")
+    gpus_per_trial: float | None = Field(
+        default=None,
+        ge=0,
+        description="GPUs that one trial occupies: a whole number, or a share such as 0.25.",
+    )
+    max_concurrent: int | None = Field(default=None, ge=1, description="How many trials may run at a time.")
+
+    @model_validator(mode="after")
+    def _rules(self) -> Resources:
+        for key in ("cpus_per_trial", "gpus_per_trial"):
+            value = getattr(self, key)
+            if value is not None and value > 1 and not value.is_integer():
+                raise RuleError(
+                    f"{show(value)} is neither a share nor a whole number: "
+                    f"write {math.floor(value)} or {math.ceil(value)}",
+                    (key,),
+                )
+        return self
+
+
+class SearchSpace(Section):
+    """What is wanted of a sweep: frozen, validated, and knowing nothing of the engine that runs it.
+
+    Two spaces are equal if they ask for the same: their names, descriptions and files do not count.
+    """
+
+    task: Annotated[str, _checked(_task)] = Field(
+        description="What to train: pneumonia, or module:attribute of your own.", examples=["pneumonia"]
+    )
+    description: str | None = Field(default=None, description="Free text, for people.")
+    space: Mapping[str, Parameter] = Field(
+        default_factory=dict, description="The parameters that are searched, each with one sampler."
+    )
+    fixed: Mapping[str, Value] = Field(
+        default_factory=dict, description="Parameters that are the same in every configuration."
+    )
+    configs: Annotated[tuple[Point, ...], Field(strict=False)] = Field(
+        default=(), description="Exact configurations that are tried first, whatever the search."
+    )
+    epochs: int = Field(default=30, ge=1, description="Epochs that a trial is trained for.")
+    seeds: int = Field(
+        default=5, ge=1, description="Replicates of each configuration, each with its own seed."
+    )
+    seed: int = Field(
+        default=0, ge=0, le=2**32 - 1, description="The seed that every other one is derived from."
+    )
+    metric: Metric = Field(
+        default=Metric(name="val_accuracy", mode="max"), description="What configurations are ranked by."
+    )
+    evaluate: Literal["last", "best"] = Field(
+        default="last",
+        description="The epoch whose metrics stand in the results: the last, or the best by the metric.",
+    )
+    stop: Stop = Field(default=Stop(scheduler="none"), description="Early stopping; none unless asked for.")
+    search: Search = Field(
+        default=Search(algorithm="grid"), description="How the space is searched; grid unless said."
+    )
+    resources: Resources = Field(default=Resources(), description="What one trial occupies.")
+
+    _name: str = PrivateAttr("space")
+    _origin: Document = PrivateAttr(default_factory=lambda: Document("search space"))
+
+    @property
+    def name(self) -> str:
+        """The name of its file, without the ending."""
+        return self._name
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SearchSpace) and self._asked() == other._asked()
+
+    def __hash__(self) -> int:
+        return hash(self._asked())
+
+    def _asked(self) -> str:
+        # the order of parameters and values is the order of the trials, and of the draws, so it counts
+        return canonical([self.plain() | {"description": None}, list(self.space)])
+
+    def plain(self) -> dict[str, Any]:
+        """Return the mapping that a file would have, with every default written out."""
+        tree: dict[str, Any] = {}
+        for key in type(self).model_fields:
+            value = getattr(self, key)
+            if key == "space":
+                value = {name: sampler.plain() for name, sampler in self.space.items()}
+            elif isinstance(value, Section):
+                value = value.model_dump(exclude_none=True)
+            if value is not None:
+                tree[key] = value
+        return tree
+
+    def planned(self) -> list[dict[str, Scalar]]:
+        """Return the configurations that are known in advance, ``fixed`` merged in.
+
+        First ``configs`` in the order of the file, then the product of the grids, its first parameter
+        changing slowest; for ``random``, that product once for each of the draws; nothing for ``optuna``.
+        A parameter is absent where its ``when:`` does not hold. Draw i depends on ``seed`` and i alone.
+        """
+        return plan(
+            self.space, self.fixed, self.configs, self.search.algorithm, self.search.samples, self.seed
+        )
+
+    def size(self) -> int:
+        """Return how many configurations will be tried, those that Optuna is yet to suggest included."""
+        suggested = self.search.samples or 0 if self.search.algorithm == "optuna" else 0
+        return len(self.planned()) + suggested
+
+    def dump(self) -> str:
+        """Return YAML that reads back to an equal space, with every default written out."""
+        return write(self.plain())
+
+    def error(self, key: str, message: str) -> SpaceError:
+        """Return an error at ``key`` of the file, for rules that only later modules know.
+
+        ``key`` is dotted (``stop.grace_period``, ``configs[0].lr``) or the name of a parameter.
+        """
+        path: Path = tuple(int(step) if step.isdigit() else step for step in re.findall(r"[^.\[\]]+", key))
+        if path and path[0] not in type(self).model_fields:
+            for part in ("space", "fixed"):
+                if path[0] in getattr(self, part):
+                    path = (part, *path)
+                    break
+        return SpaceError(self._origin.message(path, message))
+
+    @model_validator(mode="after")
+    def _rules(self) -> SearchSpace:
+        raise_any(rules.broken(self))
+        return self
+
+
+def difference(a: SearchSpace, b: SearchSpace) -> list[str]:
+    """Say which keys differ, ``a`` being what is recorded and ``b`` what is asked for; empty if equal."""
+    old, new = _flat(a), _flat(b)
+    found = [
+        f"{key}: {old.get(key, 'nothing')} recorded, {new.get(key, 'nothing')} asked"
+        for key in dict.fromkeys([*old, *new])
+        if old.get(key) != new.get(key)
+    ]
+    if not found and a != b:
+        found.append("the order of the parameters: configurations would be planned in another order")
+    return found
+
+
+def _flat(space: SearchSpace) -> dict[str, str]:
+    """Return the dotted keys of a space, each with its value as text in which 4 and 4.0 are alike."""
+    flat: dict[str, Any] = {}
+    for key, value in space.plain().items():
+        if key == "description":
+            continue
+        if isinstance(value, dict):
+            flat |= {f"{key}.{inner}": item for inner, item in value.items()}
+        else:
+            flat[key] = value
+    return {key: show(_short(value), limit=120) for key, value in flat.items()}
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list | tuple):
+        return [_short(item) for item in value]
+    return {key: _short(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of a search-space file, from which an editor completes and checks it."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **SearchSpace.model_json_schema()}

@@ -1,0 +1,81 @@
+"""From a space to the configurations that are known before any trial has run."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from tune_app.space.samplers import Sampler
+from tune_app.space.scalars import Scalar, alike, canonical
+
+LARGEST_PLAN = 1_000_000  # configurations; a larger plan is a slip of the pen, and would fill the memory
+
+Space = Mapping[str, Sampler]
+Config = dict[str, Scalar]
+
+
+def exists(name: str, space: Space, values: Mapping[str, Scalar]) -> bool:
+    """Whether ``name`` exists beside ``values``: its conditions hold, and those of what they name."""
+    if name not in space:
+        return name in values
+    return all(
+        exists(other, space, values)
+        and other in values
+        and any(alike(values[other], value) for value in allowed)
+        for other, allowed in space[name].when.items()
+    )
+
+
+def count(space: Space, samples: int | None) -> int:
+    """Return the number of combinations of the grids and draws, conditions aside."""
+    return (samples or 1) * math.prod(len(s.args) for s in space.values() if s.kind == "grid")
+
+
+def plan(
+    space: Space,
+    fixed: Mapping[str, Scalar],
+    configs: Sequence[Mapping[str, Scalar]],
+    algorithm: str,
+    samples: int | None,
+    seed: int,
+) -> list[Config]:
+    """Return ``configs``, then what ``algorithm`` knows in advance, each with ``fixed`` merged in."""
+    planned: list[Config] = [_ordered(point, space, fixed) for point in configs]
+    if algorithm == "random":
+        for index in range(samples or 0):
+            planned += _product(space, fixed, draw(space, seed, index))
+    elif algorithm == "grid" and (space or not configs):
+        known = {canonical(config) for config in planned}
+        planned += [c for c in _product(space, fixed, {}) if canonical(c) not in known]
+    return planned
+
+
+def draw(space: Space, seed: int, index: int) -> Config:
+    """Draw the parameters that are no grids, for sample ``index`` (from 0) alone.
+
+    Every parameter is drawn, even one whose condition fails, so that the others do not depend on it.
+    """
+    import numpy as np  # here, so that `tune-app --help` need not load it
+
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
+    return {name: sampler.draw(rng) for name, sampler in space.items() if sampler.kind != "grid"}
+
+
+def _product(space: Space, fixed: Mapping[str, Scalar], drawn: Config) -> Iterator[Config]:
+    """Yield each combination of the grids with ``drawn`` once, without what does not exist in it."""
+    seen: set[str] = set()
+    axes = [sampler.args if sampler.kind == "grid" else (drawn[name],) for name, sampler in space.items()]
+    for values in itertools.product(*axes):
+        point = dict(zip(space, values, strict=True))
+        beside = {**fixed, **point}
+        config = _ordered({name: point[name] for name in space if exists(name, space, beside)}, space, fixed)
+        if (key := canonical(config)) not in seen:
+            seen.add(key)
+            yield config
+
+
+def _ordered(point: Mapping[str, Scalar], space: Space, fixed: Mapping[str, Scalar]) -> Config:
+    """Merge in ``fixed``: parameters of space first, then those of the point alone, then the fixed."""
+    names = [*(name for name in space if name in point), *(name for name in point if name not in space)]
+    return {**{name: point[name] for name in names}, **fixed}

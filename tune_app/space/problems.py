@@ -1,0 +1,152 @@
+"""What is wrong with a space, in our own sentences, and at which line of whose file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from tune_app.errors import SpaceError, nearest
+from tune_app.space.reader import Document, Path
+from tune_app.space.scalars import canonical, show
+
+
+class RuleError(ValueError):
+    """One broken rule: the sentence, the key it speaks of, and where in that key's value it shows.
+
+    ``path`` is what the message names, ``path + spot`` what the caret points at: a value, or its key if
+    ``on_key``. Being a ``ValueError``, it may be raised within a validator of pydantic's.
+    """
+
+    def __init__(self, text: str, path: Path = (), spot: Path = (), on_key: bool = False) -> None:
+        super().__init__(text)
+        self.text, self.path, self.spot, self.on_key = text, path, spot, on_key
+
+    def under(self, path: Path) -> RuleError:
+        """Return this problem as seen from ``path`` above it."""
+        return RuleError(self.text, (*path, *self.path), self.spot, self.on_key)
+
+
+class RulesError(ValueError):
+    """Several broken rules, found together."""
+
+    def __init__(self, found: Iterable[RuleError]) -> None:
+        super().__init__("several rules are broken")
+        self.found = list(found)
+
+
+def raise_any(found: list[RuleError]) -> None:
+    """Raise :class:`RulesError` if there are any."""
+    if found:
+        raise RulesError(found)
+
+
+def refuse(problems: list[RuleError], document: Document) -> SpaceError:
+    """Return the error that names the first problem in the order of the file, and counts the others."""
+    first, *others = sorted(problems, key=lambda p: document.place((*p.path, *p.spot), p.on_key))
+    text = document.message(first.path, first.text, first.spot, first.on_key)
+    return SpaceError(f"{text}\n(and {len(others)} more)" if others else text)
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> list[RuleError]:
+    """Return what pydantic found in ``model`` as problems of ours."""
+    found: list[RuleError] = []
+    for detail in error.errors(include_url=False):
+        path: Path = tuple(detail["loc"])
+        cause = detail.get("ctx", {}).get("error")
+        if isinstance(cause, RulesError):
+            found += [problem.under(path) for problem in cause.found]
+        elif isinstance(cause, RuleError):
+            found.append(cause.under(path))
+        elif detail["type"] == "extra_forbidden":
+            found.append(_unknown(path, model))
+        elif detail["type"] == "missing":
+            example = (_model_at(model, path[:-1]).model_fields[str(path[-1])].examples or ["..."])[0]
+            found.append(RuleError(f"missing: add {path[-1]}: {example}", path))
+        else:
+            sentence = SENTENCES.get(detail["type"], _fallback)
+            found.append(RuleError(sentence(detail["input"], detail.get("ctx", {})), path))
+    return found
+
+
+def _unknown(path: Path, model: type[BaseModel]) -> RuleError:
+    key, known = str(path[-1]), list(_model_at(model, path[:-1]).model_fields)
+    if len(path) == 1 and not nearest(key, known):
+        rest = f" The keys are {', '.join(known)}; a parameter goes below space: or fixed:."
+    else:
+        rest = nearest(key, known) or f" The keys here are {', '.join(known)}."
+    return RuleError(f'unknown key "{key}".{rest}', path[:-1], (key,), on_key=True)
+
+
+def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel]:
+    """Return the model that checks the mapping at ``path``."""
+    for step in path:
+        annotation = model.model_fields[str(step)].annotation
+        model = next(
+            m for m in (annotation, *get_args(annotation)) if isinstance(m, type) and issubclass(m, BaseModel)
+        )
+    return model
+
+
+def _whole_number(value: Any, _: dict[str, Any]) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return f"{show(value)} is not a whole number: write {int(value)}"
+    return f"{show(value)} is not a whole number{_unquote(value)}"
+
+
+def _number(value: Any, _: dict[str, Any]) -> str:
+    return f"{show(value)} is not a number{_unquote(value)}"
+
+
+def _unquote(value: Any) -> str:
+    """Say what makes the number of a text that looks like one."""
+    try:
+        float(value if isinstance(value, str) else "")
+    except ValueError:
+        return ""
+    return ": take the quotes away"
+
+
+def _text(value: Any, _: dict[str, Any]) -> str:
+    quotes = (
+        ""
+        if isinstance(value, list | dict) or value is None
+        else f": write {show(str(value))} if it is meant"
+    )
+    return f"{show(value)} is not text{quotes}"
+
+
+def _word(value: Any, context: dict[str, Any]) -> str:
+    known = [
+        word for word in str(context["expected"]).replace(" or ", ", ").replace("'", "").split(", ") if word
+    ]
+    return f"{show(value)} is not one of {', '.join(known)}.{nearest(str(value), known)}"
+
+
+def _mapping(value: Any, _: dict[str, Any]) -> str:
+    if value is None:
+        return "nothing is written here: a mapping is wanted, so write {} or leave the key out"
+    return f"{show(value)} is not a mapping: write keys and values, as in {{key: value}}"
+
+
+def _list(value: Any, _: dict[str, Any]) -> str:
+    return f"{show(value)} is not a list: write [...], or one item a line after a dash"
+
+
+def _fallback(value: Any, _: dict[str, Any]) -> str:
+    return f"{show(value)} is not a value that this key takes"
+
+
+SENTENCES: dict[str, Callable[[Any, dict[str, Any]], str]] = {
+    **dict.fromkeys(["int_type", "int_from_float"], _whole_number),
+    "float_type": _number,
+    "string_type": _text,
+    "literal_error": _word,
+    **dict.fromkeys(["dict_type", "model_type", "mapping_type", "model_attributes_type"], _mapping),
+    **dict.fromkeys(["tuple_type", "list_type"], _list),
+    "finite_number": lambda value, _: f"{show(value)} is not finite: write a number that is",
+    "greater_than": lambda value, c: f"{show(value)} is too small: it must be above {canonical(c['gt'])}",
+    "greater_than_equal": lambda value, c: f"{show(value)} is too small: {canonical(c['ge'])} is the least",
+    "less_than_equal": lambda value, c: f"{show(value)} is too large: {canonical(c['le'])} is the most",
+}

@@ -1,0 +1,86 @@
+"""What a parameter's value may be, when two values are alike, and how messages show them."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+Scalar = str | int | float | bool | None
+
+
+def canonical(value: Any) -> str:
+    """Return canonical JSON of ``value`` for fingerprints: sorted keys, ``4`` and ``4.0`` alike.
+
+    Takes what JSON can hold (tuples count as lists). Raises ``ValueError`` for a number that is
+    not finite and ``TypeError`` for anything else.
+
+    >>> canonical({"b": 4.0, "a": (True, 3e-6)})
+    '{"a":[true,3e-06],"b":4}'
+    """
+    return json.dumps(
+        _whole(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    )
+
+
+def _whole(value: Any) -> Any:
+    """Replace whole floats by integers, all the way down."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list | tuple):
+        return [_whole(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    return value
+
+
+def alike(a: Scalar, b: Scalar) -> bool:
+    """Whether two values are one: ``4`` and ``4.0`` are, ``1`` and ``true`` are not."""
+    return canonical(a) == canonical(b)
+
+
+def show(value: Any, limit: int = 60) -> str:
+    """Return ``value`` as a message has it: as in a file, on one line, cut to ``limit`` characters."""
+    text = literal(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def literal(value: Any) -> str:
+    """Return ``value`` on one line of YAML, every text in quotes."""
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(literal, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {literal(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, str):
+        return quote(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return ".nan" if math.isnan(value) else (".inf" if value > 0 else "-.inf")
+    return json.dumps(value)
+
+
+def quote(text: str) -> str:
+    """Return ``text`` as a double-quoted YAML string, with whatever a terminal could not print escaped."""
+    return '"' + "".join(_escape(letter) for letter in text) + '"'
+
+
+def _escape(letter: str) -> str:
+    if letter in '"\\\n':
+        return "\\" + letter.replace("\n", "n")
+    if letter.isprintable():
+        return letter
+    code = ord(letter)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def scalar_fault(value: object) -> str:
+    """Say why ``value`` cannot be a parameter's value, or return an empty string."""
+    if isinstance(value, list | tuple | dict):
+        kind = "a mapping" if isinstance(value, dict) else "a list"
+        return f"{show(value)} is {kind}: a value here is one number, text, true, false or null"
+    if value is not None and not isinstance(value, str | int | float | bool):
+        return f"a {type(value).__name__} is no value: write a number, text, true, false or null"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{show(value)} is not finite: no trial can be trained with it"
+    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        return f"{show(value)} holds half a character (a lone surrogate), which no file can store"
+    return ""

@@ -1,0 +1,330 @@
+"""A sweep: its folder, what is wanted (the frozen space), what is recorded, and what is lacking."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tune_app import space as spaces
+from tune_app.errors import RunError, nearest
+from tune_app.history import Config, History
+from tune_app.record import Event, Mirror, Record, Scores, read
+from tune_app.space import SearchSpace
+
+
+@dataclass(frozen=True)
+class DataIdentity:
+    """Which data a sweep trains on: part of every fingerprint, named on every table.
+
+    ``kind`` is ``phantom``, ``course``, ``folder``, ``arrays`` (a task's own) or ``none``;
+    ``fingerprint`` a SHA-256 in hex over all arrays, empty for ``none``; ``image_size`` in pixels a
+    side; ``counts`` the images a split; ``notes`` what a reader of a table must know, a sentence each.
+    """
+
+    source: str
+    kind: str
+    fingerprint: str
+    image_size: int = 0
+    split: str = ""
+    counts: Mapping[str, int] | None = None
+    notes: tuple[str, ...] = ()
+
+    def label(self) -> str:
+        """One line for tables and pages."""
+        if self.kind == "none":
+            return "no data (the task computes its metrics itself)"
+        counts = self.counts or {}
+        numbers = ", ".join(
+            f"{counts[key]} {word}"
+            for key, word in (("train", "train"), ("val", "validation"), ("test", "test"))
+            if key in counts
+        )
+        return f"{self.source} ({numbers}; sha256 {self.fingerprint[:12]})"
+
+
+NO_DATA = DataIdentity("none", "none", "")
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """What decides whether equal work gives equal numbers; fixed when a sweep is planned."""
+
+    replicates: str = "looped"
+    threads: int = 1
+    precision: str = "float32"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one trial has to do: train these replicates of one configuration up to ``epochs``."""
+
+    sample: int
+    fingerprint: str
+    config: Config
+    replicates: tuple[int, ...]
+    epochs: int
+
+
+class RunPaths:
+    """Every file name of a run folder, in one place."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.space = folder / "space.yaml"
+        self.record = folder / "record.jsonl"
+        self.scores = folder / "test_scores.bin"
+        self.test_images = folder / "test_images.csv"
+        self.provenance = folder / "provenance.json"
+        self.results = folder / "results.csv"
+        self.seeds = folder / "seeds.csv"
+        self.curves = folder / "curves.csv"
+        self.report = folder / "report"
+        self.logs = folder / "logs"
+        self.control = folder / "control"
+        self.lock = folder / ".lock"
+
+
+def fingerprint(task: str, config: Config, data: DataIdentity) -> str:
+    """Identity of a configuration: SHA-256 of the canonical JSON of task, parameters, data and split.
+
+    Never of epochs, seeds, search, stop, metric or resources: those say how much is wanted, not what.
+    """
+    identity = {"task": task, "config": dict(config), "data": data.fingerprint, "split": data.split}
+    return hashlib.sha256(spaces.canonical(identity).encode()).hexdigest()
+
+
+class Sweep:
+    """A run folder: made by ``create``, found again by ``open``; written through ``writing``."""
+
+    def __init__(
+        self, folder: Path, space: SearchSpace, header: Event, history: History, offset: int
+    ) -> None:
+        self.paths = RunPaths(folder)
+        self.space = space
+        self.header = header
+        self.history = history
+        self.data = DataIdentity(**{**header["data"], "notes": tuple(header["data"]["notes"])})
+        self.numerics = Numerics(**header["numerics"])
+        self.scores = Scores(self.paths.scores)
+        self._offset = offset
+        self._record: Record | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the run: its folder's."""
+        return self.paths.folder.name
+
+    @classmethod
+    def create(
+        cls,
+        space: SearchSpace,
+        data: DataIdentity = NO_DATA,
+        runs_dir: Path | str = "runs",
+        name: str | None = None,
+        numerics: Numerics | None = None,
+    ) -> Sweep:
+        """Make a run folder with its frozen space and a record that holds all that is planned so far.
+
+        Without ``name`` the folder is numbered: ``grid-1``, ``grid-2``, ...
+
+        Raises:
+            RunError: the name is taken or no plain file name, or the folder cannot be written.
+        """
+        folder = _make_folder(Path(runs_dir), name, space.name)
+        paths = RunPaths(folder)
+        paths.space.write_text(space.dump(), encoding="utf-8")
+        record = Record(paths.record)
+        record.append(
+            "created",
+            version=1,
+            space=space.name,
+            task=space.task,
+            seed=space.seed,
+            data=asdict(data),
+            numerics=asdict(numerics or Numerics()),
+        )
+        seen: dict[str, int] = {}
+        for sample, config in enumerate(space.planned(), start=1):
+            identity = fingerprint(space.task, config, data)
+            twin = seen.setdefault(identity, sample)
+            record.append(
+                "planned",
+                sample=sample,
+                fingerprint=identity,
+                config=dict(config),
+                twin=twin if twin != sample else None,
+            )
+        record.close()
+        return cls.open(folder)
+
+    @classmethod
+    def open(cls, folder: Path | str) -> Sweep:
+        """Read a run folder.
+
+        Raises:
+            RunError: no such run, or its record or space is missing or damaged.
+        """
+        folder = Path(folder)
+        paths = RunPaths(folder)
+        if not paths.record.is_file():
+            raise RunError(_no_such_run(folder))
+        history, offset, header = History(), 0, None
+        for end, event in read(paths.record):
+            offset, header = end, header or event
+            history.apply(event)
+        if header is None or header["event"] != "created":
+            raise RunError(
+                f"{paths.record}: holds no sweep: its first event must be 'created'. Remove {folder}."
+            )
+        return cls(folder, spaces.load(paths.space, name=header["space"]), header, history, offset)
+
+    def refresh(self) -> None:
+        """Take in what another process has recorded since this one looked."""
+        for end, event in read(self.paths.record, self._offset):
+            self._offset = end
+            self.history.apply(event)
+
+    @contextmanager
+    def writing(self, mirror: Mirror | None = None) -> Iterator[Sweep]:
+        """Become the one writer of this run.
+
+        Raises:
+            RunError: another process is writing it (a crash releases the lock by itself), or it may not be
+                written.
+        """
+        lock = FileLock(self.paths.lock)
+        try:
+            # Whoever only looks whether the run is live holds it for moments.
+            lock.acquire(timeout=0.5)
+        except Timeout as error:
+            raise RunError(
+                f"{self.paths.folder}: another tune-app process is working on this run. Wait for it, "
+                "end it, or leave out --name to start a new run."
+            ) from error
+        except OSError as error:
+            raise RunError(
+                f"{self.paths.folder}: cannot be written: {error.strerror}. Mend its permissions, or leave "
+                "out --name to start a new run."
+            ) from error
+        try:
+            self._record = Record(self.paths.record, mirror)
+            self.refresh()
+            yield self
+        finally:
+            record, self._record = self._record, None
+            try:
+                if record:
+                    record.close()
+            finally:
+                lock.release()
+
+    def live(self) -> bool:
+        """Whether a process is working on this run now."""
+        lock = FileLock(self.paths.lock)
+        try:
+            with lock.acquire(timeout=0):
+                return self._record is not None
+        except Timeout:
+            return True
+        except OSError:  # a folder that we may read but not write: nobody to tell us
+            return False
+
+    def note(self, event: str, *, durable: bool = False, **fields: Any) -> None:
+        """Record an event and take it into ``history``: the record first, then what follows from it."""
+        if self._record is None:
+            raise RuntimeError("Sweep.note outside of Sweep.writing")
+        self.history.apply(self._record.append(event, durable=durable, **fields))
+
+    def sync_if_due(self) -> None:
+        """Keep the promise that an event waits a second at most for the disk."""
+        if self._record:
+            self._record.sync_if_due()
+
+    def lacking(self) -> list[Job]:
+        """What is wanted minus what is recorded: for each configuration the replicates still to train."""
+        jobs = []
+        for configuration in self.history.configurations.values():
+            ended = configuration.ended()
+            todo = tuple(r for r in range(self.space.seeds) if r not in ended)
+            if todo and configuration.twin is None:
+                jobs.append(
+                    Job(
+                        configuration.sample,
+                        configuration.fingerprint,
+                        configuration.config,
+                        todo,
+                        self.space.epochs,
+                    )
+                )
+        return jobs
+
+
+def find_runs(runs_dir: Path | str) -> list[Path]:
+    """The run folders in ``runs_dir``, newest first."""
+    root = Path(runs_dir)
+    if not root.is_dir():
+        return []
+    folders = [folder for folder in root.iterdir() if RunPaths(folder).record.is_file()]
+    return sorted(folders, key=lambda folder: RunPaths(folder).record.stat().st_mtime, reverse=True)
+
+
+def find_run(name: str, runs_dir: Path | str) -> Path:
+    """The folder of a run given by its path or its name.
+
+    Raises:
+        RunError: naming the nearest run that there is.
+    """
+    for folder in (Path(name), Path(runs_dir) / name):
+        if RunPaths(folder).record.is_file():
+            return folder
+    raise RunError(_no_such_run(Path(runs_dir) / name))
+
+
+def _no_such_run(folder: Path) -> str:
+    names = [run.name for run in find_runs(folder.parent)]
+    there = (
+        f"there are: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
+        if names
+        else "there are none yet"
+    )
+    return f'no run called "{folder.name}" in {folder.parent}.{nearest(folder.name, names)}\n  {there}'
+
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
+
+
+def _make_folder(runs_dir: Path, name: str | None, stem: str) -> Path:
+    if name is not None and not _NAME.fullmatch(name):
+        raise RunError(
+            f'--name "{name}": a run\'s name is up to 100 letters, digits, and any of _ . + - '
+            "(no slash or space; it does not start with a dot or a dash)."
+        )
+    try:
+        runs_dir.mkdir(parents=True, exist_ok=True)
+        if name is not None:
+            (runs_dir / name).mkdir()
+            return runs_dir / name
+        number = 1
+        while True:
+            try:
+                (runs_dir / f"{stem}-{number}").mkdir()
+            except FileExistsError:
+                number += 1
+            else:
+                return runs_dir / f"{stem}-{number}"
+    except FileExistsError as error:
+        raise RunError(
+            f"{error.filename}: exists and is no run folder. Give another --name or --runs-dir."
+        ) from error
+    except OSError as error:
+        raise RunError(
+            f"{error.filename or runs_dir}: the runs folder cannot be written: {error.strerror}. "
+            "Give one that can be with --runs-dir."
+        ) from error

@@ -1,0 +1,245 @@
+"""What to train: a Task gives data, model, loss, optimiser and schedule as functions of a configuration.
+
+Nothing here imports torch: the driver checks a task's parameters and hands out its data, and should
+not wait seconds for a library that only the trials need.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tune_app.data import Dataset
+from tune_app.errors import TaskError, describe, nearest
+from tune_app.history import Config
+from tune_app.space import Scalar, SearchSpace
+from tune_app.sweep import DataIdentity
+
+if TYPE_CHECKING:
+    import torch
+    from torch.optim.lr_scheduler import LRScheduler
+
+#: Logits (B, C) and labels (B,) to losses (B,).
+Loss = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
+
+#: What every Task reports once an epoch; binary tasks also the last three.
+METRICS = (
+    "train_accuracy",
+    "train_loss",
+    "val_accuracy",
+    "val_loss",
+    "val_auc",
+    "val_sensitivity",
+    "val_specificity",
+)
+
+#: The tasks that come with tune-app, by name.
+BUILTIN = {"pneumonia": "tune_app.tasks.pneumonia:Pneumonia"}
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Inputs ``x`` (N, ...) and labels ``y`` (N,) of one split."""
+
+    x: NDArray[Any]
+    y: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The arrays of a task. ``test`` is sealed: only ``Replicates.test`` reads it, once, at the end."""
+
+    train: Labelled
+    val: Labelled
+    test: Labelled
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter that a task takes: its default, the rule for its values, and what it means."""
+
+    default: Scalar
+    rule: str
+    accepts: Callable[[Scalar], bool]
+    meaning: str
+
+
+@runtime_checkable
+class Task(Protocol):
+    """A PyTorch training loop, taken apart into functions of a configuration.
+
+    ``parameters`` declares what a configuration may hold; a task that leaves it out takes any names.
+    """
+
+    def splits(self, dataset: Dataset | None) -> Splits:
+        """Training, validation and test arrays; ``dataset`` is None when no ``--data`` was given."""
+
+    def model(self, config: Config, shape: tuple[int, ...]) -> torch.nn.Module:
+        """A new model, inputs (B, *shape) to logits (B, C); C = 1 for a binary log-odds."""
+
+    def loss(self, config: Config) -> Loss:
+        """Logits (B, C) and labels (B,) to losses (B,)."""
+
+    def optimizer(self, config: Config, params: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
+        """An optimiser over a model's parameters."""
+
+    def scheduler(self, config: Config, optimizer: torch.optim.Optimizer) -> LRScheduler | None:
+        """A schedule stepped once an epoch, or None."""
+
+    def batch_sizes(self, config: Config) -> tuple[int, int]:
+        """Inputs in a training batch, and in a batch of validation or test."""
+
+
+_METHODS = ("splits", "model", "loss", "optimizer", "scheduler", "batch_sizes")
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a function task may know beside its configuration.
+
+    ``seed`` is this replicate's own, derived from the sweep's seed and the replicate's number;
+    ``epochs`` is how many the sweep wants: a generator must yield as many, and is asked for no more.
+    """
+
+    seed: int
+    replicate: int
+    epochs: int
+    device: str
+
+
+#: ``module:function``: yields the metrics of one epoch at a time.
+FunctionTask = Callable[[Config, Context], Iterator[Mapping[str, float]]]
+
+
+def load(reference: str) -> Task | FunctionTask:
+    """The task called ``reference``: a built-in name, or ``module:attribute`` of the user's.
+
+    A module is found as Python finds it, with the working directory first. The attribute is a
+    generator function ``(config, context)``, a Task, or a class of one that is called without arguments.
+
+    Raises:
+        TaskError: no such task, module or attribute, or it is neither of the three.
+    """
+    target = BUILTIN.get(reference, reference)
+    module_name, colon, attribute = target.partition(":")
+    if not colon or not module_name or not attribute:
+        raise TaskError(
+            f'unknown task "{reference}".{nearest(reference, BUILTIN)}\n'
+            f"  a task is one of: {', '.join(BUILTIN)}; or module:attribute of your own, found from here"
+        )
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise TaskError(
+            f'task "{reference}": no module called "{error.name}" in {here} or among the installed packages.'
+        ) from error
+    except Exception as error:
+        raise TaskError(f'task "{reference}": importing {module_name} raised {describe(error)}') from error
+    try:
+        found = getattr(module, attribute)
+    except AttributeError as error:
+        raise TaskError(
+            f'task "{reference}": {module.__file__ or module_name} has no "{attribute}".'
+            f"{nearest(attribute, vars(module))}"
+        ) from error
+    if inspect.isclass(found):
+        try:
+            found = found()
+        except Exception as error:
+            raise TaskError(
+                f'task "{reference}": {attribute}() raised {describe(error)}\n'
+                "  a class of a task is called without arguments"
+            ) from error
+    return _as_task(reference, found)
+
+
+def _as_task(reference: str, found: Any) -> Task | FunctionTask:
+    if isinstance(found, Task):
+        return found
+    if inspect.isgeneratorfunction(found):
+        if len(inspect.signature(found).parameters) != 2:
+            raise TaskError(
+                f'task "{reference}" takes {inspect.signature(found)}; it must take (config, context).'
+            )
+        function: FunctionTask = found
+        return function
+    lacking = [name for name in _METHODS if not hasattr(found, name)]
+    raise TaskError(
+        f'task "{reference}": is neither a generator function (config, context) that yields metrics once an '
+        f"epoch, nor a Task: it lacks {', '.join(lacking)}."
+    )
+
+
+def parameters(task: Task | FunctionTask) -> Mapping[str, Parameter] | None:
+    """What a task declares of its parameters, or None where it takes any."""
+    return getattr(task, "parameters", None)
+
+
+def check(space: SearchSpace, task: Task | FunctionTask) -> None:
+    """Hold the metric and every parameter of a space against what its task declares.
+
+    Raises:
+        SpaceError: an unknown metric or parameter, or a value that the task cannot take, at its line.
+    """
+    if isinstance(task, Task) and space.metric.name not in METRICS:
+        raise space.error(
+            "metric.name",
+            f'the task {space.task} has no metric "{space.metric.name}".'
+            f"{nearest(space.metric.name, METRICS)}\n"
+            f"  it reports: {', '.join(METRICS)}",
+        )
+    declared = parameters(task)
+    if declared is None:
+        return
+    for key, name, values in _values(space):
+        if name not in declared:
+            raise space.error(
+                key,
+                f'the task {space.task} has no parameter "{name}".{nearest(name, declared)}\n'
+                f"  it takes: {', '.join(declared)}",
+            )
+        for value in values:
+            if not declared[name].accepts(value):
+                raise space.error(key, f"{value!r} is not {declared[name].rule}")
+
+
+def _values(space: SearchSpace) -> Iterator[tuple[str, str, list[Scalar]]]:
+    """Each key of a space with the parameter's name and its values, or the ends of its range."""
+    for name, sampler in space.space.items():
+        yield f"space.{name}", name, list(sampler.extremes())
+    for name, value in space.fixed.items():
+        yield f"fixed.{name}", name, [value]
+    for index, point in enumerate(space.configs):
+        for name, value in point.items():
+            yield f"configs.{index}.{name}", name, [value]
+
+
+def settings(task: Task | FunctionTask, config: Config) -> dict[str, Scalar]:
+    """A configuration with the task's defaults filled in: everything that a settings table shows."""
+    declared = parameters(task) or {}
+    return {**{name: parameter.default for name, parameter in declared.items()}, **config}
+
+
+def identify(splits: Splits) -> DataIdentity:
+    """The identity of arrays that a task brings by itself: SHA-256 over types, shapes and bytes."""
+    digest = hashlib.sha256()
+    parts = {"train": splits.train, "val": splits.val, "test": splits.test}
+    for part in parts.values():
+        for array in (part.x, part.y):
+            little = array.astype(array.dtype.newbyteorder("<"))
+            digest.update(f"{little.dtype.str}{little.shape}".encode())
+            digest.update(np.ascontiguousarray(little).data)
+    counts = {name: len(part.y) for name, part in parts.items()}
+    return DataIdentity("the task's own", "arrays", digest.hexdigest(), counts=counts)

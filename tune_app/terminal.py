@@ -1,0 +1,181 @@
+"""What the commands print: plain aligned text, numbers as a person would write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tune_app import results
+from tune_app import space as spaces_
+from tune_app.history import History
+from tune_app.results import Frames
+from tune_app.space import SearchSpace
+from tune_app.sweep import DataIdentity, Sweep, find_runs
+from tune_app.words import count, duration, measure, value
+
+
+def aligned(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
+    """Rows of cells in columns, three spaces apart."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(indent + line.rstrip() for line in lines)
+
+
+def headline(space: SearchSpace, data: DataIdentity) -> str:
+    """What is about to be trained, on which data."""
+    amount = " × ".join(
+        (count(space.size(), "configuration"), count(space.seeds, "seed"), count(space.epochs, "epoch"))
+    )
+    lines = [f"{space.name}: {amount}", f"data {data.label()}"]
+    return "\n".join([*lines, *(f"  note: {note}" for note in data.notes)])
+
+
+def plan(space: SearchSpace, epoch_s: float, at_a_time: int) -> str:
+    """What ``check`` adds: the amount of work, the rungs of the early stopping, and an estimate."""
+    work = space.size() * space.seeds * space.epochs
+    lines = [
+        f"trials: {space.size():,}   replicates: {space.size() * space.seeds:,}   epochs in all: {work:,}",
+        f"metric: {space.metric.name} ({space.metric.mode}), of the {space.evaluate} epoch",
+    ]
+    if space.stop.scheduler == "none":
+        lines.append("early stopping: none, every trial runs to the end")
+    else:
+        left = max(1.0, float(space.size()))
+        steps = []
+        for rung in space.stop.rungs(space.epochs):
+            left = max(1.0, left / space.stop.reduction_factor)
+            steps.append(f"epoch {rung} (about {left:.0f} go on)")
+        lines.append(f"early stopping: {space.stop.scheduler}; decisions after {', '.join(steps)}")
+    most = "at most " if space.stop.scheduler != "none" else "about "
+    lines.append(
+        f"estimate: {most}{duration(work * epoch_s / at_a_time)} "
+        f"(one epoch of one replicate took {epoch_s:.3g} s here; {count(at_a_time, 'trial')} at a time)"
+    )
+    return "\n".join(lines)
+
+
+def spaces() -> str:
+    """Every search space that a bare name would find, with its size."""
+    here = Path("search_spaces")
+    names = {path.stem for pattern in ("*.yaml", "*.yml") for path in here.glob(pattern)}
+    rows = []
+    for name in sorted(names | set(spaces_.builtin_names())):
+        found = spaces_.find(name)
+        space = spaces_.load(name)
+        where = str(found) if name in names else "built in"
+        how = space.search.algorithm if space.search.algorithm != "grid" else ""
+        rows.append([name, count(space.size(), "configuration"), count(space.seeds, "seed"), how, where])
+    return aligned(rows)
+
+
+def runs(runs_dir: Path) -> str:
+    """A line a run, newest first."""
+    rows = []
+    for folder in find_runs(runs_dir):
+        sweep = Sweep.open(folder)
+        rows.append([folder.name, tally(sweep), sweep.data.source, _best(sweep)])
+    return aligned(rows) if rows else f"no runs in {runs_dir} yet. Start one with: tune-app run grid"
+
+
+def tally(sweep: Sweep) -> str:
+    """``7 of 9 finished, 2 running``."""
+    statuses = _statuses(sweep.history, sweep)
+    total = max(len(statuses), sweep.space.size())
+    others = {name: statuses.count(name) for name in dict.fromkeys(statuses) if name != "finished"}
+    parts = [f"{statuses.count('finished')} of {total} finished"]
+    return ", ".join([*parts, *(f"{number} {name}" for name, number in others.items())])
+
+
+def _statuses(history: History, sweep: Sweep) -> list[str]:
+    live = sweep.live()
+    return [history.status(c, sweep.space.seeds, live) for c in history.configurations.values()]
+
+
+def _best(sweep: Sweep) -> str:
+    frames = results.load(sweep)
+    best = results.ranked(frames)
+    if best.empty:
+        return ""
+    name = sweep.space.metric.name
+    row = best.iloc[0]
+    return f"{_configuration(frames, row)}: {name} {_measured(row, name)}"
+
+
+def table(frames: Frames) -> str:
+    """Every configuration and how it stands, best first."""
+    space = frames.sweep.space
+    shown = [space.metric.name, *(["test_accuracy"] if "test_accuracy_mean" in frames.trials else [])]
+    names = frames.varying or frames.parameters
+    rows = [["sample", *names, "epoch", *shown, "n", "state", "time", "device"]]
+    for _, row in _best_first(frames).iterrows():
+        rows.append(
+            [
+                str(row["sample"]),
+                *(_value(row[name]) for name in names),
+                f"{row['epochs']}/{space.epochs}",
+                *(_measured(row, name) for name in shown),
+                str(row["n"]),
+                str(row["status"]) + (f" like {row['twin']:.0f}" if pd.notna(row["twin"]) else ""),
+                duration(row["duration_s"]) if row["duration_s"] else "-",
+                row["device"] or "-",
+            ]
+        )
+    head = f"{frames.sweep.name}: {tally(frames.sweep)}\ndata {frames.sweep.data.label()}\n"
+    return head + "\n" + aligned(rows)
+
+
+def _best_first(frames: Frames) -> pd.DataFrame:
+    ranked = results.ranked(frames)
+    return pd.concat([ranked, frames.trials.drop(index=ranked.index)])
+
+
+def summary(frames: Frames) -> str:
+    """The end of a run: the best configurations, where the files are, what to do next."""
+    sweep = frames.sweep
+    metric = sweep.space.metric.name
+    lines = []
+    best = results.ranked(frames)
+    if best.empty:
+        lines.append(f"no configuration finished: {tally(sweep)}")
+    else:
+        winner = best.iloc[0]
+        n = f", n={winner['n']}"
+        lines.append(f"Chosen by {metric}: {_configuration(frames, winner)} ({_measured(winner, metric)}{n})")
+        lines += _runners_up(frames, best, metric)
+        if "test_accuracy_mean" in best:
+            lines.append(f"  on the test set: accuracy {_measured(winner, 'test_accuracy')}")
+        if sweep.space.seeds == 1:
+            lines.append("  one seed only: no interval, and luck is not told from merit; use --seeds 5")
+    folder = sweep.paths.folder
+    tables = sorted(path.name for path in sweep.paths.report.glob("*.md"))
+    lines.append(f"Results: {folder}/results.csv, seeds.csv, curves.csv")
+    lines.append(f"Tables:  {sweep.paths.report}/{{{','.join(tables)}}} (also .csv and .tex)")
+    if sweep.data.kind == "phantom":
+        lines.append("Phantom images are drawn by code: for the paper's table, give X-rays with --data")
+    lines.append(f"Next: tune-app show {sweep.name}")
+    return "\n".join(lines)
+
+
+def _runners_up(frames: Frames, best: pd.DataFrame, metric: str) -> Iterable[str]:
+    for _, row in best.iloc[1:3].iterrows():
+        yield f"  then {_configuration(frames, row)} ({_measured(row, metric)})"
+
+
+def _configuration(frames: Frames, row: pd.Series) -> str:
+    names = [name for name in frames.varying if pd.notna(row[name])] or frames.parameters
+    return ", ".join(f"{name} {_value(row[name])}" for name in names) or "the only configuration"
+
+
+def _value(cell: Any) -> str:
+    """A parameter in a row; ``-`` where it does not exist beside the others."""
+    return "-" if pd.isna(cell) else value(cell.item() if hasattr(cell, "item") else cell)
+
+
+def _measured(row: pd.Series, name: str) -> str:
+    mean, half_width = row.get(f"{name}_mean"), row.get(f"{name}_ci95")
+    if mean is None or pd.isna(mean):
+        return "-"
+    return measure(name, float(mean), None if pd.isna(half_width) else float(half_width))

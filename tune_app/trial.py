@@ -1,0 +1,101 @@
+"""One trial as a worker runs it: an order in, a report an epoch out. No engine in here.
+
+Both engines, Ray's workers and the inline loop, run this same class, so the same record comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from tune_app import task as tasks
+from tune_app.errors import TaskError
+from tune_app.history import Values
+from tune_app.messages import Order, Report, Sealed
+from tune_app.replicates import Generated, Looped, Metrics, Replicates
+from tune_app.task import Splits, Task
+from tune_app.train import DeviceSplits, Outcome
+
+
+class Worker:
+    """What a process keeps between trials: its device, and the data on it."""
+
+    def __init__(self, splits: Splits | None, device: str) -> None:
+        self.device = device
+        self.data = DeviceSplits.load(splits, device) if splits else None
+
+
+class Trial:
+    """A job being trained on a worker."""
+
+    def __init__(self, order: Order, worker: Worker) -> None:
+        self._order = order
+        torch.set_num_threads(order.numerics.threads)
+        self._replicates = self._make(tasks.load(order.task), worker)
+
+    def _make(self, task: Task | tasks.FunctionTask, worker: Worker) -> Replicates:
+        order, job = self._order, self._order.job
+        keep_best = None
+        if order.evaluate == "best":
+            keep_best = (order.metric, 1 if order.mode == "max" else -1)
+        if not isinstance(task, Task):
+            return Generated(
+                task, job.config, order.seed, job.replicates, job.epochs, worker.device, keep_best
+            )
+        if worker.data is None:
+            raise TaskError(f"the task {order.task} needs data, and none was given")
+        return Looped(task, job.config, worker.data, order.seed, job.replicates, keep_best)
+
+    def step(self) -> Report:
+        """Train one epoch; with the last one the test set is looked at, once.
+
+        Raises:
+            TaskError: an epoch without the metric that the space names.
+        """
+        replicates, order = self._replicates, self._order
+        found = replicates.step()
+        diverged = replicates.diverged()
+        done = replicates.epoch >= order.job.epochs or all(diverged)
+        return Report(
+            epoch=replicates.epoch,
+            value=None if any(diverged) else float(np.mean([self._metric(each) for each in found])),
+            metrics=_by_name(found),
+            durations_s=list(replicates.durations_s),
+            diverged=[r for r, gone in zip(order.job.replicates, diverged, strict=True) if gone],
+            done=done,
+            sealed=_seal(replicates) if done else None,
+        )
+
+    def _metric(self, found: Metrics) -> float:
+        try:
+            return found[self._order.metric]
+        except KeyError:
+            raise TaskError(
+                f'the metric "{self._order.metric}" is missing from epoch {self._replicates.epoch}; '
+                f"reported were: {', '.join(found) or 'none'}"
+            ) from None
+
+
+def _seal(replicates: Replicates) -> Sealed:
+    outcomes = replicates.test()
+    shape = next((outcome.scores.shape for outcome in outcomes if outcome), (0,))
+    rows = np.stack([outcome.scores if outcome else np.full(shape, np.nan) for outcome in outcomes])
+    return Sealed(
+        _by_name([_metrics(outcome) for outcome in outcomes]),
+        replicates.evaluated(),
+        rows.astype("<f4").tobytes() if rows.size else b"",
+        rows.shape if rows.size else (),
+    )
+
+
+def _metrics(outcome: Outcome | None) -> Metrics:
+    """Test metrics without any that is not finite: no mean can be drawn over it, and JSON has none."""
+    return {name: v for name, v in outcome.metrics.items() if np.isfinite(v)} if outcome else {}
+
+
+def _by_name(found: list[Metrics]) -> Values:
+    """R mappings of metrics to one list a metric, with None where a replicate has none."""
+    names: Mapping[str, None] = {name: None for each in found for name in each}
+    return {name: [each.get(name) for each in found] for name in names}
