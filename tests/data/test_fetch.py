@@ -68,9 +68,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             self.end_headers()
             limit = next((n for n in (state.break_after, state.hang_after) if n is not None), len(body))
             chunk = body[start : start + limit]
+            state.sent_bytes += len(chunk)  # before the client, who then asks us, can have them
             self.wfile.write(chunk)
             self.wfile.flush()
-            state.sent_bytes += len(chunk)
             if state.hang_after is not None:
                 state.done.wait(10)
 
