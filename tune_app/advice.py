@@ -170,11 +170,11 @@ def _edges(frames: Frames, winner: int) -> Found:
     space = frames.sweep.space
     for name in frames.varying:
         value = frames.sweep.history.configurations[winner].config.get(name)
-        if not _is_number(value):
-            continue
         sampler = space.space.get(name)
+        if not _is_number(value) or (sampler and sampler.kind == "randn"):  # a bell has no edge
+            continue
         tried = _tried(frames, name, sampler)
-        if sampler is not None and sampler.kind not in ("grid", "choice", "randn"):
+        if sampler and sampler.kind not in ("grid", "choice"):
             edge = _edge_of_range(float(value), sampler)
         else:
             edge = _edge_of_list(float(value), tried)

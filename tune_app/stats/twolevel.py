@@ -43,7 +43,7 @@ class Components:
         share = np.divide(self.seeds, total, out=np.ones_like(total), where=total > 0)
         of_seeds, of_patients = self.freedom
         level = (1 + confidence) / 2
-        t_seeds, t_patients = t.ppf(level, self.freedom)
+        t_seeds, t_patients = t.ppf(level, of_seeds), t.ppf(level, of_patients)
         satterthwaite = t.ppf(level, 1 / (share**2 / of_seeds + (1 - share) ** 2 / of_patients))
         cochran = share * t_seeds + (1 - share) * t_patients
         midway = (satterthwaite + cochran) / 2 * np.sqrt(total)
