@@ -18,8 +18,9 @@ from typing import Any
 
 from tune_app import data, progress, provenance, space, stop, task
 from tune_app.data import Dataset, Images
-from tune_app.driver import Driver
+from tune_app.driver import Driver, Searcher
 from tune_app.errors import Interrupted, RunError, TaskError, TrialsFailed
+from tune_app.record import read
 from tune_app.resources import Plan, plan
 from tune_app.space import SearchSpace
 from tune_app.sweep import NO_DATA, DataIdentity, Job, Numerics, RunPaths, Sweep
@@ -121,7 +122,7 @@ def train(request: Request, material: Material, view: View | None = None) -> Swe
             if not existing:
                 provenance.write(sweep.paths.provenance, collected)
             sweep.note("opened", durable=True, provenance=collected)
-            driver = Driver(sweep, stop.make(request.space))
+            driver = Driver(sweep, stop.make(sweep.space), _searcher(sweep))
             opened = view(sweep, _plan_line(planned, where)) if view else nullcontext()
             with opened, _signals(driver) as caught:
                 engine(driver)
@@ -146,7 +147,9 @@ def estimate(request: Request, material: Material) -> tuple[float, int]:
     job = Job(1, "", configs[0], (0,), space_.epochs)
     numerics = Numerics(threads=planned.threads)
     metric = space_.metric
-    order = Order(job, space_.task, space_.seed, metric.name, metric.mode, space_.evaluate, numerics)
+    order = Order(
+        job, space_.task, space_.seed, metric.name, metric.mode, space_.evaluate, numerics, space_.epochs
+    )
     trial = Trial(order, Worker(material.splits, "cuda" if planned.gpus_per_trial else "cpu"))
     return sum(trial.step().durations_s), planned.concurrent
 
@@ -160,8 +163,9 @@ def _existing(request: Request, material: Material) -> Sweep | None:
     if request.name is None or not RunPaths(request.runs_dir / request.name).record.is_file():
         return None
     sweep = Sweep.open(request.runs_dir / request.name)
-    # Other machines may train the rest: resources are no part of what the sweep is.
-    asked = request.space.model_copy(update={"resources": sweep.space.resources})
+    # Other machines may train the rest, and save it otherwise: none of that is part of what a sweep is.
+    how = ("resources", "checkpoint_every", "keep", "max_failures")
+    asked = request.space.model_copy(update={key: getattr(sweep.space, key) for key in how})
     differences = space.difference(sweep.space, asked)
     if sweep.data.fingerprint != material.identity.fingerprint or sweep.data.split != material.identity.split:
         differences.append(f"data: {sweep.data.label()} recorded, {material.identity.label()} asked")
@@ -212,6 +216,17 @@ def _first_config(sweep: Sweep) -> dict[str, Any]:
     return dict(first.config) if first else dict(sweep.space.fixed)
 
 
+def _searcher(sweep: Sweep) -> Searcher | None:
+    """Optuna's study of a sweep, caught up with its record; None where the space does not search."""
+    if sweep.space.search.algorithm != "optuna":
+        return None
+    from tune_app.search import OptunaSearch
+
+    searcher = OptunaSearch(sweep.space, sweep.paths.study)
+    searcher.catch_up(event for _, event in read(sweep.paths.record))
+    return searcher
+
+
 def _write_test_images(paths: RunPaths, images: Images) -> None:
     """Which image each column of the test scores is: index, label, name, patient."""
     buffer = io.StringIO()
@@ -247,9 +262,7 @@ def _signals(driver: Driver) -> Iterator[list[int]]:
 
 
 def _raise_outcome(sweep: Sweep, driver: Driver, caught: list[int]) -> None:
-    statuses = [
-        sweep.history.status(c, sweep.space.seeds, live=False) for c in sweep.history.configurations.values()
-    ]
+    statuses = sweep.statuses()
     ended = sum(status in ("finished", "stopped", "diverged", "failed") for status in statuses)
     if driver.ending:
         message = (

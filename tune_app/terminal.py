@@ -10,7 +10,6 @@ import pandas as pd
 
 from tune_app import results
 from tune_app import space as spaces_
-from tune_app.history import History
 from tune_app.results import Frames
 from tune_app.space import SearchSpace
 from tune_app.sweep import DataIdentity, Sweep, find_runs
@@ -82,16 +81,11 @@ def runs(runs_dir: Path) -> str:
 
 def tally(sweep: Sweep) -> str:
     """``7 of 9 finished, 2 running``."""
-    statuses = _statuses(sweep.history, sweep)
+    statuses = sweep.statuses(sweep.live())
     total = max(len(statuses), sweep.space.size())
     others = {name: statuses.count(name) for name in dict.fromkeys(statuses) if name != "finished"}
     parts = [f"{statuses.count('finished')} of {total} finished"]
     return ", ".join([*parts, *(f"{number} {name}" for name, number in others.items())])
-
-
-def _statuses(history: History, sweep: Sweep) -> list[str]:
-    live = sweep.live()
-    return [history.status(c, sweep.space.seeds, live) for c in history.configurations.values()]
 
 
 def _best(sweep: Sweep) -> str:
