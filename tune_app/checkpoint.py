@@ -36,11 +36,20 @@ class Clock:
         self._wait_s = max(self._every_s, _SHARE * seconds) if self._every_s else 0.0
 
 
-def save(folder: Path, name: str, content: dict[str, Any], epoch: int) -> Saved:
-    """Write ``content`` (tensors and plain values) to ``folder/name``, which is whole or not there."""
+def size(content: Any) -> int:
+    """Bytes that ``content`` takes in a file; none for None."""
+    return len(_packed(content)) if content is not None else 0
+
+
+def _packed(content: Any) -> memoryview:
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    data = buffer.getbuffer()
+    return buffer.getbuffer()
+
+
+def save(folder: Path, name: str, content: dict[str, Any], epoch: int) -> Saved:
+    """Write ``content`` (tensors and plain values) to ``folder/name``, which is whole or not there."""
+    data = _packed(content)
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f"{name}.part"
     partial.write_bytes(data)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from tune_app.errors import StorageError
 from tune_app.history import Attempt, Configuration, History, Saved
-from tune_app.messages import Order, Report, Sealed
+from tune_app.messages import SAVE_NOW, Order, Report, Sealed
 from tune_app.record import Event
 from tune_app.space import Scalar
 from tune_app.stop import Never, Stopper
@@ -24,6 +24,8 @@ from tune_app.sweep import Job, Sweep, fingerprint
 
 #: When so many configurations were tried, and each failed with the same words, the sweep ends.
 ALIKE_FAILURES = 3
+#: When a sweep ends before its time, how long its trials may take to reach the end of an epoch and be saved.
+GRACE_S = 10.0
 
 
 class Searcher(Protocol):
@@ -62,6 +64,7 @@ class Driver:
         self._running: dict[str, Job] = {}
         self._fresh: set[str] = set()
         self._to_stop: set[str] = set()
+        self._ending_since: float | None = None
         self._failures: dict[int, str] = {}
         self._ended_well = False
         self._tidy()
@@ -214,7 +217,22 @@ class Driver:
             )
             if decision.stop:
                 return self._end(trial)
-        return self.ending is None
+        # A sweep that ends lets its trials be saved first, if they can be.
+        going = not self.over() and (self.ending is None or (report.savable and not report.saved))
+        if not going:
+            self._running.pop(trial)
+        return going
+
+    def over(self) -> bool:
+        """Whether the sitting ends now: something has ended it, and no trial is still to be saved."""
+        if self.ending is None:
+            return False
+        if self._ending_since is None:
+            self._ending_since = time.monotonic()
+            if self.fatal is None and self._running:
+                self._guard(self._ask_to_save)
+        late = time.monotonic() - self._ending_since > GRACE_S
+        return late or self.fatal is not None or not self._running
 
     def _keep(self, trial: str, saved: Saved) -> None:
         """Record a checkpoint; only then may the one before it go."""
@@ -332,9 +350,14 @@ class Driver:
         logs.mkdir(exist_ok=True)
         (logs / name).write_text(log, encoding="utf-8")
 
+    def _ask_to_save(self) -> None:
+        self.sweep.paths.checkpoints.mkdir(exist_ok=True)
+        (self.sweep.paths.checkpoints / SAVE_NOW).touch()
+
     def tick(self) -> None:
         """Called a few times a second: sync the record; obey the clock and the control folder."""
         self._guard(self.sweep.sync_if_due)
+        self.over()
         if self._deadline is not None and time.monotonic() >= self._deadline:
             self.ending = self.ending or "the time limit was reached"
         for path in sorted(self.sweep.paths.control.glob("*.json")):

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from tune_app.history import Saved, Values
 from tune_app.sweep import Job, Numerics
 
+#: A file of this name among the checkpoints asks every trial to write one after its epoch.
+SAVE_NOW = ".save-now"
+
 
 @dataclass(frozen=True)
 class Order:
@@ -49,7 +52,7 @@ class Report:
     ``value`` is what searchers and schedulers see: the mean of the metric over the replicates, None
     when one of them diverged; ``diverged`` maps such a replicate to the epoch at which it did. ``sealed``
     comes with the last report, and with it ``weights``, the file of the evaluated models; ``saved`` is a
-    checkpoint that was written after this epoch.
+    checkpoint that was written after this epoch, ``savable`` says whether there can be one.
     """
 
     epoch: int
@@ -60,6 +63,7 @@ class Report:
     done: bool = False
     sealed: Sealed | None = None
     saved: Saved | None = None
+    savable: bool = False
     weights: Saved | None = None
 
     def pack(self) -> bytes:

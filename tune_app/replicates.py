@@ -23,6 +23,8 @@ class Replicates(Protocol):
     epoch: int
     #: Seconds that each replicate took in the last epoch, (R,).
     durations_s: list[float]
+    #: Whether there are ``state`` and ``weights``.
+    savable: bool
 
     def step(self) -> list[Metrics]:
         """One epoch of every replicate: R dicts of ``train_`` and ``val_`` metrics."""
@@ -36,18 +38,20 @@ class Replicates(Protocol):
     def test(self) -> list[Outcome | None]:
         """Break the seal: each replicate's test outcome, None where it diverged. Called once, at the end."""
 
-    def state(self) -> list[Any] | None:
-        """Each replicate's state, (R,), of tensors and plain values; None where there is no such thing."""
+    def state(self) -> list[Any]:
+        """Each replicate's state, (R,), of tensors and plain values."""
 
     def load(self, states: Sequence[Any]) -> None:
         """Go on from states exactly as if never stopped."""
 
-    def weights(self) -> list[Any] | None:
-        """The weights that ``test`` looks at, (R,), None for one that diverged; None where there are none."""
+    def weights(self) -> list[Any]:
+        """The weights that ``test`` looks at, (R,), None for one that diverged."""
 
 
 class Looped:
     """Replicates of a Task, trained one after the other in each epoch."""
+
+    savable = True
 
     def __init__(
         self,
@@ -85,7 +89,7 @@ class Looped:
         """See Replicates."""
         return [None if learner.diverged else learner.test() for learner in self._learners]
 
-    def state(self) -> list[Any] | None:
+    def state(self) -> list[Any]:
         """See Replicates."""
         return [learner.state() for learner in self._learners]
 
@@ -95,7 +99,7 @@ class Looped:
             learner.load(state)
         self.epoch = max(learner.epoch for learner in self._learners)
 
-    def weights(self) -> list[Any] | None:
+    def weights(self) -> list[Any]:
         """See Replicates."""
         return [None if learner.diverged else learner.weights() for learner in self._learners]
 
@@ -109,6 +113,8 @@ class Generated:
     Raises:
         TaskError: a generator that ends before ``epochs``, or yields something else than numbers by name.
     """
+
+    savable = False
 
     def __init__(
         self,
@@ -195,17 +201,20 @@ class Generated:
             for sealed, gone in zip(self._sealed, self._diverged, strict=True)
         ]
 
-    def state(self) -> list[Any] | None:
-        """See Replicates; a generator cannot be put on disk."""
-        return None
-
-    def weights(self) -> list[Any] | None:
-        """See Replicates; what a generator has learnt is its own affair."""
-        return None
+    def state(self) -> list[Any]:
+        """See Replicates; never called, a generator cannot be put on disk."""
+        raise TaskError(_NO_STATE)
 
     def load(self, states: Sequence[Any]) -> None:
         """See Replicates; never called, for there is never a state."""
-        raise TaskError("a function task cannot go on from a checkpoint")
+        raise TaskError(_NO_STATE)
+
+    def weights(self) -> list[Any]:
+        """See Replicates; never called, what a generator has learnt is its own affair."""
+        raise TaskError(_NO_STATE)
+
+
+_NO_STATE = "a function task has no state that could be saved or gone on from"
 
 
 def _number(name: Any, value: Any) -> float:

@@ -22,7 +22,7 @@ from sqlalchemy import event as database_event
 from tune_app.errors import SpaceError, describe
 from tune_app.history import History, mean
 from tune_app.record import Event
-from tune_app.space import Sampler, Scalar, SearchSpace, canonical
+from tune_app.space import Sampler, Scalar, SearchSpace, canonical, parse
 from tune_app.space.planning import exists
 from tune_app.space.samplers import multiple
 
@@ -163,7 +163,9 @@ class OptunaSearch:
                 now: another version of Optuna, or of the sampler.
         """
         kind = event["event"]
-        if kind == "planned":
+        if kind == "extended":
+            self._space = parse(event["space"], name=self._space.name)
+        elif kind == "planned":
             self._observe_planned(event, history)
         elif kind == "epoch":
             sample = history.attempts[event["trial"]].sample
@@ -172,7 +174,11 @@ class OptunaSearch:
             self._settle(history.attempts[event["trial"]].sample, history)
 
     def catch_up(self, events: Iterable[Event]) -> None:
-        """Observe a whole record, so that the study and the sampler's random state are where it is."""
+        """Observe a whole record, so that the study and the sampler's random state are where it is.
+
+        What was told then hangs on the seeds and epochs that were wanted then: ``OptunaSearch`` is made
+        with the space that the run began with, and extensions take their effect where they stand.
+        """
         history = History()
         for each in events:
             history.apply(each)

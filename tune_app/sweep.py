@@ -38,6 +38,10 @@ class DataIdentity:
     counts: Mapping[str, int] | None = None
     notes: tuple[str, ...] = ()
 
+    def same(self, other: DataIdentity) -> bool:
+        """Whether the images are the same, split the same way, wherever they were found."""
+        return (self.fingerprint, self.split) == (other.fingerprint, other.split)
+
     def label(self) -> str:
         """One line for tables and pages."""
         if self.kind == "none":
@@ -188,6 +192,7 @@ class Sweep:
             version=1,
             space=space.name,
             task=space.task,
+            yaml=space.dump(),
             seed=space.seed,
             data=asdict(data),
             numerics=asdict(numerics or Numerics()),
@@ -217,18 +222,20 @@ class Sweep:
             raise RunError(
                 f"{paths.record}: holds no sweep: its first event must be 'created'. Remove {folder}."
             )
-        if history.extensions:  # the record is the truth, should space.yaml have missed the last of them
-            newest = history.extensions[-1]["space"]
-            space = spaces.parse(newest, file=str(paths.record), name=header["space"])
+        if history.extensions:
+            space = _extended(history, paths, header["space"])
         else:
             space = spaces.load(paths.space, name=header["space"])
         return cls(folder, space, header, history, offset)
 
     def refresh(self) -> None:
         """Take in what another process has recorded since this one looked."""
+        known = len(self.history.extensions)
         for end, event in read(self.paths.record, self._offset):
             self._offset = end
             self.history.apply(event)
+        if len(self.history.extensions) > known:
+            self.space = _extended(self.history, self.paths, self.space.name)
 
     @contextmanager
     def writing(self, mirror: Mirror | None = None) -> Iterator[Sweep]:
@@ -316,6 +323,12 @@ class Sweep:
             job for configuration in self.history.configurations.values() for job in self.jobs(configuration)
         ]
 
+    def outstanding(self) -> int:
+        """How many trials are still to be run, those that a searcher is yet to suggest included."""
+        asked = sum(configuration.asked for configuration in self.history.configurations.values())
+        wanted = (self.space.search.samples or 0) if self.space.search.algorithm == "optuna" else 0
+        return len(self.lacking()) + max(0, wanted - asked)
+
     def jobs(self, configuration: Configuration) -> list[Job]:
         """What a configuration lacks: a job for all replicates that go on from the same checkpoint."""
         if configuration.twin is not None:
@@ -340,12 +353,30 @@ class Sweep:
             for saved, replicates in groups.items()
         ]
 
+    def prune(self) -> tuple[int, int]:
+        """Remove all checkpoints and weights; returns how many files that were, and their bytes.
+
+        Raises:
+            RunError: a process is working on this run.
+        """
+        with self.writing():
+            files = [path for path in self.paths.checkpoints.glob("*") if path.is_file()]
+            size_bytes = sum(path.stat().st_size for path in files)
+            for path in files:
+                path.unlink()
+        return len(files), size_bytes
+
     def whole(self, saved: Saved) -> bool:
         """Whether a checkpoint is there and undamaged; without it a trial starts again from epoch 0."""
         try:
             return zlib.crc32((self.paths.checkpoints / saved.file).read_bytes()) == saved.crc32
         except OSError:
             return False
+
+
+def _extended(history: History, paths: RunPaths, name: str) -> SearchSpace:
+    """The space as its last extension left it: by the record, should ``space.yaml`` have missed it."""
+    return spaces.parse(history.extensions[-1]["space"], file=str(paths.record), name=name)
 
 
 def find_runs(runs_dir: Path | str) -> list[Path]:
@@ -367,6 +398,28 @@ def find_run(name: str, runs_dir: Path | str) -> Path:
         if RunPaths(folder).record.is_file():
             return folder
     raise RunError(_no_such_run(Path(runs_dir) / name))
+
+
+def find_sample(sweep: Sweep, trial: str) -> int:
+    """The sample that a user means by ``12`` or ``12.1``.
+
+    Raises:
+        RunError: there is none of that number.
+    """
+    number = trial.partition(".")[0]
+    known = sweep.history.configurations
+    if not (number.isascii() and number.isdigit()) or int(number) not in known:
+        there = f"1 to {max(known)}" if known else "none yet"
+        raise RunError(
+            f'{sweep.name}: no trial called "{trial}". Trials are named by their sample: {there}; see: '
+            f"tune-app show {sweep.name}"
+        )
+    if "." in trial and trial not in sweep.history.attempts:
+        attempts = [attempt.trial for attempt in known[int(number)].attempts]
+        raise RunError(
+            f'{sweep.name}: no trial called "{trial}". There are: {", ".join(attempts) or "none yet"}'
+        )
+    return int(number)
 
 
 def _no_such_run(folder: Path) -> str:

@@ -16,7 +16,7 @@ from tune_app import checkpoint
 from tune_app import task as tasks
 from tune_app.errors import TaskError
 from tune_app.history import Saved, Values, mean
-from tune_app.messages import Order, Report, Sealed
+from tune_app.messages import SAVE_NOW, Order, Report, Sealed
 from tune_app.replicates import Generated, Looped, Metrics, Replicates
 from tune_app.task import Splits, Task
 from tune_app.train import DeviceSplits, Outcome, Stopwatch
@@ -75,27 +75,35 @@ class Trial:
             done=done,
             sealed=_seal(replicates) if done and order.job.tested else None,
             saved=self._save(done),
+            savable=replicates.savable and bool(order.checkpoints),
             weights=self._save_weights() if done and order.job.tested else None,
         )
+
+    def contents(self) -> tuple[Any, Any]:
+        """The states and the weights that checkpoints hold, as they stand; None where there are none."""
+        replicates = self._replicates
+        return (replicates.state(), replicates.weights()) if replicates.savable else (None, None)
 
     def _save(self, done: bool) -> Saved | None:
         """Write a checkpoint when it is time; at the end only where the whole state is to be kept."""
         order, replicates = self._order, self._replicates
-        wanted = order.keep == "last" if done else self._clock.due()
-        if not order.checkpoints or not wanted:
+        if not (order.checkpoints and replicates.savable):
+            return None
+        asked = self._clock.due() or (self._folder / SAVE_NOW).exists()
+        if not (order.keep == "last" if done else asked):
             return None
         watch = Stopwatch()
         states = replicates.state()
-        if states is None:
-            return None
         saved = self._write("state", states)
         self._clock.wrote(watch.seconds())
         return saved
 
     def _save_weights(self) -> Saved | None:
         """Write the models that the test set saw; where whole states are kept they are in there."""
-        weights = self._replicates.weights() if self._order.keep == "best" else None
-        return self._write("weights", weights) if weights and self._order.checkpoints else None
+        order, replicates = self._order, self._replicates
+        if order.keep != "best" or not (order.checkpoints and replicates.savable):
+            return None
+        return self._write("weights", replicates.weights())
 
     def _write(self, what: str, states: list[Any]) -> Saved:
         job, epoch = self._order.job, self._replicates.epoch

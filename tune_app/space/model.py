@@ -20,7 +20,7 @@ from pydantic import (
 
 from tune_app.errors import SpaceError, nearest
 from tune_app.space import arguments, rules, samplers
-from tune_app.space.planning import plan
+from tune_app.space.planning import example, plan
 from tune_app.space.problems import RuleError, raise_any
 from tune_app.space.reader import Document, Path, write
 from tune_app.space.samplers import Sampler
@@ -304,6 +304,11 @@ class SearchSpace(Section):
         return plan(
             self.space, self.fixed, self.configs, self.search.algorithm, self.search.samples, self.seed
         )
+
+    def example(self) -> dict[str, Scalar]:
+        """Return a configuration such as will be tried: the first that is planned, or one drawn at random."""
+        planned = self.planned()
+        return planned[0] if planned else example(self.space, self.fixed, self.seed)
 
     @property
     def replicates(self) -> range:
