@@ -144,7 +144,9 @@ def ask_to_stop(sweep: Sweep, trial: str | None, wait_s: float = 10.0) -> None:
     request: dict[str, Any] = {"do": "stop"}
     if trial is not None:
         request["sample"] = sample = find_sample(sweep, trial)
-        status = sweep.history.status(sweep.history.configurations[sample], sweep.space.replicates, live=True)
+        status = sweep.history.status(
+            sweep.history.configurations[sample], sweep.space.replicate_numbers, live=True
+        )
         if status != "running":
             raise RunError(f"{sweep.name}: configuration {sample} is {status}, so there is nothing to stop.")
     if not sweep.live():
@@ -189,7 +191,7 @@ def rerun(request: Request, material: Material, sweep: Sweep, sample: int) -> Re
     """
     configuration = sweep.history.configurations[sample]
     configuration = sweep.history.configurations[configuration.twin or sample]
-    status = sweep.history.status(configuration, sweep.space.replicates, live=False)
+    status = sweep.history.status(configuration, sweep.space.replicate_numbers, live=False)
     if status not in ("finished", "stopped"):
         raise RunError(
             f"{sweep.name}: configuration {sample} is {status}: only what has ended can be trained again."
@@ -206,7 +208,7 @@ def rerun(request: Request, material: Material, sweep: Sweep, sample: int) -> Re
             numerics=sweep.numerics,
         )
         found = _compare(
-            configuration, next(iter(made.history.configurations.values())), sweep.space.replicates
+            configuration, next(iter(made.history.configurations.values())), sweep.space.replicate_numbers
         )
         device = "+".join(dict.fromkeys(a.device for a in made.history.attempts.values()))
     with sweep.writing():
@@ -276,7 +278,7 @@ def confirmation(sweep: Sweep, top: int, seeds: int) -> tuple[SearchSpace, str]:
         for other in map(Sweep.open, find_runs(sweep.paths.folder.parent))
         if other.header.get("confirms") == sweep.name
     ]
-    first = max(other.space.replicates.stop for other in (sweep, *earlier))
+    first = max(other.space.replicate_numbers.stop for other in (sweep, *earlier))
     points = [sweep.history.configurations[sample].config for sample in best["sample"]]
     keys = _only(points) | {"seeds": seeds, "first_replicate": first}
     keys["description"] = f"The best {len(points)} of {sweep.name}, on seeds that it has not seen."

@@ -269,9 +269,9 @@ class Driver:
     def _value(self, configuration: Configuration) -> float | None:
         """The metric of a configuration whose replicates have all finished, larger being better."""
         space = self.sweep.space
-        if self.sweep.history.status(configuration, space.replicates, live=True) != "finished":
+        if self.sweep.history.status(configuration, space.replicate_numbers, live=True) != "finished":
             return None
-        value = configuration.value(space.metric, space.evaluate, space.replicates)
+        value = configuration.value(space.metric, space.evaluate, space.replicate_numbers)
         return value if value is None or space.metric.mode == "max" else -value
 
     def _best_finished(self) -> tuple[float, int] | None:
@@ -291,7 +291,7 @@ class Driver:
             self._best = value, sample
         if loser != self._best[1]:
             self._drop_weights(self.sweep.history.configurations[loser].attempts)
-        newest = [configuration.last(replicate) for replicate in self.sweep.space.replicates]
+        newest = [configuration.last(replicate) for replicate in self.sweep.space.replicate_numbers]
         self._drop_weights(a for a in configuration.attempts if all(a is not each for each in newest))
 
     def _drop_weights(self, attempts: Iterable[Attempt]) -> None:

@@ -81,15 +81,15 @@ def load(sweep: Sweep) -> Frames:
         sample = configuration.sample
         head = {"sample": sample, **{name: configuration.config.get(name) for name in parameters}}
         if configuration.twin is None:
-            rows = [_seed_row(sweep, configuration, r, live) for r in space.replicates]
+            rows = [_seed_row(sweep, configuration, r, live) for r in space.replicate_numbers]
             by_sample[sample] = rows
             seeds += [{**head, **row, **source} for row in rows]
-            for replicate in space.replicates:
+            for replicate in space.replicate_numbers:
                 curves += [
                     {"sample": sample, "replicate": replicate, "epoch": epoch, **metrics, **source}
                     for epoch, metrics, _ in configuration.epochs(replicate)
                 ]
-        status = history.status(configuration, space.replicates, live)
+        status = history.status(configuration, space.replicate_numbers, live)
         rows = by_sample[configuration.twin or sample]
         trials.append({**head, **_trial_row(rows, status), "twin": configuration.twin, **source})
     return Frames(

@@ -202,9 +202,11 @@ class OptunaSearch:
     def _settle(self, sample: int, history: History) -> None:
         """Tell how a sample ended, if it has, and the same of every later sample that is the same point."""
         configuration = history.configurations[sample]
-        status = history.status(configuration, self._space.replicates, live=True)
+        status = history.status(configuration, self._space.replicate_numbers, live=True)
         if status in _STATES:
-            value = configuration.value(self._space.metric, self._space.evaluate, self._space.replicates)
+            value = configuration.value(
+                self._space.metric, self._space.evaluate, self._space.replicate_numbers
+            )
             for each in (sample, *self._twins.pop(sample, [])):
                 self._tell(each, status, value)
 

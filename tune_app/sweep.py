@@ -301,7 +301,7 @@ class Sweep:
 
     def statuses(self, live: bool = False) -> list[str]:
         """How each configuration stands; ``live`` says whether what has not ended is being trained now."""
-        history, replicates = self.history, self.space.replicates
+        history, replicates = self.history, self.space.replicate_numbers
         return [history.status(c, replicates, live) for c in history.configurations.values()]
 
     def note(self, event: str, *, durable: bool = False, **fields: Any) -> Event:
@@ -334,7 +334,7 @@ class Sweep:
         if configuration.twin is not None:
             return []
         groups: dict[Saved | None, list[int]] = {}
-        for replicate in self.space.replicates:
+        for replicate in self.space.replicate_numbers:
             if configuration.lacks(replicate, self.space.epochs):
                 last = configuration.last(replicate)
                 groups.setdefault(last.saved if last else None, []).append(replicate)
@@ -347,7 +347,7 @@ class Sweep:
                 tuple(replicates),
                 stopped_at or self.space.epochs,
                 saved if saved and self.whole(saved) else None,
-                follows=replicates[0] != self.space.replicates[0],
+                follows=replicates[0] != self.space.replicate_numbers[0],
                 tested=stopped_at is None,
             )
             for saved, replicates in groups.items()

@@ -311,7 +311,7 @@ class SearchSpace(Section):
         return planned[0] if planned else example(self.space, self.fixed, self.seed)
 
     @property
-    def replicates(self) -> range:
+    def replicate_numbers(self) -> range:
         """The numbers of the replicates of each configuration."""
         return range(self.first_replicate, self.first_replicate + self.seeds)
 
