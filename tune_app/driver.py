@@ -357,9 +357,9 @@ class Driver:
     def tick(self) -> None:
         """Called a few times a second: sync the record; obey the clock and the control folder."""
         self._guard(self.sweep.sync_if_due)
-        self.over()
         if self._deadline is not None and time.monotonic() >= self._deadline:
             self.ending = self.ending or "the time limit was reached"
+        self.over()
         for path in sorted(self.sweep.paths.control.glob("*.json")):
             try:
                 request = json.loads(path.read_text(encoding="utf-8"))

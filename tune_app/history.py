@@ -150,7 +150,8 @@ class Configuration:
 
     def looks(self, replicate: int) -> int:
         """How often the test set has been looked at for this replicate."""
-        return sum(a.look > 0 for a in self.attempts if replicate in a.replicates)
+        attempts = (a for a in self.attempts if replicate in a.replicates and replicate not in a.diverged)
+        return sum(a.look > 0 for a in attempts)
 
 
 #: When the replicates of a configuration differ, the row shows the first of these that occurs.
