@@ -60,12 +60,13 @@ def record(
     patients: Sequence[str] | None = None,
     listed: bool = True,
     name: str = "run",
+    confirms: str | None = None,
 ) -> Frames:
     """The frames of a run of the space in ``text`` whose samples ended so; the others are planned.
 
     ``patients`` name the test images' patients; without ``listed`` there is no list of test images.
     """
-    sweep = Sweep.create(space.parse(text, name="my"), data, folder, name)
+    sweep = Sweep.create(space.parse(text, name="my"), data, folder, name, confirms=confirms)
     images = max((one.scores.shape[1] for one in ended.values() if one.scores is not None), default=0)
     labels = np.arange(images) % 2
     if listed and images:

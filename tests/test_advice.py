@@ -227,12 +227,36 @@ def test_other_runs_that_looked_at_the_same_test_set(tmp_path: Path) -> None:
     record(tmp_path, FIXED % (2, 1), {1: replace(done[1], end="stopped")}, name="stopped")
     record(tmp_path, FIXED % (2, 1), done, name="elsewhere", data=replace(DATA, fingerprint="ab" * 32))
     record(tmp_path, FIXED % (2, 1), done, name="damaged")
+    record(tmp_path, FIXED % (2, 1), done, name="this-confirm", confirms="this")
     (tmp_path / "damaged" / "record.jsonl").write_text("{}\n{}\n", encoding="utf-8")
     assert advice.seen_before(frames.sweep) == ["other"]
     assert said(frames, others=["other"])["test_seen"] == [
-        "1 other run looked at this test set too (other): the best of several looks flatters"
+        "1 other sweep looked at this test set too (other): the best of several looks flatters"
     ]
     assert "(a, b, c, ...)" in said(frames, others=list("abcde"))["test_seen"][0]
+
+
+def test_a_run_and_its_confirmations_are_one_sweep(tmp_path: Path) -> None:
+    done = {1: Ended(steady(0.9))}
+    record(tmp_path, FIXED % (2, 1), done, name="this")
+    confirming = record(tmp_path, FIXED % (2, 1), done, name="this-confirm", confirms="this")
+    again = record(tmp_path, FIXED % (2, 1), done, name="this-confirm-2", confirms="this")
+    assert advice.seen_before(confirming.sweep) == advice.seen_before(again.sweep) == []
+
+
+def test_a_confirmation_has_no_edges(tmp_path: Path) -> None:
+    text = "task: pneumonia\nspace: {lr: {grid: [1.0e-6, 1.0e-5, 1.0e-4]}}\nepochs: 2\nseeds: 5\n"
+    ended = {i: Ended(steady(*[0.5 + i / 10] * 5)) for i in (1, 2, 3)}
+    assert "edge" in said(record(tmp_path, text, ended))
+    assert "edge" not in said(record(tmp_path, text, ended, name="other", confirms="run"))
+
+
+def test_a_test_set_looked_at_before_an_extension(tmp_path: Path) -> None:
+    frames = one(tmp_path, Ended(steady(0.9, 0.91, 0.92, 0.9, 0.91)))
+    frames.seeds["test_looks"] = 2
+    assert said(frames) == {
+        "test_seen": ["the test set was looked at 2 times for it, for it was extended after the first look"]
+    }
 
 
 def test_a_phantom_or_no_data_has_no_secret(tmp_path: Path) -> None:

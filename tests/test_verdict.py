@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 import scipy.stats
 from recorded import DATA, Ended, record, right, steady
 
-from tune_app import stats, verdict
+from tune_app import launch, results, space, stats, verdict
 from tune_app.errors import RunError
 from tune_app.results import Frames
 from tune_app.verdict import Comparison, Verdict
@@ -263,6 +264,45 @@ def test_labels_in_another_order_are_noticed(tmp_path: Path) -> None:
     path.write_text("\n".join([head, *flipped]) + "\n", encoding="utf-8")
     found = on_test(verdict.judge(frames))
     assert found.unanswered["patients"] == "the recorded scores do not give the recorded test_accuracy"
+
+
+OWN_DATA = """
+import numpy as np
+from tune_app.task import Labelled, Splits
+from tune_app.tasks.pneumonia import Pneumonia
+
+
+class Mine(Pneumonia):
+    def splits(self, dataset):
+        if dataset is not None:
+            test = dataset.test.take(reversed(range(len(dataset.test))))
+            return Splits(*(Labelled(each.x, each.y) for each in (dataset.train, dataset.val, test)))
+        rng = np.random.default_rng(1)
+        y = rng.integers(0, 2, 40)
+        x = (rng.integers(0, 60, (40, 4, 4)) + 150 * y[:, None, None]).astype(np.uint8)
+        return Splits(*(Labelled(x, y) for _ in range(3)))
+"""
+
+
+@pytest.mark.parametrize("data", [None, "phantom"])
+def test_test_images_of_a_task_are_labelled_as_it_gives_them(
+    user_module: Callable[[str], str], tmp_path: Path, data: str | None
+) -> None:
+    text = (
+        f"task: {user_module(OWN_DATA)}:Mine\nspace: {{lr: {{grid: [1.0e-4, 1.0e-3]}}}}\nepochs: 2\nseeds: 3"
+    )
+    request = launch.Request(space.parse(text), data, image_size=8, runs_dir=tmp_path, address="inline")
+    sweep = launch.train(request, launch.gather(request))
+    frames = results.load(sweep)
+    found = on_test(verdict.judge(frames))
+    assert found.unanswered == {}
+    assert found.images == found.patients == (40 if data is None else 400)
+    images = frames.test_images()
+    assert images is not None
+    # in another order than the data's, nobody knows which image is which
+    assert set(images["patient"]) == set(images["name"]) == {""}
+    sensitive = on_test(verdict.judge(frames, "test_sensitivity"))
+    assert sensitive.images == (images["label"] == 1).sum()
 
 
 def test_a_function_task_has_no_images(tmp_path: Path) -> None:

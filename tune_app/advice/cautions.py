@@ -56,7 +56,7 @@ def cautions(frames: Frames, verdict: Verdict, others: Sequence[str] = ()) -> li
         return []
     found = [
         *_few_seeds(verdict, verdict.winner),
-        *_seen(frames, others),
+        *_seen(frames, others, verdict.winner),
         *_small_validation(frames, verdict, verdict.winner),
         *_edges(frames, verdict.winner),
         *_still_rising(frames, verdict.winner),
@@ -66,26 +66,27 @@ def cautions(frames: Frames, verdict: Verdict, others: Sequence[str] = ()) -> li
 
 
 def seen_before(sweep: Sweep) -> list[str]:
-    """Names of the other runs beside this one that have finished trials on the same data, newest first.
+    """Names of the other sweeps beside this one that have finished trials on the same data, newest first.
 
-    A run whose record cannot be read is passed over: it is for its own report to say so.
+    A run and those that confirm it are one sweep. A run whose record cannot be read is passed over: it is for
+    its own report to say so.
     """
     if not sweep.data.fingerprint:
         return []
-    here = sweep.paths.folder
+    family = sweep.header.get("confirms") or sweep.name
+    runs = find_runs(sweep.paths.folder.parent)
     return [
-        folder.name
-        for folder in find_runs(here.parent)
-        if folder.resolve() != here.resolve() and _has_looked(folder, sweep.data.fingerprint)
+        run.name for run in runs if run.name != family and _has_looked(run, sweep.data.fingerprint, family)
     ]
 
 
-def _has_looked(folder: Path, fingerprint: str) -> bool:
+def _has_looked(folder: Path, fingerprint: str, family: str) -> bool:
     try:
         for _, event in read(RunPaths(folder).record):
-            if event["event"] == "created" and event["data"]["fingerprint"] != fingerprint:
-                return False
-            if event["event"] == "finished":
+            if event["event"] == "created":
+                if event["data"]["fingerprint"] != fingerprint or event.get("confirms") == family:
+                    return False
+            elif event["event"] == "finished":
                 return True
     except (RunError, KeyError, TypeError):
         return False
@@ -111,12 +112,18 @@ def _few_seeds(verdict: Verdict, winner: int) -> Found:
         )
 
 
-def _seen(frames: Frames, others: Sequence[str]) -> Found:
+def _seen(frames: Frames, others: Sequence[str], winner: int) -> Found:
+    looks = int(frames.seeds.loc[frames.seeds["sample"] == winner, "test_looks"].max())
+    if looks > 1:
+        yield (
+            "test_seen",
+            f"the test set was looked at {looks} times for it, for it was extended after the first look",
+        )
     if others and frames.sweep.data.kind != "phantom":  # which anybody may look at, being drawn by code
         named = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
         yield (
             "test_seen",
-            f"{words.count(len(others), 'other run')} looked at this test set too ({named}): the best of "
+            f"{words.count(len(others), 'other sweep')} looked at this test set too ({named}): the best of "
             "several looks flatters",
         )
 
@@ -162,7 +169,9 @@ def _rounded(number: int) -> int:
 
 
 def _edges(frames: Frames, winner: int) -> Found:
-    return (("edge", text) for text in edges.at_the_edge(frames, winner))
+    if not frames.sweep.header.get("confirms"):  # which tries a choice of what was tried
+        for text in edges.at_the_edge(frames, winner):
+            yield "edge", text
 
 
 def _still_rising(frames: Frames, winner: int) -> Found:
