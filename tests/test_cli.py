@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 import tune_app
-from tune_app import cli, continuing
+from tune_app import cli, continuing, verdict
 from tune_app.sweep import Sweep
 
 REPOSITORY = Path(__file__).parents[1]
@@ -71,6 +71,9 @@ def test_a_run_from_start_to_report(tool: Tool, tmp_path: Path) -> None:
     assert len(frames.seeds) == 18
     assert len(frames.curves) == 36
     assert frames.scores(3).shape == (2, 400)
+    tested = verdict.judge(frames).test
+    assert tested is not None
+    assert (tested.unanswered, tested.images, len(tested.pairs)) == ({}, 400, 36)
 
 
 def test_without_a_name_a_run_is_new_and_with_one_it_goes_on(tool: Tool, tmp_path: Path) -> None:

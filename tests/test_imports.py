@@ -17,8 +17,8 @@ ORDER = (
     *("errors", "space", "record", "history", "sweep", "data", "task", "tasks", "metrics", "train"),
     *("checkpoint", "replicates", "messages", "trial", "search", "stop", "resources", "driver", "inline"),
     *("trainable", "on_ray", "cluster", "provenance", "stats", "words", "results", "listing", "models"),
-    *("report", "progress", "terminal", "doctor", "launch", "continuing", "service", "cli"),
-    *("__main__", "__init__"),
+    *("verdict", "advice", "report", "progress", "terminal", "doctor", "launch", "continuing"),
+    *("service", "cli", "__main__", "__init__"),
 )
 WITH_RAY = {"trainable", "on_ray", "cluster", "service"}
 WITH_TORCH = {"checkpoint", "train", "replicates", "trial"}
