@@ -126,7 +126,7 @@ def compare(name: str, seeds: int, size: int, repeats: int, only: list[str] | No
         "benchmarks/roofline.py. A model whose bytes stay in a cache may be faster than that.",
     ]
     command = f"python -m benchmarks.speed {name} --seeds {seeds} --repeats {repeats}"
-    _report(f"speed_{name}", rows, notes, command)
+    report(f"speed_{name}", rows, notes, command)
 
 
 def _write(path: Path, size: int) -> None:
@@ -219,7 +219,7 @@ def startup(repeats: int) -> None:
         }
     )
     notes = [f"Median of {repeats}, interleaved; whole processes with start-up; a trial does nothing, once."]
-    _report("speed_startup", rows, notes, f"python -m benchmarks.speed startup --repeats {repeats}")
+    report("speed_startup", rows, notes, f"python -m benchmarks.speed startup --repeats {repeats}")
 
 
 def _trials_a_second(record: Path) -> float:
@@ -228,7 +228,7 @@ def _trials_a_second(record: Path) -> float:
     return float((len(ends) - 1) / (ends[-1] - ends[0]))
 
 
-def _report(name: str, rows: list[dict[str, Any]], notes: list[str], command: str) -> None:
+def report(name: str, rows: list[dict[str, Any]], notes: list[str], command: str) -> None:
     table = pd.DataFrame(rows)
     versions = ", ".join(f"{k} {v}" for k, v in provenance.versions().items())
     machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
