@@ -16,7 +16,6 @@ from hypothesis import settings
 from tune_app.data import Dataset, Images
 from tune_app.sweep import DataIdentity
 
-
 # A loaded machine is slow, not wrong: pytest-timeout ends what hangs.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
