@@ -53,7 +53,12 @@ def _space_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option("--epochs", type=int, help="Epochs of each trial."),
             click.option("--seeds", type=int, help="Replicates of each configuration."),
             click.option("--seed", type=int, help="The seed that all others are derived from."),
-            click.option("--stop", "stopping", metavar="SCHEDULER", help="Early stopping: asha or none."),
+            click.option(
+                "--stop",
+                "stopping",
+                metavar="SCHEDULER",
+                help="Early stopping: asha, hyperband, median or none.",
+            ),
             click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Change any key."),
             click.option("--cpus-per-trial", type=float, help="CPUs that one trial occupies."),
             click.option("--gpus-per-trial", type=float, help="GPUs, or a share of one, for each trial."),

@@ -7,14 +7,14 @@ passes on each report and is told whether to go on. It never touches the record 
 from __future__ import annotations
 
 import json
-import random
 from collections import deque
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from tune_app.errors import StorageError
 from tune_app.messages import Order, Report, Sealed
-from tune_app.stop import Never, Stopper
+from tune_app.stop import Stopper, lot, observed
 from tune_app.sweep import Job, Sweep
 
 #: When so many trials have ended, and each failed with the same words, the sweep ends.
@@ -27,7 +27,7 @@ class Driver:
     def __init__(self, sweep: Sweep, stopper: Stopper) -> None:
         self.sweep = sweep
         self._stopper = stopper
-        stopper.replay(sweep.history.decisions)
+        stopper.replay(observed(sweep.history, sweep.space.metric.name), sweep.history.decisions)
         self._jobs = deque(self._order(sweep.lacking()))
         self._running: dict[str, Job] = {}
         self._fresh: set[str] = set()
@@ -39,14 +39,13 @@ class Driver:
         self.fatal: StorageError | None = None
 
     def _order(self, jobs: list[Job]) -> list[Job]:
-        """Under early stopping the order decides who is compared with whom: shuffled by the seed.
+        """Where trials are held against one another, the order decides with whom: shuffled by the seed.
 
         Each job draws its own place, so that a resumed sweep goes on in the order it began in.
         """
-        if isinstance(self._stopper, Never):
+        if not self._stopper.compares:
             return jobs
-        seed = self.sweep.space.seed
-        return sorted(jobs, key=lambda job: random.Random(f"{seed} {job.sample}").random())
+        return sorted(jobs, key=lambda job: lot(self.sweep.space.seed, job.sample))
 
     @property
     def waiting(self) -> int:
@@ -107,18 +106,14 @@ class Driver:
             if report.sealed and len(report.diverged) < len(job.replicates):
                 self._finish(trial, report, report.sealed)
             return self._end(trial)
-        decision = self._stopper.judge(job.sample, report.epoch, report.value)
-        if decision:
+        for decision in self._stopper.judge(job.sample, report.epoch, report.value):
             self._note(
                 "decision",
                 durable=True,
                 trial=trial,
                 sample=job.sample,
                 epoch=report.epoch,
-                rung=decision.rung,
-                value=decision.value,
-                threshold=decision.threshold,
-                stop=decision.stop,
+                **asdict(decision),
             )
             if decision.stop:
                 return self._end(trial)

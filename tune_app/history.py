@@ -118,6 +118,8 @@ class Judgement:
     value: float | None
     threshold: float | None
     stop: bool
+    rule: str = "asha"
+    bracket: int | None = None
 
 
 class History:
@@ -127,6 +129,8 @@ class History:
         self.configurations: dict[int, Configuration] = {}
         self.attempts: dict[str, Attempt] = {}
         self.decisions: list[Judgement] = []
+        #: Every recorded epoch, in the order of the record, with the attempt that it belongs to.
+        self.reports: list[tuple[Attempt, Epoch]] = []
         self.openings: list[Event] = []
 
     def apply(self, event: Event) -> None:
@@ -176,10 +180,15 @@ class History:
         attempt = self.attempts[event["trial"]]
         attempt.device = event.get("device", attempt.device)
         attempt.epochs.append(Epoch(event["epoch"], event["metrics"], event["durations_s"]))
+        self.reports.append((attempt, attempt.epochs[-1]))
 
     def _on_decision(self, event: Event) -> None:
         fields = ("trial", "sample", "epoch", "rung", "value", "threshold", "stop")
-        judgement = Judgement(**{name: event[name] for name in fields})
+        judgement = Judgement(
+            **{name: event[name] for name in fields},
+            rule=event.get("rule", "asha"),
+            bracket=event.get("bracket"),
+        )
         self.decisions.append(judgement)
         if judgement.stop:  # the decision is the end: no second event that a crash could lose
             attempt = self.attempts[judgement.trial]
