@@ -242,7 +242,7 @@ def test_a_signal_ends_a_run_in_good_order(tmp_path: Path, number: signal.Signal
         process.kill()
     assert process.returncode == code, err
     assert "Traceback" not in err
-    assert "--name mine" in err
+    assert "tune-app resume mine" in err
     frame = pd.read_csv(tmp_path / "runs/mine/results.csv")
     assert "interrupted" in set(frame["status"])
 

@@ -17,7 +17,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule, Tri
 
 from tune_app import space as spaces
 from tune_app import stop
-from tune_app.history import History, Judgement
+from tune_app.history import History, Judgement, mean
 from tune_app.messages import Report
 from tune_app.stop import DIVERGED, Asha, Decision, Hyperband, Observation, Stopper
 
@@ -523,17 +523,20 @@ def test_a_decision_that_comes_late_is_made_of_what_was_known_then() -> None:
     assert stopper.judge(1, 10, 0.1) == [Decision(9, 0.5, None, False, "asha")]
 
 
+PLANNED = {"event": "planned", "sample": 4, "fingerprint": "f", "config": {}, "twin": None}
+STARTED = {"event": "started", "trial": "4.1", "sample": 4, "replicates": [0, 1, 2], "epoch": 0, "t": 0.0}
+STARTED |= {"target": EPOCHS, "node": ""}
 THIRDS = [0.1, 0.2, 0.4]
 
 
 @pytest.mark.parametrize(
     ("values", "diverged", "value"),
     [
-        (THIRDS, {}, float(np.mean(THIRDS))),
+        (THIRDS, {}, mean(THIRDS)),
         ([0.1, None, 0.4], {}, None),
         ([None, None, None], {}, None),
         (THIRDS, {1: 2}, None),
-        (THIRDS, {1: 3}, float(np.mean(THIRDS))),
+        (THIRDS, {1: 3}, mean(THIRDS)),
     ],
 )
 def test_what_was_reported_is_found_again_in_the_record(
@@ -541,12 +544,30 @@ def test_what_was_reported_is_found_again_in_the_record(
 ) -> None:
     report = Report(2, value, {"val_accuracy": values}, [0.1] * 3)
     history = History()
-    history.apply({"event": "planned", "sample": 4, "fingerprint": "f", "config": {}, "twin": None})
-    started = {"event": "started", "trial": "4.1", "sample": 4, "replicates": [0, 1, 2], "epoch": 0}
-    history.apply({**started, "target": EPOCHS, "node": "", "t": 0.0})
+    history.apply(PLANNED)
+    history.apply(STARTED)
     epoch = {"event": "epoch", "trial": "4.1", "epoch": report.epoch, "durations_s": report.durations_s}
     history.apply(json.loads(json.dumps({**epoch, "metrics": report.metrics})))
     for replicate, since in diverged.items():
         history.apply({"event": "diverged", "trial": "4.1", "replicates": [replicate], "epoch": since})
-    assert list(stop.observed(history, "val_accuracy")) == [Observation(4, 2, value)]
-    assert list(stop.observed(history, "val_auc")) == [Observation(4, 2, None)]
+    assert stop.recorded(history, "val_accuracy") == ([Observation(4, 2, value)], [])
+    assert stop.recorded(history, "val_auc") == ([Observation(4, 2, None)], [])
+
+
+def test_replicates_that_follow_take_no_part_and_another_course_begins_anew() -> None:
+    history = History()
+    epoch = {"event": "epoch", "trial": "4.1", "epoch": 1, "durations_s": [0.1] * 3}
+    epoch |= {"metrics": {"val_accuracy": THIRDS}}
+    decision = {"event": "decision", "trial": "4.1", "sample": 4, "epoch": 1}
+    decision |= {"rung": 1, "value": mean(THIRDS), "threshold": None, "stop": False}
+    follower = {**STARTED, "trial": "4.2", "replicates": [3, 4, 5], "follows": True}
+    for event in (PLANNED, STARTED, epoch, decision, follower, {**epoch, "trial": "4.2"}):
+        history.apply(event)
+    observations, judgements = stop.recorded(history, "val_accuracy")
+    assert observations == [Observation(4, 1, mean(THIRDS))]
+    assert judgements == history.decisions
+    history.apply({"event": "extended", "space": "", "asked": "--seeds +1", "from_start": False})
+    assert stop.recorded(history, "val_accuracy") == (observations, judgements)
+    history.apply({"event": "extended", "space": "", "asked": "--epochs +1", "from_start": True})
+    assert stop.recorded(history, "val_accuracy") == ([], [])
+    assert history.decisions == judgements, "what was decided is still to be read"

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -19,7 +17,7 @@ from hypothesis import strategies as st
 from tune_app import space as spaces
 from tune_app import stop
 from tune_app.driver import Driver
-from tune_app.history import History
+from tune_app.history import History, mean
 from tune_app.messages import Report, Sealed
 from tune_app.record import Event
 from tune_app.stop import recompute
@@ -43,10 +41,11 @@ SLOW_TO_START = settings(deadline=None)
 
 
 @cache
-def parse(text: str, epochs: int = EPOCHS) -> spaces.SearchSpace:
+def parse(text: str, epochs: int = EPOCHS, seeds: int = 2) -> spaces.SearchSpace:
     levels = list(range(SAMPLES))
     return spaces.parse(
-        f"task: pneumonia\nspace: {{lr: {{grid: {levels}}}}}\nepochs: {epochs}\nseeds: 2\nstop: {{{text}}}"
+        f"task: pneumonia\nspace: {{lr: {{grid: {levels}}}}}\nepochs: {epochs}\nseeds: {seeds}\n"
+        f"stop: {{{text}}}"
     )
 
 
@@ -75,60 +74,79 @@ def plan(space: spaces.SearchSpace) -> list[Event]:
     ]
 
 
-def sitting(
-    space: spaces.SearchSpace,
-    events: list[Event],
-    world: int,
-    slots: int = 1,
-    choose: Callable[[int], int] = lambda count: 0,
-    last: int | None = None,
-) -> Sweep:
-    """Train what lacks with the driver itself, ``slots`` trials at a time, in a world of its own values."""
+def resumed(space: spaces.SearchSpace, events: list[Event], last: int | None = None) -> Sweep:
     history = History()
     for event in events:
         history.apply(event)
     header = {"data": asdict(NO_DATA), "numerics": {}}
     sweep = Sweep(Path("nowhere"), space, header, history, 0)
     sweep._record = Memory(events, last)  # type: ignore[assignment]
-    sweep.note("opened")
-    driver = Driver(sweep, stop.make(space))
-    running: list[tuple[str, Job, int]] = []
-    while driver.waiting or running:
-        while driver.waiting and len(running) < slots:
-            job = driver.next_job()
-            assert job
-            running.append((driver.start(job), job, 0))
-        trial, job, epoch = running.pop(choose(len(running)))
-        if driver.report(trial, report(world, job, epoch + 1), "cpu"):
-            running.append((trial, job, epoch + 1))
     return sweep
 
 
-def report(world: int, job: Job, epoch: int) -> Report:
-    """What a trial reports, the same whenever it is trained: of few values; some replicates diverge."""
-    values: list[float | None] = []
-    for replicate in job.replicates:
-        rng = random.Random(f"{world} {job.sample} {replicate}")
-        ends = rng.choice([EPOCHS + 1] * 9 + [rng.randint(1, EPOCHS)])
-        rng = random.Random(f"{world} {job.sample} {replicate} {epoch}")
-        values.append(None if epoch >= ends else round(rng.random() + epoch / 10, 1))
-    whole = [value for value in values if value is not None]
-    diverged = [r for r, value in zip(job.replicates, values, strict=True) if value is None]
-    done = epoch == job.epochs or not whole
-    value = float(np.mean(whole)) if not diverged else None
-    metrics = {"val_accuracy": values}
-    return Report(epoch, value, metrics, [0.0] * len(values), diverged, done, SEALED if done else None)
+def sitting(sweep: Sweep, world: World) -> Sweep:
+    """Train what lacks with the driver itself."""
+    sweep.note("opened")
+    driver = Driver(sweep, stop.make(sweep.space))
+    running: list[tuple[str, Job, int]] = []
+    while True:
+        while len(running) < world.slots and (job := driver.next_job()):
+            running.append((driver.start(job), job, 0))
+        if not running:
+            return sweep
+        trial, job, epoch = running.pop(world.rng.randrange(len(running)))
+        if world.rng.random() < world.stopping:
+            driver._to_stop.add(trial)
+        if driver.report(trial, world.report(job, epoch + 1), "cpu"):
+            running.append((trial, job, epoch + 1))
+
+
+@dataclass
+class World:
+    """What trials report, the same whenever they are trained: of few values; some replicates diverge.
+
+    ``slots`` trials run at a time; ``rng`` says which of them is next, and whether a person stops it.
+    """
+
+    seed: int
+    slots: int = 1
+    stopping: float = 0.0
+    rng: random.Random = field(default_factory=lambda: random.Random(0))
+
+    def report(self, job: Job, epoch: int) -> Report:
+        values: list[float | None] = []
+        diverged = {}
+        for replicate in job.replicates:
+            draw = random.Random(f"{self.seed} {job.sample} {replicate}")
+            ends = draw.choice([2 * EPOCHS + 1] * 9 + [draw.randint(1, EPOCHS)])
+            draw = random.Random(f"{self.seed} {job.sample} {replicate} {epoch}")
+            values.append(None if epoch >= ends else round(draw.random() + epoch / 10, 1))
+            if epoch >= ends:
+                diverged[replicate] = ends
+        done = epoch == job.epochs or len(diverged) == len(values)
+        metrics = {"val_accuracy": values}
+        sealed = SEALED if done and job.tested else None
+        return Report(epoch, mean(values), metrics, [0.0] * len(values), diverged, done, sealed)
 
 
 def killed_sweep(
-    space: spaces.SearchSpace, world: int, slots: int, rng: random.Random, deaths: list[int]
+    space: spaces.SearchSpace, world: World, deaths: list[int], *wider: tuple[spaces.SearchSpace, bool]
 ) -> tuple[list[Event], Sweep]:
-    """Its record, after it was killed so many events into each sitting and at last ended by itself."""
+    """Its record, after it was killed so many events into each sitting and at last ended by itself.
+
+    Then once more for each wider space, with whether all begins anew with it, perhaps before that end.
+    """
     events = plan(space)
-    for lived in deaths:
-        with suppress(Killed):
-            sitting(space, events, world, slots, rng.randrange, len(events) + lived)
-    return events, sitting(space, events, world, slots, rng.randrange)
+    for more, from_start in [(space, None), *wider]:
+        if from_start is not None:
+            resumed(space, events).note("extended", space=more.dump(), asked="more", from_start=from_start)
+        for lived in deaths:
+            with suppress(Killed):
+                sitting(resumed(more, events, len(events) + lived), world)
+        if world.rng.random() < 0.5:
+            sitting(resumed(more, events), world)
+        space = more
+    return events, sitting(resumed(space, events), world)
 
 
 def decisions(events: list[Event]) -> list[dict[str, Any]]:
@@ -137,39 +155,46 @@ def decisions(events: list[Event]) -> list[dict[str, Any]]:
 
 
 DEATHS = st.lists(st.integers(1, 60), max_size=4)
-WORLDS = st.integers(0, 10**6)
+SEEDS = st.integers(0, 10**6)
+WORLDS = st.builds(
+    World, SEEDS, st.integers(1, 4), st.sampled_from([0.0, 0.02]), st.randoms(use_true_random=False)
+)
 
 
 @SLOW_TO_START
-@given(ANY, WORLDS, st.integers(1, 4), st.randoms(use_true_random=False), DEATHS)
+@given(ANY, WORLDS, DEATHS)
 def test_whatever_the_order_and_the_kills_each_decision_follows_from_the_record(
-    text: str, world: int, slots: int, rng: random.Random, deaths: list[int]
+    text: str, world: World, deaths: list[int]
 ) -> None:
     space = parse(text)
-    events, sweep = killed_sweep(space, world, slots, rng, deaths)
+    events, sweep = killed_sweep(space, world, deaths)
     assert recompute(events, space) == []
-    ends = {sweep.history.status(c, space.seeds, live=False) for c in sweep.history.configurations.values()}
-    assert ends <= {"finished", "stopped", "diverged"}
+    assert set(sweep.statuses()) <= {"finished", "stopped", "diverged"}
     assert sweep.lacking() == []
 
 
 @SLOW_TO_START
-@given(ANY, WORLDS, st.lists(st.integers(1, 60), min_size=1, max_size=4))
+@given(ANY, SEEDS, st.lists(st.integers(1, 60), min_size=1, max_size=4))
 def test_one_trial_at_a_time_a_killed_sweep_decides_as_one_that_never_was(
-    text: str, world: int, deaths: list[int]
+    text: str, seed: int, deaths: list[int]
 ) -> None:
-    space = parse(text)
-    whole, _ = killed_sweep(space, world, 1, random.Random(0), [])
-    killed, _ = killed_sweep(space, world, 1, random.Random(0), deaths)
+    whole, _ = killed_sweep(parse(text), World(seed), [])
+    killed, _ = killed_sweep(parse(text), World(seed), deaths)
     assert decisions(killed) == decisions(whole)
 
 
 @SLOW_TO_START
-@given(ANY.filter(lambda text: "hyperband" not in text), WORLDS, st.integers(1, 4))
-def test_when_epochs_are_added_what_was_decided_still_follows(text: str, world: int, slots: int) -> None:
-    """Not so for hyperband: with a further rung it has a further bracket."""
-    events, _ = killed_sweep(parse(text), world, slots, random.Random(world), [10])
-    assert recompute(events, parse(text, 2 * EPOCHS)) == []
+@given(ANY, WORLDS, DEATHS, st.booleans(), st.booleans())
+def test_when_more_is_wanted_each_decision_still_follows(
+    text: str, world: World, deaths: list[int], seeds_first: bool, from_start: bool
+) -> None:
+    both = parse(text, 2 * EPOCHS, seeds=3)
+    steps = [(parse(text, 2 * EPOCHS), from_start), (both, False)]
+    if seeds_first:
+        steps = [(parse(text, seeds=3), False), (both, from_start)]
+    events, sweep = killed_sweep(parse(text), world, deaths, *steps)
+    assert recompute(events, parse(text)) == []
+    assert sweep.lacking() == []
 
 
 SPOILT = {
@@ -184,12 +209,10 @@ SPOILT = {
 
 @pytest.mark.parametrize("what", [*SPOILT, "lost", "twice", "out of nowhere", "after its stop"])
 @settings(SLOW_TO_START, max_examples=40)
-@given(text=st.sampled_from(STOPPERS[:-1]), world=WORLDS, rng=st.randoms(use_true_random=False))
-def test_a_record_that_was_tampered_with_is_told(
-    what: str, text: str, world: int, rng: random.Random
-) -> None:
+@given(text=st.sampled_from(STOPPERS[:-1]), seed=SEEDS, rng=st.randoms(use_true_random=False))
+def test_a_record_that_was_tampered_with_is_told(what: str, text: str, seed: int, rng: random.Random) -> None:
     space = parse(text)
-    events, _ = killed_sweep(space, world, 2, rng, [20])
+    events, _ = killed_sweep(space, World(seed, slots=2), [20])
     places = [place for place, event in enumerate(events[:-1]) if event["event"] == "decision"]
     if what == "after its stop":
         places = [place for place in places if events[place]["stop"]]
@@ -219,7 +242,7 @@ def test_a_record_that_was_tampered_with_is_told(
 
 def test_a_fault_is_told_in_a_sentence() -> None:
     space = parse("scheduler: asha")
-    events, _ = killed_sweep(space, 1, 1, random.Random(0), [])
+    events, _ = killed_sweep(space, World(1), [])
     place = next(i for i, event in enumerate(events) if event["event"] == "decision" and event["stop"])
     event = events[place] = {**events[place], "value": 0.75, "threshold": 0.5}
     [told] = recompute(events, space)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from tune_app.stop.audit import recompute
 from tune_app.stop.rules import Asha, Decision, Hyperband, Median, Patience, Rule, bracket, lot
-from tune_app.stop.stopper import DIVERGED, LARGEST, Observation, Stopper, make, observed
+from tune_app.stop.stopper import DIVERGED, LARGEST, Observation, Stopper, make, recorded
 
 __all__ = [
     "DIVERGED",
@@ -24,6 +24,6 @@ __all__ = [
     "bracket",
     "lot",
     "make",
-    "observed",
     "recompute",
+    "recorded",
 ]

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from tune_app.history import History, Judgement
 from tune_app.record import Event
-from tune_app.space import SearchSpace
+from tune_app.space import SearchSpace, parse
 from tune_app.stop.rules import Decision
-from tune_app.stop.stopper import make, observation
+from tune_app.stop.stopper import make, observation, recorded
 
 
 def recompute(events: Iterable[Event], space: SearchSpace) -> list[str]:
@@ -17,6 +17,10 @@ def recompute(events: Iterable[Event], space: SearchSpace) -> list[str]:
     Also told: a decision that was due and not recorded before anything else happened, and what a trial did
     after the decision to stop it. A decision that the end of a sitting kept from the record is due when its
     trial comes by there again.
+
+    Args:
+        events: those of a record, or the first of them.
+        space: what the sweep wanted before its first extension; where the first event holds it, that counts.
     """
     audit = _Audit(space)
     for event in events:
@@ -29,19 +33,26 @@ class _Audit:
 
     def __init__(self, space: SearchSpace) -> None:
         self.faults: list[str] = []
-        self._history, self._stopper, self._metric = History(), make(space), space.metric.name
+        self._history = History()
+        self._want(space)
         self._trial = ""  # of the last epoch; it is judged once it is known who diverged in it
         self._judged = True
         self._due: list[Decision] = []
+
+    def _want(self, space: SearchSpace) -> None:
+        self._space, self._stopper = space, make(space)
+        self._stopper.replay(*recorded(self._history, space.metric.name))
 
     def take(self, event: Event) -> None:
         """Take in the next event."""
         kind, trial = event["event"], event.get("trial", self._trial)
         if not self._judged and kind != "diverged":
             self._judge()
-        if kind == "opened":
+        if kind in ("opened", "extended"):
             if self._due:
                 self._stopper.owe(self._history.attempts[self._trial].sample, self._due)
+            self._due = []
+        elif kind == "stopped" and trial == self._trial:  # by a person, who comes before the rules
             self._due = []
         elif trial != self._trial or kind in ("epoch", "finished", "failed"):
             self.faults += [
@@ -54,11 +65,13 @@ class _Audit:
         if kind == "decision":
             self._compare(self._history.decisions[-1])
         elif kind == "epoch":
-            self._trial, self._judged = trial, False
+            self._trial, self._judged = trial, self._history.attempts[trial].follows
+        elif text := event.get({"created": "yaml", "extended": "space"}.get(kind, "")):
+            self._want(parse(text, name=self._space.name))
 
     def _judge(self) -> None:
         attempt = self._history.attempts[self._trial]
-        seen = observation(attempt, attempt.epochs[-1], self._metric)
+        seen = observation(attempt, attempt.epochs[-1], self._space.metric.name)
         found = self._stopper.judge(seen.sample, seen.epoch, seen.value)
         if seen.epoch >= attempt.target or len(attempt.diverged) == len(attempt.replicates):
             self._stopper.owe(seen.sample, found)  # nobody asks at a trial's end

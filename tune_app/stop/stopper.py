@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from tune_app.history import Attempt, Epoch, History, Judgement
+from tune_app.history import Attempt, Epoch, History, Judgement, mean
 from tune_app.space import SearchSpace
 from tune_app.stop.rules import Asha, Decision, Hyperband, Median, Patience, Rule
 
@@ -88,11 +86,11 @@ class Stopper:
             self._owed[sample] = list(decisions)
 
     def replay(self, observations: Iterable[Observation], judgements: Iterable[Judgement]) -> None:
-        """Take in, before anything else, what was reported and decided, both in the order of the record."""
-        recorded = {(each.sample, each.rung, each.rule) for each in judgements}
+        """Take in, before anything else, what was reported and decided, in the order of the record."""
+        known = {(each.sample, each.rung, each.rule) for each in judgements}
         for seen in observations:
             found = self.judge(seen.sample, seen.epoch, seen.value)
-            self.owe(seen.sample, [d for d in found if (seen.sample, d.rung, d.rule) not in recorded])
+            self.owe(seen.sample, [d for d in found if (seen.sample, d.rung, d.rule) not in known])
 
 
 def make(space: SearchSpace) -> Stopper:
@@ -111,14 +109,13 @@ def make(space: SearchSpace) -> Stopper:
     return Stopper(rules, space.epochs, 1 if space.metric.mode == "max" else -1)
 
 
-def observed(history: History, metric: str) -> Iterator[Observation]:
-    """What a stopper was told, from what is recorded, in its order."""
-    return (observation(attempt, epoch, metric) for attempt, epoch in history.reports)
+def recorded(history: History, metric: str) -> tuple[list[Observation], list[Judgement]]:
+    """What a stopper was told and what it decided, in the order of the record: for ``Stopper.replay``."""
+    observations = [observation(*each, metric) for each in history.course if isinstance(each, tuple)]
+    return observations, [each for each in history.course if isinstance(each, Judgement)]
 
 
 def observation(attempt: Attempt, epoch: Epoch, metric: str) -> Observation:
     """What a stopper was told of one recorded epoch: as `Report.value` had it."""
-    values = [value for value in epoch.metrics.get(metric, []) if value is not None]
     gone = any(since <= epoch.epoch for since in attempt.diverged.values())
-    whole = len(values) == len(attempt.replicates) and not gone
-    return Observation(attempt.sample, epoch.epoch, float(np.mean(values)) if whole else None)
+    return Observation(attempt.sample, epoch.epoch, None if gone else mean(epoch.metrics.get(metric, [])))
