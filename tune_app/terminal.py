@@ -11,6 +11,8 @@ import pandas as pd
 
 from tune_app import results
 from tune_app import space as spaces_
+from tune_app.models import Prediction
+from tune_app.report import confirmed
 from tune_app.resources import Estimate
 from tune_app.results import Frames
 from tune_app.space import SearchSpace
@@ -176,7 +178,18 @@ def best(frames: Frames, found: Mapping[str, Any]) -> str:
     lines = [f"{found['run']}: configuration {found['sample']} is best by {found['metric']['name']}"]
     lines.append(aligned([[name, value(each)] for name, each in found["config"].items()]))
     lines.append(aligned([[name, _measured(row, name), f"n={row['n']}"] for name in metrics]))
+    if "model" in found:
+        model = found["model"]
+        how = f"replicate {model['replicate']}, epoch {model['epoch']}"
+        lines.append(
+            f"its model ({how}) is in {model['file']}. Next: tune-app predict {model['file']} IMAGE..."
+        )
     return "\n\n".join(lines)
+
+
+def predictions(found: Sequence[Prediction]) -> str:
+    """What a model says of each input, and how sure it is."""
+    return aligned([[each.name, each.label, f"{each.probabilities[each.label]:.1%}"] for each in found], "")
 
 
 def rerun(sample: int, compared: int, differences: Sequence[tuple[int, str, Any, Any]], device: str) -> str:
@@ -213,6 +226,8 @@ def summary(frames: Frames) -> str:
             lines.append(f"  on the test set: accuracy {_measured(winner, 'test_accuracy')}")
         if sweep.space.seeds == 1:
             lines.append("  one seed only: no interval, and luck is not told from merit; use --seeds 5")
+    if said := confirmed.luck(frames):
+        lines.append(said)
     folder = sweep.paths.folder
     tables = sorted(path.name for path in sweep.paths.report.glob("*.md"))
     lines.append(f"Results: {folder}/results.csv, seeds.csv, curves.csv")

@@ -10,6 +10,7 @@ import pandas as pd
 
 from tune_app import results
 from tune_app.report import formats, rows, settings
+from tune_app.report.confirmed import confirmed
 from tune_app.report.losses import loss_table
 from tune_app.report.render import Table, save
 from tune_app.report.table3 import table3
@@ -23,13 +24,13 @@ def write(frames: Frames, folder: Path) -> list[Path]:
     """Write every table that applies to a run into ``folder``, each as Markdown, CSV and LaTeX.
 
     ``table1`` (settings) and ``results`` always; ``table3`` and ``loss_table`` where the run has
-    configurations of the paper's.
+    configurations of the paper's; ``confirmed`` where it confirms another run.
 
     Raises:
         StorageError: the disk refused it.
         RunError: the run's provenance file is damaged.
     """
-    tables = (table1(frames), results_table(frames), table3(frames), loss_table(frames))
+    tables = (table1(frames), results_table(frames), table3(frames), loss_table(frames), confirmed(frames))
     return [path for table in tables if table is not None for path in save(table, folder)]
 
 
