@@ -15,8 +15,19 @@ import tune_app
 #: A module imports only from those before it; a package counts as one.
 ORDER = (
     *("errors", "space", "record", "history", "sweep", "data", "task", "tasks", "metrics", "train"),
-    *("checkpoint", "replicates", "messages", "trial", "search", "stop", "resources", "driver", "inline"),
-    *("trainable", "run", "cluster", "provenance", "stats", "words", "results", "listing", "report"),
+    *("checkpoint", "replicates", "messages", "trial", "study", "search", "stop", "resources", "driver"),
+    *(
+        "inline",
+        "trainable",
+        "run",
+        "cluster",
+        "provenance",
+        "stats",
+        "words",
+        "results",
+        "listing",
+        "report",
+    ),
     *("progress", "terminal", "doctor", "launch", "continuing", "service", "cli", "__main__", "__init__"),
 )
 WITH_RAY = {"trainable", "run", "cluster", "service"}

@@ -152,6 +152,8 @@ class Driver:
             str(self.sweep.paths.checkpoints.absolute()),
             space.checkpoint_every,
             space.keep,
+            tuple(metric.name for metric in space.metrics[1:]),
+            space.stop_metric.name,
         )
 
     def start(self, job: Job, node: str = "") -> str:
@@ -376,8 +378,8 @@ class Driver:
 
     def _note(self, event: str, *, durable: bool = False, **fields: Any) -> None:
         noted = self._guard(lambda: self.sweep.note(event, durable=durable, **fields))
-        if self._searcher:
-            self._searcher.observe(noted, self.sweep.history)
+        if searcher := self._searcher:
+            self._guard(lambda: searcher.observe(noted, self.sweep.history))
 
     def _guard(self, write: Callable[[], Any]) -> Any:
         """Run a write; a disk that refuses it ends the sweep, resumably, with this error."""

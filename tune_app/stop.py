@@ -95,7 +95,7 @@ def make(space: SearchSpace) -> Stopper:
         case "none":
             return Never()
         case "asha":
-            sign = 1 if space.metric.mode == "max" else -1
+            sign = 1 if space.stop_metric.mode == "max" else -1
             return Asha(list(space.stop.rungs(space.epochs)), space.stop.reduction_factor, sign)
         case other:
             raise space.error("stop.scheduler", f'"{other}" is not built yet; use asha or none')
