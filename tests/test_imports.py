@@ -16,19 +16,9 @@ import tune_app
 ORDER = (
     *("errors", "space", "record", "history", "sweep", "data", "task", "tasks", "metrics", "train"),
     *("checkpoint", "replicates", "messages", "trial", "study", "search", "stop", "resources", "driver"),
-    *(
-        "inline",
-        "trainable",
-        "run",
-        "cluster",
-        "provenance",
-        "stats",
-        "words",
-        "results",
-        "listing",
-        "report",
-    ),
-    *("progress", "terminal", "doctor", "launch", "continuing", "service", "cli", "__main__", "__init__"),
+    *("inline", "trainable", "run", "cluster", "provenance", "stats", "words", "results", "listing"),
+    *("report", "progress", "terminal", "doctor", "launch", "continuing", "service", "cli"),
+    *("__main__", "__init__"),
 )
 WITH_RAY = {"trainable", "run", "cluster", "service"}
 WITH_TORCH = {"checkpoint", "train", "replicates", "trial"}

@@ -54,8 +54,8 @@ class Report:
 
     ``value`` is what schedulers see: the mean, over the replicates, of the metric that early stopping goes
     by, None when one of them diverged; ``diverged`` maps such a replicate to the epoch at which it did.
-    ``sealed`` comes with the last report, and with it ``weights``, the file of the evaluated models; ``saved``
-    is a checkpoint that was written after this epoch, ``savable`` says whether there can be one.
+    ``sealed`` comes with the last report, and with it ``weights``, the file of the evaluated models;
+    ``saved`` is a checkpoint that was written after this epoch, ``savable`` says whether there can be one.
     """
 
     epoch: int

@@ -179,6 +179,12 @@ class OptunaSearch:
             self._storage.create_new_trial(study_id, template_trial=trial)
         self._corrected.clear()
 
+    def trials(self) -> list[FrozenTrial]:
+        """What the sampler will see when it is asked the next time."""
+        if self._corrected:
+            self._renew()
+        return self._study.get_trials()
+
     # ------------------------------------------------------------ outcomes
 
     def observe(self, event: Event, history: History) -> None:
