@@ -65,11 +65,15 @@ def _setting(name: str, each: Scalar) -> str:
 
 
 def metric(name: str) -> str:
-    """A metric's name for a heading: ``validation accuracy, %`` for ``val_accuracy``, else as it is."""
+    """A metric's name with its unit, for a heading: ``validation accuracy, %`` for ``val_accuracy``."""
+    return f"{quantity(name)}, %" if is_share(name) else quantity(name)
+
+
+def quantity(name: str) -> str:
+    """A metric's name for a sentence: ``validation accuracy`` for ``val_accuracy``, else as it is."""
     split, _, what = name.partition("_")
     known = split in _SPLITS and what in (*SHARES, "loss")
-    words = f"{_SPLITS[split]} {_METRICS.get(what, what)}" if known else name
-    return f"{words}, %" if is_share(name) else words
+    return f"{_SPLITS[split]} {_METRICS.get(what, what)}" if known else name
 
 
 def number(name: str, mean: float | None) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tune_app.errors import StorageError
+from tune_app.report.files import put
 
 
 @dataclass(frozen=True)
@@ -45,21 +45,7 @@ def save(table: Table, folder: Path) -> list[Path]:
         ".csv": table.frame.to_csv(index=False, lineterminator="\n"),
         ".tex": latex(table),
     }
-    written = []
-    for ending, text in texts.items():
-        path = folder / f"{table.name}{ending}"
-        partial = path.with_name(f"{path.name}.part")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            partial.write_text(text, encoding="utf-8", newline="\n")
-            partial.replace(path)
-        except OSError as error:
-            raise StorageError(
-                f"{path}: cannot be written: {error.strerror}. The record is safe: "
-                "make room or access there, and write the report again."
-            ) from error
-        written.append(path)
-    return written
+    return [put(folder / f"{table.name}{ending}", text) for ending, text in texts.items()]
 
 
 def markdown(table: Table) -> str:

@@ -78,7 +78,7 @@ def results_table(frames: Frames) -> Table:
             str(row["sample"]),
             *(formats.value(formats.plain(row[name])) for name in frames.varying),
             formats.status(row),
-            *(_measure(row, name) for name in shown),
+            *(rows.measure(row, name) for name in shown),
             str(row["n"]),
         ]
         for _, row in ordered.iterrows()
@@ -88,7 +88,7 @@ def results_table(frames: Frames) -> Table:
     about = [
         *settings.about(frames, frames.trials, beside=frames.varying),
         "Mean ± half-width of its 95% interval, over n seeds; finished configurations best first "
-        f"by {formats.metric(metric.name).removesuffix(', %')} ({metric.mode})",
+        f"by {formats.quantity(metric.name)} ({metric.mode})",
     ]
     if len(others):
         about.append("Configurations that have not finished come last and are not ranked")
@@ -101,10 +101,6 @@ def results_table(frames: Frames) -> Table:
         frame=ordered.reindex(columns=columns).assign(**rows.identity(frames)),
         about=about,
     )
-
-
-def _measure(row: pd.Series[Any], name: str) -> str:
-    return formats.measure(name, row.get(f"{name}_mean"), row.get(f"{name}_ci95"))
 
 
 def _align(column: pd.Series[Any]) -> str:
