@@ -16,8 +16,8 @@ import tune_app
 ORDER = (
     *("errors", "space", "record", "history", "sweep", "data", "task", "tasks", "metrics", "train"),
     *("replicates", "messages", "trial", "search", "stop", "resources", "driver", "inline", "trainable"),
-    *("run", "cluster", "provenance", "stats", "words", "results", "report", "progress", "terminal"),
-    *("doctor", "launch", "service", "cli", "__main__", "__init__"),
+    *("run", "cluster", "provenance", "stats", "words", "results", "verdict", "advice"),
+    *("report", "progress", "terminal", "doctor", "launch", "service", "cli", "__main__", "__init__"),
 )
 WITH_RAY = {"trainable", "run", "cluster", "service"}
 WITH_TORCH = {"train", "replicates", "trial"}

@@ -160,6 +160,7 @@ def test_welch_is_scipys(a: list[float], b: list[float]) -> None:
     known = scipy.stats.ttest_ind(a, b, equal_var=False)
     ends = known.confidence_interval()
     assert found is not None
+    assert found.half_width is not None
     assert found.p == pytest.approx(known.pvalue, rel=1e-6, abs=1e-12)
     assert found.difference - found.half_width == pytest.approx(ends.low, rel=1e-6, abs=1e-6)
     assert found.difference + found.half_width == pytest.approx(ends.high, rel=1e-6, abs=1e-6)

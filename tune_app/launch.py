@@ -16,14 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tune_app import data, progress, provenance, space, stop, task
-from tune_app.data import Dataset, Images
+from tune_app.data import Dataset
 from tune_app.driver import Driver
 from tune_app.errors import Interrupted, RunError, TaskError, TrialsFailed
 from tune_app.resources import Plan, plan
 from tune_app.space import SearchSpace
 from tune_app.sweep import NO_DATA, DataIdentity, Job, Numerics, RunPaths, Sweep
-from tune_app.task import FunctionTask, Splits, Task
+from tune_app.task import FunctionTask, Labelled, Splits, Task
 
 #: Opens a view of a sweep for as long as it trains; the second argument is one line on how.
 View = Callable[[Sweep, str], AbstractContextManager[Any]]
@@ -112,8 +114,8 @@ def train(request: Request, material: Material, view: View | None = None) -> Swe
                 request.name,
                 Numerics(threads=planned.threads),
             )
-            if material.dataset:
-                _write_test_images(sweep.paths, material.dataset.test)
+            if material.splits:
+                _write_test_images(sweep.paths, material.splits.test, material.dataset)
         with sweep.writing():
             collected = provenance.collect(
                 request.argv, material.identity, task.settings(material.task, _first_config(sweep))
@@ -212,14 +214,21 @@ def _first_config(sweep: Sweep) -> dict[str, Any]:
     return dict(first.config) if first else dict(sweep.space.fixed)
 
 
-def _write_test_images(paths: RunPaths, images: Images) -> None:
-    """Which image each column of the test scores is: index, label, name, patient."""
+def _write_test_images(paths: RunPaths, test: Labelled, dataset: Dataset | None) -> None:
+    """Which image each column of the test scores is: index, label, name, patient.
+
+    The last two are unknown, and left empty, where the task did not take the data's test set as it is.
+    """
+    unknown = ("",) * len(test.y)
+    names, patients = unknown, unknown
+    if dataset is not None and np.array_equal(dataset.test.y, test.y):
+        names, patients = dataset.test.names, dataset.test.patients
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\n")
     table.writerow(["index", "label", "name", "patient"])
     table.writerows(
         (i, int(label), name, patient)
-        for i, (label, name, patient) in enumerate(zip(images.y, images.names, images.patients, strict=True))
+        for i, (label, name, patient) in enumerate(zip(test.y, names, patients, strict=True))
     )
     paths.test_images.write_text(buffer.getvalue(), encoding="utf-8")
 

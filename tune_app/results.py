@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tune_app.errors import StorageError
+from tune_app.errors import RunError, StorageError
 from tune_app.history import Attempt, Configuration
 from tune_app.space import canonical
 from tune_app.stats import mean_interval
@@ -67,6 +67,39 @@ class Frames:
                 ):
                     rows[replicate] = row
         return np.stack([rows[r] for r in sorted(rows)]) if rows else np.empty(0, np.float32)
+
+    def replicates(self, sample: int, metric: str) -> pd.Series[float]:
+        """A metric of a finished configuration, by the replicates' numbers; empty unless it has finished.
+
+        A twin has the values of the configuration that it is the same point as.
+        """
+        trial = self.trials[self.trials["sample"] == sample].iloc[0]
+        if trial["status"] != "finished" or metric not in self.seeds:
+            return pd.Series(dtype=float)
+        original = sample if pd.isna(trial["twin"]) else trial["twin"]
+        seeds = self.seeds[(self.seeds["sample"] == original) & (self.seeds["status"] == "finished")]
+        return seeds.set_index("replicate")[metric].astype(float).dropna()
+
+    def test_images(self) -> pd.DataFrame | None:
+        """Which image each column of ``scores`` is: index, label, name, patient; "" where unknown.
+
+        None where the run did not write it down.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        path = self.sweep.paths.test_images
+        if not path.is_file():
+            return None
+        try:
+            return pd.read_csv(
+                path, usecols=["index", "label", "name", "patient"], keep_default_na=False
+            ).astype({"label": "int64", "name": str, "patient": str})
+        except (ValueError, OSError) as error:
+            raise RunError(
+                f"{path}: cannot be read as the list of test images: {error}. Restore it from a copy, or "
+                "remove it: what other patients would change is then left open."
+            ) from error
 
 
 def load(sweep: Sweep) -> Frames:

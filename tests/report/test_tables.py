@@ -67,7 +67,7 @@ Of the paper's 6 differences among samples 1, 2, 3 and 4, 4 survive with 3 seeds
 sample 1 over 2, sample 1 over 3, sample 1 over 4 and sample 3 over 4. \
 The other way round: sample 3 over 2 and sample 4 over 2. \
 A difference survives where ours has the published sign and is significant at 5% \
-(Welch's t test, Holm's correction for 6 pairs).
+(paired t test, Holm's correction for 6 pairs).
 """
     )
 

@@ -33,12 +33,7 @@ def select(frames: Frames, chosen: Sequence[pd.Series[Any]]) -> pd.DataFrame:
 
 def values(frames: Frames, trial: pd.Series[Any], metric: str) -> list[float]:
     """A metric of each replicate of a finished configuration; nothing of one that has not finished."""
-    if trial["status"] != "finished" or metric not in frames.seeds:
-        return []
-    twin = trial.get("twin")
-    sample = trial["sample"] if twin is None or pd.isna(twin) else twin
-    seeds = frames.seeds[(frames.seeds["sample"] == sample) & (frames.seeds["status"] == "finished")]
-    return [float(value) for value in seeds[metric].dropna()]
+    return [float(value) for value in frames.replicates(int(trial["sample"]), metric)]
 
 
 def measure(trial: pd.Series[Any], metric: str) -> str:
