@@ -48,8 +48,11 @@ def save(table: Table, folder: Path) -> list[Path]:
     return [put(folder / f"{table.name}{ending}", text) for ending, text in texts.items()]
 
 
-def markdown(table: Table) -> str:
-    """The table in GitHub's Markdown, its columns padded so that it reads well as plain text too."""
+def markdown(table: Table, level: int = 1) -> str:
+    """The table in GitHub's Markdown, its columns padded so that it reads well as plain text too.
+
+    ``level`` is that of its title's heading.
+    """
     cells = [[markdown_text(cell) for cell in row] for row in (table.header, *table.rows)]
     widths = [max(3, *(len(row[i]) for row in cells)) for i in range(len(table.header))]
     rule = [
@@ -64,8 +67,8 @@ def markdown(table: Table) -> str:
         )
         lines.append(f"| {' | '.join(padded)} |")
     blocks = [
-        f"# {markdown_text(table.title)}",
-        "\n".join(f"- {markdown_text(line)}" for line in table.about),
+        f"{'#' * level} {markdown_text(table.title)}",
+        *(["\n".join(f"- {markdown_text(line)}" for line in table.about)] if table.about else []),
         "\n".join(lines),
         *(markdown_text(line) for line in table.below),
     ]

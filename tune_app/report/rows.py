@@ -36,9 +36,9 @@ def values(frames: Frames, trial: pd.Series[Any], metric: str) -> list[float]:
     return [float(value) for value in frames.replicates(int(trial["sample"]), metric)]
 
 
-def measure(trial: pd.Series[Any], metric: str) -> str:
+def measure(trial: pd.Series[Any], metric: str, digits: int = formats.DIGITS) -> str:
     """A metric of a configuration, with its interval: ``92.9 ± 0.6``."""
-    return formats.measure(metric, trial.get(f"{metric}_mean"), trial.get(f"{metric}_ci95"))
+    return formats.measure(metric, trial.get(f"{metric}_mean"), trial.get(f"{metric}_ci95"), digits)
 
 
 def identity(frames: Frames) -> dict[str, str]:

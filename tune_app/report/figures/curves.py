@@ -122,7 +122,7 @@ def _means(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
         factor = selection.scale(column)
         found[column] = values.mean() * factor
         quantile = t.ppf(0.975, (count - 1).clip(lower=1))
-        error = values.std(ddof=1) / np.sqrt(count.clip(lower=1))  # NaN where n is 1
+        error: pd.Series[float] = values.std(ddof=1) / np.sqrt(count.clip(lower=1))  # NaN where n is 1
         found[f"{column}_half"] = error * quantile * factor
     return pd.DataFrame(found).reset_index()
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from tune_app import results, words
+from tune_app import results, verdict, words
 from tune_app.report import formats, rows
 from tune_app.report.figures import selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
@@ -31,21 +30,21 @@ class Measured:
 class IntervalsInfo:
     """Finished configurations, best first: what each was measured at, a dict of ``metrics`` each.
 
-    ``letters`` has one text a sample, empty where no ties were judged; two configurations that share a
-    letter cannot be told apart.
+    ``letters`` has by metric one text a sample: two configurations that share a letter cannot be told apart
+    with these seeds. Empty where that was not judged.
     """
 
     metrics: list[str]
     samples: list[int]
     labels: dict[int, str]
     measured: dict[int, dict[str, Measured]]
-    letters: Mapping[int, str]
+    letters: dict[str, dict[int, str]]
     note: str
     n: int
 
 
-def intervals_info(frames: Frames, letters: Mapping[int, str] | None = None) -> IntervalsInfo:
-    """Means, intervals and seeds of the metric that ranks, and of the test accuracy.
+def intervals_info(frames: Frames) -> IntervalsInfo:
+    """Means, intervals and seeds of the metric that ranks, and of the same on the test set, with its ties.
 
     Raises:
         NotDrawn: nothing has finished.
@@ -54,8 +53,9 @@ def intervals_info(frames: Frames, letters: Mapping[int, str] | None = None) -> 
     if ranked.empty:
         raise NotDrawn("no configuration has finished")
     chosen = selection.choose(frames, ranked)
-    metrics = [frames.sweep.space.metric.name]
-    metrics += [name for name in ("test_accuracy",) if f"{name}_mean" in ranked and name not in metrics]
+    judged = verdict.judge(frames)
+    compared = [each for each in (judged.chosen, judged.test) if each is not None]
+    metrics = [each.metric for each in compared]
     trials = {
         int(trial["sample"]): trial
         for _, trial in ranked.iterrows()
@@ -77,7 +77,7 @@ def intervals_info(frames: Frames, letters: Mapping[int, str] | None = None) -> 
         chosen.samples,
         selection.labels(frames, chosen.samples),
         measured,
-        letters or {},
+        {each.metric: _letters_of(each) for each in compared},
         chosen.note,
         frames.sweep.space.seeds,
     )
@@ -86,9 +86,14 @@ def intervals_info(frames: Frames, letters: Mapping[int, str] | None = None) -> 
 _LOOKS = (style.Look("#0072B2", "-", "o"), style.Look("#D55E00", (0, (2, 1.2)), "s"))
 
 
-def intervals(frames: Frames, letters: Mapping[int, str] | None = None) -> list[Picture]:
+def _letters_of(compared: verdict.Comparison) -> dict[int, str]:
+    found = ((each.sample, each.letters.get("seeds", "")) for each in compared.standings)
+    return {sample: text for sample, text in found if text}
+
+
+def intervals(frames: Frames) -> list[Picture]:
     """Means, intervals and seeds of every finished configuration."""
-    info = intervals_info(frames, letters)
+    info = intervals_info(frames)
     with style.styled():
         figure = style.canvas(
             style.WIDTH, 0.95 + (0.3 if len(info.samples) <= 20 else 0.22) * len(info.samples)
@@ -99,8 +104,6 @@ def intervals(frames: Frames, letters: Mapping[int, str] | None = None) -> list[
         places = range(len(info.samples))
         across[0].set_yticks(places, [style.text_of(info.labels[sample]) for sample in info.samples])
         across[0].set_ylim(len(info.samples) - 0.4, -0.6)
-        if info.letters:
-            _letters(across[-1], info)
     return [
         Picture(
             "intervals",
@@ -143,13 +146,15 @@ def _panel(axes: Axes, info: IntervalsInfo, name: str, look: style.Look) -> None
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.08)
+    _letters(axes, info, name)
 
 
-def _letters(axes: Axes, info: IntervalsInfo) -> None:
-    beside = axes.secondary_yaxis("right")
-    beside.set_yticks(range(len(info.samples)), [info.letters.get(sample, "") for sample in info.samples])
-    beside.tick_params(length=0)
-    beside.spines["right"].set_visible(False)
+def _letters(axes: Axes, info: IntervalsInfo, name: str) -> None:
+    for place, sample in enumerate(info.samples):
+        text = info.letters[name].get(sample, "")
+        axes.annotate(
+            text, (1, place), xycoords=("axes fraction", "data"), ha="left", va="center", fontsize=8.5
+        )
 
 
 def _marks(info: IntervalsInfo) -> str:
@@ -159,7 +164,13 @@ def _marks(info: IntervalsInfo) -> str:
 
 
 def _ties(info: IntervalsInfo) -> str:
-    return "configurations that share a letter cannot be told apart" if info.letters else ""
+    if not any(info.letters.values()):
+        return ""
+    compared = max(map(len, info.letters.values()))
+    which = "those" if compared == len(info.samples) else f"of the first {compared}, those"
+    return (
+        f"{which} that share a letter cannot be told apart with these seeds (paired tests, Holm's correction)"
+    )
 
 
 def _alt(info: IntervalsInfo) -> str:

@@ -53,7 +53,7 @@ def scores_info(frames: Frames) -> ScoresInfo:
     if scores.shape[1] != len(labels):
         raise RunError(
             f"{frames.sweep.paths.test_images}: names {len(labels)} images, but there are scores of "
-            f"{scores.shape[1]}. Restore it from a copy, or remove it: the report then leaves their figures out."
+            f"{scores.shape[1]}. Restore it from a copy, or remove it: their figures are then left out."
         )
     count = 2 if scores.ndim == 2 else scores.shape[2]
     classes = list(CLASSES) if count == len(CLASSES) else [f"class {i}" for i in range(count)]
@@ -66,16 +66,10 @@ def scores_info(frames: Frames) -> ScoresInfo:
 
 
 def _labels(frames: Frames) -> NDArray[np.int64]:
-    path = frames.sweep.paths.test_images
-    if not path.is_file():
-        raise NotDrawn("the labels of the test images are not recorded: the task has its own data")
-    try:
-        return pd.read_csv(path, usecols=["label"])["label"].to_numpy(np.int64)
-    except (ValueError, OSError) as error:
-        raise RunError(
-            f"{path}: is damaged ({error}). Restore it from a copy, or remove it: "
-            "the report then leaves the figures of the test images out."
-        ) from error
+    images = frames.test_images()
+    if images is None:
+        raise NotDrawn("the labels of the test images are not recorded")
+    return images["label"].to_numpy(np.int64)
 
 
 def confusion(info: ScoresInfo) -> NDArray[np.int64]:

@@ -116,6 +116,14 @@ def canvas(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+#: Formats of a figure's file, with what stands in it beside the picture: no date.
+_METADATA: dict[str, dict[str, Any]] = {
+    "svg": {"Date": None, "Creator": "tune-app"},
+    "png": {"Software": "tune-app"},
+    "pdf": {"CreationDate": None, "Creator": "tune-app", "Producer": None},
+}
+KINDS = tuple(_METADATA)
+
 #: Inches that are added below a figure for the line that ``sign`` writes there.
 _FOOT = 0.2
 
@@ -175,15 +183,20 @@ def empty(axes: Axes) -> None:
     axes.set_axis_off()
 
 
-def rendered(figure: Figure, kind: str) -> bytes:
-    """A figure as ``png`` or ``svg`` bytes; the same figure always gives the same bytes."""
-    buffer = io.BytesIO()
+def size(figure: Figure) -> tuple[float, float]:
+    """Width and height of what is saved, in inches."""
     width, height = figure.get_size_inches()
-    when = {"Date": None} if kind == "svg" else {}
+    return float(width), float(height) + _FOOT
+
+
+def rendered(figure: Figure, kind: str) -> bytes:
+    """A figure as the bytes of one of ``KINDS``; the same figure always gives the same bytes."""
+    buffer = io.BytesIO()
+    width, height = size(figure)
     figure.savefig(
         buffer,
         format=kind,
-        metadata={**when, "Creator" if kind == "svg" else "Software": "tune-app"},
-        bbox_inches=Bbox.from_bounds(0, -_FOOT, width, height + _FOOT),
+        metadata=_METADATA[kind],
+        bbox_inches=Bbox.from_bounds(0, -_FOOT, width, height),
     )
     return buffer.getvalue()
