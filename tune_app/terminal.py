@@ -8,13 +8,17 @@ from typing import Any
 
 import pandas as pd
 
-from tune_app import results
+from tune_app import advice, results, verdict
 from tune_app import space as spaces_
 from tune_app.history import History
 from tune_app.results import Frames
 from tune_app.space import SearchSpace
 from tune_app.sweep import DataIdentity, Sweep, find_runs
-from tune_app.words import count, duration, measure, value
+from tune_app.verdict import Verdict
+from tune_app.words import count, duration, measure, point, value
+
+#: How much of what could be said at the end of a run is said.
+_TIED, _CAUTIONS = 3, 3
 
 
 def aligned(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
@@ -144,11 +148,12 @@ def summary(frames: Frames) -> str:
         winner = best.iloc[0]
         n = f", n={winner['n']}"
         lines.append(f"Chosen by {metric}: {_configuration(frames, winner)} ({_measured(winner, metric)}{n})")
-        lines += _runners_up(frames, best, metric)
+        judged = verdict.judge(frames)
+        lines += _tied(frames, judged) if judged.chosen.pairs else _runners_up(frames, best, metric)
         if "test_accuracy_mean" in best:
             lines.append(f"  on the test set: accuracy {_measured(winner, 'test_accuracy')}")
-        if sweep.space.seeds == 1:
-            lines.append("  one seed only: no interval, and luck is not told from merit; use --seeds 5")
+        found = advice.cautions(frames, judged, advice.seen_before(sweep))
+        lines += [f"  note: {caution.text}" for caution in found[:_CAUTIONS]]
     folder = sweep.paths.folder
     tables = sorted(path.name for path in sweep.paths.report.glob("*.md"))
     lines.append(f"Results: {folder}/results.csv, seeds.csv, curves.csv")
@@ -162,6 +167,22 @@ def summary(frames: Frames) -> str:
 def _runners_up(frames: Frames, best: pd.DataFrame, metric: str) -> Iterable[str]:
     for _, row in best.iloc[1:3].iterrows():
         yield f"  then {_configuration(frames, row)} ({_measured(row, metric)})"
+
+
+def _tied(frames: Frames, judged: Verdict) -> Iterable[str]:
+    """What cannot be told from the winner, or that all else can."""
+    seeds = count(judged.chosen.standings[0].n, "seed")
+    tied = [point(judged.chosen.standing(sample).config, frames.varying) for sample in judged.tied]
+    others = len(judged.chosen.standings) - 1
+    if not tied:
+        yield f"  told apart from {'the other' if others == 1 else f'all {others} others'} with {seeds}"
+    elif len(tied) == 1:
+        yield f"  tied with {tied[0]}: these two cannot be told apart with {seeds}"
+    elif len(tied) == others:
+        yield f"  tied with all {others} others: none of them can be told from it with {seeds}"
+    else:
+        listed = "; ".join(tied[:_TIED]) + (f" and {len(tied) - _TIED} more" if len(tied) > _TIED else "")
+        yield f"  tied with {listed}: they cannot be told from it with {seeds}"
 
 
 def _configuration(frames: Frames, row: pd.Series) -> str:

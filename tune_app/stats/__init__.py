@@ -7,7 +7,7 @@ patients, K configurations, M pairs of them; axes before those are repetitions, 
 """
 
 from tune_app.stats.family import holm, holm_adjusted, letters
-from tune_app.stats.intervals import Interval, mean_interval, prediction_interval_of_one_run, wilson
+from tune_app.stats.intervals import Interval, mean_interval, prediction_interval_of_one_run, quantile, wilson
 from tune_app.stats.outcomes import Outcomes, outcomes
 from tune_app.stats.pairs import Difference, Pairwise, over_patients, over_seeds, paired, welch
 from tune_app.stats.patients import Units, patient_interval
@@ -36,6 +36,7 @@ __all__ = [
     "patient_interval",
     "power",
     "prediction_interval_of_one_run",
+    "quantile",
     "two_level",
     "welch",
     "wilson",

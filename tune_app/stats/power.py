@@ -8,6 +8,9 @@ from scipy.stats import nct, t
 
 Floats = NDArray[np.float64]
 
+#: Beyond it a difference is found for certain, and scipy gives up.
+_FAR = 1e8
+
 
 def power(difference: ArrayLike, sd: ArrayLike, n: ArrayLike, level: float = 0.05, spent: int = 1) -> Floats:
     """How probably the paired t test of ``n`` differences finds a true one of this size.
@@ -26,6 +29,7 @@ def power(difference: ArrayLike, sd: ArrayLike, n: ArrayLike, level: float = 0.0
     n = np.asarray(n, dtype=np.float64)
     freedom = n - spent
     shift = np.abs(difference) / np.asarray(sd, dtype=np.float64) * np.sqrt(n)
+    shift = np.minimum(shift, _FAR)
     limit = t.isf(level / 2, freedom)
     wrong_way = np.nan_to_num(nct.sf(limit, freedom, -shift))  # where it is too small for scipy, it is NaN
     return np.asarray(nct.sf(limit, freedom, shift) + wrong_way)

@@ -89,7 +89,16 @@ def _compare(frames: Frames, samples: Sequence[int], metric: str) -> Comparison:
         _standing(frames, sample, found, evidence, metric, letters[sample])
         for sample, found in values.items()
     )
-    return Comparison(metric, standings, pairs, unanswered, tuple(notes))
+    units = evidence.units if isinstance(evidence, Evidence) else None
+    return Comparison(
+        metric,
+        standings,
+        pairs,
+        images=len(units.patient) if units else None,
+        patients=units.count if units else None,
+        unanswered=unanswered,
+        notes=tuple(notes),
+    )
 
 
 def _over_seeds(values: Values) -> list[Answer] | None:

@@ -82,12 +82,15 @@ class Standing:
 class Comparison:
     """Configurations compared by one metric, in the order that the space's metric ranks them.
 
+    ``images`` and ``patients`` are how many of them the answers to ``patients`` rest on; None without such.
     ``unanswered`` says by question why there is no answer; ``notes`` what a reader should know.
     """
 
     metric: str
     standings: tuple[Standing, ...]
     pairs: tuple[Pair, ...]
+    images: int | None
+    patients: int | None
     unanswered: Mapping[str, str]
     notes: tuple[str, ...]
 
