@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from tune_app import advice, verdict
 from tune_app.report import tables
-from tune_app.report.compare import compare
-from tune_app.report.export import export
+from tune_app.report.comparing import compare
+from tune_app.report.exporting import export
 from tune_app.report.files import put
 from tune_app.report.listing import View
 from tune_app.report.render import save

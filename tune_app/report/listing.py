@@ -130,8 +130,9 @@ def _check(names: Sequence[str], frame: pd.DataFrame) -> None:
     known = known_columns(frame)
     for name in names:
         if name not in known:
+            short = [each for each in known if not each.endswith(("_mean", "_ci95"))]
             raise ReportError(
-                f'no column "{name}" in the results.{nearest(name, known)}\n  there are: {", ".join(known)}'
+                f'no column "{name}" in the results.{nearest(name, known)}\n  there are: {", ".join(short)}'
             )
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tune_app import __version__, words
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from tune_app import __version__
 from tune_app.report import formats, render, saying
 from tune_app.report.figures.picture import Picture
 from tune_app.report.render import Table
@@ -59,6 +63,7 @@ def gather(
     """
     data = frames.sweep.data
     common = [line for line in tables[0].about if all(line in table.about for table in tables)]
+    said = {f"Note: {note}" for note in data.notes}  # among the warnings
     return Page(
         title=f"Report of {frames.sweep.name}",
         data=data.label(),
@@ -67,12 +72,12 @@ def gather(
         verdict=saying.verdict(frames, judged),
         warnings=[
             *saying.failures(frames),
-            *(caution.text[:1].upper() + caution.text[1:] for caution in cautions),
+            *(caution.text for caution in cautions),
             *judged.notes,
             *data.notes,
         ],
         asked=saying.asked(frames),
-        common=common,
+        common=[line for line in common if line not in said],
         tables=[_shortened(table, common) for table in tables],
         pictures=drawn.pictures,
         left_out=drawn.left_out,
@@ -101,8 +106,6 @@ def _shortened(table: Table, common: Sequence[str]) -> Table:
 
 def html(page: Page) -> str:
     """The page as one HTML file: styles and pictures are in it, and it asks for nothing from outside."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -110,11 +113,18 @@ def html(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["whole"] = _whole
     style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
     text: str = environment.get_template("report.html.j2").render(
         page=page, style=style, uri=_uri, size=_size
     )
     return text
+
+
+def _whole(text: str) -> Markup:
+    """Text in which a line never ends within ``--option``."""
+    found = re.sub(r"(--[a-z][a-z-]*)", r"<span class='whole'>\1</span>", str(escape(text)))
+    return Markup(found)  # what was not ours is escaped above
 
 
 def _uri(svg: bytes) -> str:
@@ -171,8 +181,3 @@ def _list(lines: Sequence[str]) -> str:
 
 def _terms(pairs: Sequence[tuple[str, str]]) -> str:
     return _list([f"{term}: {value}" for term, value in pairs])
-
-
-def counted(page: Page) -> str:
-    """``4 tables, 12 figures``."""
-    return f"{words.count(len(page.tables), 'table')}, {words.count(len(page.pictures), 'figure')}"

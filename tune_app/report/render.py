@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -59,13 +59,8 @@ def markdown(table: Table, level: int = 1) -> str:
         "-" * (width - 1) + (":" if align == "r" else "-")
         for width, align in zip(widths, table.align, strict=True)
     ]
-    lines = []
-    for row in (cells[0], rule, *cells[1:]):
-        padded = (
-            cell.rjust(width) if align == "r" else cell.ljust(width)
-            for cell, width, align in zip(row, widths, table.align, strict=True)
-        )
-        lines.append(f"| {' | '.join(padded)} |")
+    padded = _padded([cells[0], rule, *cells[1:]], widths, table.align)
+    lines = [f"| {' | '.join(row)} |" for row in padded]
     blocks = [
         f"{'#' * level} {markdown_text(table.title)}",
         *(["\n".join(f"- {markdown_text(line)}" for line in table.about)] if table.about else []),
@@ -73,6 +68,22 @@ def markdown(table: Table, level: int = 1) -> str:
         *(markdown_text(line) for line in table.below),
     ]
     return "\n\n".join(blocks) + "\n"
+
+
+def _padded(cells: Sequence[Sequence[str]], widths: Sequence[int], align: str) -> Iterator[list[str]]:
+    for row in cells:
+        yield [
+            cell.rjust(width) if side == "r" else cell.ljust(width)
+            for cell, width, side in zip(row, widths, align, strict=True)
+        ]
+
+
+def text(table: Table) -> str:
+    """The table for a terminal: columns three spaces apart, and below them what must be known of it."""
+    cells = [[_one_line(cell) for cell in row] for row in (table.header, *table.rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(table.header))]
+    lines = [f"  {'   '.join(row)}".rstrip() for row in _padded(cells, widths, table.align)]
+    return "\n".join([table.title, "", *lines, "", *table.below, *table.about]) + "\n"
 
 
 def markdown_text(text: str) -> str:

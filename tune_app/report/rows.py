@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from tune_app.errors import RunError
 from tune_app.report import formats
 from tune_app.space import Scalar
 
@@ -44,3 +47,26 @@ def measure(trial: pd.Series[Any], metric: str, digits: int = formats.DIGITS) ->
 def identity(frames: Frames) -> dict[str, str]:
     """The columns of every CSV that say which data it comes from."""
     return {"data": frames.sweep.data.source, "data_sha256": frames.sweep.data.fingerprint}
+
+
+def provenance(frames: Frames) -> Mapping[str, Any]:
+    """What the run wrote down of its beginnings; empty where it did not.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = frames.sweep.paths.provenance
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise TypeError("not an object")
+    except (ValueError, TypeError) as error:
+        raise damaged(path, error) from error
+    return found
+
+
+def damaged(path: Path, error: Exception) -> RunError:
+    """The error of a provenance file that cannot be used."""
+    return RunError(f"{path}: is damaged ({error}). Remove it: the report then leaves out what it says.")

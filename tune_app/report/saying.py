@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tune_app import words
-from tune_app.errors import RunError
-from tune_app.report import formats
+from tune_app.report import formats, rows
 from tune_app.space import Sampler
 
 if TYPE_CHECKING:
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
 
 #: How many of several are named.
 _NAMED = 3
+_LISTED = 8
 
 
 def verdict(frames: Frames, judged: Verdict) -> list[str]:
@@ -97,7 +96,8 @@ def _tested(judged: Verdict, winner: int) -> str:
     if test is None or all(each.sample != winner for each in test.standings):
         return "There is no test metric: what it is worth on data that no choice has seen is left open."
     best = test.standing(winner)
-    text = f"On the test set: {formats.quantity(test.metric)} {figure_of(test.metric, best.mean, best.half_width)}"
+    figure = figure_of(test.metric, best.mean, best.half_width)
+    text = f"On the test set: {formats.quantity(test.metric)} {figure}"
     if best.both is not None:
         text += f" over seeds, ± {_half(test.metric, best.both)} over seeds and patients"
     return f"{text}{_above(test, winner)}."
@@ -122,11 +122,16 @@ def asked(frames: Frames) -> list[tuple[str, str]]:
     found = [("task", space.task), *([("description", space.description)] if space.description else [])]
     found += [(name, _sampler(sampler)) for name, sampler in space.space.items()]
     if space.configs:
-        found.append(("exact configurations", str(len(space.configs))))
+        each = [", ".join(f"{n} {formats.value(v)}" for n, v in config.items()) for config in space.configs]
+        rest = len(each) - _LISTED
+        listed = [*each[:_LISTED], *([f"{rest:,} more"] if rest > 0 else [])]
+        found.append(("exact configurations", "; ".join(listed)))
     if space.fixed:
         found.append(("fixed", ", ".join(f"{name} {formats.value(v)}" for name, v in space.fixed.items())))
     search = space.search
-    how = search.algorithm if search.samples is None else f"{search.algorithm}, {words.count(search.samples, 'sample')}"
+    how: str = search.algorithm
+    if search.samples is not None:
+        how += f", {words.count(search.samples, 'sample')}"
     found += [
         ("search", f"{how} ({search.sampler})" if search.sampler else how),
         ("configurations", f"{space.size():,}"),
@@ -141,7 +146,8 @@ def asked(frames: Frames) -> list[tuple[str, str]]:
 def _sampler(sampler: Sampler) -> str:
     values = ", ".join(map(formats.value, sampler.args))
     when = " and ".join(
-        f"{name} is {formats.listed([formats.value(v) for v in values])}" for name, values in sampler.when.items()
+        f"{name} is {formats.listed([formats.value(v) for v in values])}"
+        for name, values in sampler.when.items()
     )
     return f"{sampler.kind} {values}" + (f", where {when}" if when else "")
 
@@ -168,34 +174,14 @@ def failures(frames: Frames) -> list[str]:
     return failed[:_NAMED] + ([f"{words.count(more, 'more configuration')} failed"] if more > 0 else [])
 
 
-def provenance(frames: Frames) -> Mapping[str, Any]:
-    """What the run wrote down of its beginnings; empty where it did not.
-
-    Raises:
-        RunError: the file is damaged.
-    """
-    path = frames.sweep.paths.provenance
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found, dict):
-            raise TypeError("not an object")
-    except (ValueError, TypeError) as error:
-        raise RunError(
-            f"{path}: is damaged ({error}). Remove it: the report then leaves out what it says."
-        ) from error
-    return found
-
-
 def reproduce(frames: Frames) -> list[tuple[str, str]]:
     """How to do it again, as pairs of a term and its value."""
-    return list(_reproduce(frames, provenance(frames)))
+    return list(_reproduce(frames, rows.provenance(frames)))
 
 
 def command(frames: Frames) -> str:
     """The command line of the run, ready for a shell; empty where it is not recorded."""
-    return shlex.join(map(str, provenance(frames).get("command", [])))
+    return shlex.join(map(str, rows.provenance(frames).get("command", [])))
 
 
 def _reproduce(frames: Frames, found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -215,10 +201,17 @@ def _reproduce(frames: Frames, found: Mapping[str, Any]) -> Iterator[tuple[str, 
         yield "versions", ", ".join(f"{name} {version}" for name, version in versions.items())
     git = found.get("git")
     if git and git.get("commit"):
-        yield "code", f"git commit {git['commit']}" + (", with changes that were not committed" if git.get("dirty") else "")
+        yield (
+            "code",
+            f"git commit {git['commit']}"
+            + (", with changes that were not committed" if git.get("dirty") else ""),
+        )
     hardware = found.get("hardware") or {}
     if hardware.get("cpu"):
         gpus = ", ".join(str(gpu.get("name")) for gpu in hardware.get("gpus", []))
-        yield "machine", f"{hardware['cpu']}, {words.count(int(hardware.get('cores', 0)), 'core')}, GPU: {gpus or 'none'}"
+        yield (
+            "machine",
+            f"{hardware['cpu']}, {words.count(int(hardware.get('cores', 0)), 'core')}, GPU: {gpus or 'none'}",
+        )
     if found.get("os"):
         yield "system", str(found["os"])

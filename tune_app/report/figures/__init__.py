@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tune_app.errors import ReportError, nearest
 from tune_app.report.figures import curves, heatmap, intervals, optunas, rungs, scores, style
 from tune_app.report.figures.picture import NotDrawn, Picture
 from tune_app.report.files import put
@@ -18,7 +19,7 @@ from tune_app.report.files import put
 if TYPE_CHECKING:
     from tune_app.results import Frames
 
-__all__ = ["KINDS", "Drawn", "NotDrawn", "Picture", "draw", "save", "write"]
+__all__ = ["KINDS", "Drawn", "NotDrawn", "Picture", "draw", "plot", "save", "write"]
 
 #: Every kind of figure, in the order of a report.
 KINDS: dict[str, Callable[[Frames], list[Picture]]] = {
@@ -66,13 +67,40 @@ def source(frames: Frames) -> str:
 
 
 def save(picture: Picture, path: Path) -> Path:
-    """Write one picture to ``path``, as the format that its ending names: ``.png`` or ``.svg``.
+    """Write one picture to ``path``, as the format that its ending names: ``.png``, ``.svg`` or ``.pdf``.
 
     Raises:
         StorageError: the disk refused it.
     """
     with style.styled():
-        return put(path, style.rendered(picture.figure, path.suffix.removeprefix(".")))
+        return put(path, style.rendered(picture.figure, path.suffix.removeprefix(".").lower()))
+
+
+def plot(frames: Frames, kind: str, out: Path | None = None) -> list[Path]:
+    """Draw one kind of figure into the run's report, or to ``out``; returns the files.
+
+    A kind of several pictures adds to the name of ``out`` what each is of.
+
+    Raises:
+        ReportError: a kind or a format that there is not, or nothing to show.
+        StorageError: the disk refused it.
+        RunError: a file of the run is damaged.
+    """
+    if kind not in KINDS:
+        raise ReportError(f'no figure "{kind}".{nearest(kind, KINDS)}\n  there are: {", ".join(KINDS)}')
+    if out is not None and out.suffix.removeprefix(".").lower() not in style.KINDS:
+        endings = ", ".join(f".{each}" for each in style.KINDS)
+        raise ReportError(f"{out}: a figure's file ends with one of {endings}")
+    try:
+        pictures = draw(frames, kind)
+    except NotDrawn as reason:
+        raise ReportError(f"{kind}: nothing to draw: {reason}") from reason
+    folder = frames.sweep.paths.report / "figures"
+    if out is None:
+        return [
+            save(each, folder / f"{each.name}.{ending}") for each in pictures for ending in ("svg", "png")
+        ]
+    return [save(each, out.with_stem(f"{out.stem}{each.name.removeprefix(kind)}")) for each in pictures]
 
 
 def write(frames: Frames, folder: Path, kinds: Iterable[str] = KINDS) -> Drawn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from matplotlib.axis import Axis, XAxis
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from tune_app import results, words
@@ -35,6 +36,9 @@ MOST_PARAMETERS = 8
 #: Lines of the parallel coordinates: there are no labels to be read, so more than elsewhere.
 MOST_LINES = 200
 
+#: Points of a scatter.
+MOST_POINTS = 2000
+
 _FEWEST_FOR_IMPORTANCE = 4
 
 #: A parameter's own values are the labels of its axis where there are no more than these.
@@ -43,7 +47,8 @@ _FEW_VALUES = 6
 
 def history(frames: Frames) -> list[Picture]:
     """The metric of each configuration in the order of their numbers, and the best until then."""
-    made = _study(frames)
+    rows, thinned = _thinned(frames)
+    made = _study(frames, trials=rows)
     label = _label(frames)
     with style.styled(), _pyplot() as visualization:
         axes = visualization.plot_optimization_history(made, target_name=label)
@@ -52,7 +57,7 @@ def history(frames: Frames) -> list[Picture]:
         _scale(axes.yaxis, frames)
         for line in axes.lines:
             line.set(drawstyle="steps-post", color="#D55E00", alpha=1, linewidth=1.4)
-        _count_from_one(axes.xaxis, len(made.trials))
+        _at_samples(axes, made)
         axes.set_xlabel("sample")
         handles, _ = axes.get_legend_handles_labels()
         _drop_legend(axes)
@@ -64,7 +69,7 @@ def history(frames: Frames) -> list[Picture]:
             "History of the search",
             f"Scatter of {label} by sample number, {words.count(_finished(made), 'finished configuration')}; "
             f"the best is sample {int(best['sample'])}.",
-            sentences("Finished configurations by their number; the line is the best until then"),
+            sentences("Finished configurations by their number; the line is the best until then", thinned),
             figure,
         )
     ]
@@ -73,7 +78,8 @@ def history(frames: Frames) -> list[Picture]:
 def slices(frames: Frames) -> list[Picture]:
     """The metric against each parameter by itself."""
     names, note = _parameters(frames)
-    made = _study(frames, names)
+    rows, thinned = _thinned(frames)
+    made = _study(frames, names, rows)
     label, back = _label(frames), {short: name for name, short in names.items()}
     with style.styled(), _pyplot() as visualization:
         found = visualization.plot_slice(made, params=list(names.values()), target_name=label)
@@ -87,14 +93,14 @@ def slices(frames: Frames) -> list[Picture]:
             panel.set_xlabel(style.text_of(panel.get_xlabel()))
         bar = figure.axes[-1]
         bar.set_ylabel("sample")
-        _count_from_one(bar.yaxis, len(made.trials))
+        _coloured_by_sample(panels, made)
     return [
         Picture(
             "slice",
             "Each parameter by itself",
             f"Scatter of {label} against {formats.listed(list(names))}, "
             f"{words.count(_finished(made), 'point')} each.",
-            sentences("A dot a finished configuration, the darker the later it was tried", note),
+            sentences("A dot a finished configuration, the darker the later it was tried", note, thinned),
             figure,
         )
     ]
@@ -153,7 +159,10 @@ def importance(frames: Frames) -> list[Picture]:
     if len(frames.varying) < 2:
         raise NotDrawn("takes two parameters that vary")
     names = selection.short(frames.varying, 30)
-    made = _study(frames, names, without_twins=True)
+    rows, thinned = _thinned(frames)
+    if "twin" in rows:
+        rows = rows[rows["twin"].isna()]
+    made = _study(frames, names, rows)
     count = _finished(made)
     if count < _FEWEST_FOR_IMPORTANCE:
         raise NotDrawn(f"takes {_FEWEST_FOR_IMPORTANCE} finished configurations, and there are {count}")
@@ -185,6 +194,7 @@ def importance(frames: Frames) -> list[Picture]:
                 "PED-ANOVA (Watanabe et al., 2023): how much each parameter decides whether a configuration "
                 f"is among the best {share:.0%}",
                 few,
+                thinned,
             ),
             figure,
         )
@@ -196,20 +206,28 @@ def top_share(count: int) -> float:
     return min(0.5, max(0.1, 5 / count))
 
 
+def _thinned(frames: Frames) -> tuple[pd.DataFrame, str]:
+    """All finished configurations; of very many some, evenly spaced, and all that were the best so far."""
+    ranked = results.ranked(frames)
+    rows = frames.trials.loc[ranked.index.sort_values()]
+    if len(rows) <= MOST_POINTS:
+        return rows, ""
+    values = rows[f"{frames.sweep.space.metric.name}_mean"].astype(float)
+    best = values.cummax() if frames.sweep.space.metric.mode == "max" else values.cummin()
+    chosen = best.diff().fillna(1) != 0
+    chosen.iloc[np.linspace(0, len(rows) - 1, MOST_POINTS).astype(int)] = True
+    note = f"{int(chosen.sum()):,} of {len(rows):,} finished configurations, evenly spaced"
+    return rows[chosen], f"{note}, and every one that was the best so far"
+
+
 def _study(
-    frames: Frames,
-    names: dict[str, str] | None = None,
-    trials: pd.DataFrame | None = None,
-    without_twins: bool = False,
+    frames: Frames, names: dict[str, str] | None = None, trials: pd.DataFrame | None = None
 ) -> optuna.Study:
     if not frames.varying:
         raise NotDrawn("no parameter varies")
     if len(results.ranked(frames)) < 2:
         raise NotDrawn("takes two finished configurations")
-    rows = frames.trials if trials is None else trials
-    if without_twins and "twin" in rows:
-        rows = rows[rows["twin"].isna()]
-    return study.study(frames, rows, names)
+    return study.study(frames, trials, names)
 
 
 def _parameters(frames: Frames) -> tuple[dict[str, str], str]:
@@ -286,13 +304,35 @@ def _scale(axis: Any, frames: Frames) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{factor * value:.4g}"))
 
 
-def _count_from_one(axis: Axis, count: int) -> None:
-    """Name trials by their samples: Optuna numbers them from 0."""
-    ticks = MaxNLocator(integer=True, nbins=7, min_n_ticks=1).tick_values(1, max(2, count))
-    axis.set_ticks(
-        [tick - 1 for tick in ticks if 1 <= tick <= count],
-        [f"{tick:.0f}" for tick in ticks if 1 <= tick <= count],
-    )
+def _samples(made: optuna.Study) -> NDArray[np.int64]:
+    """Our sample number of each trial: Optuna numbers those it has from 0."""
+    return np.array([trial.user_attrs[study.SAMPLE] for trial in made.get_trials(deepcopy=False)], np.int64)
+
+
+def _at_samples(axes: Axes, made: optuna.Study) -> None:
+    """Move what Optuna drew at its own numbers to those of our samples."""
+    samples = _samples(made)
+    for points in axes.collections:
+        offsets = np.ma.getdata(points.get_offsets())
+        if len(offsets):
+            points.set_offsets(np.column_stack([samples[offsets[:, 0].astype(int)], offsets[:, 1]]))
+    for line in axes.lines:
+        line.set_xdata(samples[np.asarray(line.get_xdata(), int)])
+    room = 0.03 * max(1, samples.max() - samples.min())
+    axes.set_xlim(samples.min() - room, samples.max() + room)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+
+
+def _coloured_by_sample(panels: Sequence[Axes], made: optuna.Study) -> None:
+    samples = _samples(made)
+    for panel in panels:
+        points = panel.collections[0]
+        numbers = points.get_array()
+        assert numbers is not None
+        points.set_array(samples[np.asarray(numbers, int)])
+        points.set_clim(samples.min(), samples.max())
+    bar = panels[0].figure.axes[-1]
+    bar.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
 
 
 def _thin_points(axes: Axes, count: int) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from tune_app.errors import TuneAppError
+from tune_app.errors import ReportError
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Picture:
     figure: Figure
 
 
-class NotDrawn(TuneAppError):
+class NotDrawn(ReportError):
     """There is nothing that this kind of figure could show; says why."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -11,11 +11,14 @@ import pandas as pd
 
 from tune_app import results, stats, words
 from tune_app.errors import ReportError
-from tune_app.report import formats, rows
+from tune_app.report import formats, render, rows
+from tune_app.report.exporting import one_of
 from tune_app.report.render import Table
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
+
+FORMATS = ("text", "csv", "latex", "markdown")
 
 #: Differences are told from chance at this level, after Holm's correction.
 LEVEL = 0.05
@@ -74,10 +77,31 @@ def compare(sweeps: Sequence[Frames]) -> Table:
             "Mean ± half-width of its 95% interval over n seeds, of the configuration that each run chose",
             *([order] if not apart else [f"Not ranked: {reason}" for reason in apart]),
             *(f"Data of {each.name}: {each.frames.sweep.data.label()}" for each in best),
-            *(f"Note on {each.name}: {note}" for each in best for note in each.frames.sweep.data.notes),
+            *_notes(best),
         ],
         below=[] if apart else _told_apart(best, shown[-1]),
     )
+
+
+def written(sweeps: Sequence[Frames], form: str) -> bytes:
+    """The comparison as a file's content, in one of ``FORMATS``.
+
+    Raises:
+        ReportError: as ``compare`` does, or for a format that there is not.
+    """
+    one_of("--format", form, FORMATS)
+    table = compare(sweeps)
+    if form == "csv":
+        return table.frame.to_csv(index=False, lineterminator="\n").encode()
+    write = {"text": render.text, "latex": render.latex, "markdown": render.markdown}[form]
+    return write(table).encode()
+
+
+def _notes(best: Sequence[Best]) -> Iterator[str]:
+    """What must be known of the data, once for all runs that it is said of."""
+    for note in dict.fromkeys(note for each in best for note in each.frames.sweep.data.notes):
+        names = [each.name for each in best if note in each.frames.sweep.data.notes]
+        yield f"Note on {formats.listed(names)}: {note}"
 
 
 def _best(frames: Frames) -> Best:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 import pandas as pd
 
 from tune_app import __version__, verdict
 from tune_app.errors import ReportError, nearest
 from tune_app.report import formats, render
+from tune_app.report.files import put
 from tune_app.report.listing import View, listing, raw, with_ties
 
 if TYPE_CHECKING:
@@ -22,8 +24,21 @@ if TYPE_CHECKING:
 FORMATS = ("csv", "parquet", "json", "latex", "markdown")
 FRAMES = ("trials", "seeds", "curves")
 
-#: Formats that are no text.
-BINARY = ("parquet",)
+
+def deliver(content: bytes, form: str, out: Path | None, terminal: IO[bytes]) -> None:
+    """Write what was made to a file, or to the terminal where none is given.
+
+    Raises:
+        ReportError: no file is given, and the format is no text.
+        StorageError: the disk refused it.
+    """
+    if out is not None:
+        put(out, content)
+    elif form == "parquet":
+        raise ReportError("--format parquet: is no text for a terminal; give a file with --out")
+    else:
+        terminal.write(content)
+        terminal.flush()
 
 
 def export(frames: Frames, form: str, view: View | None = None, of: str = "trials") -> bytes:
@@ -39,9 +54,8 @@ def export(frames: Frames, form: str, view: View | None = None, of: str = "trial
         ReportError: a format, frame or column that there is not, or digits for what keeps all of them.
     """
     view = view or View()
-    for value, known, option in ((form, FORMATS, "--format"), (of, FRAMES, "--of")):
-        if value not in known:
-            raise ReportError(f"{option} {value}: it is one of {', '.join(known)}.{nearest(value, known)}")
+    one_of("--format", form, FORMATS)
+    one_of("--of", of, FRAMES)
     if form in ("latex", "markdown"):
         if of != "trials":
             raise ReportError(f"--of {of}: {form} is the table of configurations; use csv, parquet or json")
@@ -60,6 +74,16 @@ def export(frames: Frames, form: str, view: View | None = None, of: str = "trial
         "json": _json,
     }
     return writers[form](frames, raw(frames, frame, view))
+
+
+def one_of(option: str, value: str, known: Sequence[str]) -> None:
+    """Hold an option's value against those that there are.
+
+    Raises:
+        ReportError: it is none of them.
+    """
+    if value not in known:
+        raise ReportError(f"{option} {value}: it is one of {', '.join(known)}.{nearest(value, known)}")
 
 
 def _csv(_: Frames, frame: pd.DataFrame) -> bytes:
