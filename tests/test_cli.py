@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 import tune_app
-from tune_app import cli
+from tune_app import cli, verdict
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -67,6 +67,9 @@ def test_a_run_from_start_to_report(tool: Tool, tmp_path: Path) -> None:
     assert len(frames.seeds) == 18
     assert len(frames.curves) == 36
     assert frames.scores(3).shape == (2, 400)
+    tested = verdict.judge(frames).test
+    assert tested is not None
+    assert (tested.unanswered, tested.images, len(tested.pairs)) == ({}, 400, 36)
 
 
 def test_without_a_name_a_run_is_new_and_with_one_it_goes_on(tool: Tool, tmp_path: Path) -> None:
@@ -186,7 +189,7 @@ def test_a_signal_ends_a_run_in_good_order(tmp_path: Path, number: signal.Signal
         process.kill()
     assert process.returncode == code, err
     assert "Traceback" not in err
-    assert "--name mine" in err
+    assert "tune-app resume mine" in err
     frame = pd.read_csv(tmp_path / "runs/mine/results.csv")
     assert "interrupted" in set(frame["status"])
 

@@ -55,7 +55,9 @@ def test_an_order_holds_all_that_a_worker_must_know(driver: Driver) -> None:
     order = driver.order(job)
     assert (order.job, order.task, order.seed, order.numerics) == (job, "pneumonia", 0, driver.sweep.numerics)
     assert (order.metric, order.mode, order.evaluate) == ("val_accuracy", "max", "best")
-    assert (job.replicates, job.epochs, driver.waiting) == ((0, 1), 3, 2)
+    assert (job.replicates, job.epochs, order.epochs) == ((0, 1), 3, 3)
+    assert order.checkpoints == str(driver.sweep.paths.checkpoints.absolute())
+    assert (order.checkpoint_every_s, order.keep) == (30, "best")
 
 
 def test_decisions_and_ends_are_on_the_disk_before_they_take_effect(
@@ -97,7 +99,7 @@ def test_the_device_is_told_once(driver: Driver) -> None:
 def test_an_ending_sweep_hands_out_nothing_and_lets_trials_go(driver: Driver) -> None:
     trial = begin(driver)
     driver.ending = "a test"
-    assert (driver.waiting, driver.next_job()) == (0, None)
+    assert driver.next_job() is None
     assert not driver.report(trial, report(1, 0.5), "cpu")
     assert driver.sweep.history.attempts[trial].status(0, live=False) == "interrupted"
 
@@ -112,12 +114,12 @@ def test_a_trial_that_ends_while_the_sweep_ends_is_finished_all_the_same(driver:
 def test_a_divergence_is_recorded_once_and_the_seal_holds_for_all_diverged(driver: Driver) -> None:
     trial = begin(driver)
     driver.report(trial, report(1, 0.5), "cpu")
-    driver.report(trial, report(2, None, diverged=[1]), "cpu")
+    driver.report(trial, report(2, None, diverged={1: 2}), "cpu")
     attempt = driver.sweep.history.attempts[trial]
     assert [attempt.status(r, live=True) for r in (0, 1)] == ["stopped", "diverged"]
     gone = begin(driver)
-    assert not driver.report(gone, report(1, None, diverged=[0, 1], done=True, sealed=SEALED), "cpu")
-    assert [event["replicates"] for event in events(driver, "diverged")] == [[1], [0, 1]]
+    assert not driver.report(gone, report(1, None, diverged={0: 1, 1: 1}, done=True, sealed=SEALED), "cpu")
+    assert [event["replicates"] for event in events(driver, "diverged")] == [[1], [0], [1]]
     assert events(driver, "finished") == []
 
 

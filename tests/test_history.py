@@ -63,14 +63,20 @@ def fold(*events: Event) -> History:
 
 
 def status(history: History, seeds: int = 1, live: bool = True, sample: int = 1) -> str:
-    return history.status(history.configurations[sample], seeds, live)
+    return history.status(history.configurations[sample], range(seeds), live)
+
+
+def ended(configuration: Configuration, epochs: int = 1) -> set[int]:
+    """The replicates of 0 and 1 that are not to be trained again."""
+    there = {replicate for attempt in configuration.attempts for replicate in attempt.replicates}
+    return {replicate for replicate in there if not configuration.lacks(replicate, epochs)}
 
 
 @pytest.mark.parametrize("name", [name for name in PRECEDENCE if name != "planned"])
 def test_each_status_follows_from_its_events(name: str) -> None:
     history = fold(planned(), started("1.1", 0), epoch("1.1", 1, 0.5), *ending(name, "1.1", 0))
     assert status(history) == name
-    assert history.configurations[1].ended() == (set() if name in ("running", "interrupted") else {0})
+    assert ended(history.configurations[1]) == (set() if name in ("running", "interrupted") else {0})
 
 
 def test_without_a_living_writer_what_has_not_ended_is_interrupted() -> None:
@@ -97,7 +103,7 @@ def test_a_diverged_replicate_stays_so_whatever_becomes_of_its_trial() -> None:
         history = fold(*gone, *ending(end, "1.1", 0))
         attempt = history.attempts["1.1"]
         assert [attempt.status(r, live=True) for r in (0, 1)] == [end, "diverged"]
-        assert history.configurations[1].ended() == ({1} if end == "interrupted" else {0, 1})
+        assert ended(history.configurations[1]) == (set() if end == "interrupted" else {0, 1})
 
 
 def test_the_newest_attempt_at_a_replicate_counts() -> None:
@@ -114,7 +120,7 @@ def test_the_newest_attempt_at_a_replicate_counts() -> None:
     assert configuration.last(0) is history.attempts["1.1"]
     assert configuration.last(1) is history.attempts["1.2"]
     assert configuration.last(2) is None
-    assert configuration.ended() == {1}
+    assert ended(configuration) == {1}
     assert history.next_trial(1) == "1.3"
     assert status(history, seeds=2, live=False) == "interrupted"
 
@@ -156,4 +162,4 @@ def test_a_failure_keeps_its_reason_and_log() -> None:
 
 
 def test_events_of_later_versions_are_left_alone() -> None:
-    assert fold(event("checkpoint", trial="9.9"), event("extended")).configurations == {}
+    assert fold(event("mirrored", trial="9.9"), event("postponed")).configurations == {}

@@ -15,12 +15,13 @@ import tune_app
 #: A module imports only from those before it; a package counts as one.
 ORDER = (
     *("errors", "space", "record", "history", "sweep", "data", "task", "tasks", "metrics", "train"),
-    *("replicates", "messages", "trial", "search", "stop", "resources", "driver", "inline", "trainable"),
-    *("run", "cluster", "provenance", "stats", "words", "results", "verdict", "advice"),
-    *("report", "progress", "terminal", "doctor", "launch", "service", "cli", "__main__", "__init__"),
+    *("checkpoint", "replicates", "messages", "trial", "search", "stop", "resources", "driver", "inline"),
+    *("trainable", "run", "cluster", "provenance", "stats", "words", "results", "listing"),
+    *("verdict", "advice", "report", "progress", "terminal", "doctor", "launch", "continuing"),
+    *("service", "cli", "__main__", "__init__"),
 )
 WITH_RAY = {"trainable", "run", "cluster", "service"}
-WITH_TORCH = {"train", "replicates", "trial"}
+WITH_TORCH = {"checkpoint", "train", "replicates", "trial"}
 WITH_TORCH_IN_FUNCTIONS = WITH_TORCH | {"task", "tasks", "trainable", "launch", "doctor"}
 
 ROOT = Path(tune_app.__file__).parent

@@ -54,10 +54,7 @@ def sit(sweep: Sweep, splits: Splits | None = None) -> Driver:
 
 
 def statuses(sweep: Sweep) -> list[str]:
-    again = Sweep.open(sweep.paths.folder)
-    return [
-        again.history.status(c, sweep.space.seeds, live=False) for c in again.history.configurations.values()
-    ]
+    return Sweep.open(sweep.paths.folder).statuses()
 
 
 def events(sweep: Sweep, *names: str) -> list[dict[str, Any]]:
@@ -76,7 +73,7 @@ def test_a_sweep_runs_to_its_end(user_module: UserModule) -> None:
     sweep = new(parse(f"{user_module(CURVES)}:task"))
     driver = sit(sweep)
     assert statuses(sweep) == ["finished"] * 3
-    assert (driver.ending, driver.fatal, driver.waiting, driver.next_job()) == (None, None, 0, None)
+    assert (driver.ending, driver.fatal, driver.next_job()) == (None, None, None)
     assert len(trained()) == 3 * 2 * 4
     assert set(trained().values()) == {1}
     attempt = Sweep.open(sweep.paths.folder).history.attempts["2.1"]
@@ -186,20 +183,48 @@ def test_a_trial_that_raises_has_failed_and_the_others_go_on(user_module: UserMo
     sweep = new(parse(f"{user_module(broken('2,', 'two'))}:task"))
     assert sit(sweep).ending is None
     assert statuses(sweep) == ["finished", "failed", "finished"]
-    [failed] = events(sweep, "failed")
-    assert (failed["trial"], failed["reason"]) == ("2.1", "ValueError: cannot bear two")
-    log = (sweep.paths.folder / failed["log"]).read_text()
+    failed = events(sweep, "failed")
+    assert [(e["trial"], e["final"]) for e in failed] == [("2.1", False), ("2.2", False), ("2.3", True)]
+    assert {e["reason"] for e in failed} == {"ValueError: cannot bear two"}
+    log = (sweep.paths.folder / failed[-1]["log"]).read_text()
     assert log.startswith("Traceback")
     assert 'raise ValueError(f"cannot bear two")' in log
     assert sit(sweep).ending is None
-    assert len(events(sweep, "started")) == 3, "what failed is not tried again"
+    assert len(events(sweep, "started")) == 2 + 3, "what failed for good is not tried again"
+
+
+def test_without_retries_a_failure_is_final(user_module: UserModule) -> None:
+    sweep = new(parse(f"{user_module(broken('2,', 'two'))}:task", "max_failures: 0"))
+    sit(sweep)
+    assert [event["final"] for event in events(sweep, "failed")] == [True]
+    assert statuses(sweep) == ["finished", "failed", "finished"]
+
+
+def test_a_failed_trial_goes_on_and_nothing_is_lost(user_module: UserModule) -> None:
+    name = user_module(
+        """
+        from pathlib import Path
+
+        def task(config, context):
+            for epoch in range(1, 5):
+                if epoch == 3 and config["level"] == 1 and not Path("failed").exists():
+                    Path("failed").touch()
+                    raise OSError("for once")
+                yield {"val_accuracy": epoch}
+        """
+    )
+    sweep = new(parse(f"{name}:task", levels="[1, 2]"))
+    sit(sweep)
+    assert statuses(sweep) == ["finished", "finished"]
+    rows = Sweep.open(sweep.paths.folder).history.configurations[1].epochs(0)
+    assert [epoch for epoch, *_ in rows] == [1, 2, 3, 4]
 
 
 def test_the_sweep_ends_when_its_first_three_trials_fail_alike(user_module: UserModule) -> None:
     sweep = new(parse(f"{user_module(broken('1, 2, 3, 4', 'it'))}:task", levels="[1, 2, 3, 4]"))
     driver = sit(sweep)
-    assert driver.ending == "the first 3 trials all failed alike: ValueError: cannot bear it"
-    assert statuses(sweep) == ["failed"] * 3 + ["planned"]
+    assert driver.ending == "the first 3 configurations all failed alike: ValueError: cannot bear it"
+    assert statuses(sweep) == ["interrupted"] * 3 + ["planned"], "mend the task, and they are tried again"
 
 
 def test_three_failures_that_differ_end_nothing(user_module: UserModule) -> None:
@@ -315,10 +340,11 @@ def test_a_resumed_sweep_under_asha_decides_on_all_of_its_record(user_module: Us
         driver = Driver(halves, stop.make(space))
         noted = halves.note
 
-        def note(event: str, **fields: Any) -> None:
-            noted(event, **fields)
+        def note(event: str, **fields: Any) -> dict[str, Any]:
+            entry = noted(event, **fields)
             if event in ("finished", "decision") and len(events(halves, "finished", "decision")) == 5:
                 driver.ending = "a test"
+            return entry
 
         halves.note = note  # type: ignore[method-assign]
         inline.run(driver, None)

@@ -47,7 +47,7 @@ def test_a_replicate_is_the_same_alone_beside_others_and_in_any_order(
     splits: DeviceSplits, config: Config
 ) -> None:
     def looped(*numbers: int) -> tuple[dict[int, Any], dict[int, Any]]:
-        group = Looped(Pneumonia(), config, splits, 0, numbers)
+        group = Looped(Pneumonia(), config, splits, 0, numbers, 3)
         found = train(group)
         tests = metrics(group.test())
         assert group.epoch == 3
@@ -78,13 +78,14 @@ class Fragile(Pneumonia):
 
 
 def test_a_replicate_that_diverges_freezes_and_the_others_go_on(splits: DeviceSplits) -> None:
-    group = Looped(Fragile(), CONFIG, splits, 0, range(6))
+    group = Looped(Fragile(), CONFIG, splits, 0, range(6), 3)
     found = train(group)
-    gone = group.diverged()
+    gone = [at is not None for at in group.diverged()]
     assert {True, False} == set(gone)
+    assert set(group.diverged()) == {1, None}
     tests = group.test()
     for r, diverged in enumerate(gone):
-        alone = Looped(Fragile(), CONFIG, splits, 0, [r])
+        alone = Looped(Fragile(), CONFIG, splits, 0, [r], 3)
         assert found[r] == train(alone)[0]
         assert any(found[r]) != diverged
         assert (tests[r] is None) == diverged
@@ -189,7 +190,7 @@ def test_a_non_finite_metric_freezes_its_replicate_alone(name: str, value: float
     found = train(group, 3)
     assert [each.get("val_accuracy") for each in found[0]] == [0.1, 0.2, 0.3]
     assert [each.get("val_accuracy") for each in found[1]] == [0.1, None, None]
-    assert group.diverged() == [False, True]
+    assert group.diverged() == [None, 2]
     assert metrics(group.test()) == [{"test_accuracy": 0.3}, None]
 
 

@@ -60,7 +60,7 @@ def sit(space: spaces.SearchSpace, splits: Splits | None = None, engine: str = "
 
 
 def statuses(sweep: Sweep) -> list[str]:
-    return [sweep.history.status(c, sweep.space.seeds, False) for c in sweep.history.configurations.values()]
+    return sweep.statuses()
 
 
 def outcome(sweep: Sweep) -> dict[str, Any]:

@@ -194,7 +194,8 @@ def test_exactly_what_has_not_ended_is_lacking(
         history.apply({"event": "started", "t": 0.0, "node": "", **start})
         if end == "diverged":  # the lowest; the others of its trial are under way
             history.apply({"event": end, "trial": trial, "epoch": 1, "replicates": replicates[:1]})
-            todo[sample] -= set(replicates[:1])
+            if len(replicates) == 1:  # else it goes along, frozen, when the others go on
+                todo[sample] -= set(replicates)
         elif end == "stopped":
             history.apply({"event": end, "trial": trial, "reason": "asked"})
         elif end == "failed":

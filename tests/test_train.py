@@ -37,7 +37,7 @@ def splits(tiny: Dataset) -> DeviceSplits:
 
 
 def learner(splits: DeviceSplits, config: Config = BASE, replicate: int = 0, **options: Any) -> Learner:
-    return Learner(Pneumonia(), config, splits, options.pop("seed", 0), replicate, **options)
+    return Learner(Pneumonia(), config, splits, options.pop("seed", 0), replicate, 30, **options)
 
 
 def steps(one: Learner, count: int) -> list[dict[str, float]]:
@@ -197,7 +197,7 @@ class Late(Pneumonia):
 
 
 def test_epochs_before_a_divergence_stand(splits: DeviceSplits) -> None:
-    one = Learner(Late(), BASE, splits, 0, 0)
+    one = Learner(Late(), BASE, splits, 0, 0, 4)
     assert [bool(found) for found in steps(one, 4)] == [True, True, False, False]
 
 
@@ -218,7 +218,7 @@ class ThreeClasses(Pneumonia):
 
 
 def test_a_task_of_three_classes_without_a_schedule(splits: DeviceSplits) -> None:
-    one = Learner(ThreeClasses(), BASE, splits, 0, 0)
+    one = Learner(ThreeClasses(), BASE, splits, 0, 0, 1)
     found = one.step()
     assert list(found) == ["train_accuracy", "train_loss", "val_accuracy", "val_loss"]
     assert one.test().scores.shape == (10, 3)

@@ -22,7 +22,7 @@ NO_DATA = Worker(None, "cpu")
 
 def order(task: str = "pneumonia", replicates: tuple[int, ...] = (0, 1), epochs: int = 3) -> Order:
     job = Job(1, "f", CONFIG, replicates, epochs)
-    return Order(job, task, 0, "val_accuracy", "max", "last", Numerics())
+    return Order(job, task, 0, "val_accuracy", "max", "last", Numerics(), epochs)
 
 
 def steps(trial: Trial) -> list[Report]:
@@ -107,7 +107,7 @@ def test_a_diverged_replicate_takes_the_value_from_the_searcher(user_module: Use
     name = user_module(DIVERGING.format(gone={4}))
     reports = steps(Trial(order(f"{name}:task", (2, 4)), NO_DATA))
     assert [report.value for report in reports] == [1.0, None, None]
-    assert [report.diverged for report in reports] == [[], [4], [4]]
+    assert [report.diverged for report in reports] == [{}, {4: 2}, {4: 2}]
     assert reports[1].metrics == {"val_accuracy": [2.0, None]}
     sealed = reports[-1].sealed
     assert sealed
@@ -118,7 +118,7 @@ def test_a_diverged_replicate_takes_the_value_from_the_searcher(user_module: Use
 def test_a_trial_whose_replicates_are_all_gone_is_done(user_module: UserModule) -> None:
     name = user_module(DIVERGING.format(gone={0, 1}))
     last = steps(Trial(order(f"{name}:task", epochs=9), NO_DATA))[-1]
-    assert (last.epoch, last.value, last.metrics, last.diverged) == (2, None, {}, [0, 1])
+    assert (last.epoch, last.value, last.metrics, last.diverged) == (2, None, {}, {0: 2, 1: 2})
     assert last.sealed
     assert last.sealed.metrics == {}
 
@@ -152,5 +152,5 @@ def test_scores_of_a_diverged_replicate_are_not_numbers(
     assert last.sealed
     assert 0 < len(last.diverged) < 6
     rows = np.frombuffer(last.sealed.scores, "<f4").reshape(last.sealed.shape)
-    assert [r for r in range(6) if np.isnan(rows[r]).all()] == last.diverged
-    assert np.isfinite(np.delete(rows, last.diverged, axis=0)).all()
+    assert [r for r in range(6) if np.isnan(rows[r]).all()] == list(last.diverged)
+    assert np.isfinite(np.delete(rows, list(last.diverged), axis=0)).all()

@@ -8,31 +8,66 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import Any, Protocol
 
 from tune_app.errors import StorageError
-from tune_app.messages import Order, Report, Sealed
+from tune_app.history import Attempt, Configuration, History, Saved
+from tune_app.messages import SAVE_NOW, Order, Report, Sealed
+from tune_app.record import Event
+from tune_app.space import Scalar
 from tune_app.stop import Never, Stopper
-from tune_app.sweep import Job, Sweep
+from tune_app.sweep import Job, Sweep, fingerprint
 
-#: When so many trials have ended, and each failed with the same words, the sweep ends.
+#: When so many configurations were tried, and each failed with the same words, the sweep ends.
 ALIKE_FAILURES = 3
+#: When a sweep ends before its time, how long its trials may take to reach the end of an epoch and be saved.
+GRACE_S = 10.0
+
+
+class Searcher(Protocol):
+    """Suggests points, and learns of every event that is recorded."""
+
+    def ask(self, sample: int) -> dict[str, Scalar]:
+        """A configuration to be tried as that sample."""
+
+    def observe(self, event: Event, history: History) -> None:
+        """An event has been recorded and taken into ``history``."""
 
 
 class Driver:
-    """Conducts one sitting of a sweep that is open for writing."""
+    """Conducts one sitting of a sweep that is open for writing.
 
-    def __init__(self, sweep: Sweep, stopper: Stopper) -> None:
+    Args:
+        searcher: suggests points where the space does not know them all; caught up with the record.
+        time_limit_s: seconds after which the sitting ends, to be gone on with another time.
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        stopper: Stopper,
+        searcher: Searcher | None = None,
+        time_limit_s: float | None = None,
+    ) -> None:
         self.sweep = sweep
         self._stopper = stopper
         stopper.replay(sweep.history.decisions)
-        self._jobs = deque(self._order(sweep.lacking()))
+        self._searcher = searcher
+        self._deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
+        self._identities = {c.fingerprint: c.sample for c in reversed(self._configurations())}
+        self._best = self._best_finished()
+        self._jobs = deque(self._order([job for c in self._configurations() for job in self._ready(c)]))
         self._running: dict[str, Job] = {}
         self._fresh: set[str] = set()
-        self._failures: list[str] = []
+        self._to_stop: set[str] = set()
+        self._ending_since: float | None = None
+        self._failures: dict[int, str] = {}
         self._ended_well = False
+        self._tidy()
         #: Why the sweep is to end before all is trained; engines look at it after each event.
         self.ending: str | None = None
         #: The disk error that ended it, to be raised once the engine has wound down.
@@ -48,14 +83,59 @@ class Driver:
         seed = self.sweep.space.seed
         return sorted(jobs, key=lambda job: random.Random(f"{seed} {job.sample}").random())
 
-    @property
-    def waiting(self) -> int:
-        """Jobs not handed out yet."""
-        return 0 if self.ending else len(self._jobs)
+    def _configurations(self) -> list[Configuration]:
+        return list(self.sweep.history.configurations.values())
+
+    def _ready(self, configuration: Configuration) -> list[Job]:
+        """Jobs of a configuration that may start now.
+
+        While early stopping may still decide on its first replicates, those that follow wait for it.
+        """
+        jobs = self.sweep.jobs(configuration)
+        if jobs and not isinstance(self._stopper, Never) and not jobs[0].follows:
+            return jobs[:1]
+        return jobs
+
+    def _tidy(self) -> None:
+        """Remove what a crash left in the checkpoints' folder and the record knows nothing of."""
+        attempts = self.sweep.history.attempts.values()
+        known = {kept.file for a in attempts for kept in (a.saved, a.weights) if kept}
+        for path in self.sweep.paths.checkpoints.glob("*"):
+            if path.name not in known:
+                path.unlink(missing_ok=True)
 
     def next_job(self) -> Job | None:
-        """The next job to start, or None when there is none left."""
-        return self._jobs.popleft() if self.waiting else None
+        """The next job to start, or None when there is none for now.
+
+        Jobs that are known come first; then the searcher is asked, until there are as many samples as
+        the space wants. A point that was tried before trains nothing.
+        """
+        while not self.ending:
+            if self._jobs:
+                return self._jobs.popleft()
+            if self._searcher is None or self._asked() >= (self.sweep.space.search.samples or 0):
+                return None
+            self._ask(self._searcher)
+        return None
+
+    def _asked(self) -> int:
+        return sum(configuration.asked for configuration in self._configurations())
+
+    def _ask(self, searcher: Searcher) -> None:
+        sample = len(self.sweep.history.configurations) + 1
+        config = searcher.ask(sample)
+        identity = fingerprint(self.sweep.space.task, config, self.sweep.data)
+        twin = self._identities.setdefault(identity, sample)
+        self._note(
+            "planned",
+            durable=True,
+            sample=sample,
+            fingerprint=identity,
+            config=config,
+            twin=twin if twin != sample else None,
+            asked=True,
+        )
+        self._jobs.extend(self.sweep.jobs(self.sweep.history.configurations[sample]))
 
     def order(self, job: Job) -> Order:
         """The job with all that a worker must know of the sweep."""
@@ -68,6 +148,10 @@ class Driver:
             space.metric.mode,
             space.evaluate,
             self.sweep.numerics,
+            space.epochs,
+            str(self.sweep.paths.checkpoints.absolute()),
+            space.checkpoint_every,
+            space.keep,
         )
 
     def start(self, job: Job, node: str = "") -> str:
@@ -78,9 +162,11 @@ class Driver:
             trial=trial,
             sample=job.sample,
             replicates=list(job.replicates),
-            epoch=0,
+            epoch=job.start.epoch if job.start else 0,
+            start=asdict(job.start) if job.start else None,
             target=job.epochs,
             node=node,
+            follows=job.follows or None,
         )
         self._running[trial] = job
         self._fresh.add(trial)
@@ -100,14 +186,23 @@ class Driver:
             **where,
         )
         known = self.sweep.history.attempts[trial].diverged
-        new = [replicate for replicate in report.diverged if replicate not in known]
-        if new:
-            self._note("diverged", durable=True, trial=trial, epoch=report.epoch, replicates=new)
+        for replicate, epoch in report.diverged.items():
+            if replicate not in known:
+                self._note("diverged", durable=True, trial=trial, epoch=epoch, replicates=[replicate])
+        if report.saved:
+            self._keep(trial, report.saved)
         if report.done:
-            if report.sealed and len(report.diverged) < len(job.replicates):
+            if not job.tested:
+                self._stop(trial, f"as its configuration was, at epoch {report.epoch}")
+            elif report.sealed and len(report.diverged) < len(job.replicates):
                 self._finish(trial, report, report.sealed)
             return self._end(trial)
-        decision = self._stopper.judge(job.sample, report.epoch, report.value)
+        if trial in self._to_stop:
+            self._stop(trial, f"by tune-app stop, at epoch {report.epoch}")
+            return self._end(trial)
+        decision = None
+        if not job.follows:
+            decision = self._stopper.judge(job.sample, report.epoch, report.value)
         if decision:
             self._note(
                 "decision",
@@ -122,9 +217,39 @@ class Driver:
             )
             if decision.stop:
                 return self._end(trial)
-        return self.ending is None
+        # A sweep that ends lets its trials be saved first, if they can be.
+        going = not self.over() and (self.ending is None or (report.savable and not report.saved))
+        if not going:
+            self._running.pop(trial)
+        return going
+
+    def over(self) -> bool:
+        """Whether the sitting ends now: something has ended it, and no trial is still to be saved."""
+        if self.ending is None:
+            return False
+        if self._ending_since is None:
+            self._ending_since = time.monotonic()
+            if self.fatal is None and self._running:
+                self._guard(self._ask_to_save)
+        late = time.monotonic() - self._ending_since > GRACE_S
+        return late or self.fatal is not None or not self._running
+
+    def _keep(self, trial: str, saved: Saved) -> None:
+        """Record a checkpoint; only then may the one before it go."""
+        before = self.sweep.history.attempts[trial].saved
+        self._note("checkpoint", durable=True, trial=trial, saved=asdict(saved))
+        if before and before.file != saved.file:
+            self._remove(before.file)
+
+    def _remove(self, file: str) -> None:
+        (self.sweep.paths.checkpoints / file).unlink(missing_ok=True)
+
+    def _stop(self, trial: str, reason: str) -> None:
+        self._note("stopped", durable=True, trial=trial, reason=reason)
 
     def _finish(self, trial: str, report: Report, sealed: Sealed) -> None:
+        job = self._running[trial]
+        configuration = self.sweep.history.configurations[job.sample]
         place = None
         if sealed.scores:
             place = self._guard(lambda: self.sweep.scores.append(sealed.scores, sealed.shape))
@@ -136,35 +261,105 @@ class Driver:
             evaluated=sealed.evaluated,
             test=sealed.metrics,
             scores=place,
+            look=1 + max(configuration.looks(replicate) for replicate in job.replicates),
+            weights=asdict(report.weights) if report.weights else None,
         )
+        self._compare(configuration)
+
+    def _value(self, configuration: Configuration) -> float | None:
+        """The metric of a configuration whose replicates have all finished, larger being better."""
+        space = self.sweep.space
+        if self.sweep.history.status(configuration, space.replicate_numbers, live=True) != "finished":
+            return None
+        value = configuration.value(space.metric, space.evaluate, space.replicate_numbers)
+        return value if value is None or space.metric.mode == "max" else -value
+
+    def _best_finished(self) -> tuple[float, int] | None:
+        """Value and sample of the best configuration so far; the earlier of two that are alike."""
+        values = [(self._value(c), -c.sample) for c in self._configurations() if c.twin is None]
+        best = max(((value, sample) for value, sample in values if value is not None), default=None)
+        return best and (best[0], -best[1])
+
+    def _compare(self, configuration: Configuration) -> None:
+        """Keep the weights of the best configuration alone, and of that one the newest."""
+        value, sample = self._value(configuration), configuration.sample
+        if value is None:
+            return
+        loser = sample
+        if self._best is None or value > self._best[0] or self._best[1] == sample:
+            loser = self._best[1] if self._best else sample
+            self._best = value, sample
+        if loser != self._best[1]:
+            self._drop_weights(self.sweep.history.configurations[loser].attempts)
+        newest = [configuration.last(replicate) for replicate in self.sweep.space.replicate_numbers]
+        self._drop_weights(a for a in configuration.attempts if all(a is not each for each in newest))
+
+    def _drop_weights(self, attempts: Iterable[Attempt]) -> None:
+        for attempt in attempts:
+            if attempt.weights:
+                self._remove(attempt.weights.file)
 
     def _end(self, trial: str) -> bool:
-        self._running.pop(trial)
+        job = self._running.pop(trial)
+        self._to_stop.discard(trial)
         self._ended_well = True
+        saved = self.sweep.history.attempts[trial].saved
+        if saved and self.sweep.space.keep != "last":
+            self._remove(saved.file)
+        self._let_follow(job)
         return False
+
+    def _let_follow(self, leader: Job) -> None:
+        """Early stopping is done with a configuration: the replicates that waited for it may start."""
+        if not leader.follows and not isinstance(self._stopper, Never):
+            configuration = self.sweep.history.configurations[leader.sample]
+            self._jobs.extend(job for job in self._ready(configuration) if job.follows)
 
     def fail(self, trial: str, reason: str, log: str) -> None:
         """A trial has failed: ``reason`` in one line, ``log`` in full. The sweep goes on.
 
-        When the first trials all fail alike there is no use in trying the rest, and it ends.
+        It is tried again from its last checkpoint, up to ``max_failures`` times. When the first trials
+        all fail alike there is no use in trying the rest, and the sweep ends.
         """
         job = self._running.pop(trial)
         name = f"{trial}.log"
         self._guard(lambda: self._write_log(name, log))
-        self._note("failed", durable=True, trial=trial, reason=reason, log=f"logs/{name}", sample=job.sample)
-        self._failures.append(reason)
-        alike = len(self._failures) >= ALIKE_FAILURES and len(set(self._failures)) == 1
+        configuration = self.sweep.history.configurations[job.sample]
+        final = configuration.failures(job.replicates[0]) >= self.sweep.space.max_failures
+        self._note(
+            "failed",
+            durable=True,
+            trial=trial,
+            reason=reason,
+            log=f"logs/{name}",
+            sample=job.sample,
+            final=final,
+        )
+        if not final:
+            retried = set(job.replicates)
+            self._jobs.extend(j for j in self._ready(configuration) if retried & set(j.replicates))
+        else:
+            self._let_follow(job)
+        self._failures.setdefault(job.sample, reason)
+        alike = len(self._failures) >= ALIKE_FAILURES and len(set(self._failures.values())) == 1
         if alike and not self._ended_well:
-            self.ending = f"the first {len(self._failures)} trials all failed alike: {reason}"
+            self.ending = f"the first {len(self._failures)} configurations all failed alike: {reason}"
 
     def _write_log(self, name: str, log: str) -> None:
         logs = self.sweep.paths.logs
         logs.mkdir(exist_ok=True)
         (logs / name).write_text(log, encoding="utf-8")
 
+    def _ask_to_save(self) -> None:
+        self.sweep.paths.checkpoints.mkdir(exist_ok=True)
+        (self.sweep.paths.checkpoints / SAVE_NOW).touch()
+
     def tick(self) -> None:
-        """Called by the engine a few times a second: syncs the record and obeys the control folder."""
+        """Called a few times a second: sync the record; obey the clock and the control folder."""
         self._guard(self.sweep.sync_if_due)
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            self.ending = self.ending or "the time limit was reached"
+        self.over()
         for path in sorted(self.sweep.paths.control.glob("*.json")):
             try:
                 request = json.loads(path.read_text(encoding="utf-8"))
@@ -172,10 +367,17 @@ class Driver:
                 continue
             path.unlink()
             if isinstance(request, dict) and request.get("do") == "stop":
-                self.ending = self.ending or "asked to stop by tune-app stop"
+                if "sample" in request:
+                    self._to_stop |= {
+                        t for t, job in self._running.items() if job.sample == request["sample"]
+                    }
+                else:
+                    self.ending = self.ending or "asked to stop by tune-app stop"
 
     def _note(self, event: str, *, durable: bool = False, **fields: Any) -> None:
-        self._guard(lambda: self.sweep.note(event, durable=durable, **fields))
+        noted = self._guard(lambda: self.sweep.note(event, durable=durable, **fields))
+        if self._searcher:
+            self._searcher.observe(noted, self.sweep.history)
 
     def _guard(self, write: Callable[[], Any]) -> Any:
         """Run a write; a disk that refuses it ends the sweep, resumably, with this error."""

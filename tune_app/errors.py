@@ -46,6 +46,12 @@ class StorageError(TuneAppError):
     exit_code = 1
 
 
+class TrialError(TuneAppError):
+    """One trial cannot go on: recorded as its failure, never the end of the sweep."""
+
+    exit_code = 1
+
+
 class TrialsFailed(TuneAppError):
     """The sweep ended, but some of its trials failed."""
 

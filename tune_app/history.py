@@ -5,16 +5,32 @@ The driver folds each event as it writes it, a reader folds the file: both see t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tune_app.record import Event
-from tune_app.space import Scalar
+from tune_app.space import Metric, Scalar
 
 Config = Mapping[str, Scalar]
 
 #: A metric's values of one epoch, one a replicate; None where a replicate has none.
 Values = dict[str, list[float | None]]
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """The mean of a metric over replicates; None when there are none, or one has no value."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint in the run's ``checkpoints/``: the epoch it holds, its name, size and CRC-32."""
+
+    epoch: int
+    file: str
+    size_bytes: int
+    crc32: int
 
 
 @dataclass
@@ -46,6 +62,10 @@ class Attempt:
     test: Values = field(default_factory=dict)
     evaluated: list[int] = field(default_factory=list)
     scores: Event | None = None
+    look: int = 0
+    saved: Saved | None = None
+    weights: Saved | None = None
+    forgiven: bool = False
 
     @property
     def epoch(self) -> int:
@@ -67,6 +87,7 @@ class Configuration:
     fingerprint: str
     config: Config
     twin: int | None = None
+    asked: bool = False
     attempts: list[Attempt] = field(default_factory=list)
 
     def last(self, replicate: int) -> Attempt | None:
@@ -92,15 +113,45 @@ class Configuration:
                 ]
         return rows
 
-    def ended(self) -> set[int]:
-        """Replicates that are not to be trained again: finished, stopped, diverged or failed."""
-        replicates = {r for attempt in self.attempts for r in attempt.replicates}
-        ended = set()
+    def value(self, metric: Metric, evaluate: str, replicates: range) -> float | None:
+        """The mean of a metric over the replicates, each at its evaluated epoch; None while one lacks it."""
+        found = []
         for replicate in replicates:
-            attempt = self.last(replicate)
-            if attempt and attempt.status(replicate, live=False) != "interrupted":
-                ended.add(replicate)
-        return ended
+            values = [metrics.get(metric.name) for _, metrics, _ in self.epochs(replicate)]
+            known = [each for each in values if each is not None]
+            if not known or values[-1] is None:
+                return None
+            best = max(known) if metric.mode == "max" else min(known)
+            found.append(best if evaluate == "best" else known[-1])
+        return mean(found)
+
+    @property
+    def stopped_at(self) -> int | None:
+        """The epoch at which this configuration was stopped, or None."""
+        return max((a.epoch for a in self.attempts if a.end == "stopped"), default=None)
+
+    def lacks(self, replicate: int, epochs: int) -> bool:
+        """Whether a replicate is still to be trained, to ``epochs`` or to where its configuration stopped."""
+        attempt = self.last(replicate)
+        if attempt is None:
+            return True
+        if attempt.end == "finished":
+            return replicate not in attempt.diverged and attempt.target < (self.stopped_at or epochs)
+        # One that diverged goes along, frozen, while others of its trial are to go on.
+        return attempt.end in (None, "interrupted") and len(attempt.diverged) < len(attempt.replicates)
+
+    def failures(self, replicate: int) -> int:
+        """How often this replicate's trials have failed since the last ``tune-app retry``."""
+        return sum(
+            bool(a.reason) and a.end != "stopped" and not a.forgiven
+            for a in self.attempts
+            if replicate in a.replicates
+        )
+
+    def looks(self, replicate: int) -> int:
+        """How often the test set has been looked at for this replicate."""
+        attempts = (a for a in self.attempts if replicate in a.replicates and replicate not in a.diverged)
+        return sum(a.look > 0 for a in attempts)
 
 
 #: When the replicates of a configuration differ, the row shows the first of these that occurs.
@@ -128,6 +179,9 @@ class History:
         self.attempts: dict[str, Attempt] = {}
         self.decisions: list[Judgement] = []
         self.openings: list[Event] = []
+        #: The space as it stands after each extension, as YAML, with what was asked.
+        self.extensions: list[Event] = []
+        self.reruns: list[Event] = []
 
     def apply(self, event: Event) -> None:
         """Take in one event; kinds that this version does not know are left alone."""
@@ -139,12 +193,12 @@ class History:
         """A name for the next attempt at a sample: ``12.1``, then ``12.2``, ..."""
         return f"{sample}.{len(self.configurations[sample].attempts) + 1}"
 
-    def status(self, configuration: Configuration, seeds: int, live: bool) -> str:
+    def status(self, configuration: Configuration, replicates: range, live: bool) -> str:
         """How a configuration stands, over its replicates."""
         if configuration.twin is not None:
-            return self.status(self.configurations[configuration.twin], seeds, live)
+            return self.status(self.configurations[configuration.twin], replicates, live)
         states = set()
-        for replicate in range(seeds):
+        for replicate in replicates:
             attempt = configuration.last(replicate)
             states.add(attempt.status(replicate, live) if attempt else "planned")
         return next(status for status in PRECEDENCE if status in states)
@@ -154,9 +208,24 @@ class History:
         for attempt in self.attempts.values():
             attempt.end = attempt.end or "interrupted"
 
+    def _on_extended(self, event: Event) -> None:
+        self.extensions.append(event)
+        if event["from_start"]:
+            for attempt in self.attempts.values():
+                attempt.saved = None
+
+    def _on_rerun(self, event: Event) -> None:
+        self.reruns.append(event)
+
+    def _on_retried(self, event: Event) -> None:
+        for sample in event["samples"]:
+            for attempt in self.configurations[sample].attempts:
+                attempt.forgiven = True
+                attempt.end = "interrupted" if attempt.end == "failed" else attempt.end
+
     def _on_planned(self, event: Event) -> None:
         self.configurations[event["sample"]] = Configuration(
-            event["sample"], event["fingerprint"], event["config"], event["twin"]
+            event["sample"], event["fingerprint"], event["config"], event["twin"], event.get("asked", False)
         )
 
     def _on_started(self, event: Event) -> None:
@@ -168,6 +237,7 @@ class History:
             event["target"],
             event["t"],
             node=event["node"],
+            saved=_saved(event.get("start")),
         )
         self.attempts[attempt.trial] = attempt
         self.configurations[attempt.sample].attempts.append(attempt)
@@ -176,6 +246,9 @@ class History:
         attempt = self.attempts[event["trial"]]
         attempt.device = event.get("device", attempt.device)
         attempt.epochs.append(Epoch(event["epoch"], event["metrics"], event["durations_s"]))
+
+    def _on_checkpoint(self, event: Event) -> None:
+        self.attempts[event["trial"]].saved = _saved(event["saved"])
 
     def _on_decision(self, event: Event) -> None:
         fields = ("trial", "sample", "epoch", "rung", "value", "threshold", "stop")
@@ -196,6 +269,8 @@ class History:
         attempt.test = event["test"]
         attempt.evaluated = event["evaluated"]
         attempt.scores = event["scores"]
+        attempt.look = event.get("look", 1)
+        attempt.weights = _saved(event.get("weights"))
 
     def _on_stopped(self, event: Event) -> None:
         attempt = self.attempts[event["trial"]]
@@ -203,4 +278,9 @@ class History:
 
     def _on_failed(self, event: Event) -> None:
         attempt = self.attempts[event["trial"]]
-        attempt.end, attempt.reason, attempt.log = "failed", event["reason"], event["log"]
+        attempt.end = "failed" if event.get("final", True) else "interrupted"
+        attempt.reason, attempt.log = event["reason"], event["log"]
+
+
+def _saved(fields: Event | None) -> Saved | None:
+    return Saved(**fields) if fields else None

@@ -20,9 +20,10 @@ import numpy as np
 
 from tune_app import data, progress, provenance, space, stop, task
 from tune_app.data import Dataset
-from tune_app.driver import Driver
+from tune_app.driver import Driver, Searcher
 from tune_app.errors import Interrupted, RunError, TaskError, TrialsFailed
-from tune_app.resources import Plan, plan
+from tune_app.record import read
+from tune_app.resources import Estimate, Plan, plan
 from tune_app.space import SearchSpace
 from tune_app.sweep import NO_DATA, DataIdentity, Job, Numerics, RunPaths, Sweep
 from tune_app.task import FunctionTask, Labelled, Splits, Task
@@ -44,6 +45,21 @@ class Request:
     runs_dir: Path = Path("runs")
     address: str = "local"
     argv: Sequence[str] = ()
+    time_limit_s: float | None = None
+    confirms: str | None = None
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Where the data was found, for whoever goes on with the run, from whatever folder."""
+        here = self.data is not None and Path(self.data).exists()
+        source = {
+            "data": self.data,
+            "path": str(Path(str(self.data)).resolve()) if here else None,
+            "image_size": self.image_size,
+            "split": self.split,
+            "everything": self.everything,
+        }
+        return {"source": source, "confirms": self.confirms}
 
 
 @dataclass(frozen=True)
@@ -95,14 +111,32 @@ def gather(request: Request) -> Material:
 def train(request: Request, material: Material, view: View | None = None) -> Sweep:
     """Train what is lacking of a sweep, new or found by its name, until nothing is.
 
+    The same name goes on with a run where space and data are the same.
+
     Raises:
         ResourceError, RunError: before anything is written.
         StorageError: the disk refused a write; resumable.
         Interrupted: a signal ended it; resumable.
         TrialsFailed: all else ended, but these failed.
     """
-    existing = _existing(request, material)
-    trials = len(existing.lacking()) if existing else request.space.size()
+    return conduct(request, material, _existing(request, material), view)
+
+
+def conduct(
+    request: Request,
+    material: Material,
+    existing: Sweep | None,
+    view: View | None = None,
+    change: Callable[[Sweep], Any] | None = None,
+    numerics: Numerics | None = None,
+) -> Sweep:
+    """One sitting of a sweep, a new one where none is ``existing``.
+
+    ``change`` is called once the run is open for writing: what it records there counts from then on.
+    ``numerics`` are those of another run, where a new one is to come out the same.
+    Raises as ``train`` does.
+    """
+    trials = max(request.space.size() if change or not existing else existing.outstanding(), 1)
     with _engine(request, material, trials) as (planned, where, engine):
         if existing:
             sweep = existing
@@ -112,7 +146,8 @@ def train(request: Request, material: Material, view: View | None = None) -> Swe
                 material.identity,
                 request.runs_dir,
                 request.name,
-                Numerics(threads=planned.threads),
+                numerics or Numerics(threads=planned.threads),
+                **request.origin,
             )
             if material.splits:
                 _write_test_images(sweep.paths, material.splits.test, material.dataset)
@@ -123,7 +158,9 @@ def train(request: Request, material: Material, view: View | None = None) -> Swe
             if not existing:
                 provenance.write(sweep.paths.provenance, collected)
             sweep.note("opened", durable=True, provenance=collected)
-            driver = Driver(sweep, stop.make(request.space))
+            if change:
+                change(sweep)
+            driver = Driver(sweep, stop.make(sweep.space), _searcher(sweep), request.time_limit_s)
             opened = view(sweep, _plan_line(planned, where)) if view else nullcontext()
             with opened, _signals(driver) as caught:
                 engine(driver)
@@ -131,26 +168,30 @@ def train(request: Request, material: Material, view: View | None = None) -> Swe
     return sweep
 
 
-def estimate(request: Request, material: Material) -> tuple[float, int]:
-    """Seconds that one epoch of one replicate takes here, measured, and how many trials would run at a time.
+def estimate(request: Request, material: Material) -> Estimate:
+    """Train one epoch of one replicate here, and see what it takes.
 
     Raises:
         ResourceError: what is asked for can never be met.
     """
     import torch
 
+    from tune_app import checkpoint
     from tune_app.messages import Order
     from tune_app.trial import Trial, Worker
 
     space_, gpus = request.space, torch.cuda.device_count()
     planned = plan(space_.resources, os.cpu_count() or 1, gpus, space_.size())
-    configs = space_.planned() or [dict(space_.fixed)]
-    job = Job(1, "", configs[0], (0,), space_.epochs)
+    job = Job(1, "", space_.example(), (0,), space_.epochs)
     numerics = Numerics(threads=planned.threads)
     metric = space_.metric
-    order = Order(job, space_.task, space_.seed, metric.name, metric.mode, space_.evaluate, numerics)
+    order = Order(
+        job, space_.task, space_.seed, metric.name, metric.mode, space_.evaluate, numerics, space_.epochs
+    )
     trial = Trial(order, Worker(material.splits, "cuda" if planned.gpus_per_trial else "cpu"))
-    return sum(trial.step().durations_s), planned.concurrent
+    epoch_s = sum(trial.step().durations_s)
+    state, weights = trial.contents()
+    return Estimate(epoch_s, planned.concurrent, checkpoint.size(state), checkpoint.size(weights))
 
 
 def _existing(request: Request, material: Material) -> Sweep | None:
@@ -162,10 +203,11 @@ def _existing(request: Request, material: Material) -> Sweep | None:
     if request.name is None or not RunPaths(request.runs_dir / request.name).record.is_file():
         return None
     sweep = Sweep.open(request.runs_dir / request.name)
-    # Other machines may train the rest: resources are no part of what the sweep is.
-    asked = request.space.model_copy(update={"resources": sweep.space.resources})
+    # Other machines may train the rest, and save it otherwise: none of that is part of what a sweep is.
+    how = ("resources", "checkpoint_every", "keep", "max_failures")
+    asked = request.space.model_copy(update={key: getattr(sweep.space, key) for key in how})
     differences = space.difference(sweep.space, asked)
-    if sweep.data.fingerprint != material.identity.fingerprint or sweep.data.split != material.identity.split:
+    if not sweep.data.same(material.identity):
         differences.append(f"data: {sweep.data.label()} recorded, {material.identity.label()} asked")
     if differences:
         raise RunError(
@@ -214,6 +256,18 @@ def _first_config(sweep: Sweep) -> dict[str, Any]:
     return dict(first.config) if first else dict(sweep.space.fixed)
 
 
+def _searcher(sweep: Sweep) -> Searcher | None:
+    """Optuna's study of a sweep, caught up with its record; None where the space does not search."""
+    if sweep.space.search.algorithm != "optuna":
+        return None
+    from tune_app.search import OptunaSearch
+
+    first = space.parse(sweep.header["yaml"], file=str(sweep.paths.record), name=sweep.space.name)
+    searcher = OptunaSearch(first, sweep.paths.study)
+    searcher.catch_up(event for _, event in read(sweep.paths.record))
+    return searcher
+
+
 def _write_test_images(paths: RunPaths, test: Labelled, dataset: Dataset | None) -> None:
     """Which image each column of the test scores is: index, label, name, patient.
 
@@ -242,6 +296,7 @@ def _signals(driver: Driver) -> Iterator[list[int]]:
         if caught:
             os._exit(128 + number)
         caught.append(number)
+        progress.note("stopping: writing what is finished (Ctrl-C again to leave at once)")
         driver.ending = driver.ending or signal.Signals(number).name
 
     if threading.current_thread() is not threading.main_thread():
@@ -256,14 +311,12 @@ def _signals(driver: Driver) -> Iterator[list[int]]:
 
 
 def _raise_outcome(sweep: Sweep, driver: Driver, caught: list[int]) -> None:
-    statuses = [
-        sweep.history.status(c, sweep.space.seeds, live=False) for c in sweep.history.configurations.values()
-    ]
+    statuses = sweep.statuses()
     ended = sum(status in ("finished", "stopped", "diverged", "failed") for status in statuses)
     if driver.ending:
         message = (
-            f"{ended} of {len(statuses)} configurations ended. Go on with: "
-            f"tune-app run {sweep.space.name} --name {sweep.name} (and the same options)"
+            f"{ended} of {max(len(statuses), sweep.space.size())} configurations ended. Go on with: "
+            f"tune-app resume {sweep.name}"
         )
         if caught:
             raise Interrupted(message, 128 + caught[0])

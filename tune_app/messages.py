@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tune_app.history import Values
+from tune_app.history import Saved, Values
 from tune_app.sweep import Job, Numerics
+
+#: A file of this name among the checkpoints asks every trial to write one after its epoch.
+SAVE_NOW = ".save-now"
 
 
 @dataclass(frozen=True)
 class Order:
-    """All that a worker must know to run a job."""
+    """All that a worker must know to run a job.
+
+    ``epochs`` is how many the sweep wants, also where the job ends before; ``checkpoints`` is the folder for
+    its checkpoints, empty for none, ``checkpoint_every_s`` the time between two of them in seconds, and
+    ``keep`` what is left of a finished trial.
+    """
 
     job: Job
     task: str
@@ -20,6 +29,10 @@ class Order:
     mode: str
     evaluate: str
     numerics: Numerics
+    epochs: int
+    checkpoints: str = ""
+    checkpoint_every_s: float = 30.0
+    keep: str = "best"
 
 
 @dataclass(frozen=True)
@@ -37,16 +50,21 @@ class Report:
     """One epoch of a trial: metrics with one value a replicate, which of them diverged, and the end.
 
     ``value`` is what searchers and schedulers see: the mean of the metric over the replicates, None
-    when one of them diverged. ``sealed`` comes with the last report.
+    when one of them diverged; ``diverged`` maps such a replicate to the epoch at which it did. ``sealed``
+    comes with the last report, and with it ``weights``, the file of the evaluated models; ``saved`` is a
+    checkpoint that was written after this epoch, ``savable`` says whether there can be one.
     """
 
     epoch: int
     value: float | None
     metrics: Values
     durations_s: list[float]
-    diverged: list[int] = field(default_factory=list)
+    diverged: Mapping[int, int] = field(default_factory=dict)
     done: bool = False
     sealed: Sealed | None = None
+    saved: Saved | None = None
+    savable: bool = False
+    weights: Saved | None = None
 
     def pack(self) -> bytes:
         """The report as bytes that mean nothing to an engine, a searcher or a scheduler."""

@@ -23,12 +23,14 @@ class Replicates(Protocol):
     epoch: int
     #: Seconds that each replicate took in the last epoch, (R,).
     durations_s: list[float]
+    #: Whether there are ``state`` and ``weights``.
+    savable: bool
 
     def step(self) -> list[Metrics]:
         """One epoch of every replicate: R dicts of ``train_`` and ``val_`` metrics."""
 
-    def diverged(self) -> list[bool]:
-        """Which replicates have become non-finite and are frozen, (R,)."""
+    def diverged(self) -> list[int | None]:
+        """The epoch at which each replicate became non-finite and froze; None for the others, (R,)."""
 
     def evaluated(self) -> list[int]:
         """The epoch of each replicate that ``test`` looks at, (R,)."""
@@ -36,9 +38,20 @@ class Replicates(Protocol):
     def test(self) -> list[Outcome | None]:
         """Break the seal: each replicate's test outcome, None where it diverged. Called once, at the end."""
 
+    def state(self) -> list[Any]:
+        """Each replicate's state, (R,), of tensors and plain values."""
+
+    def load(self, states: Sequence[Any]) -> None:
+        """Go on from states exactly as if never stopped."""
+
+    def weights(self) -> list[Any]:
+        """The weights that ``test`` looks at, (R,), None for one that diverged."""
+
 
 class Looped:
     """Replicates of a Task, trained one after the other in each epoch."""
+
+    savable = True
 
     def __init__(
         self,
@@ -47,9 +60,10 @@ class Looped:
         splits: DeviceSplits,
         seed: int,
         replicates: Sequence[int],
+        epochs: int,
         keep_best: tuple[str, int] | None = None,
     ) -> None:
-        self._learners = [Learner(task, config, splits, seed, r, keep_best) for r in replicates]
+        self._learners = [Learner(task, config, splits, seed, r, epochs, keep_best) for r in replicates]
         self.epoch = 0
         self.durations_s = [0.0] * len(self._learners)
 
@@ -63,9 +77,9 @@ class Looped:
         self.epoch += 1
         return found
 
-    def diverged(self) -> list[bool]:
+    def diverged(self) -> list[int | None]:
         """See Replicates."""
-        return [learner.diverged for learner in self._learners]
+        return [learner.epoch if learner.diverged else None for learner in self._learners]
 
     def evaluated(self) -> list[int]:
         """See Replicates."""
@@ -74,6 +88,20 @@ class Looped:
     def test(self) -> list[Outcome | None]:
         """See Replicates."""
         return [None if learner.diverged else learner.test() for learner in self._learners]
+
+    def state(self) -> list[Any]:
+        """See Replicates."""
+        return [learner.state() for learner in self._learners]
+
+    def load(self, states: Sequence[Any]) -> None:
+        """See Replicates."""
+        for learner, state in zip(self._learners, states, strict=True):
+            learner.load(state)
+        self.epoch = max(learner.epoch for learner in self._learners)
+
+    def weights(self) -> list[Any]:
+        """See Replicates."""
+        return [None if learner.diverged else learner.weights() for learner in self._learners]
 
 
 class Generated:
@@ -85,6 +113,8 @@ class Generated:
     Raises:
         TaskError: a generator that ends before ``epochs``, or yields something else than numbers by name.
     """
+
+    savable = False
 
     def __init__(
         self,
@@ -102,7 +132,7 @@ class Generated:
         self._taken = COLUMNS | config.keys()
         count = len(self._generators)
         self._epochs, self._keep_best = epochs, keep_best
-        self._diverged = [False] * count
+        self._diverged: list[int | None] = [None] * count
         self._sealed: list[dict[str, float]] = [{} for _ in range(count)]
         self._best = [float("-inf")] * count
         self._evaluated = [0] * count
@@ -115,7 +145,7 @@ class Generated:
         found: list[Metrics] = []
         for index in range(len(self._generators)):
             watch = Stopwatch()
-            found.append({} if self._diverged[index] else self._advance(index))
+            found.append(self._advance(index) if self._diverged[index] is None else {})
             self.durations_s[index] = watch.seconds()
         return found
 
@@ -136,7 +166,7 @@ class Generated:
                 f"give the metric another name, such as val_{min(taken)}"
             )
         if not all(np.isfinite(value) for value in numbers.values()):
-            self._diverged[index] = True
+            self._diverged[index] = self.epoch
             return {}
         open_metrics = {name: value for name, value in numbers.items() if not name.startswith("test_")}
         if self._improves(index, open_metrics):
@@ -155,7 +185,7 @@ class Generated:
         self._best[index] = max(value, self._best[index])
         return better
 
-    def diverged(self) -> list[bool]:
+    def diverged(self) -> list[int | None]:
         """See Replicates."""
         return list(self._diverged)
 
@@ -167,9 +197,24 @@ class Generated:
         """See Replicates; a function has no images, so no scores."""
         none = np.empty(0, np.float32)
         return [
-            None if gone else Outcome(sealed, none)
+            Outcome(sealed, none) if gone is None else None
             for sealed, gone in zip(self._sealed, self._diverged, strict=True)
         ]
+
+    def state(self) -> list[Any]:
+        """See Replicates; never called, a generator cannot be put on disk."""
+        raise TaskError(_NO_STATE)
+
+    def load(self, states: Sequence[Any]) -> None:
+        """See Replicates; never called, for there is never a state."""
+        raise TaskError(_NO_STATE)
+
+    def weights(self) -> list[Any]:
+        """See Replicates; never called, what a generator has learnt is its own affair."""
+        raise TaskError(_NO_STATE)
+
+
+_NO_STATE = "a function task has no state that could be saved or gone on from"
 
 
 def _number(name: Any, value: Any) -> float:

@@ -26,6 +26,20 @@ class Plan:
         return max(1, int(self.cpus_per_trial))
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """What a trial costs here: seconds for one epoch of one replicate, measured, and bytes on disk.
+
+    ``state_bytes`` is a replicate's checkpoint, 0 where there is none, and ``weights_bytes`` its weights;
+    ``at_a_time`` is how many trials would run at a time.
+    """
+
+    epoch_s: float
+    at_a_time: int
+    state_bytes: int
+    weights_bytes: int
+
+
 def plan(asked: Resources, cpus: float, gpus: float, trials: int) -> Plan:
     """Resources for each of ``trials`` trials on a machine or cluster with so many CPUs and GPUs.
 

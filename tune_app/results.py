@@ -26,6 +26,7 @@ COLUMNS = {
     "replicate": "number of the seed, from 0; initialisation and batch order follow from it",
     "status": "planned, running, interrupted, finished, stopped (early), diverged or failed",
     "epochs": "epochs trained; of a configuration, the most that any replicate has",
+    "test_looks": "how often the test set was looked at for it: more than once after an extension",
     "evaluated": "the epoch whose metrics stand in the row: the last, or the best by the space's metric",
     "n": "replicates behind the means",
     "n_diverged": "replicates that became non-finite; a configuration with any is never ranked",
@@ -115,19 +116,19 @@ def load(sweep: Sweep) -> Frames:
         head = {"sample": sample, **{name: configuration.config.get(name) for name in parameters}}
         if configuration.twin is None:
             rows = []
-            for replicate in range(space.seeds):
+            for replicate in space.replicate_numbers:
                 epochs = configuration.epochs(replicate)
                 rows.append(_seed_row(sweep, configuration, replicate, epochs, live))
                 curves.add(sample, replicate, epochs)
             by_sample[sample] = rows
             seeds += [{**head, **row, **source} for row in rows]
-        status = history.status(configuration, space.seeds, live)
+        status = history.status(configuration, space.replicate_numbers, live)
         rows = by_sample[configuration.twin or sample]
         trials.append({**head, **_trial_row(rows, status), "twin": configuration.twin, **source})
     return Frames(
         sweep,
         _frame(trials, ["sample", *parameters, "status", "epochs", "n", "n_diverged"]),
-        _frame(seeds, ["sample", *parameters, "replicate", "status", "epochs", "evaluated"]),
+        _frame(seeds, ["sample", *parameters, "replicate", "status", "epochs", "evaluated", "test_looks"]),
         curves.frame(source),
         parameters,
         _varying(sweep, parameters),
@@ -214,7 +215,7 @@ def _seed_row(
 ) -> dict[str, Any]:
     attempt = configuration.last(replicate)
     if attempt is None:
-        return {"replicate": replicate, "status": "planned", "epochs": 0}
+        return {"replicate": replicate, "status": "planned", "epochs": 0, "test_looks": 0}
     status = attempt.status(replicate, live)
     row: dict[str, Any] = {"replicate": replicate, "status": status, "epochs": rows[-1][0] if rows else 0}
     if rows and status != "diverged":
@@ -223,6 +224,7 @@ def _seed_row(
     if status == "finished":
         index = attempt.replicates.index(replicate)
         row |= {name: values[index] for name, values in attempt.test.items()}
+    row["test_looks"] = configuration.looks(replicate)
     row["duration_s"] = round(sum(seconds for *_, seconds in rows), 3)
     row["device"] = _devices(configuration, replicate)
     return row
@@ -251,7 +253,7 @@ def _trial_row(rows: list[dict[str, Any]], status: str) -> dict[str, Any]:
     counted = [row for row in counted if "evaluated" in row]
     if status == "diverged":
         counted = [row for row in rows if "evaluated" in row]
-    known = {"replicate", "status", "epochs", "evaluated", "duration_s", "device"}
+    known = {"replicate", "status", "epochs", "evaluated", "test_looks", "duration_s", "device"}
     found: dict[str, Any] = {
         "status": status,
         "epochs": max((row["epochs"] for row in rows), default=0),

@@ -298,7 +298,7 @@ class _Ending(_Door, tune.Stopper):
         return False
 
     def stop_all(self) -> bool:
-        return self._bridge.driver.ending is not None
+        return self._bridge.driver.over()
 
 
 def _folder_name(trial: Any) -> str:

@@ -8,6 +8,7 @@ test metric ever enters it, since a sampler could read it.
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
 from optuna.trial import TrialState
-from sqlalchemy import event
+from sqlalchemy import event as database_event
 
 from tune_app.errors import SpaceError, describe
-from tune_app.space import Sampler, Scalar, SearchSpace, canonical
+from tune_app.history import History, mean
+from tune_app.record import Event
+from tune_app.space import Sampler, Scalar, SearchSpace, canonical, parse
 from tune_app.space.planning import exists
+from tune_app.space.samplers import multiple
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -42,14 +46,16 @@ def make_sampler(space: SearchSpace) -> BaseSampler:
     Raises:
         SpaceError: a ``module:Class`` that cannot be imported, made, or is no sampler.
     """
-    name, seed = str(space.search.sampler), space.seed
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # chosen knowingly
+        return _sampler(space, str(space.search.sampler), space.seed)
+
+
+def _sampler(space: SearchSpace, name: str, seed: int) -> BaseSampler:
     samplers = optuna.samplers
     match name:
         case "tpe":
-            # warn_independent_sampling: conditional parameters are sampled so by design
-            return samplers.TPESampler(
-                multivariate=True, group=True, constant_liar=True, warn_independent_sampling=False, seed=seed
-            )
+            return samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
         case "gp":
             return samplers.GPSampler(seed=seed, warn_independent_sampling=False)
         case "cmaes":
@@ -99,6 +105,7 @@ class OptunaSearch:
         )
         self._open: dict[int, optuna.Trial] = {}
         self._reported: dict[int, set[int]] = {}
+        self._twins: dict[int, list[int]] = {}
 
     def ask(self, sample: int) -> dict[str, Scalar]:
         """The next point, ``fixed`` merged in; conditional parameters only where they exist."""
@@ -111,7 +118,7 @@ class OptunaSearch:
         order = [*self._space.space, *self._space.fixed]
         return {name: values[name] for name in order if name in values}
 
-    def add(self, sample: int, config: Mapping[str, Scalar]) -> None:
+    def _add(self, sample: int, config: Mapping[str, Scalar]) -> None:
         """Take in a point that the sampler did not choose: one of ``configs:``, tried before the others.
 
         A value outside of a parameter's range is left out of the study, which could not hold it.
@@ -138,7 +145,7 @@ class OptunaSearch:
             self._reported[sample].add(epoch)
             self._open[sample].report(value, epoch)
 
-    def tell(self, sample: int, status: str, value: float | None) -> None:
+    def _tell(self, sample: int, status: str, value: float | None) -> None:
         """How a sample ended: ``finished`` with its value, ``stopped``, ``diverged`` or ``failed``."""
         trial = self._open.pop(sample, None)
         if trial is None:
@@ -148,30 +155,60 @@ class OptunaSearch:
             state = TrialState.FAIL
         self._study.tell(trial, value if state is TrialState.COMPLETE else None, state=state)
 
-    def replay(self, events: Iterable[tuple[int, str, Any]]) -> None:
-        """Bring the study to where a record is: ``(sample, kind, content)`` in the order they happened.
-
-        Kinds are ``asked`` (the configuration), ``added`` (likewise), ``report`` ((epoch, value)) and
-        ``told`` ((status, value)).
+    def observe(self, event: Event, history: History) -> None:
+        """Take in an event that has been recorded, and folded into ``history``.
 
         Raises:
-            SpaceError: the sampler suggests other points than are recorded: another version of Optuna
-                or of the sampler.
+            SpaceError: a point that was asked for in an earlier sitting is not what the sampler suggests
+                now: another version of Optuna, or of the sampler.
         """
-        for sample, kind, content in events:
-            if kind == "asked":
-                if canonical(self.ask(sample)) != canonical(content):
-                    raise SpaceError(
-                        f"sample {sample}: the sampler {self._space.search.sampler} suggests another point "
-                        "now than when this run began: Optuna's version has changed.\n"
-                        "  Install the one that provenance.json names, or start a new run."
-                    )
-            elif kind == "added":
-                self.add(sample, content)
-            elif kind == "report":
-                self.report(sample, *content)
-            else:
-                self.tell(sample, *content)
+        kind = event["event"]
+        if kind == "extended":
+            self._space = parse(event["space"], name=self._space.name)
+        elif kind == "planned":
+            self._observe_planned(event, history)
+        elif kind == "epoch":
+            sample = history.attempts[event["trial"]].sample
+            self.report(sample, event["epoch"], mean(event["metrics"].get(self._space.metric.name, [])))
+        elif kind in ("finished", "decision", "stopped", "diverged", "failed"):
+            self._settle(history.attempts[event["trial"]].sample, history)
+
+    def catch_up(self, events: Iterable[Event]) -> None:
+        """Observe a whole record, so that the study and the sampler's random state are where it is.
+
+        What was told then hangs on the seeds and epochs that were wanted then: ``OptunaSearch`` is made
+        with the space that the run began with, and extensions take their effect where they stand.
+        """
+        history = History()
+        for each in events:
+            history.apply(each)
+            self.observe(each, history)
+
+    def _observe_planned(self, event: Event, history: History) -> None:
+        sample, config = event["sample"], event["config"]
+        if sample not in self._reported:
+            if not event.get("asked"):
+                self._add(sample, config)
+            elif canonical(self.ask(sample)) != canonical(config):
+                raise SpaceError(
+                    f"sample {sample}: the sampler {self._space.search.sampler} suggests another point "
+                    "now than when this run began: Optuna's version has changed.\n"
+                    "  Install the one that provenance.json names, or start a new run."
+                )
+        if event["twin"] is not None:
+            self._twins.setdefault(event["twin"], []).append(sample)
+            self._settle(event["twin"], history)
+
+    def _settle(self, sample: int, history: History) -> None:
+        """Tell how a sample ended, if it has, and the same of every later sample that is the same point."""
+        configuration = history.configurations[sample]
+        status = history.status(configuration, self._space.replicate_numbers, live=True)
+        if status in _STATES:
+            value = configuration.value(
+                self._space.metric, self._space.evaluate, self._space.replicate_numbers
+            )
+            for each in (sample, *self._twins.pop(sample, [])):
+                self._tell(each, status, value)
 
 
 def _database(path: Path) -> RDBStorage:
@@ -179,7 +216,7 @@ def _database(path: Path) -> RDBStorage:
     path.unlink(missing_ok=True)
     storage = RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}})
 
-    @event.listens_for(storage.engine, "connect")
+    @database_event.listens_for(storage.engine, "connect")
     def _relax(connection: Any, _: object) -> None:
         connection.execute("PRAGMA synchronous=OFF")
 
@@ -211,7 +248,8 @@ def _suggest(trial: optuna.Trial, name: str, sampler: Sampler) -> Any:
         case "loguniform", (low, high):
             return trial.suggest_float(name, low, high, log=True)
         case "quniform", (low, high, q):
-            return trial.suggest_float(name, low, high, step=q)
+            # Optuna's steps are sums of floats; ours are multiples, so that 0.7 has one fingerprint.
+            return multiple(q, round(trial.suggest_float(name, low, high, step=q) / q))
         case "randint", (low, high):
             return trial.suggest_int(name, low, high - 1)
         case "lograndint", (low, high):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -14,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from tune_app import space as spaces
 from tune_app.errors import RunError, nearest
-from tune_app.history import Config, History
+from tune_app.history import Config, Configuration, History, Saved
 from tune_app.record import Event, Mirror, Record, Scores, read
 from tune_app.space import SearchSpace
 
@@ -35,6 +37,10 @@ class DataIdentity:
     split: str = ""
     counts: Mapping[str, int] | None = None
     notes: tuple[str, ...] = ()
+
+    def same(self, other: DataIdentity) -> bool:
+        """Whether the images are the same, split the same way, wherever they were found."""
+        return (self.fingerprint, self.split) == (other.fingerprint, other.split)
 
     def label(self) -> str:
         """One line for tables and pages."""
@@ -63,13 +69,21 @@ class Numerics:
 
 @dataclass(frozen=True)
 class Job:
-    """What one trial has to do: train these replicates of one configuration up to ``epochs``."""
+    """What one trial has to do: train these replicates of one configuration up to ``epochs``.
+
+    ``start`` is the checkpoint that they go on from. A job that ``follows`` comes after the first
+    replicate of its configuration, by which early stopping has decided: it takes no decisions. ``tested``
+    says whether its end is looked at on the test set: not where its configuration was stopped.
+    """
 
     sample: int
     fingerprint: str
     config: Config
     replicates: tuple[int, ...]
     epochs: int
+    start: Saved | None = None
+    follows: bool = False
+    tested: bool = True
 
 
 class RunPaths:
@@ -88,6 +102,8 @@ class RunPaths:
         self.report = folder / "report"
         self.logs = folder / "logs"
         self.control = folder / "control"
+        self.checkpoints = folder / "checkpoints"
+        self.study = folder / "study.db"
         self.lock = folder / ".lock"
 
 
@@ -98,6 +114,34 @@ def fingerprint(task: str, config: Config, data: DataIdentity) -> str:
     """
     identity = {"task": task, "config": dict(config), "data": data.fingerprint, "split": data.split}
     return hashlib.sha256(spaces.canonical(identity).encode()).hexdigest()
+
+
+def plan_of(space: SearchSpace, data: DataIdentity, history: History) -> list[dict[str, Any]]:
+    """The fields of a ``planned`` event for every point that a space knows in advance and a record lacks.
+
+    A point that the record has as often as the space wants it is not planned again. One that comes a
+    second time trains nothing: it is the ``twin`` of the first.
+    """
+    recorded = [c for c in history.configurations.values() if not c.asked]
+    there = Counter(c.fingerprint for c in recorded)
+    first = {c.fingerprint: c.sample for c in reversed(history.configurations.values())}
+    found: list[dict[str, Any]] = []
+    for config in space.planned():
+        identity = fingerprint(space.task, config, data)
+        if there[identity]:
+            there[identity] -= 1
+            continue
+        sample = len(history.configurations) + len(found) + 1
+        twin = first.setdefault(identity, sample)
+        found.append(
+            {
+                "sample": sample,
+                "fingerprint": identity,
+                "config": dict(config),
+                "twin": twin if twin != sample else None,
+            }
+        )
+    return found
 
 
 class Sweep:
@@ -129,10 +173,12 @@ class Sweep:
         runs_dir: Path | str = "runs",
         name: str | None = None,
         numerics: Numerics | None = None,
+        **origin: Any,
     ) -> Sweep:
         """Make a run folder with its frozen space and a record that holds all that is planned so far.
 
-        Without ``name`` the folder is numbered: ``grid-1``, ``grid-2``, ...
+        Without ``name`` the folder is numbered: ``grid-1``, ``grid-2``, ... ``origin`` is kept in the
+        record's first event: where the data was found, and the run that this one confirms.
 
         Raises:
             RunError: the name is taken or no plain file name, or the folder cannot be written.
@@ -146,21 +192,14 @@ class Sweep:
             version=1,
             space=space.name,
             task=space.task,
+            yaml=space.dump(),
             seed=space.seed,
             data=asdict(data),
             numerics=asdict(numerics or Numerics()),
+            **origin,
         )
-        seen: dict[str, int] = {}
-        for sample, config in enumerate(space.planned(), start=1):
-            identity = fingerprint(space.task, config, data)
-            twin = seen.setdefault(identity, sample)
-            record.append(
-                "planned",
-                sample=sample,
-                fingerprint=identity,
-                config=dict(config),
-                twin=twin if twin != sample else None,
-            )
+        for fields in plan_of(space, data, History()):
+            record.append("planned", **fields)
         record.close()
         return cls.open(folder)
 
@@ -183,13 +222,20 @@ class Sweep:
             raise RunError(
                 f"{paths.record}: holds no sweep: its first event must be 'created'. Remove {folder}."
             )
-        return cls(folder, spaces.load(paths.space, name=header["space"]), header, history, offset)
+        if history.extensions:
+            space = _extended(history, paths, header["space"])
+        else:
+            space = spaces.load(paths.space, name=header["space"])
+        return cls(folder, space, header, history, offset)
 
     def refresh(self) -> None:
         """Take in what another process has recorded since this one looked."""
+        known = len(self.history.extensions)
         for end, event in read(self.paths.record, self._offset):
             self._offset = end
             self.history.apply(event)
+        if len(self.history.extensions) > known:
+            self.space = _extended(self.history, self.paths, self.space.name)
 
     @contextmanager
     def writing(self, mirror: Mirror | None = None) -> Iterator[Sweep]:
@@ -225,6 +271,23 @@ class Sweep:
             finally:
                 lock.release()
 
+    def extend(self, space: SearchSpace, asked: str, from_start: bool) -> int:
+        """Want more: ``space`` is what is wanted now, ``asked`` how it was put. Returns the new samples.
+
+        What is recorded keeps its number; points that the wider space adds are numbered after it.
+        ``from_start`` says that no trial can go on from its checkpoint, since its schedule would be another.
+        """
+        text = space.dump()
+        self.note("extended", durable=True, space=text, asked=asked, from_start=from_start)
+        self.space = space
+        new = plan_of(space, self.data, self.history)
+        for fields in new:
+            self.note("planned", **fields)
+        partial = self.paths.space.with_suffix(".yaml.part")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(self.paths.space)
+        return len(new)
+
     def live(self) -> bool:
         """Whether a process is working on this run now."""
         lock = FileLock(self.paths.lock)
@@ -236,11 +299,18 @@ class Sweep:
         except OSError:  # a folder that we may read but not write: nobody to tell us
             return False
 
-    def note(self, event: str, *, durable: bool = False, **fields: Any) -> None:
+    def statuses(self, live: bool = False) -> list[str]:
+        """How each configuration stands; ``live`` says whether what has not ended is being trained now."""
+        history, replicates = self.history, self.space.replicate_numbers
+        return [history.status(c, replicates, live) for c in history.configurations.values()]
+
+    def note(self, event: str, *, durable: bool = False, **fields: Any) -> Event:
         """Record an event and take it into ``history``: the record first, then what follows from it."""
         if self._record is None:
             raise RuntimeError("Sweep.note outside of Sweep.writing")
-        self.history.apply(self._record.append(event, durable=durable, **fields))
+        noted = self._record.append(event, durable=durable, **fields)
+        self.history.apply(noted)
+        return noted
 
     def sync_if_due(self) -> None:
         """Keep the promise that an event waits a second at most for the disk."""
@@ -249,21 +319,64 @@ class Sweep:
 
     def lacking(self) -> list[Job]:
         """What is wanted minus what is recorded: for each configuration the replicates still to train."""
-        jobs = []
-        for configuration in self.history.configurations.values():
-            ended = configuration.ended()
-            todo = tuple(r for r in range(self.space.seeds) if r not in ended)
-            if todo and configuration.twin is None:
-                jobs.append(
-                    Job(
-                        configuration.sample,
-                        configuration.fingerprint,
-                        configuration.config,
-                        todo,
-                        self.space.epochs,
-                    )
-                )
-        return jobs
+        return [
+            job for configuration in self.history.configurations.values() for job in self.jobs(configuration)
+        ]
+
+    def outstanding(self) -> int:
+        """How many trials are still to be run, those that a searcher is yet to suggest included."""
+        asked = sum(configuration.asked for configuration in self.history.configurations.values())
+        wanted = (self.space.search.samples or 0) if self.space.search.algorithm == "optuna" else 0
+        return len(self.lacking()) + max(0, wanted - asked)
+
+    def jobs(self, configuration: Configuration) -> list[Job]:
+        """What a configuration lacks: a job for all replicates that go on from the same checkpoint."""
+        if configuration.twin is not None:
+            return []
+        groups: dict[Saved | None, list[int]] = {}
+        for replicate in self.space.replicate_numbers:
+            if configuration.lacks(replicate, self.space.epochs):
+                last = configuration.last(replicate)
+                groups.setdefault(last.saved if last else None, []).append(replicate)
+        stopped_at = configuration.stopped_at
+        return [
+            Job(
+                configuration.sample,
+                configuration.fingerprint,
+                configuration.config,
+                tuple(replicates),
+                stopped_at or self.space.epochs,
+                saved if saved and self.whole(saved) else None,
+                follows=replicates[0] != self.space.replicate_numbers[0],
+                tested=stopped_at is None,
+            )
+            for saved, replicates in groups.items()
+        ]
+
+    def prune(self) -> tuple[int, int]:
+        """Remove all checkpoints and weights; returns how many files that were, and their bytes.
+
+        Raises:
+            RunError: a process is working on this run.
+        """
+        with self.writing():
+            files = [path for path in self.paths.checkpoints.glob("*") if path.is_file()]
+            size_bytes = sum(path.stat().st_size for path in files)
+            for path in files:
+                path.unlink()
+        return len(files), size_bytes
+
+    def whole(self, saved: Saved) -> bool:
+        """Whether a checkpoint is there and undamaged; without it a trial starts again from epoch 0."""
+        try:
+            return zlib.crc32((self.paths.checkpoints / saved.file).read_bytes()) == saved.crc32
+        except OSError:
+            return False
+
+
+def _extended(history: History, paths: RunPaths, name: str) -> SearchSpace:
+    """The space as its last extension left it: by the record, should ``space.yaml`` have missed it."""
+    return spaces.parse(history.extensions[-1]["space"], file=str(paths.record), name=name)
 
 
 def find_runs(runs_dir: Path | str) -> list[Path]:
@@ -285,6 +398,28 @@ def find_run(name: str, runs_dir: Path | str) -> Path:
         if RunPaths(folder).record.is_file():
             return folder
     raise RunError(_no_such_run(Path(runs_dir) / name))
+
+
+def find_sample(sweep: Sweep, trial: str) -> int:
+    """The sample that a user means by ``12`` or ``12.1``.
+
+    Raises:
+        RunError: there is none of that number.
+    """
+    number = trial.partition(".")[0]
+    known = sweep.history.configurations
+    if not (number.isascii() and number.isdigit()) or int(number) not in known:
+        there = f"1 to {max(known)}" if known else "none yet"
+        raise RunError(
+            f'{sweep.name}: no trial called "{trial}". Trials are named by their sample: {there}; see: '
+            f"tune-app show {sweep.name}"
+        )
+    if "." in trial and trial not in sweep.history.attempts:
+        attempts = [attempt.trial for attempt in known[int(number)].attempts]
+        raise RunError(
+            f'{sweep.name}: no trial called "{trial}". There are: {", ".join(attempts) or "none yet"}'
+        )
+    return int(number)
 
 
 def _no_such_run(folder: Path) -> str:

@@ -93,7 +93,11 @@ class Task(Protocol):
         """An optimiser over a model's parameters."""
 
     def scheduler(self, config: Config, optimizer: torch.optim.Optimizer) -> LRScheduler | None:
-        """A schedule stepped once an epoch, or None."""
+        """A schedule stepped once an epoch, or None.
+
+        A schedule that hangs on the number of epochs (cosine, OneCycle) takes it as a third argument named
+        ``epochs``; where a sweep is extended to more of them, it starts again from the first.
+        """
 
     def batch_sizes(self, config: Config) -> tuple[int, int]:
         """Inputs in a training batch, and in a batch of validation or test."""
@@ -224,6 +228,19 @@ def _values(space: SearchSpace) -> Iterator[tuple[str, str, list[Scalar]]]:
     for index, point in enumerate(space.configs):
         for name, value in point.items():
             yield f"configs.{index}.{name}", name, [value]
+
+
+def reads_epochs(task: Task | FunctionTask) -> bool:
+    """Whether training hangs on how many epochs are wanted, so that more of them means another course."""
+    return not isinstance(task, Task) or "epochs" in inspect.signature(task.scheduler).parameters
+
+
+def make_scheduler(
+    task: Task, config: Config, optimizer: torch.optim.Optimizer, epochs: int
+) -> LRScheduler | None:
+    """A task's schedule, told the number of epochs if it asks for it."""
+    more = {"epochs": epochs} if reads_epochs(task) else {}
+    return task.scheduler(config, optimizer, **more)
 
 
 def settings(task: Task | FunctionTask, config: Config) -> dict[str, Scalar]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,18 @@ import pandas as pd
 
 from tune_app import advice, results, verdict
 from tune_app import space as spaces_
-from tune_app.history import History
+from tune_app.resources import Estimate
 from tune_app.results import Frames
 from tune_app.space import SearchSpace
 from tune_app.sweep import DataIdentity, Sweep, find_runs
 from tune_app.verdict import Verdict
-from tune_app.words import count, duration, measure, point, value
+from tune_app.words import count, duration, measure, point, size, value
 
 #: How much of what could be said at the end of a run is said.
 _TIED, _CAUTIONS = 3, 3
+
+#: What is proposed for confirming a choice that is tied with others.
+_TOP, _SEEDS = 3, 30
 
 
 def aligned(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
@@ -37,7 +40,7 @@ def headline(space: SearchSpace, data: DataIdentity) -> str:
     return "\n".join([*lines, *(f"  note: {note}" for note in data.notes)])
 
 
-def plan(space: SearchSpace, epoch_s: float, at_a_time: int) -> str:
+def plan(space: SearchSpace, estimate: Estimate) -> str:
     """What ``check`` adds: the amount of work, the rungs of the early stopping, and an estimate."""
     work = space.size() * space.seeds * space.epochs
     lines = [
@@ -55,10 +58,24 @@ def plan(space: SearchSpace, epoch_s: float, at_a_time: int) -> str:
         lines.append(f"early stopping: {space.stop.scheduler}; decisions after {', '.join(steps)}")
     most = "at most " if space.stop.scheduler != "none" else "about "
     lines.append(
-        f"estimate: {most}{duration(work * epoch_s / at_a_time)} "
-        f"(one epoch of one replicate took {epoch_s:.3g} s here; {count(at_a_time, 'trial')} at a time)"
+        f"estimate: {most}{duration(work * estimate.epoch_s / estimate.at_a_time)} (one epoch of one "
+        f"replicate took {estimate.epoch_s:.3g} s here; {count(estimate.at_a_time, 'trial')} at a time)"
     )
+    lines.append(f"disk: {_disk(space, estimate)}")
     return "\n".join(lines)
+
+
+def _disk(space: SearchSpace, estimate: Estimate) -> str:
+    """What the checkpoints take: those of the running trials, and what stays of the finished ones."""
+    if not estimate.state_bytes:
+        return "no checkpoints, a function task has no state: what is interrupted starts again"
+    running = estimate.state_bytes * space.seeds * estimate.at_a_time
+    kept = {
+        "none": "nothing stays",
+        "best": f"{size(estimate.weights_bytes * space.seeds)} stay, the best configuration's weights",
+        "last": f"{size(estimate.state_bytes * space.seeds * space.size())} stay, every trial's last state",
+    }
+    return f"up to {size(running)} of checkpoints while it trains; {kept[space.keep]} (keep: {space.keep})"
 
 
 def spaces() -> str:
@@ -86,16 +103,11 @@ def runs(runs_dir: Path) -> str:
 
 def tally(sweep: Sweep) -> str:
     """``7 of 9 finished, 2 running``."""
-    statuses = _statuses(sweep.history, sweep)
+    statuses = sweep.statuses(sweep.live())
     total = max(len(statuses), sweep.space.size())
     others = {name: statuses.count(name) for name in dict.fromkeys(statuses) if name != "finished"}
     parts = [f"{statuses.count('finished')} of {total} finished"]
     return ", ".join([*parts, *(f"{number} {name}" for name, number in others.items())])
-
-
-def _statuses(history: History, sweep: Sweep) -> list[str]:
-    live = sweep.live()
-    return [history.status(c, sweep.space.seeds, live) for c in history.configurations.values()]
 
 
 def _best(sweep: Sweep) -> str:
@@ -131,6 +143,28 @@ def table(frames: Frames) -> str:
     return head + "\n" + aligned(rows)
 
 
+def best(frames: Frames, found: Mapping[str, Any]) -> str:
+    """The best configuration, every parameter of it, and what it reached."""
+    row = results.ranked(frames).iloc[0]
+    metrics = [name.removesuffix("_mean") for name in row.index if name.endswith("_mean")]
+    lines = [f"{found['run']}: configuration {found['sample']} is best by {found['metric']['name']}"]
+    lines.append(aligned([[name, value(each)] for name, each in found["config"].items()]))
+    lines.append(aligned([[name, _measured(row, name), f"n={row['n']}"] for name in metrics]))
+    return "\n\n".join(lines)
+
+
+def rerun(sample: int, compared: int, differences: Sequence[tuple[int, str, Any, Any]], device: str) -> str:
+    """Whether a configuration came out the same when it was trained once more."""
+    if not differences:
+        return f"configuration {sample}: the same, all {compared:,} values to the last digit (on {device})"
+    lines = [f"configuration {sample}: {len(differences):,} of {compared:,} values differ (now on {device})"]
+    shown = [["replicate", "", "recorded", "now"]]
+    shown += [[str(r), name, f"{then!r}", f"{now!r}"] for r, name, then, now in differences[:5]]
+    more = f"\n  and {len(differences) - 5:,} more" if len(differences) > 5 else ""
+    hint = "\n  The usual reason is another device, number of threads or version of torch: provenance.json"
+    return "\n".join([*lines, aligned(shown)]) + more + hint
+
+
 def _best_first(frames: Frames) -> pd.DataFrame:
     ranked = results.ranked(frames)
     return pd.concat([ranked, frames.trials.drop(index=ranked.index)])
@@ -141,6 +175,7 @@ def summary(frames: Frames) -> str:
     sweep = frames.sweep
     metric = sweep.space.metric.name
     lines = []
+    following = f"show {sweep.name}"
     best = results.ranked(frames)
     if best.empty:
         lines.append(f"no configuration finished: {tally(sweep)}")
@@ -150,6 +185,8 @@ def summary(frames: Frames) -> str:
         lines.append(f"Chosen by {metric}: {_configuration(frames, winner)} ({_measured(winner, metric)}{n})")
         judged = verdict.judge(frames)
         lines += _tied(frames, judged) if judged.chosen.pairs else _runners_up(frames, best, metric)
+        if judged.tied and not sweep.header.get("confirms"):
+            following = f"confirm {sweep.name} --top {min(_TOP, 1 + len(judged.tied))} --seeds {_SEEDS}"
         if "test_accuracy_mean" in best:
             lines.append(f"  on the test set: accuracy {_measured(winner, 'test_accuracy')}")
         found = advice.cautions(frames, judged, advice.seen_before(sweep))
@@ -160,7 +197,7 @@ def summary(frames: Frames) -> str:
     lines.append(f"Tables:  {sweep.paths.report}/{{{','.join(tables)}}} (also .csv and .tex)")
     if sweep.data.kind == "phantom":
         lines.append("Phantom images are drawn by code: for the paper's table, give X-rays with --data")
-    lines.append(f"Next: tune-app show {sweep.name}")
+    lines.append(f"Next: tune-app {following}")
     return "\n".join(lines)
 
 

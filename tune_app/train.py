@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from tune_app import metrics
 from tune_app.history import Config
-from tune_app.task import Labelled, Splits, Task
+from tune_app.task import Labelled, Splits, Task, make_scheduler
 
 #: What a random draw is for; each purpose has a stream of its own.
 INITIALISATION, BATCH_ORDER, NOISE, FUNCTION = range(4)
@@ -77,6 +77,7 @@ class Learner:
     """One replicate: a model, its optimiser and schedule, at some epoch.
 
     Args:
+        epochs: how many the sweep wants, for schedules that hang on it.
         keep_best: ``(metric, sign)`` to remember the weights of the best epoch, sign +1 for max and -1
             for min; None to evaluate the last.
     """
@@ -88,6 +89,7 @@ class Learner:
         splits: DeviceSplits,
         seed: int,
         replicate: int,
+        epochs: int,
         keep_best: tuple[str, int] | None = None,
     ) -> None:
         self._seed, self._replicate = seed, replicate
@@ -99,7 +101,7 @@ class Learner:
             # Drawn on the CPU, so that a replicate starts from the same weights on every device.
             self._model = task.model(config, tuple(splits.train.x.shape[1:])).to(device)
         self._optimizer = task.optimizer(config, self._model.parameters())
-        self._scheduler = task.scheduler(config, self._optimizer)
+        self._scheduler = make_scheduler(task, config, self._optimizer, epochs)
         self._best = _Best()
         self.epoch = 0
         self.diverged = False
@@ -138,6 +140,11 @@ class Learner:
             model.load_state_dict(self._best.weights)
         score, loss = self._score(model, self._splits.test)
         return Outcome(metrics.evaluate("test", score, loss, self._splits.test.y.cpu().numpy()), score)
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights of the evaluated epoch, on the CPU."""
+        weights = self._best.weights if self._keep_best else self._model.state_dict()
+        return {name: tensor.detach().cpu() for name, tensor in weights.items()}
 
     def _train(self) -> dict[str, float]:
         x, y = self._splits.train.x, self._splits.train.y

@@ -6,17 +6,20 @@ Both engines, Ray's workers and the inline loop, run this same class, so the sam
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from tune_app import checkpoint
 from tune_app import task as tasks
 from tune_app.errors import TaskError
-from tune_app.history import Values
-from tune_app.messages import Order, Report, Sealed
+from tune_app.history import Saved, Values, mean
+from tune_app.messages import SAVE_NOW, Order, Report, Sealed
 from tune_app.replicates import Generated, Looped, Metrics, Replicates
 from tune_app.task import Splits, Task
-from tune_app.train import DeviceSplits, Outcome
+from tune_app.train import DeviceSplits, Outcome, Stopwatch
 
 
 class Worker:
@@ -34,6 +37,11 @@ class Trial:
         self._order = order
         torch.set_num_threads(order.numerics.threads)
         self._replicates = self._make(tasks.load(order.task), worker)
+        self._clock = checkpoint.Clock(order.checkpoint_every_s)
+        self._folder = Path(order.checkpoints)
+        if order.job.start:
+            content = checkpoint.load(self._folder / order.job.start.file)
+            self._replicates.load(checkpoint.of(content, "state", order.job.replicates))
 
     def _make(self, task: Task | tasks.FunctionTask, worker: Worker) -> Replicates:
         order, job = self._order, self._order.job
@@ -42,11 +50,11 @@ class Trial:
             keep_best = (order.metric, 1 if order.mode == "max" else -1)
         if not isinstance(task, Task):
             return Generated(
-                task, job.config, order.seed, job.replicates, job.epochs, worker.device, keep_best
+                task, job.config, order.seed, job.replicates, order.epochs, worker.device, keep_best
             )
         if worker.data is None:
             raise TaskError(f"the task {order.task} needs data, and none was given")
-        return Looped(task, job.config, worker.data, order.seed, job.replicates, keep_best)
+        return Looped(task, job.config, worker.data, order.seed, job.replicates, order.epochs, keep_best)
 
     def step(self) -> Report:
         """Train one epoch; with the last one the test set is looked at, once.
@@ -57,16 +65,51 @@ class Trial:
         replicates, order = self._replicates, self._order
         found = replicates.step()
         diverged = replicates.diverged()
-        done = replicates.epoch >= order.job.epochs or all(diverged)
+        done = replicates.epoch >= order.job.epochs or None not in diverged
         return Report(
             epoch=replicates.epoch,
-            value=None if any(diverged) else float(np.mean([self._metric(each) for each in found])),
+            value=mean([self._metric(each) for each in found]) if set(diverged) == {None} else None,
             metrics=_by_name(found),
             durations_s=list(replicates.durations_s),
-            diverged=[r for r, gone in zip(order.job.replicates, diverged, strict=True) if gone],
+            diverged={r: at for r, at in zip(order.job.replicates, diverged, strict=True) if at is not None},
             done=done,
-            sealed=_seal(replicates) if done else None,
+            sealed=_seal(replicates) if done and order.job.tested else None,
+            saved=self._save(done),
+            savable=replicates.savable and bool(order.checkpoints),
+            weights=self._save_weights() if done and order.job.tested else None,
         )
+
+    def contents(self) -> tuple[Any, Any]:
+        """The states and the weights that checkpoints hold, as they stand; None where there are none."""
+        replicates = self._replicates
+        return (replicates.state(), replicates.weights()) if replicates.savable else (None, None)
+
+    def _save(self, done: bool) -> Saved | None:
+        """Write a checkpoint when it is time; at the end only where the whole state is to be kept."""
+        order, replicates = self._order, self._replicates
+        if not (order.checkpoints and replicates.savable):
+            return None
+        asked = self._clock.due() or (self._folder / SAVE_NOW).exists()
+        if not (order.keep == "last" if done else asked):
+            return None
+        watch = Stopwatch()
+        states = replicates.state()
+        saved = self._write("state", states)
+        self._clock.wrote(watch.seconds())
+        return saved
+
+    def _save_weights(self) -> Saved | None:
+        """Write the models that the test set saw; where whole states are kept they are in there."""
+        order, replicates = self._order, self._replicates
+        if order.keep != "best" or not (order.checkpoints and replicates.savable):
+            return None
+        return self._write("weights", replicates.weights())
+
+    def _write(self, what: str, states: list[Any]) -> Saved:
+        job, epoch = self._order.job, self._replicates.epoch
+        content = {"epoch": epoch, "replicates": list(job.replicates), what: states}
+        name = f"{job.sample}-{job.replicates[0]}-{epoch:06d}-{what}.pt"
+        return checkpoint.save(self._folder, name, content, epoch)
 
     def _metric(self, found: Metrics) -> float:
         try:

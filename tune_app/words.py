@@ -105,6 +105,18 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def size(size_bytes: int) -> str:
+    """Bytes for people.
+
+    >>> size(1500), size(50 << 20), size(3 << 29)
+    ('1 KiB', '50 MiB', '1.5 GiB')
+    """
+    for unit, digits, least in (("GiB", 1, 1 << 30), ("MiB", 0, 1 << 20)):
+        if size_bytes >= least:
+            return f"{size_bytes / least:.{digits}f} {unit}"
+    return f"{size_bytes / 1024:.0f} KiB"
+
+
 def counts(states: Iterable[str], between: str = ", ") -> str:
     """How many there are of each state: ``2 finished, 1 running``."""
     found = Counter(states)

@@ -8,7 +8,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tune_app.stats import Units, components, patient_interval, two_level
+from tune_app.stats import Units, components, mean_interval, patient_interval, two_level
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -43,7 +43,9 @@ def test_the_half_width_by_hand() -> None:
     satterthwaite = scipy.stats.t.ppf(0.975, freedom)
     cochran = w * scipy.stats.t.ppf(0.975, 3) + (1 - w) * scipy.stats.t.ppf(0.975, 59)
     assert satterthwaite < cochran
-    assert found.half_width() == pytest.approx((satterthwaite + cochran) / 2 * math.sqrt(total))
+    midway = (satterthwaite + cochran) / 2 * math.sqrt(total)
+    assert found.half_width() == pytest.approx(midway)
+    assert midway > scipy.stats.t.ppf(0.975, 3) * math.sqrt(found.seeds)
 
 
 @given(seeds, st.integers(2, 3))
@@ -56,6 +58,19 @@ def test_more_patients_of_the_same_kind_never_widen_it(seed: int, times: int) ->
     assert few.mean == pytest.approx(many.mean)
     assert many.half_width <= few.half_width
     assert (many.seeds, many.patients) == (4, 60 * times)
+
+
+@given(seeds, st.integers(3, 6), st.floats(0, 0.2))
+def test_patients_besides_never_narrow_the_interval_of_the_seeds(
+    seed: int, replicates: int, tilt: float
+) -> None:
+    values = outcomes(seed, replicates)
+    values[0] *= np.arange(60) % 60 >= 60 * tilt  # one seed is worse
+    found = two_level(values, Units.of([0] * 60))
+    alone = mean_interval(values.mean(axis=1).tolist())
+    assert found is not None
+    assert alone.half_width is not None
+    assert found.half_width >= alone.half_width * (1 - 1e-9)
 
 
 @given(seeds, st.integers(2, 3))

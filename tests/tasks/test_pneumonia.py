@@ -84,7 +84,7 @@ def test_pixels_reach_the_model_unscaled(tiny: Dataset, monkeypatch: pytest.Monk
     monkeypatch.setattr(nn.Flatten, "forward", forward)
     splits = TASK.splits(tiny)
     assert splits.train.x is tiny.train.x
-    Learner(TASK, {"batch_size": 7, "test_batch_size": 4}, DeviceSplits.load(splits, "cpu"), 0, 0).step()
+    Learner(TASK, {"batch_size": 7, "test_batch_size": 4}, DeviceSplits.load(splits, "cpu"), 0, 0, 1).step()
     training, validation = seen[:4], seen[4:]
     assert [len(batch) for batch in training] == [7, 7, 7, 4]
     assert [len(batch) for batch in validation] == [4, 4, 1]

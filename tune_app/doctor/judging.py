@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tune_app.provenance import Gpus
+from tune_app.words import size
 
 #: Shared memory for the course's images of 256 x 256 pixels, a copy of some of them, and Ray's own needs.
 SHARED_MEMORY_BYTES = 400 << 20
@@ -124,7 +125,7 @@ def check_processor(cores: int, memory_bytes: int | None) -> Check:
     found = f"{cores} core{'s' if cores > 1 else ''}"
     if memory_bytes is None:
         return Check("CPU, memory", "ok", f"{found}, memory unknown")
-    found += f", {_size(memory_bytes)} of memory"
+    found += f", {size(memory_bytes)} of memory"
     if memory_bytes < MEMORY_BYTES:
         mend = "Train fewer trials at a time (--max-concurrent 1), with a smaller --image-size."
         return Check("CPU, memory", "warning", found, mend)
@@ -135,12 +136,12 @@ def check_shared_memory(free_bytes: int | None) -> Check:
     """Room in /dev/shm, through which Ray shares the images; None where there is no such thing."""
     if free_bytes is None:
         return Check("shared memory", "ok", "no /dev/shm on this system, and none is needed")
-    found = f"{_size(free_bytes)} free in /dev/shm"
+    found = f"{size(free_bytes)} free in /dev/shm"
     if free_bytes < SHARED_MEMORY_BYTES:
         return Check(
             "shared memory",
             "warning",
-            f"{found}; images of 256 x 256 pixels need {_size(SHARED_MEMORY_BYTES)}",
+            f"{found}; images of 256 x 256 pixels need {size(SHARED_MEMORY_BYTES)}",
             "Enlarge it (docker run --shm-size=4g), or use a smaller --image-size.",
         )
     return Check("shared memory", "ok", found)
@@ -150,7 +151,7 @@ def check_disk(folder: Path, free_bytes: int | None) -> Check:
     """Room for records and results."""
     if free_bytes is None:
         return Check("disk", "warning", f"{folder.resolve()}: its disk does not say what is free")
-    found = f"{_size(free_bytes)} free at {folder.resolve()}"
+    found = f"{size(free_bytes)} free at {folder.resolve()}"
     if free_bytes < DISK_BYTES:
         return Check("disk", "warning", found, "Make room, or give another disk with --runs-dir.")
     return Check("disk", "ok", found)
@@ -168,10 +169,5 @@ def check_address(address: str | None) -> Check:
     return Check("RAY_ADDRESS", "ok", "not set: every run starts a Ray of its own")
 
 
-def _size(size_bytes: int) -> str:
-    """A size for people."""
-    return f"{size_bytes / (1 << 30):.1f} GiB" if size_bytes >= 1 << 30 else f"{size_bytes >> 20} MiB"
-
-
 def _sized(size_bytes: int | None) -> str:
-    return f" ({_size(size_bytes)})" if size_bytes else ""
+    return f" ({size(size_bytes)})" if size_bytes else ""

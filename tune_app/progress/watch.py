@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Protocol
 
@@ -54,6 +54,17 @@ def watch(
         clock: seconds, never going backwards.
     """
     return Watch(sweep, plan_line, console or Console(), clock)
+
+
+def follow(sweep: Sweep, console: Console | None = None) -> None:
+    """Show a sweep that another process is training, until that process has ended or Ctrl-C is pressed."""
+    if not sweep.live():
+        return
+    with suppress(KeyboardInterrupt), watch(sweep, f"following {sweep.name}, Ctrl-C only leaves", console):
+        while sweep.live():
+            sweep.refresh()
+            time.sleep(_EVERY_S)
+    sweep.refresh()
 
 
 class Watch:

@@ -10,7 +10,7 @@ from tune_app.report import tables
 from tune_app.report.comparing import compare
 from tune_app.report.exporting import export
 from tune_app.report.files import put
-from tune_app.report.listing import View
+from tune_app.report.overview import View
 from tune_app.report.render import save
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from tune_app import __version__, verdict
 from tune_app.errors import ReportError, nearest
 from tune_app.report import formats, render
 from tune_app.report.files import put
-from tune_app.report.listing import View, listing, raw, with_ties
+from tune_app.report.overview import View, overview, raw, with_ties
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -60,7 +60,7 @@ def export(frames: Frames, form: str, view: View | None = None, of: str = "trial
         if of != "trials":
             raise ReportError(f"--of {of}: {form} is the table of configurations; use csv, parquet or json")
         write = render.latex if form == "latex" else render.markdown
-        return write(listing(frames, verdict.judge(frames), view)).encode()
+        return write(overview(frames, verdict.judge(frames), view)).encode()
     if view.digits != formats.DIGITS:
         raise ReportError(f"--digits {view.digits}: {form} keeps every digit; use latex or markdown")
     frame = {

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from tune_app.report import formats, rows, settings
-from tune_app.report.listing import View, listing
 from tune_app.report.losses import loss_table
+from tune_app.report.overview import View, overview
 from tune_app.report.render import Table
 from tune_app.report.table3 import table3
 from tune_app.space import Scalar
@@ -29,7 +29,7 @@ def make(frames: Frames, judged: Verdict, view: View | None = None) -> list[Tabl
         ReportError: ``view`` asks for what is not there.
         RunError: the run's provenance file is damaged.
     """
-    tables = (listing(frames, judged, view), table3(frames), loss_table(frames), table1(frames))
+    tables = (overview(frames, judged, view), table3(frames), loss_table(frames), table1(frames))
     return [table for table in tables if table is not None]
 
 

@@ -6,6 +6,7 @@ Read as YAML 1.2 (`reader`), changed by ``--set`` (`overrides`), checked by stri
 
 from __future__ import annotations
 
+from tune_app.space.extending import changed, extend
 from tune_app.space.files import builtin_names, find, load, parse
 from tune_app.space.model import (
     Metric,
@@ -30,7 +31,9 @@ __all__ = [
     "Stop",
     "builtin_names",
     "canonical",
+    "changed",
     "difference",
+    "extend",
     "find",
     "json_schema",
     "load",

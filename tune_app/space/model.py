@@ -20,7 +20,7 @@ from pydantic import (
 
 from tune_app.errors import SpaceError, nearest
 from tune_app.space import arguments, rules, samplers
-from tune_app.space.planning import plan
+from tune_app.space.planning import example, plan
 from tune_app.space.problems import RuleError, raise_any
 from tune_app.space.reader import Document, Path, write
 from tune_app.space.samplers import Sampler
@@ -227,6 +227,11 @@ class SearchSpace(Section):
     seeds: int = Field(
         default=5, ge=1, description="Replicates of each configuration, each with its own seed."
     )
+    first_replicate: int = Field(
+        default=0,
+        ge=0,
+        description="Number of the first replicate; beyond the last of another sweep, all seeds are new.",
+    )
     seed: int = Field(
         default=0, ge=0, le=2**32 - 1, description="The seed that every other one is derived from."
     )
@@ -240,6 +245,21 @@ class SearchSpace(Section):
     stop: Stop = Field(default=Stop(scheduler="none"), description="Early stopping; none unless asked for.")
     search: Search = Field(
         default=Search(algorithm="grid"), description="How the space is searched; grid unless said."
+    )
+    checkpoint_every: float = Field(
+        default=30.0,
+        ge=0,
+        description="Seconds between a trial's checkpoints, or 20 times what writing one takes if that is "
+        "more; 0 writes one after every epoch.",
+    )
+    keep: Literal["none", "best", "last"] = Field(
+        default="best",
+        description="What stays of finished trials: none; best, the weights of the best configuration; or "
+        "last, the last checkpoint of each, from which it can be trained on.",
+        examples=["last"],
+    )
+    max_failures: int = Field(
+        default=2, ge=0, description="How often a failed trial is tried again, from its last checkpoint."
     )
     resources: Resources = Field(default=Resources(), description="What one trial occupies.")
 
@@ -284,6 +304,16 @@ class SearchSpace(Section):
         return plan(
             self.space, self.fixed, self.configs, self.search.algorithm, self.search.samples, self.seed
         )
+
+    def example(self) -> dict[str, Scalar]:
+        """Return a configuration such as will be tried: the first that is planned, or one drawn at random."""
+        planned = self.planned()
+        return planned[0] if planned else example(self.space, self.fixed, self.seed)
+
+    @property
+    def replicate_numbers(self) -> range:
+        """The numbers of the replicates of each configuration."""
+        return range(self.first_replicate, self.first_replicate + self.seeds)
 
     def size(self) -> int:
         """Return how many configurations will be tried, those that Optuna is yet to suggest included."""

@@ -51,6 +51,11 @@ def plan(
     return planned
 
 
+def example(space: Space, fixed: Mapping[str, Scalar], seed: int) -> Config:
+    """Return one point such as a searcher may suggest."""
+    return next(_product(space, fixed, draw(space, seed, 0)))
+
+
 def draw(space: Space, seed: int, index: int) -> Config:
     """Draw the parameters that are no grids, for sample ``index`` (from 0) alone.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tune_app.space.model import SearchSpace
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-_COLUMNS = "sample replicate status epoch epochs evaluated n n_diverged duration_s device twin"
+_COLUMNS = "sample replicate status epoch epochs evaluated test_looks n n_diverged duration_s device twin"
 COLUMNS = frozenset([*_COLUMNS.split(), "data", "data_sha256"])
 
 

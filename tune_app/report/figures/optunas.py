@@ -59,9 +59,12 @@ def history(frames: Frames) -> list[Picture]:
             line.set(drawstyle="steps-post", color="#D55E00", alpha=1, linewidth=1.4)
         _at_samples(axes, made)
         axes.set_xlabel("sample")
-        handles, _ = axes.get_legend_handles_labels()
         _drop_legend(axes)
-        axes.legend(handles[:2], ["a configuration", "best so far"], loc="best", frameon=True, framealpha=0.8)
+        for artist in (*axes.collections, *axes.lines):
+            artist.set_label("")
+        axes.collections[0].set_label("a configuration")
+        axes.lines[0].set_label("best so far")
+        style.legend(figure, axes, "outside upper right")
     best = results.ranked(frames).iloc[0]
     return [
         Picture(
@@ -111,7 +114,8 @@ def parallel(frames: Frames) -> list[Picture]:
     ranked = results.ranked(frames)
     names, note = _parameters(frames)
     chosen = selection.choose(frames, ranked, MOST_LINES)
-    made = _study(frames, names, frames.trials[frames.trials["sample"].isin(chosen.samples)])
+    drawn = ranked[ranked["sample"].isin(chosen.samples)].iloc[::-1]  # the best are drawn last, on top
+    made = _study(frames, names, drawn)
     label = _label(frames)
     with style.styled(), _pyplot() as visualization:
         axes = visualization.plot_parallel_coordinate(made, params=list(names.values()), target_name=label)
@@ -339,6 +343,7 @@ def _thin_points(axes: Axes, count: int) -> None:
     for points in axes.collections:
         assert isinstance(points, PathCollection)
         points.set_sizes([18 if count <= 200 else 6])
+        points.set_linewidth(0.8 if count <= 200 else 0.3)
         points.set_rasterized(count > 2000)
 
 

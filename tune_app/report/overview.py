@@ -38,7 +38,7 @@ class View:
     top: int | None = None
 
 
-def listing(frames: Frames, judged: Verdict, view: View | None = None) -> Table:
+def overview(frames: Frames, judged: Verdict, view: View | None = None) -> Table:
     """Every configuration: finished ones best first by the space's metric, then the others, unranked.
 
     A row that has not finished is marked by its status, also where that column was not asked for.

@@ -9,16 +9,15 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeGuard
 
 import numpy as np
 from scipy.stats import linregress, norm
 
 from tune_app import stats, words
+from tune_app.advice import edges
 from tune_app.errors import RunError
 from tune_app.record import read
 from tune_app.results import Frames
-from tune_app.space import KINDS, Sampler
 from tune_app.sweep import RunPaths, Sweep, find_runs
 from tune_app.verdict import LEVEL, Verdict
 
@@ -28,10 +27,6 @@ FEW_SEEDS = 5
 #: A curve still rises if its last quarter does, of so many epochs at least, and by this share of 1.
 FEWEST_EPOCHS = 5
 GAIN = 0.005
-
-#: A value is at the edge of a range within this share of it, and at that of a list among so many.
-EDGE = 0.05
-FEWEST_VALUES = 3
 
 #: Training accuracy that counts as nearly all, and the gap to validation that counts as one.
 NEARLY_ALL = 0.98
@@ -61,7 +56,7 @@ def cautions(frames: Frames, verdict: Verdict, others: Sequence[str] = ()) -> li
         return []
     found = [
         *_few_seeds(verdict, verdict.winner),
-        *_seen(frames, others),
+        *_seen(frames, others, verdict.winner),
         *_small_validation(frames, verdict, verdict.winner),
         *_edges(frames, verdict.winner),
         *_still_rising(frames, verdict.winner),
@@ -71,26 +66,27 @@ def cautions(frames: Frames, verdict: Verdict, others: Sequence[str] = ()) -> li
 
 
 def seen_before(sweep: Sweep) -> list[str]:
-    """Names of the other runs beside this one that have finished trials on the same data, newest first.
+    """Names of the other sweeps beside this one that have finished trials on the same data, newest first.
 
-    A run whose record cannot be read is passed over: it is for its own report to say so.
+    A run and those that confirm it are one sweep. A run whose record cannot be read is passed over: it is for
+    its own report to say so.
     """
     if not sweep.data.fingerprint:
         return []
-    here = sweep.paths.folder
+    family = sweep.header.get("confirms") or sweep.name
+    runs = find_runs(sweep.paths.folder.parent)
     return [
-        folder.name
-        for folder in find_runs(here.parent)
-        if folder.resolve() != here.resolve() and _has_looked(folder, sweep.data.fingerprint)
+        run.name for run in runs if run.name != family and _has_looked(run, sweep.data.fingerprint, family)
     ]
 
 
-def _has_looked(folder: Path, fingerprint: str) -> bool:
+def _has_looked(folder: Path, fingerprint: str, family: str) -> bool:
     try:
         for _, event in read(RunPaths(folder).record):
-            if event["event"] == "created" and event["data"]["fingerprint"] != fingerprint:
-                return False
-            if event["event"] == "finished":
+            if event["event"] == "created":
+                if event["data"]["fingerprint"] != fingerprint or event.get("confirms") == family:
+                    return False
+            elif event["event"] == "finished":
                 return True
     except (RunError, KeyError, TypeError):
         return False
@@ -116,12 +112,18 @@ def _few_seeds(verdict: Verdict, winner: int) -> Found:
         )
 
 
-def _seen(frames: Frames, others: Sequence[str]) -> Found:
+def _seen(frames: Frames, others: Sequence[str], winner: int) -> Found:
+    looks = int(frames.seeds.loc[frames.seeds["sample"] == winner, "test_looks"].max())
+    if looks > 1:
+        yield (
+            "test_seen",
+            f"the test set was looked at {looks} times for it, for it was extended after the first look",
+        )
     if others and frames.sweep.data.kind != "phantom":  # which anybody may look at, being drawn by code
         named = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
         yield (
             "test_seen",
-            f"{words.count(len(others), 'other run')} looked at this test set too ({named}): the best of "
+            f"{words.count(len(others), 'other sweep')} looked at this test set too ({named}): the best of "
             "several looks flatters",
         )
 
@@ -167,80 +169,9 @@ def _rounded(number: int) -> int:
 
 
 def _edges(frames: Frames, winner: int) -> Found:
-    space = frames.sweep.space
-    for name in frames.varying:
-        value = frames.sweep.history.configurations[winner].config.get(name)
-        if not _is_number(value):
-            continue
-        sampler = space.space.get(name)
-        tried = _tried(frames, name, sampler)
-        if sampler is not None and sampler.kind not in ("grid", "choice", "randn"):
-            edge = _edge_of_range(float(value), sampler)
-        else:
-            edge = _edge_of_list(float(value), tried)
-        if edge is None:
-            continue
-        higher, beyond = edge
-        if all(float(each).is_integer() for each in tried):
-            beyond = max(round(beyond), 1 if tried[0] >= 1 else 0)
-        beyond = float(f"{beyond:.2g}") if isinstance(beyond, float) else beyond
-        side, bound, outside = (
-            ("upper", "up", beyond > tried[-1]) if higher else ("lower", "down", beyond < tried[0])
-        )
-        if outside:
-            yield (
-                "edge",
-                f"{name} {words.value(value)} is at the {side} edge of what was tried: "
-                f"try {bound} to {words.value(beyond)}",
-            )
-
-
-def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _tried(frames: Frames, name: str, sampler: Sampler | None) -> list[int | float]:
-    """The numbers that a parameter has had, or could have had, upwards."""
-    seen = [c.config.get(name) for c in frames.sweep.history.configurations.values()]
-    offered = sampler.extremes() if sampler else ()
-    return sorted({value for value in (*seen, *offered) if _is_number(value)})
-
-
-def _edge_of_range(value: float, sampler: Sampler) -> tuple[bool, float] | None:
-    """Whether a value is at the upper end (True) or the lower (False), and a value beyond; None inside."""
-    low, high = (float(end) for end in sampler.extremes())  # type: ignore[arg-type]
-    log = KINDS[sampler.kind].log
-    place = [math.log(each) if log else each for each in (low, value, high)]
-    if place[2] <= place[0]:
-        return None
-    share = (place[1] - place[0]) / (place[2] - place[0])
-    if share >= 1 - EDGE:
-        return True, high * 10 if log else _upwards(high, high + (high - low) / 2)
-    if share <= EDGE:
-        return False, low / 10 if log else _downwards(low, low - (high - low) / 2)
-    return None
-
-
-def _edge_of_list(value: float, tried: Sequence[int | float]) -> tuple[bool, float] | None:
-    """The same for one of several values: beyond lies as far as the last two are apart, or their ratio."""
-    if len(tried) < FEWEST_VALUES or value not in (tried[0], tried[-1]):
-        return None
-    steps = np.diff(np.asarray(tried, dtype=np.float64))
-    ratios = np.diff(np.log(tried)) if tried[0] > 0 else np.array([])
-    geometric = len(ratios) > 0 and ratios.std() / ratios.mean() < steps.std() / steps.mean()
-    if value == tried[-1]:
-        return True, value * math.exp(ratios[-1]) if geometric else _upwards(value, value + steps[-1])
-    return False, value * math.exp(-ratios[0]) if geometric else _downwards(value, value - steps[0])
-
-
-def _upwards(edge: float, beyond: float) -> float:
-    """A share stays one: what lies between 0 and 1 is widened towards 1."""
-    return (edge + 1) / 2 if 0 <= edge <= 1 < beyond else beyond
-
-
-def _downwards(edge: float, beyond: float) -> float:
-    """What is above 0 stays so: it is widened towards 0."""
-    return edge / 2 if beyond <= 0 <= edge else beyond
+    if not frames.sweep.header.get("confirms"):  # which tries a choice of what was tried
+        for text in edges.at_the_edge(frames, winner):
+            yield "edge", text
 
 
 def _still_rising(frames: Frames, winner: int) -> Found:

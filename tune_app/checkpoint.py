@@ -1,0 +1,76 @@
+"""Checkpoints of a trial: put in place in one stroke, and read as weights only."""
+
+from __future__ import annotations
+
+import io
+import time
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tune_app.errors import TrialError
+from tune_app.history import Saved
+
+#: A write may take at most one part in so many of the time between two of them.
+_SHARE = 20
+
+
+class Clock:
+    """When the next checkpoint is due: ``every_s`` seconds apart, or more where writing takes long."""
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._wait_s = every_s
+        self._last = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time to write one."""
+        return time.monotonic() - self._last >= self._wait_s
+
+    def wrote(self, seconds: float) -> None:
+        """A checkpoint was written, and took so long. An interval of 0 means after every epoch, always."""
+        self._last = time.monotonic()
+        self._wait_s = max(self._every_s, _SHARE * seconds) if self._every_s else 0.0
+
+
+def size(content: Any) -> int:
+    """Bytes that ``content`` takes in a file; none for None."""
+    return len(_packed(content)) if content is not None else 0
+
+
+def _packed(content: Any) -> memoryview:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getbuffer()
+
+
+def save(folder: Path, name: str, content: dict[str, Any], epoch: int) -> Saved:
+    """Write ``content`` (tensors and plain values) to ``folder/name``, which is whole or not there."""
+    data = _packed(content)
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f"{name}.part"
+    partial.write_bytes(data)
+    partial.replace(folder / name)
+    return Saved(epoch, name, len(data), zlib.crc32(data))
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a checkpoint, refusing anything but tensors and plain values.
+
+    Raises:
+        TrialError: it is missing, damaged, or none of ours.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        content["epoch"], content["replicates"]
+    except Exception as error:  # torch.load raises what the damage happens to cause
+        raise TrialError(f"{path}: cannot be read as a checkpoint: {error}") from error
+    return dict(content)
+
+
+def of(content: dict[str, Any], what: str, replicates: Sequence[int]) -> list[Any]:
+    """The ``state`` or ``weights`` of these replicates, in this order."""
+    return [content[what][content["replicates"].index(replicate)] for replicate in replicates]

@@ -1,0 +1,143 @@
+"""The command line: arguments in, one call, an exit code out. Heavy imports wait for their command."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from tune_app import __version__
+from tune_app.cli import looking, reporting, training
+from tune_app.cli.options import EVERYTHING, IMAGE_SIZE, RUNS_DIR, SPLIT
+from tune_app.errors import TuneAppError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="tune-app")
+def cli() -> None:
+    """Hyperparameter sweeps for PyTorch on Ray Tune, from a search-space file to the table in a report."""
+
+
+for _command in (*training.COMMANDS, *looking.COMMANDS, *reporting.COMMANDS):
+    cli.add_command(_command)
+
+
+@cli.command()
+def spaces() -> None:
+    """List the search spaces: those in ./search_spaces and the built-in ones."""
+    from tune_app import terminal
+
+    click.echo(terminal.spaces())
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON schema of a search-space file, for editors that complete and check YAML."""
+    from tune_app import space
+
+    click.echo(json.dumps(space.json_schema(), indent=2))
+
+
+@cli.command()
+@RUNS_DIR
+@click.option("--data", metavar="SOURCE", default="phantom", help="Data to look for.  [default: phantom]")
+def doctor(runs_dir: Path, data: str) -> None:
+    """Check Python, torch, Ray, GPUs, memory, disk and data: what is wrong, and the mend."""
+    from tune_app import doctor as doctors
+    from tune_app import progress
+
+    with progress.waiting("checking this machine"):
+        checks = doctors.checks(runs_dir, data)
+    click.echo(doctors.render(checks))
+    raise SystemExit(doctors.exit_code(checks))
+
+
+@cli.group()
+def data() -> None:
+    """Fetch, import and look at chest X-rays."""
+
+
+@data.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=None, help="Folder to fetch to.  [default: data/course]"
+)
+def fetch(out: Path | None) -> None:
+    """Download the course's four files; each is checked, and a broken download goes on."""
+    from tune_app import data as sources
+
+    folder = out or sources.COURSE_DIR
+    with sources.progress_bar() as on_progress:
+        fetched = sources.fetch(folder, progress=on_progress)
+    for word, names in (("downloaded", fetched.downloaded), ("already there", fetched.already_there)):
+        for name in names:
+            click.echo(f"{word}: {fetched.out / name}")
+    click.echo("All four files are the course's. Next: tune-app run table3 --data course")
+
+
+@data.command("import")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make; must not exist.")
+@IMAGE_SIZE
+@EVERYTHING
+def import_(folder: Path, out: Path, image_size: int | None, everything: bool) -> None:
+    """Turn an image folder ({train,test}/{NORMAL,PNEUMONIA}) into arrays of one size."""
+    from tune_app import data as sources
+
+    imported = sources.import_folder(folder, out, image_size=image_size or 256, everything=everything)
+    for name, images in imported.counts.items():
+        click.echo(f"{imported.out / name}: {images:,} images of {imported.image_size}x{imported.image_size}")
+    for note in imported.notes:
+        click.echo(f"  note: {note}")
+    if imported.dropped:
+        click.echo(f"  left out, being pixel for pixel in the test set: {', '.join(imported.dropped)}")
+    click.echo(f"Next: tune-app run table3 --data {imported.out}")
+
+
+@data.command("show")
+@click.argument("source", default="phantom")
+@IMAGE_SIZE
+@SPLIT
+@EVERYTHING
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("contact_sheet.png"),
+    show_default=True,
+    help="The contact sheet.",
+)
+def show_data(source: str, image_size: int | None, split: str, everything: bool, out: Path) -> None:
+    """Count SOURCE's images and patients, and draw a contact sheet of them."""
+    from tune_app import data as sources
+
+    dataset = sources.load(source, image_size=image_size, split=split, everything=everything)
+    for line in sources.show(dataset, out).lines():
+        click.echo(line)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line; errors of use end with one message and exit code 2, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without "±" shows "?"
+    try:
+        code = cli.main(args=argv, prog_name="tune-app", standalone_mode=False)
+    except click.exceptions.Abort:
+        raise SystemExit(130) from None
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(2) from None
+    except TuneAppError as error:
+        text = str(error)
+        click.echo(text if _located(text) else f"tune-app: {text}", err=True)
+        raise SystemExit(error.exit_code) from None
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _located(text: str) -> bool:
+    """Whether a message starts with ``file:line:``, which editors turn into a link."""
+    parts = text.split(":", 2)
+    return len(parts) == 3 and parts[1].isdigit()

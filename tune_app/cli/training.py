@@ -1,0 +1,263 @@
+"""Commands that train, or go on with what was trained: each one call, and the same summary at its end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tune_app.cli.options import RUNS_DIR, sitting, space
+from tune_app.errors import TuneAppError
+
+if TYPE_CHECKING:
+    from tune_app.launch import Material, Request, View
+    from tune_app.space import SearchSpace
+    from tune_app.sweep import Sweep
+
+_DATA = click.option("--data", metavar="SOURCE", help="Where the same data lies now, if it has moved.")
+
+
+def train(wanted: SearchSpace, material: Material, conduct: Callable[[View], Sweep]) -> None:
+    """Show a sitting while it lasts, write results and report, and sum up; then raise what ended it."""
+    from tune_app import progress, report, results, terminal
+
+    click.echo(terminal.headline(wanted, material.identity))
+    outcome: TuneAppError | None = None
+    view = _View()
+    try:
+        sweep = conduct(view)
+    except TuneAppError as error:
+        if view.sweep is None:
+            raise
+        sweep, outcome = view.sweep, error
+    with progress.waiting("writing results and report"):
+        frames = results.load(sweep)
+        results.write(frames)
+        report.write(frames, sweep.paths.report)
+    click.echo(terminal.summary(frames))
+    if outcome:
+        raise outcome
+
+
+class _View:
+    """Opens the live view, and remembers the sweep for what is to be said after an interruption."""
+
+    def __init__(self) -> None:
+        self.sweep: Any = None
+
+    def __call__(self, sweep: Any, plan_line: str) -> Any:
+        from tune_app import progress
+
+        self.sweep = sweep
+        return progress.watch(sweep, plan_line)
+
+
+def _again(name: str, options: dict[str, Any]) -> tuple[Sweep, Request, Material]:
+    """A run that there is, with the request and the material to go on with it."""
+    from tune_app import continuing, progress
+    from tune_app.sweep import Sweep, find_run
+
+    sweep = Sweep.open(find_run(name, options["runs_dir"]))
+    asked = ("cpus_per_trial", "gpus_per_trial", "max_concurrent")
+    request = continuing.request_for(
+        sweep,
+        data=options["data"],
+        address=options["address"],
+        time_limit_s=options["time_limit_s"],
+        argv=["tune-app", *sys.argv[1:]],
+        resources={key: options[key] for key in asked},
+    )
+    with progress.waiting("loading data"):
+        return sweep, request, continuing.gather(request, sweep)
+
+
+@click.command()
+@space
+@sitting
+def run(**options: Any) -> None:
+    """Train every configuration of SPACE (a name or a file) and write results and report."""
+    from tune_app import launch, progress
+
+    request = _request(options)
+    with progress.waiting("loading data"):
+        material = launch.gather(request)
+    train(request.space, material, lambda view: launch.train(request, material, view))
+
+
+@click.command()
+@space
+@sitting
+def check(**options: Any) -> None:
+    """Validate SPACE and its data; show what a run would train, and about how long it would take."""
+    from tune_app import launch, progress, terminal
+
+    request = _request(options)
+    with progress.waiting("loading data"):
+        material = launch.gather(request)
+    click.echo(terminal.headline(request.space, material.identity))
+    with progress.waiting("timing one epoch"):
+        estimate = launch.estimate(request, material)
+    click.echo(terminal.plan(request.space, estimate))
+
+
+def _request(options: dict[str, Any]) -> Request:
+    from tune_app.launch import Request
+
+    return Request(
+        space=_space(options),
+        data=options["data"],
+        image_size=options["image_size"],
+        split=options["split"],
+        everything=options["everything"],
+        name=options["name"],
+        runs_dir=options["runs_dir"],
+        address=options["address"],
+        argv=["tune-app", *sys.argv[1:]],
+        time_limit_s=options["time_limit_s"],
+    )
+
+
+def _space(options: dict[str, Any]) -> SearchSpace:
+    """The space with its overrides; a flag is short for ``--set`` of its key."""
+    from tune_app import space
+
+    overrides = list(options["overrides"])
+    flags = {
+        "epochs": "epochs",
+        "seeds": "seeds",
+        "seed": "seed",
+        "cpus_per_trial": "resources.cpus_per_trial",
+        "gpus_per_trial": "resources.gpus_per_trial",
+        "max_concurrent": "resources.max_concurrent",
+        "stopping": "stop.scheduler",
+    }
+    for flag, key in flags.items():
+        if options[flag] is not None:
+            overrides.append(f"{key}={options[flag]}")
+    return space.load(options["space"], overrides)
+
+
+@click.command()
+@click.argument("name")
+@_DATA
+@sitting
+def resume(name: str, **options: Any) -> None:
+    """Go on with the run NAME: train what it lacks, from the last checkpoints, and nothing more."""
+    from tune_app import continuing
+
+    sweep, request, material = _again(name, options)
+    train(sweep.space, material, lambda view: continuing.resume(request, material, sweep, view))
+
+
+@click.command()
+@click.argument("name")
+@click.option("--samples", metavar="+N", help="More samples of a random or Optuna search, as in +20.")
+@click.option("--seeds", metavar="+N", help="More replicates of each configuration, as in +5.")
+@click.option("--epochs", metavar="N", help="Train on to so many epochs, or +N more.")
+@click.option(
+    "--add",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="One more value of a grid, as in lr=1e-5, or a whole point, as in '{lr: 1e-5, step_size: 4}'.",
+)
+@_DATA
+@sitting
+def extend(
+    name: str,
+    samples: str | None,
+    seeds: str | None,
+    epochs: str | None,
+    add: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Want more of the run NAME, and train what is lacking; all that it has stays as it is."""
+    from tune_app import continuing
+    from tune_app import space as spaces
+
+    sweep, request, material = _again(name, options)
+    wider = spaces.extend(sweep.space, samples=samples, seeds=seeds, epochs=epochs, add=add)
+    if continuing.restarts(sweep.space, wider, material):
+        click.echo("note: this task's schedule hangs on the number of epochs: every trial starts again.")
+    elif wider.epochs > sweep.space.epochs and sweep.space.keep != "last":
+        click.echo(
+            f"note: {name} keeps no states of finished trials (keep: {sweep.space.keep}), so they are "
+            "trained again from the first epoch; keep: last makes this cheap."
+        )
+    flags = {"--samples": samples, "--seeds": seeds, "--epochs": epochs}
+    asked = [f"{flag} {text}" for flag, text in flags.items() if text] + [f"--add {text}" for text in add]
+    train(
+        wider,
+        material,
+        lambda view: continuing.extend(request, material, sweep, wider, " ".join(asked), view),
+    )
+
+
+@click.command()
+@click.argument("name")
+@click.argument("trials", nargs=-1)
+@_DATA
+@sitting
+def retry(name: str, trials: tuple[str, ...], **options: Any) -> None:
+    """Try the failed configurations of the run NAME again, or those of TRIALS alone."""
+    from tune_app import continuing
+
+    sweep, request, material = _again(name, options)
+    samples = continuing.failed(sweep, trials)
+    train(sweep.space, material, lambda view: continuing.retry(request, material, sweep, samples, view))
+
+
+@click.command()
+@click.argument("name")
+@click.argument("trial")
+@_DATA
+@sitting
+def rerun(name: str, trial: str, **options: Any) -> None:
+    """Train the configuration TRIAL of the run NAME once more, and say whether it came out the same."""
+    from tune_app import continuing, progress, terminal
+    from tune_app.sweep import find_sample
+
+    sweep, request, material = _again(name, options)
+    sample = find_sample(sweep, trial)
+    with progress.waiting(f"training configuration {sample} again"):
+        found = continuing.rerun(request, material, sweep, sample)
+    click.echo(terminal.rerun(found.sample, found.compared, found.differences, found.device))
+    raise SystemExit(1 if found.differences else 0)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many of the best.")
+@click.option("--seeds", type=click.IntRange(2), default=20, show_default=True, help="New seeds for each.")
+@_DATA
+@sitting
+def confirm(name: str, top: int, seeds: int, **options: Any) -> None:
+    """Train the best configurations of the run NAME on new seeds: how much of their lead was luck?"""
+    from dataclasses import replace
+
+    from tune_app import continuing, launch
+
+    sweep, request, material = _again(name, options)
+    confirmed, confirming = continuing.confirmation(sweep, top, seeds)
+    request = replace(request, space=confirmed, name=confirming, confirms=sweep.name)
+    train(confirmed, material, lambda view: launch.conduct(request, material, None, view))
+
+
+@click.command()
+@click.argument("name")
+@click.argument("trial", required=False)
+@RUNS_DIR
+def stop(name: str, trial: str | None, runs_dir: Path) -> None:
+    """End the run NAME in good order, or its trial TRIAL alone, from another terminal."""
+    from tune_app import continuing
+    from tune_app.sweep import Sweep, find_run, find_sample
+
+    sweep = Sweep.open(find_run(name, runs_dir))
+    continuing.ask_to_stop(sweep, trial)
+    what = f"configuration {find_sample(sweep, trial)} of {sweep.name}" if trial else sweep.name
+    click.echo(f"{what} stops after its epoch" + ("." if trial else f". Go on with: tune-app resume {name}"))
+
+
+COMMANDS = (run, check, resume, extend, retry, rerun, confirm, stop)

@@ -1,0 +1,92 @@
+"""Runs and results as plain values, for JSON and for scripts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tune_app import results
+from tune_app.errors import RunError
+from tune_app.results import Frames
+from tune_app.sweep import Sweep, find_runs, find_sample
+
+
+def runs(runs_dir: Path) -> list[dict[str, Any]]:
+    """Every run, newest first: ``run`` without its configurations, and the best of them."""
+    found = []
+    for folder in find_runs(runs_dir):
+        frames = results.load(Sweep.open(folder))
+        ranked = results.ranked(frames)
+        winner = None if ranked.empty else _rows(ranked.head(1))[0]
+        found.append({**_head(frames), "best": winner})
+    return found
+
+
+def run(frames: Frames) -> dict[str, Any]:
+    """A run with all of its configurations, as in ``results.csv``."""
+    return {**_head(frames), "trials": _rows(frames.trials)}
+
+
+def best(frames: Frames) -> dict[str, Any]:
+    """The best configuration: ``sample``, ``config``, and its row of ``results.csv``.
+
+    Raises:
+        RunError: none has finished.
+    """
+    ranked = results.ranked(frames)
+    sweep = frames.sweep
+    if ranked.empty:
+        raise RunError(f"{sweep.name}: no configuration has finished, so there is no best one yet.")
+    sample = int(ranked.iloc[0]["sample"])
+    return {
+        "run": sweep.name,
+        "sample": sample,
+        "metric": {"name": sweep.space.metric.name, "mode": sweep.space.metric.mode},
+        "config": dict(sweep.history.configurations[sample].config),
+        "results": _rows(ranked.head(1))[0],
+    }
+
+
+def log(sweep: Sweep, trial: str) -> str:
+    """The log of a failed trial, ``12.1``, or of the newest that failed of sample ``12``.
+
+    Raises:
+        RunError: no such trial, or it has left none.
+    """
+    attempts = sweep.history.configurations[find_sample(sweep, trial)].attempts
+    logged = [each for each in attempts if each.log and trial in (each.trial, str(each.sample))]
+    if not logged:
+        with_log = [each.trial for each in sweep.history.attempts.values() if each.log]
+        there = f"There are logs of: {', '.join(with_log)}" if with_log else "No trial of it has failed."
+        raise RunError(f'{sweep.name}: the trial "{trial}" has left no log, for it has not failed. {there}')
+    path = sweep.paths.folder / logged[-1].log
+    try:
+        return path.read_text(encoding="utf-8").rstrip()
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _head(frames: Frames) -> dict[str, Any]:
+    sweep = frames.sweep
+    statuses = list(frames.trials["status"])
+    return {
+        "run": sweep.name,
+        "folder": str(sweep.paths.folder),
+        "space": sweep.space.name,
+        "task": sweep.space.task,
+        "data": sweep.data.source,
+        "data_sha256": sweep.data.fingerprint,
+        "metric": {"name": sweep.space.metric.name, "mode": sweep.space.metric.mode},
+        "configurations": max(len(statuses), sweep.space.size()),
+        "states": {state: statuses.count(state) for state in dict.fromkeys(statuses)},
+        "live": sweep.live(),
+    }
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON's own values: null where there is none."""
+    rows: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=15))
+    return rows

@@ -1,0 +1,106 @@
+"""A wider space from a narrower one: more samples, seeds, epochs or values, never fewer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tune_app.errors import SpaceError, nearest
+from tune_app.space.files import parse
+from tune_app.space.model import SearchSpace
+from tune_app.space.reader import read_value, write
+from tune_app.space.scalars import alike, scalar_fault, show
+
+
+def extend(
+    space: SearchSpace,
+    *,
+    samples: str | None = None,
+    seeds: str | None = None,
+    epochs: str | None = None,
+    add: Sequence[str] = (),
+) -> SearchSpace:
+    """What ``tune-app extend`` asks for: a space that wants all that ``space`` does, and more.
+
+    Args:
+        samples: how many in all, ``50``, or how many more, ``+20``; so ``seeds`` and ``epochs``.
+        add: ``name=value`` for one more value of a grid, or a whole point as a YAML mapping.
+
+    Raises:
+        SpaceError: nothing is added, less is asked for than there is, or a value cannot be added.
+    """
+    tree = space.plain()
+    if samples is not None:
+        if space.search.samples is None:
+            raise SpaceError(
+                f"--samples {samples}: {space.name} is a grid, which has no samples: add values instead, "
+                "as in --add lr=1e-5"
+            )
+        tree["search"]["samples"] = _more("--samples", samples, space.search.samples)
+    if seeds is not None:
+        tree["seeds"] = _more("--seeds", seeds, space.seeds)
+    if epochs is not None:
+        tree["epochs"] = _more("--epochs", epochs, space.epochs)
+    for text in add:
+        _add(text, tree, space)
+    wider = changed(space, tree, "extended")
+    if wider == space:
+        raise SpaceError(
+            "nothing to extend by: give --samples, --seeds, --epochs or --add, as in --seeds +5 or "
+            "--add lr=1e-5"
+        )
+    return wider
+
+
+def changed(space: SearchSpace, keys: Mapping[str, Any], how: str) -> SearchSpace:
+    """A space with other values for some of its keys, checked as a file would be.
+
+    Raises:
+        SpaceError: a value breaks a rule; ``how`` stands in the message where a file's name would.
+    """
+    return parse(write({**space.plain(), **keys}), file=f"{space.name}, {how}", name=space.name)
+
+
+def _more(flag: str, text: str, now: int) -> int:
+    """``+5`` for five more, ``10`` for ten in all."""
+    digits = text.removeprefix("+")
+    if not (digits.isascii() and digits.isdigit()):
+        raise SpaceError(
+            f"{flag} {text}: write how many more, as in {flag} +5, or how many in all, as in {flag} {now + 5}"
+        )
+    total = int(digits) + (now if text.startswith("+") else 0)
+    if total < now:
+        raise SpaceError(
+            f"{flag} {text}: there are {now} already, and extending only adds: write more than {now}"
+        )
+    return total
+
+
+def _add(text: str, tree: dict[str, Any], space: SearchSpace) -> None:
+    if text.lstrip().startswith("{"):
+        tree.setdefault("configs", [])
+        tree["configs"] = [*tree["configs"], read_value(text, f"--add {text}")]
+        return
+    name, equals, written = text.partition("=")
+    name = name.strip()
+    if not equals:
+        raise SpaceError(
+            f"--add {text}: write name=value, as in --add lr=1e-5, or a point, as in --add '{{lr: 1e-5}}'"
+        )
+    if name not in space.space:
+        fixed = f" {name} is fixed at {show(space.fixed[name])}." if name in space.fixed else ""
+        guess = fixed or nearest(name, space.space) or " Add a whole point instead, as in --add '{lr: 1e-5}'."
+        raise SpaceError(f'--add {text}: no parameter called "{name}" is searched.{guess}')
+    sampler = space.space[name]
+    if sampler.kind != "grid":
+        raise SpaceError(
+            f"--add {text}: {name} is drawn from {show({sampler.kind: list(sampler.args)})}, and another "
+            "range would draw other points: start a new run for that, or add a whole point, as in "
+            "--add '{lr: 1e-5}'"
+        )
+    value = read_value(written, f"--add {text}")
+    if fault := scalar_fault(value):
+        raise SpaceError(f"--add {text}: {fault}")
+    if any(alike(value, known) for known in sampler.args):
+        raise SpaceError(f"--add {text}: {name} has {show(value)} already: {show(list(sampler.args))}")
+    tree["space"][name]["grid"] = [*sampler.args, value]
