@@ -50,7 +50,7 @@ def overview(frames: Frames, judged: Verdict, view: View | None = None) -> Table
     trials = with_ties(frames, judged)
     ordered = arranged(frames, trials, view)
     shown = list(view.columns) or _default_columns(frames, trials, judged)
-    _check(shown, trials)
+    _check(view.columns, trials)
     unfinished = ordered["status"] != "finished"
     if "status" not in shown and unfinished.any():
         shown.append("status")

@@ -133,7 +133,8 @@ def curves(frames: Frames) -> list[Picture]:
     told_apart = info.selection.samples[:MOST_TOLD_APART]
     splits = [split for split in _SPLITS if any(split in family.columns for family in info.families)]
     rows = len(info.families)
-    legend = math.ceil(len(told_apart) / 2) * 0.2 + 0.3
+    names = [info.labels[sample] for sample in told_apart]
+    legend = math.ceil(len(names) / (2 if style.fit(names, 2, style.WIDTH) else 1)) * 0.2 + 0.3
     with style.styled():
         figure = style.canvas(style.WIDTH, 2.35 * rows + legend)
         grid = figure.subplots(rows, len(splits), sharex=True, sharey="row", squeeze=False)
@@ -250,7 +251,9 @@ def _panels(info: CurvesInfo, family: Family) -> Picture:
             for split, column in family.columns.items():
                 look = _TWO[split]
                 _band_of(axes, rows, column, look, 0.18)
-                axes.plot(rows["epoch"], rows[column], **look.line(), label=_SPLITS[split])
+                marker = "o" if len(rows) == 1 else ""  # one point is no line
+                line = look.line() | {"marker": marker, "label": _SPLITS[split]}
+                axes.plot(rows["epoch"], rows[column], **line)
             wide = {1: 90, 2: 46, 3: 32, 4: 27}[across]
             title = selection.wrapped(info.labels[samples[place]], wide)
             axes.set_title(style.text_of(title), fontsize=9 if across < 4 else 7.5)

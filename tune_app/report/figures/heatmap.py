@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
@@ -126,7 +127,7 @@ def heatmap(frames: Frames) -> list[Picture]:
 
 def _picture(frames: Frames, info: HeatmapInfo, number: str) -> Picture:
     label = formats.metric(info.metric)
-    names = selection.short((info.row_name, info.column_name), 40)
+    names = selection.short((info.row_name, info.column_name), 28)
     with style.styled():
         height = min(8.0, max(2.2, 0.62 * len(info.rows) + 1.1))
         figure = style.canvas(min(style.WIDTH, max(4.0, 0.95 * len(info.columns) + 2.2)), height)
@@ -138,7 +139,7 @@ def _picture(frames: Frames, info: HeatmapInfo, number: str) -> Picture:
         if max(len(_tick(v)) for v in info.columns) * len(info.columns) > 75:
             axes.tick_params(axis="x", rotation=45)
         axes.set_xlabel(style.text_of(names[info.column_name]))
-        axes.set_ylabel(style.text_of(names[info.row_name]))
+        axes.set_ylabel(style.text_of(textwrap.fill(names[info.row_name], max(8, int(height * 7)))))
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
         _cells(axes, info, shown)

@@ -83,6 +83,9 @@ def intervals_info(frames: Frames) -> IntervalsInfo:
     )
 
 
+#: Letters of a name in a line.
+_LABEL = 46
+
 _LOOKS = (style.Look("#0072B2", "-", "o"), style.Look("#D55E00", (0, (2, 1.2)), "s"))
 
 
@@ -102,7 +105,8 @@ def intervals(frames: Frames) -> list[Picture]:
         for axes, name, look in zip(across, info.metrics, _LOOKS, strict=False):
             _panel(axes, info, name, look)
         places = range(len(info.samples))
-        across[0].set_yticks(places, [style.text_of(info.labels[sample]) for sample in info.samples])
+        names = [selection.wrapped(info.labels[sample], _LABEL, 2) for sample in info.samples]
+        across[0].set_yticks(places, list(map(style.text_of, names)))
         across[0].set_ylim(len(info.samples) - 0.4, -0.6)
     return [
         Picture(
@@ -146,6 +150,9 @@ def _panel(axes: Axes, info: IntervalsInfo, name: str, look: style.Look) -> None
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.08)
+    if words.is_share(name):
+        low, high = axes.get_xlim()
+        axes.set_xlim(max(low, -2), min(high, 102))
     _letters(axes, info, name)
 
 

@@ -94,6 +94,7 @@ def slices(frames: Frames) -> list[Picture]:
             _scale(panel.yaxis, frames)
             _values(panel.xaxis, frames, back[panel.get_xlabel()])
             panel.set_xlabel(style.text_of(panel.get_xlabel()))
+            _widen(panel)
         bar = figure.axes[-1]
         bar.set_ylabel("sample")
         _coloured_by_sample(panels, made)
@@ -116,6 +117,7 @@ def parallel(frames: Frames) -> list[Picture]:
     chosen = selection.choose(frames, ranked, MOST_LINES)
     drawn = ranked[ranked["sample"].isin(chosen.samples)].iloc[::-1]  # the best are drawn last, on top
     made = _study(frames, names, drawn)
+    gaps = bool(drawn[list(names)].isna().any(axis=None))
     label = _label(frames)
     with style.styled(), _pyplot() as visualization:
         axes = visualization.plot_parallel_coordinate(made, params=list(names.values()), target_name=label)
@@ -151,7 +153,10 @@ def parallel(frames: Frames) -> list[Picture]:
             f"A line for each of {words.count(_finished(made), 'configuration')} through {label} and "
             f"{formats.listed(list(names))}.",
             sentences(
-                "A line a finished configuration, from its metric through its parameters", note, chosen.note
+                "A line a finished configuration, from its metric through its parameters",
+                "None: a parameter that does not exist there" if gaps else "",
+                note,
+                chosen.note,
             ),
             figure,
         )
@@ -345,6 +350,14 @@ def _thin_points(axes: Axes, count: int) -> None:
         points.set_sizes([18 if count <= 200 else 6])
         points.set_linewidth(0.8 if count <= 200 else 0.3)
         points.set_rasterized(count > 2000)
+
+
+def _widen(axes: Axes) -> None:
+    """Room at both sides, for labels that would run into those of the next panel."""
+    scale = axes.xaxis.get_transform()
+    low, high = scale.transform(np.array(axes.get_xlim()))
+    room = 0.12 * (high - low)
+    axes.set_xlim(*scale.inverted().transform(np.array([low - room, high + room])))
 
 
 def _values(axis: Axis, frames: Frames, name: str) -> None:

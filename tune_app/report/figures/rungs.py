@@ -146,9 +146,8 @@ def _bars(axes: Axes, info: RungsInfo) -> None:
             clip_on=False,
         )
         told.add(word)
-    axes.set_yticks(
-        range(len(info.selection.samples)), [style.text_of(info.labels[s]) for s in info.selection.samples]
-    )
+    names = [selection.wrapped(info.labels[sample], 46, 2) for sample in info.selection.samples]
+    axes.set_yticks(range(len(names)), list(map(style.text_of, names)))
     axes.tick_params(axis="y", length=0, labelsize=8 if len(info.selection.samples) <= 20 else 7)
     axes.set_ylim(len(info.selection.samples) - 0.4, -0.7)
     axes.set_xlim(0, info.epochs * 1.02)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: Configurations that a figure shows one by one; of more it shows these many of the best.
 MOST = 40
 
-_NAME, _LABEL = 18, 60
+_NAME, _LABEL = 18, 64
 _NO_BREAK = "\u2060"  # no white space to textwrap, and in no name
 
 
@@ -50,20 +50,24 @@ def choose(frames: Frames, trials: pd.DataFrame, most: int = MOST) -> Selection:
 
 
 def labels(frames: Frames, samples: Iterable[int]) -> dict[int, str]:
-    """What configurations are called: ``3: lr 3e-6, step_size 4``; the number alone where that is too long.
+    """What configurations are called: ``3: lr 3e-6, step_size 4``; where that is too long, the number alone.
 
     Their numbers are those of the tables' column ``sample``.
     """
     chosen = list(samples)
-    names = short(frames.varying)
-    found = {}
-    for _, row in frames.trials[frames.trials["sample"].isin(chosen)].iterrows():
-        sample = int(row["sample"])
-        cells = [(name, formats.plain(row[name])) for name in frames.varying]
-        parts = [f"{names[name]} {cut(formats.value(value))}" for name, value in cells if value is not None]
-        text = ", ".join(parts)
-        found[sample] = f"{sample}: {text}" if text and len(text) <= _LABEL else f"sample {sample}"
-    return {sample: found[sample] for sample in chosen}
+    trials = frames.trials[frames.trials["sample"].isin(chosen)]
+    for most in (_NAME, _NAME // 2):
+        names = short(frames.varying, most)
+        found = {int(row["sample"]): _label(row, names) for _, row in trials.iterrows()}
+        if all(len(text) <= _LABEL for text in found.values()):
+            return {sample: found[sample] for sample in chosen}
+    return {sample: f"sample {sample}" for sample in chosen}
+
+
+def _label(row: pd.Series[Any], names: Mapping[str, str]) -> str:
+    cells = ((short_name, formats.plain(row[name])) for name, short_name in names.items())
+    parts = [f"{name} {cut(formats.value(value))}" for name, value in cells if value is not None]
+    return f"{row['sample']}: {', '.join(parts)}" if parts else "the only configuration"
 
 
 def short(names: Iterable[str], most: int = _NAME) -> dict[str, str]:

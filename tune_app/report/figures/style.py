@@ -10,7 +10,7 @@ import io
 import math
 import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -124,6 +124,9 @@ _METADATA: dict[str, dict[str, Any]] = {
 }
 KINDS = tuple(_METADATA)
 
+#: Inches that a letter takes, about.
+_LETTER = 0.075
+
 #: Inches that are added below a figure for the line that ``sign`` writes there.
 _FOOT = 0.2
 
@@ -154,18 +157,26 @@ def legend(figure: Figure, axes: Axes, where: Where, columns: int = 2) -> None:
 
     It reads across, in the order that the series were drawn in.
     """
-    handles, texts = axes.get_legend_handles_labels()
+    handles, labels = axes.get_legend_handles_labels()
+    texts = list(map(str, labels))
+    if not fit(texts, columns, figure.get_size_inches()[0]):
+        columns = 1
     rows = math.ceil(len(handles) / columns)
     # matplotlib fills columns downwards, the first of them fuller than the last
     order = [row * columns + column for column in range(columns) for row in range(rows)]
     order = [index for index in order if index < len(handles)]
     figure.legend(
         [handles[index] for index in order],
-        [str(texts[index]) for index in order],
+        [texts[index] for index in order],
         loc=where,
         ncols=columns,
         handlelength=3.4,
     )
+
+
+def fit(texts: Sequence[str], columns: int, width: float) -> bool:
+    """Whether a legend of these texts in so many columns is no wider than that, in inches."""
+    return columns * (max(map(len, texts), default=0) + 8) * _LETTER <= width
 
 
 def log_ticks(axis: Axis) -> None:
