@@ -16,13 +16,13 @@ import tune_app
 ORDER = (
     *("errors", "space", "record", "history", "sweep", "data", "task", "tasks", "metrics", "train"),
     *("checkpoint", "replicates", "messages", "trial", "search", "stop", "resources", "driver", "inline"),
-    *("trainable", "run", "cluster", "provenance", "stats", "words", "results", "listing"),
-    *("verdict", "advice", "report", "progress", "terminal", "doctor", "launch", "continuing"),
+    *("trainable", "on_ray", "cluster", "provenance", "stats", "words", "index", "results", "listing"),
+    *("models", "verdict", "advice", "report", "progress", "terminal", "doctor", "launch", "continuing"),
     *("service", "cli", "__main__", "__init__"),
 )
-WITH_RAY = {"trainable", "run", "cluster", "service"}
+WITH_RAY = {"trainable", "on_ray", "cluster", "service"}
 WITH_TORCH = {"checkpoint", "train", "replicates", "trial"}
-WITH_TORCH_IN_FUNCTIONS = WITH_TORCH | {"task", "tasks", "trainable", "launch", "doctor"}
+WITH_TORCH_IN_FUNCTIONS = WITH_TORCH | {"task", "tasks", "trainable", "launch", "doctor", "models"}
 
 ROOT = Path(tune_app.__file__).parent
 FILES = [path.relative_to(ROOT) for path in sorted(ROOT.rglob("*.py"))]

@@ -1,6 +1,6 @@
 """What both engines do around the training: hand out jobs, write down what comes back, decide.
 
-An engine (``run`` over Ray, ``inline`` in this process) asks for the next job, says when it started,
+An engine (``on_ray``, ``inline`` in this process) asks for the next job, says when it started,
 passes on each report and is told whether to go on. It never touches the record itself.
 """
 

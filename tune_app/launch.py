@@ -230,25 +230,25 @@ def _engine(
         inline_plan = plan(asked.model_copy(update={"max_concurrent": 1}), os.cpu_count() or 1, 0, trials)
         yield inline_plan, "in this process", lambda driver: inline.run(driver, material.splits)
         return
-    from tune_app import run
+    from tune_app import on_ray
 
     with ExitStack() as stack:
         with progress.waiting("starting Ray" if request.address == "local" else "connecting to Ray"):
-            cluster = stack.enter_context(run.connect(request.address, material.size_bytes))
+            cluster = stack.enter_context(on_ray.connect(request.address, material.size_bytes))
         ray_plan = plan(asked, cluster.cpus, cluster.gpus, trials)
-        yield ray_plan, _where(cluster), lambda driver: run.run(driver, material.splits, ray_plan)
+        yield ray_plan, _where(cluster), lambda driver: on_ray.run(driver, material.splits, ray_plan)
 
 
 def _where(cluster: Any) -> str:
     devices = f"{cluster.gpus:g} GPU{'s' if cluster.gpus != 1 else ''}" if cluster.gpus else ""
     cores = f"{cluster.cpus:g} CPU{'s' if cluster.cpus != 1 else ''}"
     nodes = f" on {cluster.nodes} nodes" if cluster.nodes > 1 else ""
-    return (devices or cores) + nodes
+    return f"on {devices or cores}{nodes}"
 
 
 def _plan_line(planned: Plan, where: str) -> str:
     trials = "trial" if planned.concurrent == 1 else "trials"
-    return f"on {where}, {planned.concurrent} {trials} at a time"
+    return f"{where}, {planned.concurrent} {trials} at a time"
 
 
 def _first_config(sweep: Sweep) -> dict[str, Any]:

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from tune_app import advice, results, verdict
+from tune_app import advice, index, results, verdict
 from tune_app import space as spaces_
+from tune_app.models import Prediction
+from tune_app.report import confirmed
 from tune_app.resources import Estimate
 from tune_app.results import Frames
 from tune_app.space import SearchSpace
-from tune_app.sweep import DataIdentity, Sweep, find_runs
+from tune_app.sweep import DataIdentity, Sweep
 from tune_app.verdict import Verdict
-from tune_app.words import count, duration, measure, point, size, value
+from tune_app.words import aligned, count, duration, measure, point, size, value
 
 #: How much of what could be said at the end of a run is said.
 _TIED, _CAUTIONS = 3, 3
 
 #: What is proposed for confirming a choice that is tied with others.
 _TOP, _SEEDS = 3, 30
-
-
-def aligned(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
-    """Rows of cells in columns, three spaces apart."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(indent + line.rstrip() for line in lines)
 
 
 def headline(space: SearchSpace, data: DataIdentity) -> str:
@@ -92,32 +88,10 @@ def spaces() -> str:
     return aligned(rows)
 
 
-def runs(runs_dir: Path) -> str:
-    """A line a run, newest first."""
-    rows = []
-    for folder in find_runs(runs_dir):
-        sweep = Sweep.open(folder)
-        rows.append([folder.name, tally(sweep), sweep.data.source, _best(sweep)])
-    return aligned(rows) if rows else f"no runs in {runs_dir} yet. Start one with: tune-app run grid"
-
-
 def tally(sweep: Sweep) -> str:
     """``7 of 9 finished, 2 running``."""
     statuses = sweep.statuses(sweep.live())
-    total = max(len(statuses), sweep.space.size())
-    others = {name: statuses.count(name) for name in dict.fromkeys(statuses) if name != "finished"}
-    parts = [f"{statuses.count('finished')} of {total} finished"]
-    return ", ".join([*parts, *(f"{number} {name}" for name, number in others.items())])
-
-
-def _best(sweep: Sweep) -> str:
-    frames = results.load(sweep)
-    best = results.ranked(frames)
-    if best.empty:
-        return ""
-    name = sweep.space.metric.name
-    row = best.iloc[0]
-    return f"{_configuration(frames, row)}: {name} {_measured(row, name)}"
+    return index.tally(Counter(statuses), max(len(statuses), sweep.space.size()))
 
 
 def table(frames: Frames) -> str:
@@ -150,7 +124,18 @@ def best(frames: Frames, found: Mapping[str, Any]) -> str:
     lines = [f"{found['run']}: configuration {found['sample']} is best by {found['metric']['name']}"]
     lines.append(aligned([[name, value(each)] for name, each in found["config"].items()]))
     lines.append(aligned([[name, _measured(row, name), f"n={row['n']}"] for name in metrics]))
+    if "model" in found:
+        model = found["model"]
+        how = f"replicate {model['replicate']}, epoch {model['epoch']}"
+        lines.append(
+            f"its model ({how}) is in {model['file']}. Next: tune-app predict {model['file']} IMAGE..."
+        )
     return "\n\n".join(lines)
+
+
+def predictions(found: Sequence[Prediction]) -> str:
+    """What a model says of each input, and how sure it is."""
+    return aligned([[each.name, each.label, f"{each.probabilities[each.label]:.1%}"] for each in found], "")
 
 
 def rerun(sample: int, compared: int, differences: Sequence[tuple[int, str, Any, Any]], device: str) -> str:
@@ -191,6 +176,8 @@ def summary(frames: Frames) -> str:
             lines.append(f"  on the test set: accuracy {_measured(winner, 'test_accuracy')}")
         found = advice.cautions(frames, judged, advice.seen_before(sweep))
         lines += [f"  note: {caution.text}" for caution in found[:_CAUTIONS]]
+    if said := confirmed.luck(frames):
+        lines.append(said)
     folder = sweep.paths.folder
     tables = sorted(path.name for path in sweep.paths.report.glob("*.md"))
     lines.append(f"Results: {folder}/results.csv, seeds.csv, curves.csv")

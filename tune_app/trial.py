@@ -37,6 +37,7 @@ class Trial:
         self._order = order
         torch.set_num_threads(order.numerics.threads)
         self._replicates = self._make(tasks.load(order.task), worker)
+        self._shape = list(worker.data.train.x.shape[1:]) if worker.data else []
         self._clock = checkpoint.Clock(order.checkpoint_every_s)
         self._folder = Path(order.checkpoints)
         if order.job.start:
@@ -107,7 +108,7 @@ class Trial:
 
     def _write(self, what: str, states: list[Any]) -> Saved:
         job, epoch = self._order.job, self._replicates.epoch
-        content = {"epoch": epoch, "replicates": list(job.replicates), what: states}
+        content = {"epoch": epoch, "replicates": list(job.replicates), "shape": self._shape, what: states}
         name = f"{job.sample}-{job.replicates[0]}-{epoch:06d}-{what}.pt"
         return checkpoint.save(self._folder, name, content, epoch)
 
