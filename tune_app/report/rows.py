@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from tune_app import stats
 from tune_app.errors import RunError
 from tune_app.report import formats
 from tune_app.space import Scalar
@@ -42,6 +43,12 @@ def values(frames: Frames, trial: pd.Series[Any], metric: str) -> list[float]:
 def measure(trial: pd.Series[Any], metric: str, digits: int = formats.DIGITS) -> str:
     """A metric of a configuration, with its interval: ``92.9 ± 0.6``."""
     return formats.measure(metric, trial.get(f"{metric}_mean"), trial.get(f"{metric}_ci95"), digits)
+
+
+def paired(a: pd.Series[float], b: pd.Series[float]) -> stats.Difference | None:
+    """The paired t test of two configurations, over the replicates that both have (``Frames.replicates``)."""
+    shared = pd.concat([a, b], axis=1, join="inner")
+    return stats.paired(shared.iloc[:, 0].tolist(), shared.iloc[:, 1].tolist())
 
 
 def identity(frames: Frames) -> dict[str, str]:
