@@ -223,7 +223,7 @@ def markdown(lines: list[tuple[list[str], Line]], seconds: float) -> str:
         "",
         f"tune-app's driver and search, and Optuna by ask and tell, with made-up training times; {REPEATS} "
         "repeats. *Alike in the same order*: repeats in which every sample is the same, where the trials end "
-        "in the same order on both sides. The rest: each side has times of its own. The figures are the means "
+        "in the same order on both sides. The rest: each side has times of its own. The figures are means "
         "of log10(best value − least value), their difference (above 0: tune-app is worse), and below what "
         "that lies with 95% confidence (one-sided t interval of the paired differences), which must be below "
         f"{MARGIN}.",

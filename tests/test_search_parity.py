@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from benchmarks import search_parity
@@ -26,26 +28,14 @@ def test_four_at_a_time_every_sample_is_optunas_where_trials_end_in_the_same_ord
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
 def test_the_least_values_are_the_functions_own(problem: Problem) -> None:
-    at = {
+    six = (0.20169, 0.150011, 0.476874, 0.275332, 0.311652, 0.6573)
+    adam = {"optimizer": "adam", "beta": 0.95, "amsgrad": False, "decay": 0.1}
+    at: dict[str, dict[str, Any]] = {
         "branin": {"x": 3.141593, "y": 2.275},
-        "hartmann": dict(
-            zip(
-                (f"x{i}" for i in range(6)),
-                (0.20169, 0.150011, 0.476874, 0.275332, 0.311652, 0.6573),
-                strict=True,
-            )
-        ),
-        "conditional": {
-            "optimizer": "adam",
-            "lr": 10**-2.5,
-            "beta": 0.95,
-            "amsgrad": False,
-            "decay": 0.1,
-            "width": 128,
-            "batch": 64,
-        },
-    }[problem.name]
-    assert problem.value(at) == pytest.approx(problem.least, abs=1e-5)
+        "hartmann": {f"x{index}": value for index, value in enumerate(six)},
+        "conditional": {**adam, "lr": 10**-2.5, "width": 128, "batch": 64},
+    }
+    assert problem.value(at[problem.name]) == pytest.approx(problem.least, abs=1e-5)
 
 
 def test_the_table_says_what_was_kept() -> None:

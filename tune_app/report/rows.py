@@ -41,6 +41,16 @@ def values(frames: Frames, trial: pd.Series[Any], metric: str) -> list[float]:
     return [float(value) for value in seeds[metric].dropna()]
 
 
+def measure(trial: pd.Series[Any], metric: str) -> str:
+    """A metric of a configuration, with its interval: ``92.9 ± 0.6``."""
+    return formats.measure(metric, trial.get(f"{metric}_mean"), trial.get(f"{metric}_ci95"))
+
+
+def align(column: pd.Series[Any]) -> str:
+    """``l`` for a parameter that has words among its values, ``r`` for one of numbers."""
+    return "l" if any(isinstance(formats.plain(value), str) for value in column) else "r"
+
+
 def identity(frames: Frames) -> dict[str, str]:
     """The columns of every CSV that say which data it comes from."""
     return {"data": frames.sweep.data.source, "data_sha256": frames.sweep.data.fingerprint}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from tune_app import results
 from tune_app.report import formats, rows, settings
 from tune_app.report.losses import loss_table
+from tune_app.report.pareto import pareto_table
 from tune_app.report.render import Table, save
 from tune_app.report.table3 import table3
 from tune_app.space import Scalar
@@ -23,13 +24,13 @@ def write(frames: Frames, folder: Path) -> list[Path]:
     """Write every table that applies to a run into ``folder``, each as Markdown, CSV and LaTeX.
 
     ``table1`` (settings) and ``results`` always; ``table3`` and ``loss_table`` where the run has
-    configurations of the paper's.
+    configurations of the paper's; ``pareto`` where its space has several metrics.
 
     Raises:
         StorageError: the disk refused it.
         RunError: the run's provenance file is damaged.
     """
-    tables = (table1(frames), results_table(frames), table3(frames), loss_table(frames))
+    tables = (table1(frames), results_table(frames), pareto_table(frames), table3(frames), loss_table(frames))
     return [path for table in tables if table is not None for path in save(table, folder)]
 
 
@@ -72,13 +73,15 @@ def results_table(frames: Frames) -> Table:
     best = results.ranked(frames)
     others = frames.trials[~frames.trials["sample"].isin(best["sample"])]
     ordered = frames.trials.loc[[*best.index, *others.index]]
-    shown = [metric.name] + ["test_accuracy"] * ("test_accuracy_mean" in ordered)
+    shown = [each.name for each in frames.sweep.space.metrics] + ["test_accuracy"] * (
+        "test_accuracy_mean" in ordered
+    )
     cells = [
         [
             str(row["sample"]),
             *(formats.value(formats.plain(row[name])) for name in frames.varying),
             formats.status(row),
-            *(_measure(row, name) for name in shown),
+            *(rows.measure(row, name) for name in shown),
             str(row["n"]),
         ]
         for _, row in ordered.iterrows()
@@ -96,19 +99,12 @@ def results_table(frames: Frames) -> Table:
         name="results",
         title=f"Results of {frames.sweep.name}",
         header=["sample", *frames.varying, "status", *map(formats.metric, shown), "n"],
-        align=f"r{''.join(_align(frames.trials[name]) for name in frames.varying)}l{'r' * (len(shown) + 1)}",
+        align=f"r{''.join(rows.align(frames.trials[each]) for each in frames.varying)}l"
+        + "r" * (len(shown) + 1),
         rows=cells,
         frame=ordered.reindex(columns=columns).assign(**rows.identity(frames)),
         about=about,
     )
-
-
-def _measure(row: pd.Series[Any], name: str) -> str:
-    return formats.measure(name, row.get(f"{name}_mean"), row.get(f"{name}_ci95"))
-
-
-def _align(column: pd.Series[Any]) -> str:
-    return "l" if any(isinstance(formats.plain(value), str) for value in column) else "r"
 
 
 def _listed(values: Iterable[Scalar]) -> str:
