@@ -77,7 +77,8 @@ class Parameter:
 class Task(Protocol):
     """A PyTorch training loop, taken apart into functions of a configuration.
 
-    ``parameters`` declares what a configuration may hold; a task that leaves it out takes any names.
+    ``parameters`` declares what a configuration may hold; a task that leaves it out takes any names. A method
+    ``clip_norm(config)`` may give the norm to which a replicate's gradients are clipped before each step.
     """
 
     def splits(self, dataset: Dataset | None) -> Splits:
@@ -241,6 +242,19 @@ def make_scheduler(
     """A task's schedule, told the number of epochs if it asks for it."""
     more = {"epochs": epochs} if reads_epochs(task) else {}
     return task.scheduler(config, optimizer, **more)
+
+
+def clip_norm(task: Task, config: Config) -> float | None:
+    """The norm to which a task clips all the gradients of a replicate together; None for no clipping.
+
+    Raises:
+        TaskError: it is no number above 0.
+    """
+    asked = getattr(task, "clip_norm", None)
+    norm = asked(config) if asked else None
+    if norm is not None and not norm > 0:
+        raise TaskError(f"clip_norm gave {norm!r}; it must be a number above 0, or None for no clipping")
+    return norm
 
 
 def settings(task: Task | FunctionTask, config: Config) -> dict[str, Scalar]:
