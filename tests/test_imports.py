@@ -15,13 +15,26 @@ import tune_app
 #: A module imports only from those before it; a package counts as one.
 ORDER = (
     *("errors", "space", "record", "history", "sweep", "data", "task", "tasks", "metrics", "train"),
-    *("checkpoint", "replicates", "messages", "trial", "search", "stop", "resources", "driver", "inline"),
+    *(
+        "checkpoint",
+        "replicates",
+        "stacked",
+        "stackable",
+        "measure",
+        "messages",
+        "trial",
+        "search",
+        "stop",
+        "resources",
+        "driver",
+        "inline",
+    ),
     *("trainable", "run", "cluster", "provenance", "stats", "words", "results", "listing", "report"),
     *("progress", "terminal", "doctor", "launch", "continuing", "service", "cli", "__main__", "__init__"),
 )
 WITH_RAY = {"trainable", "run", "cluster", "service"}
-WITH_TORCH = {"checkpoint", "train", "replicates", "trial"}
-WITH_TORCH_IN_FUNCTIONS = WITH_TORCH | {"task", "tasks", "trainable", "launch", "doctor"}
+WITH_TORCH = {"checkpoint", "train", "replicates", "stacked", "stackable", "trial"}
+WITH_TORCH_IN_FUNCTIONS = WITH_TORCH | {"measure"} | {"task", "tasks", "trainable", "launch", "doctor"}
 
 ROOT = Path(tune_app.__file__).parent
 FILES = [path.relative_to(ROOT) for path in sorted(ROOT.rglob("*.py"))]

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from tune_app import metrics
 from tune_app.history import Config
-from tune_app.task import Labelled, Splits, Task, clip_norm, make_scheduler
+from tune_app.task import Labelled, Loss, Splits, Task, clip_norm, make_scheduler
 
 #: Inputs (..., B, *shape) and labels (..., B) to losses (..., B) and logits (..., B, C).
 Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -41,26 +41,32 @@ class Buffers:
     def __init__(self) -> None:
         self._kept: dict[tuple[torch.dtype, torch.Size], Tensor] = {}
 
-    def gather(self, x: Tensor, index: Tensor) -> Tensor:
-        """``x[index]`` as a model takes it, floating; it holds until the next call.
+    def gatherer(self, x: Tensor, rows: int) -> Callable[[Tensor], Tensor]:
+        """A function from indices to ``x`` at them, as a model takes it: a batch holds until the next one.
 
         Args:
             x: (N, ...), integers or floating; integers become float32.
-            index: of any shape, which comes before the dots: (B,) or (R, B).
+            rows: how many a batch has at most. Indices (B,) give (B, ...), and (R, B) give (R, B, ...).
         """
-        batch = self._room(x.dtype, index.numel(), x)
-        torch.index_select(x, 0, index.reshape(-1), out=batch)
-        if not x.is_floating_point():
-            batch = self._room(torch.float32, index.numel(), x).copy_(batch)
-        return batch.view(*index.shape, *x.shape[1:])
+        shape = x.shape[1:]
+        picked = self._room(x, rows, x.dtype)
+        batch = picked if x.is_floating_point() else self._room(x, rows, torch.float32)
 
-    def _room(self, dtype: torch.dtype, rows: int, like: Tensor) -> Tensor:
-        """Rows of the shape of those of ``like``."""
+        def gather(index: Tensor) -> Tensor:
+            n = index.numel()
+            torch.index_select(x, 0, index.reshape(-1), out=picked[:n])
+            if batch is not picked:
+                batch[:n].copy_(picked[:n])
+            return batch[:n].view(*index.shape, *shape)
+
+        return gather
+
+    def _room(self, like: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
         key = (dtype, like.shape[1:])
         kept = self._kept.get(key)
         if kept is None or len(kept) < rows:
             kept = self._kept[key] = like.new_empty((rows, *like.shape[1:]), dtype=dtype)
-        return kept[:rows]
+        return kept
 
 
 @dataclass(frozen=True)
@@ -168,7 +174,9 @@ class Learner:
             return {}
         found = self._train()
         self.epoch += 1
-        if not (np.isfinite(found["train_loss"]) and all_finite(self._model.parameters()).item()):
+        if not (
+            np.isfinite(found["train_loss"]) and all_finite(p[None] for p in self._model.parameters()).item()
+        ):
             self.diverged = True
             return {}
         scores, loss = self._score(self._model, self._splits.val)
@@ -212,14 +220,7 @@ class Learner:
         return {"train_accuracy": correct.item(), "train_loss": losses.item()}
 
     def _forward(self, model: nn.Module) -> Forward:
-        def forward(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-            with autocast(self._precision, x.device):
-                logits = model(x)
-            if self._precision == "bf16":
-                logits = logits.float()
-            return self._loss(logits, y), logits
-
-        return forward
+        return lambda x, y: predict(model, self._loss, self._precision, x, y)
 
     def _clip_gradients(self) -> None:
         if self._clip is not None:
@@ -238,14 +239,14 @@ class Learner:
             "model": self._model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "scheduler": self._scheduler.state_dict() if self._scheduler else None,
-            "best": {"value": self._best.value, "epoch": self._best.epoch, "weights": self._best.weights},
+            "best": {**vars(self._best)},
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a ``state``."""
         self.epoch, self.diverged = state["epoch"], state["diverged"]
         self._model.load_state_dict(state["model"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self._optimizer, state["optimizer"])
         if self._scheduler:
             self._scheduler.load_state_dict(state["scheduler"])
         self._best = Best(**state["best"])
@@ -275,6 +276,17 @@ def batch_order(seed: int, replicate: int, epoch: int, n: int) -> Tensor:
     return torch.randperm(n, generator=order)
 
 
+def predict(
+    model: Callable[[Tensor], Tensor], loss: Loss, precision: str, x: Tensor, y: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Inputs (B, *shape) and labels (B,) to losses (B,) and logits (B, C); losses are never of bfloat16."""
+    with autocast(precision, x.device):
+        logits = model(x)
+    if precision == "bf16":
+        logits = logits.float()
+    return loss(logits, y), logits
+
+
 def train_epoch(
     forward: Forward,
     optimizer: torch.optim.Optimizer,
@@ -293,11 +305,12 @@ def train_epoch(
     Returns:
         The mean loss and the share of correct predictions on the way, (...) each.
     """
-    y = split.y[order]
+    y, rows = split.y[order], min(size, order.shape[-1]) * order[..., 0].numel()
+    gather = buffers.gatherer(split.x, rows)
     losses, correct = [], []
     for index, target in zip(order.split(size, dim=-1), y.split(size, dim=-1), strict=True):
         optimizer.zero_grad(set_to_none=True)
-        found, logits = forward(buffers.gather(split.x, index), target)
+        found, logits = forward(gather(index), target)
         found.mean(dim=-1).sum().backward()
         clip()
         optimizer.step()
@@ -309,9 +322,10 @@ def train_epoch(
 @torch.no_grad()
 def score(forward: Forward, split: DeviceSplit, size: int, buffers: Buffers) -> tuple[Tensor, Tensor]:
     """Logits (..., N, C) and mean loss (...) of a split, in batches of ``size``."""
+    gather = buffers.gatherer(split.x, min(size, len(split.x)))
     losses, logits = [], []
     for index in torch.arange(len(split.x), device=split.x.device).split(size):
-        found, out = forward(buffers.gather(split.x, index), split.y[index])
+        found, out = forward(gather(index), split.y[index])
         losses.append(found)
         logits.append(out)
     return torch.cat(logits, dim=-2), _mean(losses)
@@ -327,13 +341,22 @@ def _classes(logits: Tensor) -> Tensor:
     return logits[..., 0] > 0 if logits.shape[-1] == 1 else logits.argmax(dim=-1)
 
 
-def all_finite(parameters: Iterable[Tensor], R: int = 1) -> Tensor:
-    """Whether every number of a replicate is finite, (R,), on the device.
+def all_finite(parameters: Iterable[Tensor]) -> Tensor:
+    """Whether every number of each replicate is finite, (R,) on the device, for parameters (R, ...).
 
     The extremes are NaN or infinite where any number is; that takes a pass each and no memory.
     """
-    rows = [p.detach().reshape(R, -1) for p in parameters if p.numel()]
+    rows = [parameter.detach().reshape(len(parameter), -1) for parameter in parameters if parameter.numel()]
     return torch.stack([end for row in rows for end in (row.amax(1), row.amin(1))]).isfinite().all(dim=0)
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """``load_state_dict``, with each tensor laid out in memory as its parameter: fused steps count on it."""
+    optimizer.load_state_dict(state)
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def clone(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -354,7 +377,18 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
 
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's global generators, which modules draw from, and put them back afterwards."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    """Seed torch's global generators, which modules draw from, and put them back afterwards.
+
+    ``torch.manual_seed`` would leave word for the GPUs that are not there, with a stack trace: 2 ms.
+    """
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        generators.append(torch.cuda.default_generators[device.index])
+    before = [generator.get_state() for generator in generators]
+    try:
+        for generator in generators:
+            generator.manual_seed(seed)
         yield
+    finally:
+        for generator, state in zip(generators, before, strict=True):
+            generator.set_state(state)
