@@ -51,7 +51,7 @@ class Stack:
     Args:
         template: a model of that architecture; its own parameters and buffers do not count.
         tensors: parameters and buffers of each model by name, R mappings.
-        epochs: how many the sweep wants, for schedules that hang on it.
+        epochs: how many the sweep wants, for schedules that hang on it; None for no schedule.
         precision: see Learner.
     """
 
@@ -61,7 +61,7 @@ class Stack:
         config: Config,
         template: nn.Module,
         tensors: Sequence[Mapping[str, Tensor]],
-        epochs: int,
+        epochs: int | None = None,
         precision: str = "float32",
     ) -> None:
         self.R = len(tensors)
@@ -73,7 +73,7 @@ class Stack:
         }
         self.buffers = {name: _stack(tensors, name, own) for name, own in template.named_buffers()}
         self.optimizer = task.optimizer(config, list(self._leaves.values()))
-        self._scheduler = make_scheduler(task, config, self.optimizer, epochs)
+        self._scheduler = None if epochs is None else make_scheduler(task, config, self.optimizer, epochs)
         self._max_norm = clip_norm(task, config)
         loss = task.loss(config)
 
@@ -89,7 +89,12 @@ class Stack:
         self._on_own = vmap(single, in_dims=(0, 0, 0, 0), randomness="error")
         self._on_shared = vmap(single, in_dims=(0, 0, None, None), randomness="error")
 
-    def _turn(self, name: str, tensor: Tensor) -> Tensor:
+    @property
+    def groups(self) -> list[list[str | None]]:
+        """The names of the parameters in each group of the optimiser; None for what is none of them."""
+        return names_by_group(self.optimizer, self._leaves)
+
+    def _turn(self, name: str | None, tensor: Tensor) -> Tensor:
         """A parameter, or what is of its shape, from the order of the model to that of its leaf, or back."""
         return tensor.mT if name in self._turned else tensor
 
@@ -116,6 +121,11 @@ class Stack:
         scale = (self._max_norm / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
         for gradient in gradients:
             gradient.mul_(scale.to(gradient.dtype).reshape(-1, *[1] * (gradient.dim() - 1)))
+
+    def gradients(self) -> list[Tensor]:
+        """The gradients of the parameters that have one, (R, ...) each."""
+        leaves = self._leaves.items()
+        return [self._turn(name, leaf.grad) for name, leaf in leaves if leaf.grad is not None]
 
     def train(self, data: DeviceSplits, order: Tensor, batch_size: int) -> tuple[Tensor, Tensor]:
         """An epoch, each replicate in its own ``order`` (R, N); mean losses and shares correct, (R,) each."""
@@ -194,19 +204,18 @@ class Stack:
         if self._scheduler:
             self._scheduler.load_state_dict(copy.deepcopy(first["scheduler"]))
 
-    def _optimized(self) -> list[str]:
+    def _optimized(self) -> list[str | None]:
         """The names of the parameters, by their places in the optimiser's state."""
-        names = {id(leaf): name for name, leaf in self._leaves.items()}
-        return [names[id(leaf)] for group in self.optimizer.param_groups for leaf in group["params"]]
+        return [name for group in self.groups for name in group]
 
-    def _part(self, name: str, entry: str, value: Any, index: int) -> Any:
+    def _part(self, name: str | None, entry: str, value: Any, index: int) -> Any:
         """One replicate's share of an entry in the optimiser's state of a parameter."""
         if not isinstance(value, Tensor):
             return copy.deepcopy(value)
         own = value if entry in _COMMON else self._turn(name, value[index])
         return own.detach().clone(memory_format=torch.contiguous_format)
 
-    def _whole(self, name: str, entry: str, values: Sequence[Any]) -> Any:
+    def _whole(self, name: str | None, entry: str, values: Sequence[Any]) -> Any:
         """An entry in the optimiser's state of a stacked parameter, from those of all replicates."""
         if not isinstance(values[0], Tensor):
             return copy.deepcopy(values[0])
@@ -367,6 +376,14 @@ class Stacked:
                 own = self._best[place].weights if self._keep_best else self._stack.weights(index)
                 found[place] = {name: tensor.cpu() for name, tensor in own.items()}
         return found
+
+
+def names_by_group(
+    optimizer: torch.optim.Optimizer, parameters: Mapping[str, Tensor]
+) -> list[list[str | None]]:
+    """The names of what an optimiser moves, a list a group; None for what is not among ``parameters``."""
+    names = {id(parameter): name for name, parameter in parameters.items()}
+    return [[names.get(id(each)) for each in group["params"]] for group in optimizer.param_groups]
 
 
 def first_names(model: nn.Module) -> dict[str, str]:
