@@ -52,7 +52,8 @@ class Report:
     ``value`` is what searchers and schedulers see: the mean of the metric over the replicates, None
     when one of them diverged; ``diverged`` maps such a replicate to the epoch at which it did. ``sealed``
     comes with the last report, and with it ``weights``, the file of the evaluated models; ``saved`` is a
-    checkpoint that was written after this epoch, ``savable`` says whether there can be one.
+    checkpoint that was written after this epoch, ``savable`` says whether there can be one. ``looped`` is why
+    the replicates are not stacked though the sweep's are, or empty.
     """
 
     epoch: int
@@ -65,6 +66,7 @@ class Report:
     saved: Saved | None = None
     savable: bool = False
     weights: Saved | None = None
+    looped: str = ""
 
     def pack(self) -> bytes:
         """The report as bytes that mean nothing to an engine, a searcher or a scheduler."""

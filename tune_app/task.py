@@ -196,8 +196,17 @@ def check(space: SearchSpace, task: Task | FunctionTask) -> None:
     """Hold the metric and every parameter of a space against what its task declares.
 
     Raises:
-        SpaceError: an unknown metric or parameter, or a value that the task cannot take, at its line.
+        SpaceError: an unknown metric or parameter, a value that the task cannot take, or a key that is not
+            for a function task, at its line.
     """
+    if not isinstance(task, Task):
+        for key, left in (("replicates", "auto"), ("precision", "float32")):
+            if (asked := getattr(space, key)) != left:
+                raise space.error(
+                    key,
+                    f"{asked} is for tasks whose training tune-app does itself, and {space.task} is a "
+                    "function: remove it, or write a Task",
+                )
     if isinstance(task, Task) and space.metric.name not in METRICS:
         raise space.error(
             "metric.name",
