@@ -176,6 +176,8 @@ class Driver:
         """Record a worker's report, decide on it, and say whether the trial goes on."""
         job = self._running[trial]
         where: dict[str, Any] = {"device": device} if trial in self._fresh else {}
+        if where and report.looped:
+            where["looped"] = report.looped
         self._fresh.discard(trial)
         self._note(
             "epoch",

@@ -56,6 +56,7 @@ class Report:
     by, None when one of them diverged; ``diverged`` maps such a replicate to the epoch at which it did.
     ``sealed`` comes with the last report, and with it ``weights``, the file of the evaluated models;
     ``saved`` is a checkpoint that was written after this epoch, ``savable`` says whether there can be one.
+    ``looped`` is why the replicates are not stacked though the sweep's are, or empty.
     """
 
     epoch: int
@@ -68,6 +69,7 @@ class Report:
     saved: Saved | None = None
     savable: bool = False
     weights: Saved | None = None
+    looped: str = ""
 
     def pack(self) -> bytes:
         """The report as bytes that mean nothing to an engine, a searcher or a scheduler."""
