@@ -36,6 +36,10 @@ class RunError(TuneAppError):
     """A run folder that is missing, in use, of another sweep, or not writable."""
 
 
+class ClusterError(TuneAppError):
+    """A cluster's file that cannot be used, or a cluster that does not answer as it should."""
+
+
 class StorageError(TuneAppError):
     """The disk refused a write in mid-run; what was recorded before is safe and resumable."""
 
