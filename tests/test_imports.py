@@ -16,8 +16,9 @@ import tune_app
 ORDER = (
     *("errors", "space", "record", "history", "sweep", "data", "task", "tasks", "metrics", "train"),
     *("checkpoint", "replicates", "messages", "trial", "search", "stop", "resources", "driver", "inline"),
-    *("trainable", "on_ray", "cluster", "provenance", "stats", "words", "results", "listing", "models"),
-    *("verdict", "advice", "report", "progress", "terminal", "doctor", "launch", "continuing"),
+    *("luggage", "addresses", "trainable", "on_ray", "cluster", "provenance", "stats", "words", "results"),
+    *("listing", "models", "verdict", "advice", "report", "progress", "terminal", "doctor", "launch"),
+    "continuing",
     *("service", "cli", "__main__", "__init__"),
 )
 WITH_RAY = {"trainable", "on_ray", "cluster", "service"}

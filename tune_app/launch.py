@@ -160,7 +160,14 @@ def conduct(
             sweep.note("opened", durable=True, provenance=collected)
             if change:
                 change(sweep)
-            driver = Driver(sweep, stop.make(sweep.space), _searcher(sweep), request.time_limit_s)
+            driver = Driver(
+                sweep,
+                stop.make(sweep.space),
+                _searcher(sweep),
+                request.time_limit_s,
+                gather=request.address not in ("inline", "local"),
+                tell=progress.note,
+            )
             opened = view(sweep, _plan_line(planned, where)) if view else nullcontext()
             with opened, _signals(driver) as caught:
                 engine(driver)
@@ -243,7 +250,7 @@ def _where(cluster: Any) -> str:
     devices = f"{cluster.gpus:g} GPU{'s' if cluster.gpus != 1 else ''}" if cluster.gpus else ""
     cores = f"{cluster.cpus:g} CPU{'s' if cluster.cpus != 1 else ''}"
     nodes = f" on {cluster.nodes} nodes" if cluster.nodes > 1 else ""
-    return f"on {devices or cores}{nodes}"
+    return f"on {'up to ' if cluster.grows else ''}{devices or cores}{nodes}"
 
 
 def _plan_line(planned: Plan, where: str) -> str:
