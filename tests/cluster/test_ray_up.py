@@ -139,6 +139,7 @@ def laptop(run: Run, command: str, code: int | None = 0) -> str:
     return run("run", "laptop", f"cd project && {command}", code=code)
 
 
+@pytest.mark.timeout(900)  # two minutes, and much more where the machine has other work
 def test_a_cluster_from_up_to_down(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "error" not in laptop(run, "tune-app cluster check cluster.yaml")
     laptop(run, "ray up -y cluster.yaml")
@@ -153,7 +154,6 @@ def test_a_cluster_from_up_to_down(run: Run, tmp_path: Path, monkeypatch: pytest
     until(lambda: any(e["event"] == "checkpoint" and e["trial"] == trial for _, e in read(record)))
     run("crash", "worker2")
     out = laptop(run, "tune-app attach sent --cluster cluster.yaml")
-    print(out)
     assert "on 3 CPUs on 3 nodes, 3 trials at a time" in out
     assert "4 finished" in out
     assert "Bring it home: tune-app pull sent --cluster cluster.yaml" in out
@@ -184,16 +184,28 @@ def test_a_cluster_from_up_to_down(run: Run, tmp_path: Path, monkeypatch: pytest
 
     # On the head itself nothing needs to be said; the task's module travels to the workers.
     out = run("run", "head", "cd project && tune-app run my.yaml --epochs 2 --name own")
-    print(out)
     assert "on 2 CPUs on 2 nodes, 2 trials at a time" in out
     assert "4 finished" in out
+
+    # Ended from the laptop in good order: every trial is saved, far from due.
+    endless = "--epochs 100000 --set checkpoint_every=3600 --name ended"
+    laptop(run, f"tune-app submit my.yaml --cluster cluster.yaml {endless} --detach")
+    record = run.folder / "head/root/runs/ended/record.jsonl"
+    until(lambda: record.exists() and '"epoch":2,' in record.read_text())
+    out = laptop(run, "tune-app attach --cluster cluster.yaml --stop", code=None)
+    assert "ended: running" in out
+    assert "0 of 4 configurations ended. Go on with" in out
+    laptop(run, "tune-app pull ended --cluster cluster.yaml")
+    begun = [a for a in Sweep.open(home / "runs/ended").history.attempts.values() if a.epochs]
+    assert begun
+    assert all(attempt.saved for attempt in begun)
 
     laptop(run, "ray down -y cluster.yaml")
     assert "raylet" not in run("run", "head", "ps -eo args")
 
 
 def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.2)
