@@ -52,7 +52,7 @@ def run(
         TuneAppError: as the command line would say it: a mistake in what was asked, a trial that failed
             (``TrialsFailed``, after everything else has ended), a signal (``Interrupted``).
     """
-    from tune_app import launch, progress, report, results
+    from tune_app import launch, listing, progress, report, results
     from tune_app import space as spaces
 
     if isinstance(space, str | Path):
@@ -75,5 +75,6 @@ def run(
     sweep = launch.train(request, launch.gather(request), progress.watch if show else None)
     frames = results.load(sweep)
     results.write(frames)
+    listing.remember(frames)
     report.write(frames, sweep.paths.report)
     return frames

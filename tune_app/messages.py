@@ -19,8 +19,10 @@ class Order:
 
     ``epochs`` is how many the sweep wants, also where the job ends before; ``checkpoints`` is the folder for
     its checkpoints, empty for none, ``checkpoint_every_s`` the time between two of them in seconds, and
-    ``keep`` what is left of a finished trial. Where the worker may be on another machine, which has no such
-    folder, it is to ``gather``: checkpoints travel in reports, and the one to start from is ``content``.
+    ``keep`` what is left of a finished trial. Where a space has several metrics, ``metric`` is the first,
+    ``others`` are the names of those that follow, and ``stop_metric`` that of early stopping, if another.
+    Where the worker may be on another machine, which has no such folder, it is to ``gather``: checkpoints
+    travel in reports, and the one to start from is ``content``.
     """
 
     job: Job
@@ -34,6 +36,8 @@ class Order:
     checkpoints: str = ""
     checkpoint_every_s: float = 30.0
     keep: str = "best"
+    others: tuple[str, ...] = ()
+    stop_metric: str = ""
     gather: bool = False
     content: bytes | None = None
 
@@ -52,12 +56,12 @@ class Sealed:
 class Report:
     """One epoch of a trial: metrics with one value a replicate, which of them diverged, and the end.
 
-    ``value`` is what searchers and schedulers see: the mean of the metric over the replicates, None
-    when one of them diverged; ``diverged`` maps such a replicate to the epoch at which it did. ``sealed``
-    comes with the last report, and with it ``weights``, the file of the evaluated models; ``saved`` is a
-    checkpoint that was written after this epoch, ``savable`` says whether there can be one. ``files`` are the
-    checkpoints of an order that gathers them, by name, packed apart from the rest, since an engine may keep
-    that; one of ``too_large`` bytes was left behind.
+    ``value`` is what schedulers see: the mean, over the replicates, of the metric that early stopping goes
+    by, None when one of them diverged; ``diverged`` maps such a replicate to the epoch at which it did.
+    ``sealed`` comes with the last report, and with it ``weights``, the file of the evaluated models;
+    ``saved`` is a checkpoint that was written after this epoch, ``savable`` says whether there can be one.
+    ``files`` are the checkpoints of an order that gathers them, by name, packed apart from the rest, since an
+    engine may keep that; one of ``too_large`` bytes was left behind.
     """
 
     epoch: int

@@ -99,6 +99,7 @@ class RunPaths:
         self.results = folder / "results.csv"
         self.seeds = folder / "seeds.csv"
         self.curves = folder / "curves.csv"
+        self.summary = folder / "summary.json"
         self.report = folder / "report"
         self.logs = folder / "logs"
         self.control = folder / "control"

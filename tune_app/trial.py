@@ -81,7 +81,7 @@ class Trial:
         weights = self._save_weights() if done and order.job.tested else None
         return Report(
             epoch=replicates.epoch,
-            value=mean([self._metric(each) for each in found]) if set(diverged) == {None} else None,
+            value=self._value(found) if set(diverged) == {None} else None,
             metrics=_by_name(found),
             durations_s=list(replicates.durations_s),
             diverged={r: at for r, at in zip(order.job.replicates, diverged, strict=True) if at is not None},
@@ -133,14 +133,17 @@ class Trial:
         self._files[name] = data
         return checkpoint.described(name, data, epoch)
 
-    def _metric(self, found: Metrics) -> float:
-        try:
-            return found[self._order.metric]
-        except KeyError:
-            raise TaskError(
-                f'the metric "{self._order.metric}" is missing from epoch {self._replicates.epoch}; '
-                f"reported were: {', '.join(found) or 'none'}"
-            ) from None
+    def _value(self, found: list[Metrics]) -> float | None:
+        """The mean, over the replicates, of the metric that early stopping goes by; all must be there."""
+        order = self._order
+        for name in (order.metric, *order.others):
+            for metrics in found:
+                if name not in metrics:
+                    raise TaskError(
+                        f'the metric "{name}" is missing from epoch {self._replicates.epoch}; '
+                        f"reported were: {', '.join(metrics) or 'none'}"
+                    )
+        return mean([metrics[order.stop_metric or order.metric] for metrics in found])
 
 
 def _seal(replicates: Replicates) -> Sealed:

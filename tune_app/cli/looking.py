@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,9 +16,18 @@ from tune_app.cli.options import JSON, RUNS_DIR
 @JSON
 def ls(runs_dir: Path, as_json: bool) -> None:
     """List the runs, newest first."""
-    from tune_app import listing, terminal
+    from tune_app import index
 
-    click.echo(json.dumps(listing.runs(runs_dir), indent=2) if as_json else terminal.runs(runs_dir))
+    found = index.runs(runs_dir, _summary)
+    click.echo(json.dumps(found, indent=2) if as_json else index.text(found, runs_dir))
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    """Of a run that has written none since its record grew; what it takes is loaded only then."""
+    from tune_app import listing, results
+    from tune_app.sweep import Sweep
+
+    return listing.summary(results.load(Sweep.open(folder)))
 
 
 @click.command()
