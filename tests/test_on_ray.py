@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 import textwrap
@@ -14,12 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
+from small_task import TASK
 
-from tune_app import inline, on_ray, resources, stop
+from tune_app import inline, on_ray, resources, stop, task
 from tune_app import space as spaces
 from tune_app.data import Dataset
 from tune_app.driver import Driver
 from tune_app.errors import ResourceError
+from tune_app.messages import Report
 from tune_app.record import read
 from tune_app.resources import Plan
 from tune_app.sweep import NO_DATA, Sweep
@@ -57,6 +60,30 @@ def sit(space: spaces.SearchSpace, splits: Splits | None = None, engine: str = "
         else:
             inline.run(driver, splits)
     return Sweep.open(sweep.paths.folder), driver
+
+
+def test_checkpoints_come_from_workers_that_share_no_disk(user_module: UserModule) -> None:
+    """And where the sweep is to end, they are asked for: each trial is saved once more, far from due."""
+    name = user_module(TASK)
+    text = f"task: {name}:Task\nspace: {{lr: {{grid: [0.1, 0.2]}}}}\nseeds: 1\nepochs: 100000\n"
+    space = spaces.parse(text, file="my.yaml", name="my")
+    own = task.load(space.task)
+    assert isinstance(own, task.Task)
+
+    class Impatient(Driver):
+        def report(self, trial: str, report: Report, device: str) -> bool:
+            heard.add(trial)
+            self.ending = "enough" if len(heard) == 2 else None
+            return super().report(trial, report, device)
+
+    heard: set[str] = set()
+    with Sweep.create(space, NO_DATA, "runs").writing() as sweep:
+        on_ray.run(Impatient(sweep, stop.make(space), gather=True), own.splits(None), TWO)
+    attempts = Sweep.open(sweep.paths.folder).history.attempts
+    assert {attempt.device for attempt in attempts.values()} == {f"cpu on {platform.node()}"}
+    saved = [attempt.saved for attempt in attempts.values()]
+    assert len(saved) == 2
+    assert all(each and sweep.whole(each) for each in saved)
 
 
 def statuses(sweep: Sweep) -> list[str]:

@@ -174,7 +174,14 @@ def conduct(
             if change:
                 change(sweep)
             with _searcher(sweep) as searcher:
-                driver = Driver(sweep, stop.make(sweep.space), searcher, request.time_limit_s)
+                driver = Driver(
+                    sweep,
+                    stop.make(sweep.space),
+                    searcher,
+                    request.time_limit_s,
+                    gather=request.address not in ("inline", "local"),
+                    tell=progress.note,
+                )
                 opened = view(sweep, _plan_line(planned, where, sweep)) if view else nullcontext()
                 with opened, _signals(driver) as caught:
                     engine(driver)
@@ -306,7 +313,7 @@ def _where(cluster: Any) -> str:
     devices = f"{cluster.gpus:g} GPU{'s' if cluster.gpus != 1 else ''}" if cluster.gpus else ""
     cores = f"{cluster.cpus:g} CPU{'s' if cluster.cpus != 1 else ''}"
     nodes = f" on {cluster.nodes} nodes" if cluster.nodes > 1 else ""
-    return f"on {devices or cores}{nodes}"
+    return f"on {'up to ' if cluster.grows else ''}{devices or cores}{nodes}"
 
 
 def _plan_line(planned: Plan, where: str, sweep: Sweep) -> str:
