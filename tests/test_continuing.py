@@ -216,6 +216,33 @@ def test_an_extension_survives_a_crash_between_record_and_space_file(user_module
     assert [(e["asked"], e["from_start"]) for e in events("one", "extended")] == [("{'seeds': '3'}", False)]
 
 
+def test_an_extension_is_whole_after_a_crash_in_its_middle(user_module: UserModule) -> None:
+    task = f"{user_module(TASK)}:Task"
+    run(request(task))
+    before = Path("runs/one/record.jsonl").read_bytes().count(b"\n")
+    extend("one", add=["lr=0.03"])
+    lines = Path("runs/one/record.jsonl").read_bytes().splitlines(keepends=True)
+    assert [json.loads(line)["event"] for line in lines[before : before + 3]] == [
+        "opened",
+        "extended",
+        "planned",
+    ]
+    Path("runs/one/record.jsonl").write_bytes(b"".join(lines[: before + 2]))
+    continuing.resume(*again("one"))
+    run(request(task, GRID.replace("[0.01, 0.1]", "[0.01, 0.1, 0.03]"), "whole"))
+    assert_alike("one", "whole")
+
+
+def test_files_that_a_crash_kept_from_a_run_are_written_by_the_next_sitting(user_module: UserModule) -> None:
+    run(request(f"{user_module(TASK)}:Task"))
+    paths = [Path("runs/one") / name for name in ("provenance.json", "test_images.csv")]
+    before = [path.read_text() for path in paths]
+    for path in paths:
+        path.unlink()
+    continuing.resume(*again("one"))
+    assert [path.read_text() for path in paths] == before
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
