@@ -202,10 +202,66 @@ def test_another_process_is_watched_and_stopped(tool: Tool, tmp_path: Path) -> N
 def test_check_counts_and_estimates(tool: Tool, tmp_path: Path) -> None:
     out = tool("check", "grid", "--stop", "asha", "--image-size", "16")
     assert "trials: 9   replicates: 45   epochs in all: 1,350" in out
-    assert "decisions after epoch 1 (about 3 go on), epoch 3" in out
+    assert "early stopping: asha; decisions after epoch 1 (about 3 go on), epoch 3 (about 1 go on), " in out
     assert re.search(r"estimate: at most .+ \(one epoch of one replicate took", out)
     assert re.search(r"disk: up to \d+ MiB of checkpoints .* \d+ KiB stay, the best .*keep: best", out)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "lines"),
+    [
+        (["--stop", "none"], ["early stopping: none, every trial runs to the end", "estimate: about "]),
+        (
+            ["--stop", "hyperband", "--epochs", "9"],
+            [
+                "early stopping: hyperband, 2 brackets",
+                "  bracket 1, 5 configurations: decisions after epoch 1 (about 2 go on), epoch 3 (about ",
+                "  bracket 2, 4 configurations: decisions after epoch 3 (about 1 go on)",
+                "estimate: at most ",
+            ],
+        ),
+        (
+            ["--stop", "hyperband", "--set", "stop.brackets=4"],
+            ["  bracket 4, 0 configurations", "estimate: at most "],
+        ),
+        (
+            ["--stop", "median", "--set", "stop.grace_period=2"],
+            [
+                "early stopping: median; decisions after each epoch from 2 on, once 3 others came there",
+                "estimate: at most ",
+            ],
+        ),
+        (
+            ["--set", "stop={scheduler: none, patience: 5, min_delta: 0.01}"],
+            [
+                "early stopping: patience; ends a trial after 5 epochs without an improvement of more ",
+                "estimate: at most ",
+            ],
+        ),
+        (
+            ["--stop", "asha", "--set", "stop.patience=1", "--epochs", "3"],
+            [
+                "early stopping: asha; decisions after epoch 1 (about 3 go on)",
+                "early stopping: patience; ends a trial after 1 epoch without an improvement, from epoch 2",
+                "estimate: at most ",
+            ],
+        ),
+    ],
+)
+def test_check_says_when_the_early_stopping_decides(tool: Tool, options: list[str], lines: list[str]) -> None:
+    out = tool("check", "grid", "--image-size", "16", *options)
+    places = [out.find(f"\n{line}") for line in lines]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("scheduler", ["hyperband", "median"])
+def test_a_flag_names_any_scheduler(tool: Tool, tmp_path: Path, scheduler: str) -> None:
+    tool("run", "grid", *SMALL, "--stop", scheduler, "--epochs", "4")
+    frame = pd.read_csv(tmp_path / "runs/grid-1/results.csv")
+    assert "stopped" in set(frame["status"])
+    assert set(frame["status"]) == {"stopped", "finished"}
 
 
 @pytest.mark.parametrize("name", ["grid", "table3", "loss", "optuna"])

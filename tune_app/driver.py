@@ -7,7 +7,6 @@ passes on each report and is told whether to go on. It never touches the record 
 from __future__ import annotations
 
 import json
-import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -19,7 +18,7 @@ from tune_app.history import Attempt, Configuration, History, Saved
 from tune_app.messages import SAVE_NOW, Order, Report, Sealed
 from tune_app.record import Event
 from tune_app.space import Scalar
-from tune_app.stop import Never, Stopper
+from tune_app.stop import Stopper, lot, recorded
 from tune_app.sweep import Job, Sweep, fingerprint
 
 #: When so many configurations were tried, and each failed with the same words, the sweep ends.
@@ -55,7 +54,7 @@ class Driver:
     ) -> None:
         self.sweep = sweep
         self._stopper = stopper
-        stopper.replay(sweep.history.decisions)
+        stopper.replay(*recorded(sweep.history, sweep.space.metric.name))
         self._searcher = searcher
         self._deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
         self._identities = {c.fingerprint: c.sample for c in reversed(self._configurations())}
@@ -74,14 +73,13 @@ class Driver:
         self.fatal: StorageError | None = None
 
     def _order(self, jobs: list[Job]) -> list[Job]:
-        """Under early stopping the order decides who is compared with whom: shuffled by the seed.
+        """Where trials are held against one another, the order decides with whom: shuffled by the seed.
 
         Each job draws its own place, so that a resumed sweep goes on in the order it began in.
         """
-        if isinstance(self._stopper, Never):
+        if not self._stopper.compares:
             return jobs
-        seed = self.sweep.space.seed
-        return sorted(jobs, key=lambda job: random.Random(f"{seed} {job.sample}").random())
+        return sorted(jobs, key=lambda job: lot(self.sweep.space.seed, job.sample))
 
     def _configurations(self) -> list[Configuration]:
         return list(self.sweep.history.configurations.values())
@@ -92,7 +90,7 @@ class Driver:
         While early stopping may still decide on its first replicates, those that follow wait for it.
         """
         jobs = self.sweep.jobs(configuration)
-        if jobs and not isinstance(self._stopper, Never) and not jobs[0].follows:
+        if jobs and self._stopper.rules and not jobs[0].follows:
             return jobs[:1]
         return jobs
 
@@ -191,6 +189,8 @@ class Driver:
                 self._note("diverged", durable=True, trial=trial, epoch=epoch, replicates=[replicate])
         if report.saved:
             self._keep(trial, report.saved)
+        # The stopper takes in every value, as it will again when it is made anew from the record.
+        decisions = [] if job.follows else self._stopper.judge(job.sample, report.epoch, report.value)
         if report.done:
             if not job.tested:
                 self._stop(trial, f"as its configuration was, at epoch {report.epoch}")
@@ -200,20 +200,14 @@ class Driver:
         if trial in self._to_stop:
             self._stop(trial, f"by tune-app stop, at epoch {report.epoch}")
             return self._end(trial)
-        decision = None
-        if not job.follows:
-            decision = self._stopper.judge(job.sample, report.epoch, report.value)
-        if decision:
+        for decision in decisions:
             self._note(
                 "decision",
                 durable=True,
                 trial=trial,
                 sample=job.sample,
                 epoch=report.epoch,
-                rung=decision.rung,
-                value=decision.value,
-                threshold=decision.threshold,
-                stop=decision.stop,
+                **asdict(decision),
             )
             if decision.stop:
                 return self._end(trial)
@@ -311,7 +305,7 @@ class Driver:
 
     def _let_follow(self, leader: Job) -> None:
         """Early stopping is done with a configuration: the replicates that waited for it may start."""
-        if not leader.follows and not isinstance(self._stopper, Never):
+        if not leader.follows and self._stopper.rules:
             configuration = self.sweep.history.configurations[leader.sample]
             self._jobs.extend(job for job in self._ready(configuration) if job.follows)
 

@@ -66,6 +66,7 @@ class Attempt:
     saved: Saved | None = None
     weights: Saved | None = None
     forgiven: bool = False
+    follows: bool = False
 
     @property
     def epoch(self) -> int:
@@ -169,6 +170,8 @@ class Judgement:
     value: float | None
     threshold: float | None
     stop: bool
+    rule: str = "asha"
+    bracket: int | None = None
 
 
 class History:
@@ -178,6 +181,9 @@ class History:
         self.configurations: dict[int, Configuration] = {}
         self.attempts: dict[str, Attempt] = {}
         self.decisions: list[Judgement] = []
+        #: What early stopping goes by, in the order of the record: epochs, and the decisions on them. An
+        #: extension that trains everything from the start begins a new course.
+        self.course: list[tuple[Attempt, Epoch] | Judgement] = []
         self.openings: list[Event] = []
         #: The space as it stands after each extension, as YAML, with what was asked.
         self.extensions: list[Event] = []
@@ -211,6 +217,7 @@ class History:
     def _on_extended(self, event: Event) -> None:
         self.extensions.append(event)
         if event["from_start"]:
+            self.course.clear()
             for attempt in self.attempts.values():
                 attempt.saved = None
 
@@ -238,6 +245,7 @@ class History:
             event["t"],
             node=event["node"],
             saved=_saved(event.get("start")),
+            follows=bool(event.get("follows")),
         )
         self.attempts[attempt.trial] = attempt
         self.configurations[attempt.sample].attempts.append(attempt)
@@ -246,14 +254,21 @@ class History:
         attempt = self.attempts[event["trial"]]
         attempt.device = event.get("device", attempt.device)
         attempt.epochs.append(Epoch(event["epoch"], event["metrics"], event["durations_s"]))
+        if not attempt.follows:
+            self.course.append((attempt, attempt.epochs[-1]))
 
     def _on_checkpoint(self, event: Event) -> None:
         self.attempts[event["trial"]].saved = _saved(event["saved"])
 
     def _on_decision(self, event: Event) -> None:
         fields = ("trial", "sample", "epoch", "rung", "value", "threshold", "stop")
-        judgement = Judgement(**{name: event[name] for name in fields})
+        judgement = Judgement(
+            **{name: event[name] for name in fields},
+            rule=event.get("rule", "asha"),
+            bracket=event.get("bracket"),
+        )
         self.decisions.append(judgement)
+        self.course.append(judgement)
         if judgement.stop:  # the decision is the end: no second event that a crash could lose
             attempt = self.attempts[judgement.trial]
             attempt.end = "stopped"

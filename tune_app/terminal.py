@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tune_app.report import confirmed
 from tune_app.resources import Estimate
 from tune_app.results import Frames
 from tune_app.space import SearchSpace
+from tune_app.stop import bracket
 from tune_app.sweep import DataIdentity, Sweep
 from tune_app.verdict import Verdict
 from tune_app.words import aligned, count, duration, measure, point, size, value
@@ -43,22 +44,53 @@ def plan(space: SearchSpace, estimate: Estimate) -> str:
         f"trials: {space.size():,}   replicates: {space.size() * space.seeds:,}   epochs in all: {work:,}",
         f"metric: {space.metric.name} ({space.metric.mode}), of the {space.evaluate} epoch",
     ]
-    if space.stop.scheduler == "none":
-        lines.append("early stopping: none, every trial runs to the end")
-    else:
-        left = max(1.0, float(space.size()))
-        steps = []
-        for rung in space.stop.rungs(space.epochs):
-            left = max(1.0, left / space.stop.reduction_factor)
-            steps.append(f"epoch {rung} (about {left:.0f} go on)")
-        lines.append(f"early stopping: {space.stop.scheduler}; decisions after {', '.join(steps)}")
-    most = "at most " if space.stop.scheduler != "none" else "about "
+    stopping = list(_stopping(space))
+    lines += stopping or ["early stopping: none, every trial runs to the end"]
+    most = "at most " if stopping else "about "
     lines.append(
         f"estimate: {most}{duration(work * estimate.epoch_s / estimate.at_a_time)} (one epoch of one "
         f"replicate took {estimate.epoch_s:.3g} s here; {count(estimate.at_a_time, 'trial')} at a time)"
     )
     lines.append(f"disk: {_disk(space, estimate)}")
     return "\n".join(lines)
+
+
+def _stopping(space: SearchSpace) -> Iterator[str]:
+    """When the early stopping decides, a line a bracket and one for the patience; nothing without any."""
+    wanted = space.stop
+    match wanted.scheduler:
+        case "asha":
+            [rungs] = wanted.ladders(space.epochs)
+            yield f"early stopping: asha; decisions after {_rungs(space, rungs, space.size())}"
+        case "hyperband":
+            ladders = wanted.ladders(space.epochs)
+            samples = range(1, space.size() + 1)
+            sizes = Counter(bracket(space.seed, sample, len(ladders)) for sample in samples)
+            yield f"early stopping: hyperband, {count(len(ladders), 'bracket')}"
+            for number, rungs in enumerate(ladders, start=1):
+                decisions = (
+                    f": decisions after {_rungs(space, rungs, sizes[number])}" if sizes[number] else ""
+                )
+                yield f"  bracket {number}, {count(sizes[number], 'configuration')}{decisions}"
+        case "median":
+            others = count(wanted.min_samples_required, "other")
+            when = f"each epoch from {wanted.grace_period} on, once {others} came there"
+            yield f"early stopping: median; decisions after {when}"
+    if wanted.patience is not None:
+        beyond = f" of more than {wanted.min_delta:g}" if wanted.min_delta else ""
+        when = f"{count(wanted.patience, 'epoch')} without an improvement{beyond}"
+        earliest = wanted.grace_period + wanted.patience
+        yield f"early stopping: patience; ends a trial after {when}, from epoch {earliest} on"
+
+
+def _rungs(space: SearchSpace, rungs: Sequence[int], size: int) -> str:
+    """``epoch 1 (about 3 go on), epoch 3 (about 1 go on)``."""
+    left = float(size)
+    steps = []
+    for rung in rungs:
+        left = min(left, max(1.0, left / space.stop.reduction_factor))
+        steps.append(f"epoch {rung} (about {left:.0f} go on)")
+    return ", ".join(steps)
 
 
 def _disk(space: SearchSpace, estimate: Estimate) -> str:

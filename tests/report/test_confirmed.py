@@ -3,7 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
 from make_run import PHANTOM, Outcome, make
 
 from tune_app import results, space
@@ -35,14 +34,15 @@ def confirming(folder: Path, first: list[float], second: list[float], original: 
 
 
 def test_a_lead_that_lasts_one_that_does_not_and_one_that_turns(tmp_path: Path) -> None:
-    lasting = confirming(tmp_path / "a", [0.90, 0.91, 0.92, 0.91], [0.80, 0.81, 0.82, 0.81])
+    # seed by seed 0.11, 0.10, 0.09, 0.10: sd 0.00816, t(3) 3.182, n 4
+    lasting = confirming(tmp_path / "a", [0.91, 0.91, 0.91, 0.91], [0.80, 0.81, 0.82, 0.81])
     assert luck(lasting) == (
-        "In first-1 the winner led the second by 2.0 points; on 4 new seeds it leads by 10.0 ± 1.4 points."
+        "In first-1 the winner led the second by 2.0 points; on 4 new seeds it leads by 10.0 ± 1.3 points."
     )
     gone = confirming(tmp_path / "b", [0.90, 0.80, 0.92, 0.82], [0.80, 0.91, 0.82, 0.89])
     assert "it leads by 0.5 ±" in str(luck(gone))
     assert "which these seeds cannot tell from none" in str(luck(gone))
-    turned = confirming(tmp_path / "c", [0.80, 0.81, 0.82], [0.90, 0.91, 0.92])
+    turned = confirming(tmp_path / "c", [0.80, 0.81, 0.82], [0.91, 0.90, 0.92])
     assert "the second leads by 10.0 ± " in str(luck(turned))
 
 
@@ -59,10 +59,10 @@ def test_the_table_shows_both(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("seeds", [1, 2])
-def test_what_cannot_be_said_is_not(tmp_path: Path, seeds: int) -> None:
-    frames = confirming(tmp_path / "a", [0.9] * seeds, [0.8] * seeds)
-    assert "Too few new seeds" in str(luck(frames))
+def test_what_cannot_be_said_is_not(tmp_path: Path) -> None:
+    assert "Too few new seeds" in str(luck(confirming(tmp_path / "a", [0.9], [0.8])))
+    alike = confirming(tmp_path / "c", [0.9, 0.91], [0.8, 0.81])
+    assert "it leads by 10.0 points, which these seeds cannot tell from none" in str(luck(alike))
     lost = confirming(tmp_path / "b", [0.9, 0.8], [0.8, 0.7], original="elsewhere")
     assert luck(lost) == "The run elsewhere is not beside this one, so what it was chosen by cannot be shown."
     table = confirmed(lost)

@@ -95,7 +95,12 @@ def space(command: Command) -> Command:
             click.option("--epochs", type=int, help="Epochs of each trial."),
             click.option("--seeds", type=int, help="Replicates of each configuration."),
             click.option("--seed", type=int, help="The seed that all others are derived from."),
-            click.option("--stop", "stopping", metavar="SCHEDULER", help="Early stopping: asha or none."),
+            click.option(
+                "--stop",
+                "stopping",
+                metavar="SCHEDULER",
+                help="Early stopping: asha, hyperband, median or none.",
+            ),
             click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Change any key."),
             click.option("--name", help="Name of the run; an existing one is gone on with."),
         ]

@@ -25,11 +25,11 @@ class _Pair:
 
     trial: pd.Series[Any]
     chosen: Interval
-    confirmed: list[float]
+    confirmed: pd.Series[float]
 
     @property
     def again(self) -> Interval:
-        return stats.mean_interval(self.confirmed)
+        return stats.mean_interval(self.confirmed.tolist())
 
 
 def confirmed(frames: Frames) -> Table | None:
@@ -77,7 +77,7 @@ def confirmed(frames: Frames) -> Table | None:
         about=[
             *settings.about(frames, frames.trials, beside=names),
             "Mean ± half-width of its 95% interval, over n seeds; the two columns share no seed",
-            _luck(pairs, frames, name) + " (Welch's t test)",
+            _luck(pairs, frames, name) + " (paired t test)",
         ],
     )
 
@@ -98,7 +98,8 @@ def _pairs(frames: Frames, original: Frames | None) -> list[_Pair]:
     for _, row in frames.trials.iterrows():
         then = before.get(_key(row, frames))
         values = rows.values(original, then, metric) if original is not None and then is not None else []
-        found.append(_Pair(row, stats.mean_interval(values), rows.values(frames, row, metric)))
+        again = frames.replicates(int(row["sample"]), metric)
+        found.append(_Pair(row, stats.mean_interval(values), again))
     return found
 
 
@@ -119,7 +120,7 @@ def _luck(pairs: list[_Pair], frames: Frames, name: str) -> str:
     if len(pairs) < 2:
         return "One configuration alone has no lead that could be luck."
     first, second = pairs[:2]
-    difference = stats.welch(first.confirmed, second.confirmed)
+    difference = rows.paired(first.confirmed, second.confirmed)
     if difference is None:
         return "Too few new seeds have finished to say how much of the winner's lead was luck."
     lead = (first.chosen.mean or 0.0) - (second.chosen.mean or 0.0)

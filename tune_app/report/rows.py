@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from tune_app import stats
 from tune_app.report import formats
 from tune_app.space import Scalar
 
@@ -34,6 +35,12 @@ def select(frames: Frames, chosen: Sequence[pd.Series[Any]]) -> pd.DataFrame:
 def values(frames: Frames, trial: pd.Series[Any], metric: str) -> list[float]:
     """A metric of each replicate of a finished configuration; nothing of one that has not finished."""
     return [float(value) for value in frames.replicates(int(trial["sample"]), metric)]
+
+
+def paired(a: pd.Series[float], b: pd.Series[float]) -> stats.Difference | None:
+    """The paired t test of two configurations, over the replicates that both have (``Frames.replicates``)."""
+    shared = pd.concat([a, b], axis=1, join="inner")
+    return stats.paired(shared.iloc[:, 0].tolist(), shared.iloc[:, 1].tolist())
 
 
 def identity(frames: Frames) -> dict[str, str]:

@@ -147,7 +147,7 @@ def _differences(found: list[Measured]) -> str:
     """Which published differences are more than chance, by the same differences measured."""
     ordered = sorted(found, key=lambda each: -each.sample.accuracy)
     pairs = sorted(combinations(ordered, 2), key=lambda pair: [each.sample.number for each in pair])
-    tests = [_paired(better, worse) for better, worse in pairs]
+    tests = [rows.paired(better.accuracies, worse.accuracies) for better, worse in pairs]
     adjusted = stats.holm([1.0 if test is None else test.p for test in tests])
     survive, reverse = [], []
     for (better, worse), test, p in zip(pairs, tests, adjusted, strict=True):
@@ -169,8 +169,3 @@ def _differences(found: list[Measured]) -> str:
         f"{text} A difference survives where ours has the published sign and is significant at {LEVEL:.0%} "
         f"(paired t test, Holm's correction for {words.count(len(pairs), 'pair')})."
     )
-
-
-def _paired(a: Measured, b: Measured) -> stats.Difference | None:
-    shared = pd.concat([a.accuracies, b.accuracies], axis=1, join="inner")
-    return stats.paired(shared.iloc[:, 0].tolist(), shared.iloc[:, 1].tolist())

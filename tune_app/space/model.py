@@ -100,7 +100,7 @@ class Metric(Section):
 
 
 class Stop(Section):
-    """Early stopping: which scheduler, and at which epochs (rungs) it decides."""
+    """Early stopping: which scheduler, at which epochs (rungs) it decides, and when patience runs out."""
 
     scheduler: Literal["none", "asha", "median", "hyperband"] = Field(
         description="none, asha (asynchronous successive halving), median or hyperband.", examples=["asha"]
@@ -108,7 +108,26 @@ class Stop(Section):
     grace_period: int = Field(
         default=1, ge=1, description="Epochs that every trial gets before the first decision."
     )
-    reduction_factor: float = Field(default=3, gt=1, description="One trial in this many survives each rung.")
+    reduction_factor: float = Field(
+        default=3.0, gt=1, description="One trial in this many survives each rung (asha and hyperband)."
+    )
+    brackets: int | None = Field(
+        default=None,
+        ge=1,
+        description="How many brackets hyperband has, each starting a rung later; one a rung if left out.",
+    )
+    min_samples_required: int = Field(
+        default=3, ge=1, description="How many others median needs at an epoch before it decides there."
+    )
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        description="Epochs without improvement after which a trial is stopped, beside any scheduler.",
+        examples=[5],
+    )
+    min_delta: float = Field(
+        default=0.0, ge=0, description="Improvements of the metric up to this size do not count for patience."
+    )
 
     def rungs(self, epochs: int) -> list[int]:
         """Return the epochs, below ``epochs``, after which a successive-halving decision falls.
@@ -128,6 +147,17 @@ class Stop(Section):
             k += 1
             rung = math.ceil(self.grace_period * self.reduction_factor**k)
         return found
+
+    def ladders(self, epochs: int) -> list[list[int]]:
+        """Return the rungs of each bracket: all of them for the first, one fewer for each that follows.
+
+        ``asha`` has one bracket; ``none`` and ``median`` have none.
+        """
+        rungs = self.rungs(epochs)
+        count = min(1, len(rungs))
+        if self.scheduler == "hyperband":
+            count = len(rungs) if self.brackets is None else self.brackets
+        return [rungs[skipped:] for skipped in range(count)]
 
 
 class Search(Section):
