@@ -73,6 +73,11 @@ class Attempt:
         """The last epoch that is recorded."""
         return self.epochs[-1].epoch if self.epochs else self.start_epoch
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing goes on from where it is: it finished, was stopped, or all of it diverged."""
+        return self.end in ("finished", "stopped") or len(self.diverged) == len(self.replicates)
+
     def status(self, replicate: int, live: bool) -> str:
         """How this attempt stands for one of its replicates."""
         if replicate in self.diverged:
@@ -286,6 +291,7 @@ class History:
         attempt.scores = event["scores"]
         attempt.look = event.get("look", 1)
         attempt.weights = _saved(event.get("weights"))
+        attempt.saved = _saved(event.get("saved")) or attempt.saved
 
     def _on_stopped(self, event: Event) -> None:
         attempt = self.attempts[event["trial"]]

@@ -162,6 +162,7 @@ def conduct(
             opened = view(sweep, _plan_line(planned, where)) if view else nullcontext()
             with opened, _signals(driver) as caught:
                 engine(driver)
+                driver.tidy()
     _raise_outcome(sweep, driver, caught)
     return sweep
 
