@@ -95,8 +95,9 @@ def test_looking_at_runs(tool: Tool) -> None:
     shown = tool("show", "first")
     assert shown.count("finished   ") >= 9
     assert "± " in shown
-    for path in tool("report", "first").split():
-        assert Path(path).is_file()
+    written = [line for line in tool("report", "first").splitlines() if line.startswith("runs/")]
+    assert {"runs/first/results.csv", "runs/first/report/index.html"} <= set(written)
+    assert all(Path(path).is_file() for path in written)
 
 
 def test_early_stopping_marks_what_it_stopped(tool: Tool, tmp_path: Path) -> None:

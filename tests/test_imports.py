@@ -15,10 +15,10 @@ import tune_app
 #: A module imports only from those before it; a package counts as one.
 ORDER = (
     *("errors", "space", "record", "history", "sweep", "data", "task", "tasks", "metrics", "train"),
-    *("checkpoint", "replicates", "messages", "trial", "search", "stop", "resources", "driver", "inline"),
-    *("trainable", "on_ray", "cluster", "provenance", "stats", "words", "index", "results", "listing"),
-    *("models", "verdict", "advice", "report", "progress", "terminal", "doctor", "launch", "continuing"),
-    *("service", "cli", "__main__", "__init__"),
+    *("checkpoint", "replicates", "messages", "trial", "study", "search", "stop", "resources", "driver"),
+    *("inline", "trainable", "on_ray", "cluster", "provenance", "stats", "words", "index", "results"),
+    *("listing", "models", "verdict", "advice", "report", "progress", "terminal", "doctor", "launch"),
+    *("continuing", "service", "cli", "__main__", "__init__"),
 )
 WITH_RAY = {"trainable", "on_ray", "cluster", "service"}
 WITH_TORCH = {"checkpoint", "train", "replicates", "trial"}

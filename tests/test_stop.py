@@ -523,7 +523,7 @@ def test_a_decision_that_comes_late_is_made_of_what_was_known_then() -> None:
     assert stopper.judge(1, 10, 0.1) == [Decision(9, 0.5, None, False, "asha")]
 
 
-PLANNED = {"event": "planned", "sample": 4, "fingerprint": "f", "config": {}, "twin": None}
+PLANNED = {"event": "planned", "t": 0.0, "sample": 4, "fingerprint": "f", "config": {}, "twin": None}
 STARTED = {"event": "started", "trial": "4.1", "sample": 4, "replicates": [0, 1, 2], "epoch": 0, "t": 0.0}
 STARTED |= {"target": EPOCHS, "node": ""}
 THIRDS = [0.1, 0.2, 0.4]
@@ -546,10 +546,12 @@ def test_what_was_reported_is_found_again_in_the_record(
     history = History()
     history.apply(PLANNED)
     history.apply(STARTED)
-    epoch = {"event": "epoch", "trial": "4.1", "epoch": report.epoch, "durations_s": report.durations_s}
+    epoch = {"event": "epoch", "t": 0.0, "trial": "4.1", "epoch": report.epoch}
+    epoch["durations_s"] = report.durations_s
     history.apply(json.loads(json.dumps({**epoch, "metrics": report.metrics})))
     for replicate, since in diverged.items():
-        history.apply({"event": "diverged", "trial": "4.1", "replicates": [replicate], "epoch": since})
+        gone = {"event": "diverged", "t": 0.0, "trial": "4.1", "replicates": [replicate], "epoch": since}
+        history.apply(gone)
     assert stop.recorded(history, "val_accuracy") == ([Observation(4, 2, value)], [])
     assert stop.recorded(history, "val_auc") == ([Observation(4, 2, None)], [])
 
@@ -562,7 +564,7 @@ def test_replicates_that_follow_take_no_part_and_another_course_begins_anew() ->
     decision |= {"rung": 1, "value": mean(THIRDS), "threshold": None, "stop": False}
     follower = {**STARTED, "trial": "4.2", "replicates": [3, 4, 5], "follows": True}
     for event in (PLANNED, STARTED, epoch, decision, follower, {**epoch, "trial": "4.2"}):
-        history.apply(event)
+        history.apply({"t": 0.0, **event})
     observations, judgements = stop.recorded(history, "val_accuracy")
     assert observations == [Observation(4, 1, mean(THIRDS))]
     assert judgements == history.decisions

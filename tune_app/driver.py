@@ -54,7 +54,7 @@ class Driver:
     ) -> None:
         self.sweep = sweep
         self._stopper = stopper
-        stopper.replay(*recorded(sweep.history, sweep.space.metric.name))
+        stopper.replay(*recorded(sweep.history, sweep.space.stop_metric.name))
         self._searcher = searcher
         self._deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
         self._identities = {c.fingerprint: c.sample for c in reversed(self._configurations())}
@@ -161,6 +161,8 @@ class Driver:
             str(self.sweep.paths.checkpoints.absolute()),
             space.checkpoint_every,
             space.keep,
+            tuple(metric.name for metric in space.metrics[1:]),
+            space.stop_metric.name,
         )
 
     def start(self, job: Job, node: str = "") -> str:
@@ -393,8 +395,8 @@ class Driver:
 
     def _note(self, event: str, *, durable: bool = False, **fields: Any) -> None:
         noted = self._guard(lambda: self.sweep.note(event, durable=durable, **fields))
-        if self._searcher:
-            self._searcher.observe(noted, self.sweep.history)
+        if searcher := self._searcher:
+            self._guard(lambda: searcher.observe(noted, self.sweep.history))
 
     def _guard(self, write: Callable[[], Any]) -> Any:
         """Run a write; a disk that refuses it ends the sweep, resumably, with this error."""

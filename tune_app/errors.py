@@ -36,6 +36,10 @@ class RunError(TuneAppError):
     """A run folder that is missing, in use, of another sweep, or not writable."""
 
 
+class ReportError(TuneAppError):
+    """A table, figure or comparison that cannot be made as it was asked for."""
+
+
 class StorageError(TuneAppError):
     """The disk refused a write in mid-run; what was recorded before is safe and resumable."""
 

@@ -52,6 +52,8 @@ class Attempt:
     start_epoch: int
     target: int
     started_at: float
+    #: When the last event about it was recorded, in seconds since 1970.
+    last_at: float = 0.0
     device: str = ""
     node: str = ""
     epochs: list[Epoch] = field(default_factory=list)
@@ -94,6 +96,8 @@ class Configuration:
     config: Config
     twin: int | None = None
     asked: bool = False
+    #: Seconds since 1970.
+    planned_at: float = 0.0
     attempts: list[Attempt] = field(default_factory=list)
 
     def last(self, replicate: int) -> Attempt | None:
@@ -119,16 +123,23 @@ class Configuration:
                 ]
         return rows
 
-    def value(self, metric: Metric, evaluate: str, replicates: range) -> float | None:
-        """The mean of a metric over the replicates, each at its evaluated epoch; None while one lacks it."""
+    def value(
+        self, metric: Metric, evaluate: str, replicates: range, by: Metric | None = None
+    ) -> float | None:
+        """The mean of a metric over the replicates, each at its evaluated epoch; None while one lacks it.
+
+        The ``best`` epoch is the first that is best by the metric ``by``, ``metric`` itself unless given.
+        """
+        by = by or metric
+        sign = 1 if by.mode == "max" else -1
         found = []
         for replicate in replicates:
-            values = [metrics.get(metric.name) for _, metrics, _ in self.epochs(replicate)]
-            known = [each for each in values if each is not None]
-            if not known or values[-1] is None:
+            rows = [metrics for _, metrics, _ in self.epochs(replicate)]
+            if not rows or rows[-1].get(by.name) is None:
                 return None
-            best = max(known) if metric.mode == "max" else min(known)
-            found.append(best if evaluate == "best" else known[-1])
+            known = [(sign * value, row) for row in rows if (value := row.get(by.name)) is not None]
+            best = max(known, key=lambda each: each[0])[1]
+            found.append((best if evaluate == "best" else rows[-1]).get(metric.name))
         return mean(found)
 
     @property
@@ -199,6 +210,8 @@ class History:
         handler = getattr(self, f"_on_{event['event']}", None)
         if handler:
             handler(event)
+        if attempt := self.attempts.get(event.get("trial", "")):
+            attempt.last_at = event["t"]
 
     def next_trial(self, sample: int) -> str:
         """A name for the next attempt at a sample: ``12.1``, then ``12.2``, ..."""
@@ -237,7 +250,12 @@ class History:
 
     def _on_planned(self, event: Event) -> None:
         self.configurations[event["sample"]] = Configuration(
-            event["sample"], event["fingerprint"], event["config"], event["twin"], event.get("asked", False)
+            event["sample"],
+            event["fingerprint"],
+            event["config"],
+            event["twin"],
+            event.get("asked", False),
+            event["t"],
         )
 
     def _on_started(self, event: Event) -> None:

@@ -89,6 +89,10 @@ def gather(request: Request) -> Material:
     loaded = task.load(request.space.task)
     task.check(request.space, loaded)
     stop.make(request.space)
+    if request.space.search.algorithm == "optuna":
+        from tune_app import search
+
+        search.make_sampler(request.space)
     if not isinstance(loaded, Task):
         if request.data is not None:
             raise TaskError(
@@ -158,11 +162,12 @@ def conduct(
             if change:
                 change(sweep)
             sweep.plan()
-            driver = Driver(sweep, stop.make(sweep.space), _searcher(sweep), request.time_limit_s)
-            opened = view(sweep, _plan_line(planned, where)) if view else nullcontext()
-            with opened, _signals(driver) as caught:
-                engine(driver)
-                driver.tidy()
+            with _searcher(sweep) as searcher:
+                driver = Driver(sweep, stop.make(sweep.space), searcher, request.time_limit_s)
+                opened = view(sweep, _plan_line(planned, where)) if view else nullcontext()
+                with opened, _signals(driver) as caught:
+                    engine(driver)
+                    driver.tidy()
     _raise_outcome(sweep, driver, caught)
     return sweep
 
@@ -255,16 +260,28 @@ def _first_config(sweep: Sweep) -> dict[str, Any]:
     return dict(first.config) if first else dict(sweep.space.fixed)
 
 
-def _searcher(sweep: Sweep) -> Searcher | None:
-    """Optuna's study of a sweep, caught up with its record; None where the space does not search."""
+@contextmanager
+def _searcher(sweep: Sweep) -> Iterator[Searcher | None]:
+    """The sampler of a sweep, caught up with its record; None where the space does not search."""
     if sweep.space.search.algorithm != "optuna":
-        return None
+        yield None
+        return
     from tune_app.search import OptunaSearch
 
     first = space.parse(sweep.header["yaml"], file=str(sweep.paths.record), name=sweep.space.name)
-    searcher = OptunaSearch(first, sweep.paths.study)
-    searcher.catch_up(event for _, event in read(sweep.paths.record))
-    return searcher
+    searcher = OptunaSearch(first, sweep.paths.study, sweep.name)
+    begun = any(configuration.attempts for configuration in sweep.history.configurations.values())
+    with progress.waiting("catching up with the search") if begun else nullcontext():
+        searcher.catch_up(event for _, event in read(sweep.paths.record))
+    if searcher.departs_at is not None:
+        progress.note(
+            f"the sampler suggests other points now than when this run began, from sample "
+            f"{searcher.departs_at} on: Optuna or this machine has changed. What is recorded stands."
+        )
+    try:
+        yield searcher
+    finally:
+        searcher.close()
 
 
 def _write_once(sweep: Sweep, material: Material) -> None:

@@ -19,7 +19,8 @@ class Order:
 
     ``epochs`` is how many the sweep wants, also where the job ends before; ``checkpoints`` is the folder for
     its checkpoints, empty for none, ``checkpoint_every_s`` the time between two of them in seconds, and
-    ``keep`` what is left of a finished trial.
+    ``keep`` what is left of a finished trial. Where a space has several metrics, ``metric`` is the first,
+    ``others`` are the names of those that follow, and ``stop_metric`` that of early stopping, if another.
     """
 
     job: Job
@@ -33,6 +34,8 @@ class Order:
     checkpoints: str = ""
     checkpoint_every_s: float = 30.0
     keep: str = "best"
+    others: tuple[str, ...] = ()
+    stop_metric: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,10 @@ class Sealed:
 class Report:
     """One epoch of a trial: metrics with one value a replicate, which of them diverged, and the end.
 
-    ``value`` is what searchers and schedulers see: the mean of the metric over the replicates, None
-    when one of them diverged; ``diverged`` maps such a replicate to the epoch at which it did. ``sealed``
-    comes with the last report, and with it ``weights``, the file of the evaluated models; ``saved`` is a
-    checkpoint that was written after this epoch, ``savable`` says whether there can be one.
+    ``value`` is what schedulers see: the mean, over the replicates, of the metric that early stopping goes
+    by, None when one of them diverged; ``diverged`` maps such a replicate to the epoch at which it did.
+    ``sealed`` comes with the last report, and with it ``weights``, the file of the evaluated models;
+    ``saved`` is a checkpoint that was written after this epoch, ``savable`` says whether there can be one.
     """
 
     epoch: int

@@ -177,7 +177,7 @@ class _Bridge:
         return bool(self._jobs) and self.driver.ending is None
 
     def next_order(self, trial_id: str) -> Order | None:
-        job = self.driver.next_job()
+        job: Job | None = self.guard(self.driver.next_job)
         if job is None:
             return None
         self._jobs[trial_id] = job

@@ -69,7 +69,7 @@ class Trial:
         done = replicates.epoch >= order.job.epochs or None not in diverged
         return Report(
             epoch=replicates.epoch,
-            value=mean([self._metric(each) for each in found]) if set(diverged) == {None} else None,
+            value=self._value(found) if set(diverged) == {None} else None,
             metrics=_by_name(found),
             durations_s=list(replicates.durations_s),
             diverged={r: at for r, at in zip(order.job.replicates, diverged, strict=True) if at is not None},
@@ -112,14 +112,17 @@ class Trial:
         name = f"{job.sample}-{job.replicates[0]}-{epoch:06d}-{what}.pt"
         return checkpoint.save(self._folder, name, content, epoch)
 
-    def _metric(self, found: Metrics) -> float:
-        try:
-            return found[self._order.metric]
-        except KeyError:
-            raise TaskError(
-                f'the metric "{self._order.metric}" is missing from epoch {self._replicates.epoch}; '
-                f"reported were: {', '.join(found) or 'none'}"
-            ) from None
+    def _value(self, found: list[Metrics]) -> float | None:
+        """The mean, over the replicates, of the metric that early stopping goes by; all must be there."""
+        order = self._order
+        for name in (order.metric, *order.others):
+            for metrics in found:
+                if name not in metrics:
+                    raise TaskError(
+                        f'the metric "{name}" is missing from epoch {self._replicates.epoch}; '
+                        f"reported were: {', '.join(metrics) or 'none'}"
+                    )
+        return mean([metrics[order.stop_metric or order.metric] for metrics in found])
 
 
 def _seal(replicates: Replicates) -> Sealed:

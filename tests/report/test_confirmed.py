@@ -3,10 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from make_run import PHANTOM, Outcome, make
+from make_run import PHANTOM, Outcome, make, write_tables
 
 from tune_app import results, space
-from tune_app.report import tables
 from tune_app.report.confirmed import confirmed, luck
 from tune_app.results import Frames
 from tune_app.sweep import Sweep
@@ -53,7 +52,7 @@ def test_the_table_shows_both(tmp_path: Path) -> None:
     assert [row[0] for row in table.rows] == ["1", "2"]
     assert table.rows[0][-4:] == ["90.0 ± 0.0", "3", "91.0 ± 1.3", "4"]
     assert list(table.frame["chosen_n"]) == [3, 3]
-    assert {path.name for path in tables.write(frames, tmp_path / "report")} >= {
+    assert {path.name for path in write_tables(frames, tmp_path / "report")} >= {
         "confirmed.md",
         "confirmed.tex",
     }

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from tune_app import __version__
-from tune_app.cli import looking, training
+from tune_app.cli import looking, reporting, training
 from tune_app.cli.options import EVERYTHING, IMAGE_SIZE, RUNS_DIR, SPLIT
 from tune_app.errors import TuneAppError
 
@@ -22,7 +22,7 @@ def cli() -> None:
     """Hyperparameter sweeps for PyTorch on Ray Tune, from a search-space file to the table in a report."""
 
 
-for _command in (*training.COMMANDS, *looking.COMMANDS):
+for _command in (*training.COMMANDS, *looking.COMMANDS, *reporting.COMMANDS):
     cli.add_command(_command)
 
 
@@ -40,21 +40,6 @@ def schema() -> None:
     from tune_app import space
 
     click.echo(json.dumps(space.json_schema(), indent=2))
-
-
-@cli.command()
-@click.argument("name")
-@RUNS_DIR
-def report(name: str, runs_dir: Path) -> None:
-    """Write the CSV files and the report's tables of a run again from its record."""
-    from tune_app import report as reports
-    from tune_app import results
-    from tune_app.sweep import Sweep, find_run
-
-    sweep = Sweep.open(find_run(name, runs_dir))
-    frames = results.load(sweep)
-    for path in [*results.write(frames), *reports.write(frames, sweep.paths.report)]:
-        click.echo(path)
 
 
 @cli.command()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _COLUMNS = "sample replicate status epoch epochs evaluated test_looks n n_diverged duration_s device twin"
+#: Optuna's samplers that know what to do with several metrics.
+SEVERAL_METRICS = ("tpe", "nsga2", "random", "qmc")
 COLUMNS = frozenset([*_COLUMNS.split(), "data", "data_sha256"])
 
 
@@ -25,7 +27,7 @@ def broken(space: SearchSpace) -> list[RuleError]:
     """Return the rules that ``space`` breaks."""
     conditions = list(_conditions(space))
     points = [] if conditions else list(_points(space))  # which points are whole hangs on sound conditions
-    return [*_names(space), *_searchable(space), *conditions, *points, *_stopping(space)]
+    return [*_names(space), *_metrics(space), *_searchable(space), *conditions, *points, *_stopping(space)]
 
 
 def _names(space: SearchSpace) -> Iterator[RuleError]:
@@ -45,6 +47,22 @@ def _names(space: SearchSpace) -> Iterator[RuleError]:
         if name in space.space:
             rule = "is in space too: a parameter is searched or fixed, so remove it from one"
             yield RuleError(rule, ("fixed", name), on_key=True)
+
+
+def _metrics(space: SearchSpace) -> Iterator[RuleError]:
+    names = [metric.name for metric in space.metrics]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield RuleError(f'"{name}" is in this list twice: keep one', ("metric", index, "name"))
+    if len(names) > 1 and space.search.sampler not in (None, *SEVERAL_METRICS):
+        known = f"{', '.join(SEVERAL_METRICS[:-1])} or {SEVERAL_METRICS[-1]}"
+        rule = f"several metrics are searched by {known}, and this is {space.search.sampler}"
+        mend = "use one of those, or name one metric"
+        yield RuleError(f"{rule}: {mend}", ("search", "sampler"))
+    if space.stop.metric is not None and space.stop.metric not in names:
+        rule = f'"{space.stop.metric}" is not among the metrics of this space'
+        mend = nearest(space.stop.metric, names) or f" They are {', '.join(names)}."
+        yield RuleError(f"{rule}.{mend}", ("stop", "metric"))
 
 
 def _searchable(space: SearchSpace) -> Iterator[RuleError]:

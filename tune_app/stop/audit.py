@@ -41,7 +41,7 @@ class _Audit:
 
     def _want(self, space: SearchSpace) -> None:
         self._space, self._stopper = space, make(space)
-        self._stopper.replay(*recorded(self._history, space.metric.name))
+        self._stopper.replay(*recorded(self._history, space.stop_metric.name))
 
     def take(self, event: Event) -> None:
         """Take in the next event."""
@@ -71,7 +71,7 @@ class _Audit:
 
     def _judge(self) -> None:
         attempt = self._history.attempts[self._trial]
-        seen = observation(attempt, attempt.epochs[-1], self._space.metric.name)
+        seen = observation(attempt, attempt.epochs[-1], self._space.stop_metric.name)
         found = self._stopper.judge(seen.sample, seen.epoch, seen.value)
         if seen.epoch >= attempt.target or len(attempt.diverged) == len(attempt.replicates):
             self._stopper.owe(seen.sample, found)  # nobody asks at a trial's end

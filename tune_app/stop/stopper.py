@@ -106,7 +106,7 @@ def make(space: SearchSpace) -> Stopper:
             rules.append(Median(stop.grace_period, stop.min_samples_required))
     if stop.patience is not None:
         rules.append(Patience(stop.patience, stop.min_delta, stop.grace_period))
-    return Stopper(rules, space.epochs, 1 if space.metric.mode == "max" else -1)
+    return Stopper(rules, space.epochs, 1 if space.stop_metric.mode == "max" else -1)
 
 
 def recorded(history: History, metric: str) -> tuple[list[Observation], list[Judgement]]:
