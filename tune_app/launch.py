@@ -162,17 +162,15 @@ def conduct(
                 measured=asdict(choice),
                 **request.origin,
             )
-            if material.splits:
-                _write_test_images(sweep.paths, material.splits.test, material.dataset)
         with sweep.writing():
             collected = provenance.collect(
                 request.argv, material.identity, task.settings(material.task, _first_config(sweep))
             )
-            if not existing:
-                provenance.write(sweep.paths.provenance, collected)
             sweep.note("opened", durable=True, provenance=collected)
+            _write_once(sweep, material)
             if change:
                 change(sweep)
+            sweep.plan()
             with _searcher(sweep) as searcher:
                 driver = Driver(
                     sweep,
@@ -185,6 +183,7 @@ def conduct(
                 opened = view(sweep, _plan_line(planned, where, sweep)) if view else nullcontext()
                 with opened, _signals(driver) as caught:
                     engine(driver)
+                    driver.tidy()
     _raise_outcome(sweep, driver, caught)
     return sweep
 
@@ -351,6 +350,14 @@ def _searcher(sweep: Sweep) -> Iterator[Searcher | None]:
         searcher.close()
 
 
+def _write_once(sweep: Sweep, material: Material) -> None:
+    """The files that a run gets in its first sitting; or in the next, where a crash kept it from them."""
+    if not sweep.paths.provenance.exists():
+        provenance.write(sweep.paths.provenance, sweep.history.openings[0]["provenance"])
+    if material.splits and not sweep.paths.test_images.exists():
+        _write_test_images(sweep.paths, material.splits.test, material.dataset)
+
+
 def _write_test_images(paths: RunPaths, test: Labelled, dataset: Dataset | None) -> None:
     """Which image each column of the test scores is: index, label, name, patient.
 
@@ -367,7 +374,9 @@ def _write_test_images(paths: RunPaths, test: Labelled, dataset: Dataset | None)
         (i, int(label), name, patient)
         for i, (label, name, patient) in enumerate(zip(test.y, names, patients, strict=True))
     )
-    paths.test_images.write_text(buffer.getvalue(), encoding="utf-8")
+    partial = paths.test_images.with_suffix(".csv.part")
+    partial.write_text(buffer.getvalue(), encoding="utf-8")
+    partial.replace(paths.test_images)
 
 
 @contextmanager
