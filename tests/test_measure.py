@@ -62,8 +62,8 @@ def asked(space: spaces.SearchSpace, **changes: Any) -> Question:
     [
         ("replicates: looped", 3, 6, "as asked"),
         ("", 1, 6, "there is one of a configuration"),
-        ("", 3, 129, "inputs of more than 16,384 numbers, on a CPU"),
-        ("", 3, 256, "inputs of more than 16,384 numbers, on a CPU"),
+        ("", 3, 49, "inputs of more than 2,304 numbers, on a CPU"),
+        ("", 3, 256, "inputs of more than 2,304 numbers, on a CPU"),
     ],
 )
 def test_where_a_rule_decides_nothing_is_measured(text: str, seeds: int, side: int, why: str) -> None:
@@ -78,7 +78,7 @@ def test_a_function_trains_its_replicates_itself() -> None:
 
 @pytest.mark.parametrize(
     ("text", "seeds", "side", "device"),
-    [("", 3, 128, "cpu"), ("", 3, 256, "cuda"), ("replicates: stacked", 1, 256, "cpu")],
+    [("", 3, 48, "cpu"), ("", 3, 256, "cuda"), ("replicates: stacked", 1, 256, "cpu")],
 )
 def test_otherwise_a_few_of_the_inputs_are_taken(text: str, seeds: int, side: int, device: str) -> None:
     found = ask(parse(text, seeds), images(side), device)
@@ -108,7 +108,7 @@ def test_a_rule_takes_no_torch() -> None:
 def test_without_a_gpu_what_looked_like_one_is_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     large = Question(**{**vars(asked(parse())), "splits": images(256, 4), "device": "any"})
-    assert measure.answer(large).why == "inputs of more than 16,384 numbers, on a CPU"
+    assert measure.answer(large).why == "inputs of more than 2,304 numbers, on a CPU"
 
 
 # ---------------------------------------------------------------- measuring
@@ -119,7 +119,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> dict[type, float]:
     """What a replicate is said to take, looped and stacked; steps are taken all the same."""
     takes: dict[type, float] = {Looped: 0.01, Stacked: 0.01}
 
-    def step_s(group: Any) -> float:
+    def step_s(group: Any, clock: Callable[[], float]) -> float:
         group.step()
         return takes[type(group)] * len(group.durations_s)
 
