@@ -94,6 +94,25 @@ def test_a_resumed_run_equals_an_undisturbed_one(
     assert len(trained) == len(set(trained)) == 2 * 4, "no epoch before the checkpoint is trained again"
 
 
+def cut_before(name: str, kind: str, nth: int = 1) -> None:
+    """Take a record back to just before its nth event of a kind, as a crash there would have left it."""
+    path = Path("runs") / name / "record.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    at = [n for n, line in enumerate(lines) if json.loads(line)["event"] == kind][nth - 1]
+    path.write_bytes(b"".join(lines[:at]))
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_a_crash_just_before_an_end_trains_no_epoch_too_many(user_module: UserModule, keep: str) -> None:
+    task = f"{user_module(TASK)}:Task"
+    text = GRID.replace("keep: last", f"keep: {keep}")
+    run(request(task, text, "whole"))
+    run(request(task, text))
+    cut_before("one", "finished")
+    continuing.resume(*again("one"))
+    assert_alike("one", "whole")
+
+
 def test_what_is_not_the_same_data_is_refused(
     user_module: UserModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +233,26 @@ def test_an_extension_survives_a_crash_between_record_and_space_file(user_module
     Path("runs/one/space.yaml").write_text(old)
     assert Sweep.open("runs/one").space.seeds == 3
     assert [(e["asked"], e["from_start"]) for e in events("one", "extended")] == [("{'seeds': '3'}", False)]
+
+
+def test_an_extension_is_whole_after_a_crash_in_its_middle(user_module: UserModule) -> None:
+    task = f"{user_module(TASK)}:Task"
+    run(request(task))
+    extend("one", add=["lr=0.03"])
+    cut_before("one", "planned", 3)
+    continuing.resume(*again("one"))
+    run(request(task, GRID.replace("[0.01, 0.1]", "[0.01, 0.1, 0.03]"), "whole"))
+    assert_alike("one", "whole")
+
+
+def test_files_that_a_crash_kept_from_a_run_are_written_by_the_next_sitting(user_module: UserModule) -> None:
+    run(request(f"{user_module(TASK)}:Task"))
+    paths = [Path("runs/one") / name for name in ("provenance.json", "test_images.csv")]
+    before = [path.read_text() for path in paths]
+    for path in paths:
+        path.unlink()
+    continuing.resume(*again("one"))
+    assert [path.read_text() for path in paths] == before
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from tune_app import stop
 from tune_app.driver import Driver
 from tune_app.errors import StorageError
 from tune_app.history import Saved
-from tune_app.messages import Report, Sealed
+from tune_app.messages import SAVE_NOW, Report, Sealed
 from tune_app.record import read
 from tune_app.sweep import Sweep
 
@@ -90,6 +90,69 @@ def test_decisions_and_ends_are_on_the_disk_before_they_take_effect(
     driver.fail(third, "ValueError: no", "Traceback ...")
     assert unsynced() == 0
     assert [event["stop"] for event in events(driver, "decision")] == [False, True, False]
+
+
+def saved(driver: Driver, name: str, epoch: int = 1) -> Saved:
+    driver.sweep.paths.checkpoints.mkdir(exist_ok=True)
+    (driver.sweep.paths.checkpoints / name).touch()
+    return Saved(epoch, name, 0, 0)
+
+
+def files(driver: Driver) -> list[str]:
+    return sorted(path.name for path in driver.sweep.paths.checkpoints.iterdir())
+
+
+def test_what_a_crash_would_go_on_from_is_never_past_an_undecided_epoch(driver: Driver) -> None:
+    first, second = begin(driver), begin(driver)
+    driver.report(first, report(1, 0.5, saved=saved(driver, "1.pt")), "cpu")
+    driver.report(second, report(1, 0.4, saved=saved(driver, "2.pt")), "cpu")
+    kinds = [event["event"] for event in events(driver, "epoch", "decision", "checkpoint")]
+    assert kinds == ["epoch", "decision", "checkpoint", "epoch", "decision"]
+    assert files(driver) == ["1.pt"], "what was stopped goes on no more"
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_a_last_state_is_recorded_with_the_end_in_one_event(tmp_path: Path, keep: str) -> None:
+    space = spaces.parse(f"{SPACE}keep: {keep}", file="my.yaml", name="my")
+    with Sweep.create(space, runs_dir=tmp_path).writing() as sweep:
+        driver = Driver(sweep, stop.make(space))
+        trial = begin(driver)
+        driver.report(trial, report(1, 0.5, saved=saved(driver, "1.pt")), "cpu")
+        last = saved(driver, "3.pt", 3) if keep == "last" else None
+        driver.report(trial, report(3, 0.5, done=True, sealed=SEALED, saved=last), "cpu")
+        assert [event["saved"]["file"] for event in events(driver, "checkpoint")] == ["1.pt"]
+        assert events(driver, "finished")[0]["saved"] == (asdict(last) if last else None)
+        assert files(driver) == (["3.pt"] if last else [])
+        attempt = Sweep.open(sweep.paths.folder).history.attempts[trial]
+        assert attempt.saved == (last or Saved(1, "1.pt", 0, 0))
+
+
+def test_of_no_use_any_more_is_what_a_crash_left(driver: Driver) -> None:
+    """A crash between the end of a trial and the removal of its files, or of those of one that it beat."""
+    for value in (0.5, 0.9):
+        trial = begin(driver)
+        driver.report(trial, report(1, value, saved=saved(driver, f"{trial}-state.pt")), "cpu")
+        weights = saved(driver, f"{trial}-weights.pt")
+        driver.report(trial, report(3, value, done=True, sealed=SEALED, weights=weights), "cpu")
+    gone = begin(driver)
+    driver.report(gone, report(1, 0.9, saved=saved(driver, f"{gone}-state.pt")), "cpu")
+    left = files(driver)
+    beaten, best = (attempt.trial for attempt in list(driver.sweep.history.attempts.values())[:2])
+    assert left == sorted([f"{best}-weights.pt", f"{gone}-state.pt"])
+    for name in (f"{beaten}-weights.pt", f"{beaten}-state.pt", "9-0-000001-state.pt", "x.pt.part", SAVE_NOW):
+        saved(driver, name)
+    driver.tidy()
+    assert files(driver) == left
+
+
+def test_where_the_order_counts_a_retry_keeps_its_place(driver: Driver) -> None:
+    order = [job.sample for job in driver.sweep.lacking()]
+    first = driver.next_job()
+    assert first
+    driver.fail(driver.start(first), "OSError: for once", "Traceback ...")
+    again = [driver.next_job() for _ in order]
+    assert again[0] == first
+    assert sorted(job.sample for job in again if job) == order
 
 
 def test_the_device_is_told_once(driver: Driver) -> None:

@@ -66,6 +66,55 @@ def test_threads_are_those_of_the_order(worker: Worker) -> None:
     assert torch.get_num_threads() == 1
 
 
+STACKED, LOOPED = Numerics("stacked"), Numerics("looped")
+
+
+@pytest.mark.parametrize("numerics", [(STACKED, STACKED), (STACKED, LOOPED), (LOOPED, STACKED)])
+def test_a_trial_goes_on_from_a_checkpoint_of_more_replicates_however_trained(
+    worker: Worker, tmp_path: Path, numerics: tuple[Numerics, Numerics]
+) -> None:
+    before, after = (
+        replace(order(replicates=(0, 1, 2)), numerics=each, checkpoints=str(tmp_path), checkpoint_every_s=0)
+        for each in numerics
+    )
+    trial = Trial(before, worker)
+    trial.step()
+    saved = trial.step().saved
+    whole = trial.step()
+    rest = Trial(replace(after, job=replace(after.job, replicates=(2, 0), start=saved)), worker)
+    last = rest.step()
+    assert (last.epoch, last.done) == (3, True)
+    for name, values in whole.metrics.items():
+        assert last.metrics[name] == pytest.approx([values[2], values[0]], abs=1e-4), name
+    assert last.sealed
+    assert whole.sealed
+    assert last.sealed.metrics["test_loss"] == pytest.approx(
+        [whole.sealed.metrics["test_loss"][place] for place in (2, 0)], abs=1e-4
+    )
+
+
+def test_what_is_stacked_is_trained_at_once(worker: Worker) -> None:
+    report = Trial(replace(order(), numerics=STACKED), worker).step()
+    assert report.looped == ""
+    assert len(set(report.durations_s)) == 1, "a replicate's time is its share of all"
+
+
+@pytest.mark.parametrize(("dropout", "replicates"), [(0.3, (0, 1)), (0.3, (0,)), (0.0, (0,))])
+def test_what_cannot_be_stacked_or_is_alone_is_looped_all_the_same(
+    worker: Worker, dropout: float, replicates: tuple[int, ...]
+) -> None:
+    def last(numerics: Numerics) -> Report:
+        asked = order(replicates=replicates)
+        job = replace(asked.job, config={**CONFIG, "dropout": dropout})
+        return steps(Trial(replace(asked, numerics=numerics, job=job), worker))[-1]
+
+    stacked, looped = last(STACKED), last(LOOPED)
+    assert stacked.looped == ("Dropout 3 draws random numbers" if len(replicates) > 1 else "")
+    assert looped.looped == ""
+    assert stacked.metrics == looped.metrics
+    assert stacked.sealed == looped.sealed
+
+
 def test_a_task_that_needs_data_says_so() -> None:
     with pytest.raises(TaskError, match="the task pneumonia needs data, and none was given"):
         Trial(order(), NO_DATA)

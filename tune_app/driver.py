@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from functools import partial
 from typing import Any, Protocol
@@ -75,7 +75,7 @@ class Driver:
         self._ending_since: float | None = None
         self._failures: dict[int, str] = {}
         self._ended_well = False
-        self._tidy()
+        self.tidy()
         #: Why the sweep is to end before all is trained; engines look at it after each event.
         self.ending: str | None = None
         #: The disk error that ended it, to be raised once the engine has wound down.
@@ -103,13 +103,24 @@ class Driver:
             return jobs[:1]
         return jobs
 
-    def _tidy(self) -> None:
-        """Remove what a crash left in the checkpoints' folder and the record knows nothing of."""
-        attempts = self.sweep.history.attempts.values()
-        known = {kept.file for a in attempts for kept in (a.saved, a.weights) if kept}
+    def tidy(self) -> None:
+        """Remove from the checkpoints' folder what is of no use any more, such as what a crash left there."""
+        used = {kept.file for c in self._configurations() for kept in self._used(c)}
         for path in self.sweep.paths.checkpoints.glob("*"):
-            if path.name not in known:
+            if path.name not in used:
                 path.unlink(missing_ok=True)
+
+    def _used(self, configuration: Configuration) -> Iterator[Saved]:
+        """The checkpoints of a configuration that a trial may go on from, or that are to be kept."""
+        beaten = (
+            self._value(configuration) is not None and self._best and self._best[1] != configuration.sample
+        )
+        newest = [configuration.last(replicate) for replicate in self.sweep.space.replicate_numbers]
+        for attempt in configuration.attempts:
+            if attempt.saved and (self.sweep.space.keep == "last" or not attempt.ended):
+                yield attempt.saved
+            if attempt.weights and not beaten and any(attempt is each for each in newest):
+                yield attempt.weights
 
     def next_job(self) -> Job | None:
         """The next job to start, or None when there is none for now.
@@ -190,6 +201,8 @@ class Driver:
         """Record a worker's report, decide on it, and say whether the trial goes on."""
         job = self._running[trial]
         where: dict[str, Any] = {"device": device} if trial in self._fresh else {}
+        if where and report.looped:
+            where["looped"] = report.looped
         self._fresh.discard(trial)
         self._note(
             "epoch",
@@ -211,8 +224,6 @@ class Driver:
         for replicate, epoch in report.diverged.items():
             if replicate not in known:
                 self._note("diverged", durable=True, trial=trial, epoch=epoch, replicates=[replicate])
-        if report.saved:
-            self._keep(trial, report.saved)
         # The stopper takes in every value, as it will again when it is made anew from the record.
         decisions = [] if job.follows else self._stopper.judge(job.sample, report.epoch, report.value)
         if report.done:
@@ -220,10 +231,10 @@ class Driver:
                 self._stop(trial, f"as its configuration was, at epoch {report.epoch}")
             elif report.sealed and len(report.diverged) < len(job.replicates):
                 self._finish(trial, report, report.sealed)
-            return self._end(trial)
+            return self._end(trial, report.saved)
         if trial in self._to_stop:
             self._stop(trial, f"by tune-app stop, at epoch {report.epoch}")
-            return self._end(trial)
+            return self._end(trial, report.saved)
         for decision in decisions:
             self._note(
                 "decision",
@@ -234,7 +245,10 @@ class Driver:
                 **asdict(decision),
             )
             if decision.stop:
-                return self._end(trial)
+                return self._end(trial, report.saved)
+        # Only now: what would go on from here, after a crash, must not be past what is decided here.
+        if report.saved:
+            self._keep(trial, report.saved)
         # A sweep that ends lets its trials be saved first, if they can be.
         going = not self.over() and (self.ending is None or (report.savable and not report.saved))
         if not going:
@@ -256,7 +270,10 @@ class Driver:
         """Record a checkpoint; only then may the one before it go."""
         before = self.sweep.history.attempts[trial].saved
         self._note("checkpoint", durable=True, trial=trial, saved=asdict(saved))
-        if before and before.file != saved.file:
+        self._replaced(before, saved)
+
+    def _replaced(self, before: Saved | None, saved: Saved | None) -> None:
+        if before and saved and before.file != saved.file:
             self._remove(before.file)
 
     def _remove(self, file: str) -> None:
@@ -268,7 +285,7 @@ class Driver:
     def _finish(self, trial: str, report: Report, sealed: Sealed) -> None:
         job = self._running[trial]
         configuration = self.sweep.history.configurations[job.sample]
-        place = None
+        place, before = None, self.sweep.history.attempts[trial].saved
         if sealed.scores:
             place = self._guard(lambda: self.sweep.scores.append(sealed.scores, sealed.shape))
         self._note(
@@ -281,7 +298,9 @@ class Driver:
             scores=place,
             look=1 + max(configuration.looks(replicate) for replicate in job.replicates),
             weights=asdict(report.weights) if report.weights else None,
+            saved=asdict(report.saved) if report.saved else None,
         )
+        self._replaced(before, report.saved)
         self._compare(configuration)
 
     def _value(self, configuration: Configuration) -> float | None:
@@ -317,13 +336,18 @@ class Driver:
             if attempt.weights:
                 self._remove(attempt.weights.file)
 
-    def _end(self, trial: str) -> bool:
+    def _end(self, trial: str, saved: Saved | None) -> bool:
+        """A trial has ended, and its end is recorded; ``saved`` is what it wrote after its last epoch."""
         job = self._running.pop(trial)
         self._to_stop.discard(trial)
         self._ended_well = True
-        saved = self.sweep.history.attempts[trial].saved
-        if saved and self.sweep.space.keep != "last":
-            self._remove(saved.file)
+        recorded = self.sweep.history.attempts[trial].saved
+        if self.sweep.space.keep != "last":
+            for each in (recorded, saved):
+                if each:
+                    self._remove(each.file)
+        elif saved and saved != recorded:
+            self._keep(trial, saved)
         self._let_follow(job)
         return False
 
@@ -355,7 +379,8 @@ class Driver:
         )
         if not final:
             retried = set(job.replicates)
-            self._jobs.extend(j for j in self._ready(configuration) if retried & set(j.replicates))
+            again = [j for j in self._ready(configuration) if retried & set(j.replicates)]
+            self._jobs = deque(self._order([*self._jobs, *again]))
         else:
             self._let_follow(job)
         self._failures.setdefault(job.sample, reason)

@@ -75,6 +75,11 @@ class Attempt:
         """The last epoch that is recorded."""
         return self.epochs[-1].epoch if self.epochs else self.start_epoch
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing goes on from where it is: it finished, was stopped, or all of it diverged."""
+        return self.end in ("finished", "stopped") or len(self.diverged) == len(self.replicates)
+
     def status(self, replicate: int, live: bool) -> str:
         """How this attempt stands for one of its replicates."""
         if replicate in self.diverged:
@@ -206,7 +211,7 @@ class History:
         if handler:
             handler(event)
         if attempt := self.attempts.get(event.get("trial", "")):
-            attempt.last_at = event["t"]
+            attempt.last_at = event.get("t", attempt.last_at)
 
     def next_trial(self, sample: int) -> str:
         """A name for the next attempt at a sample: ``12.1``, then ``12.2``, ..."""
@@ -304,6 +309,7 @@ class History:
         attempt.scores = event["scores"]
         attempt.look = event.get("look", 1)
         attempt.weights = _saved(event.get("weights"))
+        attempt.saved = _saved(event.get("saved")) or attempt.saved
 
     def _on_stopped(self, event: Event) -> None:
         attempt = self.attempts[event["trial"]]

@@ -60,6 +60,7 @@ class Report:
     by, None when one of them diverged; ``diverged`` maps such a replicate to the epoch at which it did.
     ``sealed`` comes with the last report, and with it ``weights``, the file of the evaluated models;
     ``saved`` is a checkpoint that was written after this epoch, ``savable`` says whether there can be one.
+    ``looped`` is why the replicates are not stacked though the sweep's are, or empty.
     ``files`` are the checkpoints of an order that gathers them, by name, packed apart from the rest, since an
     engine may keep that; one of ``too_large`` bytes was left behind.
     """
@@ -74,6 +75,7 @@ class Report:
     saved: Saved | None = None
     savable: bool = False
     weights: Saved | None = None
+    looped: str = ""
     files: Mapping[str, bytes] = field(default_factory=dict)
     too_large: int = 0
 

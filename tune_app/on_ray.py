@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,9 +24,10 @@ from ray.tune.search import Searcher
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from tune_app import luggage
+from tune_app import luggage, measure
 from tune_app.driver import Driver
 from tune_app.errors import ResourceError, describe
+from tune_app.measure import Choice, Question
 from tune_app.messages import Order, Report
 from tune_app.resources import Plan
 from tune_app.sweep import Job
@@ -183,6 +185,24 @@ def _object_store_bytes(data_bytes: int) -> int:
                 "Use a smaller --image-size, or enlarge /dev/shm (docker run --shm-size=4g)."
             )
     return needed
+
+
+def measured(asked: Question, plan: Plan) -> Choice:
+    """Let a worker measure how the replicates of a sweep are to be trained, on what its trials will have."""
+    worker = ray.remote(_measure).options(
+        num_cpus=plan.cpus_per_trial, num_gpus=plan.gpus_per_trial, max_retries=0
+    )
+    try:
+        found: Choice = ray.get(worker.remote(asked, str(Path.cwd())))
+    except ray.exceptions.RayError as error:
+        return measure.unmeasured(asked, describe(error))
+    return found
+
+
+def _measure(asked: Question, path: str) -> Choice:
+    if path not in sys.path:  # where the user's own task module lies
+        sys.path.insert(0, path)
+    return measure.answer(asked)
 
 
 def run(driver: Driver, splits: Splits | None, plan: Plan) -> None:

@@ -7,7 +7,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,11 @@ NO_DATA = DataIdentity("none", "none", "")
 
 @dataclass(frozen=True)
 class Numerics:
-    """What decides whether equal work gives equal numbers; fixed when a sweep is planned."""
+    """What decides whether equal work gives equal numbers; fixed when a sweep is planned.
+
+    ``replicates`` is ``stacked`` or ``looped``; the replicates of a job are looped in any case where there
+    is only one, or its configuration cannot be stacked. ``precision`` is as in a search-space file.
+    """
 
     replicates: str = "looped"
     threads: int = 1
@@ -179,29 +183,32 @@ class Sweep:
         """Make a run folder with its frozen space and a record that holds all that is planned so far.
 
         Without ``name`` the folder is numbered: ``grid-1``, ``grid-2``, ... ``origin`` is kept in the
-        record's first event: where the data was found, and the run that this one confirms.
+        record's first event: where the data was found, and the run that this one confirms. The record is
+        put in place last and in one stroke: a folder without one, left by a crash, is free to be taken.
 
         Raises:
             RunError: the name is taken or no plain file name, or the folder cannot be written.
         """
-        folder = _make_folder(Path(runs_dir), name, space.name)
-        paths = RunPaths(folder)
-        paths.space.write_text(space.dump(), encoding="utf-8")
-        record = Record(paths.record)
-        record.append(
-            "created",
-            version=1,
-            space=space.name,
-            task=space.task,
-            yaml=space.dump(),
-            seed=space.seed,
-            data=asdict(data),
-            numerics=asdict(numerics or Numerics()),
-            **origin,
-        )
-        for fields in plan_of(space, data, History()):
-            record.append("planned", **fields)
-        record.close()
+        with _new_folder(Path(runs_dir), name, space.name) as folder:
+            paths = RunPaths(folder)
+            paths.space.write_text(space.dump(), encoding="utf-8")
+            partial = paths.record.with_suffix(".jsonl.part")
+            partial.unlink(missing_ok=True)
+            with closing(Record(partial)) as record:
+                record.append(
+                    "created",
+                    version=1,
+                    space=space.name,
+                    task=space.task,
+                    yaml=space.dump(),
+                    seed=space.seed,
+                    data=asdict(data),
+                    numerics=asdict(numerics or Numerics()),
+                    **origin,
+                )
+                for fields in plan_of(space, data, History()):
+                    record.append("planned", **fields)
+            partial.replace(paths.record)
         return cls.open(folder)
 
     @classmethod
@@ -281,12 +288,20 @@ class Sweep:
         text = space.dump()
         self.note("extended", durable=True, space=text, asked=asked, from_start=from_start)
         self.space = space
-        new = plan_of(space, self.data, self.history)
-        for fields in new:
-            self.note("planned", **fields)
+        new = self.plan()
         partial = self.paths.space.with_suffix(".yaml.part")
         partial.write_text(text, encoding="utf-8")
         partial.replace(self.paths.space)
+        return new
+
+    def plan(self) -> int:
+        """Record the points that the space knows in advance and the record lacks; returns how many.
+
+        An extension that a crash cut off before all of them were recorded is made whole by the next sitting.
+        """
+        new = plan_of(self.space, self.data, self.history)
+        for fields in new:
+            self.note("planned", **fields)
         return len(new)
 
     def live(self) -> bool:
@@ -436,6 +451,22 @@ def _no_such_run(folder: Path) -> str:
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
 
 
+@contextmanager
+def _new_folder(runs_dir: Path, name: str | None, stem: str) -> Iterator[Path]:
+    """A folder for a new run, which no other process makes into one meanwhile."""
+    folder = _make_folder(runs_dir, name, stem)
+    paths = RunPaths(folder)
+    taken = RunError(f"{folder}: exists and is no run folder. Give another --name or --runs-dir.")
+    try:
+        with FileLock(paths.lock, timeout=0):
+            known = {paths.space.name, paths.lock.name, f"{paths.record.name}.part"}
+            if any(path.name not in known for path in folder.iterdir()):
+                raise taken
+            yield folder
+    except Timeout:
+        raise taken from None
+
+
 def _make_folder(runs_dir: Path, name: str | None, stem: str) -> Path:
     if name is not None and not _NAME.fullmatch(name):
         raise RunError(
@@ -445,7 +476,7 @@ def _make_folder(runs_dir: Path, name: str | None, stem: str) -> Path:
     try:
         runs_dir.mkdir(parents=True, exist_ok=True)
         if name is not None:
-            (runs_dir / name).mkdir()
+            (runs_dir / name).mkdir(exist_ok=True)
             return runs_dir / name
         number = 1
         while True:

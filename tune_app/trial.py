@@ -18,8 +18,10 @@ from tune_app.errors import TaskError
 from tune_app.history import Saved, Values, mean
 from tune_app.messages import SAVE_NOW, Order, Report, Sealed
 from tune_app.replicates import Generated, Looped, Metrics, Replicates
+from tune_app.stackable import stackable
+from tune_app.stacked import Stacked
 from tune_app.task import Splits, Task
-from tune_app.train import DeviceSplits, Outcome, Stopwatch
+from tune_app.train import DeviceSplits, Outcome, Stopwatch, set_precision
 
 #: The most bytes of a checkpoint that travel in a report.
 LARGEST_CARRIED = 256 << 20
@@ -39,6 +41,9 @@ class Trial:
     def __init__(self, order: Order, worker: Worker) -> None:
         self._order = order
         torch.set_num_threads(order.numerics.threads)
+        set_precision(order.numerics.precision)
+        #: Why the replicates are not stacked though the sweep's are; empty where they are.
+        self._looped = ""
         self._replicates = self._make(tasks.load(order.task), worker)
         self._shape = list(worker.data.train.x.shape[1:]) if worker.data else []
         self._clock = checkpoint.Clock(order.checkpoint_every_s)
@@ -61,7 +66,24 @@ class Trial:
             )
         if worker.data is None:
             raise TaskError(f"the task {order.task} needs data, and none was given")
-        return Looped(task, job.config, worker.data, order.seed, job.replicates, order.epochs, keep_best)
+        return self._of_task(task, worker.data)(
+            task,
+            job.config,
+            worker.data,
+            order.seed,
+            job.replicates,
+            order.epochs,
+            keep_best,
+            order.numerics.precision,
+        )
+
+    def _of_task(self, task: Task, data: DeviceSplits) -> type[Looped] | type[Stacked]:
+        """What trains this job: by the sweep's numerics, as far as its configuration can be stacked."""
+        job, numerics = self._order.job, self._order.numerics
+        if numerics.replicates != "stacked" or len(job.replicates) == 1:
+            return Looped
+        self._looped = stackable(task, job.config, data, numerics.precision) or ""
+        return Looped if self._looped else Stacked
 
     def step(self, save_now: bool = False) -> Report:
         """Train one epoch; with the last one the test set is looked at, once.
@@ -92,6 +114,7 @@ class Trial:
             weights=weights,
             files=self._files,
             too_large=self._too_large,
+            looped=self._looped,
         )
 
     def contents(self) -> tuple[Any, Any]:
