@@ -154,7 +154,7 @@ def test_a_space_travels_as_it_was_asked_for(client: Client, capsys: pytest.Capt
     assert ended.value.code == 0
     assert "tune-app attach it --cluster c.yaml" in capsys.readouterr().out
     [job] = client.sent
-    assert set(client.texts) == {"mine.py", "grid.yaml", "c.yaml"}
+    assert set(client.texts) == {"grid.yaml"}, "the task comes with tune-app"
     assert "epochs: 3" in client.texts["grid.yaml"]
     assert "0.5" in client.texts["grid.yaml"]
     assert "max_concurrent: 2" in client.texts["grid.yaml"]
@@ -162,6 +162,19 @@ def test_a_space_travels_as_it_was_asked_for(client: Client, capsys: pytest.Capt
     assert command in job["entrypoint"]
     assert re.fullmatch(r"it-\d{8}-\d{6}", job["submission_id"])
     assert job["metadata"] == {"tune-app run": "it"}
+
+
+def test_a_task_of_ones_own_travels_with_its_folder(client: Client) -> None:
+    Path("mine.py").write_text("x = 1")
+    Path("c.yaml").write_text("cluster_name: a")
+    Path("my.yaml").write_text("task: mine:task\nspace: {lr: {grid: [1, 2]}}\n")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["submit", "my.yaml", "--cluster", "c.yaml", "--seeds", "4", "--detach"])
+    assert ended.value.code == 0
+    assert set(client.texts) == {"mine.py", "my.yaml", "c.yaml"}
+    assert "seeds: 4" in client.texts["my.yaml"], "the space as it was asked for, not the file as it stands"
+    [job] = client.sent
+    assert re.search(r"tune-app run my\.yaml --name my-\d{4}-\d{6} --split image", job["entrypoint"])
 
 
 @pytest.mark.parametrize(("version", "code"), [(__version__, 7), ("0.0.9", 2)])

@@ -303,7 +303,8 @@ def _engine(
 
     with ExitStack() as stack:
         with progress.waiting("starting Ray" if request.address == "local" else "connecting to Ray"):
-            cluster = stack.enter_context(on_ray.connect(request.address, material.size_bytes))
+            own = Path.cwd() if request.space.task not in task.BUILTIN else None
+            cluster = stack.enter_context(on_ray.connect(request.address, material.size_bytes, modules=own))
         ray_plan = plan(asked, cluster.cpus, cluster.gpus, trials)
         yield ray_plan, _where(cluster), lambda driver: on_ray.run(driver, material.splits, ray_plan)
 

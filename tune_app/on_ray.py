@@ -68,6 +68,7 @@ def connect(
     data_bytes: int = 0,
     cpus: int | None = None,
     gpus: int | None = None,
+    modules: Path | None = None,
 ) -> Iterator[Cluster]:
     """Start Ray on this machine, or join the cluster at ``address``; leave it at the end.
 
@@ -76,6 +77,7 @@ def connect(
         data_bytes: size of the arrays that the workers will share.
         cpus: CPUs to declare on ``local`` instead of those that are there.
         gpus: GPUs to declare on ``local`` likewise.
+        modules: the folder of the user's own modules, which travel to the workers of a cluster.
 
     Raises:
         ResourceError: no cluster answers at the address, or Ray does not start here.
@@ -93,7 +95,7 @@ def connect(
         }
     with ExitStack() as stack:
         if address != "local":
-            options = {"runtime_env": stack.enter_context(_travelling())}
+            options = {"runtime_env": stack.enter_context(_travelling(modules))}
         _init(address, options)
         stack.callback(ray.shutdown)
         yield _capacity() if address != "local" else _present()
@@ -152,17 +154,17 @@ def _capacity() -> Cluster:
 
 
 @contextmanager
-def _travelling() -> Iterator[dict[str, Any]]:
-    """What the workers of a cluster need of this process: settings, and the user's own modules.
+def _travelling(modules: Path | None) -> Iterator[dict[str, Any]]:
+    """What the workers of a cluster need of this process: settings, and the user's own modules if any.
 
     A job that was sent to the cluster has brought its modules already.
     """
     environment = {"env_vars": {name: os.environ[name] for name in _SETTINGS}}
-    if os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR"):
+    if modules is None or os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR"):
         yield environment
         return
     with tempfile.TemporaryDirectory(prefix="tune-app-modules-") as folder:
-        luggage.pack(Path.cwd(), Path(folder))
+        luggage.pack(modules, Path(folder))
         yield {**environment, "working_dir": folder}
 
 

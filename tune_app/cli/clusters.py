@@ -47,6 +47,7 @@ def check_cluster(file: Path) -> None:
 @click.option("--detach", is_flag=True, help="Send it, and do not wait for it.")
 def submit(file: Path, detach: bool, **options: Any) -> None:
     """Train SPACE on a cluster: as tune-app run, but over there; this machine may be closed meanwhile."""
+    from tune_app import task
     from tune_app.cluster import jobs
 
     asked = wanted(options)
@@ -60,7 +61,8 @@ def submit(file: Path, detach: bool, **options: Any) -> None:
     if options["time_limit_s"] is not None:
         run += ["--time-limit", f"{options['time_limit_s']:g}s"]
     click.echo(f"sending {asked.name} to the cluster of {file}, as {name} ...")
-    job = jobs.submit(file, name, asked.name, asked.dump(), run)
+    own = Path.cwd() if asked.task not in task.BUILTIN else None
+    job = jobs.submit(file, name, asked.name, asked.dump(), run, own)
     if detach:
         click.echo(f"sent. Look at it: tune-app attach {name} --cluster {file}")
     else:

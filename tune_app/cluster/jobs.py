@@ -80,20 +80,24 @@ def mounted(file: Path, data: str) -> str:
     )
 
 
-def submit(file: Path, name: str, space: str, text: str, options: list[str]) -> Job:
+def submit(
+    file: Path, name: str, space: str, text: str, options: list[str], modules: Path | None = None
+) -> Job:
     """Send a sweep: ``tune-app run`` with these options, on the head, and the user's own modules with it.
 
     Args:
         file: of the cluster, for ``ray up``.
         name: of the run.
         space: name of the space, ``text`` its content.
+        modules: the folder of the user's own task; None for one that comes with tune-app.
 
     Raises:
         ClusterError: the cluster does not answer.
         TaskError: the folder holds more than can travel.
     """
     with tempfile.TemporaryDirectory(prefix="tune-app-job-") as folder, _connected(file) as client:
-        luggage.pack(Path.cwd(), Path(folder))
+        if modules is not None:
+            luggage.pack(modules, Path(folder))
         (Path(folder) / f"{space}.yaml").write_text(text, encoding="utf-8")
         run = ["tune-app", "run", f"{space}.yaml", "--name", name, *options]
         job = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
