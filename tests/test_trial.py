@@ -154,3 +154,11 @@ def test_scores_of_a_diverged_replicate_are_not_numbers(
     rows = np.frombuffer(last.sealed.scores, "<f4").reshape(last.sealed.shape)
     assert [r for r in range(6) if np.isnan(rows[r]).all()] == list(last.diverged)
     assert np.isfinite(np.delete(rows, list(last.diverged), axis=0)).all()
+
+
+def test_the_value_is_that_of_early_stopping_and_every_metric_must_be_there(worker: Worker) -> None:
+    several = replace(order(), others=("val_loss",), stop_metric="val_loss")
+    report = Trial(several, worker).step()
+    assert report.value == np.mean([v or 0.0 for v in report.metrics["val_loss"]])
+    with pytest.raises(TaskError, match='the metric "val_speed" is missing from epoch 1'):
+        Trial(replace(several, others=("val_loss", "val_speed")), worker).step()
