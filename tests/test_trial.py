@@ -243,3 +243,11 @@ def test_a_gathering_trial_saves_when_it_is_told_to(worker: Worker, tmp_path: Pa
     trial = Trial(replace(order(), checkpoints=str(tmp_path), gather=True), worker)
     assert trial.step().saved is None
     assert trial.step(save_now=True).files
+
+
+def test_the_value_is_that_of_early_stopping_and_every_metric_must_be_there(worker: Worker) -> None:
+    several = replace(order(), others=("val_loss",), stop_metric="val_loss")
+    report = Trial(several, worker).step()
+    assert report.value == np.mean([v or 0.0 for v in report.metrics["val_loss"]])
+    with pytest.raises(TaskError, match='the metric "val_speed" is missing from epoch 1'):
+        Trial(replace(several, others=("val_loss", "val_speed")), worker).step()
