@@ -148,10 +148,21 @@ def conditional(folder: Path) -> Frames:
     return record(folder, text, {i: Ended(curves(i, 2, 4)) for i in range(1, 10)}, NO_DATA)
 
 
+def awkward(folder: Path) -> Frames:
+    """Values that no axis would choose: far apart, of several kinds, numbers in words, or none at all."""
+    text = (
+        "task: mine:train\nspace: {far: {grid: [0, 1e300, -1e-300]}, "
+        'kind: {grid: [true, 1, null, "1000000000000"]}, '
+        "big: {grid: [1, 100000000000000000]}}\n"
+        "epochs: 2\nseeds: 2\nmetric: {name: val_accuracy, mode: max}\n"
+    )
+    return record(folder, text, {i: Ended(curves(i, 2, 2)) for i in range(1, 25)}, NO_DATA)
+
+
 CASES: dict[str, Callable[[Path], Frames]] = {
     made.__name__: made
     for made in (
         *(finished, phantom, running, one_trial, one_seed, all_failed, nothing, forty, stopped),
-        *(function_task, conditional),
+        *(function_task, conditional, awkward),
     )
 }

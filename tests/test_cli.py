@@ -22,6 +22,7 @@ from PIL import Image
 
 import tune_app
 from tune_app import cli, continuing, verdict
+from tune_app.report import figures
 from tune_app.sweep import Sweep
 
 REPOSITORY = Path(__file__).parents[1]
@@ -33,8 +34,9 @@ Tool = Callable[..., str]
 def tool(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., str]:
-    """Runs a command in an empty folder; returns what it printed."""
+    """Runs a command in an empty folder; returns what it printed. A report has but two figures here."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(figures, "KINDS", {kind: figures.KINDS[kind] for kind in ("intervals", "roc")})
 
     def call(*argv: str, code: int = 0) -> str:
         capsys.readouterr()
@@ -98,6 +100,37 @@ def test_looking_at_runs(tool: Tool) -> None:
     written = [line for line in tool("report", "first").splitlines() if line.startswith("runs/")]
     assert {"runs/first/results.csv", "runs/first/report/index.html"} <= set(written)
     assert all(Path(path).is_file() for path in written)
+
+
+def test_results_leave_in_every_form(tool: Tool, tmp_path: Path) -> None:
+    tool("run", "grid", *SMALL, "--name", "first")
+    assert {path.name for path in (tmp_path / "runs/first/report/figures").iterdir()} == {
+        *("intervals.svg", "intervals.png", "roc.svg", "roc.png")
+    }
+    wish = ("--columns", "lr,val_accuracy", "--sort", "lr:desc", "--top", "2")
+    out = tool("export", "first", *wish)
+    lines = out.splitlines()
+    assert lines[0] == "lr,val_accuracy_mean,val_accuracy_ci95,data,data_sha256"
+    assert [line.split(",")[0] for line in lines[1:]] == ["3e-05", "3e-05"]
+    assert "| 3e-5 |" in tool("export", "first", "--format", "markdown", *wish)
+    tool("export", "first", "--format", "parquet", "--of", "curves", "--out", "c.parquet")
+    assert len(pd.read_parquet("c.parquet")) == 36
+    tool("export", "first", "--format", "xls", code=2)
+    assert tool("plot", "first", "intervals", "--out", "x.pdf").split() == ["x.pdf"]
+    assert "there are: intervals, roc" in tool("plot", "first", "roce", code=2)
+    tool("report", "first", "--no-figures", "--digits", "3", "--top", "1")
+    assert re.search(r"\d\d\.\d{3} ±", (tmp_path / "runs/first/report/results.md").read_text())
+
+
+def test_runs_are_compared(tool: Tool) -> None:
+    tool("run", "grid", *SMALL, "--name", "a")
+    tool("run", "loss", *SMALL, "--name", "b")
+    out = tool("compare", "a", "b")
+    assert "Best first by validation accuracy (max)" in out
+    assert re.search(r"^  a +lr 3e-5", out, re.M)
+    tool("run", "loss", *SMALL[:4], "--image-size", "8", "--address", "inline", "--name", "c")
+    assert "Not ranked: the data differ" in tool("compare", "a", "c", "--format", "markdown")
+    assert "compare takes two runs or more" in tool("compare", "a", code=2)
 
 
 def test_early_stopping_marks_what_it_stopped(tool: Tool, tmp_path: Path) -> None:

@@ -213,9 +213,8 @@ def summary(frames: Frames) -> str:
     if said := confirmed.luck(frames):
         lines.append(said)
     folder = sweep.paths.folder
-    tables = sorted(path.name for path in sweep.paths.report.glob("*.md"))
     lines.append(f"Results: {folder}/results.csv, seeds.csv, curves.csv")
-    lines.append(f"Tables:  {sweep.paths.report}/{{{','.join(tables)}}} (also .csv and .tex)")
+    lines.append(f"Report:  {sweep.paths.report}/index.html (also report.md, figures, tables)")
     if sweep.data.kind == "phantom":
         lines.append("Phantom images are drawn by code: for the paper's table, give X-rays with --data")
     lines.append(f"Next: tune-app {following}")

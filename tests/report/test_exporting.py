@@ -18,7 +18,9 @@ from tune_app.report.exporting import FORMATS, FRAMES, deliver
 from tune_app.results import Frames
 
 
-@pytest.fixture(scope="module", params=["finished", "running", "all_failed", "nothing", "conditional"])
+@pytest.fixture(
+    scope="module", params=["finished", "running", "all_failed", "nothing", "conditional", "awkward"]
+)
 def frames(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Frames:
     return CASES[request.param](tmp_path_factory.mktemp(request.param))
 

@@ -17,6 +17,7 @@ from PIL import Image
 from recorded import Ended, record
 
 from tune_app import metrics, stats
+from tune_app.cli import cli
 from tune_app.errors import ReportError, RunError
 from tune_app.report import figures, study
 from tune_app.report.figures import NotDrawn, pareto, scores, selection, style
@@ -266,7 +267,9 @@ def test_ranges_follow_the_recorded_values_and_the_sampler(tmp_path: Path) -> No
     assert isinstance(step, optuna.distributions.IntDistribution)
     assert not step.log
     mixed = study.distribution(CASES["conditional"](tmp_path / "other"), "depth")
-    assert mixed == optuna.distributions.CategoricalDistribution(("1", "2", "deep"))
+    assert mixed == optuna.distributions.CategoricalDistribution(
+        tuple(study.MARK + each for each in ("1", "2", "deep"))
+    )
     grid = study.distribution(CASES["finished"](tmp_path / "grid"), "lr")
     assert isinstance(grid, optuna.distributions.FloatDistribution)
     assert not grid.log, "a factor of ten may as well be linear"
@@ -275,6 +278,20 @@ def test_ranges_follow_the_recorded_values_and_the_sampler(tmp_path: Path) -> No
 @pytest.mark.parametrize(("count", "share"), [(4, 0.5), (9, 0.5), (20, 0.25), (50, 0.1), (1000, 0.1)])
 def test_importance_is_of_five_configurations_at_least(count: int, share: float) -> None:
     assert top_share(count) == share
+
+
+def test_values_that_optuna_cannot_draw_cost_no_report(
+    finished: Frames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: Frames) -> list[figures.Picture]:
+        raise OverflowError("too far")
+
+    monkeypatch.setitem(figures.KINDS, "slice", fails)
+    monkeypatch.setitem(figures.KINDS, "curves", fails)
+    with pytest.raises(NotDrawn, match=r"Optuna cannot draw these values \(OverflowError: too far\)"):
+        figures.draw(finished, "slice")
+    with pytest.raises(OverflowError):
+        figures.draw(finished, "curves")
 
 
 def test_optunas_figures_number_by_our_samples(tmp_path: Path) -> None:
@@ -403,3 +420,11 @@ def test_pictures_say_which_data_they_show(finished: Frames) -> None:
     said = [text.get_text() for text in picture.figure.texts]
     assert any("run · data röntgen" in text and "sha256 c0ffeec0ffee" in text for text in said)
     assert pd.Series(said).str.contains(r"\$5", regex=False).any(), "a dollar sign is no formula"
+
+
+def test_every_kind_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
+    told = str(cli.commands["plot"].help)
+    for kind in figures.KINDS:
+        assert f"| `{kind}` |" in text
+        assert kind in told.split("KIND:")[1]

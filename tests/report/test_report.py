@@ -32,6 +32,7 @@ EXPECTED = {
     "forty": {"intervals", "curves", "panels", "importance"} | TEST_SCORES | SEARCH,
     "stopped": {"intervals", "curves", "panels", "heatmap", "rungs"} | TEST_SCORES | SEARCH,
     "function_task": {"intervals", "curves", "panels", "heatmap", "importance"} | SEARCH,
+    "awkward": {"intervals", "curves", "panels", "heatmap", "importance"} | SEARCH,
     "conditional": {"intervals", "curves", "panels", "heatmap", "importance"} | SEARCH,
 }
 

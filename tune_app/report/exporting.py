@@ -100,15 +100,18 @@ def _csv(_: Frames, frame: pd.DataFrame) -> bytes:
 def _parquet(_: Frames, frame: pd.DataFrame) -> bytes:
     """Columns of one type each: one that mixes numbers and words becomes text."""
     buffer = io.BytesIO()
-    mixed = [name for name in frame if len({type(v) for v in frame[name].dropna()} - {int, float}) > 1]
-    mixed += [
-        name
-        for name in frame
-        if frame[name].dtype == object and any(isinstance(value, str) for value in frame[name].dropna())
-    ]
+    mixed = [name for name in frame if frame[name].dtype == object and len(_kinds(frame[name])) > 1]
     texts = {name: [None if pd.isna(v) else str(v) for v in frame[name]] for name in mixed}
     frame.assign(**texts).to_parquet(buffer, index=False)  # type: ignore[arg-type]
     return buffer.getvalue()
+
+
+def _kinds(column: pd.Series[Any]) -> set[str]:
+    """What a column mixes: True is no number here, though Python counts with it."""
+    return {
+        "bool" if isinstance(value, bool) else "number" if isinstance(value, int | float) else "text"
+        for value in column.dropna()
+    }
 
 
 def _json(frames: Frames, frame: pd.DataFrame) -> bytes:

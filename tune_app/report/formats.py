@@ -17,6 +17,9 @@ NOTHING = "–"
 #: Decimals of a percentage.
 DIGITS = 1
 
+#: Whole floats below this are written as whole numbers, others as 1e300.
+_WHOLE = 1e15
+
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 _METRICS = {"auc": "AUC"}
 
@@ -35,7 +38,7 @@ def plain(value: Any) -> Scalar:
         return None
     if hasattr(value, "item"):
         value = value.item()
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) < _WHOLE:
         return int(value)
     if isinstance(value, str | int | float | bool):
         return value

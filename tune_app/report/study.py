@@ -6,7 +6,7 @@ It holds validation metrics alone, as a search would have seen them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -39,6 +39,15 @@ _STATES = {
 
 #: A grid's numbers count as logarithmic from this ratio of the largest to the smallest on.
 _LOG_RATIO = 50
+
+#: Numbers further apart than this are words to an axis.
+_DECADES = 40
+
+#: Whole numbers up to here are exact as floats, and fit into what numpy counts with.
+_EXACT = 2**53
+
+#: Stands before each category, in no font: without it matplotlib tries to read a number in one as a date.
+MARK = "\u2060"
 
 
 def study(
@@ -85,13 +94,19 @@ def distribution(frames: Frames, name: str) -> BaseDistribution:
     """The range of a parameter's values, as they are recorded; names and mixed values are categories."""
     values = {canonical(v): v for v in map(formats.plain, frames.trials[name]) if v is not None}
     numbers = [v for v in values.values() if isinstance(v, int | float) and not isinstance(v, bool)]
-    if len(numbers) < len(values):
+    if len(numbers) < len(values) or _too_far_apart(numbers):
         return CategoricalDistribution([_choice(v) for v in values.values()])
     low, high = min(numbers), max(numbers)
     log = low > 0 and _is_log(frames, name, low, high)
-    if all(isinstance(v, int) for v in numbers):
+    if all(isinstance(v, int) and abs(v) <= _EXACT for v in numbers):
         return IntDistribution(int(low), int(high), log=log)
     return FloatDistribution(float(low), float(high), log=log)
+
+
+def _too_far_apart(numbers: Sequence[float]) -> bool:
+    """Whether no axis could show these numbers side by side."""
+    sizes = [abs(v) for v in numbers if v != 0]
+    return bool(sizes) and math.log10(max(sizes)) - math.log10(min(sizes)) > _DECADES
 
 
 def _is_log(frames: Frames, name: str, low: float, high: float) -> bool:
@@ -110,4 +125,4 @@ def _value(cell: Any, spread: BaseDistribution) -> Any:
 
 def _choice(value: Scalar) -> str:
     """A category as text: Optuna would take 1 and True for the same."""
-    return formats.value(value)
+    return MARK + formats.value(value)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tune_app.errors import ReportError, nearest
+from tune_app.errors import ReportError, describe, nearest
 from tune_app.report.figures import curves, heatmap, intervals, optunas, rungs, scores, style
 from tune_app.report.figures.picture import NotDrawn, Picture
 from tune_app.report.files import put
@@ -30,10 +30,7 @@ KINDS: dict[str, Callable[[Frames], list[Picture]]] = {
     "rungs": rungs.rungs,
     "confusion": scores.confusion_matrix,
     "roc": scores.roc_curve,
-    "history": optunas.history,
-    "importance": optunas.importance,
-    "slice": optunas.slices,
-    "parallel": optunas.parallel,
+    **optunas.KINDS,
 }
 
 
@@ -53,10 +50,16 @@ def draw(frames: Frames, kind: str) -> list[Picture]:
         NotDrawn: there is nothing to show.
         RunError: a file of the run is damaged.
     """
-    with style.styled():
-        pictures = KINDS[kind](frames)
-        for picture in pictures:
-            style.sign(picture.figure, source(frames))
+    try:
+        with style.styled():
+            pictures = KINDS[kind](frames)
+            for picture in pictures:
+                style.sign(picture.figure, source(frames))
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        if kind not in optunas.KINDS:
+            raise
+        # not our code: no value of a parameter or metric is to cost a run its report
+        raise NotDrawn(f"Optuna cannot draw these values ({describe(error)})") from error
     return pictures
 
 

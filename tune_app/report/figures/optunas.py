@@ -268,15 +268,13 @@ def _pyplot() -> Iterator[Any]:
     if "matplotlib.pyplot" not in sys.modules:
         mpl.use("agg")  # nobody else draws in this process: no window system is needed
     import matplotlib.pyplot as plt
-    import optuna
     import optuna.visualization.matplotlib as visualization
 
     before = set(plt.get_fignums())
     mpl.rcParams["figure.constrained_layout.use"] = True  # a colour bar must know of it when it is made
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            warnings.filterwarnings("ignore", "set_ticklabels", UserWarning)
+            warnings.simplefilter("ignore")  # experimental, few trials, ...: the captions say it
             with _kept_style(plt.style):
                 yield visualization
     finally:
@@ -364,7 +362,7 @@ def _values(axis: Axis, frames: Frames, name: str) -> None:
     """Label the axis of a parameter with its own values where they are few, else with short numbers."""
     spread = study.distribution(frames, name)
     if isinstance(spread, CategoricalDistribution):
-        texts = [text.get_text().strip("'\"") for text in axis.get_ticklabels()]
+        texts = [text.get_text().strip(f"'\"{study.MARK}") for text in axis.get_ticklabels()]
         axis.set_ticks(axis.get_ticklocs(), [style.text_of(selection.cut(text, 14)) for text in texts])
         if isinstance(axis, XAxis) and len("".join(texts)) > 20:
             axis.set_tick_params(rotation=45)
@@ -376,7 +374,7 @@ def _values(axis: Axis, frames: Frames, name: str) -> None:
     if axis.get_majorticklabels() and any(text.get_text() == "None" for text in axis.get_majorticklabels()):
         return  # where the parameter does not exist in some: Optuna has named the ticks
     if len(values) <= _FEW_VALUES:
-        axis.set_ticks(values, [formats.value(value) for value in values])
+        axis.set_ticks(list(map(float, values)), [formats.value(value) for value in values])
         axis.set_ticks([], minor=True)
     elif spread.log:
         style.log_ticks(axis)
@@ -386,3 +384,11 @@ def _drop_legend(axes: Axes) -> None:
     legend = axes.get_legend()
     if legend:
         legend.remove()
+
+
+KINDS: dict[str, Callable[[Frames], list[Picture]]] = {
+    "history": history,
+    "importance": importance,
+    "slice": slices,
+    "parallel": parallel,
+}

@@ -134,7 +134,7 @@ _FOOT = 0.2
 def sign(figure: Figure, source: str) -> None:
     """Lay a figure out for good, and say below it which run and data it shows wherever it is passed on."""
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    figure.set_layout_engine(None)  # "none" would have every save lay it out once more
     for each in figure.legends:  # else saving with a foot would move them into it
         each.set_bbox_to_anchor((0, 0, 1, 1), figure.transFigure)
     width, height = figure.get_size_inches()
