@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -83,6 +85,7 @@ def connect(
             "include_dashboard": False,
             "object_store_memory": _object_store_bytes(data_bytes),
         }
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             address=address,
@@ -91,11 +94,15 @@ def connect(
             configure_logging=True,
             **options,
         )
+    except SystemExit as error:  # by Ray's own handler, which takes the signal's number for an exit code
+        raise SystemExit(128 + signal.SIGTERM if error.code == signal.SIGTERM else error.code) from None
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise ResourceError(
             f"--address {address}: Ray did not answer: {describe(error)}\n"
             '  Use "local" to start it here, or the address that "ray start --head" printed.'
         ) from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
