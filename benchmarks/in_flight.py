@@ -11,16 +11,17 @@ import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from tune_app.driver import Driver
 from tune_app.errors import describe
-from tune_app.history import Config, Values, mean
+from tune_app.history import Values, mean
 from tune_app.messages import Report, Sealed
 from tune_app.sweep import Job
 
 #: Metrics after an epoch of one replicate; those whose names start with ``test_`` are sealed until the end.
 #: A value that is not finite is a divergence, an exception a failure.
-Function = Callable[[Config, int, int], Mapping[str, float]]
+Function = Callable[[Mapping[str, Any], int, int], Mapping[str, float]]
 
 
 @dataclass

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tune_app import driver as drivers
 from tune_app import space as spaces
 from tune_app import stop
 from tune_app.driver import Driver
@@ -221,3 +223,37 @@ def test_half_a_request_is_read_once_it_is_whole(driver: Driver) -> None:
     path.write_text('{"do": "stop"}')
     driver.tick()
     assert (driver.ending, path.exists()) == ("asked to stop by tune-app stop", False)
+
+
+def test_gathered_checkpoints_are_written_here_and_sent_to_whoever_goes_on(driver: Driver) -> None:
+    driver.gather = True
+    name, data = "1-0-000001-state.pt", b"the state"
+    saved = Saved(1, name, len(data), zlib.crc32(data))
+    job = driver.next_job()
+    assert job
+    assert driver.order(job).gather
+    assert driver.order(job).content is None
+    trial = driver.start(job)
+    driver.report(trial, report(1, 0.5, saved=saved, savable=True, files={name: data}), "cpu on there")
+    assert (driver.sweep.paths.checkpoints / name).read_bytes() == data
+    assert driver.order(replace(job, start=saved)).content == data
+
+
+def test_a_checkpoint_that_stayed_behind_is_told_once(driver: Driver) -> None:
+    told: list[str] = []
+    driver.gather, driver._tell = True, told.append
+    for _ in range(2):
+        driver.report(begin(driver), report(1, 0.5, too_large=300 << 20), "cpu on there")
+    assert [line[:40] for line in told] == ["note: a checkpoint of 300 MiB is too lar"]
+
+
+def test_a_disk_that_refuses_a_gathered_checkpoint_ends_the_sweep(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(drivers, "place", refuse)
+    with pytest.raises(StorageError):
+        driver.report(begin(driver), report(1, 0.5, files={"a": b"b"}), "cpu on there")
+    assert driver.ending == "the disk refused a write"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 import textwrap
@@ -14,14 +15,17 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
+from small_task import TASK
 
-from tune_app import inline, on_ray, resources, stop
+from tune_app import inline, on_ray, resources, stop, task
 from tune_app import space as spaces
 from tune_app.data import Dataset
 from tune_app.driver import Driver
-from tune_app.errors import ResourceError
+from tune_app.errors import ResourceError, SpaceError
+from tune_app.messages import Report
 from tune_app.record import read
 from tune_app.resources import Plan
+from tune_app.search import OptunaSearch
 from tune_app.sweep import NO_DATA, Sweep
 from tune_app.task import Splits
 from tune_app.tasks.pneumonia import Pneumonia
@@ -57,6 +61,30 @@ def sit(space: spaces.SearchSpace, splits: Splits | None = None, engine: str = "
         else:
             inline.run(driver, splits)
     return Sweep.open(sweep.paths.folder), driver
+
+
+def test_checkpoints_come_from_workers_that_share_no_disk(user_module: UserModule) -> None:
+    """And where the sweep is to end, they are asked for: each trial is saved once more, far from due."""
+    name = user_module(TASK)
+    text = f"task: {name}:Task\nspace: {{lr: {{grid: [0.1, 0.2]}}}}\nseeds: 1\nepochs: 100000\n"
+    space = spaces.parse(text, file="my.yaml", name="my")
+    own = task.load(space.task)
+    assert isinstance(own, task.Task)
+
+    class Impatient(Driver):
+        def report(self, trial: str, report: Report, device: str) -> bool:
+            heard.add(trial)
+            self.ending = "enough" if len(heard) == 2 else None
+            return super().report(trial, report, device)
+
+    heard: set[str] = set()
+    with Sweep.create(space, NO_DATA, "runs").writing() as sweep:
+        on_ray.run(Impatient(sweep, stop.make(space), gather=True), own.splits(None), TWO)
+    attempts = Sweep.open(sweep.paths.folder).history.attempts
+    assert {attempt.device for attempt in attempts.values()} == {f"cpu on {platform.node()}"}
+    saved = [attempt.saved for attempt in attempts.values()]
+    assert len(saved) == 2
+    assert all(each and sweep.whole(each) for each in saved)
 
 
 def statuses(sweep: Sweep) -> list[str]:
@@ -272,3 +300,59 @@ def test_data_larger_than_the_shared_memory_is_refused() -> None:
         pytest.skip("this system has no /dev/shm")
     with pytest.raises(ResourceError, match=r"needs \d+ MiB of shared memory and /dev/shm has \d+ MiB free"):
         on_ray.connect(data_bytes=1 << 60).__enter__()
+
+
+# ---------------------------------------------------------------- a search
+
+SEARCHED = """
+    from optuna.samplers import RandomSampler
+
+    def task(config, context):
+        for epoch in range(1, context.epochs + 1):
+            yield {"val_accuracy": config["level"] * epoch, "test_accuracy": 0.5}
+
+    class Sampler(RandomSampler):
+        def sample_independent(self, study, trial, *rest):
+            if trial.number == 4:
+                raise ValueError("no more ideas")
+            return super().sample_independent(study, trial, *rest)
+"""
+
+
+def search(name: str, sampler: str) -> tuple[Sweep, OptunaSearch]:
+    """Nine samples under ASHA, two at a time."""
+    text = (
+        f"space: {{level: {{uniform: [0, 1]}}}}\nstop: {{scheduler: asha, reduction_factor: 2}}\n"
+        f"search: {{algorithm: optuna, sampler: '{sampler}', samples: 9}}"
+    )
+    space = parse(f"{name}:task", text, levels="")
+    with Sweep.create(space, NO_DATA, "runs").writing() as sweep:
+        searcher = OptunaSearch(space, sweep.paths.study)
+        searcher.catch_up(event for _, event in read(sweep.paths.record))
+        on_ray.run(Driver(sweep, stop.make(space), searcher), None, TWO)
+    return Sweep.open(sweep.paths.folder), searcher
+
+
+def test_a_search_is_told_how_its_trials_ended_on_ray(user_module: UserModule) -> None:
+    sweep, searcher = search(user_module(SEARCHED), "tpe")
+    states = {"finished": "COMPLETE", "stopped": "PRUNED"}
+    trials = searcher.trials()
+    assert [t.state.name for t in trials] == [states[status] for status in sweep.statuses()]
+    assert {"finished", "stopped"} == set(sweep.statuses())
+    for trial in trials:
+        level = trial.params["level"]
+        reached = len(trial.intermediate_values)
+        assert trial.intermediate_values == {epoch: level * epoch for epoch in range(1, reached + 1)}
+        assert trial.value == level * reached
+
+
+def test_a_sampler_that_raises_ends_the_sweep_in_good_order(
+    user_module: UserModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = user_module(SEARCHED)
+    monkeypatch.syspath_prepend(Path.cwd())
+    with pytest.raises(SpaceError, match=r"for sample 5: ValueError: no more ideas"):
+        search(name, f"{name}:Sampler")
+    sweep = Sweep.open(Path("runs/my-1"))
+    assert len(sweep.statuses()) == 4
+    assert set(sweep.statuses()) <= {"finished", "stopped", "interrupted"}

@@ -578,6 +578,11 @@ DRAWN = (
 GRIDS = st.tuples(st.just("grid"), LISTED)
 
 
+METRIC = st.fixed_dictionaries(
+    {"name": st.sampled_from(["val_auc", "loss", "val_speed"]), "mode": st.sampled_from(["min", "max"])}
+)
+
+
 @st.composite
 def stops(draw: st.DrawFn, medians: bool) -> dict[str, Any]:
     """Early stopping for 7 epochs and, with ``medians``, 4 configurations at the least."""
@@ -625,10 +630,9 @@ def trees(draw: st.DrawFn) -> dict[str, Any]:
         "seeds": draw(st.integers(1, 10**6)),
         "seed": draw(st.integers(0, 2**32 - 1)),
         "evaluate": draw(st.sampled_from(["last", "best"])),
-        "metric": {
-            "name": draw(st.sampled_from(["val_auc", "loss"])),
-            "mode": draw(st.sampled_from(["min", "max"])),
-        },
+        "metric": draw(
+            METRIC | st.lists(METRIC, min_size=1, max_size=3, unique_by=lambda each: each["name"])
+        ),
         "stop": draw(stops(medians=algorithm != "grid")),
         "resources": draw(
             st.sampled_from([{}, {"gpus_per_trial": 0.25}, {"max_concurrent": 3, "cpus_per_trial": 2}])
@@ -679,6 +683,37 @@ def test_what_is_planned_is_sound(tree: dict[str, Any]) -> None:
                 assert sampler.can_be(config[name])
 
 
+# ---------------------------------------------------------------- several metrics
+
+SEVERAL = """
+task: mine:task
+metric: [{name: loss, mode: min}, {name: speed, mode: max}]
+"""
+
+
+def test_of_several_metrics_the_first_ranks() -> None:
+    several = parse(SEVERAL)
+    loss, speed = (space.Metric(name="loss", mode="min"), space.Metric(name="speed", mode="max"))
+    assert several.metrics == (several.metric, speed)
+    assert (several.metric.name, several.metric.mode) == ("loss", "min")
+    one = parse(SEVERAL.replace(", {name: speed, mode: max}", ""))
+    assert one.metrics == (loss,)
+    assert one == parse("task: mine:task\nmetric: {name: loss, mode: min}")
+    assert one != several
+    assert parse("task: mine:task").metrics == (space.Metric(name="val_accuracy", mode="max"),)
+    assert parse(SEVERAL, "epochs=3").model_copy(update={"seeds": 2}).metrics == several.metrics
+    assert space.changed(several, {"seeds": 2}, "changed").metrics == several.metrics
+    [told] = space.difference(several, parse(SEVERAL.replace("max", "min")))
+    assert "speed" in told
+
+
+@pytest.mark.parametrize(
+    ("stop", "name"), [("", "loss"), ("metric: speed, ", "speed"), ("metric: loss, ", "loss")]
+)
+def test_early_stopping_goes_by_the_first_metric_unless_said(stop: str, name: str) -> None:
+    assert parse(f"{SEVERAL}stop: {{{stop}scheduler: asha}}").stop_metric.name == name
+
+
 # ---------------------------------------------------------------- the JSON schema
 
 
@@ -706,6 +741,8 @@ def test_the_schema_takes_the_shipped_files(name: str) -> None:
         "task: pneumonia\nfixed: {lr: [1]}",
         "task: pneumonia\nconfigs: [3]",
         "task: pneumonia\nmetric: {name: auc, mode: most}",
+        "task: pneumonia\nmetric: []",
+        "task: pneumonia\nmetric: [{name: auc, mode: max}, {name: loss}]",
         "task: pneumonia\nstop: {scheduler: asha, grace: 3}",
     ],
 )

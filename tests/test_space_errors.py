@@ -76,6 +76,57 @@ MALFORMED: list[tuple[str, str, list[str]]] = [
     ),
     ("sealed", f"{TASK}metric: {{name: test_auc, mode: max}}\n", ["metric.name: ", "sealed", "val_auc"]),
     ("metric name", f"{TASK}metric: {{name: a-b, mode: max}}\n", ["metric.name: ", "letters, digits and _"]),
+    (
+        "no metrics",
+        f"{TASK}metric: []\n",
+        ["my.yaml:2: metric: an empty list", "{name: val_accuracy, mode: max}"],
+    ),
+    ("metrics of words", f"{TASK}metric: [auc]\n", ['my.yaml:2: metric[0]: "auc" is not a mapping']),
+    (
+        "a second metric",
+        f"{TASK}metric:\n  - {{name: auc, mode: max}}\n  - {{name: loss, mode: low}}\n",
+        ['my.yaml:4: metric[1].mode: "low" is not one of max, min'],
+    ),
+    (
+        "a second metric's key",
+        f"{TASK}metric: [{{name: auc, mode: max}}, {{name: loss, mode: min, goal: 3}}]\n",
+        ['my.yaml:2: metric[1]: unknown key "goal". The keys here are name, mode.'],
+    ),
+    (
+        "a second sealed metric",
+        f"{TASK}metric: [{{name: auc, mode: max}}, {{name: test_loss, mode: min}}]\n",
+        ["my.yaml:2: metric[1].name: ", "sealed", "val_loss"],
+    ),
+    (
+        "a metric twice",
+        f"{TASK}metric:\n  - {{name: auc, mode: max}}\n  - {{name: auc, mode: min}}\n",
+        ['my.yaml:4: metric[1].name: "auc" is in this list twice: keep one'],
+    ),
+    *(
+        (
+            f"{sampler} for two metrics",
+            one("a: {uniform: [1, 3]}").replace("random", f"optuna, sampler: '{sampler}'")
+            + "metric: [{name: auc, mode: max}, {name: loss, mode: min}]\n",
+            ["my.yaml:4: search.sampler: several metrics are searched by tpe, nsga2, random or qmc", sampler],
+        )
+        for sampler in ("gp", "cmaes", "mine:Sampler")
+    ),
+    (
+        "stop by another metric",
+        f"{TASK}stop: {{scheduler: asha, metric: val_acuracy}}\n",
+        ['my.yaml:2: stop.metric: "val_acuracy" is not among', 'Did you mean "val_accuracy"?'],
+    ),
+    (
+        "stop by no metric of these",
+        f"{TASK}metric: [{{name: auc, mode: max}}, {{name: loss, mode: min}}]\n"
+        "stop: {scheduler: asha, metric: z}\n",
+        ["my.yaml:3: stop.metric: ", "They are auc, loss."],
+    ),
+    (
+        "stop by a test metric",
+        f"{TASK}stop: {{scheduler: asha, metric: test_auc}}\n",
+        ["stop.metric: ", "sealed"],
+    ),
     ("evaluate", f"{TASK}evaluate: lst\n", ['my.yaml:2: evaluate: "lst" is not one of', '"last"?']),
     ("scheduler", f"{TASK}stop: {{scheduler: asah}}\n", ["stop.scheduler: ", 'Did you mean "asha"?']),
     ("no reduction", f"{TASK}stop: {{scheduler: asha, reduction_factor: 1}}\n", ["must be above 1"]),

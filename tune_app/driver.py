@@ -11,12 +11,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Protocol
 
 from tune_app.errors import StorageError
 from tune_app.history import Attempt, Configuration, History, Saved
 from tune_app.messages import SAVE_NOW, Order, Report, Sealed
-from tune_app.record import Event
+from tune_app.record import Event, place
 from tune_app.space import Scalar
 from tune_app.stop import Stopper, lot, recorded
 from tune_app.sweep import Job, Sweep, fingerprint
@@ -43,6 +44,8 @@ class Driver:
     Args:
         searcher: suggests points where the space does not know them all; caught up with the record.
         time_limit_s: seconds after which the sitting ends, to be gone on with another time.
+        gather: whether workers may be on other machines, and send their checkpoints in their reports.
+        tell: says a line to the user.
     """
 
     def __init__(
@@ -51,11 +54,17 @@ class Driver:
         stopper: Stopper,
         searcher: Searcher | None = None,
         time_limit_s: float | None = None,
+        gather: bool = False,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.sweep = sweep
         self._stopper = stopper
         stopper.replay(*recorded(sweep.history, sweep.space.stop_metric.name))
         self._searcher = searcher
+        #: Whether workers may be on other machines.
+        self.gather = gather
+        self._tell = tell
+        self._told_of_size = False
         self._deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
         self._identities = {c.fingerprint: c.sample for c in reversed(self._configurations())}
         self._best = self._best_finished()
@@ -167,7 +176,12 @@ class Driver:
             space.keep,
             tuple(metric.name for metric in space.metrics[1:]),
             space.stop_metric.name,
+            gather=self.gather,
+            content=self._content(job) if self.gather else None,
         )
+
+    def _content(self, job: Job) -> bytes | None:
+        return (self.sweep.paths.checkpoints / job.start.file).read_bytes() if job.start else None
 
     def start(self, job: Job, node: str = "") -> str:
         """A worker has begun a job; returns the name of the trial."""
@@ -191,6 +205,8 @@ class Driver:
         """Record a worker's report, decide on it, and say whether the trial goes on."""
         job = self._running[trial]
         where: dict[str, Any] = {"device": device} if trial in self._fresh else {}
+        if where and report.looped:
+            where["looped"] = report.looped
         self._fresh.discard(trial)
         self._note(
             "epoch",
@@ -200,6 +216,14 @@ class Driver:
             durations_s=report.durations_s,
             **where,
         )
+        for name, data in report.files.items():
+            self._guard(partial(place, self.sweep.paths.checkpoints / name, data))
+        if report.too_large and not self._told_of_size:
+            self._told_of_size = True
+            self._tell(
+                f"note: a checkpoint of {report.too_large >> 20} MiB is too large to travel to this machine: "
+                "none is kept, and an interrupted trial starts again from its first epoch"
+            )
         known = self.sweep.history.attempts[trial].diverged
         for replicate, epoch in report.diverged.items():
             if replicate not in known:

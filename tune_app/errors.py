@@ -36,6 +36,10 @@ class RunError(TuneAppError):
     """A run folder that is missing, in use, of another sweep, or not writable."""
 
 
+class ClusterError(TuneAppError):
+    """A cluster's file that cannot be used, or a cluster that does not answer as it should."""
+
+
 class ReportError(TuneAppError):
     """A table, figure or comparison that cannot be made as it was asked for."""
 

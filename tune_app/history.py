@@ -211,7 +211,7 @@ class History:
         if handler:
             handler(event)
         if attempt := self.attempts.get(event.get("trial", "")):
-            attempt.last_at = event["t"]
+            attempt.last_at = event.get("t", attempt.last_at)
 
     def next_trial(self, sample: int) -> str:
         """A name for the next attempt at a sample: ``12.1``, then ``12.2``, ..."""

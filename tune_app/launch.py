@@ -12,16 +12,17 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tune_app import data, progress, provenance, space, stop, task
+from tune_app import data, measure, progress, provenance, space, stop, task
 from tune_app.data import Dataset
 from tune_app.driver import Driver, Searcher
 from tune_app.errors import Interrupted, RunError, TaskError, TrialsFailed
+from tune_app.measure import Choice, Question
 from tune_app.record import read
 from tune_app.resources import Estimate, Plan, plan
 from tune_app.space import SearchSpace
@@ -143,16 +144,24 @@ def conduct(
     if existing and existing.live():
         raise existing.busy()  # before an engine is started for nothing
     trials = max(request.space.size() if change or not existing else existing.outstanding(), 1)
-    with _engine(request, material, trials) as (planned, where, engine):
+    fixed = existing.numerics if existing else numerics
+    with (
+        _measuring(request, material, fixed) as choose,
+        _engine(request, material, trials) as (planned, where, engine),
+    ):
         if existing:
             sweep = existing
         else:
+            choice = choose(planned)
+            if request.space.replicates == "stacked" and choice.why != measure.AS_ASKED:
+                progress.note(f"note: replicates {choice.line}")
             sweep = Sweep.create(
                 request.space,
                 material.identity,
                 request.runs_dir,
                 request.name,
-                numerics or Numerics(threads=planned.threads),
+                numerics or Numerics(choice.replicates, planned.threads, request.space.precision),
+                measured=asdict(choice),
                 **request.origin,
             )
         with sweep.writing():
@@ -165,8 +174,15 @@ def conduct(
                 change(sweep)
             sweep.complete()
             with _searcher(sweep) as searcher:
-                driver = Driver(sweep, stop.make(sweep.space), searcher, request.time_limit_s)
-                opened = view(sweep, _plan_line(planned, where)) if view else nullcontext()
+                driver = Driver(
+                    sweep,
+                    stop.make(sweep.space),
+                    searcher,
+                    request.time_limit_s,
+                    gather=request.address not in ("inline", "local"),
+                    tell=progress.note,
+                )
+                opened = view(sweep, _plan_line(planned, where, sweep)) if view else nullcontext()
                 with opened, _signals(driver) as caught:
                     engine(driver)
                     driver.tidy()
@@ -188,16 +204,19 @@ def estimate(request: Request, material: Material) -> Estimate:
 
     space_, gpus = request.space, torch.cuda.device_count()
     planned = plan(space_.resources, os.cpu_count() or 1, gpus, space_.size())
-    job = Job(1, "", space_.example(), (0,), space_.epochs)
-    numerics = Numerics(threads=planned.threads)
+    device = "cuda" if planned.gpus_per_trial else "cpu"
+    choice = _measured(replace(request, address="inline"), material, planned)
+    replicates = tuple(range(space_.seeds)) if choice.replicates == "stacked" else (0,)
+    job = Job(1, "", space_.example(), replicates, space_.epochs)
+    numerics = Numerics(choice.replicates, planned.threads, space_.precision)
     metric = space_.metric
     order = Order(
         job, space_.task, space_.seed, metric.name, metric.mode, space_.evaluate, numerics, space_.epochs
     )
-    trial = Trial(order, Worker(material.splits, "cuda" if planned.gpus_per_trial else "cpu"))
-    epoch_s = sum(trial.step().durations_s)
-    state, weights = trial.contents()
-    return Estimate(epoch_s, planned.concurrent, checkpoint.size(state), checkpoint.size(weights))
+    trial = Trial(order, Worker(material.splits, device))
+    epoch_s = sum(trial.step().durations_s) / len(replicates)
+    sizes = [checkpoint.size(content) // len(replicates) for content in trial.contents()]
+    return Estimate(epoch_s, planned.concurrent, sizes[0], sizes[1], choice.line)
 
 
 def _existing(request: Request, material: Material) -> Sweep | None:
@@ -225,6 +244,52 @@ def _existing(request: Request, material: Material) -> Sweep | None:
 
 
 @contextmanager
+def _measuring(
+    request: Request, material: Material, fixed: Numerics | None
+) -> Iterator[Callable[[Plan], Choice]]:
+    """How the replicates of a new sweep are trained, once it is planned; measured while Ray starts.
+
+    A sweep whose numerics are ``fixed`` goes on as it began.
+    """
+    if fixed:
+        yield lambda planned: Choice(fixed.replicates, "as before")
+    elif request.address == "local":
+        asked = _question(request, material, max(1, int(request.space.resources.cpus_per_trial or 1)), "any")
+        if isinstance(asked, Choice):
+            yield lambda planned: asked
+            return
+        with measure.started(asked) as found:
+            yield lambda planned: _waited(found)
+    else:
+        yield lambda planned: _measured(request, material, planned)
+
+
+def _waited(found: Callable[[], Choice]) -> Choice:
+    with progress.waiting("measuring whether to stack replicates"):
+        return found()
+
+
+def _measured(request: Request, material: Material, planned: Plan) -> Choice:
+    """Measured where the trials will run: in this process, or by a worker of a cluster."""
+    device = "cuda" if planned.gpus_per_trial else "cpu"
+    asked = _question(request, material, planned.threads, device)
+    if isinstance(asked, Choice):
+        return asked
+    if request.address == "inline":
+        return measure.answer(asked)
+    from tune_app import on_ray
+
+    return _waited(lambda: on_ray.measured(asked, planned))
+
+
+def _question(request: Request, material: Material, threads: int, device: str) -> Question | Choice:
+    space_ = request.space
+    if space_.resources.gpus_per_trial == 0:
+        device = "cpu"
+    return measure.question(space_, material.task, material.splits, threads, device)
+
+
+@contextmanager
 def _engine(
     request: Request, material: Material, trials: int
 ) -> Iterator[tuple[Plan, str, Callable[[Driver], None]]]:
@@ -240,7 +305,8 @@ def _engine(
 
     with ExitStack() as stack:
         with progress.waiting("starting Ray" if request.address == "local" else "connecting to Ray"):
-            cluster = stack.enter_context(on_ray.connect(request.address, material.size_bytes))
+            own = Path.cwd() if request.space.task not in task.BUILTIN else None
+            cluster = stack.enter_context(on_ray.connect(request.address, material.size_bytes, modules=own))
         ray_plan = plan(asked, cluster.cpus, cluster.gpus, trials)
         yield ray_plan, _where(cluster), lambda driver: on_ray.run(driver, material.splits, ray_plan)
 
@@ -249,12 +315,13 @@ def _where(cluster: Any) -> str:
     devices = f"{cluster.gpus:g} GPU{'s' if cluster.gpus != 1 else ''}" if cluster.gpus else ""
     cores = f"{cluster.cpus:g} CPU{'s' if cluster.cpus != 1 else ''}"
     nodes = f" on {cluster.nodes} nodes" if cluster.nodes > 1 else ""
-    return f"on {devices or cores}{nodes}"
+    return f"on {'up to ' if cluster.grows else ''}{devices or cores}{nodes}"
 
 
-def _plan_line(planned: Plan, where: str) -> str:
+def _plan_line(planned: Plan, where: str, sweep: Sweep) -> str:
     trials = "trial" if planned.concurrent == 1 else "trials"
-    return f"{where}, {planned.concurrent} {trials} at a time"
+    stacked = ", replicates stacked" if sweep.numerics.replicates == "stacked" else ""
+    return f"{where}, {planned.concurrent} {trials} at a time{stacked}"
 
 
 def _first_config(sweep: Sweep) -> dict[str, Any]:

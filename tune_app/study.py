@@ -249,17 +249,28 @@ def _times(configuration: Configuration) -> tuple[datetime, datetime]:
 class File:
     """A study as a new sqlite file, which Optuna and its dashboard open as it is.
 
+    ``about`` are the study's own user attributes.
+
     Raises:
         StorageError: the disk refused it.
     """
 
-    def __init__(self, path: Path, name: str, space: SearchSpace, trials: Iterable[FrozenTrial]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        space: SearchSpace,
+        trials: Iterable[FrozenTrial],
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
         self._path = path
         try:
             for ending in ("", "-journal", "-wal", "-shm"):  # a journal left by a crash would be played back
                 path.with_name(path.name + ending).unlink(missing_ok=True)
             self._storage = RDBStorage("sqlite://", engine_kwargs={"creator": self._connect})
             self._ids = self._fill(name, space, trials)
+            for key, value in (about or {}).items():
+                self._storage.set_study_user_attr(self._study_id, key, value)
         except FAULTS as error:
             raise _as_storage_error(path, error) from error
 

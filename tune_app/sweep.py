@@ -60,7 +60,11 @@ NO_DATA = DataIdentity("none", "none", "")
 
 @dataclass(frozen=True)
 class Numerics:
-    """What decides whether equal work gives equal numbers; fixed when a sweep is planned."""
+    """What decides whether equal work gives equal numbers; fixed when a sweep is planned.
+
+    ``replicates`` is ``stacked`` or ``looped``; the replicates of a job are looped in any case where there
+    is only one, or its configuration cannot be stacked. ``precision`` is as in a search-space file.
+    """
 
     replicates: str = "looped"
     threads: int = 1

@@ -51,6 +51,8 @@ def plan(space: SearchSpace, estimate: Estimate) -> str:
         f"estimate: {most}{duration(work * estimate.epoch_s / estimate.at_a_time)} (one epoch of one "
         f"replicate took {estimate.epoch_s:.3g} s here; {count(estimate.at_a_time, 'trial')} at a time)"
     )
+    if estimate.replicates:
+        lines.append(f"replicates: {estimate.replicates}")
     lines.append(f"disk: {_disk(space, estimate)}")
     return "\n".join(lines)
 

@@ -75,6 +75,7 @@ def browser() -> str:
 
 def look(page: str, widths: Sequence[int], folder: Path) -> list[Seen]:
     """A page's HTML at several widths, in pixels; ``folder`` is for the browser's files."""
+    chromium = browser()
     # the page forbids scripts, which is what axe is
     open_page, count = re.subn(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
     assert count == 1
@@ -82,7 +83,7 @@ def look(page: str, widths: Sequence[int], folder: Path) -> list[Seen]:
     frames = "".join(_FRAME.format(width=width, document=html.escape(inner)) for width in widths)
     (folder / "outer.html").write_text(_OUTER.format(frames=frames), encoding="utf-8")
     done = subprocess.run(
-        [browser(), *FLAGS, f"--user-data-dir={folder / 'profile'}", (folder / "outer.html").as_uri()],
+        [chromium, *FLAGS, f"--user-data-dir={folder / 'profile'}", (folder / "outer.html").as_uri()],
         capture_output=True,
         text=True,
         check=True,

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from tune_app import __version__
-from tune_app.cli import looking, reporting, training
+from tune_app.cli import clusters, looking, reporting, training
 from tune_app.cli.options import EVERYTHING, IMAGE_SIZE, RUNS_DIR, SPLIT
 from tune_app.errors import TuneAppError
 
@@ -25,7 +25,7 @@ def cli() -> None:
     """Hyperparameter sweeps for PyTorch on Ray Tune, from a search-space file to the table in a report."""
 
 
-for _command in (*training.COMMANDS, *looking.COMMANDS, *reporting.COMMANDS):
+for _command in (*training.COMMANDS, *looking.COMMANDS, *reporting.COMMANDS, *clusters.COMMANDS):
     cli.add_command(_command)
 
 

@@ -75,7 +75,11 @@ def report(name: str, figures: bool, runs_dir: Path, **view: Any) -> None:
 @click.command()
 @click.argument("name")
 @click.option(
-    "--format", "form", default="csv", show_default=True, help="csv, parquet, json, latex, markdown."
+    "--format",
+    "form",
+    default="csv",
+    show_default=True,
+    help="csv, parquet, json, latex, markdown or optuna.",
 )
 @click.option("--of", default="trials", show_default=True, help="trials, seeds or curves: what a row is.")
 @_view_options

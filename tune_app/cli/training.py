@@ -108,7 +108,7 @@ def _request(options: dict[str, Any]) -> Request:
     from tune_app.launch import Request
 
     return Request(
-        space=_space(options),
+        space=wanted(options),
         data=options["data"],
         image_size=options["image_size"],
         split=options["split"],
@@ -121,7 +121,7 @@ def _request(options: dict[str, Any]) -> Request:
     )
 
 
-def _space(options: dict[str, Any]) -> SearchSpace:
+def wanted(options: dict[str, Any]) -> SearchSpace:
     """The space with its overrides; a flag is short for ``--set`` of its key."""
     from tune_app import space
 

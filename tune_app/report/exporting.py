@@ -14,14 +14,16 @@ import pandas as pd
 
 from tune_app import __version__, verdict
 from tune_app.errors import ReportError, nearest
-from tune_app.report import formats, render
+from tune_app.report import formats, optuna_study, render
 from tune_app.report.files import put
 from tune_app.report.overview import View, overview, raw, with_ties
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
 
-FORMATS = ("csv", "parquet", "json", "latex", "markdown")
+FORMATS = ("csv", "parquet", "json", "latex", "markdown", "optuna")
+#: Those that are no text.
+BINARY = ("parquet", "optuna")
 FRAMES = ("trials", "seeds", "curves")
 
 
@@ -34,8 +36,8 @@ def deliver(content: bytes, form: str, out: Path | None, terminal: IO[bytes]) ->
     """
     if out is not None:
         put(out, content)
-    elif form == "parquet":
-        raise ReportError("--format parquet: is no text for a terminal; give a file with --out")
+    elif form in BINARY:
+        raise ReportError(f"--format {form}: is no text for a terminal; give a file with --out")
     else:
         terminal.write(content)
         terminal.flush()
@@ -46,7 +48,8 @@ def export(frames: Frames, form: str, view: View | None = None, of: str = "trial
 
     Args:
         frames: the run.
-        form: one of ``FORMATS``. ``latex`` and ``markdown`` give the table for people.
+        form: one of ``FORMATS``. ``latex`` and ``markdown`` give the table for people, ``optuna`` the study
+            as a sqlite file, test metrics included.
         view: columns, order, number of rows; for the table its digits too.
         of: one of ``FRAMES``: a row a configuration, a replicate, or a replicate and epoch.
 
@@ -56,6 +59,10 @@ def export(frames: Frames, form: str, view: View | None = None, of: str = "trial
     view = view or View()
     one_of("--format", form, FORMATS)
     one_of("--of", of, FRAMES)
+    if form == "optuna":
+        if of != "trials" or view != View():
+            raise ReportError("--format optuna: is the whole study; leave --of, --columns, --sort, ... out")
+        return optuna_study.content(frames)
     if form in ("latex", "markdown"):
         if of != "trials":
             raise ReportError(f"--of {of}: {form} is the table of configurations; use csv, parquet or json")

@@ -158,7 +158,7 @@ def _raw_columns(names: Sequence[str], frame: pd.DataFrame) -> list[str]:
 
 
 def _default_columns(frames: Frames, trials: pd.DataFrame, judged: Verdict) -> list[str]:
-    metrics = [frames.sweep.space.metric.name]
+    metrics = [each.name for each in frames.sweep.space.metrics]
     if judged.test:
         metrics.append(judged.test.metric)
     ties = [TIES] if TIES in trials and TIES not in frames.parameters else []

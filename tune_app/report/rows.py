@@ -51,6 +51,11 @@ def paired(a: pd.Series[float], b: pd.Series[float]) -> stats.Difference | None:
     return stats.paired(shared.iloc[:, 0].tolist(), shared.iloc[:, 1].tolist())
 
 
+def align(column: pd.Series[Any]) -> str:
+    """``l`` for a parameter that has words among its values, ``r`` for one of numbers."""
+    return "l" if any(isinstance(formats.plain(value), str) for value in column) else "r"
+
+
 def identity(frames: Frames) -> dict[str, str]:
     """The columns of every CSV that say which data it comes from."""
     return {"data": frames.sweep.data.source, "data_sha256": frames.sweep.data.fingerprint}

@@ -11,6 +11,7 @@ from tune_app.report import formats, rows, settings
 from tune_app.report.confirmed import confirmed
 from tune_app.report.losses import loss_table
 from tune_app.report.overview import View, overview
+from tune_app.report.pareto import pareto_table
 from tune_app.report.render import Table
 from tune_app.report.table3 import table3
 from tune_app.space import Scalar
@@ -24,13 +25,14 @@ def make(frames: Frames, judged: Verdict, view: View | None = None) -> list[Tabl
     """Every table that applies to a run, in the order of a report.
 
     ``table1`` (settings) and ``results`` always; ``table3`` and ``loss_table`` where the run has
-    configurations of the paper's; ``confirmed`` where it confirms another run.
+    configurations of the paper's; ``pareto`` where its space has several metrics; ``confirmed`` where it
+    confirms another run.
 
     Raises:
         ReportError: ``view`` asks for what is not there.
         RunError: the run's provenance file is damaged.
     """
-    first = (overview(frames, judged, view), confirmed(frames))
+    first = (overview(frames, judged, view), pareto_table(frames), confirmed(frames))
     tables = (*first, table3(frames), loss_table(frames), table1(frames))
     return [table for table in tables if table is not None]
 

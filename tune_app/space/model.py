@@ -329,6 +329,18 @@ class SearchSpace(Section):
     max_failures: int = Field(
         default=2, ge=0, description="How often a failed trial is tried again, from its last checkpoint."
     )
+    replicates: Literal["auto", "looped", "stacked"] = Field(
+        default="auto",
+        description="How the seeds of a configuration are trained: looped, one after the other; stacked, at "
+        "once as one module; auto, whichever is measured to be faster.",
+        examples=["stacked"],
+    )
+    precision: Literal["float32", "tf32", "bf16"] = Field(
+        default="float32",
+        description="Of matrix products and convolutions: tf32 is for GPUs that have it; bf16 is torch's "
+        "autocast to bfloat16. Weights are float32 always.",
+        examples=["bf16"],
+    )
     resources: Resources = Field(default=Resources(), description="What one trial occupies.")
 
     _name: str = PrivateAttr("space")
