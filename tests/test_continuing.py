@@ -232,6 +232,8 @@ def test_an_extension_survives_a_crash_between_record_and_space_file(user_module
     extend("one", seeds="3")
     Path("runs/one/space.yaml").write_text(old)
     assert Sweep.open("runs/one").space.seeds == 3
+    continuing.resume(*again("one"))
+    assert spaces.load("runs/one/space.yaml").seeds == 3
     assert [(e["asked"], e["from_start"]) for e in events("one", "extended")] == [("{'seeds': '3'}", False)]
 
 

@@ -145,6 +145,20 @@ def test_of_no_use_any_more_is_what_a_crash_left(driver: Driver) -> None:
     assert files(driver) == left
 
 
+def test_a_state_that_was_gone_on_from_is_of_no_use_any_more(tmp_path: Path) -> None:
+    space = spaces.parse(f"{SPACE}keep: last", file="my.yaml", name="my")
+    with Sweep.create(space, runs_dir=tmp_path).writing() as sweep:
+        driver = Driver(sweep, stop.make(space))
+        first = begin(driver)
+        driver.report(first, report(1, 0.5, saved=saved(driver, "1.pt")), "cpu")
+        driver.fail(first, "OSError: for once", "Traceback ...")
+        again = begin(driver)
+        driver.report(again, report(2, 0.5, saved=saved(driver, "2.pt", 2)), "cpu")
+        saved(driver, "1.pt")
+        driver.tidy()
+        assert files(driver) == ["2.pt"]
+
+
 def test_where_the_order_counts_a_retry_keeps_its_place(driver: Driver) -> None:
     order = [job.sample for job in driver.sweep.lacking()]
     first = driver.next_job()

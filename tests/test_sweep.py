@@ -308,6 +308,14 @@ def test_a_torn_event_is_cut_by_the_next_writer(tmp_path: Path) -> None:
     ]
 
 
+def test_what_was_asked_of_a_process_that_died_is_not_asked_of_the_next(tmp_path: Path) -> None:
+    sweep = Sweep.create(parse(), runs_dir=tmp_path)
+    sweep.paths.control.mkdir()
+    (sweep.paths.control / "1.json").write_text('{"do": "stop"}')
+    with sweep.writing():
+        assert list(sweep.paths.control.iterdir()) == []
+
+
 def test_points_that_a_crash_kept_from_the_record_are_planned(tmp_path: Path) -> None:
     sweep = Sweep.create(parse(), runs_dir=tmp_path)
     whole = [event for _, event in read(sweep.paths.record)]
@@ -315,7 +323,7 @@ def test_points_that_a_crash_kept_from_the_record_are_planned(tmp_path: Path) ->
     sweep.paths.record.write_bytes(b"".join(lines[:2]))
     sweep = Sweep.open(sweep.paths.folder)
     with sweep.writing():
-        assert [sweep.plan(), sweep.plan()] == [1, 0]
+        assert [sweep.complete(), sweep.complete()] == [1, 0]
     now = [event for _, event in read(sweep.paths.record)]
     assert [{**e, "t": 0} for e in now] == [{**e, "t": 0} for e in whole]
 

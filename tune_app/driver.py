@@ -115,12 +115,16 @@ class Driver:
         beaten = (
             self._value(configuration) is not None and self._best and self._best[1] != configuration.sample
         )
-        newest = [configuration.last(replicate) for replicate in self.sweep.space.replicate_numbers]
-        for attempt in configuration.attempts:
+        for attempt in self._newest(configuration):
             if attempt.saved and (self.sweep.space.keep == "last" or not attempt.ended):
                 yield attempt.saved
-            if attempt.weights and not beaten and any(attempt is each for each in newest):
+            if attempt.weights and not beaten:
                 yield attempt.weights
+
+    def _newest(self, configuration: Configuration) -> list[Attempt]:
+        """The attempts by which the replicates of a configuration stand."""
+        newest = [configuration.last(replicate) for replicate in self.sweep.space.replicate_numbers]
+        return [attempt for attempt in configuration.attempts if any(attempt is each for each in newest)]
 
     def next_job(self) -> Job | None:
         """The next job to start, or None when there is none for now.
@@ -328,8 +332,8 @@ class Driver:
             self._best = value, sample
         if loser != self._best[1]:
             self._drop_weights(self.sweep.history.configurations[loser].attempts)
-        newest = [configuration.last(replicate) for replicate in self.sweep.space.replicate_numbers]
-        self._drop_weights(a for a in configuration.attempts if all(a is not each for each in newest))
+        newest = self._newest(configuration)
+        self._drop_weights(attempt for attempt in configuration.attempts if attempt not in newest)
 
     def _drop_weights(self, attempts: Iterable[Attempt]) -> None:
         for attempt in attempts:

@@ -141,6 +141,8 @@ def conduct(
     ``numerics`` are those of another run, where a new one is to come out the same.
     Raises as ``train`` does.
     """
+    if existing and existing.live():
+        raise existing.busy()  # before an engine is started for nothing
     trials = max(request.space.size() if change or not existing else existing.outstanding(), 1)
     fixed = existing.numerics if existing else numerics
     with (
@@ -170,7 +172,7 @@ def conduct(
             _write_once(sweep, material)
             if change:
                 change(sweep)
-            sweep.plan()
+            sweep.complete()
             with _searcher(sweep) as searcher:
                 driver = Driver(
                     sweep,

@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -107,6 +109,7 @@ def _init(address: str, options: dict[str, Any]) -> None:
             f"--address {address}: a sweep is driven from within its cluster, so that it outlives your "
             "connection.\n  Send it there: tune-app submit SPACE --cluster cluster.yaml"
         )
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             address=address,
@@ -115,12 +118,16 @@ def _init(address: str, options: dict[str, Any]) -> None:
             configure_logging=True,
             **options,
         )
+    except SystemExit as error:  # by Ray's own handler, which takes the signal's number for an exit code
+        raise SystemExit(128 + signal.SIGTERM if error.code == signal.SIGTERM else error.code) from None
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise ResourceError(
             f"--address {address}: Ray did not answer: {describe(error)}\n"
             '  Use "local" to start it here, or the address that "ray start --head" printed; from outside of '
             "a cluster: tune-app submit"
         ) from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 

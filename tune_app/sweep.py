@@ -258,16 +258,15 @@ class Sweep:
             # Whoever only looks whether the run is live holds it for moments.
             lock.acquire(timeout=0.5)
         except Timeout as error:
-            raise RunError(
-                f"{self.paths.folder}: another tune-app process is working on this run. Wait for it, "
-                "end it, or leave out --name to start a new run."
-            ) from error
+            raise self.busy() from error
         except OSError as error:
             raise RunError(
                 f"{self.paths.folder}: cannot be written: {error.strerror}. Mend its permissions, or leave "
                 "out --name to start a new run."
             ) from error
         try:
+            for path in self.paths.control.glob("*"):  # asked of a process that has died since
+                path.unlink()
             self._record = Record(self.paths.record, mirror)
             self.refresh()
             yield self
@@ -285,24 +284,30 @@ class Sweep:
         What is recorded keeps its number; points that the wider space adds are numbered after it.
         ``from_start`` says that no trial can go on from its checkpoint, since its schedule would be another.
         """
-        text = space.dump()
-        self.note("extended", durable=True, space=text, asked=asked, from_start=from_start)
+        self.note("extended", durable=True, space=space.dump(), asked=asked, from_start=from_start)
         self.space = space
-        new = self.plan()
-        partial = self.paths.space.with_suffix(".yaml.part")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(self.paths.space)
-        return new
+        return self.complete()
 
-    def plan(self) -> int:
+    def complete(self) -> int:
         """Record the points that the space knows in advance and the record lacks; returns how many.
 
-        An extension that a crash cut off before all of them were recorded is made whole by the next sitting.
+        Where a crash cut off an extension, the next sitting makes it whole so: points and space file.
         """
         new = plan_of(self.space, self.data, self.history)
         for fields in new:
             self.note("planned", **fields)
+        if self.history.extensions:
+            partial = self.paths.space.with_suffix(".yaml.part")
+            partial.write_text(self.history.extensions[-1]["space"], encoding="utf-8")
+            partial.replace(self.paths.space)
         return len(new)
+
+    def busy(self) -> RunError:
+        """What to say to a second process that would work on this run."""
+        return RunError(
+            f"{self.paths.folder}: another tune-app process is working on this run. Wait for it, "
+            "end it, or leave out --name to start a new run."
+        )
 
     def live(self) -> bool:
         """Whether a process is working on this run now."""

@@ -15,6 +15,9 @@ from tune_app.sweep import Sweep
 
 Event = dict[str, Any]
 
+#: Rows of ``seeds.csv`` by sample and replicate.
+Rows = dict[tuple[str, str], dict[str, str]]
+
 #: Columns that say when and where, which may differ.
 _WHEN_AND_WHERE = {"duration_s", "device"}
 
@@ -42,10 +45,11 @@ def append_only(before: bytes, record: Path) -> list[str]:
 
 
 def finished_once(found: list[Event]) -> list[str]:
-    """No replicate of a configuration finishes twice, or is stopped after it has finished."""
+    """No replicate of a configuration ends twice on the way to the same number of epochs."""
     trials = _replicates(found)
+    targets = {e["trial"]: e["target"] for e in found if e["event"] == "started"}
     ends = Counter(
-        pair
+        (pair, targets[e["trial"]])
         for e in found
         if e["event"] in ("finished", "stopped") or (e["event"] == "decision" and e["stop"])
         for pair in trials[e["trial"]]
@@ -142,10 +146,17 @@ def same_scores(run: Path, whole: Path) -> list[str]:
     return [f"the test scores of {key} differ" for key in ours | theirs if ours.get(key) != theirs.get(key)]
 
 
-def finished(run: Path) -> dict[tuple[str, str], dict[str, str]]:
-    """The rows of ``seeds.csv`` that have finished or were stopped, as the record stands now."""
-    frame = results.load(Sweep.open(run)).seeds
-    ended = frame[frame["status"].isin(("finished", "stopped"))]
+def wanted(run: Path) -> int:
+    """How many epochs are wanted of each trial."""
+    return Sweep.open(run).space.epochs
+
+
+def finished(run: Path) -> Rows:
+    """The rows of ``seeds.csv`` that have ended with all epochs that are wanted, as the record stands now."""
+    sweep = Sweep.open(run)
+    frame = results.load(sweep).seeds
+    whole = (frame["status"] == "finished") & (frame["epochs"] == sweep.space.epochs)
+    ended = frame[whole | (frame["status"] == "stopped")]
     found = {}
     for row in ended.to_dict("records"):
         kept = {str(name): str(value) for name, value in row.items() if name not in _WHEN_AND_WHERE}
@@ -153,7 +164,7 @@ def finished(run: Path) -> dict[tuple[str, str], dict[str, str]]:
     return found
 
 
-def unchanged(before: dict[tuple[str, str], dict[str, str]], run: Path) -> list[str]:
+def unchanged(before: Rows, run: Path) -> list[str]:
     """What had finished at a kill stands as it did."""
     now = finished(run)
     faults = []

@@ -7,26 +7,35 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 from tune_app import record
 
+HALF_A_LINE = "half of append"
+
 
 class Steps:
     """Counts the steps of this process within ``folder``, writes them into ``log``, and dies at one of them.
 
     A write is three steps: before it, with half of it done, and (the step that follows) after it.
+
+    Args:
+        die_at: at the so manieth step; never where it is None.
+        only: count none but steps of this kind.
     """
 
-    def __init__(self, folder: Path, log: Path, die_at: int | None) -> None:
-        self._folder, self._die_at = folder.resolve(), die_at
+    def __init__(self, folder: Path, log: Path, die_at: int | None, only: str | None = None) -> None:
+        self._folder, self._die_at, self._only = folder.resolve(), die_at, only
         self._log = log.open("w", encoding="utf-8", buffering=1)
         self._count = 0
 
     def step(self, what: str, path: Path | str) -> None:
         """Count a step; at the one that is asked for, die."""
+        if self._only not in (None, what):
+            return
         self._count += 1
         self._log.write(f"{what} {Path(path).resolve().relative_to(self._folder)}\n")
         if self._count == self._die_at:
@@ -69,7 +78,7 @@ class Steps:
             self.step("append", file.name)
             half = len(data) // 2
             write(file, data[:half])
-            self.step("half of append", file.name)
+            self.step(HALF_A_LINE, file.name)
             write(file, data[half:])
 
         return stepping
@@ -80,3 +89,16 @@ class Steps:
             sync(descriptor)
 
         return stepping
+
+
+def _main(nth: str, *args: str) -> None:
+    """Call the command line, to die with half of the ``nth`` line written."""
+    from tune_app.cli import main
+
+    Path("runs").mkdir(exist_ok=True)
+    Steps(Path("runs"), Path("steps.txt"), int(nth), HALF_A_LINE).install()
+    main(args)
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -81,7 +81,8 @@ class Case:
     """A sweep: the text of its space, and the flags that it is run with.
 
     ``ordered`` says that its course hangs on the order in which trials report, so that it comes out the
-    same for certain only where one trial runs at a time; ``stateless`` that it has no checkpoints.
+    same for certain only where one trial runs at a time; ``stateless`` that it has no checkpoints;
+    ``extension`` are the flags that it is extended with once it is done.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Case:
     ordered: bool = False
     stateless: bool = False
     concurrent: int = 2
+    extension: tuple[str, ...] = ()
 
     @property
     def exact(self) -> bool:
@@ -109,6 +111,10 @@ class Case:
     def run(self, name: str, address: str) -> list[str]:
         """The arguments of ``tune-app`` that start it as the run ``name``."""
         return ["run", "my.yaml", "--name", name, *self.flags, *self._how(address)]
+
+    def extend(self, name: str, address: str) -> list[str]:
+        """The arguments of ``tune-app`` that want more of it."""
+        return ["extend", name, *self.extension, *self._how(address)]
 
     def resume(self, name: str, address: str) -> list[str]:
         """The arguments of ``tune-app`` that go on with it."""
@@ -140,5 +146,9 @@ CASES = {
         Case("asha, diverging", _space(_WIDE, _ASHA, "fixed: {doom: 1}"), ordered=True),
         Case("optuna", _space(_SEARCHED, _OPTUNA, "configs: [{lr: 0.05, gamma: 0.7}]"), ordered=True),
         Case("optuna, asha", _space(_SEARCHED, _OPTUNA, _ASHA, "keep: last"), ordered=True),
+        Case("extended", _space(_GRID), extension=("--seeds", "+1", "--add", "lr=0.02")),
+        Case("longer", _space(_GRID, "keep: last", "evaluate: best"), extension=("--epochs", "+3")),
+        Case("asha, extended", _space(_WIDE, _ASHA), ordered=True, extension=("--seeds", "+1")),
+        Case("optuna, extended", _space(_SEARCHED, _OPTUNA), ordered=True, extension=("--samples", "+3")),
     )
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ class Moment:
     """A moment of a run's life.
 
     ``start``: so many seconds (``at``) after its process began; ``line``: so long (``after_s``) after the
-    record has ``at`` whole lines; ``part``: a checkpoint is being written, the ``at``-th that is seen.
+    record has ``at`` whole lines; ``part``: a checkpoint is being written, the ``at``-th that is seen;
+    ``half``: the driver has written half of its ``at``-th line, which it sees to itself (`steps`).
     """
 
     kind: str
@@ -29,8 +29,10 @@ class Moment:
                 return f"{self.at:.2f} s after its start"
             case "line":
                 return f"{1000 * self.after_s:.0f} ms after line {self.at:.0f} of the record"
-            case _:
+            case "part":
                 return f"while a checkpoint is written, the {self.at:.0f}. seen"
+            case _:
+                return f"with half of line {self.at:.0f} of this sitting written"
 
 
 def wait(moment: Moment, run: Path, started: float, over: Callable[[], bool], limit_s: float) -> bool:
@@ -70,13 +72,3 @@ def _part(moment: Moment, run: Path, started: float) -> tuple[Callable[[], bool]
 
 
 _REACHED = {"start": _start, "line": _line, "part": _part}
-
-
-def spread(rng: random.Random, kind: str, count: int, low: float, high: float) -> list[Moment]:
-    """``count`` moments between two ends, one in each of as many parts of the way."""
-    width = (high - low) / count
-    found = []
-    for index in range(count):
-        at = low + width * (index + rng.random())
-        found.append(Moment(kind, at if kind == "start" else round(at), rng.choice((0.0, 0.002, 0.02, 0.1))))
-    return found

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -124,7 +127,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without "±" shows "?"
     try:
-        code = cli.main(args=argv, prog_name="tune-app", standalone_mode=False)
+        with _terminable():
+            code = cli.main(args=argv, prog_name="tune-app", standalone_mode=False)
     except click.exceptions.Abort:
         raise SystemExit(130) from None
     except click.ClickException as error:
@@ -135,6 +139,23 @@ def main(argv: Sequence[str] | None = None) -> None:
         click.echo(text if _located(text) else f"tune-app: {text}", err=True)
         raise SystemExit(error.exit_code) from None
     raise SystemExit(code if isinstance(code, int) else 0)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does, by an exception that clears up, with exit code 143."""
+
+    def terminate(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _located(text: str) -> bool:
