@@ -1,6 +1,7 @@
-"""An Optuna study made from the record, whatever searched: so grids have Optuna's figures too.
+"""An Optuna study for its figures, whatever searched: so grids have them too.
 
-It holds validation metrics alone, as a search would have seen them.
+Not the one that others open (``tune_app.study``): its ranges are those of the recorded values, so that a
+grid, or a point outside of the space, has a place on an axis. It holds validation metrics alone.
 """
 
 from __future__ import annotations
@@ -21,14 +22,10 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tune_app.report import formats
 from tune_app.space import Scalar, canonical
+from tune_app.study import SAMPLE
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
-
-optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-#: The user attribute of a trial that holds our sample number.
-SAMPLE = "sample"
 
 _STATES = {
     "finished": TrialState.COMPLETE,
