@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,15 @@ import numpy as np
 import pytest
 import ray
 
-from tune_app import inline, resources, run, stop
+from tune_app import inline, measure, resources, run, stop
 from tune_app import space as spaces
 from tune_app.data import Dataset
 from tune_app.driver import Driver
 from tune_app.errors import ResourceError
+from tune_app.measure import Choice, Question
 from tune_app.record import read
 from tune_app.resources import Plan
-from tune_app.sweep import NO_DATA, Sweep
+from tune_app.sweep import NO_DATA, Numerics, Sweep
 from tune_app.task import Splits
 from tune_app.tasks.pneumonia import Pneumonia
 
@@ -49,8 +51,13 @@ def parse(task: str, text: str = "", levels: str = "[1, 2, 3]") -> spaces.Search
     return spaces.parse(f"task: {task}\nepochs: 3\nseeds: 2\n{grid}{text}", file="my.yaml", name="my")
 
 
-def sit(space: spaces.SearchSpace, splits: Splits | None = None, engine: str = "ray") -> tuple[Sweep, Driver]:
-    with Sweep.create(space, NO_DATA, "runs").writing() as sweep:
+def sit(
+    space: spaces.SearchSpace,
+    splits: Splits | None = None,
+    engine: str = "ray",
+    numerics: Numerics | None = None,
+) -> tuple[Sweep, Driver]:
+    with Sweep.create(space, NO_DATA, "runs", numerics=numerics).writing() as sweep:
         driver = Driver(sweep, stop.make(space))
         if engine == "ray":
             run.run(driver, splits, TWO)
@@ -92,6 +99,32 @@ def test_ray_records_what_the_inline_engine_records(
     assert statuses(on_ray) == ["finished"] * 3 + ["diverged"]
     assert outcome(on_ray) == outcome(here)
     assert {attempt.device for attempt in on_ray.history.attempts.values()} == {"cpu"}
+
+
+def test_ray_trains_stacked_replicates_as_the_inline_engine_does(
+    tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    points = "configs: [{lr: 1e-3}, {lr: 1e-2, dropout: 0.2}, {lr: 1e+30}]\nfixed: {batch_size: 8}"
+    space = parse("pneumonia", points, levels="")
+    splits, numerics = Pneumonia().splits(tiny), Numerics("stacked")
+    (on_ray, _), (here, _) = (sit(space, splits, engine, numerics) for engine in ("ray", "inline"))
+    assert statuses(on_ray) == ["finished", "finished", "diverged"]
+    assert outcome(on_ray) == outcome(here)
+
+
+def test_a_worker_measures_how_replicates_are_to_be_trained(
+    tiny: Dataset, user_module: UserModule, tmp_path: Path
+) -> None:
+    name = user_module("from tune_app.tasks.pneumonia import Pneumonia\nclass Task(Pneumonia): ...")
+    space = parse(f"{name}:Task", "configs: [{dropout: 0.3}]", levels="")
+    asked = measure.question(space, Pneumonia(), Pneumonia().splits(tiny), 1, "cpu")
+    assert isinstance(asked, Question)
+    assert run.measured(asked, TWO) == Choice("looped", "Dropout 3 draws random numbers")
+    name = user_module("import os\nos._exit(3)")
+    found = run.measured(replace(asked, task=f"{name}:Task"), TWO)
+    assert found.replicates == "looped"
+    assert found.why.startswith("measuring failed: WorkerCrashedError")
 
 
 PIDS = """
