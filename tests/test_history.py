@@ -7,6 +7,7 @@ import pytest
 
 from tune_app.history import PRECEDENCE, Configuration, History
 from tune_app.record import Event
+from tune_app.space import Metric
 
 
 def event(name: str, **fields: Any) -> Event:
@@ -146,6 +147,9 @@ def test_only_a_decision_to_stop_ends_a_trial() -> None:
     history.apply(decision("1.1", stop=False))
     history.apply(decision("2.1", stop=True, sample=2))
     assert [judgement.stop for judgement in history.decisions] == [False, True]
+    assert {(judgement.rule, judgement.bracket) for judgement in history.decisions} == {("asha", None)}
+    history.apply({**decision("1.1", stop=False), "rule": "hyperband", "bracket": 2})
+    assert (history.decisions[-1].rule, history.decisions[-1].bracket) == ("hyperband", 2)
     assert status(history) == "running"
     assert status(history, sample=2) == "stopped"
     assert history.attempts["2.1"].reason == "early stopping at epoch 1"
@@ -163,3 +167,31 @@ def test_a_failure_keeps_its_reason_and_log() -> None:
 
 def test_events_of_later_versions_are_left_alone() -> None:
     assert fold(event("mirrored", trial="9.9"), event("postponed")).configurations == {}
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "by", "expected"),
+    [
+        ("last", None, (4.0 + 2.0) / 2),
+        ("best", None, (1.0 + 2.0) / 2),
+        ("best", "other", (3.0 + 5.0) / 2),
+    ],
+)
+def test_a_value_is_the_mean_at_the_evaluated_epoch(evaluate: str, by: str | None, expected: float) -> None:
+    loss = [(1.0, 5.0), (3.0, 4.0), (4.0, 2.0)]
+    other = [(0.1, 0.9), (0.7, 0.9), (0.7, 0.3)]  # the first of two that are best counts
+    history = fold(planned(), started("1.1", 0, 1))
+    for number, (one, two) in enumerate(zip(loss, other, strict=True), 1):
+        metrics = {"loss": list(one), "other": list(two)}
+        history.apply(event("epoch", trial="1.1", epoch=number, metrics=metrics, durations_s=[0.5, 0.5]))
+    metric = Metric(name="loss", mode="min")
+    named = Metric(name=by, mode="max") if by else None
+    assert history.configurations[1].value(metric, evaluate, range(2), named) == expected
+    assert history.configurations[1].value(metric, evaluate, range(3), named) is None
+
+
+def test_times_are_those_of_the_events() -> None:
+    events = [planned(), started("1.1", 0), epoch("1.1", 1, 0.5), event("opened"), event("rerun", sample=1)]
+    history = fold(*({**each, "t": float(second)} for second, each in enumerate(events)))
+    assert history.configurations[1].planned_at == 0
+    assert (history.attempts["1.1"].started_at, history.attempts["1.1"].last_at) == (1, 2)

@@ -133,6 +133,10 @@ def test_the_built_in_spaces_suit_the_built_in_task(name: str) -> None:
             "metric:\n  name: val_acuracy\n  mode: max",
             'my.yaml:3: .*Did you mean "val_accuracy".\n  it reports',
         ),
+        (
+            "metric:\n- {name: val_auc, mode: max}\n- {name: val_los, mode: min}",
+            r'my.yaml:4: metric\[1\].name: .* no metric "val_los". Did you mean "val_loss"',
+        ),
     ],
 )
 def test_what_the_task_cannot_take_is_told_at_its_line(text: str, words: str) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tune_app import trial as trials
 from tune_app.data import Dataset
 from tune_app.errors import TaskError
 from tune_app.messages import Order, Report
@@ -204,3 +206,48 @@ def test_scores_of_a_diverged_replicate_are_not_numbers(
     rows = np.frombuffer(last.sealed.scores, "<f4").reshape(last.sealed.shape)
     assert [r for r in range(6) if np.isnan(rows[r]).all()] == list(last.diverged)
     assert np.isfinite(np.delete(rows, list(last.diverged), axis=0)).all()
+
+
+def test_a_gathering_trial_writes_nothing_and_goes_on_from_bytes(worker: Worker, tmp_path: Path) -> None:
+    asked = replace(
+        order(), checkpoints=str(tmp_path / "none"), checkpoint_every_s=0, keep="last", gather=True
+    )
+    straight = steps(Trial(asked, worker))
+    assert not (tmp_path / "none").exists()
+    assert [list(report.files) for report in straight] == [
+        [report.saved.file] for report in straight if report.saved
+    ]
+    first = straight[0]
+    assert first.saved
+    data = first.files[first.saved.file]
+    assert (first.saved.size_bytes, first.saved.crc32) == (len(data), zlib.crc32(data))
+    again = replace(asked, job=replace(asked.job, start=first.saved), content=data)
+    rest = steps(Trial(again, worker))
+    assert [r.metrics for r in rest] == [r.metrics for r in straight[1:]]
+    unpacked = Report.unpack(first.pack(), first.pack_files())
+    assert unpacked == first
+    assert len(first.pack()) < len(data)
+
+
+def test_a_checkpoint_that_is_too_large_to_travel_stays_behind(
+    worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trials, "LARGEST_CARRIED", 100)
+    asked = replace(order(), checkpoints=str(tmp_path), checkpoint_every_s=0, keep="last", gather=True)
+    report = Trial(asked, worker).step()
+    assert (report.saved, report.files, report.savable) == (None, {}, False)
+    assert report.too_large > 100
+
+
+def test_a_gathering_trial_saves_when_it_is_told_to(worker: Worker, tmp_path: Path) -> None:
+    trial = Trial(replace(order(), checkpoints=str(tmp_path), gather=True), worker)
+    assert trial.step().saved is None
+    assert trial.step(save_now=True).files
+
+
+def test_the_value_is_that_of_early_stopping_and_every_metric_must_be_there(worker: Worker) -> None:
+    several = replace(order(), others=("val_loss",), stop_metric="val_loss")
+    report = Trial(several, worker).step()
+    assert report.value == np.mean([v or 0.0 for v in report.metrics["val_loss"]])
+    with pytest.raises(TaskError, match='the metric "val_speed" is missing from epoch 1'):
+        Trial(replace(several, others=("val_loss", "val_speed")), worker).step()

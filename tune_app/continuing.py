@@ -30,10 +30,11 @@ def request_for(sweep: Sweep, **options: Any) -> Request:
         DataError: the data is not where it was.
     """
     source = {**sweep.header["source"]}
-    path = source.pop("path")
-    data = options.pop("data", None) or source.pop("data")
-    source.pop("data", None)
-    if path is not None and data is not None and not Path(data).exists():
+    path, data = source.pop("path"), source.pop("data")
+    asked_data = options.pop("data", None)
+    if asked_data is not None:
+        data = asked_data
+    elif path is not None and not Path(data).exists():
         data = path
     if path is not None and data == path and not Path(path).exists():
         raise DataError(

@@ -52,6 +52,8 @@ class Attempt:
     start_epoch: int
     target: int
     started_at: float
+    #: When the last event about it was recorded, in seconds since 1970.
+    last_at: float = 0.0
     device: str = ""
     node: str = ""
     epochs: list[Epoch] = field(default_factory=list)
@@ -66,11 +68,17 @@ class Attempt:
     saved: Saved | None = None
     weights: Saved | None = None
     forgiven: bool = False
+    follows: bool = False
 
     @property
     def epoch(self) -> int:
         """The last epoch that is recorded."""
         return self.epochs[-1].epoch if self.epochs else self.start_epoch
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing goes on from where it is: it finished, was stopped, or all of it diverged."""
+        return self.end in ("finished", "stopped") or len(self.diverged) == len(self.replicates)
 
     def status(self, replicate: int, live: bool) -> str:
         """How this attempt stands for one of its replicates."""
@@ -88,6 +96,8 @@ class Configuration:
     config: Config
     twin: int | None = None
     asked: bool = False
+    #: Seconds since 1970.
+    planned_at: float = 0.0
     attempts: list[Attempt] = field(default_factory=list)
 
     def last(self, replicate: int) -> Attempt | None:
@@ -113,16 +123,23 @@ class Configuration:
                 ]
         return rows
 
-    def value(self, metric: Metric, evaluate: str, replicates: range) -> float | None:
-        """The mean of a metric over the replicates, each at its evaluated epoch; None while one lacks it."""
+    def value(
+        self, metric: Metric, evaluate: str, replicates: range, by: Metric | None = None
+    ) -> float | None:
+        """The mean of a metric over the replicates, each at its evaluated epoch; None while one lacks it.
+
+        The ``best`` epoch is the first that is best by the metric ``by``, ``metric`` itself unless given.
+        """
+        by = by or metric
+        sign = 1 if by.mode == "max" else -1
         found = []
         for replicate in replicates:
-            values = [metrics.get(metric.name) for _, metrics, _ in self.epochs(replicate)]
-            known = [each for each in values if each is not None]
-            if not known or values[-1] is None:
+            rows = [metrics for _, metrics, _ in self.epochs(replicate)]
+            if not rows or rows[-1].get(by.name) is None:
                 return None
-            best = max(known) if metric.mode == "max" else min(known)
-            found.append(best if evaluate == "best" else known[-1])
+            known = [(sign * value, row) for row in rows if (value := row.get(by.name)) is not None]
+            best = max(known, key=lambda each: each[0])[1]
+            found.append((best if evaluate == "best" else rows[-1]).get(metric.name))
         return mean(found)
 
     @property
@@ -150,7 +167,8 @@ class Configuration:
 
     def looks(self, replicate: int) -> int:
         """How often the test set has been looked at for this replicate."""
-        return sum(a.look > 0 for a in self.attempts if replicate in a.replicates)
+        attempts = (a for a in self.attempts if replicate in a.replicates and replicate not in a.diverged)
+        return sum(a.look > 0 for a in attempts)
 
 
 #: When the replicates of a configuration differ, the row shows the first of these that occurs.
@@ -168,6 +186,8 @@ class Judgement:
     value: float | None
     threshold: float | None
     stop: bool
+    rule: str = "asha"
+    bracket: int | None = None
 
 
 class History:
@@ -177,6 +197,9 @@ class History:
         self.configurations: dict[int, Configuration] = {}
         self.attempts: dict[str, Attempt] = {}
         self.decisions: list[Judgement] = []
+        #: What early stopping goes by, in the order of the record: epochs, and the decisions on them. An
+        #: extension that trains everything from the start begins a new course.
+        self.course: list[tuple[Attempt, Epoch] | Judgement] = []
         self.openings: list[Event] = []
         #: The space as it stands after each extension, as YAML, with what was asked.
         self.extensions: list[Event] = []
@@ -187,6 +210,8 @@ class History:
         handler = getattr(self, f"_on_{event['event']}", None)
         if handler:
             handler(event)
+        if attempt := self.attempts.get(event.get("trial", "")):
+            attempt.last_at = event.get("t", attempt.last_at)
 
     def next_trial(self, sample: int) -> str:
         """A name for the next attempt at a sample: ``12.1``, then ``12.2``, ..."""
@@ -210,6 +235,7 @@ class History:
     def _on_extended(self, event: Event) -> None:
         self.extensions.append(event)
         if event["from_start"]:
+            self.course.clear()
             for attempt in self.attempts.values():
                 attempt.saved = None
 
@@ -224,7 +250,12 @@ class History:
 
     def _on_planned(self, event: Event) -> None:
         self.configurations[event["sample"]] = Configuration(
-            event["sample"], event["fingerprint"], event["config"], event["twin"], event.get("asked", False)
+            event["sample"],
+            event["fingerprint"],
+            event["config"],
+            event["twin"],
+            event.get("asked", False),
+            event["t"],
         )
 
     def _on_started(self, event: Event) -> None:
@@ -237,6 +268,7 @@ class History:
             event["t"],
             node=event["node"],
             saved=_saved(event.get("start")),
+            follows=bool(event.get("follows")),
         )
         self.attempts[attempt.trial] = attempt
         self.configurations[attempt.sample].attempts.append(attempt)
@@ -245,14 +277,21 @@ class History:
         attempt = self.attempts[event["trial"]]
         attempt.device = event.get("device", attempt.device)
         attempt.epochs.append(Epoch(event["epoch"], event["metrics"], event["durations_s"]))
+        if not attempt.follows:
+            self.course.append((attempt, attempt.epochs[-1]))
 
     def _on_checkpoint(self, event: Event) -> None:
         self.attempts[event["trial"]].saved = _saved(event["saved"])
 
     def _on_decision(self, event: Event) -> None:
         fields = ("trial", "sample", "epoch", "rung", "value", "threshold", "stop")
-        judgement = Judgement(**{name: event[name] for name in fields})
+        judgement = Judgement(
+            **{name: event[name] for name in fields},
+            rule=event.get("rule", "asha"),
+            bracket=event.get("bracket"),
+        )
         self.decisions.append(judgement)
+        self.course.append(judgement)
         if judgement.stop:  # the decision is the end: no second event that a crash could lose
             attempt = self.attempts[judgement.trial]
             attempt.end = "stopped"
@@ -270,6 +309,7 @@ class History:
         attempt.scores = event["scores"]
         attempt.look = event.get("look", 1)
         attempt.weights = _saved(event.get("weights"))
+        attempt.saved = _saved(event.get("saved")) or attempt.saved
 
     def _on_stopped(self, event: Event) -> None:
         attempt = self.attempts[event["trial"]]

@@ -16,8 +16,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tune_app import data, measure, progress, provenance, space, stop, task
-from tune_app.data import Dataset, Images
+from tune_app.data import Dataset
 from tune_app.driver import Driver, Searcher
 from tune_app.errors import Interrupted, RunError, TaskError, TrialsFailed
 from tune_app.measure import Choice, Question
@@ -25,7 +27,7 @@ from tune_app.record import read
 from tune_app.resources import Estimate, Plan, plan
 from tune_app.space import SearchSpace
 from tune_app.sweep import NO_DATA, DataIdentity, Job, Numerics, RunPaths, Sweep
-from tune_app.task import FunctionTask, Splits, Task
+from tune_app.task import FunctionTask, Labelled, Splits, Task
 
 #: Opens a view of a sweep for as long as it trains; the second argument is one line on how.
 View = Callable[[Sweep, str], AbstractContextManager[Any]]
@@ -88,6 +90,10 @@ def gather(request: Request) -> Material:
     loaded = task.load(request.space.task)
     task.check(request.space, loaded)
     stop.make(request.space)
+    if request.space.search.algorithm == "optuna":
+        from tune_app import search
+
+        search.make_sampler(request.space)
     if not isinstance(loaded, Task):
         if request.data is not None:
             raise TaskError(
@@ -135,6 +141,8 @@ def conduct(
     ``numerics`` are those of another run, where a new one is to come out the same.
     Raises as ``train`` does.
     """
+    if existing and existing.live():
+        raise existing.busy()  # before an engine is started for nothing
     trials = max(request.space.size() if change or not existing else existing.outstanding(), 1)
     fixed = existing.numerics if existing else numerics
     with (
@@ -156,21 +164,28 @@ def conduct(
                 measured=asdict(choice),
                 **request.origin,
             )
-            if material.dataset:
-                _write_test_images(sweep.paths, material.dataset.test)
         with sweep.writing():
             collected = provenance.collect(
                 request.argv, material.identity, task.settings(material.task, _first_config(sweep))
             )
-            if not existing:
-                provenance.write(sweep.paths.provenance, collected)
             sweep.note("opened", durable=True, provenance=collected)
+            _write_once(sweep, material)
             if change:
                 change(sweep)
-            driver = Driver(sweep, stop.make(sweep.space), _searcher(sweep), request.time_limit_s)
-            opened = view(sweep, _plan_line(planned, where, sweep)) if view else nullcontext()
-            with opened, _signals(driver) as caught:
-                engine(driver)
+            sweep.complete()
+            with _searcher(sweep) as searcher:
+                driver = Driver(
+                    sweep,
+                    stop.make(sweep.space),
+                    searcher,
+                    request.time_limit_s,
+                    gather=request.address not in ("inline", "local"),
+                    tell=progress.note,
+                )
+                opened = view(sweep, _plan_line(planned, where, sweep)) if view else nullcontext()
+                with opened, _signals(driver) as caught:
+                    engine(driver)
+                    driver.tidy()
     _raise_outcome(sweep, driver, caught)
     return sweep
 
@@ -262,9 +277,9 @@ def _measured(request: Request, material: Material, planned: Plan) -> Choice:
         return asked
     if request.address == "inline":
         return measure.answer(asked)
-    from tune_app import run
+    from tune_app import on_ray
 
-    return _waited(lambda: run.measured(asked, planned))
+    return _waited(lambda: on_ray.measured(asked, planned))
 
 
 def _question(request: Request, material: Material, threads: int, device: str) -> Question | Choice:
@@ -286,26 +301,27 @@ def _engine(
         inline_plan = plan(asked.model_copy(update={"max_concurrent": 1}), os.cpu_count() or 1, 0, trials)
         yield inline_plan, "in this process", lambda driver: inline.run(driver, material.splits)
         return
-    from tune_app import run
+    from tune_app import on_ray
 
     with ExitStack() as stack:
         with progress.waiting("starting Ray" if request.address == "local" else "connecting to Ray"):
-            cluster = stack.enter_context(run.connect(request.address, material.size_bytes))
+            own = Path.cwd() if request.space.task not in task.BUILTIN else None
+            cluster = stack.enter_context(on_ray.connect(request.address, material.size_bytes, modules=own))
         ray_plan = plan(asked, cluster.cpus, cluster.gpus, trials)
-        yield ray_plan, _where(cluster), lambda driver: run.run(driver, material.splits, ray_plan)
+        yield ray_plan, _where(cluster), lambda driver: on_ray.run(driver, material.splits, ray_plan)
 
 
 def _where(cluster: Any) -> str:
     devices = f"{cluster.gpus:g} GPU{'s' if cluster.gpus != 1 else ''}" if cluster.gpus else ""
     cores = f"{cluster.cpus:g} CPU{'s' if cluster.cpus != 1 else ''}"
     nodes = f" on {cluster.nodes} nodes" if cluster.nodes > 1 else ""
-    return (devices or cores) + nodes
+    return f"on {'up to ' if cluster.grows else ''}{devices or cores}{nodes}"
 
 
 def _plan_line(planned: Plan, where: str, sweep: Sweep) -> str:
     trials = "trial" if planned.concurrent == 1 else "trials"
     stacked = ", replicates stacked" if sweep.numerics.replicates == "stacked" else ""
-    return f"on {where}, {planned.concurrent} {trials} at a time{stacked}"
+    return f"{where}, {planned.concurrent} {trials} at a time{stacked}"
 
 
 def _first_config(sweep: Sweep) -> dict[str, Any]:
@@ -313,28 +329,57 @@ def _first_config(sweep: Sweep) -> dict[str, Any]:
     return dict(first.config) if first else dict(sweep.space.fixed)
 
 
-def _searcher(sweep: Sweep) -> Searcher | None:
-    """Optuna's study of a sweep, caught up with its record; None where the space does not search."""
+@contextmanager
+def _searcher(sweep: Sweep) -> Iterator[Searcher | None]:
+    """The sampler of a sweep, caught up with its record; None where the space does not search."""
     if sweep.space.search.algorithm != "optuna":
-        return None
+        yield None
+        return
     from tune_app.search import OptunaSearch
 
     first = space.parse(sweep.header["yaml"], file=str(sweep.paths.record), name=sweep.space.name)
-    searcher = OptunaSearch(first, sweep.paths.study)
-    searcher.catch_up(event for _, event in read(sweep.paths.record))
-    return searcher
+    searcher = OptunaSearch(first, sweep.paths.study, sweep.name)
+    begun = any(configuration.attempts for configuration in sweep.history.configurations.values())
+    with progress.waiting("catching up with the search") if begun else nullcontext():
+        searcher.catch_up(event for _, event in read(sweep.paths.record))
+    if searcher.departs_at is not None:
+        progress.note(
+            f"the sampler suggests other points now than when this run began, from sample "
+            f"{searcher.departs_at} on: Optuna or this machine has changed. What is recorded stands."
+        )
+    try:
+        yield searcher
+    finally:
+        searcher.close()
 
 
-def _write_test_images(paths: RunPaths, images: Images) -> None:
-    """Which image each column of the test scores is: index, label, name, patient."""
+def _write_once(sweep: Sweep, material: Material) -> None:
+    """The files that a run gets in its first sitting; or in the next, where a crash kept it from them."""
+    if not sweep.paths.provenance.exists():
+        provenance.write(sweep.paths.provenance, sweep.history.openings[0]["provenance"])
+    if material.splits and not sweep.paths.test_images.exists():
+        _write_test_images(sweep.paths, material.splits.test, material.dataset)
+
+
+def _write_test_images(paths: RunPaths, test: Labelled, dataset: Dataset | None) -> None:
+    """Which image each column of the test scores is: index, label, name, patient.
+
+    The last two are unknown, and left empty, where the task did not take the data's test set as it is.
+    """
+    unknown = ("",) * len(test.y)
+    names, patients = unknown, unknown
+    if dataset is not None and np.array_equal(dataset.test.y, test.y):
+        names, patients = dataset.test.names, dataset.test.patients
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\n")
     table.writerow(["index", "label", "name", "patient"])
     table.writerows(
         (i, int(label), name, patient)
-        for i, (label, name, patient) in enumerate(zip(images.y, images.names, images.patients, strict=True))
+        for i, (label, name, patient) in enumerate(zip(test.y, names, patients, strict=True))
     )
-    paths.test_images.write_text(buffer.getvalue(), encoding="utf-8")
+    partial = paths.test_images.with_suffix(".csv.part")
+    partial.write_text(buffer.getvalue(), encoding="utf-8")
+    partial.replace(paths.test_images)
 
 
 @contextmanager

@@ -1,8 +1,8 @@
-"""Optuna as the searcher: one ``ask`` a sample, every value told back, and the study a view of the record.
+"""Optuna as the searcher: one ``ask`` a sample, and every outcome told back.
 
-The study in ``study.db`` is made again from the record's events at each sitting: the same asks in the
-same order bring the sampler's random state to where it was, and the database to what is recorded. No
-test metric ever enters it, since a sampler could read it.
+The sampler works on a study in memory, which is made again from the record's events at each sitting: the
+same asks and tells in the same order bring its random state to where it was. No test metric ever enters
+it, since a sampler could read it.
 """
 
 from __future__ import annotations
@@ -11,33 +11,20 @@ import importlib
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
-from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
-from optuna.trial import TrialState
-from sqlalchemy import event as database_event
+from optuna.storages import InMemoryStorage
+from optuna.trial import FrozenTrial, TrialState
 
-from tune_app.errors import SpaceError, describe
-from tune_app.history import History, mean
+from tune_app import study
+from tune_app.errors import describe
+from tune_app.history import Configuration, History, mean
 from tune_app.record import Event
-from tune_app.space import Sampler, Scalar, SearchSpace, canonical, parse
+from tune_app.space import Sampler, Scalar, SearchSpace, parse
 from tune_app.space.planning import exists
-from tune_app.space.samplers import multiple
-
-optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-#: The user attribute of a study's trial that holds our sample number.
-SAMPLE = "sample"
-
-#: How a sample ends, in Optuna's words.
-_STATES = {
-    "finished": TrialState.COMPLETE,
-    "stopped": TrialState.PRUNED,
-    "diverged": TrialState.FAIL,
-    "failed": TrialState.FAIL,
-}
+from tune_app.space.scalars import alike
+from tune_app.study import SAMPLE, Outcome, View
 
 
 def make_sampler(space: SearchSpace) -> BaseSampler:
@@ -88,139 +75,229 @@ def _own_sampler(space: SearchSpace, reference: str) -> BaseSampler:
 
 
 class OptunaSearch:
-    """Samples of a space from an Optuna study.
+    """Samples of a space from an Optuna sampler.
 
     Args:
-        path: the study's database, which is made anew; None keeps the study in memory.
+        space: as the run began with it; extensions take their effect where they stand in the record.
+        path: the file that shows the study, made anew by ``catch_up``; None for none.
+        name: what the study is called there.
     """
 
-    def __init__(self, space: SearchSpace, path: Path | None = None) -> None:
-        self._space = space
-        storage: BaseStorage = InMemoryStorage() if path is None else _database(path)
-        self._study = optuna.create_study(
-            study_name=space.name,
-            storage=storage,
-            sampler=make_sampler(space),
-            direction="maximize" if space.metric.mode == "max" else "minimize",
-        )
-        self._open: dict[int, optuna.Trial] = {}
+    def __init__(self, space: SearchSpace, path: Path | None = None, name: str = "") -> None:
+        self._space, self._path, self._name = space, path, name or space.name
+        self._axes = study.axes(space)
+        self._sampler = make_sampler(space)
+        self._study = self._new_study()
+        self._numbers: dict[int, int] = {}
         self._reported: dict[int, set[int]] = {}
+        self._told: dict[int, Outcome] = {}
+        self._corrected: dict[int, FrozenTrial] = {}
         self._twins: dict[int, list[int]] = {}
+        self._planned: set[int] = set()
+        self._idle = False
+        self._view: View | None = None
+        #: The first sample that the sampler would suggest otherwise now: of another version, or elsewhere.
+        self.departs_at: int | None = None
+
+    def _new_study(self) -> optuna.Study:
+        self._storage = InMemoryStorage()
+        return optuna.create_study(
+            storage=self._storage, sampler=self._sampler, directions=study.directions(self._space)
+        )
+
+    # ------------------------------------------------------------ suggestions
 
     def ask(self, sample: int) -> dict[str, Scalar]:
-        """The next point, ``fixed`` merged in; conditional parameters only where they exist."""
-        trial = self._study.ask()
-        self._register(sample, trial)
+        """The next point, ``fixed`` merged in; conditional parameters only where they exist.
+
+        Raises:
+            SpaceError: the sampler raised.
+        """
+        if self._idle:
+            raise RuntimeError("nothing is left to be suggested: the sampler was not caught up")
+        return self._ask(sample, None)
+
+    def _ask(self, sample: int, recorded: Mapping[str, Scalar] | None) -> dict[str, Scalar]:
+        """Ask the sampler; where a point is ``recorded``, it stands, whatever is suggested now."""
+        if self._corrected:
+            self._renew()
         values: dict[str, Scalar] = dict(self._space.fixed)
-        for name in _dependencies_first(self._space.space):
-            if exists(name, self._space.space, values):
-                values[name] = _suggest(trial, name, self._space.space[name])
+        try:
+            trial = self._study.ask()
+            self._register(sample, trial)
+            for name in _dependencies_first(self._space.space):
+                if exists(name, self._space.space, values):
+                    values[name] = self._suggest(sample, trial, name, recorded)
+        except Exception as error:
+            rule = f"{self._space.search.sampler} raised when it was asked for sample {sample}"
+            raise self._space.error("search.sampler", f"{rule}: {describe(error)}") from error
         order = [*self._space.space, *self._space.fixed]
         return {name: values[name] for name in order if name in values}
 
-    def _add(self, sample: int, config: Mapping[str, Scalar]) -> None:
-        """Take in a point that the sampler did not choose: one of ``configs:``, tried before the others.
+    def _suggest(
+        self, sample: int, trial: optuna.Trial, name: str, recorded: Mapping[str, Scalar] | None
+    ) -> Scalar:
+        axis = self._axes[name]
+        value = axis.ours(axis.suggest(trial, name))
+        if recorded is None or (name in recorded and alike(value, recorded[name])):
+            return value
+        self.departs_at = self.departs_at or sample
+        value = recorded[name]
+        internal = axis.distribution.to_internal_repr(axis.theirs(value))
+        self._storage.set_trial_param(trial._trial_id, name, internal, axis.distribution)
+        return value
 
-        A value outside of a parameter's range is left out of the study, which could not hold it.
-        """
-        point = {
-            name: value
-            for name, value in config.items()
-            if name in self._space.space and _holds(self._space.space[name], value)
-        }
-        self._study.enqueue_trial(point)
+    def _add(self, sample: int, point: Mapping[str, Scalar]) -> None:
+        """Take in a point that the sampler did not choose: one of ``configs:``, tried before the others."""
+        theirs = {name: self._axes[name].theirs(value) for name, value in point.items()}
+        self._study.enqueue_trial(theirs)
         trial = self._study.ask()
         self._register(sample, trial)
-        for name in point:
-            _suggest(trial, name, self._space.space[name])
+        for name in theirs:
+            self._axes[name].suggest(trial, name)
 
     def _register(self, sample: int, trial: optuna.Trial) -> None:
         trial.set_user_attr(SAMPLE, sample)
-        self._open[sample] = trial
+        self._numbers[sample] = trial.number
         self._reported[sample] = set()
 
-    def report(self, sample: int, epoch: int, value: float | None) -> None:
-        """A sample's value after an epoch; one that is trained again after a resume is known already."""
-        if sample in self._open and value is not None and epoch not in self._reported[sample]:
-            self._reported[sample].add(epoch)
-            self._open[sample].report(value, epoch)
+    def _renew(self) -> None:
+        """Put corrected outcomes into the study. Optuna takes none back, so it is another study, else equal.
 
-    def _tell(self, sample: int, status: str, value: float | None) -> None:
-        """How a sample ended: ``finished`` with its value, ``stopped``, ``diverged`` or ``failed``."""
-        trial = self._open.pop(sample, None)
-        if trial is None:
-            return
-        state = _STATES[status]
-        if state is TrialState.COMPLETE and value is None:
-            state = TrialState.FAIL
-        self._study.tell(trial, value if state is TrialState.COMPLETE else None, state=state)
+        The sampler goes on, with its random state and with what it keeps in the study's own attributes.
+        """
+        old, trials = self._storage, self._study.get_trials()
+        attributes = old.get_study_system_attrs(old.get_study_id_from_name(self._study.study_name))
+        self._study = self._new_study()
+        study_id = self._storage.get_study_id_from_name(self._study.study_name)
+        for key, value in attributes.items():
+            self._storage.set_study_system_attr(study_id, key, value)
+        for trial in trials:
+            if now := self._corrected.get(trial.user_attrs[SAMPLE]):
+                trial.state, trial.values = now.state, now.values
+                trial.intermediate_values = now.intermediate_values
+            self._storage.create_new_trial(study_id, template_trial=trial)
+        self._corrected.clear()
+
+    def trials(self) -> list[FrozenTrial]:
+        """What the sampler will see when it is asked the next time."""
+        if self._corrected:
+            self._renew()
+        return self._study.get_trials()
+
+    # ------------------------------------------------------------ outcomes
 
     def observe(self, event: Event, history: History) -> None:
         """Take in an event that has been recorded, and folded into ``history``.
 
         Raises:
-            SpaceError: a point that was asked for in an earlier sitting is not what the sampler suggests
-                now: another version of Optuna, or of the sampler.
+            StorageError: the file that shows the study cannot be written.
         """
+        if not self._idle:
+            self._learn(event, history)
+        if self._view:
+            self._view.observe(event, history)
+
+    def catch_up(self, events: Iterable[Event]) -> None:
+        """Take in a whole record, so that the sampler's random state and its study are where it is.
+
+        What was told then hangs on the seeds and epochs that were wanted then. Where no more points will
+        be asked for, the sampler is left alone.
+
+        Raises:
+            SpaceError: the sampler raised.
+            StorageError: the file that shows the study cannot be written.
+        """
+        recorded = list(events)
+        space, whole = self._space, History()
+        for event in recorded:
+            whole.apply(event)
+        if whole.extensions:
+            space = parse(whole.extensions[-1]["space"], name=self._space.name)
+        asked = sum(configuration.asked for configuration in whole.configurations.values())
+        self._idle = asked >= (space.search.samples or 0)
+        history = History()
+        for event in recorded if not self._idle else ():
+            history.apply(event)
+            self._learn(event, history)
+        self._space = space
+        if self._path is not None:
+            self._view = View(self._path, self._name, space, whole)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._view:
+            self._view.close()
+
+    def _learn(self, event: Event, history: History) -> None:
         kind = event["event"]
         if kind == "extended":
             self._space = parse(event["space"], name=self._space.name)
         elif kind == "planned":
-            self._observe_planned(event, history)
+            self._observe_planned(history.configurations[event["sample"]], history)
         elif kind == "epoch":
+            self._report(history.attempts[event["trial"]].sample, event)
+        elif kind in study.ENDS:
             sample = history.attempts[event["trial"]].sample
-            self.report(sample, event["epoch"], mean(event["metrics"].get(self._space.metric.name, [])))
-        elif kind in ("finished", "decision", "stopped", "diverged", "failed"):
-            self._settle(history.attempts[event["trial"]].sample, history)
+            for each in (sample, *self._twins.get(sample, ())):
+                self._settle(history.configurations[each], history)
 
-    def catch_up(self, events: Iterable[Event]) -> None:
-        """Observe a whole record, so that the study and the sampler's random state are where it is.
+    def _observe_planned(self, configuration: Configuration, history: History) -> None:
+        sample = configuration.sample
+        if sample not in self._numbers:
+            if configuration.asked:
+                self._ask(sample, configuration.config)
+            elif (point := self._inside(configuration)) is not None:
+                self._add(sample, point)
+        if configuration.twin is not None:
+            self._twins.setdefault(configuration.twin, []).append(sample)
+            self._settle(configuration, history)
 
-        What was told then hangs on the seeds and epochs that were wanted then: ``OptunaSearch`` is made
-        with the space that the run began with, and extensions take their effect where they stand.
+    def _inside(self, configuration: Configuration) -> dict[str, Scalar] | None:
+        """What the space searches of a point; None for a point outside of it.
+
+        Such a point would be taken for what it is not, or take a parameter out of what most samplers see
+        as the common space.
         """
-        history = History()
-        for each in events:
-            history.apply(each)
-            self.observe(each, history)
+        fixed, config = self._space.fixed, configuration.config
+        point = {name: value for name, value in config.items() if name not in fixed}
+        held = all(name in self._axes and self._axes[name].holds(value) for name, value in point.items())
+        return point if held else None
 
-    def _observe_planned(self, event: Event, history: History) -> None:
-        sample, config = event["sample"], event["config"]
-        if sample not in self._reported:
-            if not event.get("asked"):
-                self._add(sample, config)
-            elif canonical(self.ask(sample)) != canonical(config):
-                raise SpaceError(
-                    f"sample {sample}: the sampler {self._space.search.sampler} suggests another point "
-                    "now than when this run began: Optuna's version has changed.\n"
-                    "  Install the one that provenance.json names, or start a new run."
-                )
-        if event["twin"] is not None:
-            self._twins.setdefault(event["twin"], []).append(sample)
-            self._settle(event["twin"], history)
+    def _report(self, sample: int, event: Event) -> None:
+        """A sample's value after an epoch; one that is trained again after a resume is known already."""
+        epoch, value = event["epoch"], mean(event["metrics"].get(self._space.metric.name, []))
+        running = sample in self._numbers and sample not in self._told and len(self._space.metrics) == 1
+        if running and value is not None and epoch not in self._reported[sample]:
+            self._reported[sample].add(epoch)
+            self._storage.set_trial_intermediate_value(self._id(sample), epoch, value)
 
-    def _settle(self, sample: int, history: History) -> None:
-        """Tell how a sample ended, if it has, and the same of every later sample that is the same point."""
-        configuration = history.configurations[sample]
-        status = history.status(configuration, self._space.replicate_numbers, live=True)
-        if status in _STATES:
-            value = configuration.value(
-                self._space.metric, self._space.evaluate, self._space.replicate_numbers
-            )
-            for each in (sample, *self._twins.pop(sample, [])):
-                self._tell(each, status, value)
+    def _id(self, sample: int) -> int:
+        study_id = self._storage.get_study_id_from_name(self._study.study_name)
+        return self._storage.get_trial_id_from_study_id_trial_number(study_id, self._numbers[sample])
 
+    def _settle(self, configuration: Configuration, history: History) -> None:
+        """Tell how a sample ended, if it has; where that was told before and is otherwise now, correct it.
 
-def _database(path: Path) -> RDBStorage:
-    """A fresh sqlite file. It is a view of the record, so it need not wait for the disk."""
-    path.unlink(missing_ok=True)
-    storage = RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}})
+        It is otherwise when what had failed is tried again, or when more seeds or epochs were wanted.
+        """
+        sample = configuration.sample
+        now = study.outcome(self._space, history, configuration)
+        if sample not in self._numbers or not now.ended or self._told.get(sample) == now:
+            return
+        trial = study.trial(self._space, history, configuration, self._axes)
+        if sample in self._told:
+            self._corrected[sample] = trial
+        else:
+            self._tell(sample, trial)
+        self._told[sample] = now
 
-    @database_event.listens_for(storage.engine, "connect")
-    def _relax(connection: Any, _: object) -> None:
-        connection.execute("PRAGMA synchronous=OFF")
-
-    return storage
+    def _tell(self, sample: int, trial: FrozenTrial) -> None:
+        for epoch, value in trial.intermediate_values.items():
+            if epoch not in self._reported[sample]:  # of a twin, none is
+                self._storage.set_trial_intermediate_value(self._id(sample), epoch, value)
+        values = trial.values if trial.state is TrialState.COMPLETE else None
+        self._study.tell(self._numbers[sample], values, state=trial.state)
 
 
 def _dependencies_first(space: Mapping[str, Sampler]) -> list[str]:
@@ -236,33 +313,3 @@ def _dependencies_first(space: Mapping[str, Sampler]) -> list[str]:
     for name in space:
         visit(name)
     return list(ordered)
-
-
-def _suggest(trial: optuna.Trial, name: str, sampler: Sampler) -> Any:
-    """One suggestion, in Optuna's terms: its integer and stepped ranges include their upper bound."""
-    match sampler.kind, sampler.args:
-        case "choice", values:
-            return trial.suggest_categorical(name, list(values))
-        case "uniform", (low, high):
-            return trial.suggest_float(name, low, high)
-        case "loguniform", (low, high):
-            return trial.suggest_float(name, low, high, log=True)
-        case "quniform", (low, high, q):
-            # Optuna's steps are sums of floats; ours are multiples, so that 0.7 has one fingerprint.
-            return multiple(q, round(trial.suggest_float(name, low, high, step=q) / q))
-        case "randint", (low, high):
-            return trial.suggest_int(name, low, high - 1)
-        case "lograndint", (low, high):
-            return trial.suggest_int(name, low, high - 1, log=True)
-        case "qrandint", (low, high, q):
-            return trial.suggest_int(name, low, high, step=q)
-        case kind, _:
-            raise TypeError(f"{name}: optuna has no {kind}; SearchSpace refuses it")
-
-
-def _holds(sampler: Sampler, value: Scalar) -> bool:
-    """Whether a study's distribution can hold this value."""
-    if sampler.kind in ("uniform", "loguniform"):
-        low, high = sampler.args
-        return isinstance(value, int | float) and low <= value <= high
-    return sampler.can_be(value)

@@ -193,7 +193,7 @@ def parameters(task: Task | FunctionTask) -> Mapping[str, Parameter] | None:
 
 
 def check(space: SearchSpace, task: Task | FunctionTask) -> None:
-    """Hold the metric and every parameter of a space against what its task declares.
+    """Hold the metrics and every parameter of a space against what its task declares.
 
     Raises:
         SpaceError: an unknown metric or parameter, a value that the task cannot take, or a key that is not
@@ -207,13 +207,14 @@ def check(space: SearchSpace, task: Task | FunctionTask) -> None:
                     f"{asked} is for tasks whose training tune-app does itself, and {space.task} is a "
                     "function: remove it, or write a Task",
                 )
-    if isinstance(task, Task) and space.metric.name not in METRICS:
-        raise space.error(
-            "metric.name",
-            f'the task {space.task} has no metric "{space.metric.name}".'
-            f"{nearest(space.metric.name, METRICS)}\n"
-            f"  it reports: {', '.join(METRICS)}",
-        )
+    for index, metric in enumerate(space.metrics):
+        if isinstance(task, Task) and metric.name not in METRICS:
+            raise space.error(
+                "metric.name" if len(space.metrics) == 1 else f"metric[{index}].name",
+                f'the task {space.task} has no metric "{metric.name}".'
+                f"{nearest(metric.name, METRICS)}\n"
+                f"  it reports: {', '.join(METRICS)}",
+            )
     declared = parameters(task)
     if declared is None:
         return

@@ -14,14 +14,17 @@ from pydantic import (
     Field,
     PlainValidator,
     PrivateAttr,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
     model_validator,
 )
 
 from tune_app.errors import SpaceError, nearest
 from tune_app.space import arguments, rules, samplers
 from tune_app.space.planning import example, plan
-from tune_app.space.problems import RuleError, raise_any
+from tune_app.space.problems import RuleError, explain, raise_any
 from tune_app.space.reader import Document, Path, write
 from tune_app.space.samplers import Sampler
 from tune_app.space.scalars import Scalar, canonical, scalar_fault, show
@@ -98,9 +101,37 @@ class Metric(Section):
         description="max where more is better, min where less is.", examples=["max", "min"]
     )
 
+    #: The further metrics of a list of which this is the first.
+    _others: tuple[Metric, ...] = PrivateAttr(())
+
+
+def _one_or_several(value: Any, validate: ValidatorFunctionWrapHandler) -> Metric:
+    """One metric, or the first of a list, which knows the others."""
+    if not isinstance(value, list | tuple):
+        metric: Metric = validate(value)
+        return metric
+    if not value:
+        raise RuleError("an empty list: name a metric, as in {name: val_accuracy, mode: max}")
+    found, problems = list[Metric](), list[RuleError]()
+    for index, item in enumerate(value):
+        try:
+            found.append(validate(item))
+        except ValidationError as error:
+            problems += [problem.under((index,)) for problem in explain(error, Metric)]
+    raise_any(problems)
+    first = found[0].model_copy()
+    first._others = tuple(found[1:])
+    return first
+
+
+def _schema_of_several(schema: dict[str, Any]) -> None:
+    """Let a JSON schema of one thing take a list of such things too."""
+    one = {"$ref": schema.pop("$ref")}
+    schema["anyOf"] = [one, {"type": "array", "items": one, "minItems": 1}]
+
 
 class Stop(Section):
-    """Early stopping: which scheduler, and at which epochs (rungs) it decides."""
+    """Early stopping: which scheduler, at which epochs (rungs) it decides, and when patience runs out."""
 
     scheduler: Literal["none", "asha", "median", "hyperband"] = Field(
         description="none, asha (asynchronous successive halving), median or hyperband.", examples=["asha"]
@@ -108,7 +139,31 @@ class Stop(Section):
     grace_period: int = Field(
         default=1, ge=1, description="Epochs that every trial gets before the first decision."
     )
-    reduction_factor: float = Field(default=3, gt=1, description="One trial in this many survives each rung.")
+    reduction_factor: float = Field(
+        default=3.0, gt=1, description="One trial in this many survives each rung (asha and hyperband)."
+    )
+    brackets: int | None = Field(
+        default=None,
+        ge=1,
+        description="How many brackets hyperband has, each starting a rung later; one a rung if left out.",
+    )
+    min_samples_required: int = Field(
+        default=3, ge=1, description="How many others median needs at an epoch before it decides there."
+    )
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        description="Epochs without improvement after which a trial is stopped, beside any scheduler.",
+        examples=[5],
+    )
+    min_delta: float = Field(
+        default=0.0, ge=0, description="Improvements of the metric up to this size do not count for patience."
+    )
+    metric: Annotated[str, _checked(_metric_name)] | None = Field(
+        default=None,
+        description="The metric it goes by, where the space has several; the first unless said.",
+        examples=["val_accuracy"],
+    )
 
     def rungs(self, epochs: int) -> list[int]:
         """Return the epochs, below ``epochs``, after which a successive-halving decision falls.
@@ -128,6 +183,17 @@ class Stop(Section):
             k += 1
             rung = math.ceil(self.grace_period * self.reduction_factor**k)
         return found
+
+    def ladders(self, epochs: int) -> list[list[int]]:
+        """Return the rungs of each bracket: all of them for the first, one fewer for each that follows.
+
+        ``asha`` has one bracket; ``none`` and ``median`` have none.
+        """
+        rungs = self.rungs(epochs)
+        count = min(1, len(rungs))
+        if self.scheduler == "hyperband":
+            count = len(rungs) if self.brackets is None else self.brackets
+        return [rungs[skipped:] for skipped in range(count)]
 
 
 class Search(Section):
@@ -235,8 +301,10 @@ class SearchSpace(Section):
     seed: int = Field(
         default=0, ge=0, le=2**32 - 1, description="The seed that every other one is derived from."
     )
-    metric: Metric = Field(
-        default=Metric(name="val_accuracy", mode="max"), description="What configurations are ranked by."
+    metric: Annotated[Metric, WrapValidator(_one_or_several)] = Field(
+        default=Metric(name="val_accuracy", mode="max"),
+        description="What configurations are ranked by; of a list, the first ranks.",
+        json_schema_extra=_schema_of_several,
     )
     evaluate: Literal["last", "best"] = Field(
         default="last",
@@ -300,6 +368,8 @@ class SearchSpace(Section):
             value = getattr(self, key)
             if key == "space":
                 value = {name: sampler.plain() for name, sampler in self.space.items()}
+            elif key == "metric" and len(self.metrics) > 1:
+                value = [metric.model_dump() for metric in self.metrics]
             elif isinstance(value, Section):
                 value = value.model_dump(exclude_none=True)
             if value is not None:
@@ -321,6 +391,16 @@ class SearchSpace(Section):
         """Return a configuration such as will be tried: the first that is planned, or one drawn at random."""
         planned = self.planned()
         return planned[0] if planned else example(self.space, self.fixed, self.seed)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Every metric that is optimised; the first is ``metric``, by which configurations are ranked."""
+        return (self.metric, *self.metric._others)
+
+    @property
+    def stop_metric(self) -> Metric:
+        """The metric that early stopping goes by."""
+        return next((metric for metric in self.metrics if metric.name == self.stop.metric), self.metric)
 
     @property
     def replicate_numbers(self) -> range:

@@ -72,7 +72,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[RuleError]:
 
 def _unknown(path: Path, model: type[BaseModel]) -> RuleError:
     key, known = str(path[-1]), list(_model_at(model, path[:-1]).model_fields)
-    if len(path) == 1 and not nearest(key, known):
+    if "space" in known and not nearest(key, known):
         rest = f" The keys are {', '.join(known)}; a parameter goes below space: or fixed:."
     else:
         rest = nearest(key, known) or f" The keys here are {', '.join(known)}."

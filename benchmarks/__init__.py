@@ -1,0 +1,1 @@
+"""Measurements of tune-app: each module prints a table and keeps it in ``results/``."""

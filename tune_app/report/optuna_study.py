@@ -1,0 +1,111 @@
+"""A run as a file that Optuna and its dashboard open: the study with all that is known once it has ended.
+
+Any run has one, whatever searched it. Unlike ``study.db``, which is written while a sweep searches, it
+holds the test metrics.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from tune_app import __version__, study
+from tune_app.errors import StorageError
+from tune_app.report import formats
+from tune_app.space import Sampler, Scalar, canonical
+from tune_app.study import Axis
+
+if TYPE_CHECKING:
+    from tune_app.results import Frames
+
+#: A grid's numbers count as logarithmic from this ratio of the largest to the smallest on.
+_LOG_RATIO = 50
+
+_COUNTS = ("n", "n_diverged", "duration_s", "device")
+
+
+def export(frames: Frames, path: Path) -> Path:
+    """Write the study of a run to ``path``, in one stroke; returns it.
+
+    Raises:
+        StorageError: the disk refused it; a file that was there before is untouched.
+    """
+    partial = path.with_name(f"{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content(frames))
+        partial.replace(path)
+    except OSError as error:
+        raise StorageError(
+            f"{path}: cannot be written: {error.strerror}. The record is safe: "
+            "make room or access there, and export again."
+        ) from error
+    return path
+
+
+def content(frames: Frames) -> bytes:
+    """The study of a run as a sqlite file's content: one trial for each configuration that has ended.
+
+    A trial's user attributes are the means, intervals and counts of its row in ``results.csv``; the
+    study's say what was trained on what.
+    """
+    sweep = frames.sweep
+    axes = _axes(frames)
+    trials = []
+    for _, row in frames.trials.iterrows():
+        configuration = sweep.history.configurations[int(row["sample"])]
+        made = study.trial(sweep.space, sweep.history, configuration, axes, _measured(row))
+        if made.state.is_finished():
+            trials.append(made)
+    about = {
+        "tune-app": __version__,
+        "task": sweep.space.task,
+        "data": sweep.data.label(),
+        "seeds": sweep.space.seeds,
+        "epochs": sweep.space.epochs,
+        "evaluate": sweep.space.evaluate,
+        "fixed": dict(sweep.space.fixed),
+    }
+    with tempfile.TemporaryDirectory(prefix="tune-app-") as folder:
+        path = Path(folder) / "study.db"
+        study.File(path, sweep.name, sweep.space, trials, about).close()
+        return path.read_bytes()
+
+
+def _measured(row: pd.Series[Any]) -> dict[str, Scalar]:
+    names = [str(name) for name in row.index if str(name).endswith(("_mean", "_ci95")) or name in _COUNTS]
+    cells = {name: formats.plain(row[name]) for name in names}
+    return {name: value for name, value in cells.items() if value is not None}
+
+
+def _axes(frames: Frames) -> dict[str, Axis]:
+    """A distribution for each parameter that is not fixed, which holds every value that was tried."""
+    space, found = frames.sweep.space, {}
+    for name in frames.parameters:
+        if name in space.fixed:
+            continue
+        configurations = frames.sweep.history.configurations.values()
+        values = [c.config[name] for c in configurations if name in c.config]
+        sampler = space.space.get(name)
+        if sampler is None or sampler.kind not in study.KINDS or not all(map(Axis.of(sampler).holds, values)):
+            sampler = _spanning(values, sampler)
+        found[name] = Axis.of(sampler)
+    return found
+
+
+def _spanning(values: Sequence[Scalar], sampler: Sampler | None) -> Sampler:
+    """A sampler that gives these values: a range of numbers, or the words that they are."""
+    distinct = list({canonical(value): value for value in values}.values())
+    numbers = [v for v in distinct if isinstance(v, int | float) and not isinstance(v, bool)]
+    if len(numbers) < len(distinct):
+        return Sampler("choice", tuple(distinct))
+    low, high = min(numbers), max(numbers)
+    drawn = sampler is not None and sampler.kind not in ("grid", "choice")
+    log = low > 0 and ("log" in sampler.kind if sampler is not None and drawn else high / low >= _LOG_RATIO)
+    if all(isinstance(v, int) for v in numbers):
+        return Sampler("lograndint" if log else "randint", (low, high + 1))
+    return Sampler("loguniform" if log else "uniform", (low, high))

@@ -1,0 +1,412 @@
+"""A sweep as an Optuna study, made from its record: what ``study.db`` shows, and what is exported.
+
+No sampler reads it. It holds validation metrics alone: a file that is written while a sweep searches
+should not even look as if the test set had been seen.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import warnings
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from tune_app.errors import StorageError, describe
+from tune_app.history import Configuration, History, mean
+from tune_app.record import Event
+from tune_app.space import Sampler, Scalar, SearchSpace
+from tune_app.space.samplers import multiple, steps
+from tune_app.space.scalars import alike, literal
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+#: The user attribute of a study's trial that holds our sample number.
+SAMPLE = "sample"
+
+#: How a configuration ends, in Optuna's words.
+_STATES = {
+    "finished": TrialState.COMPLETE,
+    "stopped": TrialState.PRUNED,
+    "diverged": TrialState.FAIL,
+    "failed": TrialState.FAIL,
+}
+
+#: Kinds of samplers that Optuna has.
+KINDS = ("choice", "uniform", "loguniform", "quniform", "randint", "lograndint", "qrandint")
+
+#: How long a write waits for whoever reads the file, a dashboard for one.
+_PATIENCE_S = 30.0
+
+
+# ---------------------------------------------------------------- parameters
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One parameter as Optuna knows it: its distribution, and values in our terms and in theirs."""
+
+    sampler: Sampler
+    distribution: BaseDistribution
+
+    @staticmethod
+    def of(sampler: Sampler) -> Axis:
+        """Optuna's integer and stepped ranges include their upper bound; ``randint`` does not."""
+        return Axis(sampler, _distribution(sampler))
+
+    def suggest(self, trial: optuna.Trial, name: str) -> Any:
+        """Ask a trial for a value, in Optuna's terms."""
+        match self.distribution:
+            case FloatDistribution(low=low, high=high, step=step, log=log):
+                return trial.suggest_float(name, low, high, step=step, log=log)
+            case IntDistribution(low=low, high=high, step=step, log=log):
+                return trial.suggest_int(name, low, high, step=step, log=log)
+            case CategoricalDistribution(choices=choices):
+                return trial.suggest_categorical(name, choices)
+            case other:
+                raise TypeError(f"{name}: no suggestion for {other}")
+
+    def ours(self, value: Any) -> Scalar:
+        """A suggested value as a configuration has it."""
+        kind, args = self.sampler.kind, self.sampler.args
+        if kind == "choice":
+            return args[_labels(args).index(value)]  # type: ignore[no-any-return]
+        if kind == "quniform":
+            # Optuna's steps are sums of floats; ours are multiples, so that 0.7 has one fingerprint.
+            return multiple(args[2], round(value / args[2]))
+        return float(value) if "uniform" in kind else int(value)
+
+    def theirs(self, value: Scalar) -> Any:
+        """A configuration's value as the distribution has it."""
+        if self.sampler.kind != "choice":
+            return value
+        args = self.sampler.args
+        return _labels(args)[next(index for index, arg in enumerate(args) if alike(arg, value))]
+
+    def holds(self, value: Scalar) -> bool:
+        """Whether the distribution has this value."""
+        if self.sampler.kind in ("uniform", "loguniform"):
+            low, high = self.sampler.args
+            return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+        return self.sampler.can_be(value)
+
+
+def _distribution(sampler: Sampler) -> BaseDistribution:
+    match sampler.kind, sampler.args:
+        case "choice", values:
+            return CategoricalDistribution(_labels(values))
+        case "uniform", (low, high):
+            return FloatDistribution(low, high)
+        case "loguniform", (low, high):
+            return FloatDistribution(low, high, log=True)
+        case "quniform", (low, high, q):
+            return FloatDistribution(low, high, step=q)
+        case "randint", (low, high):
+            return IntDistribution(low, high - 1)
+        case "lograndint", (low, high):
+            return IntDistribution(low, high - 1, log=True)
+        case "qrandint", (low, high, q):
+            first, last = steps(low, high, q)
+            return IntDistribution(first * q, last * q, step=q)
+        case kind, _:
+            raise TypeError(f"optuna has no {kind}; SearchSpace refuses it")
+
+
+def _labels(values: tuple[Scalar, ...]) -> tuple[Any, ...]:
+    """The categories of a choice: its values, or their texts where Optuna would take two for one.
+
+    That is so where Python does: ``1`` and ``true``.
+    """
+    return values if len(set(values)) == len(values) else tuple(map(literal, values))
+
+
+def axes(space: SearchSpace) -> dict[str, Axis]:
+    """Every parameter of a space that Optuna can hold."""
+    return {name: Axis.of(sampler) for name, sampler in space.space.items() if sampler.kind in KINDS}
+
+
+# ---------------------------------------------------------------- outcomes
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a configuration stands: RUNNING until nothing of it is left to be trained."""
+
+    state: TrialState
+    values: tuple[float, ...] | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to be trained."""
+        return self.state is not TrialState.RUNNING
+
+
+def outcome(space: SearchSpace, history: History, configuration: Configuration) -> Outcome:
+    """How a configuration stands, a twin like the one that it repeats.
+
+    Its values are the means over the seeds at the evaluated epoch, one a metric. One that was stopped has
+    as its value what it had reached, as in Optuna, where the space has one metric.
+    """
+    first = history.configurations[configuration.twin or configuration.sample]
+    replicates = space.replicate_numbers
+    if any(first.lacks(replicate, space.epochs) for replicate in replicates):
+        return Outcome(TrialState.RUNNING)
+    state = _STATES[history.status(first, replicates, live=True)]
+    if state is TrialState.PRUNED and len(space.metrics) == 1:
+        reached = list(curve(first, space.metric.name, replicates).values())
+        return Outcome(state, tuple(reached[-1:]) or None)
+    if state is not TrialState.COMPLETE:
+        return Outcome(state)
+    values = [first.value(metric, space.evaluate, replicates, space.metric) for metric in space.metrics]
+    known = tuple(value for value in values if value is not None)
+    return Outcome(state, known) if len(known) == len(values) else Outcome(TrialState.FAIL)
+
+
+def curve(configuration: Configuration, metric: str, replicates: range) -> dict[int, float]:
+    """A metric's mean over the seeds, by epoch, up to where one of them diverged."""
+    by_epoch: dict[int, list[float | None]] = {}
+    for replicate in replicates:
+        for epoch, metrics, _ in configuration.epochs(replicate):
+            by_epoch.setdefault(epoch, []).append(metrics.get(metric))
+    gone = min((at for a in configuration.attempts for at in a.diverged.values()), default=None)
+    means = {epoch: mean(values) for epoch, values in sorted(by_epoch.items()) if not gone or epoch < gone}
+    return {epoch: value for epoch, value in means.items() if value is not None}
+
+
+def trial(
+    space: SearchSpace,
+    history: History,
+    configuration: Configuration,
+    known: Mapping[str, Axis],
+    more: Mapping[str, Any] | None = None,
+) -> FrozenTrial:
+    """A configuration as a trial of a study, with ``more`` user attributes.
+
+    A value that its distribution cannot hold, as a point of ``configs:`` may have, stands among the user
+    attributes instead.
+    """
+    first = history.configurations[configuration.twin or configuration.sample]
+    stands = outcome(space, history, configuration)
+    attributes: dict[str, Any] = {SAMPLE: configuration.sample}
+    params, outside = {}, {}
+    for name, value in configuration.config.items():
+        if name in known and known[name].holds(value):
+            params[name] = known[name].theirs(value)
+        elif name in space.space:
+            outside[name] = value
+    if outside:
+        attributes["outside"] = outside
+    if configuration.twin is not None:
+        attributes["twin"] = configuration.twin
+    if stands.ended:
+        attributes["status"] = history.status(first, space.replicate_numbers, live=True)
+    curves = {m.name: curve(first, m.name, space.replicate_numbers) for m in space.metrics}
+    if len(curves) > 1:
+        attributes |= {f"{name}_by_epoch": list(values.values()) for name, values in curves.items()}
+    began, ended = _times(configuration)
+    return FrozenTrial(
+        number=-1,
+        trial_id=-1,
+        state=stands.state,
+        value=None,
+        values=stands.values,
+        datetime_start=began,
+        datetime_complete=ended if stands.ended else None,
+        params=params,
+        distributions={name: known[name].distribution for name in params},
+        user_attrs={**attributes, **(more or {})},
+        system_attrs={},
+        intermediate_values=curves[space.metric.name] if len(curves) == 1 else {},
+    )
+
+
+def _times(configuration: Configuration) -> tuple[datetime, datetime]:
+    """When it was begun and when it ended; a twin takes no time."""
+    attempts = configuration.attempts
+    began = min((each.started_at for each in attempts), default=configuration.planned_at)
+    ended = max((each.last_at for each in attempts), default=configuration.planned_at)
+    return datetime.fromtimestamp(began), datetime.fromtimestamp(ended)
+
+
+# ---------------------------------------------------------------- the file
+
+
+class File:
+    """A study as a new sqlite file, which Optuna and its dashboard open as it is.
+
+    ``about`` are the study's own user attributes.
+
+    Raises:
+        StorageError: the disk refused it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        space: SearchSpace,
+        trials: Iterable[FrozenTrial],
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._path = path
+        try:
+            for ending in ("", "-journal", "-wal", "-shm"):  # a journal left by a crash would be played back
+                path.with_name(path.name + ending).unlink(missing_ok=True)
+            self._storage = RDBStorage("sqlite://", engine_kwargs={"creator": self._connect})
+            self._ids = self._fill(name, space, trials)
+            for key, value in (about or {}).items():
+                self._storage.set_study_user_attr(self._study_id, key, value)
+        except FAULTS as error:
+            raise _as_storage_error(path, error) from error
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=_PATIENCE_S)
+        # The record is the truth and can make this file again, so it need not wait for the disk.
+        connection.execute("PRAGMA synchronous=OFF")
+        return connection
+
+    def _fill(self, name: str, space: SearchSpace, trials: Iterable[FrozenTrial]) -> dict[int, int]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # names of metrics
+            study = optuna.create_study(storage=self._storage, study_name=name, directions=directions(space))
+            study.set_metric_names([metric.name for metric in space.metrics])
+        self._study_id = self._storage.get_study_id_from_name(name)
+        return {each.user_attrs[SAMPLE]: self._new(each) for each in trials}
+
+    def _new(self, trial: FrozenTrial) -> int:
+        return self._storage.create_new_trial(self._study_id, template_trial=trial)
+
+    def add(self, trial: FrozenTrial) -> None:
+        """A trial that was not there yet."""
+        self._ids[trial.user_attrs[SAMPLE]] = self._new(trial)
+
+    def report(self, sample: int, epoch: int, value: float) -> None:
+        """A running trial's value after an epoch."""
+        self._storage.set_trial_intermediate_value(self._ids[sample], epoch, value)
+
+    def end(self, trial: FrozenTrial) -> None:
+        """A running trial has ended so."""
+        number = self._ids[trial.user_attrs[SAMPLE]]
+        there = self._storage.get_trial(number)
+        for epoch, value in trial.intermediate_values.items():
+            if there.intermediate_values.get(epoch) != value:
+                self._storage.set_trial_intermediate_value(number, epoch, value)
+        for key, value in trial.user_attrs.items():
+            self._storage.set_trial_user_attr(number, key, value)
+        self._storage.set_trial_state_values(number, trial.state, trial.values)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+
+
+#: What a file that is full, damaged, gone, or changed by somebody else raises.
+FAULTS = (optuna.exceptions.OptunaError, SQLAlchemyError, sqlite3.Error, OSError, KeyError)
+
+
+def _as_storage_error(path: Path, error: Exception) -> StorageError:
+    cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    return StorageError(
+        f"{path}: the study cannot be written: {describe(cause)}. The record is safe: "
+        "make room or access there, and go on."
+    )
+
+
+class View:
+    """``study.db`` while its sweep trains: made anew from the record, then kept up with it."""
+
+    def __init__(self, path: Path, name: str, space: SearchSpace, history: History) -> None:
+        self._path, self._name, self._space = path, name, space
+        self._axes = axes(space)
+        self._file = self._make(history)
+
+    def _make(self, history: History) -> File:
+        self._running: set[int] = set()
+        trials = [self._trial(history, c) for c in history.configurations.values()]
+        self._running = {each.user_attrs[SAMPLE] for each in trials if not each.state.is_finished()}
+        self._reported = {each.user_attrs[SAMPLE]: set(each.intermediate_values) for each in trials}
+        return File(self._path, self._name, self._space, trials)
+
+    def _trial(self, history: History, configuration: Configuration) -> FrozenTrial:
+        return trial(self._space, history, configuration, self._axes)
+
+    def observe(self, event: Event, history: History) -> None:
+        """Take in an event that has been recorded, and folded into ``history``.
+
+        A file that is damaged, gone, or changed by somebody else is made again.
+
+        Raises:
+            StorageError: the disk refused it.
+        """
+        try:
+            self._take_in(event, history)
+        except FAULTS:
+            with suppress(*FAULTS):
+                self._file.close()
+            self._file = self._make(history)
+
+    def _take_in(self, event: Event, history: History) -> None:
+        kind = event["event"]
+        if kind == "planned":
+            self._plan(history, history.configurations[event["sample"]])
+        elif kind == "epoch":
+            self._report(history.attempts[event["trial"]].sample, event)
+        elif kind in ENDS:
+            sample = history.attempts[event["trial"]].sample
+            for configuration in history.configurations.values():
+                if sample in (configuration.sample, configuration.twin):
+                    self._settle(history, configuration)
+
+    def _plan(self, history: History, configuration: Configuration) -> None:
+        made = self._trial(history, configuration)
+        self._file.add(made)
+        self._reported[configuration.sample] = set(made.intermediate_values)
+        if not made.state.is_finished():
+            self._running.add(configuration.sample)
+
+    def _report(self, sample: int, event: Event) -> None:
+        value = mean(event["metrics"].get(self._space.metric.name, []))
+        new = value is not None and event["epoch"] not in self._reported[sample]
+        if value is not None and new and sample in self._running and len(self._space.metrics) == 1:
+            self._reported[sample].add(event["epoch"])
+            self._file.report(sample, event["epoch"], value)
+
+    def _settle(self, history: History, configuration: Configuration) -> None:
+        if configuration.sample not in self._running:
+            return
+        made = self._trial(history, configuration)
+        if made.state.is_finished():
+            self._file.end(made)
+            self._running.discard(configuration.sample)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+
+#: The events with which a configuration may have ended.
+ENDS = ("finished", "decision", "stopped", "diverged", "failed")
+
+
+def directions(space: SearchSpace) -> list[StudyDirection]:
+    """The direction of each metric, in Optuna's words."""
+    return [
+        StudyDirection.MAXIMIZE if metric.mode == "max" else StudyDirection.MINIMIZE
+        for metric in space.metrics
+    ]
