@@ -470,7 +470,7 @@ def test_more_samples_go_on_as_if_they_had_been_wanted_from_the_start(tmp_path: 
 
 
 @pytest.mark.parametrize("more", [{"seeds": "+1"}, {"epochs": "+2"}, {"seeds": "+1", "epochs": "+2"}])
-@pytest.mark.parametrize("sampler", ["tpe", "cmaes", "nsga2", "qmc"])
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
 def test_a_sampler_learns_what_more_seeds_and_epochs_bring(
     tmp_path: Path, sampler: str, more: dict[str, str]
 ) -> None:
