@@ -82,6 +82,14 @@ def finished_run(folder: Path) -> None:
     assert ended.value.code == 0
 
 
+def trained_run(folder: Path) -> None:
+    """A run called ``mine`` on small phantom images."""
+    file(SPACE)(folder)
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*RUN, "--name", "mine", "--image-size", "8"])
+    assert ended.value.code == 0
+
+
 FUNCTION = "task: 'quick:train'\nspace:\n  x: {grid: [1, 2]}\nepochs: 1\nseeds: 1\n"
 TASK = "task: '{}'\nepochs: 1\nseeds: 1\n"
 RUN = ["run", "my.yaml", "--address", "inline"]
@@ -264,6 +272,39 @@ CASES: dict[str, tuple[Prepare, list[str], list[str]]] = {
         both(file(SPACE), file("", "runs")),
         RUN,
         ["runs", "no run folder"],
+    ),
+    # going on with a run
+    "resume of nothing": (finished_run, ["resume", "mime"], ["mime", 'mean "mine"']),
+    "extend by nothing": (finished_run, ["extend", "mine"], ["nothing to extend by", "--seeds +5"]),
+    "extend by less": (finished_run, ["extend", "mine", "--epochs", "0"], ["--epochs 0", "1 already"]),
+    "extend by a word": (finished_run, ["extend", "mine", "--seeds", "+two"], ["--seeds +two", "+5"]),
+    "samples of a grid": (finished_run, ["extend", "mine", "--samples", "+2"], ["is a grid", "--add"]),
+    "a value that is there": (finished_run, ["extend", "mine", "--add", "x=2.0"], ["x has 2.0 already"]),
+    "a value the task cannot take": (
+        trained_run,
+        ["extend", "mine", "--add", "lr=-1"],
+        ["-1", "a learning rate above 0"],
+    ),
+    "a parameter that is fixed": (trained_run, ["extend", "mine", "--add", "step_size=5"], ["is fixed at 4"]),
+    "retry of what went well": (finished_run, ["retry", "mine"], ["no configuration has failed"]),
+    "rerun of no trial": (finished_run, ["rerun", "mine", "7"], ['no trial called "7"', "1 to 2"]),
+    "stop of what has ended": (finished_run, ["stop", "mine"], ["nothing is working on this run"]),
+    "stop of no trial": (finished_run, ["stop", "mine", "x"], ['no trial called "x"']),
+    "logs of what went well": (finished_run, ["logs", "mine", "1"], ['"1" has left no log']),
+    "confirm with one seed": (finished_run, ["confirm", "mine", "--seeds", "1"], ["--seeds", "1"]),
+    "a limit without a unit": (file(SPACE), [*RUN, "--time-limit", "2"], ["--time-limit 2", "45m"]),
+    "a limit of nothing": (file(SPACE), [*RUN, "--time-limit", "0s"], ["--time-limit 0s"]),
+    "the data has moved": (
+        finished_run,
+        ["resume", "mine", "--data", "no-folder"],
+        ["no-folder", "takes no data"],
+    ),
+    "predict with no model": (file("", "m.pt"), ["predict", "m.pt", "x.png"], ["m.pt", "is no model file"]),
+    "predict with a missing model": (nothing, ["predict", "m.pt", "x.png"], ["m.pt", "cannot be read"]),
+    "the data is not the same": (
+        both(trained_run, arrays()),
+        ["resume", "mine", "--data", "xrays"],
+        ["mine was trained on phantom", "--data"],
     ),
     # the resources
     "more CPUs than there are": (file(SPACE), [*RUN, "--cpus-per-trial", "4096"], ["4096", "CPUs"]),

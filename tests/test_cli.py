@@ -8,17 +8,22 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 import tune_app
-from tune_app import cli
+from tune_app import cli, continuing, verdict
+from tune_app.report import figures
+from tune_app.sweep import Sweep
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -29,8 +34,9 @@ Tool = Callable[..., str]
 def tool(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., str]:
-    """Runs a command in an empty folder; returns what it printed."""
+    """Runs a command in an empty folder; returns what it printed. A report has but two figures here."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(figures, "KINDS", {kind: figures.KINDS[kind] for kind in ("intervals", "roc")})
 
     def call(*argv: str, code: int = 0) -> str:
         capsys.readouterr()
@@ -67,6 +73,9 @@ def test_a_run_from_start_to_report(tool: Tool, tmp_path: Path) -> None:
     assert len(frames.seeds) == 18
     assert len(frames.curves) == 36
     assert frames.scores(3).shape == (2, 400)
+    tested = verdict.judge(frames).test
+    assert tested is not None
+    assert (tested.unanswered, tested.images, len(tested.pairs)) == ({}, 400, 36)
 
 
 def test_without_a_name_a_run_is_new_and_with_one_it_goes_on(tool: Tool, tmp_path: Path) -> None:
@@ -88,8 +97,40 @@ def test_looking_at_runs(tool: Tool) -> None:
     shown = tool("show", "first")
     assert shown.count("finished   ") >= 9
     assert "± " in shown
-    for path in tool("report", "first").split():
-        assert Path(path).is_file()
+    written = [line for line in tool("report", "first").splitlines() if line.startswith("runs/")]
+    assert {"runs/first/results.csv", "runs/first/report/index.html"} <= set(written)
+    assert all(Path(path).is_file() for path in written)
+
+
+def test_results_leave_in_every_form(tool: Tool, tmp_path: Path) -> None:
+    tool("run", "grid", *SMALL, "--name", "first")
+    assert {path.name for path in (tmp_path / "runs/first/report/figures").iterdir()} == {
+        *("intervals.svg", "intervals.png", "roc.svg", "roc.png")
+    }
+    wish = ("--columns", "lr,val_accuracy", "--sort", "lr:desc", "--top", "2")
+    out = tool("export", "first", *wish)
+    lines = out.splitlines()
+    assert lines[0] == "lr,val_accuracy_mean,val_accuracy_ci95,data,data_sha256"
+    assert [line.split(",")[0] for line in lines[1:]] == ["3e-05", "3e-05"]
+    assert "| 3e-5 |" in tool("export", "first", "--format", "markdown", *wish)
+    tool("export", "first", "--format", "parquet", "--of", "curves", "--out", "c.parquet")
+    assert len(pd.read_parquet("c.parquet")) == 36
+    tool("export", "first", "--format", "xls", code=2)
+    assert tool("plot", "first", "intervals", "--out", "x.pdf").split() == ["x.pdf"]
+    assert "there are: intervals, roc" in tool("plot", "first", "roce", code=2)
+    tool("report", "first", "--no-figures", "--digits", "3", "--top", "1")
+    assert re.search(r"\d\d\.\d{3} ±", (tmp_path / "runs/first/report/results.md").read_text())
+
+
+def test_runs_are_compared(tool: Tool) -> None:
+    tool("run", "grid", *SMALL, "--name", "a")
+    tool("run", "loss", *SMALL, "--name", "b")
+    out = tool("compare", "a", "b")
+    assert "Best first by validation accuracy (max)" in out
+    assert re.search(r"^  a +lr 3e-5", out, re.M)
+    tool("run", "loss", *SMALL[:4], "--image-size", "8", "--address", "inline", "--name", "c")
+    assert "Not ranked: the data differ" in tool("compare", "a", "c", "--format", "markdown")
+    assert "compare takes two runs or more" in tool("compare", "a", code=2)
 
 
 def test_early_stopping_marks_what_it_stopped(tool: Tool, tmp_path: Path) -> None:
@@ -103,12 +144,158 @@ def test_early_stopping_marks_what_it_stopped(tool: Tool, tmp_path: Path) -> Non
     assert "stopped" in (tmp_path / "runs/grid-1/report/results.md").read_text()
 
 
+def test_a_run_is_gone_on_with_in_every_way(tool: Tool, tmp_path: Path) -> None:
+    tool("run", "grid", *SMALL, "--name", "mine", "--set", "keep=last")
+    inline = ("--address", "inline")
+    assert "Chosen by" in tool("resume", "mine", *inline)
+    assert "3 seeds" in tool("extend", "mine", "--seeds", "+1", *inline)
+    frame = pd.read_csv(tmp_path / "runs/mine/results.csv")
+    assert set(frame["n"]) == {3}
+    assert "12 configurations" in tool("extend", "mine", "--add", "lr=1e-4", "--epochs", "3", *inline)
+    frame = pd.read_csv(tmp_path / "runs/mine/results.csv")
+    assert (len(frame), set(frame["epochs"]), set(frame["status"])) == (12, {3}, {"finished"})
+    assert "the same, all" in tool("rerun", "mine", "2", *inline)
+    out = tool("confirm", "mine", "--top", "2", "--seeds", "4", *inline)
+    assert re.search(r"In mine the winner led the second by .* on 4 new seeds", out)
+    assert (tmp_path / "runs/mine-confirm/report/confirmed.md").is_file()
+    assert re.search(r"21 files removed, .* freed", tool("prune", "mine"))
+
+
+def test_what_finished_trials_keep_decides_what_more_epochs_cost(tool: Tool) -> None:
+    tool("run", "table3", *SMALL, "--name", "mine")
+    out = tool("extend", "mine", "--epochs", "3", "--address", "inline")
+    assert "keeps no states of finished trials (keep: best)" in out
+
+
+def test_json_for_scripts(tool: Tool) -> None:
+    tool("run", "table3", *SMALL, "--name", "mine")
+    [listed] = json.loads(tool("ls", "--json"))
+    assert (listed["run"], listed["states"], listed["live"]) == ("mine", {"finished": 5}, False)
+    shown = json.loads(tool("show", "mine", "--json"))
+    assert [row["status"] for row in shown["trials"]] == ["finished"] * 5
+    best = json.loads(tool("best", "mine", "--json"))
+    assert listed["best"] == best["results"] == shown["trials"][best["sample"] - 1]
+    assert best["config"]["step_size"] in (2, 4, 8)
+    assert best["results"]["test_accuracy_ci95"] > 0
+
+
+def test_a_failed_trials_log_is_shown(tool: Tool, tmp_path: Path) -> None:
+    (tmp_path / "breaking.py").write_text(
+        "def task(config, context):\n"
+        "    if config['x'] == 2:\n        raise ValueError('no two')\n"
+        "    yield {'val_accuracy': 1}\n"
+    )
+    (tmp_path / "my.yaml").write_text(
+        "task: 'breaking:task'\nspace: {x: {grid: [1, 2]}}\nepochs: 1\nseeds: 1\n"
+    )
+    out = tool("run", "my.yaml", "--name", "mine", "--address", "inline", code=1)
+    assert "1 of 2 configurations failed. The first: ValueError: no two" in out
+    log = tool("logs", "mine", "2")
+    assert log.startswith("Traceback")
+    assert log.rstrip().endswith("ValueError: no two")
+    assert tool("logs", "mine", "2.1") == log
+    assert 'no trial called "2.7"' in tool("logs", "mine", "2.7", code=2)
+    (tmp_path / "breaking.py").write_text("def task(config, context):\n    yield {'val_accuracy': 1}\n")
+    sys.modules.pop("breaking")
+    assert "2 of 2 finished" in tool("retry", "mine", "--address", "inline") + tool("ls")
+
+
+def test_the_best_model_predicts(tool: Tool, tmp_path: Path) -> None:
+    tool("run", "table3", *SMALL, "--name", "mine", "--set", "evaluate=best")
+    out = tool("best", "mine", "--model", "m.pt")
+    assert "m.pt" in out
+    Image.fromarray(np.full((40, 30), 9, np.uint8)).save(tmp_path / "film.png")
+    [seen] = json.loads(tool("predict", "m.pt", "film.png", "--json"))
+    assert seen["name"] == "film.png"
+    assert sum(seen["probabilities"].values()) == pytest.approx(1)
+    assert re.fullmatch(r"film.png   (normal|pneumonia)   \d+\.\d%\n", tool("predict", "m.pt", "film.png"))
+
+
+def test_another_process_is_watched_and_stopped(tool: Tool, tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "tune_app", "run", "grid", "--image-size", "16", "--seeds", "1"]
+    argv += ["--address", "inline", "--name", "mine", "--epochs", "20000"]
+    process = subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        record, deadline = tmp_path / "runs/mine/record.jsonl", time.monotonic() + 60
+        while not (record.exists() and '"epoch":5' in record.read_text()):
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        threading.Timer(1.0, lambda: continuing.ask_to_stop(Sweep.open(tmp_path / "runs/mine"), None)).start()
+        out = tool("show", "mine", "--follow")
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert "following mine" in out
+    assert "interrupted" in out
+    assert process.returncode == 1
+    assert "tune-app resume mine" in err
+    assert list((tmp_path / "runs/mine/checkpoints").glob("*-state.pt")), "what was under way is saved"
+
+
 def test_check_counts_and_estimates(tool: Tool, tmp_path: Path) -> None:
     out = tool("check", "grid", "--stop", "asha", "--image-size", "16")
     assert "trials: 9   replicates: 45   epochs in all: 1,350" in out
-    assert "decisions after epoch 1 (about 3 go on), epoch 3" in out
+    assert "early stopping: asha; decisions after epoch 1 (about 3 go on), epoch 3 (about 1 go on), " in out
     assert re.search(r"estimate: at most .+ \(one epoch of one replicate took", out)
+    assert re.search(r"disk: up to \d+ MiB of checkpoints .* \d+ KiB stay, the best .*keep: best", out)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "lines"),
+    [
+        (["--stop", "none"], ["early stopping: none, every trial runs to the end", "estimate: about "]),
+        (
+            ["--stop", "hyperband", "--epochs", "9"],
+            [
+                "early stopping: hyperband, 2 brackets",
+                "  bracket 1, 5 configurations: decisions after epoch 1 (about 2 go on), epoch 3 (about ",
+                "  bracket 2, 4 configurations: decisions after epoch 3 (about 1 go on)",
+                "estimate: at most ",
+            ],
+        ),
+        (
+            ["--stop", "hyperband", "--set", "stop.brackets=4"],
+            ["  bracket 4, 0 configurations", "estimate: at most "],
+        ),
+        (
+            ["--stop", "median", "--set", "stop.grace_period=2"],
+            [
+                "early stopping: median; decisions after each epoch from 2 on, once 3 others came there",
+                "estimate: at most ",
+            ],
+        ),
+        (
+            ["--set", "stop={scheduler: none, patience: 5, min_delta: 0.01}"],
+            [
+                "early stopping: patience; ends a trial after 5 epochs without an improvement of more ",
+                "estimate: at most ",
+            ],
+        ),
+        (
+            ["--stop", "asha", "--set", "stop.patience=1", "--epochs", "3"],
+            [
+                "early stopping: asha; decisions after epoch 1 (about 3 go on)",
+                "early stopping: patience; ends a trial after 1 epoch without an improvement, from epoch 2",
+                "estimate: at most ",
+            ],
+        ),
+    ],
+)
+def test_check_says_when_the_early_stopping_decides(tool: Tool, options: list[str], lines: list[str]) -> None:
+    out = tool("check", "grid", "--image-size", "16", *options)
+    places = [out.find(f"\n{line}") for line in lines]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("scheduler", ["hyperband", "median"])
+def test_a_flag_names_any_scheduler(tool: Tool, tmp_path: Path, scheduler: str) -> None:
+    tool("run", "grid", *SMALL, "--stop", scheduler, "--epochs", "4")
+    frame = pd.read_csv(tmp_path / "runs/grid-1/results.csv")
+    assert "stopped" in set(frame["status"])
+    assert set(frame["status"]) == {"stopped", "finished"}
 
 
 @pytest.mark.parametrize("name", ["grid", "table3", "loss", "optuna"])
@@ -155,6 +342,15 @@ def test_every_command_says_what_it_does() -> None:
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 assert parameter.help, (command.name, parameter.name)
+
+
+def test_every_command_is_documented() -> None:
+    text = (REPOSITORY / "docs/commands.md").read_text()
+    for name, command in cli.cli.commands.items():
+        inner = command.commands if isinstance(command, click.Group) else {"": command}
+        for more in inner:
+            assert f"`tune-app {name}{' ' + more if more else ''}" in text, (name, more)
+    assert "tune-app" in (REPOSITORY / "README.md").read_text()
 
 
 def test_help_is_light() -> None:

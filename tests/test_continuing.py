@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from small_task import GRID, TASK, request, run
 
 from tune_app import continuing, launch, results
 from tune_app import space as spaces
@@ -24,51 +25,9 @@ from tune_app.sweep import Sweep, find_sample
 
 UserModule = Callable[[str], str]
 
-#: A task of its own data with all that a checkpoint must hold: momentum, a schedule, dropout.
-TASK = """
-    import numpy as np
-    import torch
-    from tune_app.task import Labelled, Splits
-
-    class Task:
-        def splits(self, dataset):
-            rng = np.random.default_rng(3)
-            def draw(n):
-                y = np.arange(n) % 2
-                return Labelled((rng.normal(size=(n, 6)) + y[:, None]).astype(np.float32), y.astype(np.int64))
-            return Splits(draw(40), draw(20), draw(20))
-
-        def model(self, config, shape):
-            return torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Dropout(0.2), torch.nn.Linear(8, 1))
-
-        def loss(self, config):
-            bce = torch.nn.functional.binary_cross_entropy_with_logits
-            return lambda logits, y: bce(logits[:, 0], y.float(), reduction="none")
-
-        def optimizer(self, config, params):
-            return torch.optim.Adam(params, lr=config["lr"])
-
-        def scheduler(self, config, optimizer):
-            return torch.optim.lr_scheduler.StepLR(optimizer, 2, config.get("gamma", 0.5))
-
-        def batch_sizes(self, config):
-            return 8, 10
-"""
-
 COSINE = TASK.replace(
     "scheduler(self, config, optimizer)", "scheduler(self, config, optimizer, epochs)"
 ).replace('StepLR(optimizer, 2, config.get("gamma", 0.5))', "CosineAnnealingLR(optimizer, epochs)")
-
-GRID = "space: {lr: {grid: [0.01, 0.1]}}\nepochs: 4\nseeds: 2\nkeep: last\ncheckpoint_every: 0\n"
-
-
-def request(task: str, text: str = GRID, name: str = "one", **options: Any) -> Request:
-    space = spaces.parse(f"task: {task}\n{text}", file="my.yaml", name="my")
-    return Request(space, name=name, address="inline", **options)
-
-
-def run(asked: Request) -> Sweep:
-    return launch.train(asked, launch.gather(asked))
 
 
 def again(name: str, **options: Any) -> tuple[Request, launch.Material, Sweep]:
@@ -133,6 +92,25 @@ def test_a_resumed_run_equals_an_undisturbed_one(
     assert_alike("whole", "halves")
     trained = [(e["trial"].split(".")[0], e["epoch"]) for e in events("halves", "epoch")]
     assert len(trained) == len(set(trained)) == 2 * 4, "no epoch before the checkpoint is trained again"
+
+
+def cut_before(name: str, kind: str, nth: int = 1) -> None:
+    """Take a record back to just before its nth event of a kind, as a crash there would have left it."""
+    path = Path("runs") / name / "record.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    at = [n for n, line in enumerate(lines) if json.loads(line)["event"] == kind][nth - 1]
+    path.write_bytes(b"".join(lines[:at]))
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_a_crash_just_before_an_end_trains_no_epoch_too_many(user_module: UserModule, keep: str) -> None:
+    task = f"{user_module(TASK)}:Task"
+    text = GRID.replace("keep: last", f"keep: {keep}")
+    run(request(task, text, "whole"))
+    run(request(task, text))
+    cut_before("one", "finished")
+    continuing.resume(*again("one"))
+    assert_alike("one", "whole")
 
 
 def test_what_is_not_the_same_data_is_refused(
@@ -254,7 +232,29 @@ def test_an_extension_survives_a_crash_between_record_and_space_file(user_module
     extend("one", seeds="3")
     Path("runs/one/space.yaml").write_text(old)
     assert Sweep.open("runs/one").space.seeds == 3
+    continuing.resume(*again("one"))
+    assert spaces.load("runs/one/space.yaml").seeds == 3
     assert [(e["asked"], e["from_start"]) for e in events("one", "extended")] == [("{'seeds': '3'}", False)]
+
+
+def test_an_extension_is_whole_after_a_crash_in_its_middle(user_module: UserModule) -> None:
+    task = f"{user_module(TASK)}:Task"
+    run(request(task))
+    extend("one", add=["lr=0.03"])
+    cut_before("one", "planned", 3)
+    continuing.resume(*again("one"))
+    run(request(task, GRID.replace("[0.01, 0.1]", "[0.01, 0.1, 0.03]"), "whole"))
+    assert_alike("one", "whole")
+
+
+def test_files_that_a_crash_kept_from_a_run_are_written_by_the_next_sitting(user_module: UserModule) -> None:
+    run(request(f"{user_module(TASK)}:Task"))
+    paths = [Path("runs/one") / name for name in ("provenance.json", "test_images.csv")]
+    before = [path.read_text() for path in paths]
+    for path in paths:
+        path.unlink()
+    continuing.resume(*again("one"))
+    assert [path.read_text() for path in paths] == before
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,8 @@ def test_quick_does_not_start_ray(quiet: Path, monkeypatch: pytest.MonkeyPatch) 
         (judging.check_disk(Path("/"), None), "warning", "does not say", ""),
         (judging.check_disk(Path("/"), 9 << 30), "ok", "9.0 GiB free at /", ""),
         (judging.check_address("10.0.0.1:6379"), "warning", "10.0.0.1:6379", "unset RAY_ADDRESS"),
-        (judging.check_address(None), "ok", "not set", ""),
+        (judging.check_address(None), "ok", "not set: every run starts", ""),
+        (judging.check_address(None, "10.0.0.1:6379"), "ok", "of this machine, 10.0.0.1:6379", ""),
     ],
 )
 def test_each_verdict(check: Check, status: str, found: str, mend: str) -> None:

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tune_app import driver as drivers
 from tune_app import space as spaces
 from tune_app import stop
 from tune_app.driver import Driver
 from tune_app.errors import StorageError
-from tune_app.messages import Report, Sealed
+from tune_app.history import Saved
+from tune_app.messages import SAVE_NOW, Report, Sealed
 from tune_app.record import read
 from tune_app.sweep import Sweep
 
@@ -88,6 +92,83 @@ def test_decisions_and_ends_are_on_the_disk_before_they_take_effect(
     assert [event["stop"] for event in events(driver, "decision")] == [False, True, False]
 
 
+def saved(driver: Driver, name: str, epoch: int = 1) -> Saved:
+    driver.sweep.paths.checkpoints.mkdir(exist_ok=True)
+    (driver.sweep.paths.checkpoints / name).touch()
+    return Saved(epoch, name, 0, 0)
+
+
+def files(driver: Driver) -> list[str]:
+    return sorted(path.name for path in driver.sweep.paths.checkpoints.iterdir())
+
+
+def test_what_a_crash_would_go_on_from_is_never_past_an_undecided_epoch(driver: Driver) -> None:
+    first, second = begin(driver), begin(driver)
+    driver.report(first, report(1, 0.5, saved=saved(driver, "1.pt")), "cpu")
+    driver.report(second, report(1, 0.4, saved=saved(driver, "2.pt")), "cpu")
+    kinds = [event["event"] for event in events(driver, "epoch", "decision", "checkpoint")]
+    assert kinds == ["epoch", "decision", "checkpoint", "epoch", "decision"]
+    assert files(driver) == ["1.pt"], "what was stopped goes on no more"
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_a_last_state_is_recorded_with_the_end_in_one_event(tmp_path: Path, keep: str) -> None:
+    space = spaces.parse(f"{SPACE}keep: {keep}", file="my.yaml", name="my")
+    with Sweep.create(space, runs_dir=tmp_path).writing() as sweep:
+        driver = Driver(sweep, stop.make(space))
+        trial = begin(driver)
+        driver.report(trial, report(1, 0.5, saved=saved(driver, "1.pt")), "cpu")
+        last = saved(driver, "3.pt", 3) if keep == "last" else None
+        driver.report(trial, report(3, 0.5, done=True, sealed=SEALED, saved=last), "cpu")
+        assert [event["saved"]["file"] for event in events(driver, "checkpoint")] == ["1.pt"]
+        assert events(driver, "finished")[0]["saved"] == (asdict(last) if last else None)
+        assert files(driver) == (["3.pt"] if last else [])
+        attempt = Sweep.open(sweep.paths.folder).history.attempts[trial]
+        assert attempt.saved == (last or Saved(1, "1.pt", 0, 0))
+
+
+def test_of_no_use_any_more_is_what_a_crash_left(driver: Driver) -> None:
+    """A crash between the end of a trial and the removal of its files, or of those of one that it beat."""
+    for value in (0.5, 0.9):
+        trial = begin(driver)
+        driver.report(trial, report(1, value, saved=saved(driver, f"{trial}-state.pt")), "cpu")
+        weights = saved(driver, f"{trial}-weights.pt")
+        driver.report(trial, report(3, value, done=True, sealed=SEALED, weights=weights), "cpu")
+    gone = begin(driver)
+    driver.report(gone, report(1, 0.9, saved=saved(driver, f"{gone}-state.pt")), "cpu")
+    left = files(driver)
+    beaten, best = (attempt.trial for attempt in list(driver.sweep.history.attempts.values())[:2])
+    assert left == sorted([f"{best}-weights.pt", f"{gone}-state.pt"])
+    for name in (f"{beaten}-weights.pt", f"{beaten}-state.pt", "9-0-000001-state.pt", "x.pt.part", SAVE_NOW):
+        saved(driver, name)
+    driver.tidy()
+    assert files(driver) == left
+
+
+def test_a_state_that_was_gone_on_from_is_of_no_use_any_more(tmp_path: Path) -> None:
+    space = spaces.parse(f"{SPACE}keep: last", file="my.yaml", name="my")
+    with Sweep.create(space, runs_dir=tmp_path).writing() as sweep:
+        driver = Driver(sweep, stop.make(space))
+        first = begin(driver)
+        driver.report(first, report(1, 0.5, saved=saved(driver, "1.pt")), "cpu")
+        driver.fail(first, "OSError: for once", "Traceback ...")
+        again = begin(driver)
+        driver.report(again, report(2, 0.5, saved=saved(driver, "2.pt", 2)), "cpu")
+        saved(driver, "1.pt")
+        driver.tidy()
+        assert files(driver) == ["2.pt"]
+
+
+def test_where_the_order_counts_a_retry_keeps_its_place(driver: Driver) -> None:
+    order = [job.sample for job in driver.sweep.lacking()]
+    first = driver.next_job()
+    assert first
+    driver.fail(driver.start(first), "OSError: for once", "Traceback ...")
+    again = [driver.next_job() for _ in order]
+    assert again[0] == first
+    assert sorted(job.sample for job in again if job) == order
+
+
 def test_the_device_is_told_once(driver: Driver) -> None:
     trial = begin(driver)
     for epoch in (1, 2):
@@ -142,3 +223,37 @@ def test_half_a_request_is_read_once_it_is_whole(driver: Driver) -> None:
     path.write_text('{"do": "stop"}')
     driver.tick()
     assert (driver.ending, path.exists()) == ("asked to stop by tune-app stop", False)
+
+
+def test_gathered_checkpoints_are_written_here_and_sent_to_whoever_goes_on(driver: Driver) -> None:
+    driver.gather = True
+    name, data = "1-0-000001-state.pt", b"the state"
+    saved = Saved(1, name, len(data), zlib.crc32(data))
+    job = driver.next_job()
+    assert job
+    assert driver.order(job).gather
+    assert driver.order(job).content is None
+    trial = driver.start(job)
+    driver.report(trial, report(1, 0.5, saved=saved, savable=True, files={name: data}), "cpu on there")
+    assert (driver.sweep.paths.checkpoints / name).read_bytes() == data
+    assert driver.order(replace(job, start=saved)).content == data
+
+
+def test_a_checkpoint_that_stayed_behind_is_told_once(driver: Driver) -> None:
+    told: list[str] = []
+    driver.gather, driver._tell = True, told.append
+    for _ in range(2):
+        driver.report(begin(driver), report(1, 0.5, too_large=300 << 20), "cpu on there")
+    assert [line[:40] for line in told] == ["note: a checkpoint of 300 MiB is too lar"]
+
+
+def test_a_disk_that_refuses_a_gathered_checkpoint_ends_the_sweep(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(drivers, "place", refuse)
+    with pytest.raises(StorageError):
+        driver.report(begin(driver), report(1, 0.5, files={"a": b"b"}), "cpu on there")
+    assert driver.ending == "the disk refused a write"

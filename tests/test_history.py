@@ -147,6 +147,9 @@ def test_only_a_decision_to_stop_ends_a_trial() -> None:
     history.apply(decision("1.1", stop=False))
     history.apply(decision("2.1", stop=True, sample=2))
     assert [judgement.stop for judgement in history.decisions] == [False, True]
+    assert {(judgement.rule, judgement.bracket) for judgement in history.decisions} == {("asha", None)}
+    history.apply({**decision("1.1", stop=False), "rule": "hyperband", "bracket": 2})
+    assert (history.decisions[-1].rule, history.decisions[-1].bracket) == ("hyperband", 2)
     assert status(history) == "running"
     assert status(history, sample=2) == "stopped"
     assert history.attempts["2.1"].reason == "early stopping at epoch 1"

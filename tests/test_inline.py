@@ -161,6 +161,29 @@ def test_under_early_stopping_the_order_is_shuffled_by_the_seed(user_module: Use
     assert sorted(shuffled) == in_order
     assert shuffled == order("stop: {scheduler: asha}\nseed: 1")
     assert shuffled != order("stop: {scheduler: asha}\nseed: 2")
+    for scheduler in ("median", "hyperband", "asha, patience: 2"):
+        assert order(f"stop: {{scheduler: {scheduler}}}\nseed: 1") == shuffled
+    assert order("stop: {scheduler: none, patience: 2}\nseed: 1") == in_order, (
+        "nobody is compared with another"
+    )
+
+
+def test_patience_stops_each_trial_by_itself(user_module: UserModule) -> None:
+    name = user_module(
+        """
+        def task(config, context):
+            for epoch in range(1, context.epochs + 1):
+                yield {"val_accuracy": min(epoch, config["level"])}
+        """
+    )
+    sweep = new(parse(f"{name}:task", "stop: {scheduler: none, patience: 2}", levels="[4, 1, 3]"))
+    sit(sweep)
+    assert statuses(sweep) == ["finished", "stopped", "finished"]
+    [event] = events(sweep, "decision")
+    assert {name: event[name] for name in ("sample", "epoch", "rung", "value", "threshold", "stop")} == {
+        **{"sample": 2, "epoch": 3, "rung": 3, "value": 1.0, "threshold": 1.0, "stop": True}
+    }
+    assert (event["rule"], event["bracket"]) == ("patience", None)
 
 
 # ---------------------------------------------------------------- failure and divergence
@@ -360,6 +383,7 @@ def test_a_resumed_sweep_under_asha_decides_on_all_of_its_record(user_module: Us
 
     assert len(set(decisions(whole))) > 5
     assert decisions(again) == decisions(whole)
+    assert stop.recompute(events(again), space) == stop.recompute(events(whole), space) == []
 
 
 def test_a_disk_that_refuses_ends_the_sweep_resumably(

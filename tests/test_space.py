@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import pickle
@@ -27,6 +28,7 @@ from tune_app.space.scalars import quote
 
 SHIPPED = ["grid", "loss", "optuna", "table3"]
 TASK = "task: pneumonia\n"
+FOUR = f"{TASK}space: {{lr: {{grid: [1, 2, 3, 4]}}}}\n"
 SCHEMA = jsonschema.Draft202012Validator(space.json_schema())
 
 
@@ -446,6 +448,39 @@ def test_rungs_ascend_below_the_last_epoch(grace: int, factor: float, epochs: in
     assert rungs == sorted(set(rungs))
     assert all(grace <= rung < epochs for rung in rungs)
     assert bool(rungs) == (grace < epochs)
+    ladders = space.Stop(scheduler="hyperband", grace_period=grace, reduction_factor=factor).ladders(epochs)
+    assert [ladder[0] for ladder in ladders] == rungs, "a bracket for each rung, and none without"
+    assert all(later == ladder[1:] for ladder, later in itertools.pairwise(ladders))
+
+
+@pytest.mark.parametrize(
+    ("text", "ladders"),
+    [
+        ("{scheduler: none}", []),
+        ("{scheduler: none, brackets: 2}", []),
+        ("{scheduler: median}", []),
+        ("{scheduler: asha}", [[1, 3, 9, 27]]),
+        ("{scheduler: asha, brackets: 1}", [[1, 3, 9, 27]]),
+        ("{scheduler: hyperband}", [[1, 3, 9, 27], [3, 9, 27], [9, 27], [27]]),
+        ("{scheduler: hyperband, brackets: 2, grace_period: 2}", [[2, 6, 18], [6, 18]]),
+        ("{scheduler: hyperband, brackets: 1}", [[1, 3, 9, 27]]),
+    ],
+)
+def test_the_brackets_of_each_scheduler(text: str, ladders: list[list[int]]) -> None:
+    assert parse(f"{FOUR}stop: {text}\n").stop.ladders(30) == ladders
+
+
+def test_one_flag_changes_the_scheduler_of_a_file_whatever_keys_it_has() -> None:
+    text = f"{FOUR}stop: {{scheduler: hyperband, brackets: 2, min_samples_required: 9}}\n"
+    for scheduler in ("none", "hyperband"):
+        assert parse(text, f"stop.scheduler={scheduler}").stop.scheduler == scheduler
+
+
+def test_patience_goes_beside_any_scheduler() -> None:
+    for scheduler in ("none", "asha", "hyperband", "median"):
+        found = parse(f"{FOUR}stop: {{scheduler: {scheduler}, patience: 28}}\n").stop
+        assert (found.patience, found.min_delta) == (28, 0)
+        assert parse(f"{FOUR}stop: {{scheduler: {scheduler}}}\n").stop.patience is None
 
 
 def test_only_halving_has_rungs() -> None:
@@ -549,6 +584,21 @@ METRIC = st.fixed_dictionaries(
 
 
 @st.composite
+def stops(draw: st.DrawFn, medians: bool) -> dict[str, Any]:
+    """Early stopping for 7 epochs and, with ``medians``, 4 configurations at the least."""
+    scheduler = draw(st.sampled_from(["none", "asha", "hyperband", *(["median"] if medians else [])]))
+    patience: dict[str, Any] = draw(st.sampled_from([{}, {"patience": 2}, {"patience": 1, "min_delta": 0.1}]))
+    return {
+        "scheduler": scheduler,
+        "grace_period": draw(st.integers(1, 4)),
+        "reduction_factor": draw(st.floats(1.5, 10) | st.integers(2, 9)),
+        "min_samples_required": draw(st.integers(1, 3)),
+        **({"brackets": 1} if draw(st.booleans()) else {}),
+        **patience,
+    }
+
+
+@st.composite
 def trees(draw: st.DrawFn) -> dict[str, Any]:
     """A valid search-space file as plain values, of any algorithm, with conditions and exact points."""
     names = draw(st.lists(NAMES, min_size=1, max_size=7, unique=True))
@@ -576,18 +626,14 @@ def trees(draw: st.DrawFn) -> dict[str, Any]:
         "task": draw(st.sampled_from(["pneumonia", "my.module:task"])),
         "space": parameters,
         "fixed": {name: draw(SCALARS) for name in names[cut:]},
-        "epochs": draw(st.integers(5, 10**6)),
+        "epochs": draw(st.integers(7, 10**6)),
         "seeds": draw(st.integers(1, 10**6)),
         "seed": draw(st.integers(0, 2**32 - 1)),
         "evaluate": draw(st.sampled_from(["last", "best"])),
         "metric": draw(
             METRIC | st.lists(METRIC, min_size=1, max_size=3, unique_by=lambda each: each["name"])
         ),
-        "stop": {
-            "scheduler": draw(st.sampled_from(["none", "asha", "median", "hyperband"])),
-            "grace_period": draw(st.integers(1, 4)),
-            "reduction_factor": draw(st.floats(1.5, 10) | st.integers(2, 9)),
-        },
+        "stop": draw(stops(medians=algorithm != "grid")),
         "resources": draw(
             st.sampled_from([{}, {"gpus_per_trial": 0.25}, {"max_concurrent": 3, "cpus_per_trial": 2}])
         ),
@@ -598,7 +644,7 @@ def trees(draw: st.DrawFn) -> dict[str, Any]:
     if algorithm != "grid" or draw(st.booleans()):
         tree["search"] = {
             "algorithm": algorithm,
-            **({} if algorithm == "grid" else {"samples": draw(st.integers(1, 6))}),
+            **({} if algorithm == "grid" else {"samples": draw(st.integers(4, 6))}),
         }
     if draw(st.booleans()):
         tree["description"] = draw(st.text(st.characters(exclude_categories=["Cs"])))

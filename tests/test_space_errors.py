@@ -136,6 +136,64 @@ MALFORMED: list[tuple[str, str, list[str]]] = [
         f"{TASK}epochs: 3\nstop:\n  scheduler: asha\n  grace_period: 3\n",
         ["my.yaml:5: stop.grace_period: a rung that no trial can reach", "epochs, 3"],
     ),
+    (
+        "unreachable median",
+        f"{TASK}space: {{lr: {{grid: [1, 2, 3, 4]}}}}\nepochs: 3\nstop:\n"
+        "  scheduler: median\n  grace_period: 3\n",
+        ["my.yaml:6: stop.grace_period: a rung that no trial can reach", "epochs, 3", "scheduler: none"],
+    ),
+    (
+        "unreachable hyperband",
+        f"{TASK}epochs: 3\nstop:\n  grace_period: 4\n  scheduler: hyperband\n  brackets: 2\n",
+        ["my.yaml:4: stop.grace_period: a rung that no trial can reach: 4 is not below epochs, 3"],
+    ),
+    (
+        "unreachable patience",
+        f"{TASK}epochs: 5\nstop:\n  scheduler: none\n  patience: 5\n",
+        ["my.yaml:5: stop.patience: a rung that no trial can reach", "1 + 5", "epochs, 5: write 3 or less"],
+    ),
+    (
+        "patience for one epoch less",
+        f"{TASK}epochs: 5\nstop:\n  scheduler: none\n  patience: 4\n",
+        ["my.yaml:5: stop.patience: ", "1 + 4", "write 3 or less"],
+    ),
+    (
+        "patience without any epoch",
+        f"{TASK}epochs: 2\nstop: {{scheduler: none, patience: 1}}\n",
+        ["my.yaml:3: stop.patience: ", "leave it out, or train more epochs"],
+    ),
+    ("no patience", f"{TASK}stop: {{scheduler: none, patience: 0}}\n", ["stop.patience: 0 is too small: 1"]),
+    (
+        "negative delta",
+        f"{TASK}stop: {{scheduler: none, min_delta: -1}}\n",
+        ["min_delta: -1 is too small: 0"],
+    ),
+    (
+        "delta without patience",
+        f"{TASK}stop:\n  scheduler: asha\n  min_delta: 0.1\n",
+        ["my.yaml:4: stop.min_delta: ", "there is no patience", "add patience: 5"],
+    ),
+    (
+        "too many brackets",
+        f"{TASK}stop:\n  scheduler: hyperband\n  brackets: 5\n",
+        ["my.yaml:4: stop.brackets: ", "lie 4 ([1, 3, 9, 27]): write 4 or less"],
+    ),
+    (
+        "brackets of asha",
+        f"{TASK}stop:\n  scheduler: asha\n  brackets: 3\n",
+        ["my.yaml:4: stop.brackets: asha has one bracket: write scheduler: hyperband"],
+    ),
+    (
+        "median of too few",
+        f"{TASK}space: {{lr: {{grid: [1, 2]}}}}\nconfigs: [{{lr: 3}}]\nstop:\n  scheduler: median\n"
+        "  min_samples_required: 3\n",
+        ["my.yaml:6: stop.min_samples_required: ", "3 others, where there are 2", "min_samples_required: 2"],
+    ),
+    (
+        "median of nobody",
+        f"{TASK}configs: [{{lr: 3}}]\nstop: {{scheduler: median}}\n",
+        ["my.yaml:3: stop.min_samples_required: ", "where there are 0", "drawn: write scheduler: none"],
+    ),
     ("no CPU", f"{TASK}resources: {{cpus_per_trial: 0}}\n", ["resources.cpus_per_trial: 0 is too small"]),
     ("GPU and a half", f"{TASK}resources: {{gpus_per_trial: 1.5}}\n", ["1.5 is neither", "write 1 or 2"]),
     ("quoted GPU", f"{TASK}resources: {{gpus_per_trial: '1'}}\n", ['"1" is not a number', "quotes away"]),

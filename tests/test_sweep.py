@@ -62,6 +62,32 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
         Sweep.create(parse(), runs_dir=tmp_path, name="mine")
 
 
+def test_a_record_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash in mid-creation leaves a folder that the next try takes over."""
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tune_app.sweep.plan_of", crash)
+        with pytest.raises(KeyboardInterrupt):
+            Sweep.create(parse(), runs_dir=tmp_path, name="mine")
+    assert (tmp_path / "mine" / "record.jsonl.part").exists()
+    with pytest.raises(RunError, match='no run called "mine"'):
+        Sweep.open(tmp_path / "mine")
+    made = Sweep.create(parse(), runs_dir=tmp_path, name="mine")
+    assert [event["event"] for _, event in read(made.paths.record)] == ["created", "planned", "planned"]
+    assert not (tmp_path / "mine" / "record.jsonl.part").exists()
+
+
+def test_a_folder_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    with pytest.raises(RunError, match="mine: exists and is no run folder"):
+        Sweep.create(parse(), runs_dir=tmp_path, name="mine")
+    assert [path.name for path in (tmp_path / "mine").iterdir() if path.name[0] != "."] == ["thesis.tex"]
+
+
 @pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "-x", "a b", "ü", "a" * 101, "a\tb"])
 def test_a_name_that_is_no_plain_file_name_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(RunError, match=r"--name .* up to 100 letters"):
@@ -280,6 +306,26 @@ def test_a_torn_event_is_cut_by_the_next_writer(tmp_path: Path) -> None:
         "planned",
         "opened",
     ]
+
+
+def test_what_was_asked_of_a_process_that_died_is_not_asked_of_the_next(tmp_path: Path) -> None:
+    sweep = Sweep.create(parse(), runs_dir=tmp_path)
+    sweep.paths.control.mkdir()
+    (sweep.paths.control / "1.json").write_text('{"do": "stop"}')
+    with sweep.writing():
+        assert list(sweep.paths.control.iterdir()) == []
+
+
+def test_points_that_a_crash_kept_from_the_record_are_planned(tmp_path: Path) -> None:
+    sweep = Sweep.create(parse(), runs_dir=tmp_path)
+    whole = [event for _, event in read(sweep.paths.record)]
+    lines = sweep.paths.record.read_bytes().splitlines(keepends=True)
+    sweep.paths.record.write_bytes(b"".join(lines[:2]))
+    sweep = Sweep.open(sweep.paths.folder)
+    with sweep.writing():
+        assert [sweep.complete(), sweep.complete()] == [1, 0]
+    now = [event for _, event in read(sweep.paths.record)]
+    assert [{**e, "t": 0} for e in now] == [{**e, "t": 0} for e in whole]
 
 
 def test_a_run_that_may_not_be_written_is_told(tmp_path: Path) -> None:

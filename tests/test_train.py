@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from tune_app.data import Dataset
 from tune_app.history import Config
 from tune_app.tasks.pneumonia import Pneumonia
-from tune_app.train import DeviceSplits, Learner, Outcome, derive_seed
+from tune_app.train import (
+    Buffers,
+    DeviceSplit,
+    DeviceSplits,
+    Learner,
+    Outcome,
+    derive_seed,
+    load_optimizer,
+)
 
 EPOCHS = 4
 BASE: Config = {"lr": 1e-3, "step_size": 2, "batch_size": 8, "nodes": 8, "dropout": 0.3}
@@ -154,6 +162,59 @@ def test_the_running_metrics_of_an_epoch_count_every_image_once(splits: DeviceSp
     assert [each["train_loss"] for each in found] == pytest.approx([found[0]["train_loss"]] * 4)
     scored = [learner(splits, {**still, "test_batch_size": size}).step() for size in (1, 4, 99)]
     assert [each["val_loss"] for each in scored] == pytest.approx([scored[0]["val_loss"]] * 3)
+
+
+# ---------------------------------------------------------------- batches
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.float32, torch.float64, torch.float16])
+def test_a_batch_is_what_its_index_says_in_memory_that_is_used_again(dtype: torch.dtype) -> None:
+    x = torch.randint(0, 100, (20, 3, 2)).to(dtype)
+    buffers = Buffers()
+    expected = dtype if dtype.is_floating_point else torch.float32
+    places = set()
+    for rows in (6, 4, 6):
+        gather = buffers.gatherer(x, rows)
+        for shape in ((rows,), (2, rows // 2), (1,), (2, 1)):
+            index = torch.randint(0, 20, shape)
+            batch = gather(index)
+            assert batch.dtype == expected
+            assert torch.equal(batch, x[index].to(expected))
+            places.add(batch.data_ptr())
+    assert len(places) == 1
+
+
+def test_evaluation_leaves_the_data_alone(splits: DeviceSplits) -> None:
+    """A model that works in place does so on a copy, of floating data too."""
+
+    class InPlace(Pneumonia):
+        def model(self, config: Config, shape: tuple[int, ...]) -> torch.nn.Module:
+            inner = super().model(config, shape)
+            inner.register_forward_pre_hook(lambda _, inputs: (inputs[0].div_(255),))
+            return inner
+
+    parts = [DeviceSplit(part.x.float(), part.y) for part in (splits.train, splits.val, splits.test)]
+    data = DeviceSplits(parts[0], parts[1], parts[2])
+    before = [part.x.clone() for part in parts]
+    Learner(InPlace(), BASE, data, 0, 0, 1).step()
+    assert all(torch.equal(part.x, then) for part, then in zip(parts, before, strict=True))
+
+
+def test_an_optimisers_state_lies_in_memory_as_its_parameters_do() -> None:
+    """Fused steps go by the order in memory, and a state comes from wherever."""
+
+    def adam(layout: torch.memory_format) -> torch.optim.Optimizer:
+        weight = torch.arange(24.0).view(1, 2, 3, 4).contiguous(memory_format=layout)
+        made = torch.optim.Adam([torch.nn.Parameter(weight)], fused=True)
+        made.param_groups[0]["params"][0].grad = weight.clone() - 12
+        return made
+
+    plain, strided = adam(torch.contiguous_format), adam(torch.channels_last)
+    plain.step()
+    load_optimizer(strided, plain.state_dict())
+    [(parameter, values)] = strided.state.items()
+    assert values["exp_avg"].stride() == parameter.stride() != values["exp_avg"].contiguous().stride()
+    assert torch.equal(values["exp_avg"], next(iter(plain.state.values()))["exp_avg"])
 
 
 # ---------------------------------------------------------------- last or best

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from tune_app import trial as trials
 from tune_app.data import Dataset
 from tune_app.errors import TaskError
 from tune_app.messages import Order, Report
@@ -61,6 +64,55 @@ def test_threads_are_those_of_the_order(worker: Worker) -> None:
     assert torch.get_num_threads() == 2
     Trial(order(), worker)
     assert torch.get_num_threads() == 1
+
+
+STACKED, LOOPED = Numerics("stacked"), Numerics("looped")
+
+
+@pytest.mark.parametrize("numerics", [(STACKED, STACKED), (STACKED, LOOPED), (LOOPED, STACKED)])
+def test_a_trial_goes_on_from_a_checkpoint_of_more_replicates_however_trained(
+    worker: Worker, tmp_path: Path, numerics: tuple[Numerics, Numerics]
+) -> None:
+    before, after = (
+        replace(order(replicates=(0, 1, 2)), numerics=each, checkpoints=str(tmp_path), checkpoint_every_s=0)
+        for each in numerics
+    )
+    trial = Trial(before, worker)
+    trial.step()
+    saved = trial.step().saved
+    whole = trial.step()
+    rest = Trial(replace(after, job=replace(after.job, replicates=(2, 0), start=saved)), worker)
+    last = rest.step()
+    assert (last.epoch, last.done) == (3, True)
+    for name, values in whole.metrics.items():
+        assert last.metrics[name] == pytest.approx([values[2], values[0]], abs=1e-4), name
+    assert last.sealed
+    assert whole.sealed
+    assert last.sealed.metrics["test_loss"] == pytest.approx(
+        [whole.sealed.metrics["test_loss"][place] for place in (2, 0)], abs=1e-4
+    )
+
+
+def test_what_is_stacked_is_trained_at_once(worker: Worker) -> None:
+    report = Trial(replace(order(), numerics=STACKED), worker).step()
+    assert report.looped == ""
+    assert len(set(report.durations_s)) == 1, "a replicate's time is its share of all"
+
+
+@pytest.mark.parametrize(("dropout", "replicates"), [(0.3, (0, 1)), (0.3, (0,)), (0.0, (0,))])
+def test_what_cannot_be_stacked_or_is_alone_is_looped_all_the_same(
+    worker: Worker, dropout: float, replicates: tuple[int, ...]
+) -> None:
+    def last(numerics: Numerics) -> Report:
+        asked = order(replicates=replicates)
+        job = replace(asked.job, config={**CONFIG, "dropout": dropout})
+        return steps(Trial(replace(asked, numerics=numerics, job=job), worker))[-1]
+
+    stacked, looped = last(STACKED), last(LOOPED)
+    assert stacked.looped == ("Dropout 3 draws random numbers" if len(replicates) > 1 else "")
+    assert looped.looped == ""
+    assert stacked.metrics == looped.metrics
+    assert stacked.sealed == looped.sealed
 
 
 def test_a_task_that_needs_data_says_so() -> None:
@@ -154,6 +206,43 @@ def test_scores_of_a_diverged_replicate_are_not_numbers(
     rows = np.frombuffer(last.sealed.scores, "<f4").reshape(last.sealed.shape)
     assert [r for r in range(6) if np.isnan(rows[r]).all()] == list(last.diverged)
     assert np.isfinite(np.delete(rows, list(last.diverged), axis=0)).all()
+
+
+def test_a_gathering_trial_writes_nothing_and_goes_on_from_bytes(worker: Worker, tmp_path: Path) -> None:
+    asked = replace(
+        order(), checkpoints=str(tmp_path / "none"), checkpoint_every_s=0, keep="last", gather=True
+    )
+    straight = steps(Trial(asked, worker))
+    assert not (tmp_path / "none").exists()
+    assert [list(report.files) for report in straight] == [
+        [report.saved.file] for report in straight if report.saved
+    ]
+    first = straight[0]
+    assert first.saved
+    data = first.files[first.saved.file]
+    assert (first.saved.size_bytes, first.saved.crc32) == (len(data), zlib.crc32(data))
+    again = replace(asked, job=replace(asked.job, start=first.saved), content=data)
+    rest = steps(Trial(again, worker))
+    assert [r.metrics for r in rest] == [r.metrics for r in straight[1:]]
+    unpacked = Report.unpack(first.pack(), first.pack_files())
+    assert unpacked == first
+    assert len(first.pack()) < len(data)
+
+
+def test_a_checkpoint_that_is_too_large_to_travel_stays_behind(
+    worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trials, "LARGEST_CARRIED", 100)
+    asked = replace(order(), checkpoints=str(tmp_path), checkpoint_every_s=0, keep="last", gather=True)
+    report = Trial(asked, worker).step()
+    assert (report.saved, report.files, report.savable) == (None, {}, False)
+    assert report.too_large > 100
+
+
+def test_a_gathering_trial_saves_when_it_is_told_to(worker: Worker, tmp_path: Path) -> None:
+    trial = Trial(replace(order(), checkpoints=str(tmp_path), gather=True), worker)
+    assert trial.step().saved is None
+    assert trial.step(save_now=True).files
 
 
 def test_the_value_is_that_of_early_stopping_and_every_metric_must_be_there(worker: Worker) -> None:

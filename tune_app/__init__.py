@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
+    from tune_app.space import SearchSpace
 
 __version__ = "0.1.0"
 
@@ -21,3 +23,58 @@ def open(run: str | Path) -> Frames:
     from tune_app.sweep import Sweep
 
     return results.load(Sweep.open(run))
+
+
+def run(
+    space: str | Path | Mapping[str, Any] | SearchSpace,
+    data: str | Path | None = None,
+    *,
+    name: str | None = None,
+    runs_dir: str | Path = "runs",
+    image_size: int | None = None,
+    split: str = "image",
+    address: str = "local",
+    time_limit_s: float | None = None,
+    show: bool = True,
+    **changes: Any,
+) -> Frames:
+    """What ``tune-app run`` does, from Python; returns the results, as ``tune_app.open`` does.
+
+    Args:
+        space: the name or path of a search space, its content as a mapping, or one that is loaded.
+        data: ``phantom``, ``course`` or a folder; for a task that brings its own, None.
+        name: of the run, an existing one of the same space and data is gone on with; else numbered.
+        address: ``local``, ``auto``, a cluster's, or ``inline`` to train in this process without Ray.
+        show: print how it goes, live where standard output is a terminal.
+        changes: keys of the space to change, as in ``seeds=3, epochs=10, stop={"scheduler": "asha"}``.
+
+    Raises:
+        TuneAppError: as the command line would say it: a mistake in what was asked, a trial that failed
+            (``TrialsFailed``, after everything else has ended), a signal (``Interrupted``).
+    """
+    from tune_app import launch, listing, progress, report, results
+    from tune_app import space as spaces
+
+    if isinstance(space, str | Path):
+        space = spaces.load(space)
+    elif isinstance(space, Mapping):
+        space = spaces.build(space)
+    if changes:
+        space = spaces.changed(space, changes, "changed")
+    request = launch.Request(
+        space=space,
+        data=None if data is None else str(data),
+        image_size=image_size,
+        split=split,
+        name=name,
+        runs_dir=Path(runs_dir),
+        address=address,
+        argv=["tune_app.run"],
+        time_limit_s=time_limit_s,
+    )
+    sweep = launch.train(request, launch.gather(request), progress.watch if show else None)
+    frames = results.load(sweep)
+    results.write(frames)
+    listing.remember(frames)
+    report.write(frames, sweep.paths.report)
+    return frames

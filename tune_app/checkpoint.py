@@ -13,6 +13,7 @@ import torch
 
 from tune_app.errors import TrialError
 from tune_app.history import Saved
+from tune_app.record import place
 
 #: A write may take at most one part in so many of the time between two of them.
 _SHARE = 20
@@ -38,36 +39,40 @@ class Clock:
 
 def size(content: Any) -> int:
     """Bytes that ``content`` takes in a file; none for None."""
-    return len(_packed(content)) if content is not None else 0
+    return len(packed(content)) if content is not None else 0
 
 
-def _packed(content: Any) -> memoryview:
+def packed(content: Any) -> bytes:
+    """``content`` (tensors and plain values) as the bytes of its file."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    return buffer.getbuffer()
+    return buffer.getvalue()
 
 
-def save(folder: Path, name: str, content: dict[str, Any], epoch: int) -> Saved:
-    """Write ``content`` (tensors and plain values) to ``folder/name``, which is whole or not there."""
-    data = _packed(content)
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{name}.part"
-    partial.write_bytes(data)
-    partial.replace(folder / name)
+def described(name: str, data: bytes, epoch: int) -> Saved:
+    """What is recorded of a file."""
     return Saved(epoch, name, len(data), zlib.crc32(data))
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint, refusing anything but tensors and plain values.
+def save(folder: Path, name: str, content: dict[str, Any], epoch: int) -> Saved:
+    """Write ``content`` to ``folder/name``, which is whole or not there."""
+    data = packed(content)
+    place(folder / name, data)
+    return described(name, data, epoch)
+
+
+def load(source: Path | bytes, name: str = "") -> dict[str, Any]:
+    """Read a checkpoint, from its file or its bytes, refusing anything but tensors and plain values.
 
     Raises:
         TrialError: it is missing, damaged, or none of ours.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        file = io.BytesIO(source) if isinstance(source, bytes) else source
+        content = torch.load(file, map_location="cpu", weights_only=True)
         content["epoch"], content["replicates"]
     except Exception as error:  # torch.load raises what the damage happens to cause
-        raise TrialError(f"{path}: cannot be read as a checkpoint: {error}") from error
+        raise TrialError(f"{name or source!s}: cannot be read as a checkpoint: {error}") from error
     return dict(content)
 
 

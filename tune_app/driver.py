@@ -1,25 +1,25 @@
 """What both engines do around the training: hand out jobs, write down what comes back, decide.
 
-An engine (``run`` over Ray, ``inline`` in this process) asks for the next job, says when it started,
+An engine (``on_ray``, ``inline`` in this process) asks for the next job, says when it started,
 passes on each report and is told whether to go on. It never touches the record itself.
 """
 
 from __future__ import annotations
 
 import json
-import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Protocol
 
 from tune_app.errors import StorageError
 from tune_app.history import Attempt, Configuration, History, Saved
 from tune_app.messages import SAVE_NOW, Order, Report, Sealed
-from tune_app.record import Event
+from tune_app.record import Event, place
 from tune_app.space import Scalar
-from tune_app.stop import Never, Stopper
+from tune_app.stop import Stopper, lot, recorded
 from tune_app.sweep import Job, Sweep, fingerprint
 
 #: When so many configurations were tried, and each failed with the same words, the sweep ends.
@@ -44,6 +44,8 @@ class Driver:
     Args:
         searcher: suggests points where the space does not know them all; caught up with the record.
         time_limit_s: seconds after which the sitting ends, to be gone on with another time.
+        gather: whether workers may be on other machines, and send their checkpoints in their reports.
+        tell: says a line to the user.
     """
 
     def __init__(
@@ -52,11 +54,17 @@ class Driver:
         stopper: Stopper,
         searcher: Searcher | None = None,
         time_limit_s: float | None = None,
+        gather: bool = False,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.sweep = sweep
         self._stopper = stopper
-        stopper.replay(sweep.history.decisions)
+        stopper.replay(*recorded(sweep.history, sweep.space.stop_metric.name))
         self._searcher = searcher
+        #: Whether workers may be on other machines.
+        self.gather = gather
+        self._tell = tell
+        self._told_of_size = False
         self._deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
         self._identities = {c.fingerprint: c.sample for c in reversed(self._configurations())}
         self._best = self._best_finished()
@@ -67,21 +75,20 @@ class Driver:
         self._ending_since: float | None = None
         self._failures: dict[int, str] = {}
         self._ended_well = False
-        self._tidy()
+        self.tidy()
         #: Why the sweep is to end before all is trained; engines look at it after each event.
         self.ending: str | None = None
         #: The disk error that ended it, to be raised once the engine has wound down.
         self.fatal: StorageError | None = None
 
     def _order(self, jobs: list[Job]) -> list[Job]:
-        """Under early stopping the order decides who is compared with whom: shuffled by the seed.
+        """Where trials are held against one another, the order decides with whom: shuffled by the seed.
 
         Each job draws its own place, so that a resumed sweep goes on in the order it began in.
         """
-        if isinstance(self._stopper, Never):
+        if not self._stopper.compares:
             return jobs
-        seed = self.sweep.space.seed
-        return sorted(jobs, key=lambda job: random.Random(f"{seed} {job.sample}").random())
+        return sorted(jobs, key=lambda job: lot(self.sweep.space.seed, job.sample))
 
     def _configurations(self) -> list[Configuration]:
         return list(self.sweep.history.configurations.values())
@@ -92,17 +99,32 @@ class Driver:
         While early stopping may still decide on its first replicates, those that follow wait for it.
         """
         jobs = self.sweep.jobs(configuration)
-        if jobs and not isinstance(self._stopper, Never) and not jobs[0].follows:
+        if jobs and self._stopper.rules and not jobs[0].follows:
             return jobs[:1]
         return jobs
 
-    def _tidy(self) -> None:
-        """Remove what a crash left in the checkpoints' folder and the record knows nothing of."""
-        attempts = self.sweep.history.attempts.values()
-        known = {kept.file for a in attempts for kept in (a.saved, a.weights) if kept}
+    def tidy(self) -> None:
+        """Remove from the checkpoints' folder what is of no use any more, such as what a crash left there."""
+        used = {kept.file for c in self._configurations() for kept in self._used(c)}
         for path in self.sweep.paths.checkpoints.glob("*"):
-            if path.name not in known:
+            if path.name not in used:
                 path.unlink(missing_ok=True)
+
+    def _used(self, configuration: Configuration) -> Iterator[Saved]:
+        """The checkpoints of a configuration that a trial may go on from, or that are to be kept."""
+        beaten = (
+            self._value(configuration) is not None and self._best and self._best[1] != configuration.sample
+        )
+        for attempt in self._newest(configuration):
+            if attempt.saved and (self.sweep.space.keep == "last" or not attempt.ended):
+                yield attempt.saved
+            if attempt.weights and not beaten:
+                yield attempt.weights
+
+    def _newest(self, configuration: Configuration) -> list[Attempt]:
+        """The attempts by which the replicates of a configuration stand."""
+        newest = [configuration.last(replicate) for replicate in self.sweep.space.replicate_numbers]
+        return [attempt for attempt in configuration.attempts if any(attempt is each for each in newest)]
 
     def next_job(self) -> Job | None:
         """The next job to start, or None when there is none for now.
@@ -154,7 +176,12 @@ class Driver:
             space.keep,
             tuple(metric.name for metric in space.metrics[1:]),
             space.stop_metric.name,
+            gather=self.gather,
+            content=self._content(job) if self.gather else None,
         )
+
+    def _content(self, job: Job) -> bytes | None:
+        return (self.sweep.paths.checkpoints / job.start.file).read_bytes() if job.start else None
 
     def start(self, job: Job, node: str = "") -> str:
         """A worker has begun a job; returns the name of the trial."""
@@ -178,6 +205,8 @@ class Driver:
         """Record a worker's report, decide on it, and say whether the trial goes on."""
         job = self._running[trial]
         where: dict[str, Any] = {"device": device} if trial in self._fresh else {}
+        if where and report.looped:
+            where["looped"] = report.looped
         self._fresh.discard(trial)
         self._note(
             "epoch",
@@ -187,38 +216,43 @@ class Driver:
             durations_s=report.durations_s,
             **where,
         )
+        for name, data in report.files.items():
+            self._guard(partial(place, self.sweep.paths.checkpoints / name, data))
+        if report.too_large and not self._told_of_size:
+            self._told_of_size = True
+            self._tell(
+                f"note: a checkpoint of {report.too_large >> 20} MiB is too large to travel to this machine: "
+                "none is kept, and an interrupted trial starts again from its first epoch"
+            )
         known = self.sweep.history.attempts[trial].diverged
         for replicate, epoch in report.diverged.items():
             if replicate not in known:
                 self._note("diverged", durable=True, trial=trial, epoch=epoch, replicates=[replicate])
-        if report.saved:
-            self._keep(trial, report.saved)
+        # The stopper takes in every value, as it will again when it is made anew from the record.
+        decisions = [] if job.follows else self._stopper.judge(job.sample, report.epoch, report.value)
         if report.done:
             if not job.tested:
                 self._stop(trial, f"as its configuration was, at epoch {report.epoch}")
             elif report.sealed and len(report.diverged) < len(job.replicates):
                 self._finish(trial, report, report.sealed)
-            return self._end(trial)
+            return self._end(trial, report.saved)
         if trial in self._to_stop:
             self._stop(trial, f"by tune-app stop, at epoch {report.epoch}")
-            return self._end(trial)
-        decision = None
-        if not job.follows:
-            decision = self._stopper.judge(job.sample, report.epoch, report.value)
-        if decision:
+            return self._end(trial, report.saved)
+        for decision in decisions:
             self._note(
                 "decision",
                 durable=True,
                 trial=trial,
                 sample=job.sample,
                 epoch=report.epoch,
-                rung=decision.rung,
-                value=decision.value,
-                threshold=decision.threshold,
-                stop=decision.stop,
+                **asdict(decision),
             )
             if decision.stop:
-                return self._end(trial)
+                return self._end(trial, report.saved)
+        # Only now: what would go on from here, after a crash, must not be past what is decided here.
+        if report.saved:
+            self._keep(trial, report.saved)
         # A sweep that ends lets its trials be saved first, if they can be.
         going = not self.over() and (self.ending is None or (report.savable and not report.saved))
         if not going:
@@ -240,7 +274,10 @@ class Driver:
         """Record a checkpoint; only then may the one before it go."""
         before = self.sweep.history.attempts[trial].saved
         self._note("checkpoint", durable=True, trial=trial, saved=asdict(saved))
-        if before and before.file != saved.file:
+        self._replaced(before, saved)
+
+    def _replaced(self, before: Saved | None, saved: Saved | None) -> None:
+        if before and saved and before.file != saved.file:
             self._remove(before.file)
 
     def _remove(self, file: str) -> None:
@@ -252,7 +289,7 @@ class Driver:
     def _finish(self, trial: str, report: Report, sealed: Sealed) -> None:
         job = self._running[trial]
         configuration = self.sweep.history.configurations[job.sample]
-        place = None
+        place, before = None, self.sweep.history.attempts[trial].saved
         if sealed.scores:
             place = self._guard(lambda: self.sweep.scores.append(sealed.scores, sealed.shape))
         self._note(
@@ -265,7 +302,9 @@ class Driver:
             scores=place,
             look=1 + max(configuration.looks(replicate) for replicate in job.replicates),
             weights=asdict(report.weights) if report.weights else None,
+            saved=asdict(report.saved) if report.saved else None,
         )
+        self._replaced(before, report.saved)
         self._compare(configuration)
 
     def _value(self, configuration: Configuration) -> float | None:
@@ -293,27 +332,32 @@ class Driver:
             self._best = value, sample
         if loser != self._best[1]:
             self._drop_weights(self.sweep.history.configurations[loser].attempts)
-        newest = [configuration.last(replicate) for replicate in self.sweep.space.replicate_numbers]
-        self._drop_weights(a for a in configuration.attempts if all(a is not each for each in newest))
+        newest = self._newest(configuration)
+        self._drop_weights(attempt for attempt in configuration.attempts if attempt not in newest)
 
     def _drop_weights(self, attempts: Iterable[Attempt]) -> None:
         for attempt in attempts:
             if attempt.weights:
                 self._remove(attempt.weights.file)
 
-    def _end(self, trial: str) -> bool:
+    def _end(self, trial: str, saved: Saved | None) -> bool:
+        """A trial has ended, and its end is recorded; ``saved`` is what it wrote after its last epoch."""
         job = self._running.pop(trial)
         self._to_stop.discard(trial)
         self._ended_well = True
-        saved = self.sweep.history.attempts[trial].saved
-        if saved and self.sweep.space.keep != "last":
-            self._remove(saved.file)
+        recorded = self.sweep.history.attempts[trial].saved
+        if self.sweep.space.keep != "last":
+            for each in (recorded, saved):
+                if each:
+                    self._remove(each.file)
+        elif saved and saved != recorded:
+            self._keep(trial, saved)
         self._let_follow(job)
         return False
 
     def _let_follow(self, leader: Job) -> None:
         """Early stopping is done with a configuration: the replicates that waited for it may start."""
-        if not leader.follows and not isinstance(self._stopper, Never):
+        if not leader.follows and self._stopper.rules:
             configuration = self.sweep.history.configurations[leader.sample]
             self._jobs.extend(job for job in self._ready(configuration) if job.follows)
 
@@ -339,7 +383,8 @@ class Driver:
         )
         if not final:
             retried = set(job.replicates)
-            self._jobs.extend(j for j in self._ready(configuration) if retried & set(j.replicates))
+            again = [j for j in self._ready(configuration) if retried & set(j.replicates)]
+            self._jobs = deque(self._order([*self._jobs, *again]))
         else:
             self._let_follow(job)
         self._failures.setdefault(job.sample, reason)

@@ -36,6 +36,14 @@ class RunError(TuneAppError):
     """A run folder that is missing, in use, of another sweep, or not writable."""
 
 
+class ClusterError(TuneAppError):
+    """A cluster's file that cannot be used, or a cluster that does not answer as it should."""
+
+
+class ReportError(TuneAppError):
+    """A table, figure or comparison that cannot be made as it was asked for."""
+
+
 class StorageError(TuneAppError):
     """The disk refused a write in mid-run; what was recorded before is safe and resumable."""
 

@@ -68,11 +68,17 @@ class Attempt:
     saved: Saved | None = None
     weights: Saved | None = None
     forgiven: bool = False
+    follows: bool = False
 
     @property
     def epoch(self) -> int:
         """The last epoch that is recorded."""
         return self.epochs[-1].epoch if self.epochs else self.start_epoch
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing goes on from where it is: it finished, was stopped, or all of it diverged."""
+        return self.end in ("finished", "stopped") or len(self.diverged) == len(self.replicates)
 
     def status(self, replicate: int, live: bool) -> str:
         """How this attempt stands for one of its replicates."""
@@ -180,6 +186,8 @@ class Judgement:
     value: float | None
     threshold: float | None
     stop: bool
+    rule: str = "asha"
+    bracket: int | None = None
 
 
 class History:
@@ -189,6 +197,9 @@ class History:
         self.configurations: dict[int, Configuration] = {}
         self.attempts: dict[str, Attempt] = {}
         self.decisions: list[Judgement] = []
+        #: What early stopping goes by, in the order of the record: epochs, and the decisions on them. An
+        #: extension that trains everything from the start begins a new course.
+        self.course: list[tuple[Attempt, Epoch] | Judgement] = []
         self.openings: list[Event] = []
         #: The space as it stands after each extension, as YAML, with what was asked.
         self.extensions: list[Event] = []
@@ -200,7 +211,7 @@ class History:
         if handler:
             handler(event)
         if attempt := self.attempts.get(event.get("trial", "")):
-            attempt.last_at = event["t"]
+            attempt.last_at = event.get("t", attempt.last_at)
 
     def next_trial(self, sample: int) -> str:
         """A name for the next attempt at a sample: ``12.1``, then ``12.2``, ..."""
@@ -224,6 +235,7 @@ class History:
     def _on_extended(self, event: Event) -> None:
         self.extensions.append(event)
         if event["from_start"]:
+            self.course.clear()
             for attempt in self.attempts.values():
                 attempt.saved = None
 
@@ -256,6 +268,7 @@ class History:
             event["t"],
             node=event["node"],
             saved=_saved(event.get("start")),
+            follows=bool(event.get("follows")),
         )
         self.attempts[attempt.trial] = attempt
         self.configurations[attempt.sample].attempts.append(attempt)
@@ -264,14 +277,21 @@ class History:
         attempt = self.attempts[event["trial"]]
         attempt.device = event.get("device", attempt.device)
         attempt.epochs.append(Epoch(event["epoch"], event["metrics"], event["durations_s"]))
+        if not attempt.follows:
+            self.course.append((attempt, attempt.epochs[-1]))
 
     def _on_checkpoint(self, event: Event) -> None:
         self.attempts[event["trial"]].saved = _saved(event["saved"])
 
     def _on_decision(self, event: Event) -> None:
         fields = ("trial", "sample", "epoch", "rung", "value", "threshold", "stop")
-        judgement = Judgement(**{name: event[name] for name in fields})
+        judgement = Judgement(
+            **{name: event[name] for name in fields},
+            rule=event.get("rule", "asha"),
+            bracket=event.get("bracket"),
+        )
         self.decisions.append(judgement)
+        self.course.append(judgement)
         if judgement.stop:  # the decision is the end: no second event that a crash could lose
             attempt = self.attempts[judgement.trial]
             attempt.end = "stopped"
@@ -289,6 +309,7 @@ class History:
         attempt.scores = event["scores"]
         attempt.look = event.get("look", 1)
         attempt.weights = _saved(event.get("weights"))
+        attempt.saved = _saved(event.get("saved")) or attempt.saved
 
     def _on_stopped(self, event: Event) -> None:
         attempt = self.attempts[event["trial"]]

@@ -12,19 +12,22 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tune_app import data, progress, provenance, space, stop, task
-from tune_app.data import Dataset, Images
+import numpy as np
+
+from tune_app import data, measure, progress, provenance, space, stop, task
+from tune_app.data import Dataset
 from tune_app.driver import Driver, Searcher
 from tune_app.errors import Interrupted, RunError, TaskError, TrialsFailed
+from tune_app.measure import Choice, Question
 from tune_app.record import read
 from tune_app.resources import Estimate, Plan, plan
 from tune_app.space import SearchSpace
 from tune_app.sweep import NO_DATA, DataIdentity, Job, Numerics, RunPaths, Sweep
-from tune_app.task import FunctionTask, Splits, Task
+from tune_app.task import FunctionTask, Labelled, Splits, Task
 
 #: Opens a view of a sweep for as long as it trains; the second argument is one line on how.
 View = Callable[[Sweep, str], AbstractContextManager[Any]]
@@ -138,35 +141,51 @@ def conduct(
     ``numerics`` are those of another run, where a new one is to come out the same.
     Raises as ``train`` does.
     """
+    if existing and existing.live():
+        raise existing.busy()  # before an engine is started for nothing
     trials = max(request.space.size() if change or not existing else existing.outstanding(), 1)
-    with _engine(request, material, trials) as (planned, where, engine):
+    fixed = existing.numerics if existing else numerics
+    with (
+        _measuring(request, material, fixed) as choose,
+        _engine(request, material, trials) as (planned, where, engine),
+    ):
         if existing:
             sweep = existing
         else:
+            choice = choose(planned)
+            if request.space.replicates == "stacked" and choice.why != measure.AS_ASKED:
+                progress.note(f"note: replicates {choice.line}")
             sweep = Sweep.create(
                 request.space,
                 material.identity,
                 request.runs_dir,
                 request.name,
-                numerics or Numerics(threads=planned.threads),
+                numerics or Numerics(choice.replicates, planned.threads, request.space.precision),
+                measured=asdict(choice),
                 **request.origin,
             )
-            if material.dataset:
-                _write_test_images(sweep.paths, material.dataset.test)
         with sweep.writing():
             collected = provenance.collect(
                 request.argv, material.identity, task.settings(material.task, _first_config(sweep))
             )
-            if not existing:
-                provenance.write(sweep.paths.provenance, collected)
             sweep.note("opened", durable=True, provenance=collected)
+            _write_once(sweep, material)
             if change:
                 change(sweep)
+            sweep.complete()
             with _searcher(sweep) as searcher:
-                driver = Driver(sweep, stop.make(sweep.space), searcher, request.time_limit_s)
-                opened = view(sweep, _plan_line(planned, where)) if view else nullcontext()
+                driver = Driver(
+                    sweep,
+                    stop.make(sweep.space),
+                    searcher,
+                    request.time_limit_s,
+                    gather=request.address not in ("inline", "local"),
+                    tell=progress.note,
+                )
+                opened = view(sweep, _plan_line(planned, where, sweep)) if view else nullcontext()
                 with opened, _signals(driver) as caught:
                     engine(driver)
+                    driver.tidy()
     _raise_outcome(sweep, driver, caught)
     return sweep
 
@@ -185,16 +204,19 @@ def estimate(request: Request, material: Material) -> Estimate:
 
     space_, gpus = request.space, torch.cuda.device_count()
     planned = plan(space_.resources, os.cpu_count() or 1, gpus, space_.size())
-    job = Job(1, "", space_.example(), (0,), space_.epochs)
-    numerics = Numerics(threads=planned.threads)
+    device = "cuda" if planned.gpus_per_trial else "cpu"
+    choice = _measured(replace(request, address="inline"), material, planned)
+    replicates = tuple(range(space_.seeds)) if choice.replicates == "stacked" else (0,)
+    job = Job(1, "", space_.example(), replicates, space_.epochs)
+    numerics = Numerics(choice.replicates, planned.threads, space_.precision)
     metric = space_.metric
     order = Order(
         job, space_.task, space_.seed, metric.name, metric.mode, space_.evaluate, numerics, space_.epochs
     )
-    trial = Trial(order, Worker(material.splits, "cuda" if planned.gpus_per_trial else "cpu"))
-    epoch_s = sum(trial.step().durations_s)
-    state, weights = trial.contents()
-    return Estimate(epoch_s, planned.concurrent, checkpoint.size(state), checkpoint.size(weights))
+    trial = Trial(order, Worker(material.splits, device))
+    epoch_s = sum(trial.step().durations_s) / len(replicates)
+    sizes = [checkpoint.size(content) // len(replicates) for content in trial.contents()]
+    return Estimate(epoch_s, planned.concurrent, sizes[0], sizes[1], choice.line)
 
 
 def _existing(request: Request, material: Material) -> Sweep | None:
@@ -222,6 +244,52 @@ def _existing(request: Request, material: Material) -> Sweep | None:
 
 
 @contextmanager
+def _measuring(
+    request: Request, material: Material, fixed: Numerics | None
+) -> Iterator[Callable[[Plan], Choice]]:
+    """How the replicates of a new sweep are trained, once it is planned; measured while Ray starts.
+
+    A sweep whose numerics are ``fixed`` goes on as it began.
+    """
+    if fixed:
+        yield lambda planned: Choice(fixed.replicates, "as before")
+    elif request.address == "local":
+        asked = _question(request, material, max(1, int(request.space.resources.cpus_per_trial or 1)), "any")
+        if isinstance(asked, Choice):
+            yield lambda planned: asked
+            return
+        with measure.started(asked) as found:
+            yield lambda planned: _waited(found)
+    else:
+        yield lambda planned: _measured(request, material, planned)
+
+
+def _waited(found: Callable[[], Choice]) -> Choice:
+    with progress.waiting("measuring whether to stack replicates"):
+        return found()
+
+
+def _measured(request: Request, material: Material, planned: Plan) -> Choice:
+    """Measured where the trials will run: in this process, or by a worker of a cluster."""
+    device = "cuda" if planned.gpus_per_trial else "cpu"
+    asked = _question(request, material, planned.threads, device)
+    if isinstance(asked, Choice):
+        return asked
+    if request.address == "inline":
+        return measure.answer(asked)
+    from tune_app import on_ray
+
+    return _waited(lambda: on_ray.measured(asked, planned))
+
+
+def _question(request: Request, material: Material, threads: int, device: str) -> Question | Choice:
+    space_ = request.space
+    if space_.resources.gpus_per_trial == 0:
+        device = "cpu"
+    return measure.question(space_, material.task, material.splits, threads, device)
+
+
+@contextmanager
 def _engine(
     request: Request, material: Material, trials: int
 ) -> Iterator[tuple[Plan, str, Callable[[Driver], None]]]:
@@ -233,25 +301,27 @@ def _engine(
         inline_plan = plan(asked.model_copy(update={"max_concurrent": 1}), os.cpu_count() or 1, 0, trials)
         yield inline_plan, "in this process", lambda driver: inline.run(driver, material.splits)
         return
-    from tune_app import run
+    from tune_app import on_ray
 
     with ExitStack() as stack:
         with progress.waiting("starting Ray" if request.address == "local" else "connecting to Ray"):
-            cluster = stack.enter_context(run.connect(request.address, material.size_bytes))
+            own = Path.cwd() if request.space.task not in task.BUILTIN else None
+            cluster = stack.enter_context(on_ray.connect(request.address, material.size_bytes, modules=own))
         ray_plan = plan(asked, cluster.cpus, cluster.gpus, trials)
-        yield ray_plan, _where(cluster), lambda driver: run.run(driver, material.splits, ray_plan)
+        yield ray_plan, _where(cluster), lambda driver: on_ray.run(driver, material.splits, ray_plan)
 
 
 def _where(cluster: Any) -> str:
     devices = f"{cluster.gpus:g} GPU{'s' if cluster.gpus != 1 else ''}" if cluster.gpus else ""
     cores = f"{cluster.cpus:g} CPU{'s' if cluster.cpus != 1 else ''}"
     nodes = f" on {cluster.nodes} nodes" if cluster.nodes > 1 else ""
-    return (devices or cores) + nodes
+    return f"on {'up to ' if cluster.grows else ''}{devices or cores}{nodes}"
 
 
-def _plan_line(planned: Plan, where: str) -> str:
+def _plan_line(planned: Plan, where: str, sweep: Sweep) -> str:
     trials = "trial" if planned.concurrent == 1 else "trials"
-    return f"on {where}, {planned.concurrent} {trials} at a time"
+    stacked = ", replicates stacked" if sweep.numerics.replicates == "stacked" else ""
+    return f"{where}, {planned.concurrent} {trials} at a time{stacked}"
 
 
 def _first_config(sweep: Sweep) -> dict[str, Any]:
@@ -283,16 +353,33 @@ def _searcher(sweep: Sweep) -> Iterator[Searcher | None]:
         searcher.close()
 
 
-def _write_test_images(paths: RunPaths, images: Images) -> None:
-    """Which image each column of the test scores is: index, label, name, patient."""
+def _write_once(sweep: Sweep, material: Material) -> None:
+    """The files that a run gets in its first sitting; or in the next, where a crash kept it from them."""
+    if not sweep.paths.provenance.exists():
+        provenance.write(sweep.paths.provenance, sweep.history.openings[0]["provenance"])
+    if material.splits and not sweep.paths.test_images.exists():
+        _write_test_images(sweep.paths, material.splits.test, material.dataset)
+
+
+def _write_test_images(paths: RunPaths, test: Labelled, dataset: Dataset | None) -> None:
+    """Which image each column of the test scores is: index, label, name, patient.
+
+    The last two are unknown, and left empty, where the task did not take the data's test set as it is.
+    """
+    unknown = ("",) * len(test.y)
+    names, patients = unknown, unknown
+    if dataset is not None and np.array_equal(dataset.test.y, test.y):
+        names, patients = dataset.test.names, dataset.test.patients
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\n")
     table.writerow(["index", "label", "name", "patient"])
     table.writerows(
         (i, int(label), name, patient)
-        for i, (label, name, patient) in enumerate(zip(images.y, images.names, images.patients, strict=True))
+        for i, (label, name, patient) in enumerate(zip(test.y, names, patients, strict=True))
     )
-    paths.test_images.write_text(buffer.getvalue(), encoding="utf-8")
+    partial = paths.test_images.with_suffix(".csv.part")
+    partial.write_text(buffer.getvalue(), encoding="utf-8")
+    partial.replace(paths.test_images)
 
 
 @contextmanager

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from tune_app import results
+from tune_app import index, results
 from tune_app.errors import RunError
 from tune_app.results import Frames
-from tune_app.sweep import Sweep, find_runs, find_sample
+from tune_app.sweep import Sweep, find_sample
 
 
-def runs(runs_dir: Path) -> list[dict[str, Any]]:
-    """Every run, newest first: ``run`` without its configurations, and the best of them."""
-    found = []
-    for folder in find_runs(runs_dir):
-        frames = results.load(Sweep.open(folder))
-        ranked = results.ranked(frames)
-        winner = None if ranked.empty else _rows(ranked.head(1))[0]
-        found.append({**_head(frames), "best": winner})
-    return found
+def summary(frames: Frames) -> dict[str, Any]:
+    """A run without its configurations, and the best of them: what ``index`` keeps of it."""
+    ranked = results.ranked(frames)
+    best = None if ranked.empty else _rows(ranked.head(1))[0]
+    return {**_head(frames), "parameters": frames.parameters, "varying": frames.varying, "best": best}
+
+
+def remember(frames: Frames) -> None:
+    """Write the summary of a run down, so that it is listed without its record being read.
+
+    Raises:
+        StorageError: the disk refused it.
+    """
+    index.remember(frames.sweep.paths, summary(frames))
 
 
 def run(frames: Frames) -> dict[str, Any]:

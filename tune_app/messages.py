@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tune_app.history import Saved, Values
 from tune_app.sweep import Job, Numerics
@@ -21,6 +21,8 @@ class Order:
     its checkpoints, empty for none, ``checkpoint_every_s`` the time between two of them in seconds, and
     ``keep`` what is left of a finished trial. Where a space has several metrics, ``metric`` is the first,
     ``others`` are the names of those that follow, and ``stop_metric`` that of early stopping, if another.
+    Where the worker may be on another machine, which has no such folder, it is to ``gather``: checkpoints
+    travel in reports, and the one to start from is ``content``.
     """
 
     job: Job
@@ -36,6 +38,8 @@ class Order:
     keep: str = "best"
     others: tuple[str, ...] = ()
     stop_metric: str = ""
+    gather: bool = False
+    content: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,9 @@ class Report:
     by, None when one of them diverged; ``diverged`` maps such a replicate to the epoch at which it did.
     ``sealed`` comes with the last report, and with it ``weights``, the file of the evaluated models;
     ``saved`` is a checkpoint that was written after this epoch, ``savable`` says whether there can be one.
+    ``looped`` is why the replicates are not stacked though the sweep's are, or empty.
+    ``files`` are the checkpoints of an order that gathers them, by name, packed apart from the rest, since an
+    engine may keep that; one of ``too_large`` bytes was left behind.
     """
 
     epoch: int
@@ -68,15 +75,22 @@ class Report:
     saved: Saved | None = None
     savable: bool = False
     weights: Saved | None = None
+    looped: str = ""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    too_large: int = 0
 
     def pack(self) -> bytes:
         """The report as bytes that mean nothing to an engine, a searcher or a scheduler."""
-        return pickle.dumps(self)
+        return pickle.dumps(replace(self, files={}))
+
+    def pack_files(self) -> bytes:
+        """Its files, likewise; empty where there are none."""
+        return pickle.dumps(self.files) if self.files else b""
 
     @staticmethod
-    def unpack(packed: bytes) -> Report:
-        """A report from ``pack``; only for bytes that our own worker made."""
+    def unpack(packed: bytes, files: bytes = b"") -> Report:
+        """A report from ``pack`` and ``pack_files``; only for bytes that our own worker made."""
         report = pickle.loads(packed)
         if not isinstance(report, Report):
             raise TypeError(f"not a report: {type(report).__name__}")
-        return report
+        return replace(report, files=pickle.loads(files)) if files else report

@@ -108,6 +108,14 @@ def read(path: Path, start: int = 0) -> Iterator[tuple[int, Event]]:
             yield offset, event
 
 
+def place(path: Path, data: bytes) -> None:
+    """Write a file that is whole or not there; its folder is made. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.part")
+    partial.write_bytes(data)
+    partial.replace(path)
+
+
 class Scores:
     """Test scores of finished trials: rows of little-endian float32 in one append-only file.
 

@@ -62,8 +62,11 @@ class Looped:
         replicates: Sequence[int],
         epochs: int,
         keep_best: tuple[str, int] | None = None,
+        precision: str = "float32",
     ) -> None:
-        self._learners = [Learner(task, config, splits, seed, r, epochs, keep_best) for r in replicates]
+        self._learners = [
+            Learner(task, config, splits, seed, r, epochs, keep_best, precision) for r in replicates
+        ]
         self.epoch = 0
         self.durations_s = [0.0] * len(self._learners)
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tune_app.errors import StorageError
+from tune_app.errors import RunError, StorageError
 from tune_app.history import Attempt, Configuration
 from tune_app.space import canonical
 from tune_app.stats import mean_interval
@@ -69,6 +69,39 @@ class Frames:
                     rows[replicate] = row
         return np.stack([rows[r] for r in sorted(rows)]) if rows else np.empty(0, np.float32)
 
+    def replicates(self, sample: int, metric: str) -> pd.Series[float]:
+        """A metric of a finished configuration, by the replicates' numbers; empty unless it has finished.
+
+        A twin has the values of the configuration that it is the same point as.
+        """
+        trial = self.trials[self.trials["sample"] == sample].iloc[0]
+        if trial["status"] != "finished" or metric not in self.seeds:
+            return pd.Series(dtype=float)
+        original = sample if pd.isna(trial["twin"]) else trial["twin"]
+        seeds = self.seeds[(self.seeds["sample"] == original) & (self.seeds["status"] == "finished")]
+        return seeds.set_index("replicate")[metric].astype(float).dropna()
+
+    def test_images(self) -> pd.DataFrame | None:
+        """Which image each column of ``scores`` is: index, label, name, patient; "" where unknown.
+
+        None where the run did not write it down.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        path = self.sweep.paths.test_images
+        if not path.is_file():
+            return None
+        try:
+            return pd.read_csv(
+                path, usecols=["index", "label", "name", "patient"], keep_default_na=False
+            ).astype({"label": "int64", "name": str, "patient": str})
+        except (ValueError, OSError) as error:
+            raise RunError(
+                f"{path}: cannot be read as the list of test images: {error}. Restore it from a copy, or "
+                "remove it: what other patients would change is then left open."
+            ) from error
+
 
 def load(sweep: Sweep) -> Frames:
     """The frames of a sweep, as far as it is recorded."""
@@ -76,20 +109,19 @@ def load(sweep: Sweep) -> Frames:
     live = sweep.live()
     parameters = _parameters(sweep)
     source = {"data": sweep.data.source, "data_sha256": sweep.data.fingerprint}
-    trials, seeds, curves = [], [], []
+    trials, seeds, curves = [], [], _Curves(sweep)
     by_sample: dict[int, list[dict[str, Any]]] = {}
     for configuration in history.configurations.values():
         sample = configuration.sample
         head = {"sample": sample, **{name: configuration.config.get(name) for name in parameters}}
         if configuration.twin is None:
-            rows = [_seed_row(sweep, configuration, r, live) for r in space.replicate_numbers]
+            rows = []
+            for replicate in space.replicate_numbers:
+                epochs = configuration.epochs(replicate)
+                rows.append(_seed_row(sweep, configuration, replicate, epochs, live))
+                curves.add(sample, replicate, epochs)
             by_sample[sample] = rows
             seeds += [{**head, **row, **source} for row in rows]
-            for replicate in space.replicate_numbers:
-                curves += [
-                    {"sample": sample, "replicate": replicate, "epoch": epoch, **metrics, **source}
-                    for epoch, metrics, _ in configuration.epochs(replicate)
-                ]
         status = history.status(configuration, space.replicate_numbers, live)
         rows = by_sample[configuration.twin or sample]
         trials.append({**head, **_trial_row(rows, status), "twin": configuration.twin, **source})
@@ -97,7 +129,7 @@ def load(sweep: Sweep) -> Frames:
         sweep,
         _frame(trials, ["sample", *parameters, "status", "epochs", "n", "n_diverged"]),
         _frame(seeds, ["sample", *parameters, "replicate", "status", "epochs", "evaluated", "test_looks"]),
-        _frame(curves, ["sample", "replicate", "epoch"]),
+        curves.frame(source),
         parameters,
         _varying(sweep, parameters),
     )
@@ -152,11 +184,38 @@ def _varying(sweep: Sweep, parameters: list[str]) -> list[str]:
     return [name for name in parameters if len({canonical(c.config.get(name)) for c in configurations}) > 1]
 
 
-def _seed_row(sweep: Sweep, configuration: Configuration, replicate: int, live: bool) -> dict[str, Any]:
+#: Epoch, metrics and seconds of each epoch of a replicate, as ``Configuration.epochs`` gives them.
+Epochs = list[tuple[int, dict[str, float | None], float]]
+
+
+class _Curves:
+    """The curves column by column: a sweep of 10,000 trials has more epochs than rows should be dicts of."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._place: dict[str, list[int]] = {"sample": [], "replicate": [], "epoch": []}
+        every = (name for a in sweep.history.attempts.values() for e in a.epochs for name in e.metrics)
+        self._metrics: dict[str, list[float | None]] = {name: [] for name in dict.fromkeys(every)}
+
+    def add(self, sample: int, replicate: int, epochs: Epochs) -> None:
+        self._place["sample"] += [sample] * len(epochs)
+        self._place["replicate"] += [replicate] * len(epochs)
+        self._place["epoch"] += [epoch for epoch, *_ in epochs]
+        for name, column in self._metrics.items():
+            column += [metrics.get(name) for _, metrics, _ in epochs]
+
+    def frame(self, source: dict[str, str]) -> pd.DataFrame:
+        columns: dict[str, Any] = {name: np.array(column, np.int64) for name, column in self._place.items()}
+        for name in sorted(self._metrics, key=_split_order):
+            columns[name] = np.array(self._metrics[name], np.float64)  # None becomes NaN
+        return pd.DataFrame(columns).assign(**source)
+
+
+def _seed_row(
+    sweep: Sweep, configuration: Configuration, replicate: int, rows: Epochs, live: bool
+) -> dict[str, Any]:
     attempt = configuration.last(replicate)
     if attempt is None:
         return {"replicate": replicate, "status": "planned", "epochs": 0, "test_looks": 0}
-    rows = configuration.epochs(replicate)
     status = attempt.status(replicate, live)
     row: dict[str, Any] = {"replicate": replicate, "status": status, "epochs": rows[-1][0] if rows else 0}
     if rows and status != "diverged":

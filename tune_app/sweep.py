@@ -7,7 +7,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,11 @@ NO_DATA = DataIdentity("none", "none", "")
 
 @dataclass(frozen=True)
 class Numerics:
-    """What decides whether equal work gives equal numbers; fixed when a sweep is planned."""
+    """What decides whether equal work gives equal numbers; fixed when a sweep is planned.
+
+    ``replicates`` is ``stacked`` or ``looped``; the replicates of a job are looped in any case where there
+    is only one, or its configuration cannot be stacked. ``precision`` is as in a search-space file.
+    """
 
     replicates: str = "looped"
     threads: int = 1
@@ -99,6 +103,7 @@ class RunPaths:
         self.results = folder / "results.csv"
         self.seeds = folder / "seeds.csv"
         self.curves = folder / "curves.csv"
+        self.summary = folder / "summary.json"
         self.report = folder / "report"
         self.logs = folder / "logs"
         self.control = folder / "control"
@@ -178,29 +183,32 @@ class Sweep:
         """Make a run folder with its frozen space and a record that holds all that is planned so far.
 
         Without ``name`` the folder is numbered: ``grid-1``, ``grid-2``, ... ``origin`` is kept in the
-        record's first event: where the data was found, and the run that this one confirms.
+        record's first event: where the data was found, and the run that this one confirms. The record is
+        put in place last and in one stroke: a folder without one, left by a crash, is free to be taken.
 
         Raises:
             RunError: the name is taken or no plain file name, or the folder cannot be written.
         """
-        folder = _make_folder(Path(runs_dir), name, space.name)
-        paths = RunPaths(folder)
-        paths.space.write_text(space.dump(), encoding="utf-8")
-        record = Record(paths.record)
-        record.append(
-            "created",
-            version=1,
-            space=space.name,
-            task=space.task,
-            yaml=space.dump(),
-            seed=space.seed,
-            data=asdict(data),
-            numerics=asdict(numerics or Numerics()),
-            **origin,
-        )
-        for fields in plan_of(space, data, History()):
-            record.append("planned", **fields)
-        record.close()
+        with _new_folder(Path(runs_dir), name, space.name) as folder:
+            paths = RunPaths(folder)
+            paths.space.write_text(space.dump(), encoding="utf-8")
+            partial = paths.record.with_suffix(".jsonl.part")
+            partial.unlink(missing_ok=True)
+            with closing(Record(partial)) as record:
+                record.append(
+                    "created",
+                    version=1,
+                    space=space.name,
+                    task=space.task,
+                    yaml=space.dump(),
+                    seed=space.seed,
+                    data=asdict(data),
+                    numerics=asdict(numerics or Numerics()),
+                    **origin,
+                )
+                for fields in plan_of(space, data, History()):
+                    record.append("planned", **fields)
+            partial.replace(paths.record)
         return cls.open(folder)
 
     @classmethod
@@ -250,16 +258,15 @@ class Sweep:
             # Whoever only looks whether the run is live holds it for moments.
             lock.acquire(timeout=0.5)
         except Timeout as error:
-            raise RunError(
-                f"{self.paths.folder}: another tune-app process is working on this run. Wait for it, "
-                "end it, or leave out --name to start a new run."
-            ) from error
+            raise self.busy() from error
         except OSError as error:
             raise RunError(
                 f"{self.paths.folder}: cannot be written: {error.strerror}. Mend its permissions, or leave "
                 "out --name to start a new run."
             ) from error
         try:
+            for path in self.paths.control.glob("*"):  # asked of a process that has died since
+                path.unlink()
             self._record = Record(self.paths.record, mirror)
             self.refresh()
             yield self
@@ -277,16 +284,30 @@ class Sweep:
         What is recorded keeps its number; points that the wider space adds are numbered after it.
         ``from_start`` says that no trial can go on from its checkpoint, since its schedule would be another.
         """
-        text = space.dump()
-        self.note("extended", durable=True, space=text, asked=asked, from_start=from_start)
+        self.note("extended", durable=True, space=space.dump(), asked=asked, from_start=from_start)
         self.space = space
-        new = plan_of(space, self.data, self.history)
+        return self.complete()
+
+    def complete(self) -> int:
+        """Record the points that the space knows in advance and the record lacks; returns how many.
+
+        Where a crash cut off an extension, the next sitting makes it whole so: points and space file.
+        """
+        new = plan_of(self.space, self.data, self.history)
         for fields in new:
             self.note("planned", **fields)
-        partial = self.paths.space.with_suffix(".yaml.part")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(self.paths.space)
+        if self.history.extensions:
+            partial = self.paths.space.with_suffix(".yaml.part")
+            partial.write_text(self.history.extensions[-1]["space"], encoding="utf-8")
+            partial.replace(self.paths.space)
         return len(new)
+
+    def busy(self) -> RunError:
+        """What to say to a second process that would work on this run."""
+        return RunError(
+            f"{self.paths.folder}: another tune-app process is working on this run. Wait for it, "
+            "end it, or leave out --name to start a new run."
+        )
 
     def live(self) -> bool:
         """Whether a process is working on this run now."""
@@ -435,6 +456,22 @@ def _no_such_run(folder: Path) -> str:
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
 
 
+@contextmanager
+def _new_folder(runs_dir: Path, name: str | None, stem: str) -> Iterator[Path]:
+    """A folder for a new run, which no other process makes into one meanwhile."""
+    folder = _make_folder(runs_dir, name, stem)
+    paths = RunPaths(folder)
+    taken = RunError(f"{folder}: exists and is no run folder. Give another --name or --runs-dir.")
+    try:
+        with FileLock(paths.lock, timeout=0):
+            known = {paths.space.name, paths.lock.name, f"{paths.record.name}.part"}
+            if any(path.name not in known for path in folder.iterdir()):
+                raise taken
+            yield folder
+    except Timeout:
+        raise taken from None
+
+
 def _make_folder(runs_dir: Path, name: str | None, stem: str) -> Path:
     if name is not None and not _NAME.fullmatch(name):
         raise RunError(
@@ -444,7 +481,7 @@ def _make_folder(runs_dir: Path, name: str | None, stem: str) -> Path:
     try:
         runs_dir.mkdir(parents=True, exist_ok=True)
         if name is not None:
-            (runs_dir / name).mkdir()
+            (runs_dir / name).mkdir(exist_ok=True)
             return runs_dir / name
         number = 1
         while True:

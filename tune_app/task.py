@@ -77,7 +77,8 @@ class Parameter:
 class Task(Protocol):
     """A PyTorch training loop, taken apart into functions of a configuration.
 
-    ``parameters`` declares what a configuration may hold; a task that leaves it out takes any names.
+    ``parameters`` declares what a configuration may hold; a task that leaves it out takes any names. A method
+    ``clip_norm(config)`` may give the norm to which a replicate's gradients are clipped before each step.
     """
 
     def splits(self, dataset: Dataset | None) -> Splits:
@@ -195,8 +196,17 @@ def check(space: SearchSpace, task: Task | FunctionTask) -> None:
     """Hold the metrics and every parameter of a space against what its task declares.
 
     Raises:
-        SpaceError: an unknown metric or parameter, or a value that the task cannot take, at its line.
+        SpaceError: an unknown metric or parameter, a value that the task cannot take, or a key that is not
+            for a function task, at its line.
     """
+    if not isinstance(task, Task):
+        for key, left in (("replicates", "auto"), ("precision", "float32")):
+            if (asked := getattr(space, key)) != left:
+                raise space.error(
+                    key,
+                    f"{asked} is for tasks whose training tune-app does itself, and {space.task} is a "
+                    "function: remove it, or write a Task",
+                )
     for index, metric in enumerate(space.metrics):
         if isinstance(task, Task) and metric.name not in METRICS:
             raise space.error(
@@ -242,6 +252,19 @@ def make_scheduler(
     """A task's schedule, told the number of epochs if it asks for it."""
     more = {"epochs": epochs} if reads_epochs(task) else {}
     return task.scheduler(config, optimizer, **more)
+
+
+def clip_norm(task: Task, config: Config) -> float | None:
+    """The norm to which a task clips all the gradients of a replicate together; None for no clipping.
+
+    Raises:
+        TaskError: it is no number above 0.
+    """
+    asked = getattr(task, "clip_norm", None)
+    norm = asked(config) if asked else None
+    if norm is not None and not norm > 0:
+        raise TaskError(f"clip_norm gave {norm!r}; it must be a number above 0, or None for no clipping")
+    return norm
 
 
 def settings(task: Task | FunctionTask, config: Config) -> dict[str, Scalar]:

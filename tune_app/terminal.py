@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from tune_app import results
+from tune_app import advice, index, results, verdict
 from tune_app import space as spaces_
+from tune_app.models import Prediction
+from tune_app.report import confirmed
 from tune_app.resources import Estimate
 from tune_app.results import Frames
 from tune_app.space import SearchSpace
-from tune_app.sweep import DataIdentity, Sweep, find_runs
-from tune_app.words import count, duration, measure, size, value
+from tune_app.stop import bracket
+from tune_app.sweep import DataIdentity, Sweep
+from tune_app.verdict import Verdict
+from tune_app.words import aligned, count, duration, measure, point, size, value
 
+#: How much of what could be said at the end of a run is said.
+_TIED, _CAUTIONS = 3, 3
 
-def aligned(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
-    """Rows of cells in columns, three spaces apart."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(indent + line.rstrip() for line in lines)
+#: What is proposed for confirming a choice that is tied with others.
+_TOP, _SEEDS = 3, 30
 
 
 def headline(space: SearchSpace, data: DataIdentity) -> str:
@@ -40,22 +44,55 @@ def plan(space: SearchSpace, estimate: Estimate) -> str:
         f"trials: {space.size():,}   replicates: {space.size() * space.seeds:,}   epochs in all: {work:,}",
         f"metric: {space.metric.name} ({space.metric.mode}), of the {space.evaluate} epoch",
     ]
-    if space.stop.scheduler == "none":
-        lines.append("early stopping: none, every trial runs to the end")
-    else:
-        left = max(1.0, float(space.size()))
-        steps = []
-        for rung in space.stop.rungs(space.epochs):
-            left = max(1.0, left / space.stop.reduction_factor)
-            steps.append(f"epoch {rung} (about {left:.0f} go on)")
-        lines.append(f"early stopping: {space.stop.scheduler}; decisions after {', '.join(steps)}")
-    most = "at most " if space.stop.scheduler != "none" else "about "
+    stopping = list(_stopping(space))
+    lines += stopping or ["early stopping: none, every trial runs to the end"]
+    most = "at most " if stopping else "about "
     lines.append(
         f"estimate: {most}{duration(work * estimate.epoch_s / estimate.at_a_time)} (one epoch of one "
         f"replicate took {estimate.epoch_s:.3g} s here; {count(estimate.at_a_time, 'trial')} at a time)"
     )
+    if estimate.replicates:
+        lines.append(f"replicates: {estimate.replicates}")
     lines.append(f"disk: {_disk(space, estimate)}")
     return "\n".join(lines)
+
+
+def _stopping(space: SearchSpace) -> Iterator[str]:
+    """When the early stopping decides, a line a bracket and one for the patience; nothing without any."""
+    wanted = space.stop
+    match wanted.scheduler:
+        case "asha":
+            [rungs] = wanted.ladders(space.epochs)
+            yield f"early stopping: asha; decisions after {_rungs(space, rungs, space.size())}"
+        case "hyperband":
+            ladders = wanted.ladders(space.epochs)
+            samples = range(1, space.size() + 1)
+            sizes = Counter(bracket(space.seed, sample, len(ladders)) for sample in samples)
+            yield f"early stopping: hyperband, {count(len(ladders), 'bracket')}"
+            for number, rungs in enumerate(ladders, start=1):
+                decisions = (
+                    f": decisions after {_rungs(space, rungs, sizes[number])}" if sizes[number] else ""
+                )
+                yield f"  bracket {number}, {count(sizes[number], 'configuration')}{decisions}"
+        case "median":
+            others = count(wanted.min_samples_required, "other")
+            when = f"each epoch from {wanted.grace_period} on, once {others} came there"
+            yield f"early stopping: median; decisions after {when}"
+    if wanted.patience is not None:
+        beyond = f" of more than {wanted.min_delta:g}" if wanted.min_delta else ""
+        when = f"{count(wanted.patience, 'epoch')} without an improvement{beyond}"
+        earliest = wanted.grace_period + wanted.patience
+        yield f"early stopping: patience; ends a trial after {when}, from epoch {earliest} on"
+
+
+def _rungs(space: SearchSpace, rungs: Sequence[int], size: int) -> str:
+    """``epoch 1 (about 3 go on), epoch 3 (about 1 go on)``."""
+    left = float(size)
+    steps = []
+    for rung in rungs:
+        left = min(left, max(1.0, left / space.stop.reduction_factor))
+        steps.append(f"epoch {rung} (about {left:.0f} go on)")
+    return ", ".join(steps)
 
 
 def _disk(space: SearchSpace, estimate: Estimate) -> str:
@@ -85,32 +122,10 @@ def spaces() -> str:
     return aligned(rows)
 
 
-def runs(runs_dir: Path) -> str:
-    """A line a run, newest first."""
-    rows = []
-    for folder in find_runs(runs_dir):
-        sweep = Sweep.open(folder)
-        rows.append([folder.name, tally(sweep), sweep.data.source, _best(sweep)])
-    return aligned(rows) if rows else f"no runs in {runs_dir} yet. Start one with: tune-app run grid"
-
-
 def tally(sweep: Sweep) -> str:
     """``7 of 9 finished, 2 running``."""
     statuses = sweep.statuses(sweep.live())
-    total = max(len(statuses), sweep.space.size())
-    others = {name: statuses.count(name) for name in dict.fromkeys(statuses) if name != "finished"}
-    parts = [f"{statuses.count('finished')} of {total} finished"]
-    return ", ".join([*parts, *(f"{number} {name}" for name, number in others.items())])
-
-
-def _best(sweep: Sweep) -> str:
-    frames = results.load(sweep)
-    best = results.ranked(frames)
-    if best.empty:
-        return ""
-    name = sweep.space.metric.name
-    row = best.iloc[0]
-    return f"{_configuration(frames, row)}: {name} {_measured(row, name)}"
+    return index.tally(Counter(statuses), max(len(statuses), sweep.space.size()))
 
 
 def table(frames: Frames) -> str:
@@ -143,7 +158,18 @@ def best(frames: Frames, found: Mapping[str, Any]) -> str:
     lines = [f"{found['run']}: configuration {found['sample']} is best by {found['metric']['name']}"]
     lines.append(aligned([[name, value(each)] for name, each in found["config"].items()]))
     lines.append(aligned([[name, _measured(row, name), f"n={row['n']}"] for name in metrics]))
+    if "model" in found:
+        model = found["model"]
+        how = f"replicate {model['replicate']}, epoch {model['epoch']}"
+        lines.append(
+            f"its model ({how}) is in {model['file']}. Next: tune-app predict {model['file']} IMAGE..."
+        )
     return "\n\n".join(lines)
+
+
+def predictions(found: Sequence[Prediction]) -> str:
+    """What a model says of each input, and how sure it is."""
+    return aligned([[each.name, each.label, f"{each.probabilities[each.label]:.1%}"] for each in found], "")
 
 
 def rerun(sample: int, compared: int, differences: Sequence[tuple[int, str, Any, Any]], device: str) -> str:
@@ -168,6 +194,7 @@ def summary(frames: Frames) -> str:
     sweep = frames.sweep
     metric = sweep.space.metric.name
     lines = []
+    following = f"show {sweep.name}"
     best = results.ranked(frames)
     if best.empty:
         lines.append(f"no configuration finished: {tally(sweep)}")
@@ -175,24 +202,44 @@ def summary(frames: Frames) -> str:
         winner = best.iloc[0]
         n = f", n={winner['n']}"
         lines.append(f"Chosen by {metric}: {_configuration(frames, winner)} ({_measured(winner, metric)}{n})")
-        lines += _runners_up(frames, best, metric)
+        judged = verdict.judge(frames)
+        lines += _tied(frames, judged) if judged.chosen.pairs else _runners_up(frames, best, metric)
+        if judged.tied and not sweep.header.get("confirms"):
+            following = f"confirm {sweep.name} --top {min(_TOP, 1 + len(judged.tied))} --seeds {_SEEDS}"
         if "test_accuracy_mean" in best:
             lines.append(f"  on the test set: accuracy {_measured(winner, 'test_accuracy')}")
-        if sweep.space.seeds == 1:
-            lines.append("  one seed only: no interval, and luck is not told from merit; use --seeds 5")
+        found = advice.cautions(frames, judged, advice.seen_before(sweep))
+        lines += [f"  note: {caution.text}" for caution in found[:_CAUTIONS]]
+    if said := confirmed.luck(frames):
+        lines.append(said)
     folder = sweep.paths.folder
-    tables = sorted(path.name for path in sweep.paths.report.glob("*.md"))
     lines.append(f"Results: {folder}/results.csv, seeds.csv, curves.csv")
-    lines.append(f"Tables:  {sweep.paths.report}/{{{','.join(tables)}}} (also .csv and .tex)")
+    lines.append(f"Report:  {sweep.paths.report}/index.html (also report.md, figures, tables)")
     if sweep.data.kind == "phantom":
         lines.append("Phantom images are drawn by code: for the paper's table, give X-rays with --data")
-    lines.append(f"Next: tune-app show {sweep.name}")
+    lines.append(f"Next: tune-app {following}")
     return "\n".join(lines)
 
 
 def _runners_up(frames: Frames, best: pd.DataFrame, metric: str) -> Iterable[str]:
     for _, row in best.iloc[1:3].iterrows():
         yield f"  then {_configuration(frames, row)} ({_measured(row, metric)})"
+
+
+def _tied(frames: Frames, judged: Verdict) -> Iterable[str]:
+    """What cannot be told from the winner, or that all else can."""
+    seeds = count(judged.chosen.standings[0].n, "seed")
+    tied = [point(judged.chosen.standing(sample).config, frames.varying) for sample in judged.tied]
+    others = len(judged.chosen.standings) - 1
+    if not tied:
+        yield f"  told apart from {'the other' if others == 1 else f'all {others} others'} with {seeds}"
+    elif len(tied) == 1:
+        yield f"  tied with {tied[0]}: these two cannot be told apart with {seeds}"
+    elif len(tied) == others:
+        yield f"  tied with all {others} others: none of them can be told from it with {seeds}"
+    else:
+        listed = "; ".join(tied[:_TIED]) + (f" and {len(tied) - _TIED} more" if len(tied) > _TIED else "")
+        yield f"  tied with {listed}: they cannot be told from it with {seeds}"
 
 
 def _configuration(frames: Frames, row: pd.Series) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,10 @@ from torch import Tensor, nn
 
 from tune_app import metrics
 from tune_app.history import Config
-from tune_app.task import Labelled, Splits, Task, make_scheduler
+from tune_app.task import Labelled, Loss, Splits, Task, clip_norm, make_scheduler
+
+#: Inputs (..., B, *shape) and labels (..., B) to losses (..., B) and logits (..., B, C).
+Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 #: What a random draw is for; each purpose has a stream of its own.
 INITIALISATION, BATCH_ORDER, NOISE, FUNCTION = range(4)
@@ -30,6 +33,40 @@ def derive_seed(seed: int, purpose: int, replicate: int, epoch: int = 0) -> int:
     """A 63-bit seed for one purpose of one replicate in one epoch (numpy's SeedSequence)."""
     sequence = np.random.SeedSequence(entropy=seed, spawn_key=(purpose, replicate, epoch))
     return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+class Buffers:
+    """Memory for batches, used for one after the other: on a CPU, fresh pages cost more than filling them."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[torch.dtype, torch.Size], Tensor] = {}
+
+    def gatherer(self, x: Tensor, rows: int) -> Callable[[Tensor], Tensor]:
+        """A function from indices to ``x`` at them, as a model takes it: a batch holds until the next one.
+
+        Args:
+            x: (N, ...), integers or floating; integers become float32.
+            rows: how many a batch has at most. Indices (B,) give (B, ...), and (R, B) give (R, B, ...).
+        """
+        shape = x.shape[1:]
+        picked = self._room(x, rows, x.dtype)
+        batch = picked if x.is_floating_point() else self._room(x, rows, torch.float32)
+
+        def gather(index: Tensor) -> Tensor:
+            n = index.numel()
+            torch.index_select(x, 0, index.reshape(-1), out=picked[:n])
+            if batch is not picked:
+                batch[:n].copy_(picked[:n])
+            return batch[:n].view(*index.shape, *shape)
+
+        return gather
+
+    def _room(self, like: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
+        key = (dtype, like.shape[1:])
+        kept = self._kept.get(key)
+        if kept is None or len(kept) < rows:
+            kept = self._kept[key] = like.new_empty((rows, *like.shape[1:]), dtype=dtype)
+        return kept
 
 
 @dataclass(frozen=True)
@@ -47,6 +84,7 @@ class DeviceSplits:
     train: DeviceSplit
     val: DeviceSplit
     test: DeviceSplit
+    buffers: Buffers = field(default_factory=Buffers, compare=False)
 
     @classmethod
     def load(cls, splits: Splits, device: str) -> DeviceSplits:
@@ -67,10 +105,26 @@ class Outcome:
 
 
 @dataclass
-class _Best:
+class Best:
+    """The weights of a replicate's best epoch so far; the first of several that are alike."""
+
     value: float = float("nan")
     epoch: int = 0
     weights: dict[str, Tensor] = field(default_factory=dict)
+
+    def offer(
+        self,
+        keep: tuple[str, int] | None,
+        found: Mapping[str, float],
+        epoch: int,
+        weights: Callable[[], dict[str, Tensor]],
+    ) -> None:
+        """Take the weights of an epoch if its metrics ``found`` are better, by ``keep`` (see Learner)."""
+        if keep is None or keep[0] not in found:  # a share of no images; the trial tells it
+            return
+        value = keep[1] * found[keep[0]]
+        if not self.weights or value > self.value:
+            self.value, self.epoch, self.weights = value, epoch, weights()
 
 
 class Learner:
@@ -80,6 +134,7 @@ class Learner:
         epochs: how many the sweep wants, for schedules that hang on it.
         keep_best: ``(metric, sign)`` to remember the weights of the best epoch, sign +1 for max and -1
             for min; None to evaluate the last.
+        precision: ``bf16`` to run the model under autocast; see ``set_precision`` for the others.
     """
 
     def __init__(
@@ -91,18 +146,16 @@ class Learner:
         replicate: int,
         epochs: int,
         keep_best: tuple[str, int] | None = None,
+        precision: str = "float32",
     ) -> None:
         self._seed, self._replicate = seed, replicate
-        self._splits, self._keep_best = splits, keep_best
+        self._splits, self._keep_best, self._precision = splits, keep_best, precision
         self._batch_size, self._eval_batch_size = task.batch_sizes(config)
-        self._loss = task.loss(config)
-        device = splits.train.x.device
-        with _seeded(derive_seed(seed, INITIALISATION, replicate), device):
-            # Drawn on the CPU, so that a replicate starts from the same weights on every device.
-            self._model = task.model(config, tuple(splits.train.x.shape[1:])).to(device)
+        self._loss, self._clip = task.loss(config), clip_norm(task, config)
+        self._model = make_model(task, config, splits, seed, replicate)
         self._optimizer = task.optimizer(config, self._model.parameters())
         self._scheduler = make_scheduler(task, config, self._optimizer, epochs)
-        self._best = _Best()
+        self._best = Best()
         self.epoch = 0
         self.diverged = False
 
@@ -121,15 +174,17 @@ class Learner:
             return {}
         found = self._train()
         self.epoch += 1
-        if not (np.isfinite(found["train_loss"]) and _all_finite(self._model)):
+        if not (
+            np.isfinite(found["train_loss"]) and all_finite(p[None] for p in self._model.parameters()).item()
+        ):
             self.diverged = True
             return {}
-        score, loss = self._score(self._model, self._splits.val)
+        scores, loss = self._score(self._model, self._splits.val)
         if not np.isfinite(loss):
             self.diverged = True
             return {}
-        found |= metrics.evaluate("val", score, loss, self._splits.val.y.cpu().numpy())
-        self._remember(found)
+        found |= metrics.evaluate("val", scores, loss, self._splits.val.y.cpu().numpy())
+        self._best.offer(self._keep_best, found, self.epoch, lambda: clone(self._model.state_dict()))
         return found
 
     def test(self) -> Outcome:
@@ -147,51 +202,34 @@ class Learner:
         return {name: tensor.detach().cpu() for name, tensor in weights.items()}
 
     def _train(self) -> dict[str, float]:
-        x, y = self._splits.train.x, self._splits.train.y
-        # Indices are drawn on the CPU, so that the order is the same on every device.
-        order = torch.Generator().manual_seed(
-            derive_seed(self._seed, BATCH_ORDER, self._replicate, self.epoch)
-        )
-        permutation = torch.randperm(len(x), generator=order).to(x.device)
-        loss_sum = torch.zeros((), device=x.device)
-        correct = torch.zeros((), device=x.device)
+        train = self._splits.train
+        order = batch_order(self._seed, self._replicate, self.epoch, len(train.x)).to(train.x.device)
         self._model.train()
-        with _seeded(derive_seed(self._seed, NOISE, self._replicate, self.epoch), x.device):
-            for index in permutation.split(self._batch_size):
-                target = y[index]
-                self._optimizer.zero_grad(set_to_none=True)
-                logits = self._model(_as_input(x[index]))
-                losses = self._loss(logits, target)
-                losses.mean().backward()
-                self._optimizer.step()
-                with torch.no_grad():
-                    loss_sum += losses.sum()
-                    correct += (_classes(logits) == target).sum()
+        with _seeded(derive_seed(self._seed, NOISE, self._replicate, self.epoch), train.x.device):
+            losses, correct = train_epoch(
+                self._forward(self._model),
+                self._optimizer,
+                train,
+                order,
+                self._batch_size,
+                self._splits.buffers,
+                self._clip_gradients,
+            )
         if self._scheduler:
             self._scheduler.step()
-        return {"train_accuracy": correct.item() / len(x), "train_loss": loss_sum.item() / len(x)}
+        return {"train_accuracy": correct.item(), "train_loss": losses.item()}
 
-    @torch.no_grad()
+    def _forward(self, model: nn.Module) -> Forward:
+        return lambda x, y: predict(model, self._loss, self._precision, x, y)
+
+    def _clip_gradients(self) -> None:
+        if self._clip is not None:
+            nn.utils.clip_grad_norm_(self._model.parameters(), self._clip)
+
     def _score(self, model: nn.Module, split: DeviceSplit) -> tuple[NDArray[np.float32], float]:
         model.eval()
-        outputs, loss_sum = [], torch.zeros((), device=split.x.device)
-        for x, y in zip(
-            split.x.split(self._eval_batch_size), split.y.split(self._eval_batch_size), strict=True
-        ):
-            logits = model(_as_input(x))
-            loss_sum += self._loss(logits, y).sum()
-            outputs.append(logits)
-        return metrics.scores(torch.cat(outputs).cpu().numpy()), loss_sum.item() / len(split.x)
-
-    def _remember(self, found: dict[str, float]) -> None:
-        if self._keep_best is None:
-            return
-        name, sign = self._keep_best
-        if name not in found:  # a share of no images; the trial tells it
-            return
-        if not self._best.weights or sign * found[name] > self._best.value:
-            weights = {name: tensor.detach().clone() for name, tensor in self._model.state_dict().items()}
-            self._best = _Best(sign * found[name], self.epoch, weights)
+        logits, loss = score(self._forward(model), split, self._eval_batch_size, self._splits.buffers)
+        return metrics.scores(logits.cpu().numpy()), loss.item()
 
     def state(self) -> dict[str, Any]:
         """Everything that ``load`` needs to go on exactly as if never stopped: tensors and plain values."""
@@ -201,17 +239,17 @@ class Learner:
             "model": self._model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "scheduler": self._scheduler.state_dict() if self._scheduler else None,
-            "best": {"value": self._best.value, "epoch": self._best.epoch, "weights": self._best.weights},
+            "best": {**vars(self._best)},
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a ``state``."""
         self.epoch, self.diverged = state["epoch"], state["diverged"]
         self._model.load_state_dict(state["model"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self._optimizer, state["optimizer"])
         if self._scheduler:
             self._scheduler.load_state_dict(state["scheduler"])
-        self._best = _Best(**state["best"])
+        self._best = Best(**state["best"])
 
 
 class Stopwatch:
@@ -225,21 +263,132 @@ class Stopwatch:
         return round(time.perf_counter() - self._start, 4)
 
 
-def _as_input(x: Tensor) -> Tensor:
-    return x if x.is_floating_point() else x.float()
+def make_model(task: Task, config: Config, splits: DeviceSplits, seed: int, replicate: int) -> nn.Module:
+    """A replicate's model as it is drawn: on the CPU, so that it starts alike on every device."""
+    device = splits.train.x.device
+    with _seeded(derive_seed(seed, INITIALISATION, replicate), device):
+        return task.model(config, tuple(splits.train.x.shape[1:])).to(device)
+
+
+def batch_order(seed: int, replicate: int, epoch: int, n: int) -> Tensor:
+    """The order of the ``n`` training inputs in an epoch, (n,): drawn on the CPU, alike for every device."""
+    order = torch.Generator().manual_seed(derive_seed(seed, BATCH_ORDER, replicate, epoch))
+    return torch.randperm(n, generator=order)
+
+
+def predict(
+    model: Callable[[Tensor], Tensor], loss: Loss, precision: str, x: Tensor, y: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Inputs (B, *shape) and labels (B,) to losses (B,) and logits (B, C); losses are never of bfloat16."""
+    with autocast(precision, x.device):
+        logits = model(x)
+    if precision == "bf16":
+        logits = logits.float()
+    return loss(logits, y), logits
+
+
+def train_epoch(
+    forward: Forward,
+    optimizer: torch.optim.Optimizer,
+    split: DeviceSplit,
+    order: Tensor,
+    size: int,
+    buffers: Buffers,
+    clip: Callable[[], None],
+) -> tuple[Tensor, Tensor]:
+    """One pass over a split in batches of ``size``, a step each; nothing waits for the device.
+
+    Args:
+        order: (N,) for one replicate, (R, N) for a stack.
+        clip: called between the gradients and the step.
+
+    Returns:
+        The mean loss and the share of correct predictions on the way, (...) each.
+    """
+    y, rows = split.y[order], min(size, order.shape[-1]) * order[..., 0].numel()
+    gather = buffers.gatherer(split.x, rows)
+    losses, correct = [], []
+    for index, target in zip(order.split(size, dim=-1), y.split(size, dim=-1), strict=True):
+        optimizer.zero_grad(set_to_none=True)
+        found, logits = forward(gather(index), target)
+        found.mean(dim=-1).sum().backward()
+        clip()
+        optimizer.step()
+        losses.append(found.detach())
+        correct.append(_classes(logits.detach()) == target)
+    return _mean(losses), _mean(correct)
+
+
+@torch.no_grad()
+def score(forward: Forward, split: DeviceSplit, size: int, buffers: Buffers) -> tuple[Tensor, Tensor]:
+    """Logits (..., N, C) and mean loss (...) of a split, in batches of ``size``."""
+    gather = buffers.gatherer(split.x, min(size, len(split.x)))
+    losses, logits = [], []
+    for index in torch.arange(len(split.x), device=split.x.device).split(size):
+        found, out = forward(gather(index), split.y[index])
+        losses.append(found)
+        logits.append(out)
+    return torch.cat(logits, dim=-2), _mean(losses)
+
+
+def _mean(batches: list[Tensor]) -> Tensor:
+    """The mean over all batches, (..., B) each, summed in double precision."""
+    return torch.cat(batches, dim=-1).mean(dim=-1, dtype=torch.float64)
 
 
 def _classes(logits: Tensor) -> Tensor:
-    return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(dim=1)
+    """Logits (..., C) to classes (...)."""
+    return logits[..., 0] > 0 if logits.shape[-1] == 1 else logits.argmax(dim=-1)
 
 
-def _all_finite(model: nn.Module) -> bool:
-    return bool(torch.stack([parameter.isfinite().all() for parameter in model.parameters()]).all())
+def all_finite(parameters: Iterable[Tensor]) -> Tensor:
+    """Whether every number of each replicate is finite, (R,) on the device, for parameters (R, ...).
+
+    The extremes are NaN or infinite where any number is; that takes a pass each and no memory.
+    """
+    rows = [parameter.detach().reshape(len(parameter), -1) for parameter in parameters if parameter.numel()]
+    return torch.stack([end for row in rows for end in (row.amax(1), row.amin(1))]).isfinite().all(dim=0)
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """``load_state_dict``, with each tensor laid out in memory as its parameter: fused steps count on it."""
+    optimizer.load_state_dict(state)
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def clone(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A copy that later steps leave alone."""
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+def set_precision(precision: str) -> None:
+    """Set how this process multiplies matrices of float32: under ``tf32``, a GPU that has it may use TF32."""
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """What a model runs in: under ``bf16``, matrix products and convolutions are of bfloat16."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's global generators, which modules draw from, and put them back afterwards."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    """Seed torch's global generators, which modules draw from, and put them back afterwards.
+
+    ``torch.manual_seed`` would leave word for the GPUs that are not there, with a stack trace: 2 ms.
+    """
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        generators.append(torch.cuda.default_generators[device.index])
+    before = [generator.get_state() for generator in generators]
+    try:
+        for generator in generators:
+            generator.manual_seed(seed)
         yield
+    finally:
+        for generator, state in zip(generators, before, strict=True):
+            generator.set_state(state)

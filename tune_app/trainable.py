@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from typing import Any
 
+import ray
 from ray import tune
+from ray.experimental import internal_kv
 
 from tune_app.messages import Order
 from tune_app.task import Splits
@@ -16,7 +19,8 @@ class SweepTrainable(tune.Trainable):
     """Trains one job after the other in one process.
 
     What Ray's searcher and scheduler see of a step is ``epoch``, ``value`` (the metric's mean over the
-    replicates) and ``report``, packed bytes that only our own driver opens: test metrics are in there.
+    replicates), and ``report`` and ``files``, packed bytes that only our own driver opens: test metrics are
+    in there.
     """
 
     def setup(self, config: dict[str, Any], splits: Splits | None = None, path: str = "") -> None:
@@ -45,17 +49,38 @@ class SweepTrainable(tune.Trainable):
     def _begin(self, order: Order) -> None:
         from tune_app.trial import Trial
 
+        self._order = order
         self._trial = Trial(order, self._worker)
 
     def step(self) -> dict[str, Any]:
         """Train one epoch."""
-        report = self._trial.step()
+        report = self._trial.step(save_now=self._order.gather and saving())
+        device = _device_name(self._worker.device)
         return {
             "epoch": report.epoch,
             "value": report.value,
             "report": report.pack(),
-            "device": _device_name(self._worker.device),
+            "files": report.pack_files(),
+            "device": f"{device} on {platform.node()}" if self._order.gather else device,
         }
+
+
+_SAVE_NOW = b"tune-app-save-now"
+
+
+def ask_to_save() -> None:
+    """Ask the trials of this cluster's driver, wherever they are, to be saved after their epoch."""
+    internal_kv._internal_kv_put(_SAVE_NOW + _job(), b"1", overwrite=True)
+
+
+def saving() -> bool:
+    """Whether the driver has asked for it: one small question to the head, once an epoch."""
+    return bool(internal_kv._internal_kv_exists(_SAVE_NOW + _job()))
+
+
+def _job() -> bytes:
+    """Ray's name of the driver's process, the same for all of its workers."""
+    return str(ray.get_runtime_context().get_job_id()).encode()
 
 
 def _device_name(device: str) -> str:

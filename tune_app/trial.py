@@ -18,8 +18,13 @@ from tune_app.errors import TaskError
 from tune_app.history import Saved, Values, mean
 from tune_app.messages import SAVE_NOW, Order, Report, Sealed
 from tune_app.replicates import Generated, Looped, Metrics, Replicates
+from tune_app.stackable import stackable
+from tune_app.stacked import Stacked
 from tune_app.task import Splits, Task
-from tune_app.train import DeviceSplits, Outcome, Stopwatch
+from tune_app.train import DeviceSplits, Outcome, Stopwatch, set_precision
+
+#: The most bytes of a checkpoint that travel in a report.
+LARGEST_CARRIED = 256 << 20
 
 
 class Worker:
@@ -36,11 +41,18 @@ class Trial:
     def __init__(self, order: Order, worker: Worker) -> None:
         self._order = order
         torch.set_num_threads(order.numerics.threads)
+        set_precision(order.numerics.precision)
+        #: Why the replicates are not stacked though the sweep's are; empty where they are.
+        self._looped = ""
         self._replicates = self._make(tasks.load(order.task), worker)
+        self._shape = list(worker.data.train.x.shape[1:]) if worker.data else []
         self._clock = checkpoint.Clock(order.checkpoint_every_s)
         self._folder = Path(order.checkpoints)
+        self._files: dict[str, bytes] = {}
+        self._too_large = 0
         if order.job.start:
-            content = checkpoint.load(self._folder / order.job.start.file)
+            file = self._folder / order.job.start.file
+            content = checkpoint.load(order.content if order.content is not None else file, str(file))
             self._replicates.load(checkpoint.of(content, "state", order.job.replicates))
 
     def _make(self, task: Task | tasks.FunctionTask, worker: Worker) -> Replicates:
@@ -54,18 +66,41 @@ class Trial:
             )
         if worker.data is None:
             raise TaskError(f"the task {order.task} needs data, and none was given")
-        return Looped(task, job.config, worker.data, order.seed, job.replicates, order.epochs, keep_best)
+        return self._of_task(task, worker.data)(
+            task,
+            job.config,
+            worker.data,
+            order.seed,
+            job.replicates,
+            order.epochs,
+            keep_best,
+            order.numerics.precision,
+        )
 
-    def step(self) -> Report:
+    def _of_task(self, task: Task, data: DeviceSplits) -> type[Looped] | type[Stacked]:
+        """What trains this job: by the sweep's numerics, as far as its configuration can be stacked."""
+        job, numerics = self._order.job, self._order.numerics
+        if numerics.replicates != "stacked" or len(job.replicates) == 1:
+            return Looped
+        self._looped = stackable(task, job.config, data, numerics.precision) or ""
+        return Looped if self._looped else Stacked
+
+    def step(self, save_now: bool = False) -> Report:
         """Train one epoch; with the last one the test set is looked at, once.
+
+        Args:
+            save_now: write a checkpoint after it, due or not.
 
         Raises:
             TaskError: an epoch without the metric that the space names.
         """
         replicates, order = self._replicates, self._order
         found = replicates.step()
+        self._files = {}
         diverged = replicates.diverged()
         done = replicates.epoch >= order.job.epochs or None not in diverged
+        saved = self._save(done, save_now)
+        weights = self._save_weights() if done and order.job.tested else None
         return Report(
             epoch=replicates.epoch,
             value=self._value(found) if set(diverged) == {None} else None,
@@ -74,9 +109,12 @@ class Trial:
             diverged={r: at for r, at in zip(order.job.replicates, diverged, strict=True) if at is not None},
             done=done,
             sealed=_seal(replicates) if done and order.job.tested else None,
-            saved=self._save(done),
-            savable=replicates.savable and bool(order.checkpoints),
-            weights=self._save_weights() if done and order.job.tested else None,
+            saved=saved,
+            savable=replicates.savable and bool(order.checkpoints) and not self._too_large,
+            weights=weights,
+            files=self._files,
+            too_large=self._too_large,
+            looped=self._looped,
         )
 
     def contents(self) -> tuple[Any, Any]:
@@ -84,12 +122,12 @@ class Trial:
         replicates = self._replicates
         return (replicates.state(), replicates.weights()) if replicates.savable else (None, None)
 
-    def _save(self, done: bool) -> Saved | None:
+    def _save(self, done: bool, save_now: bool) -> Saved | None:
         """Write a checkpoint when it is time; at the end only where the whole state is to be kept."""
         order, replicates = self._order, self._replicates
         if not (order.checkpoints and replicates.savable):
             return None
-        asked = self._clock.due() or (self._folder / SAVE_NOW).exists()
+        asked = self._clock.due() or save_now or (self._folder / SAVE_NOW).exists()
         if not (order.keep == "last" if done else asked):
             return None
         watch = Stopwatch()
@@ -105,11 +143,18 @@ class Trial:
             return None
         return self._write("weights", replicates.weights())
 
-    def _write(self, what: str, states: list[Any]) -> Saved:
+    def _write(self, what: str, states: list[Any]) -> Saved | None:
         job, epoch = self._order.job, self._replicates.epoch
-        content = {"epoch": epoch, "replicates": list(job.replicates), what: states}
+        content = {"epoch": epoch, "replicates": list(job.replicates), "shape": self._shape, what: states}
         name = f"{job.sample}-{job.replicates[0]}-{epoch:06d}-{what}.pt"
-        return checkpoint.save(self._folder, name, content, epoch)
+        if not self._order.gather:
+            return checkpoint.save(self._folder, name, content, epoch)
+        data = checkpoint.packed(content)
+        if len(data) > LARGEST_CARRIED:
+            self._too_large = len(data)
+            return None
+        self._files[name] = data
+        return checkpoint.described(name, data, epoch)
 
     def _value(self, found: list[Metrics]) -> float | None:
         """The mean, over the replicates, of the metric that early stopping goes by; all must be there."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from tune_app.history import Config
@@ -115,6 +115,13 @@ def size(size_bytes: int) -> str:
         if size_bytes >= least:
             return f"{size_bytes / least:.{digits}f} {unit}"
     return f"{size_bytes / 1024:.0f} KiB"
+
+
+def aligned(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
+    """Rows of cells in columns, three spaces apart."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(indent + line.rstrip() for line in lines)
 
 
 def counts(states: Iterable[str], between: str = ", ") -> str:

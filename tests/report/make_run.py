@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tune_app import results, space
+from tune_app import results, space, verdict
 from tune_app.history import Values
+from tune_app.report import View, tables
+from tune_app.report.render import save
 from tune_app.results import Frames
 from tune_app.sweep import DataIdentity, Sweep
 
@@ -108,3 +110,9 @@ def _record(sweep: Sweep, sample: int, outcome: Outcome) -> None:
             sweep.note("opened", provenance={})
         case other:
             assert other == "running", other
+
+
+def write_tables(frames: Frames, folder: Path, view: View | None = None) -> list[Path]:
+    """The tables of a report alone, without its figures and page, which take longer."""
+    made = tables.make(frames, verdict.judge(frames), view)
+    return [file for table in made for file in save(table, folder)]

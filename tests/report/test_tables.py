@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from make_run import DEFAULTS, PHANTOM, SAMPLES, SHA, XRAYS, Outcome, make
+from make_run import DEFAULTS, PHANTOM, SAMPLES, SHA, XRAYS, Outcome, make, write_tables
 
-from tune_app import report
 from tune_app.errors import RunError, StorageError
 from tune_app.sweep import NO_DATA
 
@@ -34,7 +33,7 @@ def written(files: list[Path]) -> dict[str, str]:
 
 
 def test_table3_in_markdown(tmp_path: Path) -> None:
-    texts = written(report.write(make(tmp_path, SAMPLES, FIVE), tmp_path / "report"))
+    texts = written(write_tables(make(tmp_path, SAMPLES, FIVE), tmp_path / "report"))
     # the ranges by hand, sample 2: mean 0.70, sd 0.01, t(2) 4.3027, z 1.96
     # 0.70 ± sqrt(4.3027^2 * 0.01^2 * 4/3 + 1.96^2 * 0.21 / 400) = 0.70 ± 0.067
     assert (
@@ -67,13 +66,13 @@ Of the paper's 6 differences among samples 1, 2, 3 and 4, 4 survive with 3 seeds
 sample 1 over 2, sample 1 over 3, sample 1 over 4 and sample 3 over 4. \
 The other way round: sample 3 over 2 and sample 4 over 2. \
 A difference survives where ours has the published sign and is significant at 5% \
-(Welch's t test, Holm's correction for 6 pairs).
+(paired t test, Holm's correction for 6 pairs).
 """
     )
 
 
 def test_table3_in_csv_holds_fractions_and_the_datas_identity(tmp_path: Path) -> None:
-    report.write(make(tmp_path, SAMPLES, FIVE), tmp_path / "report")
+    write_tables(make(tmp_path, SAMPLES, FIVE), tmp_path / "report")
     frame = pd.read_csv(tmp_path / "report" / "table3.csv")
     assert [*frame] == "sample lr step_size published mean ci95 n inside data data_sha256".split()  # noqa: SIM905
     assert frame["sample"].tolist() == [1, 2, 3, 4, 5]
@@ -90,7 +89,7 @@ def test_table3_in_csv_holds_fractions_and_the_datas_identity(tmp_path: Path) ->
 def test_table1_sets_every_setting_beside_the_papers(tmp_path: Path) -> None:
     text = SAMPLES.replace("gamma: 0.4", "gamma: 0.5").replace("epochs: 30", "epochs: 3")
     frames = make(tmp_path, text, {}, settings=DEFAULTS | {"weight_decay": 0.01})
-    texts = written(report.write(frames, tmp_path))
+    texts = written(write_tables(frames, tmp_path))
     table = texts["table1.md"]
     for line in (
         "|          | image size        | 256 × 256        | 256 × 256           |         |",
@@ -113,7 +112,7 @@ def test_table1_sets_every_setting_beside_the_papers(tmp_path: Path) -> None:
 
 
 def test_a_setting_that_no_one_wrote_down_is_said_to_be_unknown(tmp_path: Path) -> None:
-    texts = written(report.write(make(tmp_path, SAMPLES, FIVE, settings=None), tmp_path))
+    texts = written(write_tables(make(tmp_path, SAMPLES, FIVE, settings=None), tmp_path))
     line = next(line for line in texts["table1.md"].splitlines() if "nodes in each" in line)
     assert [cell.strip() for cell in line.split("|")[2:6]] == ["nodes in each", "not recorded", "64", ""]
 
@@ -125,7 +124,7 @@ def test_results_rank_the_finished_and_mark_the_others(tmp_path: Path) -> None:
         3: Outcome(test=[0.7, 0.71, 0.72], val=[0.95, 0.96, 0.97]),
         4: Outcome(end="failed", epochs=3),
     }
-    texts = written(report.write(make(tmp_path, SAMPLES, outcomes), tmp_path))
+    texts = written(write_tables(make(tmp_path, SAMPLES, outcomes), tmp_path))
     rows = [line for line in texts["results.md"].splitlines() if line.startswith("| ")]
     cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
     assert cells[0] == [
@@ -135,10 +134,12 @@ def test_results_rank_the_finished_and_mark_the_others(tmp_path: Path) -> None:
         "status",
         "validation accuracy, %",
         "test accuracy, %",
+        "ties",
         "n",
     ]
-    assert cells[2] == ["3", "3e-7", "4", "finished", "96.0 ± 2.5", "71.0 ± 2.5", "3"]
-    assert cells[3] == ["1", "3e-6", "4", "finished", "91.0 ± 2.5", "81.0 ± 2.5", "3"]
+    # every seed has the same lead of 5 points: nothing varies, and three signs alone are no proof
+    assert cells[2] == ["3", "3e-7", "4", "finished", "96.0 ± 2.5", "71.0 ± 2.5", "a", "3"]
+    assert cells[3] == ["1", "3e-6", "4", "finished", "91.0 ± 2.5", "81.0 ± 2.5", "a", "3"]
     assert [row[0] for row in cells[4:]] == ["2", "4", "5"]
     assert [row[3] for row in cells[4:]] == ["diverged in 1 run, at epoch 2", "failed at epoch 3", "planned"]
     assert "not finished: 1 diverged, 1 failed, 1 planned" in texts["results.md"]
@@ -150,7 +151,7 @@ def test_results_rank_the_finished_and_mark_the_others(tmp_path: Path) -> None:
 @pytest.mark.parametrize("end", ["running", "interrupted", "failed"])
 def test_a_run_that_has_not_ended_well_has_a_report(tmp_path: Path, end: str) -> None:
     frames = make(tmp_path, SAMPLES, {i: Outcome(end=end, epochs=4) for i in range(1, 6)})
-    texts = written(report.write(frames, tmp_path))
+    texts = written(write_tables(frames, tmp_path))
     assert f"not compared: {end} at epoch 4" in texts["table3.md"]
     assert "takes at least two finished seeds" in texts["table3.md"]
     assert f"not finished: 5 {end}" in texts["results.md"]
@@ -158,7 +159,7 @@ def test_a_run_that_has_not_ended_well_has_a_report(tmp_path: Path, end: str) ->
 
 
 def test_one_trial_with_one_seed_has_no_interval_and_says_why(tmp_path: Path) -> None:
-    texts = written(report.write(make(tmp_path, ONE, {1: Outcome(test=[0.83], epochs=2)}), tmp_path))
+    texts = written(write_tables(make(tmp_path, ONE, {1: Outcome(test=[0.83], epochs=2)}), tmp_path))
     assert "|      1 | finished |                   83.0 |             83.0 |   1 |" in texts["results.md"]
     assert "One seed shows no spread: an interval takes at least two" in texts["results.md"]
     assert "83.0 |    – |   1 | not compared: 1 run |" in texts["table3.md"]
@@ -170,7 +171,7 @@ def test_one_trial_with_one_seed_has_no_interval_and_says_why(tmp_path: Path) ->
 
 
 def test_phantom_results_never_stand_beside_the_papers(tmp_path: Path) -> None:
-    texts = written(report.write(make(tmp_path, SAMPLES, FIVE, data=PHANTOM), tmp_path))
+    texts = written(write_tables(make(tmp_path, SAMPLES, FIVE, data=PHANTOM), tmp_path))
     for name in ("table1", "table3"):
         assert "Phantom images: not comparable with the paper" in texts[f"{name}.md"]
         assert "Phantom images: not comparable with the paper" in texts[f"{name}.tex"]
@@ -188,11 +189,11 @@ def test_a_task_of_the_users_own_has_settings_and_results_alone(tmp_path: Path) 
         for i in (1, 2, 4)
     }
     frames = make(tmp_path, CUSTOM % name, outcomes, data=NO_DATA, settings=None)
-    texts = written(report.write(frames, tmp_path / "report"))
+    texts = written(write_tables(frames, tmp_path / "report"))
     assert {Path(file).stem for file in texts} == {"table1", "results"}
     assert "no data (the task computes its metrics itself)" in texts["results.md"]
     assert "paper" not in texts["results.md"] + texts["table1.md"]
-    assert r"größer \*und\* \<mehr\> | finished | 1.25 ± 3.2 |   2 |" in texts["results.md"]
+    assert r"größer \*und\* \<mehr\> | finished | 1.25 ± 3.2 | a    |   2 |" in texts["results.md"]
     assert r"a_b\|c" in texts["results.md"]
     assert f"| {name} |" in texts["results.md"]
     assert f"| {name} | 0.1, 0.2 " in texts["table1.md"]
@@ -203,16 +204,16 @@ def test_a_task_of_the_users_own_has_settings_and_results_alone(tmp_path: Path) 
 
 def test_the_same_run_gives_the_same_files(tmp_path: Path) -> None:
     frames = make(tmp_path, SAMPLES, FIVE)
-    first = written(report.write(frames, tmp_path / "report"))
-    assert written(report.write(frames, tmp_path / "report")) == first
+    first = written(write_tables(frames, tmp_path / "report"))
+    assert written(write_tables(frames, tmp_path / "report")) == first
     assert {path.name for path in (tmp_path / "report").iterdir()} == set(first)
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     frames = make(tmp_path, ONE, {})
     (tmp_path / "report").write_text("a file", encoding="utf-8")
-    with pytest.raises(StorageError, match=r"table1\.md: cannot be written: .*make room or access"):
-        report.write(frames, tmp_path / "report")
+    with pytest.raises(StorageError, match=r"results\.md: cannot be written: .*make room or access"):
+        write_tables(frames, tmp_path / "report")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"settings": {"lr": [1]}}'])
@@ -220,11 +221,11 @@ def test_a_damaged_provenance_is_told(tmp_path: Path, text: str) -> None:
     frames = make(tmp_path, ONE, {})
     frames.sweep.paths.provenance.write_text(text, encoding="utf-8")
     with pytest.raises(RunError, match=r"provenance\.json: is damaged .*Remove it"):
-        report.write(frames, tmp_path)
+        write_tables(frames, tmp_path)
 
 
 def test_the_data_stands_on_every_table(tmp_path: Path) -> None:
-    for file in report.write(make(tmp_path, SAMPLES, FIVE, data=XRAYS), tmp_path):
+    for file in write_tables(make(tmp_path, SAMPLES, FIVE, data=XRAYS), tmp_path):
         text = file.read_text(encoding="utf-8").replace("\\", "")
         if file.suffix == ".csv":
             assert all(line.endswith(f"chest_xray_256,{SHA}") for line in text.splitlines()[1:])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from make_run import PHANTOM, SAMPLES, XRAYS, Outcome, make
+from make_run import PHANTOM, SAMPLES, XRAYS, Outcome, make, write_tables
 
-from tune_app import report
 from tune_app.report import paper
 
 LOSSES = """
@@ -26,14 +26,15 @@ seeds: 2
 def verdict(tmp_path: Path, outcomes: dict[int, Outcome]) -> str:
     seeds = len(outcomes[1].test)
     text = SAMPLES.replace("seeds: 3", f"seeds: {seeds}")
-    report.write(make(tmp_path, text, outcomes), tmp_path / "report")
+    write_tables(make(tmp_path, text, outcomes), tmp_path / "report")
     return (tmp_path / "report" / "table3.md").read_text(encoding="utf-8").split("|\n\n")[1]
 
 
 def around(*means: float, seeds: int = 3, spread: float = 0.0025) -> dict[int, Outcome]:
+    """Equal spreads in an order of its own for each, so that replicates of two are not alike."""
     half = (seeds - 1) / 2
     return {
-        i: Outcome(test=[mean + spread * (k - half) for k in range(seeds)])
+        i: Outcome(test=[mean + spread * (k - half) for k in random.Random(i).sample(range(seeds), seeds)])
         for i, mean in enumerate(means, start=1)
     }
 
@@ -97,17 +98,17 @@ def test_a_single_figure_has_no_differences(tmp_path: Path) -> None:
 
 def test_few_test_images_widen_the_range(tmp_path: Path) -> None:
     few = replace(XRAYS, counts={"train": 90, "val": 10, "test": 40})
-    report.write(make(tmp_path, SAMPLES, around(0.70), data=few), tmp_path)
+    write_tables(make(tmp_path, SAMPLES, around(0.70), data=few), tmp_path)
     assert pd.read_csv(tmp_path / "table3.csv")["inside"][0] == "yes"
     (tmp_path / "all").mkdir()
-    report.write(make(tmp_path / "all", SAMPLES, around(0.70)), tmp_path / "all")
+    write_tables(make(tmp_path / "all", SAMPLES, around(0.70)), tmp_path / "all")
     assert pd.read_csv(tmp_path / "all" / "table3.csv")["inside"][0] == "no"
 
 
 def test_of_several_gammas_the_papers_own_is_taken(tmp_path: Path) -> None:
     text = "task: pneumonia\nspace: {gamma: {grid: [0.9, 0.4]}}\nfixed: {lr: 3e-6, step_size: 4}\nseeds: 3\n"
     outcomes = {1: Outcome(test=[0.5, 0.6, 0.7]), 2: Outcome(test=[0.8, 0.8, 0.83])}
-    report.write(make(tmp_path, text, outcomes), tmp_path)
+    write_tables(make(tmp_path, text, outcomes), tmp_path)
     assert pd.read_csv(tmp_path / "table3.csv")["mean"].tolist() == pytest.approx([0.81])
     assert "gamma" not in (tmp_path / "table3.md").read_text(encoding="utf-8")
 
@@ -115,7 +116,7 @@ def test_of_several_gammas_the_papers_own_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fixed", ["lr: 1e-5, step_size: 4", "lr: 3e-6, step_size: 4, loss: ce", "lr: 3e-6"])
 def test_no_table3_without_a_sample_of_the_papers(tmp_path: Path, fixed: str) -> None:
     text = f"task: pneumonia\nspace: {{nodes: {{grid: [32, 64]}}}}\nfixed: {{{fixed}}}\n"
-    names = {path.name for path in report.write(make(tmp_path, text, {}), tmp_path)}
+    names = {path.name for path in write_tables(make(tmp_path, text, {}), tmp_path)}
     assert {name.split(".")[0] for name in names} == {"table1", "results"}
 
 
@@ -128,7 +129,7 @@ def test_the_loss_table_takes_the_pair_that_is_as_the_paper(tmp_path: Path) -> N
         3: Outcome(test=[0.8, 0.82], val=[0.87, 0.89], epochs=3, metrics=losses(0.92)),
         4: Outcome(test=[0.83, 0.83], val=[0.9, 0.9], epochs=3, metrics=losses(0.94)),
     }
-    report.write(make(tmp_path, LOSSES, outcomes), tmp_path)
+    write_tables(make(tmp_path, LOSSES, outcomes), tmp_path)
     text = (tmp_path / "loss_table.md").read_text(encoding="utf-8")
     assert text[text.index("| quantity") :] == (
         "| quantity               | BCE measured (n=2) | BCE published | CE measured (n=2) | CE published |\n"
@@ -146,7 +147,7 @@ def test_the_loss_table_takes_the_pair_that_is_as_the_paper(tmp_path: Path) -> N
 
 
 def test_the_loss_table_of_phantoms_has_no_published_columns(tmp_path: Path) -> None:
-    report.write(make(tmp_path, LOSSES, {}, data=PHANTOM), tmp_path)
+    write_tables(make(tmp_path, LOSSES, {}, data=PHANTOM), tmp_path)
     text = (tmp_path / "loss_table.md").read_text(encoding="utf-8")
     assert "published" not in text.split("| quantity")[1]
     assert "BCE: planned, not measured" in text
@@ -155,5 +156,5 @@ def test_the_loss_table_of_phantoms_has_no_published_columns(tmp_path: Path) -> 
 
 def test_losses_are_compared_only_where_all_else_is_equal(tmp_path: Path) -> None:
     text = "task: pneumonia\nconfigs: [{loss: bce, lr: 3e-6}, {loss: ce, lr: 1e-6}]\n"
-    names = [path.name for path in report.write(make(tmp_path, text, {}), tmp_path)]
+    names = [path.name for path in write_tables(make(tmp_path, text, {}), tmp_path)]
     assert "loss_table.md" not in names

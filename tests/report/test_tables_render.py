@@ -10,10 +10,9 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from make_run import Outcome, make
+from make_run import Outcome, make, write_tables
 from markdown_it import MarkdownIt
 
-from tune_app import report
 from tune_app.report import formats
 from tune_app.report.render import Table, latex, latex_text, markdown
 from tune_app.sweep import DataIdentity
@@ -118,7 +117,7 @@ def test_every_table_compiles(tmp_path: Path) -> None:
     data = DataIdentity(NASTY, "folder", "ab" * 32, 256, "image", {"train": 9, "val": 9, "test": 9}, (NASTY,))
     outcomes = {1: Outcome(test=[0.8, 0.82, 0.83]), 2: Outcome(end="diverged", epochs=1)}
     frames = make(tmp_path, EVERY_TABLE, outcomes, data)
-    files = report.write(frames, tmp_path / "report")
+    files = write_tables(frames, tmp_path / "report")
     assert {file.stem for file in files} == {"table1", "results", "table3", "loss_table"}
     compile_latex(tmp_path, [file.read_text(encoding="utf-8") for file in files if file.suffix == ".tex"])
 

@@ -78,7 +78,7 @@ def test_pixels_reach_the_model_unscaled(tiny: Dataset, monkeypatch: pytest.Monk
     tiny = replace(tiny, train=replace(tiny.train, x=x))
 
     def forward(self: nn.Flatten, batch: torch.Tensor) -> torch.Tensor:
-        seen.append(batch)
+        seen.append(batch.clone())  # its memory is used again by the next batch
         return batch.flatten(1)
 
     monkeypatch.setattr(nn.Flatten, "forward", forward)

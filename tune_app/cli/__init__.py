@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from tune_app import __version__
-from tune_app.cli import looking, training
+from tune_app.cli import clusters, looking, reporting, training
 from tune_app.cli.options import EVERYTHING, IMAGE_SIZE, RUNS_DIR, SPLIT
 from tune_app.errors import TuneAppError
 
@@ -22,7 +25,7 @@ def cli() -> None:
     """Hyperparameter sweeps for PyTorch on Ray Tune, from a search-space file to the table in a report."""
 
 
-for _command in (*training.COMMANDS, *looking.COMMANDS):
+for _command in (*training.COMMANDS, *looking.COMMANDS, *reporting.COMMANDS, *clusters.COMMANDS):
     cli.add_command(_command)
 
 
@@ -40,21 +43,6 @@ def schema() -> None:
     from tune_app import space
 
     click.echo(json.dumps(space.json_schema(), indent=2))
-
-
-@cli.command()
-@click.argument("name")
-@RUNS_DIR
-def report(name: str, runs_dir: Path) -> None:
-    """Write the CSV files and the report's tables of a run again from its record."""
-    from tune_app import report as reports
-    from tune_app import results
-    from tune_app.sweep import Sweep, find_run
-
-    sweep = Sweep.open(find_run(name, runs_dir))
-    frames = results.load(sweep)
-    for path in [*results.write(frames), *reports.write(frames, sweep.paths.report)]:
-        click.echo(path)
 
 
 @cli.command()
@@ -139,7 +127,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without "±" shows "?"
     try:
-        code = cli.main(args=argv, prog_name="tune-app", standalone_mode=False)
+        with _terminable():
+            code = cli.main(args=argv, prog_name="tune-app", standalone_mode=False)
     except click.exceptions.Abort:
         raise SystemExit(130) from None
     except click.ClickException as error:
@@ -150,6 +139,23 @@ def main(argv: Sequence[str] | None = None) -> None:
         click.echo(text if _located(text) else f"tune-app: {text}", err=True)
         raise SystemExit(error.exit_code) from None
     raise SystemExit(code if isinstance(code, int) else 0)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does, by an exception that clears up, with exit code 143."""
+
+    def terminate(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _located(text: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,9 +16,18 @@ from tune_app.cli.options import JSON, RUNS_DIR
 @JSON
 def ls(runs_dir: Path, as_json: bool) -> None:
     """List the runs, newest first."""
-    from tune_app import listing, terminal
+    from tune_app import index
 
-    click.echo(json.dumps(listing.runs(runs_dir), indent=2) if as_json else terminal.runs(runs_dir))
+    found = index.runs(runs_dir, _summary)
+    click.echo(json.dumps(found, indent=2) if as_json else index.text(found, runs_dir))
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    """Of a run that has written none since its record grew; what it takes is loaded only then."""
+    from tune_app import listing, results
+    from tune_app.sweep import Sweep
+
+    return listing.summary(results.load(Sweep.open(folder)))
 
 
 @click.command()
@@ -41,14 +51,39 @@ def show(name: str, runs_dir: Path, as_json: bool, follow: bool) -> None:
 @click.argument("name")
 @RUNS_DIR
 @JSON
-def best(name: str, runs_dir: Path, as_json: bool) -> None:
+@click.option(
+    "--model",
+    "model_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the model of its best replicate there, weights only, for tune-app predict.",
+)
+def best(name: str, runs_dir: Path, as_json: bool, model_file: Path | None) -> None:
     """Print the best configuration of a run, by the metric of its space."""
-    from tune_app import listing, results, terminal
+    from tune_app import listing, models, results, terminal
     from tune_app.sweep import Sweep, find_run
 
     frames = results.load(Sweep.open(find_run(name, runs_dir)))
     found = listing.best(frames)
+    if model_file:
+        found["model"] = models.export(frames, found["sample"], model_file) | {"file": str(model_file)}
     click.echo(json.dumps(found, indent=2) if as_json else terminal.best(frames, found))
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True)
+@JSON
+def predict(model: Path, images: tuple[Path, ...], as_json: bool) -> None:
+    """Say what the model of a file (tune-app best NAME --model FILE) sees in IMAGES."""
+    from dataclasses import asdict
+
+    from tune_app import models, terminal
+
+    found = models.predict(model, images)
+    click.echo(
+        json.dumps([asdict(each) for each in found], indent=2) if as_json else terminal.predictions(found)
+    )
 
 
 @click.command()
@@ -76,4 +111,4 @@ def prune(name: str, runs_dir: Path) -> None:
     click.echo(f"{sweep.name}: {words.count(files, 'file')} removed, {words.size(size_bytes)} freed")
 
 
-COMMANDS = (ls, show, best, logs, prune)
+COMMANDS = (ls, show, best, predict, logs, prune)

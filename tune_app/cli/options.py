@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from tune_app import addresses
 from tune_app.errors import SpaceError
 
 Command = Callable[..., None]
@@ -54,8 +54,8 @@ class Duration(click.ParamType[float]):
         return seconds
 
 
-def sitting(command: Command) -> Command:
-    """Where and how long a sitting trains: what every command that trains shares."""
+def resources(command: Command) -> Command:
+    """On how much and how long a sitting trains, wherever that is."""
     for option in reversed(
         [
             click.option("--cpus-per-trial", type=float, help="CPUs that one trial occupies."),
@@ -68,17 +68,28 @@ def sitting(command: Command) -> Command:
                 metavar="TIME",
                 help="End after 90s, 45m, 2h, ...; go on with tune-app resume.",
             ),
-            RUNS_DIR,
-            click.option(
-                "--address",
-                default=lambda: os.environ.get("RAY_ADDRESS", "local"),
-                metavar="ADDRESS",
-                help="local, auto, a cluster's, or inline (no Ray).  [default: $RAY_ADDRESS or local]",
-            ),
         ]
     ):
         command = option(command)
     return command
+
+
+def sitting(command: Command) -> Command:
+    """Where and how long a sitting trains: what every command that trains here shares."""
+    for option in reversed(
+        [
+            RUNS_DIR,
+            click.option(
+                "--address",
+                default=addresses.default,
+                metavar="ADDRESS",
+                help="local, auto, a cluster's, or inline (no Ray).  [default: $RAY_ADDRESS, else the "
+                "cluster that this machine is part of, else local]",
+            ),
+        ]
+    ):
+        command = option(command)
+    return resources(command)
 
 
 def space(command: Command) -> Command:
@@ -95,7 +106,12 @@ def space(command: Command) -> Command:
             click.option("--epochs", type=int, help="Epochs of each trial."),
             click.option("--seeds", type=int, help="Replicates of each configuration."),
             click.option("--seed", type=int, help="The seed that all others are derived from."),
-            click.option("--stop", "stopping", metavar="SCHEDULER", help="Early stopping: asha or none."),
+            click.option(
+                "--stop",
+                "stopping",
+                metavar="SCHEDULER",
+                help="Early stopping: asha, hyperband, median or none.",
+            ),
             click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Change any key."),
             click.option("--name", help="Name of the run; an existing one is gone on with."),
         ]

@@ -22,7 +22,7 @@ _DATA = click.option("--data", metavar="SOURCE", help="Where the same data lies 
 
 def train(wanted: SearchSpace, material: Material, conduct: Callable[[View], Sweep]) -> None:
     """Show a sitting while it lasts, write results and report, and sum up; then raise what ended it."""
-    from tune_app import progress, report, results, terminal
+    from tune_app import listing, progress, report, results, terminal
 
     click.echo(terminal.headline(wanted, material.identity))
     outcome: TuneAppError | None = None
@@ -36,6 +36,7 @@ def train(wanted: SearchSpace, material: Material, conduct: Callable[[View], Swe
     with progress.waiting("writing results and report"):
         frames = results.load(sweep)
         results.write(frames)
+        listing.remember(frames)
         report.write(frames, sweep.paths.report)
     click.echo(terminal.summary(frames))
     if outcome:
@@ -107,7 +108,7 @@ def _request(options: dict[str, Any]) -> Request:
     from tune_app.launch import Request
 
     return Request(
-        space=_space(options),
+        space=wanted(options),
         data=options["data"],
         image_size=options["image_size"],
         split=options["split"],
@@ -120,7 +121,7 @@ def _request(options: dict[str, Any]) -> Request:
     )
 
 
-def _space(options: dict[str, Any]) -> SearchSpace:
+def wanted(options: dict[str, Any]) -> SearchSpace:
     """The space with its overrides; a flag is short for ``--set`` of its key."""
     from tune_app import space
 

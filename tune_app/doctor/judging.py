@@ -157,8 +157,8 @@ def check_disk(folder: Path, free_bytes: int | None) -> Check:
     return Check("disk", "ok", found)
 
 
-def check_address(address: str | None) -> Check:
-    """Whether another Ray is asked for by the environment."""
+def check_address(address: str | None, started: str | None = None) -> Check:
+    """Whether runs join another Ray: by the environment, or as ``ray start`` made it part of one."""
     if address:
         return Check(
             "RAY_ADDRESS",
@@ -166,6 +166,8 @@ def check_address(address: str | None) -> Check:
             f'"{address}": every run joins the Ray there, and starts none here',
             "If that is not meant: unset RAY_ADDRESS, or add --address local.",
         )
+    if started:
+        return Check("RAY_ADDRESS", "ok", f"not set: every run joins the cluster of this machine, {started}")
     return Check("RAY_ADDRESS", "ok", "not set: every run starts a Ray of its own")
 
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tune_app import provenance
+from tune_app import addresses, provenance
 from tune_app import space as spaces
 from tune_app.doctor import judging
 from tune_app.doctor.judging import Answer, Check
@@ -31,8 +31,8 @@ print(json.dumps({"version": torch.__version__, "cuda": torch.version.cuda or to
 """
 _TRY_RAY = """
 import json
-from tune_app import run
-with run.connect("local") as cluster:
+from tune_app import on_ray
+with on_ray.connect("local") as cluster:
     import ray
     ray.get(ray.remote(lambda: None).options(num_cpus=0).remote(), timeout=50)
     print(json.dumps({"cpus": cluster.cpus, "gpus": cluster.gpus}))
@@ -55,7 +55,7 @@ def checks(runs_dir: Path, data: str = "phantom", *, quick: bool = False) -> lis
             check_runs_dir(runs_dir),
             judging.check_disk(_existing(runs_dir), _free_bytes(_existing(runs_dir))),
             check_data(data),
-            judging.check_address(os.environ.get("RAY_ADDRESS")),
+            judging.check_address(os.environ.get("RAY_ADDRESS"), addresses.started()),
             check_spaces(),
         ]
         torch = asked_torch.result()

@@ -111,8 +111,8 @@ class Surveyor:
         if not configuration.attempts:
             return Row(configuration.sample, configuration.config, "waiting", twin=configuration.twin)
         space = self.sweep.space
-        newest = [configuration.last(replicate) for replicate in space.replicate_numbers]
-        begun = [(replicate, a) for replicate, a in enumerate(newest) if a]
+        newest = [(replicate, configuration.last(replicate)) for replicate in space.replicate_numbers]
+        begun = [(replicate, a) for replicate, a in newest if a]
         status = self.sweep.history.status(configuration, space.replicate_numbers, live)
         state = "waiting" if status == "planned" or (live and status == "interrupted") else status
         states = [a.status(replicate, live) for replicate, a in begun]

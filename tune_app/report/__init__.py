@@ -1,23 +1,51 @@
-"""A run's report: tables as Markdown, CSV and LaTeX, with the paper's figures beside ours."""
+"""A run's report: a page, tables and figures, with the paper's figures beside ours."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tune_app import advice, verdict
 from tune_app.report import tables
+from tune_app.report.comparing import compare
+from tune_app.report.exporting import export
+from tune_app.report.files import put
+from tune_app.report.overview import View
+from tune_app.report.render import save
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
 
-__all__ = ["write"]
+__all__ = ["View", "compare", "export", "write"]
 
 
-def write(frames: Frames, folder: Path) -> list[Path]:
+def write(frames: Frames, folder: Path, view: View | None = None, figures: bool = True) -> list[Path]:
     """Write the report of a run, as far as it is recorded, into ``folder``; returns its files.
+
+    Args:
+        frames: the run.
+        folder: where its tables, ``index.html`` and ``report.md`` go, and ``figures/`` with the pictures.
+        view: what the table of all configurations shows.
+        figures: whether to draw any.
 
     Raises:
         StorageError: the disk refused it.
-        RunError: the run's provenance file is damaged.
+        ReportError: ``view`` asks for what is not there.
+        RunError: a file of the run is damaged.
     """
-    return tables.write(frames, folder)
+    from tune_app.report import page  # here, for it loads matplotlib
+    from tune_app.report.figures import KINDS
+    from tune_app.report.figures import write as draw
+
+    judged = verdict.judge(frames)
+    made = tables.make(frames, judged, view)
+    files = [file for table in made for file in save(table, folder)]
+    drawn = draw(frames, folder / "figures", KINDS if figures else ())
+    cautions = advice.cautions(frames, judged, advice.seen_before(frames.sweep))
+    written = page.gather(frames, judged, cautions, made, drawn)
+    return [
+        put(folder / "index.html", page.html(written)),
+        put(folder / "report.md", page.markdown(written)),
+        *files,
+        *drawn.files,
+    ]

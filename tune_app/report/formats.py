@@ -14,6 +14,12 @@ from tune_app.words import SHARES, count, is_share
 #: What stands in a cell that has nothing to show.
 NOTHING = "–"
 
+#: Decimals of a percentage.
+DIGITS = 1
+
+#: Whole floats below this are written as whole numbers, others as 1e300.
+_WHOLE = 1e15
+
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 _METRICS = {"auc": "AUC"}
 
@@ -32,7 +38,7 @@ def plain(value: Any) -> Scalar:
         return None
     if hasattr(value, "item"):
         value = value.item()
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) < _WHOLE:
         return int(value)
     if isinstance(value, str | int | float | bool):
         return value
@@ -65,26 +71,31 @@ def _setting(name: str, each: Scalar) -> str:
 
 
 def metric(name: str) -> str:
-    """A metric's name for a heading: ``validation accuracy, %`` for ``val_accuracy``, else as it is."""
+    """A metric's name with its unit, for a heading: ``validation accuracy, %`` for ``val_accuracy``."""
+    return f"{quantity(name)}, %" if is_share(name) else quantity(name)
+
+
+def quantity(name: str) -> str:
+    """A metric's name for a sentence: ``validation accuracy`` for ``val_accuracy``, else as it is."""
     split, _, what = name.partition("_")
     known = split in _SPLITS and what in (*SHARES, "loss")
-    words = f"{_SPLITS[split]} {_METRICS.get(what, what)}" if known else name
-    return f"{words}, %" if is_share(name) else words
+    return f"{_SPLITS[split]} {_METRICS.get(what, what)}" if known else name
 
 
-def number(name: str, mean: float | None) -> str:
-    """A metric's value: a share in per cent with one decimal, all else with three significant digits."""
+def number(name: str, mean: float | None, digits: int = DIGITS) -> str:
+    """A metric's value: shares in per cent with ``digits`` decimals, others with two significant more."""
     if mean is None or pd.isna(mean):
         return NOTHING
-    return f"{100 * mean:.1f}" if is_share(name) else _exponent(f"{mean:#.3g}".rstrip("."))
+    return f"{100 * mean:.{digits}f}" if is_share(name) else _exponent(f"{mean:#.{digits + 2}g}".rstrip("."))
 
 
-def measure(name: str, mean: float | None, half_width: float | None) -> str:
+def measure(name: str, mean: float | None, half_width: float | None, digits: int = DIGITS) -> str:
     """A metric's mean and the half-width of its interval, where there is one: ``92.9 ± 0.6``."""
     if mean is None or half_width is None or pd.isna(mean) or pd.isna(half_width):
-        return number(name, mean)
-    digits = f"{100 * half_width:.1f}" if is_share(name) else _exponent(f"{half_width:.2g}")
-    return f"{number(name, mean)} ± {digits}"
+        return number(name, mean, digits)
+    share = is_share(name)
+    half = f"{100 * half_width:.{digits}f}" if share else _exponent(f"{half_width:.{digits + 1}g}")
+    return f"{number(name, mean, digits)} ± {half}"
 
 
 def published(name: str, figure: float) -> str:

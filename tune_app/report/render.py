@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import textwrap
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
 
-from tune_app.errors import StorageError
+from tune_app.report.files import put
 
 
 @dataclass(frozen=True)
@@ -45,45 +45,45 @@ def save(table: Table, folder: Path) -> list[Path]:
         ".csv": table.frame.to_csv(index=False, lineterminator="\n"),
         ".tex": latex(table),
     }
-    written = []
-    for ending, text in texts.items():
-        path = folder / f"{table.name}{ending}"
-        partial = path.with_name(f"{path.name}.part")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            partial.write_text(text, encoding="utf-8", newline="\n")
-            partial.replace(path)
-        except OSError as error:
-            raise StorageError(
-                f"{path}: cannot be written: {error.strerror}. The record is safe: "
-                "make room or access there, and write the report again."
-            ) from error
-        written.append(path)
-    return written
+    return [put(folder / f"{table.name}{ending}", text) for ending, text in texts.items()]
 
 
-def markdown(table: Table) -> str:
-    """The table in GitHub's Markdown, its columns padded so that it reads well as plain text too."""
+def markdown(table: Table, level: int = 1) -> str:
+    """The table in GitHub's Markdown, its columns padded so that it reads well as plain text too.
+
+    ``level`` is that of its title's heading.
+    """
     cells = [[markdown_text(cell) for cell in row] for row in (table.header, *table.rows)]
     widths = [max(3, *(len(row[i]) for row in cells)) for i in range(len(table.header))]
     rule = [
         "-" * (width - 1) + (":" if align == "r" else "-")
         for width, align in zip(widths, table.align, strict=True)
     ]
-    lines = []
-    for row in (cells[0], rule, *cells[1:]):
-        padded = (
-            cell.rjust(width) if align == "r" else cell.ljust(width)
-            for cell, width, align in zip(row, widths, table.align, strict=True)
-        )
-        lines.append(f"| {' | '.join(padded)} |")
+    padded = _padded([cells[0], rule, *cells[1:]], widths, table.align)
+    lines = [f"| {' | '.join(row)} |" for row in padded]
     blocks = [
-        f"# {markdown_text(table.title)}",
-        "\n".join(f"- {markdown_text(line)}" for line in table.about),
+        f"{'#' * level} {markdown_text(table.title)}",
+        *(["\n".join(f"- {markdown_text(line)}" for line in table.about)] if table.about else []),
         "\n".join(lines),
         *(markdown_text(line) for line in table.below),
     ]
     return "\n\n".join(blocks) + "\n"
+
+
+def _padded(cells: Sequence[Sequence[str]], widths: Sequence[int], align: str) -> Iterator[list[str]]:
+    for row in cells:
+        yield [
+            cell.rjust(width) if side == "r" else cell.ljust(width)
+            for cell, width, side in zip(row, widths, align, strict=True)
+        ]
+
+
+def text(table: Table) -> str:
+    """The table for a terminal: columns three spaces apart, and below them what must be known of it."""
+    cells = [[_one_line(cell) for cell in row] for row in (table.header, *table.rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(table.header))]
+    lines = [f"  {'   '.join(row)}".rstrip() for row in _padded(cells, widths, table.align)]
+    return "\n".join([table.title, "", *lines, "", *table.below, *table.about]) + "\n"
 
 
 def markdown_text(text: str) -> str:

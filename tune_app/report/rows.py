@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from tune_app import stats
+from tune_app.errors import RunError
 from tune_app.report import formats
 from tune_app.space import Scalar
 
@@ -33,17 +37,18 @@ def select(frames: Frames, chosen: Sequence[pd.Series[Any]]) -> pd.DataFrame:
 
 def values(frames: Frames, trial: pd.Series[Any], metric: str) -> list[float]:
     """A metric of each replicate of a finished configuration; nothing of one that has not finished."""
-    if trial["status"] != "finished" or metric not in frames.seeds:
-        return []
-    twin = trial.get("twin")
-    sample = trial["sample"] if twin is None or pd.isna(twin) else twin
-    seeds = frames.seeds[(frames.seeds["sample"] == sample) & (frames.seeds["status"] == "finished")]
-    return [float(value) for value in seeds[metric].dropna()]
+    return [float(value) for value in frames.replicates(int(trial["sample"]), metric)]
 
 
-def measure(trial: pd.Series[Any], metric: str) -> str:
+def measure(trial: pd.Series[Any], metric: str, digits: int = formats.DIGITS) -> str:
     """A metric of a configuration, with its interval: ``92.9 ± 0.6``."""
-    return formats.measure(metric, trial.get(f"{metric}_mean"), trial.get(f"{metric}_ci95"))
+    return formats.measure(metric, trial.get(f"{metric}_mean"), trial.get(f"{metric}_ci95"), digits)
+
+
+def paired(a: pd.Series[float], b: pd.Series[float]) -> stats.Difference | None:
+    """The paired t test of two configurations, over the replicates that both have (``Frames.replicates``)."""
+    shared = pd.concat([a, b], axis=1, join="inner")
+    return stats.paired(shared.iloc[:, 0].tolist(), shared.iloc[:, 1].tolist())
 
 
 def align(column: pd.Series[Any]) -> str:
@@ -54,3 +59,26 @@ def align(column: pd.Series[Any]) -> str:
 def identity(frames: Frames) -> dict[str, str]:
     """The columns of every CSV that say which data it comes from."""
     return {"data": frames.sweep.data.source, "data_sha256": frames.sweep.data.fingerprint}
+
+
+def provenance(frames: Frames) -> Mapping[str, Any]:
+    """What the run wrote down of its beginnings; empty where it did not.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = frames.sweep.paths.provenance
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise TypeError("not an object")
+    except (ValueError, TypeError) as error:
+        raise damaged(path, error) from error
+    return found
+
+
+def damaged(path: Path, error: Exception) -> RunError:
+    """The error of a provenance file that cannot be used."""
+    return RunError(f"{path}: is damaged ({error}). Remove it: the report then leaves out what it says.")

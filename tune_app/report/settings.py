@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,8 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from tune_app import words
-from tune_app.errors import RunError
-from tune_app.report import formats, paper
+from tune_app.report import formats, paper, rows
 from tune_app.space import Scalar, canonical
 
 if TYPE_CHECKING:
@@ -145,15 +143,9 @@ def _used(frames: Frames, trials: pd.DataFrame) -> dict[str, list[Scalar]]:
 
 def _recorded(frames: Frames) -> dict[str, Scalar]:
     """The defaults that the first configuration left to the task, as its run wrote them down."""
-    path = frames.sweep.paths.provenance
-    if not path.is_file():
-        return {}
     try:
-        settings = json.loads(path.read_text(encoding="utf-8")).get("settings", {})
-        plain = {name: formats.plain(value) for name, value in settings.items()}
-    except (ValueError, TypeError, AttributeError) as error:
-        raise RunError(
-            f"{path}: is damaged ({error}). Remove it: "
-            "the tables then show the settings that the configurations name."
-        ) from error
+        recorded = rows.provenance(frames).get("settings", {})
+        plain = {name: formats.plain(value) for name, value in recorded.items()}
+    except (TypeError, AttributeError) as error:
+        raise rows.damaged(frames.sweep.paths.provenance, error) from error
     return {name: value for name, value in plain.items() if value is not None}

@@ -27,13 +27,13 @@ _BESIDE = ("lr", "step_size")
 class Measured:
     """A configuration that the paper reports too, and the test accuracies of its finished replicates.
 
-    ``accuracies`` are fractions, one a seed; empty unless the configuration is finished. ``reach`` is where
-    one run of it would end, or None where that is unknown.
+    ``accuracies`` are fractions by the replicate's number; empty unless the configuration is finished.
+    ``reach`` is where one run of it would end, or None where that is unknown.
     """
 
     sample: paper.Sample
     trial: pd.Series[Any]
-    accuracies: list[float]
+    accuracies: pd.Series[float]
     reach: tuple[float, float] | None
 
     @property
@@ -63,7 +63,7 @@ def table3(frames: Frames) -> Table | None:
     compared = settings.comparable(frames)
     cells, records = [], []
     for each in found:
-        interval = stats.mean_interval(each.accuracies)
+        interval = stats.mean_interval(each.accuracies.tolist())
         figure = each.sample.accuracy
         half = formats.NOTHING if interval.half_width is None else f"± {100 * interval.half_width:.1f}"
         cells.append(
@@ -118,8 +118,8 @@ def _measured(frames: Frames) -> list[Measured]:
         if matching:
             # of several (another parameter is swept too) the one that is set most as the paper's was
             trial, _ = min(matching, key=lambda point: settings.departures(point[1], _BESIDE))
-            accuracies = rows.values(frames, trial, "test_accuracy")
-            reach = stats.prediction_interval_of_one_run(accuracies, images)
+            accuracies = frames.replicates(int(trial["sample"]), "test_accuracy")
+            reach = stats.prediction_interval_of_one_run(accuracies.tolist(), images)
             found.append(Measured(sample, trial, accuracies, reach))
     return found
 
@@ -147,7 +147,7 @@ def _differences(found: list[Measured]) -> str:
     """Which published differences are more than chance, by the same differences measured."""
     ordered = sorted(found, key=lambda each: -each.sample.accuracy)
     pairs = sorted(combinations(ordered, 2), key=lambda pair: [each.sample.number for each in pair])
-    tests = [stats.welch(better.accuracies, worse.accuracies) for better, worse in pairs]
+    tests = [rows.paired(better.accuracies, worse.accuracies) for better, worse in pairs]
     adjusted = stats.holm([1.0 if test is None else test.p for test in tests])
     survive, reverse = [], []
     for (better, worse), test, p in zip(pairs, tests, adjusted, strict=True):
@@ -167,5 +167,5 @@ def _differences(found: list[Measured]) -> str:
         text += f" The other way round: {formats.listed(reverse)}."
     return (
         f"{text} A difference survives where ours has the published sign and is significant at {LEVEL:.0%} "
-        f"(Welch's t test, Holm's correction for {words.count(len(pairs), 'pair')})."
+        f"(paired t test, Holm's correction for {words.count(len(pairs), 'pair')})."
     )

@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tune_app import results
 from tune_app.report import formats, rows, settings
+from tune_app.report.confirmed import confirmed
 from tune_app.report.losses import loss_table
+from tune_app.report.overview import View, overview
 from tune_app.report.pareto import pareto_table
-from tune_app.report.render import Table, save
+from tune_app.report.render import Table
 from tune_app.report.table3 import table3
 from tune_app.space import Scalar
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
+    from tune_app.verdict import Verdict
 
 
-def write(frames: Frames, folder: Path) -> list[Path]:
-    """Write every table that applies to a run into ``folder``, each as Markdown, CSV and LaTeX.
+def make(frames: Frames, judged: Verdict, view: View | None = None) -> list[Table]:
+    """Every table that applies to a run, in the order of a report.
 
     ``table1`` (settings) and ``results`` always; ``table3`` and ``loss_table`` where the run has
-    configurations of the paper's; ``pareto`` where its space has several metrics.
+    configurations of the paper's; ``pareto`` where its space has several metrics; ``confirmed`` where it
+    confirms another run.
 
     Raises:
-        StorageError: the disk refused it.
+        ReportError: ``view`` asks for what is not there.
         RunError: the run's provenance file is damaged.
     """
-    tables = (table1(frames), results_table(frames), pareto_table(frames), table3(frames), loss_table(frames))
-    return [path for table in tables if table is not None for path in save(table, folder)]
+    first = (overview(frames, judged, view), pareto_table(frames), confirmed(frames))
+    tables = (*first, table3(frames), loss_table(frames), table1(frames))
+    return [table for table in tables if table is not None]
 
 
 def table1(frames: Frames) -> Table:
@@ -64,46 +67,6 @@ def table1(frames: Frames) -> Table:
         rows=cells,
         frame=pd.DataFrame(records),
         about=settings.about(frames, frames.trials),
-    )
-
-
-def results_table(frames: Frames) -> Table:
-    """Every configuration: finished ones best first by the space's metric, then the others, unranked."""
-    metric = frames.sweep.space.metric
-    best = results.ranked(frames)
-    others = frames.trials[~frames.trials["sample"].isin(best["sample"])]
-    ordered = frames.trials.loc[[*best.index, *others.index]]
-    shown = [each.name for each in frames.sweep.space.metrics] + ["test_accuracy"] * (
-        "test_accuracy_mean" in ordered
-    )
-    cells = [
-        [
-            str(row["sample"]),
-            *(formats.value(formats.plain(row[name])) for name in frames.varying),
-            formats.status(row),
-            *(rows.measure(row, name) for name in shown),
-            str(row["n"]),
-        ]
-        for _, row in ordered.iterrows()
-    ]
-    columns = ["sample", *frames.varying, "status", "epochs", "n"]
-    columns += [f"{name}_{part}" for name in shown for part in ("mean", "ci95")]
-    about = [
-        *settings.about(frames, frames.trials, beside=frames.varying),
-        "Mean ± half-width of its 95% interval, over n seeds; finished configurations best first "
-        f"by {formats.metric(metric.name).removesuffix(', %')} ({metric.mode})",
-    ]
-    if len(others):
-        about.append("Configurations that have not finished come last and are not ranked")
-    return Table(
-        name="results",
-        title=f"Results of {frames.sweep.name}",
-        header=["sample", *frames.varying, "status", *map(formats.metric, shown), "n"],
-        align=f"r{''.join(rows.align(frames.trials[each]) for each in frames.varying)}l"
-        + "r" * (len(shown) + 1),
-        rows=cells,
-        frame=ordered.reindex(columns=columns).assign(**rows.identity(frames)),
-        about=about,
     )
 
 

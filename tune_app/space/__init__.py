@@ -6,7 +6,7 @@ Read as YAML 1.2 (`reader`), changed by ``--set`` (`overrides`), checked by stri
 
 from __future__ import annotations
 
-from tune_app.space.extending import changed, extend
+from tune_app.space.extending import build, changed, extend
 from tune_app.space.files import builtin_names, find, load, parse
 from tune_app.space.model import (
     Metric,
@@ -29,6 +29,7 @@ __all__ = [
     "Search",
     "SearchSpace",
     "Stop",
+    "build",
     "builtin_names",
     "canonical",
     "changed",

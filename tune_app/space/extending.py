@@ -52,6 +52,15 @@ def extend(
     return wider
 
 
+def build(tree: Mapping[str, Any], name: str = "space") -> SearchSpace:
+    """The search space whose file would hold ``tree``.
+
+    Raises:
+        SpaceError: a value breaks a rule.
+    """
+    return parse(write(tree), file=name, name=name)
+
+
 def changed(space: SearchSpace, keys: Mapping[str, Any], how: str) -> SearchSpace:
     """A space with other values for some of its keys, checked as a file would be.
 

@@ -131,7 +131,7 @@ def _schema_of_several(schema: dict[str, Any]) -> None:
 
 
 class Stop(Section):
-    """Early stopping: which scheduler, and at which epochs (rungs) it decides."""
+    """Early stopping: which scheduler, at which epochs (rungs) it decides, and when patience runs out."""
 
     scheduler: Literal["none", "asha", "median", "hyperband"] = Field(
         description="none, asha (asynchronous successive halving), median or hyperband.", examples=["asha"]
@@ -139,7 +139,26 @@ class Stop(Section):
     grace_period: int = Field(
         default=1, ge=1, description="Epochs that every trial gets before the first decision."
     )
-    reduction_factor: float = Field(default=3, gt=1, description="One trial in this many survives each rung.")
+    reduction_factor: float = Field(
+        default=3.0, gt=1, description="One trial in this many survives each rung (asha and hyperband)."
+    )
+    brackets: int | None = Field(
+        default=None,
+        ge=1,
+        description="How many brackets hyperband has, each starting a rung later; one a rung if left out.",
+    )
+    min_samples_required: int = Field(
+        default=3, ge=1, description="How many others median needs at an epoch before it decides there."
+    )
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        description="Epochs without improvement after which a trial is stopped, beside any scheduler.",
+        examples=[5],
+    )
+    min_delta: float = Field(
+        default=0.0, ge=0, description="Improvements of the metric up to this size do not count for patience."
+    )
     metric: Annotated[str, _checked(_metric_name)] | None = Field(
         default=None,
         description="The metric it goes by, where the space has several; the first unless said.",
@@ -164,6 +183,17 @@ class Stop(Section):
             k += 1
             rung = math.ceil(self.grace_period * self.reduction_factor**k)
         return found
+
+    def ladders(self, epochs: int) -> list[list[int]]:
+        """Return the rungs of each bracket: all of them for the first, one fewer for each that follows.
+
+        ``asha`` has one bracket; ``none`` and ``median`` have none.
+        """
+        rungs = self.rungs(epochs)
+        count = min(1, len(rungs))
+        if self.scheduler == "hyperband":
+            count = len(rungs) if self.brackets is None else self.brackets
+        return [rungs[skipped:] for skipped in range(count)]
 
 
 class Search(Section):
@@ -298,6 +328,18 @@ class SearchSpace(Section):
     )
     max_failures: int = Field(
         default=2, ge=0, description="How often a failed trial is tried again, from its last checkpoint."
+    )
+    replicates: Literal["auto", "looped", "stacked"] = Field(
+        default="auto",
+        description="How the seeds of a configuration are trained: looped, one after the other; stacked, at "
+        "once as one module; auto, whichever is measured to be faster.",
+        examples=["stacked"],
+    )
+    precision: Literal["float32", "tf32", "bf16"] = Field(
+        default="float32",
+        description="Of matrix products and convolutions: tf32 is for GPUs that have it; bf16 is torch's "
+        "autocast to bfloat16. Weights are float32 always.",
+        examples=["bf16"],
     )
     resources: Resources = Field(default=Resources(), description="What one trial occupies.")
 

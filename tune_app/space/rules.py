@@ -161,7 +161,40 @@ def _points(space: SearchSpace) -> Iterator[RuleError]:
 
 
 def _stopping(space: SearchSpace) -> Iterator[RuleError]:
-    grace = space.stop.grace_period
-    if space.stop.scheduler != "none" and grace >= space.epochs:
-        rule = f"a rung that no trial can reach: {grace} is not below epochs, {space.epochs}"
+    stop, epochs = space.stop, space.epochs
+    grace, unreachable = stop.grace_period, "a rung that no trial can reach"
+    if stop.scheduler != "none" and grace >= epochs:
+        rule = f"{unreachable}: {grace} is not below epochs, {epochs}"
         yield RuleError(f"{rule}: write a smaller grace_period, or scheduler: none", ("stop", "grace_period"))
+    elif stop.brackets is not None:
+        yield from _brackets(space, stop.brackets)
+    if stop.scheduler == "median" and stop.min_samples_required > (others := _most(space) - 1):
+        rule = f"a median of {stop.min_samples_required} others, where there are {others}, is never drawn"
+        mend = f"min_samples_required: {others}, or " if others else ""
+        yield RuleError(f"{rule}: write {mend}scheduler: none", ("stop", "min_samples_required"))
+    if stop.patience is not None and grace + stop.patience >= epochs:
+        rule = f"{unreachable}: grace_period {grace} + {stop.patience} is not below epochs, {epochs}"
+        least = epochs - grace - 1
+        mend = f"write {least} or less" if least > 0 else "leave it out, or train more epochs"
+        yield RuleError(f"{rule}: {mend}", ("stop", "patience"))
+    if stop.patience is None and stop.min_delta:
+        rule = "is what an improvement must exceed for patience to go on, and there is no patience"
+        yield RuleError(f"{rule}: add patience: 5, or leave min_delta out", ("stop", "min_delta"))
+
+
+def _brackets(space: SearchSpace, asked: int) -> Iterator[RuleError]:
+    rungs = space.stop.rungs(space.epochs)
+    if space.stop.scheduler == "asha" and asked > 1:
+        rule = "asha has one bracket: write scheduler: hyperband, or leave brackets out"
+        yield RuleError(rule, ("stop", "brackets"))
+    if space.stop.scheduler == "hyperband" and asked > len(rungs):
+        rule = f"each bracket starts at a rung of its own, and below epochs, {space.epochs}, lie {len(rungs)}"
+        yield RuleError(f"{rule} ({show(rungs)}): write {len(rungs)} or less", ("stop", "brackets"))
+
+
+def _most(space: SearchSpace) -> int:
+    """Return how many configurations there are at the most: conditions and repetitions only take away."""
+    search, points = space.search, len(space.configs)
+    if search.algorithm == "optuna" or (points and not space.space):
+        return points + (search.samples or 0)
+    return points + count(space.space, search.samples)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tune_app.data import Dataset, Images
+from tune_app.data import CLASSES, Dataset, Images
 from tune_app.errors import TaskError
 from tune_app.history import Config
 from tune_app.space import Scalar
@@ -63,6 +63,7 @@ class Pneumonia:
     """Normal (0) or pneumonia (1), from grey images (N, H, W) of 0 to 255."""
 
     parameters = PARAMETERS
+    classes = CLASSES
 
     def splits(self, dataset: Dataset | None) -> Splits:
         """The images as they are: uint8, unscaled; a batch becomes float32 when it is gathered."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 import textwrap
@@ -14,12 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
+from small_task import TASK
 
-from tune_app import inline, resources, run, stop
+from tune_app import inline, on_ray, resources, stop, task
 from tune_app import space as spaces
 from tune_app.data import Dataset
 from tune_app.driver import Driver
 from tune_app.errors import ResourceError, SpaceError
+from tune_app.messages import Report
 from tune_app.record import read
 from tune_app.resources import Plan
 from tune_app.search import OptunaSearch
@@ -40,8 +43,8 @@ TWO = Plan(1, 0, 2)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[run.Cluster]:
-    with run.connect(cpus=2) as found:
+def cluster() -> Iterator[on_ray.Cluster]:
+    with on_ray.connect(cpus=2) as found:
         yield found
 
 
@@ -54,10 +57,34 @@ def sit(space: spaces.SearchSpace, splits: Splits | None = None, engine: str = "
     with Sweep.create(space, NO_DATA, "runs").writing() as sweep:
         driver = Driver(sweep, stop.make(space))
         if engine == "ray":
-            run.run(driver, splits, TWO)
+            on_ray.run(driver, splits, TWO)
         else:
             inline.run(driver, splits)
     return Sweep.open(sweep.paths.folder), driver
+
+
+def test_checkpoints_come_from_workers_that_share_no_disk(user_module: UserModule) -> None:
+    """And where the sweep is to end, they are asked for: each trial is saved once more, far from due."""
+    name = user_module(TASK)
+    text = f"task: {name}:Task\nspace: {{lr: {{grid: [0.1, 0.2]}}}}\nseeds: 1\nepochs: 100000\n"
+    space = spaces.parse(text, file="my.yaml", name="my")
+    own = task.load(space.task)
+    assert isinstance(own, task.Task)
+
+    class Impatient(Driver):
+        def report(self, trial: str, report: Report, device: str) -> bool:
+            heard.add(trial)
+            self.ending = "enough" if len(heard) == 2 else None
+            return super().report(trial, report, device)
+
+    heard: set[str] = set()
+    with Sweep.create(space, NO_DATA, "runs").writing() as sweep:
+        on_ray.run(Impatient(sweep, stop.make(space), gather=True), own.splits(None), TWO)
+    attempts = Sweep.open(sweep.paths.folder).history.attempts
+    assert {attempt.device for attempt in attempts.values()} == {f"cpu on {platform.node()}"}
+    saved = [attempt.saved for attempt in attempts.values()]
+    assert len(saved) == 2
+    assert all(each and sweep.whole(each) for each in saved)
 
 
 def statuses(sweep: Sweep) -> list[str]:
@@ -127,9 +154,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sweep, list[dict[
         patch.chdir(folder)
         patch.setattr(sys, "path", list(sys.path))
         for method in ("on_trial_result", "on_trial_complete", "on_trial_add", "on_trial_remove"):
-            spy(run._Decisions, method)
+            spy(on_ray._Decisions, method)
         for method in ("on_trial_result", "on_trial_complete", "suggest"):
-            spy(run._Jobs, method)
+            spy(on_ray._Jobs, method)
         text = "stop: {scheduler: asha, grace_period: 1, reduction_factor: 2}"
         sweep, _ = sit(parse("watched_task:task", text, levels="[1, 2, 3, 4, 5, 6]"))
     return sweep, seen
@@ -218,16 +245,16 @@ def test_an_error_of_the_driver_ends_the_sweep_in_good_order_and_is_raised(
 
 DECLARED = """
     import json, sys
-    from tune_app import resources, run, space, stop
+    from tune_app import on_ray, resources, space, stop
     from tune_app.driver import Driver
     from tune_app.sweep import Sweep
 
     asked = space.parse(open("my.yaml").read(), name="my")
-    with run.connect(cpus=4, gpus=4) as cluster:
+    with on_ray.connect(cpus=4, gpus=4) as cluster:
         plan = resources.plan(asked.resources, cluster.cpus, cluster.gpus, asked.size())
         with Sweep.create(asked).writing() as sweep:
             driver = Driver(sweep, stop.make(asked))
-            run.run(driver, None, plan)
+            on_ray.run(driver, None, plan)
     print(json.dumps([cluster.gpus, plan.gpus_per_trial, plan.concurrent, driver.ending]))
 """
 
@@ -262,7 +289,7 @@ def test_four_declared_gpus_train_four_trials_at_a_time(user_module: UserModule)
     assert [event["metrics"]["val_accuracy"] for event in epochs] == [[4.0]] * 4
 
 
-def test_the_cluster_says_what_it_has(cluster: run.Cluster) -> None:
+def test_the_cluster_says_what_it_has(cluster: on_ray.Cluster) -> None:
     assert (cluster.cpus, cluster.gpus, cluster.nodes) == (2, 0, 1)
     assert resources.plan(spaces.Resources(), cluster.cpus, cluster.gpus, 9) == TWO
     assert ray.is_initialized()
@@ -272,7 +299,7 @@ def test_data_larger_than_the_shared_memory_is_refused() -> None:
     if not Path("/dev/shm").is_dir():
         pytest.skip("this system has no /dev/shm")
     with pytest.raises(ResourceError, match=r"needs \d+ MiB of shared memory and /dev/shm has \d+ MiB free"):
-        run.connect(data_bytes=1 << 60).__enter__()
+        on_ray.connect(data_bytes=1 << 60).__enter__()
 
 
 # ---------------------------------------------------------------- a search
@@ -302,7 +329,7 @@ def search(name: str, sampler: str) -> tuple[Sweep, OptunaSearch]:
     with Sweep.create(space, NO_DATA, "runs").writing() as sweep:
         searcher = OptunaSearch(space, sweep.paths.study)
         searcher.catch_up(event for _, event in read(sweep.paths.record))
-        run.run(Driver(sweep, stop.make(space), searcher), None, TWO)
+        on_ray.run(Driver(sweep, stop.make(space), searcher), None, TWO)
     return Sweep.open(sweep.paths.folder), searcher
 
 

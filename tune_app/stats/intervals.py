@@ -1,4 +1,4 @@
-"""Intervals and tests over seeds: what a handful of runs can say, and what they cannot.
+"""Intervals of one figure: of a mean over seeds, of one further run, of one share of images.
 
 Means and standard deviations come from :mod:`statistics`, whose sums are exact: equal values have a
 spread of exactly 0, never one of rounding errors that a test could take for a signal.
@@ -28,15 +28,6 @@ class Interval:
     sd: float | None
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A difference of two means, its interval's half-width, and the two-sided p-value of no difference."""
-
-    difference: float
-    half_width: float
-    p: float
-
-
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     """The mean with its t interval: ``t(n - 1) * sd / sqrt(n)``, sd with n - 1 in the denominator.
 
@@ -45,14 +36,14 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
     Raises:
         ValueError: a value is not finite, or ``confidence`` does not lie between 0 and 1.
     """
-    n = _checked(values, confidence)
+    n = checked(values, confidence)
     if n == 0:
         return Interval(None, None, 0, None)
     mean = float(statistics.mean(values))
     if n == 1:
         return Interval(mean, None, 1, None)
     sd = float(statistics.stdev(values))
-    return Interval(mean, _quantile(confidence, n - 1) * sd / math.sqrt(n), n, sd)
+    return Interval(mean, quantile(confidence, n - 1) * sd / math.sqrt(n), n, sd)
 
 
 def prediction_interval_of_one_run(
@@ -80,7 +71,7 @@ def prediction_interval_of_one_run(
     Raises:
         ValueError: a value is no fraction, or ``images`` or ``confidence`` is out of its range.
     """
-    n = _checked(values, confidence)
+    n = checked(values, confidence)
     if images < 1:
         raise ValueError(f"images is {images}: an accuracy needs 1 test image or more")
     if any(not 0 <= value <= 1 for value in values):
@@ -88,7 +79,7 @@ def prediction_interval_of_one_run(
     if n < 2:
         return None
     mean = float(statistics.mean(values))
-    between_seeds = _quantile(confidence, n - 1) ** 2 * float(statistics.variance(values)) * (1 + 1 / n)
+    between_seeds = quantile(confidence, n - 1) ** 2 * float(statistics.variance(values)) * (1 + 1 / n)
     of_images = float(norm.ppf((1 + confidence) / 2)) ** 2 * mean * (1 - mean) / images
     reach = math.sqrt(between_seeds + of_images)
     return max(0.0, mean - reach), min(1.0, mean + reach)
@@ -108,46 +99,8 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
     return float(ends.low), float(ends.high)
 
 
-def welch(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> Difference | None:
-    """Welch's t test of ``mean(a) - mean(b)``, which lets the two have unequal spreads.
-
-    Degrees of freedom by Welch and Satterthwaite; B. L. Welch, Biometrika 34 (1947). Where neither
-    sample shows any spread there is nothing to judge a difference by: None, as for fewer than two values.
-
-    Raises:
-        ValueError: a value is not finite, or ``confidence`` does not lie between 0 and 1.
-    """
-    sizes = _checked(a, confidence), _checked(b, confidence)
-    if min(sizes) < 2:
-        return None
-    # variances of the two means
-    va, vb = (float(statistics.variance(values)) / len(values) for values in (a, b))
-    error = math.sqrt(va + vb)
-    if error == 0:
-        return None
-    # divided by the larger first: the square of a tiny variance would underflow
-    ua, ub = va / max(va, vb), vb / max(va, vb)
-    freedom = (ua + ub) ** 2 / (ua**2 / (sizes[0] - 1) + ub**2 / (sizes[1] - 1))
-    difference = float(statistics.mean(a)) - float(statistics.mean(b))
-    p = 2 * float(t.sf(abs(difference) / error, freedom))
-    return Difference(difference, _quantile(confidence, freedom) * error, p)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for their number, in the order given: a family's false alarms stay below the level.
-
-    Sorted upwards, the i-th of m is multiplied by m - i + 1 and never falls below an earlier one;
-    S. Holm, Scand. J. Stat. 6 (1979).
-    """
-    adjusted = [0.0] * len(p_values)
-    floor = 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        floor = max(floor, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = floor
-    return adjusted
-
-
-def _checked(values: Sequence[float], confidence: float) -> int:
+def checked(values: Sequence[float], confidence: float) -> int:
+    """The number of values; ValueError where one is not finite, or ``confidence`` is no share."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}: it must lie between 0 and 1, as 0.95 does")
     if not all(math.isfinite(value) for value in values):
@@ -155,5 +108,6 @@ def _checked(values: Sequence[float], confidence: float) -> int:
     return len(values)
 
 
-def _quantile(confidence: float, freedom: float) -> float:
+def quantile(confidence: float, freedom: float) -> float:
+    """Student's t that a share ``confidence`` of draws stays within, both ways."""
     return float(t.ppf((1 + confidence) / 2, freedom))

@@ -9,9 +9,12 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
+import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,14 +23,18 @@ import ray
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
+from tune_app import luggage, measure
 from tune_app.driver import Driver
 from tune_app.errors import ResourceError, describe
+from tune_app.measure import Choice, Question
 from tune_app.messages import Order, Report
 from tune_app.resources import Plan
 from tune_app.sweep import Job
 from tune_app.task import Splits
-from tune_app.trainable import SweepTrainable
+from tune_app.trainable import SweepTrainable, ask_to_save
 
 _SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -42,16 +49,19 @@ _SETTINGS = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 
+#: Where ``ray up`` leaves the configuration that a head's autoscaler grows its cluster by.
+_GROWTH = Path("~/ray_bootstrap_config.yaml")
 _QUIET = ("ray", "ray.tune", "ray.train", "ray.data", "ray.air")
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """What Ray has: CPUs, GPUs, nodes."""
+    """What Ray has: CPUs, GPUs, nodes; where it grows on demand, what it can grow to."""
 
     cpus: float
     gpus: float
     nodes: int
+    grows: bool = False
 
 
 @contextmanager
@@ -60,14 +70,16 @@ def connect(
     data_bytes: int = 0,
     cpus: int | None = None,
     gpus: int | None = None,
+    modules: Path | None = None,
 ) -> Iterator[Cluster]:
     """Start Ray on this machine, or join the cluster at ``address``; leave it at the end.
 
     Args:
-        address: ``local``, ``auto``, ``host:port`` or ``ray://host:port``.
+        address: ``local``, ``auto``, or the ``host:port`` of a cluster that this machine is part of.
         data_bytes: size of the arrays that the workers will share.
         cpus: CPUs to declare on ``local`` instead of those that are there.
         gpus: GPUs to declare on ``local`` likewise.
+        modules: the folder of the user's own modules, which travel to the workers of a cluster.
 
     Raises:
         ResourceError: no cluster answers at the address, or Ray does not start here.
@@ -83,6 +95,21 @@ def connect(
             "include_dashboard": False,
             "object_store_memory": _object_store_bytes(data_bytes),
         }
+    with ExitStack() as stack:
+        if address != "local":
+            options = {"runtime_env": stack.enter_context(_travelling(modules))}
+        _init(address, options)
+        stack.callback(ray.shutdown)
+        yield _capacity() if address != "local" else _present()
+
+
+def _init(address: str, options: dict[str, Any]) -> None:
+    if "://" in address:
+        raise ResourceError(
+            f"--address {address}: a sweep is driven from within its cluster, so that it outlives your "
+            "connection.\n  Send it there: tune-app submit SPACE --cluster cluster.yaml"
+        )
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             address=address,
@@ -91,18 +118,61 @@ def connect(
             configure_logging=True,
             **options,
         )
+    except SystemExit as error:  # by Ray's own handler, which takes the signal's number for an exit code
+        raise SystemExit(128 + signal.SIGTERM if error.code == signal.SIGTERM else error.code) from None
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise ResourceError(
             f"--address {address}: Ray did not answer: {describe(error)}\n"
-            '  Use "local" to start it here, or the address that "ray start --head" printed.'
+            '  Use "local" to start it here, or the address that "ray start --head" printed; from outside of '
+            "a cluster: tune-app submit"
         ) from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _present() -> Cluster:
+    total = ray.cluster_resources()
+    nodes = sum(bool(node["Alive"]) for node in ray.nodes())
+    return Cluster(total.get("CPU", 0.0), total.get("GPU", 0.0), nodes)
+
+
+def _capacity() -> Cluster:
+    """What a cluster has or, where its autoscaler waits for demand, what it can come to have.
+
+    ``ray up`` leaves the file that it grows by on the head, with the resources of each type of node.
+    """
+    present = _present()
     try:
-        total = ray.cluster_resources()
-        yield Cluster(total.get("CPU", 0.0), total.get("GPU", 0.0), len(ray.nodes()))
-    finally:
-        ray.shutdown()
+        plan = YAML(typ="safe").load(_GROWTH.expanduser())
+        types = plan["available_node_types"]
+        head = types[plan["head_node_type"]].get("resources") or {}
+        total = {name: float(head.get(name, 0)) for name in ("CPU", "GPU")}
+        room = int(plan["max_workers"])
+        for name, kind in types.items():
+            count = min(int(kind.get("max_workers", room)), room) if name != plan["head_node_type"] else 0
+            for resource in total:
+                total[resource] += count * float((kind.get("resources") or {}).get(resource, 0))
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, YAMLError):
+        return present  # not of ray up, or of machines of one's own, which are all there
+    cpus, gpus = max(present.cpus, total["CPU"]), max(present.gpus, total["GPU"])
+    return Cluster(cpus, gpus, present.nodes, grows=(cpus, gpus) != (present.cpus, present.gpus))
+
+
+@contextmanager
+def _travelling(modules: Path | None) -> Iterator[dict[str, Any]]:
+    """What the workers of a cluster need of this process: settings, and the user's own modules if any.
+
+    A job that was sent to the cluster has brought its modules already.
+    """
+    environment = {"env_vars": {name: os.environ[name] for name in _SETTINGS}}
+    if modules is None or os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR"):
+        yield environment
+        return
+    with tempfile.TemporaryDirectory(prefix="tune-app-modules-") as folder:
+        luggage.pack(modules, Path(folder))
+        yield {**environment, "working_dir": folder}
 
 
 def _object_store_bytes(data_bytes: int) -> int:
@@ -122,6 +192,24 @@ def _object_store_bytes(data_bytes: int) -> int:
                 "Use a smaller --image-size, or enlarge /dev/shm (docker run --shm-size=4g)."
             )
     return needed
+
+
+def measured(asked: Question, plan: Plan) -> Choice:
+    """Let a worker measure how the replicates of a sweep are to be trained, on what its trials will have."""
+    worker = ray.remote(_measure).options(
+        num_cpus=plan.cpus_per_trial, num_gpus=plan.gpus_per_trial, max_retries=0
+    )
+    try:
+        found: Choice = ray.get(worker.remote(asked, str(Path.cwd())))
+    except ray.exceptions.RayError as error:
+        return measure.unmeasured(asked, describe(error))
+    return found
+
+
+def _measure(asked: Question, path: str) -> Choice:
+    if path not in sys.path:  # where the user's own task module lies
+        sys.path.insert(0, path)
+    return measure.answer(asked)
 
 
 def run(driver: Driver, splits: Splits | None, plan: Plan) -> None:
@@ -170,6 +258,7 @@ class _Bridge:
     _jobs: dict[str, Job] = field(default_factory=dict)
     _trials: dict[str, str] = field(default_factory=dict)
     _error: BaseException | None = None
+    _asked_to_save: bool = False
 
     @property
     def busy(self) -> bool:
@@ -192,7 +281,7 @@ class _Bridge:
     def report(self, trial_id: str, result: dict[str, Any]) -> bool:
         going = self.guard(
             lambda: self.driver.report(
-                self._trials[trial_id], Report.unpack(result["report"]), result["device"]
+                self._trials[trial_id], Report.unpack(result["report"], result["files"]), result["device"]
             )
         )
         if not going:
@@ -208,6 +297,12 @@ class _Bridge:
             self._jobs.pop(trial_id)
 
         self.guard(record)
+
+    def tick(self) -> None:
+        self.guard(self.driver.tick)
+        if self.driver.gather and self.driver.ending and not self._asked_to_save:
+            self._asked_to_save = True
+            self.guard(ask_to_save)
 
     def guard(self, action: Callable[[], Any]) -> Any:
         try:
@@ -283,11 +378,16 @@ class _Events(_Door, tune.Callback):
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
         self._bridge.start(trial.trial_id)
 
+    def on_trial_result(
+        self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **_: Any
+    ) -> None:
+        del result["files"]  # recorded by now; Tune would keep each trial's last ones to the end
+
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
         self._bridge.fail(trial.trial_id, trial)
 
     def on_step_end(self, iteration: int, trials: Any, **_: Any) -> None:
-        self._bridge.guard(self._bridge.driver.tick)
+        self._bridge.tick()
 
 
 class _Ending(_Door, tune.Stopper):

@@ -1,0 +1,256 @@
+"""tune-app against its peers: the same models, data and epochs, interleaved, whole processes with start-up.
+
+``python -m benchmarks.speed grid`` trains the paper's nine configurations on 28x28 phantom images,
+``table3`` its five samples at 256x256, ``startup`` measures no-op trials. Each prints a table and keeps it in
+``results/``. A peer is a process of its own; its wall time is taken from outside. The time per model at the
+margin is what one more seed of every configuration adds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks import roofline
+from tune_app import data, provenance
+from tune_app import space as spaces
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+PEERS = {
+    "plain Ray Tune (function)": ("plain_ray", ""),
+    "Ray Tune, class, reuse_actors": ("ray_reuse", ""),
+    "plain Optuna": ("plain_optuna", ""),
+    "loop, DataLoader": ("loops", "dataloader"),
+    "loops by hand, index batches, Adam": ("loops", "index"),
+    "loops by hand, index batches, fused Adam": ("loops", "fused"),
+}
+OURS = "tune-app"
+
+
+@dataclass
+class Measured:
+    """What one tool took: whole-process seconds of each repetition, for few seeds and for all."""
+
+    name: str
+    seeds: int
+    few: int
+    models: int
+    wall_s: list[float] = field(default_factory=list)
+    few_s: list[float] = field(default_factory=list)
+    accuracy: list[float] = field(default_factory=list)
+
+    @property
+    def per_model_s(self) -> float:
+        """Whole process, start-up in it, divided by its models."""
+        return statistics.median(self.wall_s) / self.models
+
+    @property
+    def marginal_s(self) -> float:
+        """What one more model adds: from ``few`` seeds to ``seeds``."""
+        more = self.models * (self.seeds - self.few) / self.seeds
+        return (statistics.median(self.wall_s) - statistics.median(self.few_s)) / more
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("what", choices=["grid", "table3", "startup"])
+    parser.add_argument("--seeds", type=int, help="Seeds of each configuration.  [grid: 10, table3: 2]")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--image-size", type=int)
+    parser.add_argument("--only", action="append", help="Leave out the other peers; part of a name.")
+    asked = parser.parse_args(argv)
+    if asked.what == "startup":
+        startup(asked.repeats)
+        return
+    sizes = {"grid": (10, 28), "table3": (2, 256)}
+    seeds, size = sizes[asked.what]
+    compare(asked.what, asked.seeds or seeds, asked.image_size or size, asked.repeats, asked.only)
+
+
+def compare(name: str, seeds: int, size: int, repeats: int, only: list[str] | None) -> None:
+    space = spaces.load(name)
+    configs = [{k: c[k] for k in ("lr", "step_size")} for c in space.planned()]
+    few = max(1, seeds // 5)
+    tools = [tool for tool in PEERS if not only or any(part in tool for part in only)]
+    measured = {tool: Measured(tool, seeds, few, seeds * len(configs)) for tool in [OURS, *tools]}
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        arrays = Path(folder) / "arrays.npz"
+        _write(arrays, size)
+        for _ in range(repeats):
+            for tool, found in measured.items():
+                for number, walls in ((few, found.few_s), (seeds, found.wall_s)):
+                    wall, accuracy = _run(tool, name, arrays, configs, number, size, Path(folder))
+                    walls.append(wall)
+                    print(f"  {tool}, {number} seeds: {wall:.1f} s", file=sys.stderr, flush=True)
+                found.accuracy.append(accuracy)
+    machine = roofline.measure()
+    floor = roofline.model_seconds(machine, size * size, space.epochs) / (os.cpu_count() or 1)
+    ours = measured[OURS]
+    rows = [
+        {
+            "tool": each.name,
+            "models": each.models,
+            "wall_s": round(statistics.median(each.wall_s), 1),
+            "s_a_model": round(each.per_model_s, 3),
+            "times_ours": round(each.per_model_s / ours.per_model_s, 2),
+            "s_a_model_more": round(each.marginal_s, 3),
+            "times_ours_more": round(each.marginal_s / ours.marginal_s, 2),
+            "roofline_share": f"{floor / each.marginal_s:.0%}",
+            "val_accuracy": f"{statistics.mean(each.accuracy):.1%}",
+        }
+        for each in measured.values()
+    ]
+    work = f"{len(configs)} configurations x {seeds} seeds x {space.epochs} epochs at {size}x{size}"
+    flops, moved = roofline.step_flops(size * size) / 1e6, roofline.step_bytes(size * size) / 1e6
+    notes = [
+        f"{work}, phantom images; median of {repeats}, interleaved; whole processes with start-up. "
+        f"s_a_model_more is what a model adds, from {few} to {seeds} seeds.",
+        f"Roofline: {machine.flops / 1e9:.0f} GFLOP/s and {machine.bytes_s / 1e9:.1f} GB/s on a core, so on "
+        f"all cores a model takes at least {floor:.3f} s: {flops:.1f} MFLOP and {moved:.2f} MB a step, see "
+        "benchmarks/roofline.py. A model whose bytes stay in a cache may be faster than that.",
+    ]
+    command = f"python -m benchmarks.speed {name} --seeds {seeds} --repeats {repeats}"
+    report(f"speed_{name}", rows, notes, command)
+
+
+def _write(path: Path, size: int) -> None:
+    dataset = data.load("phantom", image_size=size)
+    parts = {"train": dataset.train, "val": dataset.val}
+    np.savez(path, **{f"{k}_{name}": getattr(part, k) for name, part in parts.items() for k in "xy"})
+
+
+def _run(
+    tool: str, name: str, arrays: Path, configs: list[dict[str, Any]], seeds: int, size: int, folder: Path
+) -> tuple[float, float]:
+    if tool == OURS:
+        run = f"{name}-{time.time_ns()}"
+        argv = [sys.executable, "-m", "tune_app", "run", name, "--seeds", str(seeds)]
+        argv += ["--image-size", str(size), "--name", run]
+        wall, _ = _timed(argv, folder)
+        frame = pd.read_csv(folder / "runs" / run / "results.csv")
+        return wall, float(frame["val_accuracy_mean"].mean())
+    module, variant = PEERS[tool]
+    argv = [sys.executable, "-m", f"benchmarks.peers.{module}", str(arrays), "--seeds", str(seeds)]
+    argv += ["--configs", json.dumps(configs), *(["--variant", variant] if variant else [])]
+    wall, out = _timed(argv, folder)
+    last = json.loads(out.strip().splitlines()[-1])
+    if last["models"] != seeds * len(configs):
+        raise RuntimeError(f"{tool} trained {last['models']} models, not {seeds * len(configs)}")
+    return wall, float(last["val_accuracy"])
+
+
+def _timed(argv: list[str], folder: Path) -> tuple[float, str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
+    begin = time.perf_counter()
+    done = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    wall = time.perf_counter() - begin
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(argv[:4])} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return wall, done.stdout
+
+
+NOOP = """
+def task(config, context):
+    for epoch in range(context.epochs):
+        yield {"val_accuracy": float(config["level"])}
+"""
+
+NOOP_RAY = """
+import sys
+from ray import tune
+
+def trainable(config):
+    tune.report({"val_accuracy": float(config["level"])})
+
+tuner = tune.Tuner(
+    tune.with_resources(trainable, {"cpu": 1}),
+    param_space={"level": tune.grid_search(list(range(int(sys.argv[1]))))},
+)
+print(len(tuner.fit()))
+"""
+
+
+def startup(repeats: int) -> None:
+    """No-op trials: what is left when nothing is trained."""
+    walls: dict[str, list[float]] = {"plain Ray Tune, 20 trials": [], "tune-app, 20 trials": []}
+    rates: list[float] = []
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        (folder / "noop.py").write_text(NOOP)
+        (folder / "noop_ray.py").write_text(NOOP_RAY)
+
+        def ours(trials: int) -> tuple[float, Path]:
+            levels = ", ".join(map(str, range(trials)))
+            text = f"task: 'noop:task'\nspace: {{level: {{grid: [{levels}]}}}}\nepochs: 1\nseeds: 1\n"
+            (folder / "noop.yaml").write_text(text)
+            run = f"noop-{time.time_ns()}"
+            argv = [sys.executable, "-m", "tune_app", "run", "noop.yaml", "--name", run]
+            return _timed(argv, folder)[0], folder / "runs" / run / "record.jsonl"
+
+        for _ in range(repeats):
+            wall, _ = _timed([sys.executable, "noop_ray.py", "20"], folder)
+            walls["plain Ray Tune, 20 trials"].append(wall)
+            walls["tune-app, 20 trials"].append(ours(20)[0])
+            rates.append(_trials_a_second(ours(500)[1]))
+    medians = {name: statistics.median(each) for name, each in walls.items()}
+    plain, own = medians.values()
+    rows = [{"what": f"{name}: seconds", "value": round(wall, 1)} for name, wall in medians.items()]
+    rows.append({"what": "tune-app as a share of plain Ray Tune", "value": f"{own / plain:.0%}"})
+    rows.append(
+        {
+            "what": "tune-app, 500 trials: trials a second, after the first",
+            "value": round(statistics.median(rates), 1),
+        }
+    )
+    notes = [f"Median of {repeats}, interleaved; whole processes with start-up; a trial does nothing, once."]
+    report("speed_startup", rows, notes, f"python -m benchmarks.speed startup --repeats {repeats}")
+
+
+def _trials_a_second(record: Path) -> float:
+    """From the end of the first trial to the end of the last."""
+    ends = [e["t"] for e in map(json.loads, record.read_text().splitlines()) if e["event"] == "finished"]
+    return float((len(ends) - 1) / (ends[-1] - ends[0]))
+
+
+def report(name: str, rows: list[dict[str, Any]], notes: list[str], command: str) -> None:
+    table = pd.DataFrame(rows)
+    versions = ", ".join(f"{k} {v}" for k, v in provenance.versions().items())
+    machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    when = f"{datetime.now(UTC):%Y-%m-%d}"
+    about = [
+        *notes,
+        f"{machine}, Python {platform.python_version()}, {versions}; {when}",
+        f"Command: `{command}`",
+    ]
+    lines = ["| " + " | ".join(table.columns) + " |", "| " + " | ".join("---" for _ in table.columns) + " |"]
+    lines += ["| " + " | ".join(map(str, row)) + " |" for row in table.itertuples(index=False)]
+    text = (
+        f"# {name.replace('_', ' ')}\n\n"
+        + "\n".join(lines)
+        + "\n\n"
+        + "\n".join(f"- {each}" for each in about)
+        + "\n"
+    )
+    print(text)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

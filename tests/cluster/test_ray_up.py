@@ -1,0 +1,217 @@
+"""``ray up``, a sweep that is sent, a machine that dies, results brought home, ``ray down``: over real ssh.
+
+Laptop, head and workers are namespaces of this machine (hosts.sh); nothing leaves it, and nothing stays.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from small_task import TASK
+
+from tune_app import launch
+from tune_app import space as spaces
+from tune_app.launch import Request
+from tune_app.record import read
+from tune_app.sweep import Sweep
+
+ROOT = Path(__file__).parents[2]
+HOSTS = Path(__file__).with_name("hosts.sh")
+TOOLS = ("sshd", "ssh", "ssh-keygen", "rsync", "ip", "unshare", "nsenter", "mount")
+
+SPACE = """
+task: mine:Task
+space: {lr: {grid: [0.003, 0.01, 0.03, 0.1]}}
+epochs: 40
+seeds: 1
+keep: last
+checkpoint_every: 0
+max_failures: 3
+"""
+#: Slow enough that each machine gets a trial, and that one can die in mid-trial.
+FAST, SLOW = "lambda logits, y: bce(", "lambda logits, y: __import__('time').sleep(0.08) or bce("
+
+MACHINES = ("head", "worker1", "worker2")
+PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+
+
+def missing() -> str:
+    """Why this cannot be tried here; empty if it can."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return "needs root on Linux, for network namespaces"
+    tools = [tool for tool in TOOLS if shutil.which(tool, path=PATH) is None]
+    if tools:
+        return f"needs {', '.join(tools)}: apt-get install openssh-server openssh-client rsync iproute2"
+    if importlib.util.find_spec("opencensus") is None:
+        return "needs ray[default]: pip install 'tune-app[cluster]'"
+    tried = subprocess.run(
+        ["unshare", "--net", "--mount", "--pid", "--fork", "true"], capture_output=True, text=True
+    )
+    return f"no namespaces here: {tried.stderr.strip()}" if tried.returncode else ""
+
+
+class Run:
+    """Runs ``hosts.sh`` in a folder of its own; returns what it printed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._environment = {
+            **os.environ,
+            "HOSTS_DIR": str(folder),
+            "HOSTS_VENV": sys.prefix,
+            "HOSTS_SEE": ":".join(path for path in sys.path if Path(path).is_dir()),
+            "PATH": PATH,
+        }
+
+    def __call__(self, *argv: str, code: int | None = 0) -> str:
+        ran = subprocess.run(
+            [str(HOSTS), *argv],
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+        assert code in (None, ran.returncode), f"{argv}: {ran.returncode}\n{ran.stdout[-4000:]}"
+        return ran.stdout
+
+
+@pytest.fixture
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Four hosts, with a task and a cluster's file in the laptop's ``project``."""
+    reason = missing()
+    if reason:
+        pytest.skip(reason)
+    run = Run(tmp_path_factory.mktemp("hosts"))
+    pids: list[int] = []
+    try:
+        run("up")
+        pids = [int((run.folder / name / "pid").read_text()) for name in ("laptop", *MACHINES)]
+        project = run.folder / "laptop/root/project"
+        project.mkdir()
+        (project / "mine.py").write_text(task())
+        (project / "my.yaml").write_text(SPACE)
+        (project / "cluster.yaml").write_text(cluster_file())
+        yield run
+    finally:
+        run("down")
+    until(lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()])
+
+
+def task() -> str:
+    assert FAST in TASK
+    return textwrap.dedent(TASK).replace(FAST, SLOW)
+
+
+def cluster_file() -> str:
+    """The shipped file for machines of one's own, its marked lines set, and with what these machines have."""
+    text = (ROOT / "clusters/local.yaml").read_text()
+    for pattern, replacement in (
+        (r"head_ip:.*", "head_ip: 10.77.0.1"),
+        (r"worker_ips:.*", "worker_ips: [10.77.0.2, 10.77.0.3]"),
+        (r"ssh_user:.*", "ssh_user: root"),
+        (r"\s+# CHANGE:.*", ""),
+        (r"/home/ubuntu/tune-app: \.", "/root/project: ."),
+        (r"setup_commands:\n(  - .*\n)+", "setup_commands: ['python -c \"import tune_app, ray\"']\n"),
+        (
+            r"--object-manager-port=8076",
+            "--object-manager-port=8076 --num-cpus=1 --object-store-memory=200000000",
+        ),
+    ):
+        text, count = re.subn(pattern, replacement, text)
+        assert count, pattern
+    return text
+
+
+def laptop(run: Run, command: str, code: int | None = 0) -> str:
+    return run("run", "laptop", f"cd project && {command}", code=code)
+
+
+@pytest.mark.timeout(900)  # two minutes, and much more where the machine has other work
+def test_a_cluster_from_up_to_down(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "error" not in laptop(run, "tune-app cluster check cluster.yaml")
+    laptop(run, "ray up -y cluster.yaml")
+    until_nodes(run, 3)
+
+    # Sent and left alone; each machine has its trial, then one of them dies.
+    sent = laptop(run, "tune-app submit my.yaml --cluster cluster.yaml --name sent --detach")
+    assert "Look at it: tune-app attach sent --cluster cluster.yaml" in sent
+    record = run.folder / "head/root/runs/sent/record.jsonl"
+    until(lambda: record.exists() and all(f"cpu on {name}" in record.read_text() for name in MACHINES))
+    trial = next(e["trial"] for _, e in read(record) if e.get("device") == "cpu on worker2")
+    until(lambda: any(e["event"] == "checkpoint" and e["trial"] == trial for _, e in read(record)))
+    run("crash", "worker2")
+    out = laptop(run, "tune-app attach sent --cluster cluster.yaml")
+    assert "on 3 CPUs on 3 nodes, 3 trials at a time" in out
+    assert "4 finished" in out
+    assert "Bring it home: tune-app pull sent --cluster cluster.yaml" in out
+    assert "INFO" not in out
+
+    laptop(run, "tune-app pull sent --cluster cluster.yaml")
+    home = run.folder / "laptop/root/project"
+    there = Sweep.open(home / "runs/sent")
+    assert there.statuses() == ["finished"] * 4
+    attempts = there.history.attempts.values()
+    assert {attempt.device for attempt in attempts} >= {f"cpu on {name}" for name in MACHINES}
+    [lost] = [attempt for attempt in attempts if attempt.trial == trial]
+    again = there.history.configurations[lost.sample].attempts[-1]
+    assert lost.end == "interrupted"
+    assert again.start_epoch > 0, "it went on from the checkpoint that had come to the head"
+    saved = [c.attempts[-1].saved for c in there.history.configurations.values()]
+    assert all(each and there.whole(each) for each in saved)
+
+    # The same as trained here.
+    monkeypatch.chdir(home)
+    monkeypatch.syspath_prepend(str(home))
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    request = Request(spaces.parse(SPACE, file="my.yaml", name="my"), address="inline", runs_dir=tmp_path)
+    here = launch.train(request, launch.gather(request))
+    monkeypatch.undo()
+    last = [[c.attempts[-1].test for c in s.history.configurations.values()] for s in (here, there)]
+    assert last[0] == last[1]
+
+    # On the head itself nothing needs to be said; the task's module travels to the workers.
+    out = run("run", "head", "cd project && tune-app run my.yaml --epochs 2 --name own")
+    assert "on 2 CPUs on 2 nodes, 2 trials at a time" in out
+    assert "4 finished" in out
+
+    # Ended from the laptop in good order: every trial is saved, far from due.
+    endless = "--epochs 100000 --set checkpoint_every=3600 --name ended"
+    laptop(run, f"tune-app submit my.yaml --cluster cluster.yaml {endless} --detach")
+    record = run.folder / "head/root/runs/ended/record.jsonl"
+    until(lambda: record.exists() and '"epoch":2,' in record.read_text())
+    out = laptop(run, "tune-app attach --cluster cluster.yaml --stop", code=None)
+    assert "ended: running" in out
+    assert "0 of 4 configurations ended. Go on with" in out
+    laptop(run, "tune-app pull ended --cluster cluster.yaml")
+    begun = [a for a in Sweep.open(home / "runs/ended").history.attempts.values() if a.epochs]
+    assert begun
+    assert all(attempt.saved for attempt in begun)
+
+    laptop(run, "ray down -y cluster.yaml")
+    assert "raylet" not in run("run", "head", "ps -eo args")
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 300
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def until_nodes(run: Run, count: int) -> None:
+    """Wait until so many machines are alive: ``ray up`` returns when the head is."""
+    command = "ray list nodes --format=json 2>/dev/null"
+    until(lambda: run("run", "head", command, code=None).count('"ALIVE"') == count)

@@ -1,0 +1,125 @@
+"""Sweeps side by side."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from edge_cases import CASES, GRID, PHANTOM, XRAYS
+from make_run import PHANTOM as OTHER
+from make_run import SAMPLES, Outcome, make
+from make_run import XRAYS as REAL
+from recorded import Ended, record
+
+from tune_app.errors import ReportError
+from tune_app.report import compare
+from tune_app.report.comparing import why_not_ranked, written
+from tune_app.results import Frames
+from tune_app.sweep import DataIdentity
+
+
+def run(folder: Path, name: str, accuracy: float, data: DataIdentity = REAL, text: str = SAMPLES) -> Frames:
+    """A run whose first two samples have finished, the second with this accuracy."""
+    values = [accuracy - 0.01, accuracy, accuracy + 0.01]
+    outcomes = {1: Outcome(val=[0.2, 0.2, 0.2], test=[0.2, 0.21, 0.22]), 2: Outcome(val=values, test=values)}
+    (folder / name).mkdir()
+    return make(folder / name, text, outcomes, data, name=name)
+
+
+def test_the_best_of_each_is_ranked_on_the_same_data(tmp_path: Path) -> None:
+    made = compare([run(tmp_path, "low", 0.5), run(tmp_path, "high", 0.9), run(tmp_path, "near", 0.905)])
+    assert [row[0] for row in made.rows] == ["near-1", "high-1", "low-1"]
+    assert made.header == [
+        "run",
+        "best configuration",
+        "validation accuracy, %",
+        "test accuracy, %",
+        "n",
+        "epochs",
+        "finished",
+        "data",
+    ]
+    assert made.rows[1][1:7] == ["lr 3e-5, step_size 4", "90.0 ± 2.5", "90.0 ± 2.5", "3", "30", "2 of 5"]
+    assert "Best first by validation accuracy (max)" in made.about
+    assert made.below == [
+        "By test accuracy, told apart: near-1 above low-1 and high-1 above low-1 "
+        "(Welch's t test, Holm's correction for 3 pairs at 5%)."
+    ]
+    assert made.frame["sample"].tolist() == [2, 2, 2]
+    assert made.frame["data_sha256"].nunique() == 1
+
+
+def test_runs_of_other_data_are_never_ranked(tmp_path: Path) -> None:
+    low, high = run(tmp_path, "low", 0.5), run(tmp_path, "high", 0.9, replace(OTHER, fingerprint="ab" * 32))
+    made = compare([low, high])
+    assert [row[0] for row in made.rows] == ["low-1", "high-1"], "as they were given"
+    assert "Not ranked: the data differ, and so do the test sets" in "\n".join(made.about)
+    assert made.below == []
+    assert "Best first" not in "\n".join(made.about)
+    assert any("Data of high-1: phantom" in line for line in made.about)
+    assert any("Note on low-1: 34 of 200 validation images" in line for line in made.about)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            "metric: {name: val_loss, mode: min}\n",
+            "the runs chose by different metrics: val_accuracy (max) and val_loss (min)",
+        ),
+        ("evaluate: best\n", "one is measured at its last epoch, another at its best"),
+    ],
+)
+def test_runs_of_another_measure_are_never_ranked(tmp_path: Path, change: str, says: str) -> None:
+    found = why_not_ranked([run(tmp_path, "a", 0.5), run(tmp_path, "b", 0.9, text=SAMPLES + change)])
+    assert found == [says]
+
+
+def test_images_split_in_another_way_are_never_ranked(tmp_path: Path) -> None:
+    other = run(tmp_path, "b", 0.9, replace(REAL, split="patient"))
+    assert "by patient" in why_not_ranked([run(tmp_path, "a", 0.5), other])[0]
+
+
+def test_functions_are_ranked_among_themselves_alone(tmp_path: Path) -> None:
+    one = CASES["function_task"](tmp_path / "a")
+    assert why_not_ranked([one, CASES["function_task"](tmp_path / "b")]) == []
+    assert (
+        "compute their metrics themselves"
+        in why_not_ranked(
+            [one, record(tmp_path / "d", "task: other:f\nspace: {a: {grid: [1, 2]}}\n", {}, one.sweep.data)]
+        )[0]
+    )
+
+
+def test_a_run_without_a_result_comes_last(tmp_path: Path) -> None:
+    nothing = record(tmp_path / "x", GRID, {1: Ended(end="failed")}, XRAYS)
+    made = compare([nothing, record(tmp_path / "y", GRID, {}, XRAYS), CASES["finished"](tmp_path / "z")])
+    assert made.rows[0][1].startswith("lr ")
+    assert made.rows[1][1:5] == ["none has finished", "–", "–", "0"]
+    assert "is left open" in made.below[0]
+
+
+def test_two_runs_and_no_run_twice(tmp_path: Path) -> None:
+    one = CASES["finished"](tmp_path)
+    with pytest.raises(ReportError, match="takes two runs or more"):
+        compare([one])
+    with pytest.raises(ReportError, match="run is named twice"):
+        compare([one, one])
+
+
+@pytest.mark.parametrize("form", ["text", "csv", "latex", "markdown"])
+def test_the_formats_of_a_comparison(tmp_path: Path, form: str) -> None:
+    sweeps = [CASES["finished"](tmp_path / "a"), record(tmp_path / "b", GRID, {}, PHANTOM, name="drawn")]
+    text = written(sweeps, form).decode()
+    if form == "csv":
+        frame = pd.read_csv(io.StringIO(text))
+        assert frame["run"].tolist() == ["run", "drawn"]
+        assert frame["data"].tolist() == [XRAYS.source, "phantom"]
+    else:
+        assert "the data differ" in text
+        assert "phantom" in text
+    with pytest.raises(ReportError, match="--format txt: it is one of text, csv"):
+        written(sweeps, "txt")

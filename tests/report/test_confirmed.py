@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from make_run import PHANTOM, Outcome, make, write_tables
+
+from tune_app import results, space
+from tune_app.report.confirmed import confirmed, luck
+from tune_app.results import Frames
+from tune_app.sweep import Sweep
+
+TWO = "task: pneumonia\nconfigs: [{lr: 1e-5}, {lr: 1e-4}]\nfixed: {step_size: 4}\nepochs: 2\nseeds: 3\n"
+
+
+def confirming(folder: Path, first: list[float], second: list[float], original: str = "first-1") -> Frames:
+    folder.mkdir()
+    made = make(folder, TWO, {1: Outcome(val=[0.9] * 3), 2: Outcome(val=[0.88] * 3)}, PHANTOM, name="first")
+    assert made.sweep.name == "first-1"
+    again = space.changed(made.sweep.space, {"first_replicate": 3, "seeds": len(first)}, "again")
+    sweep = Sweep.create(again, PHANTOM, folder / "runs", "second", confirms=original)
+    with sweep.writing():
+        for sample, values in ((1, first), (2, second)):
+            numbers = list(sweep.space.replicate_numbers)
+            trial: dict[str, Any] = {"trial": f"{sample}.1", "sample": sample, "replicates": numbers}
+            sweep.note("started", **trial, epoch=0, target=2, node="")
+            metrics = {"val_accuracy": values}
+            sweep.note(
+                "epoch", trial=f"{sample}.1", epoch=2, metrics=metrics, durations_s=[0.1] * len(values)
+            )
+            sweep.note("finished", trial=f"{sample}.1", test={}, evaluated=[2] * len(values), scores=None)
+    return results.load(sweep)
+
+
+def test_a_lead_that_lasts_one_that_does_not_and_one_that_turns(tmp_path: Path) -> None:
+    # seed by seed 0.11, 0.10, 0.09, 0.10: sd 0.00816, t(3) 3.182, n 4
+    lasting = confirming(tmp_path / "a", [0.91, 0.91, 0.91, 0.91], [0.80, 0.81, 0.82, 0.81])
+    assert luck(lasting) == (
+        "In first-1 the winner led the second by 2.0 points; on 4 new seeds it leads by 10.0 ± 1.3 points."
+    )
+    gone = confirming(tmp_path / "b", [0.90, 0.80, 0.92, 0.82], [0.80, 0.91, 0.82, 0.89])
+    assert "it leads by 0.5 ±" in str(luck(gone))
+    assert "which these seeds cannot tell from none" in str(luck(gone))
+    turned = confirming(tmp_path / "c", [0.80, 0.81, 0.82], [0.91, 0.90, 0.92])
+    assert "the second leads by 10.0 ± " in str(luck(turned))
+
+
+def test_the_table_shows_both(tmp_path: Path) -> None:
+    frames = confirming(tmp_path / "a", [0.90, 0.91, 0.92, 0.91], [0.80, 0.81, 0.82, 0.81])
+    table = confirmed(frames)
+    assert table
+    assert [row[0] for row in table.rows] == ["1", "2"]
+    assert table.rows[0][-4:] == ["90.0 ± 0.0", "3", "91.0 ± 1.3", "4"]
+    assert list(table.frame["chosen_n"]) == [3, 3]
+    assert {path.name for path in write_tables(frames, tmp_path / "report")} >= {
+        "confirmed.md",
+        "confirmed.tex",
+    }
+
+
+def test_what_cannot_be_said_is_not(tmp_path: Path) -> None:
+    assert "Too few new seeds" in str(luck(confirming(tmp_path / "a", [0.9], [0.8])))
+    alike = confirming(tmp_path / "c", [0.9, 0.91], [0.8, 0.81])
+    assert "it leads by 10.0 points, which these seeds cannot tell from none" in str(luck(alike))
+    lost = confirming(tmp_path / "b", [0.9, 0.8], [0.8, 0.7], original="elsewhere")
+    assert luck(lost) == "The run elsewhere is not beside this one, so what it was chosen by cannot be shown."
+    table = confirmed(lost)
+    assert table
+    assert [row[-4] for row in table.rows] == ["–", "–"]
+
+
+def test_other_runs_have_no_such_table(tmp_path: Path) -> None:
+    frames = make(tmp_path, TWO, {1: Outcome(val=[0.9] * 3)}, PHANTOM, name="first")
+    assert confirmed(frames) is None
+    assert luck(frames) is None

@@ -1,0 +1,134 @@
+"""The table of any sweep: its columns, order, digits and length."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from edge_cases import CASES
+from make_run import SAMPLES, Outcome, make
+
+from tune_app import verdict
+from tune_app.errors import ReportError
+from tune_app.report import View
+from tune_app.report.overview import overview
+from tune_app.report.render import Table, markdown
+from tune_app.results import Frames
+
+FIVE = {
+    1: Outcome(test=[0.8, 0.81, 0.82], val=[0.90, 0.91, 0.92], metrics={"val_loss": [0.2, 0.3, 0.4]}),
+    2: Outcome(end="failed", epochs=3, val=[0.99, 0.99, 0.99], metrics={"val_loss": [0.1, 0.1, 0.1]}),
+    3: Outcome(test=[0.7, 0.71, 0.72], val=[0.95, 0.96, 0.97], metrics={"val_loss": [0.5, 0.5, 0.5]}),
+}
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> Frames:
+    return make(tmp_path, SAMPLES, FIVE)
+
+
+def table(frames: Frames, *columns: str, sort: str = "", digits: int = 1, top: int | None = None) -> Table:
+    return overview(frames, verdict.judge(frames), View(columns, sort, digits, top))
+
+
+def samples(made: Table) -> list[int]:
+    return [int(value) for value in made.frame["sample"]]
+
+
+def test_columns_stand_in_the_order_that_they_were_asked_in(frames: Frames) -> None:
+    made = table(frames, "step_size", "val_loss", "sample", "status", "epochs", "duration_s", "device")
+    assert made.header == ["step_size", "validation loss", "sample", "status", "epochs", "time, s", "device"]
+    assert made.rows[1] == ["4", "0.300 ± 0.25", "1", "finished", "30", "45.0", "cpu"]
+    assert list(made.frame)[:4] == ["step_size", "val_loss_mean", "val_loss_ci95", "sample"]
+    assert list(made.frame)[-2:] == ["data", "data_sha256"]
+
+
+def test_a_mean_and_its_interval_can_stand_apart(frames: Frames) -> None:
+    made = table(frames, "sample", "val_accuracy_mean", "val_accuracy_ci95", "status")
+    assert made.header[1:3] == ["validation accuracy, %", "± validation accuracy, %"]
+    assert made.rows[0][:3] == ["3", "96.0", "2.5"]
+
+
+def test_what_has_not_finished_is_marked_though_nobody_asked(frames: Frames) -> None:
+    made = table(frames, "sample", "val_accuracy")
+    assert made.header == ["sample", "validation accuracy, %", "status"]
+    assert [row[-1] for row in made.rows] == [
+        "finished",
+        "finished",
+        "failed at epoch 3",
+        "planned",
+        "planned",
+    ]
+    assert table(frames, "sample", top=2).header == ["sample"], "all of these have finished"
+
+
+@pytest.mark.parametrize(
+    ("sort", "order"),
+    [
+        ("", [3, 1, 2, 4, 5]),
+        ("val_accuracy", [2, 3, 1, 4, 5]),
+        ("val_accuracy:asc", [1, 3, 2, 4, 5]),
+        ("val_accuracy_mean:desc", [2, 3, 1, 4, 5]),
+        ("val_loss", [2, 1, 3, 4, 5]),
+        ("test_accuracy", [1, 3, 2, 4, 5]),
+        ("lr", [3, 1, 4, 5, 2]),
+        ("step_size:desc", [4, 1, 2, 3, 5]),
+        ("sample:desc", [5, 4, 3, 2, 1]),
+        ("status", [2, 1, 3, 4, 5]),
+    ],
+)
+def test_rows_are_sorted_and_what_has_no_value_comes_last(
+    frames: Frames, sort: str, order: list[int]
+) -> None:
+    assert samples(table(frames, "sample", sort=sort)) == order
+
+
+def test_numbers_come_before_words(tmp_path: Path) -> None:
+    made = table(CASES["conditional"](tmp_path), "depth", sort="depth")
+    assert [row[0] for row in made.rows] == ["1"] * 3 + ["2"] * 3 + ["deep"] * 3
+
+
+def test_what_does_not_exist_comes_last(tmp_path: Path) -> None:
+    made = table(CASES["conditional"](tmp_path), "momentum", sort="momentum:desc")
+    assert [row[0] for row in made.rows] == ["0.9"] * 3 + ["0.1"] * 3 + ["–"] * 3
+
+
+def test_digits_are_decimals_of_a_percentage(frames: Frames) -> None:
+    made = table(frames, "val_accuracy", "val_loss", digits=3, top=1)
+    assert made.rows == [["96.000 ± 2.484", "0.50000 ± 0"]]
+    assert table(frames, "val_accuracy", digits=0, top=1).rows == [["96 ± 2"]]
+
+
+def test_the_first_rows_alone_are_said_to_be_some(frames: Frames) -> None:
+    made = table(frames, top=2)
+    assert samples(made) == [3, 1]
+    assert "The first 2 of 5 configurations" in made.about
+    assert "not ranked" not in markdown(made)
+    assert "The first" not in markdown(table(frames, top=5))
+
+
+@pytest.mark.parametrize(
+    ("wish", "says"),
+    [
+        (
+            {"columns": ["lrr"]},
+            r'no column "lrr" in the results\. Did you mean "lr"\?\n  there are: sample, lr',
+        ),
+        ({"columns": ["val_acuracy"]}, 'Did you mean "val_accuracy"'),
+        ({"sort": "step"}, 'no column "step"'),
+        ({"sort": "lr:up"}, 'after the colon stands asc or desc, not "up"'),
+        ({"top": 0}, "--top 0: ask for 1 row or more"),
+        ({"digits": -1}, "--digits -1: a number of decimals is 0 or more"),
+    ],
+)
+def test_what_is_not_there_is_told(frames: Frames, wish: dict[str, object], says: str) -> None:
+    with pytest.raises(ReportError, match=says):
+        overview(frames, verdict.judge(frames), View(**wish))  # type: ignore[arg-type]
+
+
+def test_a_parameter_called_ties_keeps_its_name(tmp_path: Path) -> None:
+    text = "task: mine:train\nspace: {ties: {grid: [1, 2]}}\nepochs: 2\nseeds: 2\n"
+    outcomes = {i: Outcome(val=[0.1 * i, 0.2 * i], epochs=2) for i in (1, 2)}
+    made = table(make(tmp_path, text, outcomes))
+    assert made.header == ["sample", "ties", "status", "validation accuracy, %", "n"]
+    assert [row[1] for row in made.rows] == ["2", "1"]

@@ -1,0 +1,270 @@
+"""The whole report of runs in every state: its page, its Markdown, its pictures."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from edge_cases import CASES, LONG
+from markdown_it import MarkdownIt
+
+from tune_app import report
+from tune_app.results import Frames
+
+TEST_SCORES = {"confusion", "roc"}
+SEARCH = {"history", "slice", "parallel"}
+
+#: The figures that each case has.
+EXPECTED = {
+    "finished": {"intervals", "curves", "panels", "heatmap", "importance"} | TEST_SCORES | SEARCH,
+    "phantom": {"intervals", "curves", "panels", "heatmap", "importance"} | TEST_SCORES | SEARCH,
+    "running": {"intervals", "curves", "panels", "heatmap"} | TEST_SCORES | SEARCH,
+    "one_trial": {"intervals", "curves", "panels"} | TEST_SCORES,
+    "one_seed": {"intervals", "curves", "panels", "heatmap", "importance"} | TEST_SCORES | SEARCH,
+    "all_failed": {"curves", "panels"},
+    "nothing": set(),
+    "forty": {"intervals", "curves", "panels", "importance"} | TEST_SCORES | SEARCH,
+    "stopped": {"intervals", "curves", "panels", "heatmap", "rungs"} | TEST_SCORES | SEARCH,
+    "function_task": {"intervals", "curves", "panels", "heatmap", "importance"} | SEARCH,
+    "awkward": {"intervals", "curves", "panels", "heatmap", "importance"} | SEARCH,
+    "conditional": {"intervals", "curves", "panels", "heatmap", "importance"} | SEARCH,
+}
+
+
+class Page(HTMLParser):
+    """Tags of a page in order, and its text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.words).split())
+
+    def all(self, *names: str) -> Iterator[tuple[str, dict[str, str | None]]]:
+        return ((tag, attributes) for tag, attributes in self.tags if tag in names)
+
+
+class Written:
+    """A case's report as it lies on the disk."""
+
+    def __init__(self, frames: Frames, folder: Path) -> None:
+        self.frames = frames
+        self.files = {str(path.relative_to(folder)): path for path in report.write(frames, folder)}
+        self.html = self.files["index.html"].read_text(encoding="utf-8")
+        self.markdown = self.files["report.md"].read_text(encoding="utf-8")
+        self.page = Page(self.html)
+
+
+Make = Callable[[str], Written]
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """The report of a case, written once."""
+
+    @cache
+    def made(name: str) -> Written:
+        folder = tmp_path_factory.mktemp(name)
+        return Written(CASES[name](folder), folder / "report")
+
+    return made
+
+
+@pytest.fixture(params=CASES)
+def written(request: pytest.FixtureRequest, make: Make) -> tuple[str, Written]:
+    name = str(request.param)
+    return name, make(name)
+
+
+def test_every_run_has_a_page_that_needs_nothing_but_itself(written: tuple[str, Written]) -> None:
+    _, made = written
+    assert made.html.startswith("<!DOCTYPE html>\n<html lang=")
+    assert "default-src 'none'" in made.html
+    assert next(made.page.all("meta"))[1]["charset"] == "utf-8"
+    assert [a for _, a in made.page.all("meta") if a.get("name") == "viewport"]
+    for tag, attributes in made.page.tags:
+        assert tag not in ("script", "link", "iframe", "object", "base")
+        for name in ("src", "href"):
+            assert attributes.get(name, "#").startswith(("#", "data:image/svg+xml;base64,"))  # type: ignore[union-attr]
+    assert "url(" not in made.html.split("</style>")[0]
+
+
+def test_headings_pictures_and_tables_can_be_read_without_eyes(written: tuple[str, Written]) -> None:
+    _, made = written
+    levels = [int(tag[1]) for tag, _ in made.page.all("h1", "h2", "h3", "h4")]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    for _, attributes in made.page.all("img"):
+        assert len(attributes["alt"] or "") > 20
+        assert base64.b64decode(str(attributes["src"]).split(",")[1]).startswith(b"<?xml")
+    for _, attributes in made.page.all("th"):
+        assert attributes["scope"] in ("col", "row")
+    ids = [attributes["id"] for _, attributes in made.page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    targets = {str(a["href"])[1:] for _, a in made.page.all("a")}
+    assert targets <= set(ids)
+
+
+def test_a_run_has_the_figures_that_it_can_have_and_says_why_it_lacks_others(
+    written: tuple[str, Written],
+) -> None:
+    name, made = written
+    stems = {Path(file).stem for file in made.files if file.startswith("figures/")}
+    kinds = {re.sub(r"^(panels|heatmap)_.*", r"\1", stem) for stem in stems}
+    assert kinds == EXPECTED[name]
+    assert all(f"figures/{stem}.{ending}" in made.files for stem in stems for ending in ("svg", "png"))
+    assert len(list(made.page.all("img"))) == len(stems)
+    for kind in set(report_kinds()) - kinds:
+        assert re.search(rf"\b{kind}: \w+", made.page.text), kind
+
+
+def report_kinds() -> list[str]:
+    from tune_app.report.figures import KINDS
+
+    return list(KINDS)
+
+
+def test_the_data_stands_on_the_page_on_each_table_and_picture(written: tuple[str, Written]) -> None:
+    _, made = written
+    label = made.frames.sweep.data.label()
+    captions = len(list(made.page.all("caption")))
+    assert captions >= 2
+    assert made.page.text.count(" ".join(label.split())) >= captions + 1
+    assert made.frames.sweep.data.fingerprint in made.page.text
+    assert made.frames.sweep.data.fingerprint in made.markdown
+
+
+def test_the_markdown_shows_the_same(written: tuple[str, Written]) -> None:
+    _, made = written
+    tokens = MarkdownIt("commonmark").enable("table").parse(made.markdown)
+    images = [child for token in tokens for child in token.children or [] if child.type == "image"]
+    assert len(images) == len(list(made.page.all("img")))
+    assert all(str(image.attrs["src"]) in made.files for image in images)
+    for heading in ("Verdict", "What was asked", "Tables", "How to do it again"):
+        assert f"## {heading}\n" in made.markdown
+    levels = [int(token.tag[1]) for token in tokens if token.type == "heading_open"]
+    assert levels.count(1) == 1
+
+
+def test_the_same_run_gives_the_same_report(make: Make, tmp_path: Path) -> None:
+    made = make("stopped")
+    first = {name: path.read_bytes() for name, path in made.files.items()}
+    again = report.write(made.frames, tmp_path / "report")
+    assert {str(p.relative_to(tmp_path / "report")): p.read_bytes() for p in again} == first
+
+
+def test_the_verdict_has_three_sentences(make: Make) -> None:
+    assert (
+        "Chosen by validation accuracy: lr 3e-6, step_size 8 (sample 3), with 64.9% ± 4.9 over 3 seeds, "
+        "95% interval. It is not told apart from any of the other 5: with 3 seeds, chance may have put it "
+        "first. On the test set: test accuracy 61.7% ± 0.0 over seeds, ± 6.9 over seeds and patients; "
+        "there it is told apart from no other configuration."
+    ) in make("finished").page.text
+
+
+def test_a_run_that_goes_on_says_so(make: Make) -> None:
+    text = make("running").page.text
+    assert "This run has not ended (1 running and 3 planned): everything here is as of now." in text
+    assert "Chosen by validation accuracy of the 2 finished of 6 configurations: " in text
+    assert "running at epoch 2" in text
+
+
+def test_one_seed_has_no_interval_and_says_why(make: Make) -> None:
+    text = make("one_seed").page.text
+    assert "over 1 seed, which gives no interval" in text
+    assert "cannot be said: one seed shows no spread" in text
+    assert "One seed a configuration: no interval can be given, which takes at least two" in text
+    assert "of which there is one: an interval takes at least two" in text
+
+
+def test_nothing_finished_is_told_with_what_failed(make: Make) -> None:
+    text = make("all_failed").page.text
+    assert "No configuration has finished, so nothing is chosen: 6 failed." in text
+    assert "Sample 1 failed at epoch 1: RuntimeError: boom" in text
+    assert "3 more configurations failed" in text
+    assert "failed at epoch 1" in text
+
+
+def test_one_trial_is_compared_with_nothing(make: Make) -> None:
+    text = make("one_trial").page.text
+    assert "lr 3e-6, step_size 4 (sample 1), with 54.4% ±" in text
+    assert "It is the only one that has finished, so there is nothing to tell it from." in text
+
+
+def test_phantoms_are_never_beside_the_paper(make: Make) -> None:
+    made = make("phantom")
+    assert "Phantom images, drawn by code: nothing here says anything about X-rays." in made.page.text
+    for text in (made.page.text, made.markdown):
+        assert not any(figure in text for figure in ("80.25", "74.75", "75.25", "82.25", "published"))
+
+
+def test_more_configurations_than_a_figure_holds_are_selected_and_it_says_which(make: Make) -> None:
+    text = make("forty").page.text
+    assert "40 of 45 configurations: the best by validation accuracy." in text
+    assert "20 of 45 configurations: the best by validation accuracy." in text
+    assert "Shown are the first 40 of 45 rows; results.csv has all" in text
+    assert "45 configurations are few for this: take it as a hint." in text
+
+
+def test_names_of_sixty_letters_and_other_scripts_stay_whole_on_the_page(make: Make) -> None:
+    made = make("function_task")
+    assert LONG in made.page.text
+    assert "größer $x$" in made.page.text
+    assert "中文" in made.page.text
+    assert "no data (the task computes its metrics itself)" in made.page.text
+    assert "There is no test metric" in made.page.text
+
+
+def test_a_name_cannot_break_out_of_the_page(make: Make) -> None:
+    made = make("finished")
+    assert "röntgen $5 & <b>" in made.page.text
+    assert "<b>" not in made.html
+    svg = made.files["figures/curves.svg"].read_text(encoding="utf-8")
+    assert "<b>" not in svg
+
+
+def test_early_stopping_is_told(make: Make) -> None:
+    text = make("stopped").page.text
+    assert "asha; decisions after epochs 1 and 3; 3 of 6 configurations stopped" in text
+    alts = [str(a["alt"]) for _, a in make("stopped").page.all("img")]
+    counts = "6 began, 4 went on after epoch 1 and 3 went on after epoch 3"
+    assert f"Step chart and bars of epochs trained: {counts}." in alts
+
+
+def test_how_to_do_it_again_comes_from_what_the_run_wrote_down(tmp_path: Path) -> None:
+    frames = CASES["finished"](tmp_path)
+    frames.sweep.paths.provenance.write_text(
+        '{"started": "2026-11-24T16:03:33+00:00", "command": ["tune-app", "run", "my space.yaml"], '
+        '"versions": {"python": "3.11.7", "ray": null, "torch": "2.13.0"}, '
+        '"git": {"commit": "abc123", "branch": "main", "dirty": true}, "os": "Linux-6", '
+        '"hardware": {"cpu": "EPYC", "cores": 2, "gpus": [{"name": "H100"}]}, "settings": {}}',
+        encoding="utf-8",
+    )
+    text = Written(frames, tmp_path / "report").page.text
+    assert "tune-app run 'my space.yaml'" in text
+    assert "python 3.11.7, torch 2.13.0" in text
+    assert "git commit abc123, with changes that were not committed" in text
+    assert "EPYC, 2 cores, GPU: H100" in text
+
+
+def test_a_report_without_figures_is_quick_and_says_nothing_of_them(tmp_path: Path) -> None:
+    files = report.write(CASES["finished"](tmp_path), tmp_path / "report", figures=False)
+    assert not [path for path in files if path.suffix in (".png", ".svg")]
+    assert '<h2 id="figures">' not in (tmp_path / "report" / "index.html").read_text(encoding="utf-8")

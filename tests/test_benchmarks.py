@@ -1,0 +1,90 @@
+"""The measurements' own arithmetic, and that their pages are what their figures say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks import asha_page
+from benchmarks.asha_replay import RESULTS, Full, Outcome, Played, full_record, summary
+from tune_app import inline, stop
+from tune_app import space as spaces
+from tune_app.driver import Driver
+from tune_app.sweep import NO_DATA, Sweep
+
+FULL = Full({1: [0.5, 0.6], 2: [0.6, 0.9], 3: [0.4, 0.95], 4: [0.7, 0.9]}, {1: 0.2, 2: 0.1, 3: 0.04, 4: 0.0})
+STOPPING = "stop: {scheduler: asha, reduction_factor: 2}"
+
+
+def parse(text: str, task: str = "pneumonia", epochs: int = 2) -> spaces.SearchSpace:
+    return spaces.parse(
+        f"task: {task}\nspace: {{level: {{grid: [1, 2, 3, 4, 5, 6, 7, 8]}}}}\nepochs: {epochs}\nseeds: 2\n"
+        + text
+    )
+
+
+def test_a_hand_counted_replay() -> None:
+    # 1 is first, 2 is better, 3 is worse than half of them, 4 is the best so far
+    played = FULL.replay(stop.make(parse(STOPPING)), [1, 2, 3, 4], slots=2)
+    assert played == Played(chosen=2, epochs=7, finished=(1, 2, 4))
+    assert FULL.best == 3
+    outcome = FULL.outcome(played)
+    assert outcome.shortfall == pytest.approx(0.05)
+    assert (outcome.best, outcome.within, outcome.alike, outcome.epochs) == (False, False, True, 7 / 8)
+    best = FULL.outcome(Played(3, 2, (3,)))
+    assert best == Outcome(0.0, True, True, True, 0.25)
+    assert summary([outcome, best]) == {
+        **{"shuffles": 2, "within": 0.5, "alike": 1.0, "best": 0.5, "epochs": 9 / 16},
+        **{"shortfall": outcome.shortfall / 2, "most_shortfall": outcome.shortfall},
+        **{"least_epochs": 0.25, "most_epochs": 7 / 8},
+    }
+
+
+def test_what_diverged_is_never_chosen() -> None:
+    full = Full({1: [0.5, None], 2: [0.1, 0.2]}, {1: 0.0, 2: 0.0})
+    assert full.best == 2
+
+
+@given(st.lists(st.lists(st.floats(0, 1), min_size=4, max_size=4), min_size=1, max_size=9), st.integers(2, 9))
+def test_in_lockstep_the_number_of_slots_changes_nothing(curves: list[list[float]], slots: int) -> None:
+    full = Full(dict(enumerate(curves, start=1)), {})
+    order = full.shuffled(0)
+    space = parse(STOPPING, epochs=4)
+    one, many = (full.replay(stop.make(space), order, number) for number in (1, slots))
+    assert (one.chosen, one.epochs, sorted(one.finished)) == (many.chosen, many.epochs, sorted(many.finished))
+
+
+def test_a_replay_comes_out_as_the_sweep_itself(user_module: Callable[[str], str]) -> None:
+    name = user_module(
+        """
+        def task(config, context):
+            for epoch in range(1, context.epochs + 1):
+                noise = (config["level"] * 7 + context.replicate * 3 + epoch * 5) % 11
+                yield {"val_accuracy": config["level"] * epoch + noise}
+        """
+    )
+
+    def run(text: str) -> Sweep:
+        sweep = Sweep.create(parse(text, f"{name}:task", epochs=4), NO_DATA, "runs")
+        with sweep.writing():
+            sweep.note("opened")
+            inline.run(Driver(sweep, stop.make(sweep.space)), None)
+        return sweep
+
+    full, real = full_record(run("")), run(f"{STOPPING}\nseed: 3")
+    played = full.replay(stop.make(real.space), full.shuffled(3), slots=1)
+    finished = [s for s, status in enumerate(real.statuses(), start=1) if status == "finished"]
+    assert 0 < len(finished) < 8
+    assert sorted(played.finished) == finished
+    assert played.epochs == len(real.history.course) - len(real.history.decisions)
+
+
+def test_the_page_is_what_the_figures_say() -> None:
+    found = json.loads((RESULTS / "asha_replay.json").read_text(encoding="utf-8"))
+    assert (RESULTS / "asha_replay.md").read_text(encoding="utf-8") == asha_page.markdown(found)
+    assert Path(RESULTS).name == "results"

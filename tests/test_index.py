@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from recorded import Ended, record, steady
+
+from tune_app import index, listing, results
+from tune_app.results import Frames
+from tune_app.sweep import Sweep
+
+TWO = "task: pneumonia\nspace: {lr: {grid: [1e-5, 1e-4]}}\nfixed: {step_size: 4}\nepochs: 2\nseeds: 2\n"
+
+
+def made_of(folder: Path) -> dict[str, Any]:
+    return listing.summary(results.load(Sweep.open(folder)))
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> Frames:
+    return record(tmp_path / "runs", TWO, {1: Ended(steady(0.9, 0.8))}, name="my-1")
+
+
+def test_a_summary_says_what_the_record_says(frames: Frames, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = frames.sweep.paths.folder.parent
+    made = index.runs(folder, made_of)
+    assert index.text(made, folder) == (
+        "  my-1   1 of 2 finished, 1 planned   xrays   lr 1e-05: val_accuracy 85.0% ± 63.5"
+    )
+    listing.remember(results.load(Sweep.open(frames.sweep.paths.folder)))
+
+    def never(_: Any) -> None:
+        raise AssertionError("the record was read")
+
+    monkeypatch.setattr(results, "load", never)
+    assert index.runs(folder, made_of) == made
+
+
+def test_a_summary_holds_until_the_record_grows(frames: Frames) -> None:
+    folder = frames.sweep.paths.folder
+    listing.remember(frames)
+    with Sweep.open(folder).writing() as sweep:
+        sweep.note("started", trial="2.1", sample=2, replicates=[0, 1], epoch=0, target=2, node="")
+        sweep.note("failed", trial="2.1", reason="no", log="", sample=2, final=True)
+    [row] = index.runs(folder.parent, made_of)
+    assert row["states"] == {"finished": 1, "failed": 1}
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"version": 0, "record_bytes": 1}'])
+def test_a_damaged_summary_is_made_again(frames: Frames, damage: str) -> None:
+    listing.remember(frames)
+    frames.sweep.paths.summary.write_text(damage)
+    assert index.runs(frames.sweep.paths.folder.parent, made_of)[0]["states"] == {"finished": 1, "planned": 1}
+
+
+def test_a_run_that_is_copied_goes_by_its_own_name(frames: Frames) -> None:
+    listing.remember(frames)
+    folder = frames.sweep.paths.folder
+    shutil.copytree(folder, folder.parent / "copy")
+    assert {row["run"] for row in index.runs(folder.parent, made_of)} == {"my-1", "copy"}
+    assert json.loads(frames.sweep.paths.summary.read_text())["run"] == "my-1"
+
+
+def test_nothing_is_told_of_nothing(tmp_path: Path) -> None:
+    assert index.text(index.runs(tmp_path, made_of), tmp_path) == (
+        f"no runs in {tmp_path} yet. Start one with: tune-app run grid"
+    )

@@ -1,0 +1,87 @@
+"""What is said at the end of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recorded import Ended, record, right, steady
+
+from tune_app import terminal
+from tune_app.results import Frames
+
+SPACE = "task: pneumonia\nconfigs: [%s]\nepochs: 2\nseeds: %d\n"
+
+
+def summary(frames: Frames) -> list[str]:
+    return terminal.summary(frames).splitlines()
+
+
+def run(folder: Path, *accuracies: list[float], seeds: int = 5, **more: str) -> list[str]:
+    points = ", ".join(f"{{lr: {i}.0e-6, step_size: 4}}" for i in range(1, len(accuracies) + 1))
+    ended = {i: Ended(steady(*values)) for i, values in enumerate(accuracies, start=1)}
+    return summary(record(folder, SPACE % (points, seeds), ended, **more))  # type: ignore[arg-type]
+
+
+BEST = [0.936, 0.934, 0.938, 0.935, 0.937]
+NEAR = [0.934, 0.937, 0.935, 0.938, 0.935]
+FAR = [0.711, 0.703, 0.705, 0.708, 0.701]
+
+
+def test_a_tie_is_named(tmp_path: Path) -> None:
+    lines = run(tmp_path, FAR, BEST, NEAR)
+    assert lines[0] == "Chosen by val_accuracy: lr 2e-06 (93.6% ± 0.2, n=5)"
+    assert lines[1] == "  tied with lr 3e-06: these two cannot be told apart with 5 seeds"
+    assert lines[-1] == "Next: tune-app confirm run --top 2 --seeds 30"
+
+
+def test_a_clear_winner_is_told_apart(tmp_path: Path) -> None:
+    lines = run(tmp_path, FAR, BEST)
+    assert lines[1] == "  told apart from the other with 5 seeds"
+    assert lines[-1] == "Next: tune-app show run"
+    lines = run(tmp_path / "three", FAR, BEST, [value - 0.1 for value in FAR[::-1]])
+    assert lines[1] == "  told apart from all 2 others with 5 seeds"
+
+
+def test_of_many_ties_some_are_named(tmp_path: Path) -> None:
+    alike = [NEAR[i:] + NEAR[:i] for i in range(5)]
+    assert run(tmp_path, BEST, *alike[:3])[1] == (
+        "  tied with all 3 others: none of them can be told from it with 5 seeds"
+    )
+    lines = run(tmp_path / "more", BEST, *alike, FAR)
+    assert lines[1] == (
+        "  tied with lr 2e-06; lr 3e-06; lr 4e-06 and 2 more: they cannot be told from it with 5 seeds"
+    )
+    assert lines[-1] == "Next: tune-app confirm run --top 3 --seeds 30"
+
+
+def test_a_confirmation_is_not_confirmed_again(tmp_path: Path) -> None:
+    lines = run(tmp_path, BEST, NEAR, confirms="other")
+    assert "tied with" in lines[1]
+    assert lines[-1] == "Next: tune-app show run"
+
+
+def test_one_seed_has_runners_up_and_no_ties(tmp_path: Path) -> None:
+    lines = run(tmp_path, [0.90], [0.95], [0.80], seeds=1)
+    assert lines[:3] == [
+        "Chosen by val_accuracy: lr 2e-06 (95.0%, n=1)",
+        "  then lr 1e-06 (90.0%)",
+        "  then lr 3e-06 (80.0%)",
+    ]
+    assert "  note: one seed only: no interval, and luck is not told from merit; use --seeds 5" in lines
+
+
+def test_at_most_three_notes(tmp_path: Path) -> None:
+    rising = {"val_accuracy": [[0.5 + e / 50] for e in range(12)], "train_accuracy": [[0.99]] * 12}
+    text = (SPACE % ("{lr: 1.0e-6}, {lr: 2.0e-6}, {lr: 3.0e-6}", 1)).replace("epochs: 2", "epochs: 12")
+    record(tmp_path, text, {1: Ended(rising)}, name="other")
+    frames = record(tmp_path, text, {1: Ended(rising), 2: Ended(steady(0.70, epochs=12))})
+    assert sum(line.startswith("  note: ") for line in summary(frames)) == 3
+
+
+def test_the_test_set_is_shown_and_nothing_finished_is_said(tmp_path: Path) -> None:
+    scores = right(1, [0.8, 0.81, 0.82])
+    text = SPACE % ("{lr: 1.0e-6}", 3)
+    lines = summary(record(tmp_path, text, {1: Ended(steady(0.9, 0.91, 0.92), scores)}))
+    assert "  on the test set: accuracy 81.0% ± 2.5" in lines
+    assert "  told apart" not in "\n".join(lines)
+    assert summary(record(tmp_path / "none", text, {}))[0].startswith("no configuration finished")

@@ -1,0 +1,127 @@
+"""Commands that turn what is recorded into pages, tables, figures and other programs' files."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tune_app.cli.options import RUNS_DIR
+
+if TYPE_CHECKING:
+    from tune_app.report import View
+    from tune_app.results import Frames
+
+
+def _view_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What ``report`` and ``export`` share: what is shown of the configurations."""
+    for option in reversed(
+        [
+            click.option(
+                "--columns",
+                metavar="A,B,...",
+                default="",
+                help="Columns; a metric stands for mean and interval.",
+            ),
+            click.option("--sort", metavar="COLUMN[:asc|:desc]", default="", help="Order of the rows."),
+            click.option(
+                "--digits", type=int, default=1, show_default=True, help="Decimals of a percentage in tables."
+            ),
+            click.option("--top", type=int, default=None, help="The first so many rows alone."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def _view(columns: str, sort: str, digits: int, top: int | None) -> View:
+    from tune_app.report import View
+
+    names = [name.strip() for name in columns.split(",") if name.strip()]
+    return View(tuple(names), sort, digits, top)
+
+
+def _frames(name: str, runs_dir: Path) -> Frames:
+    from tune_app import results
+    from tune_app.sweep import Sweep, find_run
+
+    return results.load(Sweep.open(find_run(name, runs_dir)))
+
+
+_OUT = click.option("--out", type=click.Path(path_type=Path), help="File to write.")
+
+
+@click.command()
+@click.argument("name")
+@_view_options
+@click.option("--figures/--no-figures", default=True, show_default=True, help="Whether to draw figures.")
+@RUNS_DIR
+def report(name: str, figures: bool, runs_dir: Path, **view: Any) -> None:
+    """Write the CSV files and the report of a run again from its record: a page, tables and figures."""
+    from tune_app import progress, results
+    from tune_app import report as reports
+
+    with progress.waiting("writing results and report"):
+        frames = _frames(name, runs_dir)
+        folder = frames.sweep.paths.report
+        written = [*results.write(frames), *reports.write(frames, folder, _view(**view), figures)]
+    for path in written:
+        click.echo(path)
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--format",
+    "form",
+    default="csv",
+    show_default=True,
+    help="csv, parquet, json, latex, markdown or optuna.",
+)
+@click.option("--of", default="trials", show_default=True, help="trials, seeds or curves: what a row is.")
+@_view_options
+@_OUT
+@RUNS_DIR
+def export(name: str, form: str, of: str, out: Path | None, runs_dir: Path, **view: Any) -> None:
+    """Give the results of a run in another format, to a file or to the terminal."""
+    from tune_app.report import exporting
+
+    content = exporting.export(_frames(name, runs_dir), form, _view(**view), of)
+    exporting.deliver(content, form, out, sys.stdout.buffer)
+
+
+@click.command()
+@click.argument("name")
+@click.argument("kind")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="A .png, .svg or .pdf.  [default: in the run's report]"
+)
+@RUNS_DIR
+def plot(name: str, kind: str, out: Path | None, runs_dir: Path) -> None:
+    """Draw one kind of figure of a run.
+
+    KIND: intervals, curves, panels, heatmap, rungs, confusion, roc, history, importance, slice or parallel.
+    """
+    from tune_app.report import figures
+
+    for path in figures.plot(_frames(name, runs_dir), kind, out):
+        click.echo(path)
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="NAME NAME...")
+@click.option("--format", "form", default="text", show_default=True, help="text, csv, latex or markdown.")
+@_OUT
+@RUNS_DIR
+def compare(names: Sequence[str], form: str, out: Path | None, runs_dir: Path) -> None:
+    """Set the best configuration of several runs side by side; ranked where their data are the same."""
+    from tune_app.report import comparing, exporting
+
+    content = comparing.written([_frames(name, runs_dir) for name in names], form)
+    exporting.deliver(content, form, out, sys.stdout.buffer)
+
+
+COMMANDS = (report, export, plot, compare)

@@ -1,0 +1,8 @@
+"""Clusters: their files checked before anything is started, sweeps sent to them and brought home."""
+
+from __future__ import annotations
+
+from tune_app.cluster.checking import check
+from tune_app.cluster.reading import Problem, render
+
+__all__ = ["Problem", "check", "render"]

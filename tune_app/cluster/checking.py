@@ -1,0 +1,33 @@
+"""What is wrong with a cluster's file, found offline: one for ``ray up``, or KubeRay's manifests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tune_app.cluster import kuberay, launcher
+from tune_app.cluster.reading import Problem, marks, read
+from tune_app.errors import ClusterError
+
+
+def check(file: Path) -> list[Problem]:
+    """Every problem of a file, marked placeholders among them as warnings.
+
+    Raises:
+        ClusterError: it cannot be read, or is no cluster's file.
+    """
+    documents = read(file)
+    manifests = [document for document in documents if "apiVersion" in document.values]
+    found: list[Problem] = []
+    if manifests:
+        ours = [each for each in manifests if str(each.get("apiVersion")).startswith("ray.io/")]
+        if not ours:
+            raise ClusterError(f"{file}: holds no RayCluster or RayJob (apiVersion: ray.io/v1).")
+        for each in ours:
+            kuberay.check(each)
+            found += each.problems
+    else:
+        if len(documents) > 1:
+            raise ClusterError(f"{file}: ray up reads one document, and this file has {len(documents)}.")
+        launcher.check(documents[0])
+        found += documents[0].problems
+    return [*found, *marks(file)]

@@ -1,0 +1,78 @@
+"""The runs of a folder at a glance, from what each last wrote down of itself.
+
+A run's ``summary.json`` is a view like its CSV files: it holds as long as the record has not grown since,
+else it is made again from the record. So a folder of a thousand runs is listed without reading a record.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tune_app.errors import StorageError
+from tune_app.sweep import RunPaths, find_runs
+from tune_app.words import aligned, measure, point
+
+#: The version of what a summary holds; another one is made again.
+_VERSION = 1
+
+
+def runs(runs_dir: Path, make: Callable[[Path], dict[str, Any]]) -> list[dict[str, Any]]:
+    """What there is to say of each run, newest first; ``make`` reads it from the record where it must."""
+    return [_remembered(folder) or make(folder) for folder in find_runs(runs_dir)]
+
+
+def remember(paths: RunPaths, summary: Mapping[str, Any]) -> None:
+    """Write down what there is to say of a run.
+
+    Raises:
+        StorageError: the disk refused it; the record is untouched.
+    """
+    stamped = {"version": _VERSION, "record_bytes": paths.record.stat().st_size, **summary}
+    partial = paths.summary.with_suffix(".json.part")
+    try:
+        partial.write_text(json.dumps(stamped), encoding="utf-8")
+        partial.replace(paths.summary)
+    except OSError as error:
+        raise StorageError(f"{paths.summary}: cannot be written: {error.strerror}") from error
+
+
+def _remembered(folder: Path) -> dict[str, Any] | None:
+    paths = RunPaths(folder)
+    try:
+        summary: dict[str, Any] = json.loads(paths.summary.read_bytes())
+        fresh = (summary.pop("version"), summary.pop("record_bytes")) == (
+            _VERSION,
+            paths.record.stat().st_size,
+        )
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):  # none, or a damaged one: made again
+        return None
+    # A run may be copied or renamed together with its summary.
+    return {**summary, "run": folder.name, "folder": str(folder)} if fresh else None
+
+
+def text(found: Sequence[Mapping[str, Any]], runs_dir: Path) -> str:
+    """A line a run."""
+    rows = [
+        [each["run"], tally(each["states"], each["configurations"]), each["data"], _best(each)]
+        for each in found
+    ]
+    return aligned(rows) if rows else f"no runs in {runs_dir} yet. Start one with: tune-app run grid"
+
+
+def tally(states: Mapping[str, int], total: int) -> str:
+    """``7 of 9 finished, 2 running``."""
+    others = [f"{number} {name}" for name, number in states.items() if name != "finished"]
+    return ", ".join([f"{states.get('finished', 0)} of {total} finished", *others])
+
+
+def _best(summary: Mapping[str, Any]) -> str:
+    best, metric = summary["best"], summary["metric"]["name"]
+    if best is None:
+        return ""
+    there = {name: best[name] for name in summary["parameters"] if best[name] is not None}
+    names = [name for name in summary["varying"] if name in there] or list(there)
+    where = point(there, names) or "the only configuration"
+    return f"{where}: {metric} {measure(metric, best[f'{metric}_mean'], best[f'{metric}_ci95'])}"

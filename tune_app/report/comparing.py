@@ -1,0 +1,205 @@
+"""The best of several sweeps side by side; ranked only where they were measured on the same data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from tune_app import results, stats, words
+from tune_app.errors import ReportError
+from tune_app.report import formats, render, rows
+from tune_app.report.exporting import one_of
+from tune_app.report.render import Table
+
+if TYPE_CHECKING:
+    from tune_app.results import Frames
+
+FORMATS = ("text", "csv", "latex", "markdown")
+
+#: Differences are told from chance at this level, after Holm's correction.
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Best:
+    """The configuration that a sweep chose; ``row`` of its ``trials`` is None where nothing has finished."""
+
+    frames: Frames
+    row: pd.Series[Any] | None
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.frames.sweep.name
+
+    def mean(self, metric: str) -> float | None:
+        """Its mean of a metric."""
+        value = None if self.row is None else self.row.get(f"{metric}_mean")
+        return None if value is None or pd.isna(value) else float(value)
+
+
+def compare(sweeps: Sequence[Frames]) -> Table:
+    """The best configuration of each sweep, chosen by its own metric, with its test metric and its data.
+
+    Sweeps of the same data, test set and metric are ranked, best first; any others stand in the order that
+    they were given in, and the table says why they are not ranked.
+
+    Raises:
+        ReportError: fewer than two sweeps, or one of them twice.
+    """
+    folders = [frames.sweep.paths.folder.resolve() for frames in sweeps]
+    if len(sweeps) < 2:
+        raise ReportError("compare takes two runs or more: tune-app compare FIRST SECOND")
+    if twice := [folder.name for i, folder in enumerate(folders) if folder in folders[:i]]:
+        raise ReportError(f"{twice[0]} is named twice: compare takes different runs")
+    best = [_best(frames) for frames in sweeps]
+    metric = sweeps[0].sweep.space.metric
+    apart = why_not_ranked(sweeps)
+    if not apart:
+        best = _ranked(best, metric.name, metric.mode)
+    shown = list(
+        dict.fromkeys([*(each.frames.sweep.space.metric.name for each in best), *_test_metrics(best)])
+    )
+    header = ["run", "best configuration", *map(formats.metric, shown), "n", "epochs", "finished", "data"]
+    order = f"Best first by {formats.quantity(metric.name)} ({metric.mode})"
+    return Table(
+        name="compare",
+        title=f"Comparison of {formats.listed([each.name for each in best])}",
+        header=header,
+        align="ll" + "r" * (len(header) - 3) + "l",
+        rows=[_cells(each, shown) for each in best],
+        frame=pd.DataFrame([_record(each, shown) for each in best]),
+        about=[
+            "Mean ± half-width of its 95% interval over n seeds, of the configuration that each run chose",
+            *([order] if not apart else [f"Not ranked: {reason}" for reason in apart]),
+            *(f"Data of {each.name}: {each.frames.sweep.data.label()}" for each in best),
+            *_notes(best),
+        ],
+        below=[] if apart else _told_apart(best, shown[-1]),
+    )
+
+
+def written(sweeps: Sequence[Frames], form: str) -> bytes:
+    """The comparison as a file's content, in one of ``FORMATS``.
+
+    Raises:
+        ReportError: as ``compare`` does, or for a format that there is not.
+    """
+    one_of("--format", form, FORMATS)
+    table = compare(sweeps)
+    if form == "csv":
+        return table.frame.to_csv(index=False, lineterminator="\n").encode()
+    write = {"text": render.text, "latex": render.latex, "markdown": render.markdown}[form]
+    return write(table).encode()
+
+
+def _notes(best: Sequence[Best]) -> Iterator[str]:
+    """What must be known of the data, once for all runs that it is said of."""
+    for note in dict.fromkeys(note for each in best for note in each.frames.sweep.data.notes):
+        names = [each.name for each in best if note in each.frames.sweep.data.notes]
+        yield f"Note on {formats.listed(names)}: {note}"
+
+
+def _best(frames: Frames) -> Best:
+    ranked = results.ranked(frames)
+    return Best(frames, None if ranked.empty else ranked.iloc[0])
+
+
+def _ranked(best: Sequence[Best], metric: str, mode: str) -> list[Best]:
+    """Best first; those in which nothing has finished come last."""
+    measured = [each for each in best if each.mean(metric) is not None]
+    measured.sort(key=lambda each: each.mean(metric) or 0.0, reverse=mode == "max")
+    return [*measured, *(each for each in best if each.mean(metric) is None)]
+
+
+def why_not_ranked(sweeps: Sequence[Frames]) -> list[str]:
+    """What keeps sweeps from being ranked, in words; nothing where their figures are of the same thing."""
+    found = []
+    data = {frames.sweep.data.fingerprint for frames in sweeps}
+    if len(data) > 1:
+        found.append("the data differ, and so do the test sets: a figure of one says nothing about another")
+    elif len({frames.sweep.data.split for frames in sweeps}) > 1:
+        found.append("validation images are drawn by image in one and by patient in another")
+    elif data == {""} and len({frames.sweep.space.task for frames in sweeps}) > 1:
+        found.append("the tasks compute their metrics themselves, each its own way")
+    metrics = {(frames.sweep.space.metric.name, frames.sweep.space.metric.mode) for frames in sweeps}
+    if len(metrics) > 1:
+        listed = formats.listed(sorted(f"{name} ({mode})" for name, mode in metrics))
+        found.append(f"the runs chose by different metrics: {listed}")
+    if len({frames.sweep.space.evaluate for frames in sweeps}) > 1:
+        found.append("one is measured at its last epoch, another at its best")
+    return found
+
+
+def _test_metrics(best: Sequence[Best]) -> list[str]:
+    """Of each run the counterpart of its metric on the test set, where there is one."""
+    found = []
+    for each in best:
+        counterpart = f"test_{each.frames.sweep.space.metric.name.partition('_')[2]}"
+        known = [name for name in (counterpart, "test_accuracy") if f"{name}_mean" in each.frames.trials]
+        found += known[:1]
+    return found
+
+
+def _point(each: Best) -> str:
+    if each.row is None:
+        return "none has finished"
+    names = each.frames.varying or each.frames.parameters
+    values = ((name, formats.plain(each.row[name])) for name in names)
+    return ", ".join(f"{name} {formats.value(value)}" for name, value in values if value is not None)
+
+
+def _cells(each: Best, shown: Sequence[str]) -> list[str]:
+    statuses = each.frames.trials["status"]
+    return [
+        each.name,
+        _point(each),
+        *(formats.NOTHING if each.row is None else rows.measure(each.row, name) for name in shown),
+        "0" if each.row is None else str(each.row["n"]),
+        str(each.frames.sweep.space.epochs),
+        f"{int((statuses == 'finished').sum())} of {len(statuses)}",
+        f"{each.frames.sweep.data.source} {each.frames.sweep.data.fingerprint[:12]}".strip(),
+    ]
+
+
+def _record(each: Best, shown: Sequence[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "run": each.name,
+        "sample": None if each.row is None else int(each.row["sample"]),
+    }
+    for name in shown:
+        for part in ("mean", "ci95"):
+            found[f"{name}_{part}"] = None if each.row is None else each.row.get(f"{name}_{part}")
+    found["n"] = 0 if each.row is None else int(each.row["n"])
+    found["epochs"] = each.frames.sweep.space.epochs
+    found["finished"] = int((each.frames.trials["status"] == "finished").sum())
+    return found | rows.identity(each.frames)
+
+
+def _told_apart(best: Sequence[Best], metric: str) -> list[str]:
+    """Which of the runs' choices differ by more than chance, over their seeds."""
+    values = {
+        each.name: each.frames.replicates(int(each.row["sample"]), metric).tolist()
+        for each in best
+        if each.row is not None
+    }
+    values = {name: found for name, found in values.items() if len(found) > 1}
+    if len(values) < 2:
+        return ["Which differences are more than chance is left open: that takes two runs with two seeds."]
+    pairs = list(combinations(values, 2))
+    tests = [stats.welch(values[one], values[other]) for one, other in pairs]
+    adjusted = stats.holm([1.0 if test is None else test.p for test in tests])
+    apart = []
+    for (one, other), test, p in zip(pairs, tests, adjusted, strict=True):
+        if test is not None and p < LEVEL:
+            above, below = (one, other) if test.difference > 0 else (other, one)
+            apart.append(f"{above} above {below}")
+    told = f"told apart: {formats.listed(apart)}" if apart else "none can be told apart with these seeds"
+    return [
+        f"By {formats.quantity(metric)}, {told} "
+        f"(Welch's t test, Holm's correction for {words.count(len(pairs), 'pair')} at {LEVEL:.0%})."
+    ]

@@ -1,0 +1,134 @@
+"""A confirmation beside the run that it confirms: how much of the winner's lead was luck."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from tune_app import results, stats, words
+from tune_app.errors import RunError
+from tune_app.report import formats, rows, settings
+from tune_app.report.render import Table
+from tune_app.space import canonical
+from tune_app.stats import Interval
+from tune_app.sweep import Sweep
+
+if TYPE_CHECKING:
+    from tune_app.results import Frames
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A configuration as it was chosen, and on the seeds that are new."""
+
+    trial: pd.Series[Any]
+    chosen: Interval
+    confirmed: pd.Series[float]
+
+    @property
+    def again(self) -> Interval:
+        return stats.mean_interval(self.confirmed.tolist())
+
+
+def confirmed(frames: Frames) -> Table | None:
+    """What was chosen beside what came out on new seeds; None where this run confirms no other."""
+    name = frames.sweep.header.get("confirms")
+    if name is None:
+        return None
+    metric = frames.sweep.space.metric.name
+    pairs = _pairs(frames, _original(frames, name))
+    names = frames.varying or frames.parameters
+    cells, records = [], []
+    for pair in pairs:
+        chosen, again = pair.chosen, pair.again
+        cells.append(
+            [
+                str(pair.trial["sample"]),
+                *(formats.value(formats.plain(pair.trial[each])) for each in names),
+                formats.measure(metric, chosen.mean, chosen.half_width),
+                str(chosen.n),
+                formats.measure(metric, again.mean, again.half_width),
+                str(again.n),
+            ]
+        )
+        records.append(
+            {
+                "sample": pair.trial["sample"],
+                **{each: pair.trial[each] for each in names},
+                "chosen_mean": chosen.mean,
+                "chosen_ci95": chosen.half_width,
+                "chosen_n": chosen.n,
+                "confirmed_mean": again.mean,
+                "confirmed_ci95": again.half_width,
+                "confirmed_n": again.n,
+                **rows.identity(frames),
+            }
+        )
+    title = formats.metric(metric)
+    return Table(
+        name="confirmed",
+        title=f"The best of {name}, on seeds that it had not seen",
+        header=["sample", *names, f"{title}, in {name}", "n", f"{title}, confirmed", "n"],
+        align="r" + "r" * (len(names) + 4),
+        rows=cells,
+        frame=pd.DataFrame(records),
+        about=[
+            *settings.about(frames, frames.trials, beside=names),
+            "Mean ± half-width of its 95% interval, over n seeds; the two columns share no seed",
+            _luck(pairs, frames, name) + " (paired t test)",
+        ],
+    )
+
+
+def _original(frames: Frames, name: str) -> Frames | None:
+    try:
+        return results.load(Sweep.open(frames.sweep.paths.folder.parent / name))
+    except RunError:
+        return None
+
+
+def _pairs(frames: Frames, original: Frames | None) -> list[_Pair]:
+    metric = frames.sweep.space.metric.name
+    before: dict[str, pd.Series[Any]] = {}
+    if original is not None:
+        before = {_key(row, original): row for _, row in original.trials.iterrows()}
+    found = []
+    for _, row in frames.trials.iterrows():
+        then = before.get(_key(row, frames))
+        values = rows.values(original, then, metric) if original is not None and then is not None else []
+        again = frames.replicates(int(row["sample"]), metric)
+        found.append(_Pair(row, stats.mean_interval(values), again))
+    return found
+
+
+def _key(row: pd.Series[Any], frames: Frames) -> str:
+    return canonical(dict(frames.sweep.history.configurations[int(row["sample"])].config))
+
+
+def luck(frames: Frames) -> str | None:
+    """What is left of the winner's lead over the second on new seeds, in words; None for other runs."""
+    name = frames.sweep.header.get("confirms")
+    return None if name is None else _luck(_pairs(frames, _original(frames, name)), frames, name)
+
+
+def _luck(pairs: list[_Pair], frames: Frames, name: str) -> str:
+    metric = frames.sweep.space.metric.name
+    if any(pair.chosen.mean is None for pair in pairs):
+        return f"The run {name} is not beside this one, so what it was chosen by cannot be shown."
+    if len(pairs) < 2:
+        return "One configuration alone has no lead that could be luck."
+    first, second = pairs[:2]
+    difference = rows.paired(first.confirmed, second.confirmed)
+    if difference is None:
+        return "Too few new seeds have finished to say how much of the winner's lead was luck."
+    lead = (first.chosen.mean or 0.0) - (second.chosen.mean or 0.0)
+    leads = "it leads" if difference.difference * lead >= 0 else "the second leads"
+    points = " points" if words.is_share(metric) else ""
+    now = formats.measure(metric, abs(difference.difference), difference.half_width)
+    sure = "." if difference.p < 0.05 else ", which these seeds cannot tell from none."
+    return (
+        f"In {name} the winner led the second by {formats.number(metric, abs(lead))}{points}; on "
+        f"{len(first.confirmed)} new seeds {leads} by {now}{points}{sure}"
+    )

@@ -1,0 +1,137 @@
+"""The results of a run in other programs' formats: the frames with every digit, or the table for people."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import pandas as pd
+
+from tune_app import __version__, verdict
+from tune_app.errors import ReportError, nearest
+from tune_app.report import formats, optuna_study, render
+from tune_app.report.files import put
+from tune_app.report.overview import View, overview, raw, with_ties
+
+if TYPE_CHECKING:
+    from tune_app.results import Frames
+
+FORMATS = ("csv", "parquet", "json", "latex", "markdown", "optuna")
+#: Those that are no text.
+BINARY = ("parquet", "optuna")
+FRAMES = ("trials", "seeds", "curves")
+
+
+def deliver(content: bytes, form: str, out: Path | None, terminal: IO[bytes]) -> None:
+    """Write what was made to a file, or to the terminal where none is given.
+
+    Raises:
+        ReportError: no file is given, and the format is no text.
+        StorageError: the disk refused it.
+    """
+    if out is not None:
+        put(out, content)
+    elif form in BINARY:
+        raise ReportError(f"--format {form}: is no text for a terminal; give a file with --out")
+    else:
+        terminal.write(content)
+        terminal.flush()
+
+
+def export(frames: Frames, form: str, view: View | None = None, of: str = "trials") -> bytes:
+    """A run's results as a file's content.
+
+    Args:
+        frames: the run.
+        form: one of ``FORMATS``. ``latex`` and ``markdown`` give the table for people, ``optuna`` the study
+            as a sqlite file, test metrics included.
+        view: columns, order, number of rows; for the table its digits too.
+        of: one of ``FRAMES``: a row a configuration, a replicate, or a replicate and epoch.
+
+    Raises:
+        ReportError: a format, frame or column that there is not, or digits for what keeps all of them.
+    """
+    view = view or View()
+    one_of("--format", form, FORMATS)
+    one_of("--of", of, FRAMES)
+    if form == "optuna":
+        if of != "trials" or view != View():
+            raise ReportError("--format optuna: is the whole study; leave --of, --columns, --sort, ... out")
+        return optuna_study.content(frames)
+    if form in ("latex", "markdown"):
+        if of != "trials":
+            raise ReportError(f"--of {of}: {form} is the table of configurations; use csv, parquet or json")
+        write = render.latex if form == "latex" else render.markdown
+        return write(overview(frames, verdict.judge(frames), view)).encode()
+    if view.digits != formats.DIGITS:
+        raise ReportError(f"--digits {view.digits}: {form} keeps every digit; use latex or markdown")
+    frame = {
+        "trials": with_ties(frames, verdict.judge(frames)),
+        "seeds": frames.seeds,
+        "curves": frames.curves,
+    }[of]
+    writers: dict[str, Callable[[Frames, pd.DataFrame], bytes]] = {
+        "csv": _csv,
+        "parquet": _parquet,
+        "json": _json,
+    }
+    return writers[form](frames, raw(frames, frame, view))
+
+
+def one_of(option: str, value: str, known: Sequence[str]) -> None:
+    """Hold an option's value against those that there are.
+
+    Raises:
+        ReportError: it is none of them.
+    """
+    if value not in known:
+        raise ReportError(f"{option} {value}: it is one of {', '.join(known)}.{nearest(value, known)}")
+
+
+def _csv(_: Frames, frame: pd.DataFrame) -> bytes:
+    return frame.to_csv(index=False, lineterminator="\n").encode()
+
+
+def _parquet(_: Frames, frame: pd.DataFrame) -> bytes:
+    """Columns of one type each: one that mixes numbers and words becomes text."""
+    buffer = io.BytesIO()
+    mixed = [name for name in frame if frame[name].dtype == object and len(_kinds(frame[name])) > 1]
+    texts = {name: [None if pd.isna(v) else str(v) for v in frame[name]] for name in mixed}
+    frame.assign(**texts).to_parquet(buffer, index=False)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _kinds(column: pd.Series[Any]) -> set[str]:
+    """What a column mixes: True is no number here, though Python counts with it."""
+    return {
+        "bool" if isinstance(value, bool) else "number" if isinstance(value, int | float) else "text"
+        for value in column.dropna()
+    }
+
+
+def _json(frames: Frames, frame: pd.DataFrame) -> bytes:
+    metric = frames.sweep.space.metric
+    found = {
+        "tune_app": __version__,
+        "run": frames.sweep.name,
+        "task": frames.sweep.space.task,
+        "metric": {"name": metric.name, "mode": metric.mode},
+        "data": asdict(frames.sweep.data),
+        "columns": list(frame),
+        "rows": [
+            {str(name): _cell(value) for name, value in row.items()} for row in frame.to_dict("records")
+        ],
+    }
+    return (json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _cell(value: Any) -> Any:
+    """A cell that JSON has a word for: null where there is nothing."""
+    if value is None or value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value.item() if hasattr(value, "item") else value

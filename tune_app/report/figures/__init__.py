@@ -1,0 +1,130 @@
+"""The figures of a report: what each shows is computed apart from how it is drawn.
+
+Every kind is a function from the frames to its pictures; one that has nothing to show raises ``NotDrawn``
+and says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tune_app.errors import ReportError, describe, nearest
+from tune_app.report.figures import curves, heatmap, intervals, optunas, rungs, scores, style
+from tune_app.report.figures.picture import NotDrawn, Picture
+from tune_app.report.files import put
+
+if TYPE_CHECKING:
+    from tune_app.results import Frames
+
+__all__ = ["KINDS", "Drawn", "NotDrawn", "Picture", "draw", "plot", "save", "write"]
+
+#: Every kind of figure, in the order of a report.
+KINDS: dict[str, Callable[[Frames], list[Picture]]] = {
+    "intervals": intervals.intervals,
+    "curves": curves.curves,
+    "panels": curves.panels,
+    "heatmap": heatmap.heatmap,
+    "rungs": rungs.rungs,
+    "confusion": scores.confusion_matrix,
+    "roc": scores.roc_curve,
+    **optunas.KINDS,
+}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A report's figures: each picture with its SVG, the files written, and why other kinds are missing."""
+
+    pictures: list[tuple[Picture, bytes]]
+    files: list[Path]
+    left_out: dict[str, str]
+
+
+def draw(frames: Frames, kind: str) -> list[Picture]:
+    """The pictures of one kind, each signed with the run and the data that it shows.
+
+    Raises:
+        NotDrawn: there is nothing to show.
+        RunError: a file of the run is damaged.
+    """
+    try:
+        with style.styled():
+            pictures = KINDS[kind](frames)
+            for picture in pictures:
+                style.sign(picture.figure, source(frames))
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        if kind not in optunas.KINDS:
+            raise
+        # not our code: no value of a parameter or metric is to cost a run its report
+        raise NotDrawn(f"Optuna cannot draw these values ({describe(error)})") from error
+    return pictures
+
+
+def source(frames: Frames) -> str:
+    """One line: the run and its data."""
+    data = frames.sweep.data
+    return f"{frames.sweep.name} · {'' if data.kind == 'none' else 'data '}{data.label()}"
+
+
+def save(picture: Picture, path: Path) -> Path:
+    """Write one picture to ``path``, as the format that its ending names: ``.png``, ``.svg`` or ``.pdf``.
+
+    Raises:
+        StorageError: the disk refused it.
+    """
+    with style.styled():
+        return put(path, style.rendered(picture.figure, path.suffix.removeprefix(".").lower()))
+
+
+def plot(frames: Frames, kind: str, out: Path | None = None) -> list[Path]:
+    """Draw one kind of figure into the run's report, or to ``out``; returns the files.
+
+    A kind of several pictures adds to the name of ``out`` what each is of.
+
+    Raises:
+        ReportError: a kind or a format that there is not, or nothing to show.
+        StorageError: the disk refused it.
+        RunError: a file of the run is damaged.
+    """
+    if kind not in KINDS:
+        raise ReportError(f'no figure "{kind}".{nearest(kind, KINDS)}\n  there are: {", ".join(KINDS)}')
+    if out is not None and out.suffix.removeprefix(".").lower() not in style.KINDS:
+        endings = ", ".join(f".{each}" for each in style.KINDS)
+        raise ReportError(f"{out}: a figure's file ends with one of {endings}")
+    try:
+        pictures = draw(frames, kind)
+    except NotDrawn as reason:
+        raise ReportError(f"{kind}: nothing to draw: {reason}") from reason
+    folder = frames.sweep.paths.report / "figures"
+    if out is None:
+        return [
+            save(each, folder / f"{each.name}.{ending}") for each in pictures for ending in ("svg", "png")
+        ]
+    return [save(each, out.with_stem(f"{out.stem}{each.name.removeprefix(kind)}")) for each in pictures]
+
+
+def write(frames: Frames, folder: Path, kinds: Iterable[str] = KINDS) -> Drawn:
+    """Draw every kind that applies into ``folder``, each picture as PNG and SVG.
+
+    Raises:
+        StorageError: the disk refused it.
+        RunError: a file of the run is damaged.
+    """
+    pictures: list[tuple[Picture, bytes]] = []
+    files: list[Path] = []
+    left_out: dict[str, str] = {}
+    for kind in kinds:
+        try:
+            drawn = draw(frames, kind)
+        except NotDrawn as reason:
+            left_out[kind] = str(reason)
+            continue
+        for picture in drawn:
+            with style.styled():
+                svg, png = (style.rendered(picture.figure, each) for each in ("svg", "png"))
+            files += [put(folder / f"{picture.name}.svg", svg), put(folder / f"{picture.name}.png", png)]
+            pictures.append((picture, svg))
+    return Drawn(pictures, files, left_out)

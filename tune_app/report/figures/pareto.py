@@ -1,0 +1,128 @@
+"""Two metrics that pull apart: which configurations no other one beats in both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tune_app import words
+from tune_app.report import formats
+from tune_app.report.figures import selection, style
+from tune_app.report.figures.picture import NotDrawn, Picture, sentences
+
+if TYPE_CHECKING:
+    from tune_app.results import Frames
+
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A metric column of ``Frames.trials`` without its ``_mean``, or a column such as ``duration_s``."""
+
+    name: str
+    mode: str
+
+    def column(self, trials: pd.DataFrame) -> str:
+        """The column that holds its values.
+
+        Raises:
+            NotDrawn: there is none.
+        """
+        for column in (f"{self.name}_mean", self.name):
+            if column in trials:
+                return column
+        raise NotDrawn(f'no column "{self.name}" in the results')
+
+
+@dataclass(frozen=True)
+class ParetoInfo:
+    """Finished configurations: ``points`` has the columns sample, x, y and on_front; shares in per cent."""
+
+    x: Goal
+    y: Goal
+    points: pd.DataFrame
+    labels: dict[int, str]
+
+
+def pareto_info(frames: Frames, x: Goal, y: Goal) -> ParetoInfo:
+    """The finished configurations, and which of them are on the front.
+
+    Raises:
+        NotDrawn: nothing has finished, or a metric does not exist.
+    """
+    trials = frames.trials[frames.trials["status"] == "finished"]
+    if "twin" in trials:
+        trials = trials[trials["twin"].isna()]
+    columns = {axis: goal.column(frames.trials) for axis, goal in (("x", x), ("y", y))}
+    points = pd.DataFrame(
+        {
+            "sample": trials["sample"].astype(int),
+            "x": trials[columns["x"]].astype(float) * selection.scale(x.name),
+            "y": trials[columns["y"]].astype(float) * selection.scale(y.name),
+        }
+    ).dropna()
+    if points.empty:
+        raise NotDrawn("no configuration has finished")
+    points["on_front"] = front(points["x"].to_numpy(), points["y"].to_numpy(), x.mode, y.mode)
+    points = points.sort_values(["x", "y"]).reset_index(drop=True)
+    best = points[points["on_front"]]["sample"]
+    return ParetoInfo(x, y, points, selection.labels(frames, best))
+
+
+def front(x: Numbers, y: Numbers, x_mode: str, y_mode: str) -> NDArray[np.bool_]:
+    """Which of N points, (N,), no other matches in both and beats in one; modes are ``max`` or ``min``."""
+    xs, ys = (values if mode == "max" else -values for values, mode in ((x, x_mode), (y, y_mode)))
+    order = np.lexsort((-ys, -xs))  # best x first, and of equals best y first
+    on_front = np.zeros(len(xs), bool)
+    best_y, at = -np.inf, (np.nan, np.nan)
+    for index in order:
+        if ys[index] > best_y or (xs[index], ys[index]) == at:
+            on_front[index] = True
+            best_y, at = max(best_y, ys[index]), (xs[index], ys[index])
+    return on_front
+
+
+def pareto(frames: Frames, x: Goal, y: Goal) -> list[Picture]:
+    """Two metrics against each other, and the front of the configurations that none beats in both."""
+    info = pareto_info(frames, x, y)
+    best, rest = info.points[info.points["on_front"]], info.points[~info.points["on_front"]]
+    with style.styled():
+        figure = style.canvas(style.WIDTH, 4.0)
+        axes = figure.subplots()
+        axes.plot(rest["x"], rest["y"], "o", color="#9a9a9a", markersize=4, label="beaten in both by another")
+        axes.plot(best["x"], best["y"], "D-", color="#0072B2", drawstyle="default", label="front")
+        for place, (_, point) in enumerate(best.iterrows()):
+            if len(best) <= 12:
+                axes.annotate(
+                    str(int(point["sample"])),
+                    (point["x"], point["y"]),
+                    xytext=(4, 6 if place % 2 else -12),
+                    textcoords="offset points",
+                    fontsize=8,
+                )
+        for axis, goal in ((axes.xaxis, x), (axes.yaxis, y)):
+            axis.set_label_text(
+                style.text_of(f"{_label(goal)} ({'more' if goal.mode == 'max' else 'less'} is better)")
+            )
+        axes.legend(loc="best", frameon=True, framealpha=0.8)
+    names = [info.labels[int(sample)] for sample in best["sample"]]
+    listed = f"on the front: {'; '.join(names)}" if len(names) <= 8 else ""
+    return [
+        Picture(
+            "pareto",
+            f"{_label(x)} against {_label(y)}",
+            f"Scatter of {words.count(len(info.points), 'configuration')}, {len(best)} of them on the front.",
+            sentences("On the front are those that no other configuration beats in both", listed),
+            figure,
+        )
+    ]
+
+
+def _label(goal: Goal) -> str:
+    return "training time, s" if goal.name == "duration_s" else formats.metric(goal.name)

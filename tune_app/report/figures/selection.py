@@ -1,0 +1,105 @@
+"""Which configurations a figure shows, and what it calls them."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from tune_app import results, words
+from tune_app.report import formats
+
+if TYPE_CHECKING:
+    from tune_app.results import Frames
+
+#: Configurations that a figure shows one by one; of more it shows these many of the best.
+MOST = 40
+
+_NAME, _LABEL = 18, 64
+_NO_BREAK = "\u2060"  # no white space to textwrap, and in no name
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Samples in the order that they are shown in, and which of how many they are; no note for all."""
+
+    samples: list[int]
+    note: str = ""
+
+
+def choose(frames: Frames, trials: pd.DataFrame, most: int = MOST) -> Selection:
+    """At most ``most`` of these rows of ``trials``: finished ones best first, then those that got furthest.
+
+    Twins are left out: their outcome is shown with the configuration that they repeat.
+    """
+    trials = trials[trials["twin"].isna()] if "twin" in trials else trials
+    best = results.ranked(frames)
+    best = best[best["sample"].isin(trials["sample"])]
+    others = trials[~trials["sample"].isin(best["sample"])]
+    others = others.sort_values("epochs", ascending=False, kind="stable")
+    order = [*map(int, best["sample"]), *map(int, others["sample"])]
+    if len(order) <= most:
+        return Selection(order)
+    by = formats.quantity(frames.sweep.space.metric.name)
+    then = f"the best by {by}" if len(best) >= most else f"the best by {by}, then those that got furthest"
+    return Selection(order[:most], f"{most} of {words.count(len(order), 'configuration')}: {then}")
+
+
+def labels(frames: Frames, samples: Iterable[int]) -> dict[int, str]:
+    """What configurations are called: ``3: lr 3e-6, step_size 4``; where that is too long, the number alone.
+
+    Their numbers are those of the tables' column ``sample``.
+    """
+    chosen = list(samples)
+    trials = frames.trials[frames.trials["sample"].isin(chosen)]
+    for most in (_NAME, _NAME // 2):
+        names = short(frames.varying, most)
+        found = {int(row["sample"]): _label(row, names) for _, row in trials.iterrows()}
+        if all(len(text) <= _LABEL for text in found.values()):
+            return {sample: found[sample] for sample in chosen}
+    return {sample: f"sample {sample}" for sample in chosen}
+
+
+def _label(row: pd.Series[Any], names: Mapping[str, str]) -> str:
+    cells = ((short_name, formats.plain(row[name])) for name, short_name in names.items())
+    parts = [f"{name} {cut(formats.value(value))}" for name, value in cells if value is not None]
+    return f"{row['sample']}: {', '.join(parts)}" if parts else "the only configuration"
+
+
+def short(names: Iterable[str], most: int = _NAME) -> dict[str, str]:
+    """Names cut to ``most`` letters, each still unlike the others.
+
+    >>> short(["lr", "probability_of_dropping_a_node_in_the_first_layer"])["lr"]
+    'lr'
+    """
+    found: dict[str, str] = {}
+    taken: Counter[str] = Counter()
+    for name in names:
+        text = cut(name, most)
+        taken[text] += 1
+        found[name] = text if taken[text] == 1 else f"{cut(name, most - 2)}~{taken[text]}"
+    return found
+
+
+def cut(text: str, most: int = _NAME) -> str:
+    """Text without its middle where it has more than ``most`` letters."""
+    if len(text) <= most:
+        return text
+    tail = (most - 1) // 3
+    return f"{text[: most - 1 - tail]}…{text[-tail:]}"
+
+
+def wrapped(label: str, width: int, lines: int = 3) -> str:
+    """A label over several lines, the last of them cut if need be; it breaks after commas where it can."""
+    whole = label.replace(" ", _NO_BREAK).replace(f",{_NO_BREAK}", ", ")
+    found = textwrap.wrap(whole, width, max_lines=lines, placeholder=" …")
+    return "\n".join(found).replace(_NO_BREAK, " ")
+
+
+def scale(name: str) -> float:
+    """What a metric's values are multiplied by to be shown: shares are shown in per cent."""
+    return 100.0 if words.is_share(name) else 1.0

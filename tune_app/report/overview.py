@@ -1,0 +1,222 @@
+"""The table of all configurations, whatever was swept: its columns, order, digits and length as asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from tune_app import results, words
+from tune_app.errors import ReportError, nearest
+from tune_app.report import formats, rows, settings
+from tune_app.report.render import Table
+
+if TYPE_CHECKING:
+    from tune_app.results import Frames
+    from tune_app.verdict import Verdict
+
+#: Two configurations that share a letter here cannot be told apart by the metric that ranks.
+TIES = "ties"
+
+
+@dataclass(frozen=True)
+class View:
+    """What to show of a frame.
+
+    Args:
+        columns: names of columns; a metric's name stands for its mean and interval. None: a choice of ours.
+        sort: a column, or ``column:asc`` or ``column:desc``; empty for best first.
+        digits: decimals of a percentage; other numbers get two significant digits more than that.
+        top: how many rows, from the first on; None for all.
+    """
+
+    columns: Sequence[str] = ()
+    sort: str = ""
+    digits: int = formats.DIGITS
+    top: int | None = None
+
+
+def overview(frames: Frames, judged: Verdict, view: View | None = None) -> Table:
+    """Every configuration: finished ones best first by the space's metric, then the others, unranked.
+
+    A row that has not finished is marked by its status, also where that column was not asked for.
+
+    Raises:
+        ReportError: ``view`` names a column that is not there.
+    """
+    view = view or View()
+    trials = with_ties(frames, judged)
+    ordered = arranged(frames, trials, view)
+    shown = list(view.columns) or _default_columns(frames, trials, judged)
+    _check(view.columns, trials)
+    unfinished = ordered["status"] != "finished"
+    if "status" not in shown and unfinished.any():
+        shown.append("status")
+    cells = [[_cell(frames, row, name, view.digits) for name in shown] for _, row in ordered.iterrows()]
+    columns = _raw_columns(shown if view.columns else [*shown, "epochs"], trials)
+    return Table(
+        name="results",
+        title=f"Results of {frames.sweep.name}",
+        header=[_header(frames, name) for name in shown],
+        align="".join(_align(frames, trials, name) for name in shown),
+        rows=cells,
+        frame=ordered.reindex(columns=columns).assign(**rows.identity(frames)),
+        about=_about(frames, trials, ordered, shown, view),
+    )
+
+
+def with_ties(frames: Frames, judged: Verdict) -> pd.DataFrame:
+    """``trials`` with a column of the letters that join what cannot be told apart, where that was judged."""
+    letters = {each.sample: each.letters.get("seeds", "") for each in judged.chosen.standings}
+    if TIES in frames.trials or not any(letters.values()):
+        return frames.trials
+    ties = [letters.get(int(sample), "") for sample in frames.trials["sample"]]
+    place = frames.trials.columns.get_loc("n")
+    made = frames.trials.copy()
+    made.insert(int(place) if isinstance(place, int) else len(made.columns), TIES, ties)
+    return made
+
+
+def arranged(frames: Frames, frame: pd.DataFrame, view: View) -> pd.DataFrame:
+    """Rows of a frame as ``view`` orders and cuts them; best first where it names no order.
+
+    Raises:
+        ReportError: it sorts by a column that is not there, or asks for less than one row.
+    """
+    if view.top is not None and view.top < 1:
+        raise ReportError(f"--top {view.top}: ask for 1 row or more")
+    if view.digits < 0:
+        raise ReportError(f"--digits {view.digits}: a number of decimals is 0 or more")
+    if view.sort:
+        ordered = _sorted(frames, frame, view.sort)
+    elif "n_diverged" in frame:  # configurations
+        best = results.ranked(frames)
+        others = frame[~frame["sample"].isin(best["sample"])]
+        ordered = frame.loc[[*best.index, *others.index]]
+    else:
+        ordered = frame
+    return ordered if view.top is None else ordered.head(view.top)
+
+
+def _sorted(frames: Frames, frame: pd.DataFrame, sort: str) -> pd.DataFrame:
+    name, _, direction = sort.partition(":")
+    if direction not in ("", "asc", "desc"):
+        raise ReportError(f'--sort {sort}: after the colon stands asc or desc, not "{direction}"')
+    _check([name], frame)
+    metric = frames.sweep.space.metric
+    upwards = metric.mode == "min" if name == metric.name else not words.is_share(name)
+    if direction:
+        upwards = direction == "asc"
+    values = [formats.plain(value) for value in frame[f"{name}_mean" if name not in frame else name]]
+    known = [place for place, value in enumerate(values) if value is not None]
+    known.sort(key=lambda place: _key(values[place]), reverse=not upwards)
+    return frame.iloc[[*known, *(place for place, value in enumerate(values) if value is None)]]
+
+
+def _key(value: object) -> tuple[int, float, str]:
+    """Numbers before words."""
+    return (0, float(value), "") if isinstance(value, int | float) else (1, 0.0, str(value))
+
+
+def known_columns(frame: pd.DataFrame) -> list[str]:
+    """What may be asked for: every column, and each metric by its name alone."""
+    columns = list(map(str, frame))
+    return [*columns, *(name.removesuffix("_mean") for name in columns if name.endswith("_mean"))]
+
+
+def _check(names: Sequence[str], frame: pd.DataFrame) -> None:
+    known = known_columns(frame)
+    for name in names:
+        if name not in known:
+            short = [each for each in known if not each.endswith(("_mean", "_ci95"))]
+            raise ReportError(
+                f'no column "{name}" in the results.{nearest(name, known)}\n  there are: {", ".join(short)}'
+            )
+
+
+def raw(frames: Frames, frame: pd.DataFrame, view: View) -> pd.DataFrame:
+    """Rows and columns of a frame with every digit, and the data's identity at the end.
+
+    Raises:
+        ReportError: ``view`` names a column that is not there.
+    """
+    _check(view.columns, frame)
+    found = arranged(frames, frame, view)
+    if view.columns:
+        found = found[_raw_columns(view.columns, frame)]
+    return found.assign(**rows.identity(frames)).reset_index(drop=True)
+
+
+def _raw_columns(names: Sequence[str], frame: pd.DataFrame) -> list[str]:
+    found: dict[str, None] = {}
+    for name in names:
+        pair = {f"{name}_mean": None, f"{name}_ci95": None}
+        found |= {name: None} if name in frame else pair
+    return [name for name in found if name not in ("data", "data_sha256")]
+
+
+def _default_columns(frames: Frames, trials: pd.DataFrame, judged: Verdict) -> list[str]:
+    metrics = [each.name for each in frames.sweep.space.metrics]
+    if judged.test:
+        metrics.append(judged.test.metric)
+    ties = [TIES] if TIES in trials and TIES not in frames.parameters else []
+    return ["sample", *frames.varying, "status", *metrics, *ties, "n"]
+
+
+def _header(frames: Frames, name: str) -> str:
+    if name in frames.parameters:
+        return name
+    if name.endswith("_ci95"):
+        return f"± {formats.metric(name.removesuffix('_ci95'))}"
+    return "time, s" if name == "duration_s" else formats.metric(name.removesuffix("_mean"))
+
+
+def _cell(frames: Frames, row: pd.Series[Any], name: str, digits: int) -> str:
+    if name in frames.parameters:
+        return formats.value(formats.plain(row[name]))
+    if name == "status":
+        return formats.status(row)
+    if name not in row:
+        return rows.measure(row, name, digits)
+    value = row[name]
+    if name.endswith(("_mean", "_ci95")):
+        return formats.number(name.removesuffix("_mean").removesuffix("_ci95"), value, digits)
+    if name == "duration_s":
+        return f"{value:.1f}"
+    return formats.NOTHING if pd.isna(value) or value == "" else str(value)
+
+
+_WORDS = ("status", "device", TIES, "data", "data_sha256")
+
+
+def _align(frames: Frames, trials: pd.DataFrame, name: str) -> str:
+    if name in frames.parameters:
+        return "l" if any(isinstance(formats.plain(value), str) for value in trials[name]) else "r"
+    return "l" if name in _WORDS else "r"
+
+
+def _about(
+    frames: Frames, trials: pd.DataFrame, ordered: pd.DataFrame, shown: Sequence[str], view: View
+) -> list[str]:
+    metric = frames.sweep.space.metric
+    order = (
+        f"sorted by {view.sort.partition(':')[0]}"
+        if view.sort
+        else f"finished configurations best first by {formats.quantity(metric.name)} ({metric.mode})"
+    )
+    about = [
+        *settings.about(frames, trials, beside=frames.varying),
+        f"Mean ± half-width of its 95% interval, over n seeds; {order}",
+    ]
+    if TIES in shown:
+        about.append(
+            "Ties: configurations that share a letter cannot be told apart by "
+            f"{formats.quantity(metric.name)} with these seeds (paired t tests, Holm's correction at 5%)"
+        )
+    if len(ordered) < len(trials):
+        about.append(f"The first {len(ordered):,} of {words.count(len(trials), 'configuration')}")
+    if not view.sort and (ordered["status"] != "finished").any():
+        about.append("Configurations that have not finished come last and are not ranked")
+    return about

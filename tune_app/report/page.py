@@ -1,0 +1,183 @@
+"""The report as one page: ``index.html``, which needs nothing but itself, and ``report.md``."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from tune_app import __version__
+from tune_app.report import formats, render, saying
+from tune_app.report.figures.picture import Picture
+from tune_app.report.render import Table
+
+if TYPE_CHECKING:
+    from tune_app.advice import Caution
+    from tune_app.report.figures import Drawn
+    from tune_app.results import Frames
+    from tune_app.verdict import Verdict
+
+#: Rows of a table that a page shows; its CSV has all of them.
+MOST_ROWS = 40
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that a page says, as plain text: escaping is left to the formats.
+
+    ``banner`` is what must not be overlooked; ``common`` what holds for every table; ``pictures`` come with
+    their SVG; ``left_out`` says by kind why a figure is missing.
+    """
+
+    title: str
+    data: str
+    fingerprint: str
+    banner: str
+    verdict: Sequence[str]
+    warnings: Sequence[str]
+    asked: Sequence[tuple[str, str]]
+    common: Sequence[str]
+    tables: Sequence[Table]
+    pictures: Sequence[tuple[Picture, bytes]]
+    left_out: dict[str, str]
+    command: str
+    reproduce: Sequence[tuple[str, str]]
+    version: str = field(default=__version__)
+
+
+def gather(
+    frames: Frames, judged: Verdict, cautions: Sequence[Caution], tables: Sequence[Table], drawn: Drawn
+) -> Page:
+    """What the page of a run says.
+
+    Raises:
+        RunError: the run's provenance file is damaged.
+    """
+    data = frames.sweep.data
+    common = [line for line in tables[0].about if all(line in table.about for table in tables)]
+    said = {f"Note: {note}" for note in data.notes}  # among the warnings
+    return Page(
+        title=f"Report of {frames.sweep.name}",
+        data=data.label(),
+        fingerprint=data.fingerprint,
+        banner=_banner(frames),
+        verdict=saying.verdict(frames, judged),
+        warnings=[
+            *saying.failures(frames),
+            *(caution.text for caution in cautions),
+            *judged.notes,
+            *data.notes,
+        ],
+        asked=saying.asked(frames),
+        common=[line for line in common if line not in said],
+        tables=[_shortened(table, common) for table in tables],
+        pictures=drawn.pictures,
+        left_out=drawn.left_out,
+        command=saying.command(frames),
+        reproduce=saying.reproduce(frames),
+    )
+
+
+def _banner(frames: Frames) -> str:
+    said = []
+    states = frames.trials["status"].value_counts()
+    going = [f"{states[state]} {state}" for state in ("running", "interrupted", "planned") if state in states]
+    if going:
+        said.append(f"This run has not ended ({formats.listed(going)}): everything here is as of now.")
+    if frames.sweep.data.kind == "phantom":
+        said.append("Phantom images, drawn by code: nothing here says anything about X-rays.")
+    return " ".join(said)
+
+
+def _shortened(table: Table, common: Sequence[str]) -> Table:
+    about = [line for line in table.about if line not in common]
+    if len(table.rows) > MOST_ROWS:
+        about.append(f"Shown are the first {MOST_ROWS} of {len(table.rows):,} rows; {table.name}.csv has all")
+    return replace(table, rows=list(table.rows)[:MOST_ROWS], about=about)
+
+
+def html(page: Page) -> str:
+    """The page as one HTML file: styles and pictures are in it, and it asks for nothing from outside."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["whole"] = _whole
+    style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
+    text: str = environment.get_template("report.html.j2").render(
+        page=page, style=style, uri=_uri, size=_size
+    )
+    return text
+
+
+def _whole(text: str) -> Markup:
+    """Text in which a line never ends within ``--option``."""
+    found = re.sub(r"(--[a-z][a-z-]*)", r"<span class='whole'>\1</span>", str(escape(text)))
+    return Markup(found)  # what was not ours is escaped above
+
+
+def _uri(svg: bytes) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+
+
+def _size(picture: Picture) -> dict[str, Any]:
+    """Width and height in CSS pixels, of which there are 96 to the inch."""
+    from tune_app.report.figures import style
+
+    width, height = style.size(picture.figure)
+    return {"width": round(96 * width), "height": round(96 * height)}
+
+
+def markdown(page: Page) -> str:
+    """The page in GitHub's Markdown, its pictures beside it in ``figures/``."""
+    text = render.markdown_text
+    blocks = [f"# {text(page.title)}", f"Data: {text(page.data)}"]
+    if page.fingerprint:
+        blocks.append(f"SHA-256 of the data: {page.fingerprint}")
+    if page.banner:
+        blocks.append(f"**{text(page.banner)}**")
+    blocks += ["## Verdict", " ".join(map(text, page.verdict))]
+    if page.warnings:
+        blocks += ["## Warnings", _list(page.warnings)]
+    blocks += ["## What was asked", _terms(page.asked), "## Tables"]
+    if page.common:
+        blocks.append(_list(page.common))
+    blocks += [render.markdown(table, level=3).rstrip() for table in page.tables]
+    if page.pictures:
+        blocks.append("## Figures")
+    for picture, _ in page.pictures:
+        blocks += [
+            f"### {text(picture.title)}",
+            f"![{text(picture.alt)}](figures/{picture.name}.png)",
+            text(picture.caption),
+        ]
+    if page.left_out:
+        blocks += ["## Figures left out", _list([f"{kind}: {why}" for kind, why in page.left_out.items()])]
+    blocks.append("## How to do it again")
+    if page.command:
+        blocks.append(f"```sh\n{_one_line(page.command)}\n```")
+    blocks += [_terms(page.reproduce), f"Made by tune-app {page.version} from record.jsonl."]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _one_line(command: str) -> str:
+    return " ".join(command.replace("```", "'''").splitlines())
+
+
+def _list(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {render.markdown_text(line)}" for line in lines)
+
+
+def _terms(pairs: Sequence[tuple[str, str]]) -> str:
+    return _list([f"{term}: {value}" for term, value in pairs])

@@ -1,0 +1,217 @@
+"""What a sweep shows, in three sentences; what was asked, and how to do it again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from tune_app import words
+from tune_app.report import formats, rows
+from tune_app.space import Sampler
+
+if TYPE_CHECKING:
+    from tune_app.history import Config
+    from tune_app.results import Frames
+    from tune_app.verdict import Comparison, Standing, Verdict
+
+#: How many of several are named.
+_NAMED = 3
+_LISTED = 8
+
+
+def verdict(frames: Frames, judged: Verdict) -> list[str]:
+    """Three sentences: what was chosen, what it is tied with, and what the test set says of it."""
+    if judged.winner is None:
+        return [f"No configuration has finished, so nothing is chosen: {_states(frames)}."]
+    return [
+        _chosen(frames, judged.chosen.standing(judged.winner), judged.chosen.metric),
+        _tied(frames, judged),
+        _tested(judged, judged.winner),
+    ]
+
+
+def _states(frames: Frames) -> str:
+    counts = frames.trials["status"].value_counts()
+    return formats.listed([f"{number} {state}" for state, number in counts.items()]) or "none was started"
+
+
+def point(frames: Frames, config: Config) -> str:
+    """A configuration by what varies: ``lr 3e-5, step_size 8``."""
+    names = [name for name in frames.varying if name in config] or list(config)
+    return ", ".join(f"{name} {formats.value(config[name])}" for name in names) or "the only configuration"
+
+
+def _chosen(frames: Frames, best: Standing, metric: str) -> str:
+    over = f"over {words.count(best.n, 'seed')}"
+    over += ", which gives no interval" if best.half_width is None else ", 95% interval"
+    figure = figure_of(metric, best.mean, best.half_width)
+    still = "" if (frames.trials["status"] == "finished").all() else _so_far(frames)
+    return (
+        f"Chosen by {formats.quantity(metric)}{still}: {point(frames, best.config)} "
+        f"(sample {best.sample}), with {figure} {over}."
+    )
+
+
+def _so_far(frames: Frames) -> str:
+    done = int((frames.trials["status"] == "finished").sum())
+    return f" of the {done} finished of {words.count(len(frames.trials), 'configuration')}"
+
+
+def figure_of(metric: str, mean: float, half_width: float | None) -> str:
+    """A figure in a sentence, with its unit: ``84.8% ± 7.2``."""
+    text = formats.measure(metric, mean, half_width)
+    return text.replace(" ±", "% ±", 1) if words.is_share(metric) and "±" in text else text + _unit(metric)
+
+
+def _unit(metric: str) -> str:
+    return "%" if words.is_share(metric) else ""
+
+
+def _tied(frames: Frames, judged: Verdict) -> str:
+    others = len(judged.chosen.standings) - 1
+    if others == 0:
+        return "It is the only one that has finished, so there is nothing to tell it from."
+    if reason := judged.chosen.unanswered.get("seeds"):
+        return f"Whether it is better than the others cannot be said: {reason}."
+    seeds = words.count(judged.chosen.standings[0].n, "seed")
+    if not judged.tied:
+        return f"It is told apart from {_all(others)} with {seeds} (paired t tests, Holm's correction at 5%)."
+    tied = [f"sample {each} ({point(frames, judged.chosen.standing(each).config)})" for each in judged.tied]
+    if len(tied) == others:
+        return f"It is not told apart from {_all(others)}: with {seeds}, chance may have put it first."
+    more = [f"{len(tied) - _NAMED} more"] if len(tied) > _NAMED else []
+    return (
+        f"It is tied with {formats.listed([*tied[:_NAMED], *more])}: "
+        f"with {seeds}, chance may have put it before {'it' if len(tied) == 1 else 'them'}."
+    )
+
+
+def _all(others: int) -> str:
+    return "the other" if others == 1 else f"any of the other {others}"
+
+
+def _tested(judged: Verdict, winner: int) -> str:
+    test = judged.test
+    if test is None or all(each.sample != winner for each in test.standings):
+        return "There is no test metric: what it is worth on data that no choice has seen is left open."
+    best = test.standing(winner)
+    figure = figure_of(test.metric, best.mean, best.half_width)
+    text = f"On the test set: {formats.quantity(test.metric)} {figure}"
+    if best.both is not None:
+        text += f" over seeds, ± {_half(test.metric, best.both)} over seeds and patients"
+    return f"{text}{_above(test, winner)}."
+
+
+def _half(metric: str, half_width: float) -> str:
+    return formats.number(metric, half_width)
+
+
+def _above(test: Comparison, winner: int) -> str:
+    """Whether another one has the higher mean there: choosing by validation is right all the same."""
+    better = [pair for pair in test.pairs if winner in (pair.first, pair.second) and pair.apart]
+    if not test.pairs:
+        return ""
+    told = words.count(len(better), "configuration")
+    return f"; there it is told apart from {told if better else 'no other configuration'}"
+
+
+def asked(frames: Frames) -> list[tuple[str, str]]:
+    """What the space asked for, as pairs of a term and its value."""
+    space = frames.sweep.space
+    found = [("task", space.task), *([("description", space.description)] if space.description else [])]
+    found += [(name, _sampler(sampler)) for name, sampler in space.space.items()]
+    if space.configs:
+        each = [", ".join(f"{n} {formats.value(v)}" for n, v in config.items()) for config in space.configs]
+        rest = len(each) - _LISTED
+        listed = [*each[:_LISTED], *([f"{rest:,} more"] if rest > 0 else [])]
+        found.append(("exact configurations", "; ".join(listed)))
+    if space.fixed:
+        found.append(("fixed", ", ".join(f"{name} {formats.value(v)}" for name, v in space.fixed.items())))
+    search = space.search
+    how: str = search.algorithm
+    if search.samples is not None:
+        how += f", {words.count(search.samples, 'sample')}"
+    found += [
+        ("search", f"{how} ({search.sampler})" if search.sampler else how),
+        ("configurations", f"{space.size():,}"),
+        ("seeds each", str(space.seeds)),
+        ("epochs", f"{space.epochs}, evaluated at the {space.evaluate}"),
+        ("chosen by", f"{formats.quantity(space.metric.name)} ({space.metric.mode})"),
+        ("early stopping", _stopping(frames)),
+    ]
+    return found
+
+
+def _sampler(sampler: Sampler) -> str:
+    values = ", ".join(map(formats.value, sampler.args))
+    when = " and ".join(
+        f"{name} is {formats.listed([formats.value(v) for v in values])}"
+        for name, values in sampler.when.items()
+    )
+    return f"{sampler.kind} {values}" + (f", where {when}" if when else "")
+
+
+def _stopping(frames: Frames) -> str:
+    stop = frames.sweep.space.stop
+    if stop.scheduler == "none":
+        return "none"
+    rungs = stop.rungs(frames.sweep.space.epochs)
+    after = f"; decisions after epochs {formats.listed(rungs)}" if rungs else ""
+    stopped = int((frames.trials["status"] == "stopped").sum())
+    return f"{stop.scheduler}{after}; {stopped} of {words.count(len(frames.trials), 'configuration')} stopped"
+
+
+def failures(frames: Frames) -> list[str]:
+    """Why configurations failed, a line each; of many the first."""
+    failed = []
+    for configuration in frames.sweep.history.configurations.values():
+        last = next((a for a in reversed(configuration.attempts) if a.end == "failed"), None)
+        if last is not None and configuration.attempts[-1] is last:
+            log = f" ({last.log})" if last.log else ""
+            failed.append(f"Sample {configuration.sample} failed at epoch {last.epoch}: {last.reason}{log}")
+    more = len(failed) - _NAMED
+    return failed[:_NAMED] + ([f"{words.count(more, 'more configuration')} failed"] if more > 0 else [])
+
+
+def reproduce(frames: Frames) -> list[tuple[str, str]]:
+    """How to do it again, as pairs of a term and its value."""
+    return list(_reproduce(frames, rows.provenance(frames)))
+
+
+def command(frames: Frames) -> str:
+    """The command line of the run, ready for a shell; empty where it is not recorded."""
+    return shlex.join(map(str, rows.provenance(frames).get("command", [])))
+
+
+def _reproduce(frames: Frames, found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    sweep = frames.sweep
+    yield "space", f"{sweep.paths.space.name} in the run's folder, frozen when it began"
+    yield "seed", f"{sweep.space.seed}, from which every other is derived"
+    yield "data", sweep.data.label()
+    if sweep.data.fingerprint:
+        yield "data sha256", sweep.data.fingerprint
+    numerics = sweep.numerics
+    threads = words.count(numerics.threads, "thread")
+    yield "numerics", f"replicates {numerics.replicates}, {numerics.precision}, {threads}"
+    if found.get("started"):
+        yield "started", str(found["started"])
+    versions = {name: version for name, version in (found.get("versions") or {}).items() if version}
+    if versions:
+        yield "versions", ", ".join(f"{name} {version}" for name, version in versions.items())
+    git = found.get("git")
+    if git and git.get("commit"):
+        yield (
+            "code",
+            f"git commit {git['commit']}"
+            + (", with changes that were not committed" if git.get("dirty") else ""),
+        )
+    hardware = found.get("hardware") or {}
+    if hardware.get("cpu"):
+        gpus = ", ".join(str(gpu.get("name")) for gpu in hardware.get("gpus", []))
+        yield (
+            "machine",
+            f"{hardware['cpu']}, {words.count(int(hardware.get('cores', 0)), 'core')}, GPU: {gpus or 'none'}",
+        )
+    if found.get("os"):
+        yield "system", str(found["os"])

@@ -1,0 +1,128 @@
+"""An Optuna study made from the record, whatever searched: so grids have Optuna's figures too.
+
+It holds validation metrics alone, as a search would have seen them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import optuna
+import pandas as pd
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from tune_app.report import formats
+from tune_app.space import Scalar, canonical
+
+if TYPE_CHECKING:
+    from tune_app.results import Frames
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+#: The user attribute of a trial that holds our sample number.
+SAMPLE = "sample"
+
+_STATES = {
+    "finished": TrialState.COMPLETE,
+    "stopped": TrialState.PRUNED,
+    "diverged": TrialState.FAIL,
+    "failed": TrialState.FAIL,
+}
+
+#: A grid's numbers count as logarithmic from this ratio of the largest to the smallest on.
+_LOG_RATIO = 50
+
+#: Numbers further apart than this are words to an axis.
+_DECADES = 40
+
+#: Whole numbers up to here are exact as floats, and fit into what numpy counts with.
+_EXACT = 2**53
+
+#: Stands before each category, in no font: without it matplotlib tries to read a number in one as a date.
+MARK = "\u2060"
+
+
+def study(
+    frames: Frames, trials: pd.DataFrame | None = None, names: Mapping[str, str] | None = None
+) -> optuna.Study:
+    """A study in memory with a trial for each ended configuration of ``trials`` (default: all).
+
+    Its parameters are those that vary, under the ``names`` given for them.
+    """
+    metric = frames.sweep.space.metric
+    made = optuna.create_study(
+        study_name=frames.sweep.name, direction="maximize" if metric.mode == "max" else "minimize"
+    )
+    rows = frames.trials if trials is None else trials
+    spread = {name: distribution(frames, name) for name in frames.varying}
+    made.add_trials(
+        [_trial(frames, row, spread, names or {}) for _, row in rows.iterrows() if row["status"] in _STATES]
+    )
+    return made
+
+
+def _trial(
+    frames: Frames, row: pd.Series[Any], spread: Mapping[str, BaseDistribution], names: Mapping[str, str]
+) -> FrozenTrial:
+    values = {
+        name: _value(row[name], spread[name])
+        for name in frames.varying
+        if formats.plain(row[name]) is not None
+    }
+    mean = row.get(f"{frames.sweep.space.metric.name}_mean")
+    state = _STATES[str(row["status"])]
+    if state is TrialState.COMPLETE and (mean is None or pd.isna(mean)):
+        state = TrialState.FAIL
+    return create_trial(
+        state=state,
+        value=float(mean) if state is TrialState.COMPLETE and mean is not None else None,
+        params={names.get(name, name): value for name, value in values.items()},
+        distributions={names.get(name, name): spread[name] for name in values},
+        user_attrs={SAMPLE: int(row["sample"])},
+    )
+
+
+def distribution(frames: Frames, name: str) -> BaseDistribution:
+    """The range of a parameter's values, as they are recorded; names and mixed values are categories."""
+    values = {canonical(v): v for v in map(formats.plain, frames.trials[name]) if v is not None}
+    numbers = [v for v in values.values() if isinstance(v, int | float) and not isinstance(v, bool)]
+    if len(numbers) < len(values) or _too_far_apart(numbers):
+        return CategoricalDistribution([_choice(v) for v in values.values()])
+    low, high = min(numbers), max(numbers)
+    log = low > 0 and _is_log(frames, name, low, high)
+    if all(isinstance(v, int) and abs(v) <= _EXACT for v in numbers):
+        return IntDistribution(int(low), int(high), log=log)
+    return FloatDistribution(float(low), float(high), log=log)
+
+
+def _too_far_apart(numbers: Sequence[float]) -> bool:
+    """Whether no axis could show these numbers side by side."""
+    sizes = [abs(v) for v in numbers if v != 0]
+    return bool(sizes) and math.log10(max(sizes)) - math.log10(min(sizes)) > _DECADES
+
+
+def _is_log(frames: Frames, name: str, low: float, high: float) -> bool:
+    sampler = frames.sweep.space.space.get(name)
+    if sampler is not None and sampler.kind not in ("grid", "choice"):
+        return "log" in sampler.kind
+    return high / low >= _LOG_RATIO and math.isfinite(high / low)
+
+
+def _value(cell: Any, spread: BaseDistribution) -> Any:
+    value = formats.plain(cell)
+    if isinstance(spread, CategoricalDistribution):
+        return _choice(value)
+    return float(value) if isinstance(spread, FloatDistribution) and value is not None else value
+
+
+def _choice(value: Scalar) -> str:
+    """A category as text: Optuna would take 1 and True for the same."""
+    return MARK + formats.value(value)

@@ -1,0 +1,69 @@
+"""Many comparisons at once: Holm's correction, and letters for what cannot be told apart."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+_LETTERS = string.ascii_letters
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values adjusted for their number, in the order given: a family's false alarms stay below the level.
+
+    Sorted upwards, the i-th of m is multiplied by m - i + 1 and never falls below an earlier one;
+    S. Holm, Scand. J. Stat. 6 (1979).
+    """
+    return [float(p) for p in holm_adjusted(np.asarray(p_values, dtype=np.float64))]
+
+
+def holm_adjusted(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``holm`` along the last axis of (..., M): each family by itself."""
+    p = np.asarray(p, dtype=np.float64)
+    order = np.argsort(p, axis=-1, kind="stable")
+    factors = np.arange(p.shape[-1], 0, -1)
+    rising = np.maximum.accumulate(np.take_along_axis(p, order, -1) * factors, axis=-1)
+    adjusted = np.empty_like(p)
+    np.put_along_axis(adjusted, order, np.minimum(rising, 1.0), -1)
+    return adjusted
+
+
+def letters(count: int, apart: Iterable[tuple[int, int]]) -> list[str]:
+    """The compact letter display: two of ``count`` share a letter exactly if they were not told apart.
+
+    H.-P. Piepho, "An algorithm for a letter-based representation of all-pairwise comparisons", J. Comput.
+    Graph. Stat. 13 (2004): every pair told apart splits each column of letters that holds both
+    (insert), and a column within another is dropped (absorb). "Not told apart" need not be transitive: where
+    a and b, and b and c, are tied but a and c are not, b has two letters.
+
+    Args:
+        count: how many are compared; 0 is the best, and letters go from the best to the worst.
+        apart: pairs of numbers below ``count`` that were told apart, in any order.
+
+    Returns:
+        One text each: ``a``, ``ab``, ``b``. Beyond 52 columns a letter has a number: ``a1``.
+
+    Raises:
+        ValueError: a pair of one and the same, or beyond ``count``.
+    """
+    columns = [frozenset(range(count))] if count else []
+    for one, other in apart:
+        if one == other or not (0 <= one < count and 0 <= other < count):
+            raise ValueError(f"({one}, {other}): a pair takes two different numbers from 0 to {count - 1}")
+        split: list[frozenset[int]] = []
+        for column in columns:
+            if one in column and other in column:
+                split += [column - {one}, column - {other}]
+            else:
+                split.append(column)
+        split = list(dict.fromkeys(split))
+        columns = [column for column in split if not any(column < wider for wider in split)]
+    columns.sort(key=sorted)
+    names = [_LETTERS[i % len(_LETTERS)] + str(i // len(_LETTERS) or "") for i in range(len(columns))]
+    return [
+        "".join(name for name, column in zip(names, columns, strict=True) if each in column)
+        for each in range(count)
+    ]

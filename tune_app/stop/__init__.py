@@ -1,0 +1,29 @@
+"""Early stopping: pure rules over reported values. Every judgement is returned, to be recorded.
+
+`rules` holds one class an algorithm; a `Stopper` applies those of a space, and takes them up again from a
+record; `recompute` holds a record's decisions against the events before them.
+"""
+
+from __future__ import annotations
+
+from tune_app.stop.audit import recompute
+from tune_app.stop.rules import Asha, Decision, Hyperband, Median, Patience, Rule, bracket, lot
+from tune_app.stop.stopper import DIVERGED, LARGEST, Observation, Stopper, make, recorded
+
+__all__ = [
+    "DIVERGED",
+    "LARGEST",
+    "Asha",
+    "Decision",
+    "Hyperband",
+    "Median",
+    "Observation",
+    "Patience",
+    "Rule",
+    "Stopper",
+    "bracket",
+    "lot",
+    "make",
+    "recompute",
+    "recorded",
+]

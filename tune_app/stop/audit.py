@@ -1,0 +1,99 @@
+"""A record held against itself: does each decision follow from what was recorded before it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tune_app.history import History, Judgement
+from tune_app.record import Event
+from tune_app.space import SearchSpace, parse
+from tune_app.stop.rules import Decision
+from tune_app.stop.stopper import make, observation, recorded
+
+
+def recompute(events: Iterable[Event], space: SearchSpace) -> list[str]:
+    """Hold each recorded decision against what the events before it say; a sentence for each that differs.
+
+    Also told: a decision that was due and not recorded before anything else happened, and what a trial did
+    after the decision to stop it. A decision that the end of a sitting kept from the record is due when its
+    trial comes by there again.
+
+    Args:
+        events: those of a record, or the first of them.
+        space: what the sweep wanted before its first extension; where the first event holds it, that counts.
+    """
+    audit = _Audit(space)
+    for event in events:
+        audit.take(event)
+    return audit.faults
+
+
+class _Audit:
+    """Walks a record beside a stopper of its own."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.faults: list[str] = []
+        self._history = History()
+        self._want(space)
+        self._trial = ""  # of the last epoch; it is judged once it is known who diverged in it
+        self._judged = True
+        self._due: list[Decision] = []
+
+    def _want(self, space: SearchSpace) -> None:
+        self._space, self._stopper = space, make(space)
+        self._stopper.replay(*recorded(self._history, space.stop_metric.name))
+
+    def take(self, event: Event) -> None:
+        """Take in the next event."""
+        kind, trial = event["event"], event.get("trial", self._trial)
+        if not self._judged and kind != "diverged":
+            self._judge()
+        if kind in ("opened", "extended"):
+            if self._due:
+                self._stopper.owe(self._history.attempts[self._trial].sample, self._due)
+            self._due = []
+        elif kind == "stopped" and trial == self._trial:  # by a person, who comes before the rules
+            self._due = []
+        elif trial != self._trial or kind in ("epoch", "finished", "failed"):
+            self.faults += [
+                f"trial {self._trial}: not recorded: {_words(decision)}" for decision in self._due
+            ]
+            self._due = []
+        if kind in ("epoch", "finished", "decision") and self._history.attempts[trial].end == "stopped":
+            self.faults.append(f"trial {trial}: {kind} at epoch {event['epoch']}, after it was stopped")
+        self._history.apply(event)
+        if kind == "decision":
+            self._compare(self._history.decisions[-1])
+        elif kind == "epoch":
+            self._trial, self._judged = trial, self._history.attempts[trial].follows
+        elif text := event.get({"created": "yaml", "extended": "space"}.get(kind, "")):
+            self._want(parse(text, name=self._space.name))
+
+    def _judge(self) -> None:
+        attempt = self._history.attempts[self._trial]
+        seen = observation(attempt, attempt.epochs[-1], self._space.stop_metric.name)
+        found = self._stopper.judge(seen.sample, seen.epoch, seen.value)
+        if seen.epoch >= attempt.target or len(attempt.diverged) == len(attempt.replicates):
+            self._stopper.owe(seen.sample, found)  # nobody asks at a trial's end
+        else:
+            self._due = found
+        self._judged = True
+
+    def _compare(self, recorded: Judgement) -> None:
+        expected = self._due.pop(0) if self._due else None
+        same = expected and all(getattr(recorded, name) == value for name, value in vars(expected).items())
+        if not same:
+            follows = _words(expected) if expected else "nothing"
+            found = (
+                f"trial {recorded.trial}: recorded: {_words(recorded)}; what follows from before: {follows}"
+            )
+            self.faults.append(found)
+
+
+def _words(decision: Decision | Judgement) -> str:
+    verdict = "stop" if decision.stop else "go on"
+    where = f" in bracket {decision.bracket}" if decision.bracket else ""
+    return (
+        f"{verdict} by {decision.rule}{where} at epoch {decision.rung} "
+        f"(value {decision.value}, threshold {decision.threshold})"
+    )
