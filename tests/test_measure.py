@@ -17,6 +17,7 @@ from tune_app import space as spaces
 from tune_app.data import Dataset
 from tune_app.driver import Driver
 from tune_app.errors import RunError, SpaceError
+from tune_app.history import Config
 from tune_app.launch import Material, Request
 from tune_app.measure import Choice, Question
 from tune_app.record import read
@@ -169,7 +170,7 @@ def test_what_cannot_be_stacked_is_looped_and_says_why() -> None:
     assert measure.answer(asked(unfit)) == Choice("looped", "Dropout 3 draws random numbers")
     forced = parse("space: {dropout: {grid: [0.3, 0.0]}}\nreplicates: stacked")
     assert measure.answer(asked(forced)) == Choice(
-        "stacked", "not where Dropout 3 draws random numbers, as now"
+        "stacked", "where it can be; the first configuration is looped: Dropout 3 draws random numbers"
     )
     assert measure.answer(asked(parse("replicates: stacked"))) == Choice("stacked", "as asked")
 
@@ -194,7 +195,19 @@ def test_what_fails_is_left_to_the_trials_to_tell(
         """
     )
     found = measure.answer(asked(parse(), task=f"{name}:Task", asked=replicates))
-    assert found == Choice(chosen, "measuring failed: ValueError: no such model")
+    why = "where it can be; the first configuration is looped: it raises ValueError: no such model"
+    if chosen == "looped":
+        why = "it raises ValueError: no such model"
+    assert found == Choice(chosen, why)
+
+
+def test_neither_does_a_batch_of_no_size_matter_here() -> None:
+    class Task(Pneumonia):
+        def batch_sizes(self, config: Config) -> tuple[int, int]:
+            raise KeyError("batch")
+
+    found = measure.question(parse(), Task(), images(6), 1, "cpu")
+    assert found == Choice("looped", "measuring failed: KeyError: 'batch'")
 
 
 # ---------------------------------------------------------------- in a process of its own
@@ -305,7 +318,10 @@ def test_a_configuration_that_cannot_be_stacked_is_looped_and_the_record_tells(
     assert told == {"2.1": "Dropout 3 draws random numbers"}
     assert "note: replicates" not in capsys.readouterr().out
     train(parse("space: {dropout: {grid: [0.3, 0.0]}}\nreplicates: stacked"), material)
-    assert "note: replicates stacked: not where Dropout 3 draws random numbers" in capsys.readouterr().out
+    assert (
+        "note: replicates stacked: where it can be; the first configuration is looped: Dropout"
+        in capsys.readouterr().out
+    )
 
 
 def test_a_run_of_other_replicates_or_precision_is_another_run(material: Material) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,17 @@ import pytest
 import ray
 from small_task import TASK
 
-from tune_app import inline, on_ray, resources, stop, task
+from tune_app import inline, measure, on_ray, resources, stop, task
 from tune_app import space as spaces
 from tune_app.data import Dataset
 from tune_app.driver import Driver
 from tune_app.errors import ResourceError, SpaceError
+from tune_app.measure import Choice, Question
 from tune_app.messages import Report
 from tune_app.record import read
 from tune_app.resources import Plan
 from tune_app.search import OptunaSearch
-from tune_app.sweep import NO_DATA, Sweep
+from tune_app.sweep import NO_DATA, Numerics, Sweep
 from tune_app.task import Splits
 from tune_app.tasks.pneumonia import Pneumonia
 
@@ -53,8 +55,13 @@ def parse(task: str, text: str = "", levels: str = "[1, 2, 3]") -> spaces.Search
     return spaces.parse(f"task: {task}\nepochs: 3\nseeds: 2\n{grid}{text}", file="my.yaml", name="my")
 
 
-def sit(space: spaces.SearchSpace, splits: Splits | None = None, engine: str = "ray") -> tuple[Sweep, Driver]:
-    with Sweep.create(space, NO_DATA, "runs").writing() as sweep:
+def sit(
+    space: spaces.SearchSpace,
+    splits: Splits | None = None,
+    engine: str = "ray",
+    numerics: Numerics | None = None,
+) -> tuple[Sweep, Driver]:
+    with Sweep.create(space, NO_DATA, "runs", numerics=numerics).writing() as sweep:
         driver = Driver(sweep, stop.make(space))
         if engine == "ray":
             on_ray.run(driver, splits, TWO)
@@ -120,6 +127,32 @@ def test_ray_records_what_the_inline_engine_records(
     assert statuses(on_ray) == ["finished"] * 3 + ["diverged"]
     assert outcome(on_ray) == outcome(here)
     assert {attempt.device for attempt in on_ray.history.attempts.values()} == {"cpu"}
+
+
+def test_ray_trains_stacked_replicates_as_the_inline_engine_does(
+    tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    points = "configs: [{lr: 1e-3}, {lr: 1e-2, dropout: 0.2}, {lr: 1e+30}]\nfixed: {batch_size: 8}"
+    space = parse("pneumonia", points, levels="")
+    splits, numerics = Pneumonia().splits(tiny), Numerics("stacked")
+    (on_ray, _), (here, _) = (sit(space, splits, engine, numerics) for engine in ("ray", "inline"))
+    assert statuses(on_ray) == ["finished", "finished", "diverged"]
+    assert outcome(on_ray) == outcome(here)
+
+
+def test_a_worker_measures_how_replicates_are_to_be_trained(
+    tiny: Dataset, user_module: UserModule, tmp_path: Path
+) -> None:
+    name = user_module("from tune_app.tasks.pneumonia import Pneumonia\nclass Task(Pneumonia): ...")
+    space = parse(f"{name}:Task", "configs: [{dropout: 0.3}]", levels="")
+    asked = measure.question(space, Pneumonia(), Pneumonia().splits(tiny), 1, "cpu")
+    assert isinstance(asked, Question)
+    assert on_ray.measured(asked, TWO) == Choice("looped", "Dropout 3 draws random numbers")
+    name = user_module("import os\nos._exit(3)")
+    found = on_ray.measured(replace(asked, task=f"{name}:Task"), TWO)
+    assert found.replicates == "looped"
+    assert found.why.startswith("measuring failed: WorkerCrashedError")
 
 
 PIDS = """

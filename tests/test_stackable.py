@@ -172,10 +172,11 @@ MODELS: Mapping[str, tuple[Callable[[], nn.Module], str]] = {
     "an item": (lambda: Wrapped(lambda _, x: x * x.mean().item()), "its course depends on its numbers"),
     "numpy inside": (
         lambda: Wrapped(lambda _, x: x * float(x.detach().numpy().mean())),
-        "in a stack it raises",
+        "it raises",
     ),
     "attribute": (Scaled, "in a stack it computes other numbers than by itself"),
     "uneven": (Uneven, "its replicates are not built alike"),
+    "lazy": (lambda: layers(nn.LazyLinear(8)), "it raises"),
     "extra state": (lambda: layers(Remembering(8, 8)), "its state is more than parameters and buffers"),
 }
 
@@ -236,9 +237,9 @@ def test_so_can_groups_that_do_not_hang_on_shapes(splits: DeviceSplits) -> None:
     assert why(splits, optimizer=by_place) is None
 
 
-def test_what_fails_by_itself_fails_here_too(splits: DeviceSplits) -> None:
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        why(splits, lambda: nn.Sequential(nn.Flatten(), nn.Linear(3, 1)))
+def test_what_fails_by_itself_is_left_for_training_to_tell(splits: DeviceSplits) -> None:
+    found = why(splits, lambda: nn.Sequential(nn.Flatten(), nn.Linear(3, 1)))
+    assert (found or "").startswith("it raises RuntimeError: mat1 and mat2 shapes cannot be multiplied")
 
 
 def test_fewer_images_than_are_tried_will_do(splits: DeviceSplits) -> None:

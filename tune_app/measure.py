@@ -105,10 +105,14 @@ def question(
     if space.replicates == "auto" and device == "cpu" and _too_large(splits):
         return Choice("looped", f"inputs of more than {LARGEST_ON_CPU:,} numbers, on a CPU")
     config = space.example()
+    try:
+        few = _some(splits, _BATCHES * task.batch_sizes(config)[0])
+    except Exception as error:  # noqa: BLE001 - of the user's task; its trials will tell
+        return Choice("looped", f"measuring failed: {describe(error)}")
     return Question(
         space.task,
         config,
-        _some(splits, _BATCHES * task.batch_sizes(config)[0]),
+        few,
         space.seeds,
         space.epochs,
         space.replicates,
@@ -159,7 +163,9 @@ def _answer(asked: Question) -> Choice:
     data = DeviceSplits.load(asked.splits, asked.device)
     fault = stackable(task, asked.config, data, asked.precision)
     if asked.asked == "stacked":
-        return Choice("stacked", f"not where {fault}, as now" if fault else AS_ASKED)
+        return Choice(
+            "stacked", f"where it can be; the first configuration is looped: {fault}" if fault else AS_ASKED
+        )
     return Choice("looped", fault) if fault else _measure(task, asked, data)
 
 

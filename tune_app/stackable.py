@@ -45,16 +45,27 @@ _VMAP = {
 
 
 def stackable(task: Task, config: Config, splits: DeviceSplits, precision: str = "float32") -> str | None:
-    """Why the replicates of a configuration cannot be stacked, in a few words; None where they can."""
+    """Why the replicates of a configuration cannot be stacked, in a few words; None where they can.
+
+    Whatever fails here is such a reason too: where it fails by itself as well, training will tell.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of operations that vmap does one replicate after the other
-        models = [make_model(task, config, splits, 0, replicate) for replicate in (0, 1)]
-        return (
-            _of_structure(*models)
-            or _of_modules(models[0])
-            or _of_optimizer(task.optimizer(config, models[0].parameters()))
-            or _of_trial(task, config, splits, precision, models)
-        )
+        try:
+            return _fault(task, config, splits, precision)
+        except Exception as error:  # noqa: BLE001 - whatever user code and vmap come upon
+            text = describe(error)
+            return next((words for key, words in _VMAP.items() if key in text), f"it raises {text}")
+
+
+def _fault(task: Task, config: Config, splits: DeviceSplits, precision: str) -> str | None:
+    models = [make_model(task, config, splits, 0, replicate) for replicate in (0, 1)]
+    return (
+        _of_structure(*models)
+        or _of_modules(models[0])
+        or _of_optimizer(task.optimizer(config, models[0].parameters()))
+        or _of_trial(task, config, splits, precision, models)
+    )
 
 
 def _of_structure(one: nn.Module, other: nn.Module) -> str | None:
@@ -102,14 +113,10 @@ def _of_trial(
     for model, before in zip(models, tensors, strict=True):
         if not all(torch.equal(buffer, before[name]) for name, buffer in model.named_buffers()):
             return "it changes its buffers while it trains"
-    try:
-        stack = Stack(task, config, models[0], tensors, precision=precision)
-        if fault := _of_groups(task.optimizer(config, models[0].parameters()), stack, models[0]):
-            return fault
-        together = _together(few, stack)
-    except Exception as error:  # noqa: BLE001 - whatever user code and vmap come upon
-        text = describe(error)
-        return next((words for key, words in _VMAP.items() if key in text), f"in a stack it raises {text}")
+    stack = Stack(task, config, models[0], tensors, precision=precision)
+    if fault := _of_groups(task.optimizer(config, models[0].parameters()), stack, models[0]):
+        return fault
+    together = _together(few, stack)
     if drawn != _generators(x.device):
         return "it draws random numbers while it trains"
     if not all(_close(one, other) for one, other in zip(alone, together, strict=True)):
