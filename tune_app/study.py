@@ -6,6 +6,7 @@ should not even look as if the test set had been seen.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import warnings
 from collections.abc import Mapping, Sequence
@@ -40,7 +41,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 SAMPLE = "sample"
 
 #: How a configuration ends, in Optuna's words.
-_STATES = {
+STATES = {
     "finished": TrialState.COMPLETE,
     "stopped": TrialState.PRUNED,
     "diverged": TrialState.FAIL,
@@ -49,6 +50,12 @@ _STATES = {
 
 #: Kinds of samplers that Optuna has.
 KINDS = ("choice", "uniform", "loguniform", "quniform", "randint", "lograndint", "qrandint")
+
+#: A grid's numbers count as logarithmic from this ratio of the largest to the smallest on.
+_LOG_RATIO = 50
+
+#: Whole numbers up to here are exact as floats.
+_EXACT = 2**53
 
 #: How long a write waits for whoever reads the file, a dashboard for one.
 _PATIENCE_S = 30.0
@@ -130,14 +137,22 @@ def _distribution(sampler: Sampler) -> BaseDistribution:
 def _labels(values: tuple[Scalar, ...]) -> tuple[Any, ...]:
     """The categories of a choice: its values, or their texts where Optuna would take two for one.
 
-    That is so where Python does: ``1`` and ``true``.
+    That is so where Python does, for ``1`` and ``true``, and where floats do, for large whole numbers.
     """
-    return values if len(set(values)) == len(values) else tuple(map(literal, values))
+    large = any(isinstance(value, int) and abs(value) > _EXACT for value in values)
+    return values if len(set(values)) == len(values) and not large else tuple(map(literal, values))
 
 
 def axes(space: SearchSpace) -> dict[str, Axis]:
     """Every parameter of a space that Optuna can hold."""
     return {name: Axis.of(sampler) for name, sampler in space.space.items() if sampler.kind in KINDS}
+
+
+def logarithmic(sampler: Sampler | None, low: float, high: float) -> bool:
+    """Whether the numbers of a parameter, from ``low`` to ``high``, are best seen by orders of magnitude."""
+    if sampler is not None and sampler.kind not in ("grid", "choice"):
+        return low > 0 and "log" in sampler.kind
+    return low > 0 and _LOG_RATIO <= high / low < math.inf
 
 
 # ---------------------------------------------------------------- outcomes
@@ -166,7 +181,7 @@ def outcome(space: SearchSpace, history: History, configuration: Configuration) 
     replicates = space.replicate_numbers
     if any(first.lacks(replicate, space.epochs) for replicate in replicates):
         return Outcome(TrialState.RUNNING)
-    state = _STATES[history.status(first, replicates, live=True)]
+    state = STATES[history.status(first, replicates, live=True)]
     if state is TrialState.PRUNED and len(space.metrics) == 1:
         reached = list(curve(first, space.metric.name, replicates).values())
         return Outcome(state, tuple(reached[-1:]) or None)

@@ -24,6 +24,7 @@ from tune_app import results, words
 from tune_app.report import formats, study
 from tune_app.report.figures import selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
+from tune_app.study import SAMPLE
 
 if TYPE_CHECKING:
     import optuna
@@ -313,7 +314,7 @@ def _scale(axis: Any, frames: Frames) -> None:
 
 def _samples(made: optuna.Study) -> NDArray[np.int64]:
     """Our sample number of each trial: Optuna numbers those it has from 0."""
-    return np.array([trial.user_attrs[study.SAMPLE] for trial in made.get_trials(deepcopy=False)], np.int64)
+    return np.array([trial.user_attrs[SAMPLE] for trial in made.get_trials(deepcopy=False)], np.int64)
 
 
 def _at_samples(axes: Axes, made: optuna.Study) -> None:
