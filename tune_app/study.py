@@ -6,9 +6,10 @@ should not even look as if the test set had been seen.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,7 +41,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 SAMPLE = "sample"
 
 #: How a configuration ends, in Optuna's words.
-_STATES = {
+STATES = {
     "finished": TrialState.COMPLETE,
     "stopped": TrialState.PRUNED,
     "diverged": TrialState.FAIL,
@@ -49,6 +50,12 @@ _STATES = {
 
 #: Kinds of samplers that Optuna has.
 KINDS = ("choice", "uniform", "loguniform", "quniform", "randint", "lograndint", "qrandint")
+
+#: A grid's numbers count as logarithmic from this ratio of the largest to the smallest on.
+_LOG_RATIO = 50
+
+#: Whole numbers up to here are exact as floats.
+_EXACT = 2**53
 
 #: How long a write waits for whoever reads the file, a dashboard for one.
 _PATIENCE_S = 30.0
@@ -130,14 +137,22 @@ def _distribution(sampler: Sampler) -> BaseDistribution:
 def _labels(values: tuple[Scalar, ...]) -> tuple[Any, ...]:
     """The categories of a choice: its values, or their texts where Optuna would take two for one.
 
-    That is so where Python does: ``1`` and ``true``.
+    That is so where Python does, for ``1`` and ``true``, and where floats do, for large whole numbers.
     """
-    return values if len(set(values)) == len(values) else tuple(map(literal, values))
+    large = any(isinstance(value, int) and abs(value) > _EXACT for value in values)
+    return values if len(set(values)) == len(values) and not large else tuple(map(literal, values))
 
 
 def axes(space: SearchSpace) -> dict[str, Axis]:
     """Every parameter of a space that Optuna can hold."""
     return {name: Axis.of(sampler) for name, sampler in space.space.items() if sampler.kind in KINDS}
+
+
+def logarithmic(sampler: Sampler | None, low: float, high: float) -> bool:
+    """Whether the numbers of a parameter, from ``low`` to ``high``, are best seen by orders of magnitude."""
+    if sampler is not None and sampler.kind not in ("grid", "choice"):
+        return low > 0 and "log" in sampler.kind
+    return low > 0 and _LOG_RATIO <= high / low < math.inf
 
 
 # ---------------------------------------------------------------- outcomes
@@ -166,7 +181,7 @@ def outcome(space: SearchSpace, history: History, configuration: Configuration) 
     replicates = space.replicate_numbers
     if any(first.lacks(replicate, space.epochs) for replicate in replicates):
         return Outcome(TrialState.RUNNING)
-    state = _STATES[history.status(first, replicates, live=True)]
+    state = STATES[history.status(first, replicates, live=True)]
     if state is TrialState.PRUNED and len(space.metrics) == 1:
         reached = list(curve(first, space.metric.name, replicates).values())
         return Outcome(state, tuple(reached[-1:]) or None)
@@ -247,9 +262,10 @@ def _times(configuration: Configuration) -> tuple[datetime, datetime]:
 
 
 class File:
-    """A study as a new sqlite file, which Optuna and its dashboard open as it is.
+    """A study in a sqlite file, which Optuna and its dashboard open as it is.
 
-    ``about`` are the study's own user attributes.
+    What is there already is kept as far as ``trials`` go on from it, and with it what somebody has noted in
+    the dashboard; else the file is made anew. ``about`` are the study's own user attributes.
 
     Raises:
         StorageError: the disk refused it.
@@ -260,17 +276,16 @@ class File:
         path: Path,
         name: str,
         space: SearchSpace,
-        trials: Iterable[FrozenTrial],
+        trials: Sequence[FrozenTrial],
         about: Mapping[str, Any] | None = None,
     ) -> None:
         self._path = path
+        if path.is_file() and self._goes_on(name, space, trials):
+            return
         try:
-            for ending in ("", "-journal", "-wal", "-shm"):  # a journal left by a crash would be played back
-                path.with_name(path.name + ending).unlink(missing_ok=True)
-            self._storage = RDBStorage("sqlite://", engine_kwargs={"creator": self._connect})
-            self._ids = self._fill(name, space, trials)
-            for key, value in (about or {}).items():
-                self._storage.set_study_user_attr(self._study_id, key, value)
+            path.unlink(missing_ok=True)  # sqlite plays no journal back into a file without pages
+            self._begin(name, space, about or {})
+            self._ids = {each.user_attrs[SAMPLE]: self._new(each) for each in trials}
         except FAULTS as error:
             raise _as_storage_error(path, error) from error
 
@@ -280,13 +295,51 @@ class File:
         connection.execute("PRAGMA synchronous=OFF")
         return connection
 
-    def _fill(self, name: str, space: SearchSpace, trials: Iterable[FrozenTrial]) -> dict[int, int]:
+    def _open(self) -> None:
+        self._storage = RDBStorage("sqlite://", engine_kwargs={"creator": self._connect})
+
+    def _begin(self, name: str, space: SearchSpace, about: Mapping[str, Any]) -> None:
+        self._open()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # names of metrics
             study = optuna.create_study(storage=self._storage, study_name=name, directions=directions(space))
             study.set_metric_names([metric.name for metric in space.metrics])
+        for key, value in about.items():
+            study.set_user_attr(key, value)
         self._study_id = self._storage.get_study_id_from_name(name)
-        return {each.user_attrs[SAMPLE]: self._new(each) for each in trials}
+
+    def _goes_on(self, name: str, space: SearchSpace, trials: Sequence[FrozenTrial]) -> bool:
+        """Bring what is there up to ``trials``; False where that cannot be, or it is no study of ours."""
+        try:
+            self._open()
+            self._study_id = self._storage.get_study_id_from_name(name)
+            there = self._storage.get_all_trials(self._study_id)
+            known = len(there) <= len(trials) and all(map(_leads_to, there, trials))
+            if known and self._storage.get_study_directions(self._study_id) == directions(space):
+                self._ids = {each.user_attrs[SAMPLE]: each._trial_id for each in there}
+                for old, new in zip(there, trials, strict=False):
+                    self._bring(old, new)
+                for new in trials[len(there) :]:
+                    self.add(new)
+                now = self._storage.get_all_trials(self._study_id)  # what was meddled with may fit no better
+                if all(
+                    old.state == new.state and _leads_to(old, new)
+                    for old, new in zip(now, trials, strict=True)
+                ):
+                    return True
+            self.close()
+        except (*FAULTS, RuntimeError, ValueError):  # damaged, or written by another version of Optuna
+            with suppress(Exception):
+                self.close()
+        return False
+
+    def _bring(self, old: FrozenTrial, new: FrozenTrial) -> None:
+        if not old.state.is_finished():
+            if new.state.is_finished():
+                self.end(new)
+            else:
+                for epoch in new.intermediate_values.keys() - old.intermediate_values.keys():
+                    self.report(new.user_attrs[SAMPLE], epoch, new.intermediate_values[epoch])
 
     def _new(self, trial: FrozenTrial) -> int:
         return self._storage.create_new_trial(self._study_id, template_trial=trial)
@@ -316,6 +369,20 @@ class File:
         self._storage.engine.dispose()
 
 
+def _leads_to(old: FrozenTrial, new: FrozenTrial) -> bool:
+    """Whether a trial that is in a file may become ``new``, or is so already."""
+    if (old.params, old.distributions) != (new.params, new.distributions):
+        return False
+    if not old.state.is_finished():
+        same = old.user_attrs.get(SAMPLE) == new.user_attrs[SAMPLE]
+        return same and old.intermediate_values.items() <= new.intermediate_values.items()
+    return (
+        (old.state, old.values) == (new.state, new.values)
+        and old.intermediate_values == new.intermediate_values
+        and new.user_attrs.items() <= old.user_attrs.items()
+    )
+
+
 #: What a file that is full, damaged, gone, or changed by somebody else raises.
 FAULTS = (optuna.exceptions.OptunaError, SQLAlchemyError, sqlite3.Error, OSError, KeyError)
 
@@ -329,7 +396,7 @@ def _as_storage_error(path: Path, error: Exception) -> StorageError:
 
 
 class View:
-    """``study.db`` while its sweep trains: made anew from the record, then kept up with it."""
+    """``study.db`` while its sweep trains: brought up to the record, then kept up with it."""
 
     def __init__(self, path: Path, name: str, space: SearchSpace, history: History) -> None:
         self._path, self._name, self._space = path, name, space

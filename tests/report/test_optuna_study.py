@@ -10,8 +10,7 @@ from make_run import PHANTOM, SAMPLES, Outcome, make
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from tune_app.errors import StorageError
-from tune_app.report import optuna_study
+from tune_app.report import exporting
 from tune_app.results import Frames
 
 FIVE = {
@@ -23,14 +22,14 @@ FIVE = {
 
 
 def opened(frames: Frames, path: Path) -> optuna.Study:
-    assert optuna_study.export(frames, path) == path
+    path.write_bytes(exporting.export(frames, "optuna"))
     storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
     return optuna.load_study(study_name=frames.sweep.name, storage=storage)
 
 
 def test_a_grid_is_a_study_too(tmp_path: Path) -> None:
     frames = make(tmp_path, SAMPLES, FIVE)
-    study = opened(frames, tmp_path / "deep" / "copy.db")
+    study = opened(frames, tmp_path / "copy.db")
     assert study.direction.name == "MAXIMIZE"
     assert study.metric_names == ["val_accuracy"]
     assert study.user_attrs["data"] == frames.sweep.data.label()
@@ -65,12 +64,12 @@ space:
   width: {randint: [1, 9]}
   act: {choice: [relu, 1, true, null]}
 configs:
-  - {lr: 0.5, wide: 2, normal: -1.5, width: 4, act: true}
-  - {lr: 0.1, wide: 4, normal: 2.5, width: 20, act: 1}
+  - {lr: 0.5, huge: 1%s, wide: 2, normal: -1.5, width: 4, act: true}
+  - {lr: 0.1, huge: 1, wide: 4, normal: 2.5, width: 20, act: 1}
 search: {algorithm: random, samples: 1}
 seeds: 2
 epochs: 1
-"""
+""" % ("0" * 400)
 
 
 def test_distributions_hold_every_value_that_was_tried(tmp_path: Path) -> None:
@@ -88,7 +87,8 @@ def test_distributions_hold_every_value_that_was_tried(tmp_path: Path) -> None:
     )
     assert spread["act"] == CategoricalDistribution(('"relu"', "1", "true", "null")), "1 and true are two"
     assert [t.params["act"] for t in study.trials[:2]] == ["true", "1"]
-    assert all(t.distributions == spread for t in study.trials)
+    assert spread["huge"] == CategoricalDistribution((f"1{'0' * 400}", "1")), "no float holds it"
+    assert all(t.distributions == {**spread, "huge": spread["huge"]} for t in study.trials[:2])
     assert [t.params["normal"] for t in study.trials] == [-1.5, 2.5, drawn["normal"]]
 
 
@@ -102,16 +102,3 @@ def test_several_metrics_are_several_objectives(tmp_path: Path) -> None:
     [trial] = study.trials
     assert trial.values == pytest.approx([0.7, 0.2])
     assert trial.user_attrs["val_loss_by_epoch"] == pytest.approx([0.2, 0.2])
-
-
-def test_an_older_file_is_replaced_in_one_stroke(tmp_path: Path) -> None:
-    path = tmp_path / "copy.db"
-    path.write_text("older")
-    assert len(opened(make(tmp_path, SAMPLES, FIVE), path).trials) == 3
-    assert not list(tmp_path.glob("*.part"))
-
-
-def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match="cannot be written"):
-        optuna_study.export(make(tmp_path, SAMPLES, FIVE), tmp_path / "file" / "copy.db")

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tune_app import __version__, study
-from tune_app.errors import StorageError
 from tune_app.report import formats
 from tune_app.space import Sampler, Scalar, canonical
 from tune_app.study import Axis
@@ -22,29 +21,10 @@ from tune_app.study import Axis
 if TYPE_CHECKING:
     from tune_app.results import Frames
 
-#: A grid's numbers count as logarithmic from this ratio of the largest to the smallest on.
-_LOG_RATIO = 50
+#: Numbers beyond this are words to a range.
+_LARGEST = 1e100
 
 _COUNTS = ("n", "n_diverged", "duration_s", "device")
-
-
-def export(frames: Frames, path: Path) -> Path:
-    """Write the study of a run to ``path``, in one stroke; returns it.
-
-    Raises:
-        StorageError: the disk refused it; a file that was there before is untouched.
-    """
-    partial = path.with_name(f"{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content(frames))
-        partial.replace(path)
-    except OSError as error:
-        raise StorageError(
-            f"{path}: cannot be written: {error.strerror}. The record is safe: "
-            "make room or access there, and export again."
-        ) from error
-    return path
 
 
 def content(frames: Frames) -> bytes:
@@ -101,11 +81,10 @@ def _spanning(values: Sequence[Scalar], sampler: Sampler | None) -> Sampler:
     """A sampler that gives these values: a range of numbers, or the words that they are."""
     distinct = list({canonical(value): value for value in values}.values())
     numbers = [v for v in distinct if isinstance(v, int | float) and not isinstance(v, bool)]
-    if len(numbers) < len(distinct):
+    if len(numbers) < len(distinct) or max(map(abs, numbers)) > _LARGEST:
         return Sampler("choice", tuple(distinct))
     low, high = min(numbers), max(numbers)
-    drawn = sampler is not None and sampler.kind not in ("grid", "choice")
-    log = low > 0 and ("log" in sampler.kind if sampler is not None and drawn else high / low >= _LOG_RATIO)
+    log = study.logarithmic(sampler, low, high)
     if all(isinstance(v, int) for v in numbers):
         return Sampler("lograndint" if log else "randint", (low, high + 1))
     return Sampler("loguniform" if log else "uniform", (low, high))

@@ -22,20 +22,12 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tune_app.report import formats
 from tune_app.space import Scalar, canonical
-from tune_app.study import SAMPLE
+from tune_app.study import SAMPLE, STATES, logarithmic
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
 
-_STATES = {
-    "finished": TrialState.COMPLETE,
-    "stopped": TrialState.PRUNED,
-    "diverged": TrialState.FAIL,
-    "failed": TrialState.FAIL,
-}
-
-#: A grid's numbers count as logarithmic from this ratio of the largest to the smallest on.
-_LOG_RATIO = 50
+optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 #: Numbers further apart than this are words to an axis.
 _DECADES = 40
@@ -61,7 +53,7 @@ def study(
     rows = frames.trials if trials is None else trials
     spread = {name: distribution(frames, name) for name in frames.varying}
     made.add_trials(
-        [_trial(frames, row, spread, names or {}) for _, row in rows.iterrows() if row["status"] in _STATES]
+        [_trial(frames, row, spread, names or {}) for _, row in rows.iterrows() if row["status"] in STATES]
     )
     return made
 
@@ -75,7 +67,7 @@ def _trial(
         if formats.plain(row[name]) is not None
     }
     mean = row.get(f"{frames.sweep.space.metric.name}_mean")
-    state = _STATES[str(row["status"])]
+    state = STATES[str(row["status"])]
     if state is TrialState.COMPLETE and (mean is None or pd.isna(mean)):
         state = TrialState.FAIL
     return create_trial(
@@ -94,7 +86,7 @@ def distribution(frames: Frames, name: str) -> BaseDistribution:
     if len(numbers) < len(values) or _too_far_apart(numbers):
         return CategoricalDistribution([_choice(v) for v in values.values()])
     low, high = min(numbers), max(numbers)
-    log = low > 0 and _is_log(frames, name, low, high)
+    log = logarithmic(frames.sweep.space.space.get(name), low, high)
     if all(isinstance(v, int) and abs(v) <= _EXACT for v in numbers):
         return IntDistribution(int(low), int(high), log=log)
     return FloatDistribution(float(low), float(high), log=log)
@@ -104,13 +96,6 @@ def _too_far_apart(numbers: Sequence[float]) -> bool:
     """Whether no axis could show these numbers side by side."""
     sizes = [abs(v) for v in numbers if v != 0]
     return bool(sizes) and math.log10(max(sizes)) - math.log10(min(sizes)) > _DECADES
-
-
-def _is_log(frames: Frames, name: str, low: float, high: float) -> bool:
-    sampler = frames.sweep.space.space.get(name)
-    if sampler is not None and sampler.kind not in ("grid", "choice"):
-        return "log" in sampler.kind
-    return high / low >= _LOG_RATIO and math.isfinite(high / low)
 
 
 def _value(cell: Any, spread: BaseDistribution) -> Any:
