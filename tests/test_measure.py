@@ -55,6 +55,11 @@ def asked(space: spaces.SearchSpace, **changes: Any) -> Question:
     return Question(**{**vars(found), **changes})
 
 
+@pytest.fixture(autouse=True)
+def _few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "FEWEST_BATCHES", 0)
+
+
 # ---------------------------------------------------------------- rules
 
 
@@ -69,6 +74,18 @@ def asked(space: spaces.SearchSpace, **changes: Any) -> Question:
 )
 def test_where_a_rule_decides_nothing_is_measured(text: str, seeds: int, side: int, why: str) -> None:
     assert ask(parse(text, seeds), images(side, 4)) == Choice("looped", why)
+
+
+@pytest.mark.parametrize(("epochs", "measured"), [(12, False), (13, True)])
+def test_a_sweep_that_is_soon_over_is_not_measured_first(
+    monkeypatch: pytest.MonkeyPatch, epochs: int, measured: bool
+) -> None:
+    monkeypatch.setattr(measure, "FEWEST_BATCHES", 1000)
+    space = parse("space: {gamma: {grid: [0.3, 0.4]}}").model_copy(update={"epochs": epochs})
+    found = ask(space)  # 2 configurations, 3 seeds, 13 batches an epoch
+    assert isinstance(found, Question) is measured
+    if isinstance(found, Choice):
+        assert found == Choice("looped", "fewer than 1,000 batches in all, too few to measure first")
 
 
 def test_a_function_trains_its_replicates_itself() -> None:

@@ -145,7 +145,8 @@ def test_a_worker_measures_how_replicates_are_to_be_trained(
     tiny: Dataset, user_module: UserModule, tmp_path: Path
 ) -> None:
     name = user_module("from tune_app.tasks.pneumonia import Pneumonia\nclass Task(Pneumonia): ...")
-    space = parse(f"{name}:Task", "configs: [{dropout: 0.3}]", levels="")
+    space = parse(f"{name}:Task", "configs: [{dropout: 0.3}]\nfixed: {batch_size: 1}", levels="")
+    space = space.model_copy(update={"epochs": 1000})
     asked = measure.question(space, Pneumonia(), Pneumonia().splits(tiny), 1, "cpu")
     assert isinstance(asked, Question)
     assert on_ray.measured(asked, TWO) == Choice("looped", "Dropout 3 draws random numbers")

@@ -224,21 +224,24 @@ class Driver:
                 f"note: a checkpoint of {report.too_large >> 20} MiB is too large to travel to this machine: "
                 "none is kept, and an interrupted trial starts again from its first epoch"
             )
+        before = self.sweep.history.attempts[trial].saved
         known = self.sweep.history.attempts[trial].diverged
         for replicate, epoch in report.diverged.items():
             if replicate not in known:
                 self._note("diverged", durable=True, trial=trial, epoch=epoch, replicates=[replicate])
         # The stopper takes in every value, as it will again when it is made anew from the record.
         decisions = [] if job.follows else self._stopper.judge(job.sample, report.epoch, report.value)
+        # An end is one event, with the last state in it: there is no moment at which a crash parts them.
+        last = report.saved if self.sweep.space.keep == "last" else None
         if report.done:
             if not job.tested:
-                self._stop(trial, f"as its configuration was, at epoch {report.epoch}")
+                self._stop(trial, f"as its configuration was, at epoch {report.epoch}", last)
             elif report.sealed and len(report.diverged) < len(job.replicates):
-                self._finish(trial, report, report.sealed)
-            return self._end(trial, report.saved)
+                self._finish(trial, report, report.sealed, last)
+            return self._end(trial, before, report.saved)
         if trial in self._to_stop:
-            self._stop(trial, f"by tune-app stop, at epoch {report.epoch}")
-            return self._end(trial, report.saved)
+            self._stop(trial, f"by tune-app stop, at epoch {report.epoch}", last)
+            return self._end(trial, before, report.saved)
         for decision in decisions:
             self._note(
                 "decision",
@@ -247,9 +250,10 @@ class Driver:
                 sample=job.sample,
                 epoch=report.epoch,
                 **asdict(decision),
+                **({"saved": asdict(last)} if last and decision.stop else {}),
             )
             if decision.stop:
-                return self._end(trial, report.saved)
+                return self._end(trial, before, report.saved)
         # Only now: what would go on from here, after a crash, must not be past what is decided here.
         if report.saved:
             self._keep(trial, report.saved)
@@ -274,22 +278,19 @@ class Driver:
         """Record a checkpoint; only then may the one before it go."""
         before = self.sweep.history.attempts[trial].saved
         self._note("checkpoint", durable=True, trial=trial, saved=asdict(saved))
-        self._replaced(before, saved)
-
-    def _replaced(self, before: Saved | None, saved: Saved | None) -> None:
-        if before and saved and before.file != saved.file:
+        if before and before.file != saved.file:
             self._remove(before.file)
 
     def _remove(self, file: str) -> None:
         (self.sweep.paths.checkpoints / file).unlink(missing_ok=True)
 
-    def _stop(self, trial: str, reason: str) -> None:
-        self._note("stopped", durable=True, trial=trial, reason=reason)
+    def _stop(self, trial: str, reason: str, last: Saved | None) -> None:
+        self._note("stopped", durable=True, trial=trial, reason=reason, saved=asdict(last) if last else None)
 
-    def _finish(self, trial: str, report: Report, sealed: Sealed) -> None:
+    def _finish(self, trial: str, report: Report, sealed: Sealed, last: Saved | None) -> None:
         job = self._running[trial]
         configuration = self.sweep.history.configurations[job.sample]
-        place, before = None, self.sweep.history.attempts[trial].saved
+        place = None
         if sealed.scores:
             place = self._guard(lambda: self.sweep.scores.append(sealed.scores, sealed.shape))
         self._note(
@@ -302,9 +303,8 @@ class Driver:
             scores=place,
             look=1 + max(configuration.looks(replicate) for replicate in job.replicates),
             weights=asdict(report.weights) if report.weights else None,
-            saved=asdict(report.saved) if report.saved else None,
+            saved=asdict(last) if last else None,
         )
-        self._replaced(before, report.saved)
         self._compare(configuration)
 
     def _value(self, configuration: Configuration) -> float | None:
@@ -340,18 +340,15 @@ class Driver:
             if attempt.weights:
                 self._remove(attempt.weights.file)
 
-    def _end(self, trial: str, saved: Saved | None) -> bool:
-        """A trial has ended, and its end is recorded; ``saved`` is what it wrote after its last epoch."""
+    def _end(self, trial: str, *states: Saved | None) -> bool:
+        """A trial has ended, and its end is recorded; of the states that it has written the last may stay."""
         job = self._running.pop(trial)
         self._to_stop.discard(trial)
         self._ended_well = True
-        recorded = self.sweep.history.attempts[trial].saved
-        if self.sweep.space.keep != "last":
-            for each in (recorded, saved):
-                if each:
-                    self._remove(each.file)
-        elif saved and saved != recorded:
-            self._keep(trial, saved)
+        last = self.sweep.history.attempts[trial].saved if self.sweep.space.keep == "last" else None
+        for state in states:
+            if state and (last is None or state.file != last.file):
+                self._remove(state.file)
         self._let_follow(job)
         return False
 

@@ -296,6 +296,7 @@ class History:
             attempt = self.attempts[judgement.trial]
             attempt.end = "stopped"
             attempt.reason = f"early stopping at epoch {judgement.epoch}"
+            attempt.saved = _saved(event.get("saved")) or attempt.saved
 
     def _on_diverged(self, event: Event) -> None:
         for replicate in event["replicates"]:
@@ -314,6 +315,7 @@ class History:
     def _on_stopped(self, event: Event) -> None:
         attempt = self.attempts[event["trial"]]
         attempt.end, attempt.reason = "stopped", event["reason"]
+        attempt.saved = _saved(event.get("saved")) or attempt.saved
 
     def _on_failed(self, event: Event) -> None:
         attempt = self.attempts[event["trial"]]

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 #: there on one model keeps a core busy. The paper's, stacked, was measured to be 1.2 to 1.7 times as fast at
 #: 28 x 28, 0.9 to 1.2 at 64 x 64 and 0.9 at 256 x 256; a small CNN 0.8 at 28 x 28.
 LARGEST_ON_CPU = 48 * 48
+#: Batches of all replicates together, below which they are looped without measuring: they take about as long.
+FEWEST_BATCHES = 2000
 #: The reason where nothing was to be found out.
 AS_ASKED = "as asked"
 #: Batches in an epoch that is measured.
@@ -106,13 +108,16 @@ def question(
         return Choice("looped", f"inputs of more than {LARGEST_ON_CPU:,} numbers, on a CPU")
     config = space.example()
     try:
-        few = _some(splits, _BATCHES * task.batch_sizes(config)[0])
+        batch_size = task.batch_sizes(config)[0]
+        batches = math.ceil(len(splits.train.y) / batch_size)
     except Exception as error:  # noqa: BLE001 - of the user's task; its trials will tell
         return Choice("looped", f"measuring failed: {describe(error)}")
+    if space.replicates == "auto" and space.size() * space.seeds * space.epochs * batches < FEWEST_BATCHES:
+        return Choice("looped", f"fewer than {FEWEST_BATCHES:,} batches in all, too few to measure first")
     return Question(
         space.task,
         config,
-        few,
+        _some(splits, _BATCHES * batch_size),
         space.seeds,
         space.epochs,
         space.replicates,

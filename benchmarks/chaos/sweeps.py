@@ -124,8 +124,9 @@ class Case:
         return ["--address", address, "--max-concurrent", str(self.concurrent)]
 
 
-def _space(*lines: str, task: str = "chaos_task:Task") -> str:
-    return "\n".join([f"task: {task}", "seeds: 2", "epochs: 6", "checkpoint_every: 0", *lines, ""])
+def _space(*lines: str, task: str = "chaos_task:Task", replicates: str = "looped") -> str:
+    usual = [f"task: {task}", "seeds: 2", "epochs: 6", "checkpoint_every: 0", f"replicates: {replicates}"]
+    return "\n".join([*usual, *lines, ""])
 
 
 _GRID = "space: {lr: {grid: [0.01, 0.1, 0.03]}}"
@@ -133,6 +134,7 @@ _WIDE = "space: {lr: {grid: [0.01, 0.1, 0.03, 0.001, 0.3]}}"
 _ASHA = "stop: {scheduler: asha, grace_period: 1, reduction_factor: 2}"
 _OPTUNA = "search: {algorithm: optuna, sampler: tpe, samples: 8}"
 _SEARCHED = "space: {lr: {choice: [0.01, 0.1, 0.03]}, gamma: {choice: [0.5, 0.9]}}"
+_SMALL = ("--data", "phantom", "--image-size", "8")
 
 CASES = {
     case.name: case
@@ -141,7 +143,8 @@ CASES = {
         Case("keep last", _space(_GRID, "keep: last", "evaluate: best")),
         Case("diverging", _space(_GRID, "fixed: {doom: 1}")),
         Case("function", _space(_GRID, task="chaos_task:function"), stateless=True),
-        Case("phantom", _space(_GRID, task="pneumonia"), flags=("--image-size", "8")),
+        Case("phantom", _space(_GRID, task="pneumonia"), flags=_SMALL),
+        Case("stacked", _space(_GRID, task="pneumonia", replicates="stacked"), flags=_SMALL),
         Case("asha", _space(_WIDE, _ASHA), ordered=True),
         Case("asha, diverging", _space(_WIDE, _ASHA, "fixed: {doom: 1}"), ordered=True),
         Case("optuna", _space(_SEARCHED, _OPTUNA, "configs: [{lr: 0.05, gamma: 0.7}]"), ordered=True),

@@ -220,29 +220,29 @@ def test_scores_that_do_not_fit_the_list_of_images_are_damage(tmp_path: Path) ->
 
 # ---------------------------------------------------------------- pareto
 
-points = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=15)
-
-
-@given(points, st.sampled_from(["max", "min"]), st.sampled_from(["max", "min"]))
-def test_the_front_is_what_no_other_point_beats(
-    rows: list[tuple[int, int]], x_mode: str, y_mode: str
-) -> None:
-    x, y = (np.array(values, float) for values in zip(*rows, strict=True))
-    signs = [1 if mode == "max" else -1 for mode in (x_mode, y_mode)]
-    signed = [(signs[0] * a, signs[1] * b) for a, b in rows]
-    beaten = [any(c >= a and d >= b and (c, d) != (a, b) for c, d in signed) for a, b in signed]
-    assert pareto.front(x, y, x_mode, y_mode).tolist() == [not each for each in beaten]
-
 
 def test_two_metrics_make_a_picture_with_its_front(finished: Frames) -> None:
     x, y = pareto.Goal("duration_s", "min"), pareto.Goal("val_accuracy", "max")
     info = pareto.pareto_info(finished, x, y)
     best = finished.trials.sort_values("val_accuracy_mean")["sample"].iloc[-1]
     assert info.points.set_index("sample")["on_front"][best]
-    [picture] = pareto.pareto(finished, x, y)
-    assert picture.title == "training time, s against validation accuracy, %"
+    assert pareto.pareto(finished, x, y).title == "validation accuracy, % against training time, s"
     with pytest.raises(NotDrawn, match='no column "speed"'):
         pareto.pareto(finished, pareto.Goal("speed", "max"), y)
+
+
+def test_a_space_of_several_metrics_has_a_picture_of_each_pair(tmp_path: Path) -> None:
+    text = (
+        GRID
+        + "metric:\n"
+        + "".join(
+            f"  - {{name: {name}, mode: {mode}}}\n"
+            for name, mode in (("val_accuracy", "max"), ("val_loss", "min"), ("train_loss", "min"))
+        )
+    )
+    pictures = figures.draw(record(tmp_path, text, full(6), XRAYS), "pareto")
+    assert [picture.name for picture in pictures] == ["pareto", "pareto_2", "pareto_3"]
+    assert pictures[0].title == "validation loss against validation accuracy, %"
 
 
 # ---------------------------------------------------------------- Optuna's

@@ -103,7 +103,8 @@ def export(name: str, form: str, of: str, out: Path | None, runs_dir: Path, **vi
 def plot(name: str, kind: str, out: Path | None, runs_dir: Path) -> None:
     """Draw one kind of figure of a run.
 
-    KIND: intervals, curves, panels, heatmap, rungs, confusion, roc, history, importance, slice or parallel.
+    KIND: intervals, curves, panels, heatmap, pareto, rungs, confusion, roc, history, importance, slice
+    or parallel.
     """
     from tune_app.report import figures
 

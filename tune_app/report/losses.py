@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -10,6 +9,7 @@ import pandas as pd
 from tune_app import stats
 from tune_app.report import formats, paper, rows, settings
 from tune_app.report.render import Table
+from tune_app.space import canonical
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -62,14 +62,15 @@ def loss_table(frames: Frames) -> Table | None:
 
 def _pair(frames: Frames) -> dict[str, pd.Series[Any]] | None:
     """A configuration of each loss, equal in all else: the pair that is set most as the paper's was."""
-    if not settings.of_paper(frames) or "loss" not in frames.parameters:
+    if not settings.of_paper(frames) or "loss" not in frames.varying:
         return None
-    points = rows.points(frames)
+    points = rows.points(frames, frames.trials)
     bce, ce = (
         [(row, point | {"loss": None}) for row, point in points if point.get("loss", "bce") == loss]
         for loss in ("bce", "ce")
     )
-    pairs = [(one, other) for one, other in product(bce, ce) if one[1] == other[1]]
+    alike = {canonical(point): (row, point) for row, point in reversed(ce)}
+    pairs = [(one, alike[canonical(one[1])]) for one in bce if canonical(one[1]) in alike]
     if not pairs:
         return None
     one, other = min(pairs, key=lambda pair: settings.departures(pair[0][1], ("loss",)))

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 Point = tuple["pd.Series[Any]", dict[str, Scalar]]
 
 
-def points(frames: Frames) -> list[Point]:
-    """Every row of ``trials`` with its configuration, without parameters that do not exist in it."""
+def points(frames: Frames, trials: pd.DataFrame) -> list[Point]:
+    """These rows of ``trials``, each with its configuration, without parameters that do not exist in it."""
     found: list[Point] = []
-    for _, row in frames.trials.iterrows():
+    for _, row in trials.iterrows():
         cells = ((name, formats.plain(row[name])) for name in frames.parameters)
         found.append((row, {name: value for name, value in cells if value is not None}))
     return found

@@ -138,6 +138,7 @@ def asked(frames: Frames) -> list[tuple[str, str]]:
         ("seeds each", str(space.seeds)),
         ("epochs", f"{space.epochs}, evaluated at the {space.evaluate}"),
         ("chosen by", f"{formats.quantity(space.metric.name)} ({space.metric.mode})"),
+        *(("optimised too", f"{formats.quantity(each.name)} ({each.mode})") for each in space.metrics[1:]),
         ("early stopping", _stopping(frames)),
     ]
     return found

@@ -1,6 +1,7 @@
-"""An Optuna study made from the record, whatever searched: so grids have Optuna's figures too.
+"""An Optuna study for its figures, whatever searched: so grids have them too.
 
-It holds validation metrics alone, as a search would have seen them.
+Not the one that others open (``tune_app.study``): its ranges are those of the recorded values, so that a
+grid, or a point outside of the space, has a place on an axis. It holds validation metrics alone.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from tune_app import stats, words
@@ -110,7 +111,7 @@ def table3(frames: Frames) -> Table | None:
 def _measured(frames: Frames) -> list[Measured]:
     if not settings.of_paper(frames) or not set(_BESIDE) <= set(frames.parameters):
         return []
-    points = rows.points(frames)
+    points = rows.points(frames, _candidates(frames))
     images = min(paper.TEST_IMAGES, (frames.sweep.data.counts or {}).get("test", paper.TEST_IMAGES))
     found = []
     for sample in paper.SAMPLES:
@@ -122,6 +123,14 @@ def _measured(frames: Frames) -> list[Measured]:
             reach = stats.prediction_interval_of_one_run(accuracies.tolist(), images)
             found.append(Measured(sample, trial, accuracies, reach))
     return found
+
+
+def _candidates(frames: Frames) -> pd.DataFrame:
+    """The few configurations, of maybe thousands, that have a learning rate of the paper's."""
+    rates = pd.to_numeric(frames.trials["lr"], errors="coerce").to_numpy(dtype=float)[:, None]
+    published = [sample.lr for sample in paper.SAMPLES]
+    near = np.isclose(rates, published, rtol=1e-6, atol=0).any(axis=1)
+    return frames.trials.iloc[np.flatnonzero(near)]
 
 
 def _verdict(found: list[Measured]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tune_app.errors import ReportError, describe, nearest
-from tune_app.report.figures import curves, heatmap, intervals, optunas, rungs, scores, style
+from tune_app.report.figures import curves, heatmap, intervals, optunas, pareto, rungs, scores, style
 from tune_app.report.figures.picture import NotDrawn, Picture
 from tune_app.report.files import put
 
@@ -27,6 +27,7 @@ KINDS: dict[str, Callable[[Frames], list[Picture]]] = {
     "curves": curves.curves,
     "panels": curves.panels,
     "heatmap": heatmap.heatmap,
+    "pareto": pareto.trade_offs,
     "rungs": rungs.rungs,
     "confusion": scores.confusion_matrix,
     "roc": scores.roc_curve,

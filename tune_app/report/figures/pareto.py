@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from tune_app import words
 from tune_app.report import formats
 from tune_app.report.figures import selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
+from tune_app.report.pareto import undominated
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
 
 
-Numbers = NDArray[np.float64]
+#: Pairs of metrics that get a picture; points of the front that get a number.
+MOST_PAIRS, _NUMBERED = 3, 12
 
 
 @dataclass(frozen=True)
@@ -69,40 +70,37 @@ def pareto_info(frames: Frames, x: Goal, y: Goal) -> ParetoInfo:
     ).dropna()
     if points.empty:
         raise NotDrawn("no configuration has finished")
-    points["on_front"] = front(points["x"].to_numpy(), points["y"].to_numpy(), x.mode, y.mode)
+    points["on_front"] = undominated(points, ["x", "y"], [x.mode, y.mode])
     points = points.sort_values(["x", "y"]).reset_index(drop=True)
     best = points[points["on_front"]]["sample"]
     return ParetoInfo(x, y, points, selection.labels(frames, best))
 
 
-def front(x: Numbers, y: Numbers, x_mode: str, y_mode: str) -> NDArray[np.bool_]:
-    """Which of N points, (N,), no other matches in both and beats in one; modes are ``max`` or ``min``."""
-    xs, ys = (values if mode == "max" else -values for values, mode in ((x, x_mode), (y, y_mode)))
-    order = np.lexsort((-ys, -xs))  # best x first, and of equals best y first
-    on_front = np.zeros(len(xs), bool)
-    best_y, at = -np.inf, (np.nan, np.nan)
-    for index in order:
-        if ys[index] > best_y or (xs[index], ys[index]) == at:
-            on_front[index] = True
-            best_y, at = max(best_y, ys[index]), (xs[index], ys[index])
-    return on_front
+def trade_offs(frames: Frames) -> list[Picture]:
+    """A picture of each pair of the space's metrics, of the first three pairs."""
+    goals = [Goal(metric.name, metric.mode) for metric in frames.sweep.space.metrics]
+    if len(goals) < 2:
+        raise NotDrawn("the space has one metric")
+    pairs = list(combinations(goals, 2))[:MOST_PAIRS]
+    return [pareto(frames, x, y, "" if i == 0 else f"_{i + 1}") for i, (x, y) in enumerate(pairs)]
 
 
-def pareto(frames: Frames, x: Goal, y: Goal) -> list[Picture]:
+def pareto(frames: Frames, x: Goal, y: Goal, number: str = "") -> Picture:
     """Two metrics against each other, and the front of the configurations that none beats in both."""
     info = pareto_info(frames, x, y)
     best, rest = info.points[info.points["on_front"]], info.points[~info.points["on_front"]]
+    steps = "steps-post" if x.mode == "min" else "steps-pre"  # between two points nothing is known to be
     with style.styled():
         figure = style.canvas(style.WIDTH, 4.0)
         axes = figure.subplots()
-        axes.plot(rest["x"], rest["y"], "o", color="#9a9a9a", markersize=4, label="beaten in both by another")
-        axes.plot(best["x"], best["y"], "D-", color="#0072B2", drawstyle="default", label="front")
-        for place, (_, point) in enumerate(best.iterrows()):
-            if len(best) <= 12:
+        axes.plot(rest["x"], rest["y"], "o", color="#9a9a9a", markersize=4, label="beaten by another")
+        axes.plot(best["x"], best["y"], "D-", color="#0072B2", drawstyle=steps, label="front")
+        for _, point in best.iterrows():
+            if len(best) <= _NUMBERED:
                 axes.annotate(
                     str(int(point["sample"])),
                     (point["x"], point["y"]),
-                    xytext=(4, 6 if place % 2 else -12),
+                    xytext=(4, 5),
                     textcoords="offset points",
                     fontsize=8,
                 )
@@ -113,15 +111,17 @@ def pareto(frames: Frames, x: Goal, y: Goal) -> list[Picture]:
         axes.legend(loc="best", frameon=True, framealpha=0.8)
     names = [info.labels[int(sample)] for sample in best["sample"]]
     listed = f"on the front: {'; '.join(names)}" if len(names) <= 8 else ""
-    return [
-        Picture(
-            "pareto",
-            f"{_label(x)} against {_label(y)}",
-            f"Scatter of {words.count(len(info.points), 'configuration')}, {len(best)} of them on the front.",
-            sentences("On the front are those that no other configuration beats in both", listed),
-            figure,
-        )
-    ]
+    return Picture(
+        f"pareto{number}",
+        f"{_label(y)} against {_label(x)}",
+        f"Scatter of {words.count(len(info.points), 'configuration')}, {len(best)} of them on the front.",
+        sentences(
+            "On the front are those that no other configuration beats in both, by their means",
+            "their numbers are the samples" if len(best) <= _NUMBERED else "",
+            listed,
+        ),
+        figure,
+    )
 
 
 def _label(goal: Goal) -> str:
