@@ -281,6 +281,17 @@ def test_check_counts_and_estimates(tool: Tool, tmp_path: Path) -> None:
                 "estimate: at most ",
             ],
         ),
+        (
+            [
+                *("--set", "metric=[{name: val_accuracy, mode: max}, {name: val_loss, mode: min}]"),
+                *("--set", "stop={scheduler: asha, metric: val_loss}"),
+            ],
+            [
+                "metric: val_accuracy (max), val_loss (min), of the last epoch",
+                "early stopping goes by val_loss",
+                "early stopping: asha; decisions after epoch 1",
+            ],
+        ),
     ],
 )
 def test_check_says_when_the_early_stopping_decides(tool: Tool, options: list[str], lines: list[str]) -> None:

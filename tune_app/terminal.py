@@ -42,9 +42,11 @@ def plan(space: SearchSpace, estimate: Estimate) -> str:
     work = space.size() * space.seeds * space.epochs
     lines = [
         f"trials: {space.size():,}   replicates: {space.size() * space.seeds:,}   epochs in all: {work:,}",
-        f"metric: {space.metric.name} ({space.metric.mode}), of the {space.evaluate} epoch",
+        f"metric: {', '.join(f'{m.name} ({m.mode})' for m in space.metrics)}, of the {space.evaluate} epoch",
     ]
     stopping = list(_stopping(space))
+    if stopping and len(space.metrics) > 1:
+        lines.append(f"early stopping goes by {space.stop_metric.name}")
     lines += stopping or ["early stopping: none, every trial runs to the end"]
     most = "at most " if stopping else "about "
     lines.append(
@@ -131,7 +133,8 @@ def tally(sweep: Sweep) -> str:
 def table(frames: Frames) -> str:
     """Every configuration and how it stands, best first."""
     space = frames.sweep.space
-    shown = [space.metric.name, *(["test_accuracy"] if "test_accuracy_mean" in frames.trials else [])]
+    shown = [metric.name for metric in space.metrics]
+    shown += ["test_accuracy"] if "test_accuracy_mean" in frames.trials else []
     names = frames.varying or frames.parameters
     rows = [["sample", *names, "epoch", *shown, "n", "state", "time", "device"]]
     for _, row in _best_first(frames).iterrows():
