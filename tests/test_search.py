@@ -721,6 +721,7 @@ def test_trials_carry_the_times_of_the_record(tmp_path: Path) -> None:
         (e["event"], e.get("sample") or int(e["trial"][0])): e["t"]
         for e in events(sweep, "started", "finished")
     }
+    sweep.paths.study.unlink()
     again = Sweep.open(sweep.paths.folder)
     sit(again)
     for trial in shown(again):
