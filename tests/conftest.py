@@ -5,9 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,6 +18,9 @@ from hypothesis import settings
 
 from tune_app.data import Dataset, Images
 from tune_app.sweep import DataIdentity
+
+if TYPE_CHECKING:
+    from benchmarks.chaos.inline import Mortal
 
 # A loaded machine is slow, not wrong: pytest-timeout ends what hangs.
 settings.register_profile("patient", deadline=None)
@@ -67,3 +73,22 @@ def user_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cal
     yield write
     for name in made:
         sys.modules.pop(name, None)
+
+
+@pytest.fixture(scope="session")
+def mortal() -> Iterator[Callable[[str], Mortal]]:
+    """By the name of a case: its runs, which die and are gone on with, beside one that is trained once."""
+    from benchmarks.chaos.forks import Forks
+    from benchmarks.chaos.inline import Mortal
+    from benchmarks.chaos.sweeps import CASES
+
+    # A short name, for Ray's sockets may lie below it.
+    with tempfile.TemporaryDirectory(prefix="c") as folder, Forks() as forks:
+        yield cache(lambda name: Mortal(CASES[name], Path(folder) / name.replace(" ", ""), forks))
+
+
+@pytest.fixture
+def proc() -> None:
+    """Skips where the processes that a sweep has started cannot be found."""
+    if not Path("/proc/self/environ").exists():
+        pytest.skip("what a sweep has started is found in /proc, which this system lacks")

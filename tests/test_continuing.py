@@ -485,7 +485,7 @@ def test_checkpoints_are_kept_as_asked(user_module: UserModule, keep: str, left:
 
 
 def test_a_damaged_checkpoint_is_not_gone_on_from(
-    user_module: UserModule, monkeypatch: pytest.MonkeyPatch
+    user_module: UserModule, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task = f"{user_module(TASK)}:Task"
     run(request(task, name="whole"))
@@ -496,5 +496,7 @@ def test_a_damaged_checkpoint_is_not_gone_on_from(
     [path] = Path("runs/one/checkpoints").glob("*-state.pt")
     path.write_bytes(path.read_bytes()[:-100])
     continuing.resume(*again("one"))
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"note: {path.name}, the checkpoint of configuration 1, is missing or damaged" in said
     assert_alike("one", "whole")
     assert [e["epoch"] for e in events("one", "epoch")].count(1) == 3

@@ -186,6 +186,12 @@ class Driver:
     def start(self, job: Job, node: str = "") -> str:
         """A worker has begun a job; returns the name of the trial."""
         trial = self.sweep.history.next_trial(job.sample)
+        before = self.sweep.history.configurations[job.sample].last(job.replicates[0])
+        if job.start is None and before and before.saved and not before.ended:
+            self._tell(
+                f"note: {before.saved.file}, the checkpoint of configuration {job.sample}, is missing or "
+                "damaged: it starts again from its first epoch"
+            )
         self._note(
             "started",
             trial=trial,

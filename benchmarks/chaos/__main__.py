@@ -12,113 +12,135 @@ import random
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 
 from benchmarks.chaos.forks import Forks
 from benchmarks.chaos.inline import Mortal
-from benchmarks.chaos.over_ray import Struck, moments
+from benchmarks.chaos.over_ray import Plan, Runs, plans
 from benchmarks.chaos.sweeps import CASES
 from tune_app import provenance
 
 RESULTS = Path(__file__).parents[1] / "results" / "chaos.md"
-#: What is killed on Ray: without early stopping two trials at a time, else one, so that all must be equal.
-ON_RAY = ("grid", "asha", "optuna, asha")
+
+_MUST = (
+    "what is in the record at a kill is there at the end, and what had finished is unchanged",
+    "no replicate of a configuration ends twice, and none starts before its last recorded checkpoint",
+    "every decision can be recomputed from the record before it",
+    "CSV files (but for times and devices), test scores and the files that stay equal those of a run that "
+    "nothing disturbed, which trained without Ray; under early stopping or Optuna, whose course hangs on the "
+    "order of arrival, where one trial runs at a time: then the plan and the decisions too, in their order",
+)
+_MOMENTS = {
+    "write": "at one of its own writes: before, within or after it",
+    "line": "after a line of the record",
+    "part": "while a checkpoint is being written",
+    "half": "with half a line of the record written",
+    "start": "within 15 s of the start, the first second above all",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that was killed: its sweep, whom, at which kind of moment, and what came of it."""
+
+    sweep: str
+    victim: str
+    moment: str
+    kills: int
+    trained_again: int
+    faults: tuple[str, ...]
 
 
 def main() -> int:
     """Print and keep the figures; returns how many runs were not as they must be."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--inline", type=int, default=20, help="Deaths a case without Ray.")
-    parser.add_argument("--ray", type=int, default=20, help="Kills a case on Ray.")
+    parser.add_argument("--inline", type=int, default=40, help="Runs of each sweep without Ray.")
+    parser.add_argument("--ray", type=int, default=72, help="Runs on Ray, of all sweeps together.")
     asked = parser.parse_args()
-    begin = time.perf_counter()
-    rows, faults = _inline(asked.seed, asked.inline)
-    more, worse = _on_ray(asked.seed, asked.ray)
-    faults += worse
-    runs = sum(count for _, _, count, _, _ in rows + more)
-    command = f"python -m benchmarks.chaos --seed {asked.seed} --inline {asked.inline} --ray {asked.ray}"
-    versions = ", ".join(f"{name} {version}" for name, version in provenance.versions().items())
-    lines = [
-        "# Sweeps killed -9, and gone on with",
-        "",
-        f"{runs:,} runs were killed; {len(faults) or 'none'} did not end as they must: nothing finished is "
-        "lost, nothing finishes twice, no epoch before the last checkpoint is trained again, every decision "
-        "follows from the record before it, and where the course does not hang on the order of arrival all "
-        "CSV files and test scores equal those of an undisturbed run.",
-        "",
-        "| sweep | engine and victim | runs | epochs trained again | not as they must be |",
-        "| --- | --- | ---: | ---: | ---: |",
-        *(f"| {name} | {how} | {count} | {again} | {bad} |" for name, how, count, again, bad in rows + more),
-        "",
-        *(f"- {fault}" for fault in faults),
-        "- Inline, a run dies at one of its own writes (before, within or after it), in two of five runs "
-        "again in the next sitting. On Ray, kills are spread over the record's lines, and fall into the "
-        "writing of checkpoints and into the first second.",
-        f"- `{command}`, {time.perf_counter() - begin:.0f} s on {os.cpu_count()} cores; {versions}; "
-        f"{datetime.now(UTC):%Y-%m-%d}",
-        "",
-    ]
-    text = "\n".join(lines)
-    print(text)
-    RESULTS.write_text(text, encoding="utf-8")
-    return len(faults)
+    runs: list[Run] = []
+    for run in (*_inline(asked.seed, asked.inline), *_on_ray(plans(asked.ray, asked.seed))):
+        runs.append(run)
+        RESULTS.write_text(_text(asked, runs), encoding="utf-8")
+    print(_text(asked, runs))
+    return sum(bool(run.faults) for run in runs)
 
 
-Rows = list[tuple[str, str, int, int, int]]
-
-
-def _inline(seed: int, count: int) -> tuple[Rows, list[str]]:
-    rows: Rows = []
-    faults: list[str] = []
-    if not count:
-        return rows, faults
+def _inline(seed: int, count: int) -> Iterator[Run]:
     with Forks() as forks:
-        for name, case in CASES.items():
+        for name, case in CASES.items() if count else ():
             rng = random.Random(f"{seed} {name}")
             with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
                 mortal = Mortal(case, Path(folder), forks)
-                points = mortal.points(count, rng)
-                again = bad = 0
-                for at in points:
+                for at in mortal.points(count, rng):
                     then = rng.randint(1, len(mortal.steps)) if rng.random() < 0.4 else None
                     death = mortal.die(at, then)
-                    again += death.trained_again
-                    bad += bool(death.faults)
-                    faults += [
-                        f"{name}, died at {' and '.join(death.steps)}: {each}" for each in death.faults
-                    ]
-            rows.append((name, "inline, the process", len(points), again, bad))
-            print(f"  {rows[-1]}", file=sys.stderr, flush=True)
-    return rows, faults
+                    faults = tuple(f"{name}, {', '.join(death.steps)}: {each}" for each in death.faults)
+                    kills = len(death.steps)
+                    yield Run(name, "the process, inline", "write", kills, death.trained_again, faults)
+            _say(f"{name}: {count} runs died at one of their {len(mortal.steps)} writes")
 
 
-def _on_ray(seed: int, count: int) -> tuple[Rows, list[str]]:
-    rows: Rows = []
-    faults: list[str] = []
-    for name in ON_RAY if count else ():
-        case = CASES[name].alone() if CASES[name].ordered else CASES[name]
-        rng = random.Random(f"{seed} {name} ray")
-        runs, again, bad = Counter[str](), Counter[str](), Counter[str]()
-        with tempfile.TemporaryDirectory(prefix="c") as folder:
-            struck = Struck(case, Path(folder))
-            for victim, moment in moments(struck.lines, count, rng):
-                strike = struck.strike(victim, moment)
-                if not strike.hit:
-                    victim = f"{victim}, missed"
-                runs[victim] += 1
-                again[victim] += strike.trained_again
-                bad[victim] += bool(strike.faults)
-                faults += [f"{case.name}, {victim} {moment}: {each}" for each in strike.faults]
-                print(
-                    f"  {case.name}, {victim} {moment}: {strike.faults or 'well'}",
-                    file=sys.stderr,
-                    flush=True,
+def _on_ray(planned: Iterable[Plan]) -> Iterator[Run]:
+    for name, group in groupby(planned, lambda plan: plan.case.name):
+        with tempfile.TemporaryDirectory(prefix="c") as folder:  # Ray's sockets bear no long path
+            runs: Runs | None = None
+            for plan in group:
+                runs = runs or Runs(plan.case, Path(folder) / "w")
+                outcome = runs.carry_out(plan)
+                what = f"{plan.number}. {name}, the {plan.victim} {', then '.join(outcome.moments)}"
+                _say(
+                    f"{what}: {'; '.join(outcome.faults) or 'well'}  {outcome.codes} {outcome.seconds:.0f} s"
                 )
-        rows += [(case.name, f"Ray, the {v}", runs[v], again[v], bad[v]) for v in sorted(runs)]
-    return rows, faults
+                victim = f"the {plan.victim}, on Ray"
+                faults = tuple(f"{what}: {each}" for each in outcome.faults)
+                yield Run(name, victim, plan.strikes[0].kind, outcome.struck, outcome.trained_again, faults)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+_BEGAN = time.perf_counter()
+
+
+def _text(asked: argparse.Namespace, runs: list[Run]) -> str:
+    faults = [fault for run in runs for fault in run.faults]
+    command = f"python -m benchmarks.chaos --seed {asked.seed} --inline {asked.inline} --ray {asked.ray}"
+    versions = ", ".join(f"{name} {version}" for name, version in provenance.versions().items())
+    on_ray = sum(run.moment != "write" for run in runs)
+    return "\n".join(
+        [
+            "# Sweeps killed -9, and gone on with",
+            "",
+            f"`{command}`, {datetime.now(UTC):%Y-%m-%d}, {time.perf_counter() - _BEGAN:.0f} s on "
+            f"{os.cpu_count()} cores; {versions}.",
+            "",
+            f"{sum(run.kills for run in runs):,} kills in {len(runs):,} runs, {on_ray} of them on Ray; "
+            f"{sum(bool(run.faults) for run in runs) or 'none'} did not end as they must:",
+            "",
+            *(f"- {each};" for each in _MUST),
+            "",
+            *_table("victim", runs, lambda run: run.victim),
+            *_table("killed", runs, lambda run: _MOMENTS[run.moment]),
+            *_table("sweep", runs, lambda run: run.sweep),
+            *(["What did not hold:", "", *(f"- {fault}" for fault in faults), ""] if faults else []),
+        ]
+    )
+
+
+def _table(title: str, runs: list[Run], key: Callable[[Run], str]) -> Iterator[str]:
+    yield f"| {title} | runs | kills | epochs of replicates trained again | not as they must be |"
+    yield "| --- | ---: | ---: | ---: | ---: |"
+    for name in dict.fromkeys(map(key, runs)):
+        those = [run for run in runs if key(run) == name]
+        kills, again = (sum(getattr(run, each) for run in those) for each in ("kills", "trained_again"))
+        yield f"| {name} | {len(those)} | {kills} | {again} | {sum(bool(run.faults) for run in those)} |"
+    yield ""
 
 
 if __name__ == "__main__":

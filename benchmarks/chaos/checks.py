@@ -176,11 +176,11 @@ def unchanged(before: Rows, run: Path) -> list[str]:
 
 
 def same_files(run: Path, whole: Path) -> list[str]:
-    """No more and no fewer files stay than after the undisturbed run."""
+    """No more and no fewer files stay than after the undisturbed run, logs and views of the record aside."""
 
     def files(folder: Path) -> list[str]:
         kept = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-        return sorted(str(path) for path in kept if path.parts[0] not in ("logs", "study.db"))
+        return sorted(str(path) for path in kept if path.parts[0] not in ("logs", "study.db", "report"))
 
     ours, theirs = files(run), files(whole)
     faults = [f"{name} is left over" for name in ours if name not in theirs]

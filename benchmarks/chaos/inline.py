@@ -32,20 +32,21 @@ class Mortal:
     """
 
     def __init__(self, case: Case, folder: Path, forks: Forks) -> None:
-        self.case, self._folder, self._forks = case.alone(), folder, forks
+        self.case, self.folder, self._forks = case.alone(), folder, forks
         self.case.write(folder)
+        self.whole = self._run("whole")
         done = self._must(self.case.run("whole", "inline"))
         if case.extension:
-            shutil.copytree(self._run("whole"), self._run("begun"))
+            shutil.copytree(self.whole, self._run("begun"))
             done = self._must(self.case.extend("whole", "inline"))
         #: What the undisturbed call changed on the disk, in order.
         self.steps = done.steps
 
     def _run(self, name: str) -> Path:
-        return self._folder / "runs" / name
+        return self.folder / "runs" / name
 
     def _must(self, args: list[str]) -> Called:
-        done = self._forks.call(self._folder, args)
+        done = self.call(args)
         if done.code:
             raise RuntimeError(f"tune-app {' '.join(args)} ended with {done.code}:\n{done.output}")
         return done
@@ -57,15 +58,28 @@ class Mortal:
             return list(range(1, total + 1))
         return [1 + int(total * (index + rng.random()) / count) for index in range(count)]
 
-    def die(self, at: int, then: int | None = None) -> Death:
-        """Let a run die at a step, and its next sitting at the step ``then``, and go on until it is done."""
+    def begin(self) -> Path:
+        """The folder of a new run, where the one before it lay."""
         run = self._run("run")
         shutil.rmtree(run, ignore_errors=True)
         if self.case.extension:
             shutil.copytree(self._run("begun"), run)
-        witness, death = Witness(self.case, run, self._run("whole")), Death([])
+        return run
+
+    def sit(self, run: Path, die_at: int | None = None) -> Called:
+        """One sitting of a run: its first, or the next."""
+        return self.call(self._next(run), die_at)
+
+    def call(self, args: list[str], die_at: int | None = None) -> Called:
+        """Any call of the command line where the runs are."""
+        return self._forks.call(self.folder, args, die_at)
+
+    def die(self, at: int, then: int | None = None) -> Death:
+        """Let a run die at a step, and its next sitting at the step ``then``, and go on until it is done."""
+        run = self.begin()
+        witness, death = Witness(self.case, run, self.whole), Death([])
         for die_at in (at, then, *(None,) * _DEATHS):
-            called = self._forks.call(self._folder, self._next(run), die_at)
+            called = self.sit(run, die_at)
             if called.code == 0:
                 break
             if called.code != -9:

@@ -4,44 +4,40 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from benchmarks.chaos.forks import Forks
 from benchmarks.chaos.inline import Mortal
-from benchmarks.chaos.over_ray import Struck
-from benchmarks.chaos.processes import PROC
+from benchmarks.chaos.over_ray import Plan, Runs, Strike
 from benchmarks.chaos.sweeps import CASES
-from benchmarks.chaos.watching import Moment
-
-pytestmark = pytest.mark.skipif(
-    not (PROC / "self" / "environ").exists(), reason="what a sweep has started is found in /proc"
-)
 
 
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
-    with Forks() as started:
-        yield started
-
-
-@pytest.mark.parametrize("name", ["grid", "keep last", "asha", "optuna, asha", "extended"])
+@pytest.mark.parametrize("name", ["grid", "keep last", "asha, diverging", "optuna, asha", "extended"])
 def test_a_run_that_dies_at_one_of_its_writes_ends_as_an_undisturbed_one(
-    name: str, forks: Forks, tmp_path: Path
+    name: str, mortal: Callable[[str], Mortal]
 ) -> None:
-    mortal = Mortal(CASES[name], tmp_path, forks)
-    rng = random.Random(name)
-    deaths = [mortal.die(at, rng.randint(1, len(mortal.steps))) for at in mortal.points(4, rng)]
+    runs, rng = mortal(name), random.Random(name)
+    deaths = [runs.die(at, rng.randint(1, len(runs.steps))) for at in runs.points(4, rng)]
     assert [death.faults for death in deaths] == [[]] * 4
     assert all(death.steps for death in deaths), "each has died at least once"
 
 
-@pytest.mark.timeout(900)
-def test_a_driver_and_a_worker_are_killed_on_ray() -> None:
+@pytest.fixture(scope="module")
+def on_ray() -> Iterator[Runs]:
     with tempfile.TemporaryDirectory(prefix="c") as folder:  # Ray's sockets bear no long path
-        struck = Struck(CASES["grid"], Path(folder))
-        for victim in ("driver", "worker"):
-            strike = struck.strike(victim, Moment("line", struck.lines // 2))
-            assert (strike.hit, strike.faults) == (True, []), victim
+        yield Runs(CASES["grid"], Path(folder) / "w")
+
+
+@pytest.mark.usefixtures("proc")
+@pytest.mark.parametrize(
+    ("victim", "strike", "codes"),
+    [
+        pytest.param("driver", Strike("part", 0.6), [-9, 0], id="a driver is gone on with"),
+        pytest.param("worker", Strike("line", 0.5), [0], id="a worker's job is tried again at once"),
+    ],
+)
+def test_on_ray(victim: str, strike: Strike, codes: list[int], on_ray: Runs) -> None:
+    outcome = on_ray.carry_out(Plan(1, on_ray.case, victim, (strike,)))
+    assert (outcome.struck, outcome.codes, outcome.faults) == (1, codes, [])
