@@ -18,7 +18,7 @@ ORDER = (
     *("checkpoint", "replicates", "stacked", "stackable", "measure", "messages", "trial", "study", "search"),
     *("stop", "resources", "driver", "inline", "luggage", "addresses", "trainable", "on_ray", "cluster"),
     *("provenance", "stats", "words", "index", "results", "listing", "models", "verdict", "advice"),
-    *("report", "progress", "terminal", "doctor", "launch", "continuing", "service", "cli"),
+    *("report", "progress", "outlook", "terminal", "doctor", "launch", "continuing", "service", "cli"),
     *("__main__", "__init__"),
 )
 WITH_RAY = {"trainable", "on_ray", "cluster", "service"}

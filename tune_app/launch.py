@@ -190,6 +190,14 @@ def conduct(
     return sweep
 
 
+def left(request: Request) -> None:
+    """Wait until the engine that trained has gone: it ends beside the writing of results."""
+    if request.address != "inline":
+        from tune_app import on_ray
+
+        on_ray.left()
+
+
 def estimate(request: Request, material: Material) -> Estimate:
     """Train one epoch of one replicate here, and see what it takes.
 

@@ -74,6 +74,8 @@ def connect(
 ) -> Iterator[Cluster]:
     """Start Ray on this machine, or join the cluster at ``address``; leave it at the end.
 
+    Ray takes over a second to end: that goes on beside what the caller does next, and ``left`` waits for it.
+
     Args:
         address: ``local``, ``auto``, or the ``host:port`` of a cluster that this machine is part of.
         data_bytes: size of the arrays that the workers will share.
@@ -98,9 +100,27 @@ def connect(
     with ExitStack() as stack:
         if address != "local":
             options = {"runtime_env": stack.enter_context(_travelling(modules))}
+        left()
         _init(address, options)
-        stack.callback(ray.shutdown)
+        stack.callback(_leave)
         yield _capacity() if address != "local" else _present()
+
+
+_leaving: list[threading.Thread] = []
+
+
+def _leave() -> None:
+    # No daemon: an interpreter that ends waits for it, and leaves no process behind.
+    thread = threading.Thread(target=ray.shutdown, name="leaving Ray")
+    thread.start()
+    _leaving.append(thread)
+
+
+def left() -> None:
+    """Wait until the Ray that ``connect`` has left is gone."""
+    while _leaving:
+        _leaving[-1].join()
+        _leaving.pop()
 
 
 def _init(address: str, options: dict[str, Any]) -> None:

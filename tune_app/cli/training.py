@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 _DATA = click.option("--data", metavar="SOURCE", help="Where the same data lies now, if it has moved.")
 
 
-def train(wanted: SearchSpace, material: Material, conduct: Callable[[View], Sweep]) -> None:
+def train(wanted: SearchSpace, material: Material, address: str, conduct: Callable[[View], Sweep]) -> None:
     """Show a sitting while it lasts, write results and report, and sum up; then raise what ended it."""
-    from tune_app import listing, progress, report, results, terminal
+    from tune_app import outlook, progress
 
-    click.echo(terminal.headline(wanted, material.identity))
+    click.echo(outlook.headline(wanted, material.identity))
+    threading.Thread(target=_load_ahead, args=[address], daemon=True).start()
     outcome: TuneAppError | None = None
     view = _View()
     try:
@@ -33,6 +35,8 @@ def train(wanted: SearchSpace, material: Material, conduct: Callable[[View], Swe
         if view.sweep is None:
             raise
         sweep, outcome = view.sweep, error
+    from tune_app import listing, report, results, terminal
+
     with progress.waiting("writing results and report"):
         frames = results.load(sweep)
         results.write(frames)
@@ -41,6 +45,13 @@ def train(wanted: SearchSpace, material: Material, conduct: Callable[[View], Swe
     click.echo(terminal.summary(frames))
     if outcome:
         raise outcome
+
+
+def _load_ahead(address: str) -> None:
+    """Load what writes the results while Ray starts, not after the last trial: it takes over a second."""
+    if address != "inline":
+        from tune_app import on_ray, terminal  # noqa: F401 - Ray first, for it is waited for
+        from tune_app.report import page  # noqa: F401
 
 
 class _View:
@@ -85,7 +96,7 @@ def run(**options: Any) -> None:
     request = _request(options)
     with progress.waiting("loading data"):
         material = launch.gather(request)
-    train(request.space, material, lambda view: launch.train(request, material, view))
+    train(request.space, material, request.address, lambda view: launch.train(request, material, view))
 
 
 @click.command()
@@ -93,15 +104,15 @@ def run(**options: Any) -> None:
 @sitting
 def check(**options: Any) -> None:
     """Validate SPACE and its data; show what a run would train, and about how long it would take."""
-    from tune_app import launch, progress, terminal
+    from tune_app import launch, outlook, progress
 
     request = _request(options)
     with progress.waiting("loading data"):
         material = launch.gather(request)
-    click.echo(terminal.headline(request.space, material.identity))
+    click.echo(outlook.headline(request.space, material.identity))
     with progress.waiting("timing one epoch"):
         estimate = launch.estimate(request, material)
-    click.echo(terminal.plan(request.space, estimate))
+    click.echo(outlook.plan(request.space, estimate))
 
 
 def _request(options: dict[str, Any]) -> Request:
@@ -150,7 +161,9 @@ def resume(name: str, **options: Any) -> None:
     from tune_app import continuing
 
     sweep, request, material = _again(name, options)
-    train(sweep.space, material, lambda view: continuing.resume(request, material, sweep, view))
+    train(
+        sweep.space, material, request.address, lambda view: continuing.resume(request, material, sweep, view)
+    )
 
 
 @click.command()
@@ -192,6 +205,7 @@ def extend(
     train(
         wider,
         material,
+        request.address,
         lambda view: continuing.extend(request, material, sweep, wider, " ".join(asked), view),
     )
 
@@ -207,7 +221,12 @@ def retry(name: str, trials: tuple[str, ...], **options: Any) -> None:
 
     sweep, request, material = _again(name, options)
     samples = continuing.failed(sweep, trials)
-    train(sweep.space, material, lambda view: continuing.retry(request, material, sweep, samples, view))
+    train(
+        sweep.space,
+        material,
+        request.address,
+        lambda view: continuing.retry(request, material, sweep, samples, view),
+    )
 
 
 @click.command()
@@ -243,7 +262,7 @@ def confirm(name: str, top: int, seeds: int, **options: Any) -> None:
     sweep, request, material = _again(name, options)
     confirmed, confirming = continuing.confirmation(sweep, top, seeds)
     request = replace(request, space=confirmed, name=confirming, confirms=sweep.name)
-    train(confirmed, material, lambda view: launch.conduct(request, material, None, view))
+    train(confirmed, material, request.address, lambda view: launch.conduct(request, material, None, view))
 
 
 @click.command()
