@@ -14,16 +14,18 @@ import tune_app
 
 #: A module imports only from those before it; a package counts as one.
 ORDER = (
-    *("errors", "space", "record", "history", "sweep", "data", "task", "tasks", "metrics", "train"),
-    *("checkpoint", "replicates", "stacked", "stackable", "measure", "messages", "trial", "study", "search"),
-    *("stop", "resources", "driver", "inline", "luggage", "addresses", "trainable", "on_ray", "cluster"),
-    *("provenance", "stats", "words", "index", "results", "listing", "models", "verdict", "advice"),
-    *("report", "progress", "outlook", "terminal", "doctor", "launch", "continuing", "service", "cli"),
-    *("__main__", "__init__"),
+    *("errors", "space", "record", "history", "sweep", "data", "task", "tasks", "metrics", "seeds"),
+    *("replicates", "train", "checkpoint", "looped", "stacked", "stackable", "measure", "messages", "trial"),
+    *("study", "search", "stop", "resources", "driver", "inline", "luggage", "addresses", "trainable"),
+    *("on_ray", "cluster", "provenance", "stats", "words", "index", "results", "listing", "models"),
+    *("verdict", "advice", "report", "progress", "outlook", "terminal", "doctor", "launch", "continuing"),
+    *("service", "cli", "__main__", "__init__"),
 )
 WITH_RAY = {"trainable", "on_ray", "cluster", "service"}
-WITH_TORCH = {"checkpoint", "train", "replicates", "stacked", "stackable", "trial"}
-WITH_TORCH_IN_FUNCTIONS = WITH_TORCH | {"measure", "task", "tasks", "trainable", "launch", "doctor", "models"}
+WITH_TORCH = {"train", "looped", "stacked", "stackable"}
+WITH_TORCH_IN_FUNCTIONS = WITH_TORCH | {
+    *("checkpoint", "measure", "task", "tasks", "trial", "trainable", "launch", "doctor", "models")
+}
 
 ROOT = Path(tune_app.__file__).parent
 FILES = [path.relative_to(ROOT) for path in sorted(ROOT.rglob("*.py"))]

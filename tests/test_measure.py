@@ -19,9 +19,9 @@ from tune_app.driver import Driver
 from tune_app.errors import RunError, SpaceError
 from tune_app.history import Config
 from tune_app.launch import Material, Request
+from tune_app.looped import Looped
 from tune_app.measure import Choice, Question
 from tune_app.record import read
-from tune_app.replicates import Looped
 from tune_app.stacked import Stacked
 from tune_app.sweep import NO_DATA, Numerics, Sweep
 from tune_app.task import Labelled, Splits

@@ -29,7 +29,7 @@ from tune_app.space import SearchSpace
 from tune_app.task import FunctionTask, Labelled, Splits, Task
 
 if TYPE_CHECKING:
-    from tune_app.replicates import Looped
+    from tune_app.looped import Looped
     from tune_app.stacked import Stacked
     from tune_app.train import DeviceSplits
 
@@ -175,7 +175,7 @@ def _answer(asked: Question) -> Choice:
 
 
 def _measure(task: Task, asked: Question, data: DeviceSplits) -> Choice:
-    from tune_app.replicates import Looped
+    from tune_app.looped import Looped
     from tune_app.stacked import Stacked
 
     def make(kind: type[Looped] | type[Stacked], count: int) -> Looped | Stacked:

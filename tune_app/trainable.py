@@ -31,14 +31,11 @@ class SweepTrainable(tune.Trainable):
             splits: the task's arrays, from the object store.
             path: the driver's working directory, where the user's own task module lies.
         """
-        import torch
-
         from tune_app.trial import Worker
 
         if path and path not in sys.path:
             sys.path.insert(0, path)
-        granted = bool(os.environ.get("CUDA_VISIBLE_DEVICES")) and torch.cuda.is_available()
-        self._worker = Worker(splits, "cuda" if granted else "cpu")
+        self._worker = Worker(splits, "cuda" if _granted() else "cpu")
         self._begin(config["order"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -63,6 +60,15 @@ class SweepTrainable(tune.Trainable):
             "files": report.pack_files(),
             "device": f"{device} on {platform.node()}" if self._order.gather else device,
         }
+
+
+def _granted() -> bool:
+    """Whether this process was given a GPU, and torch can use it."""
+    if not os.environ.get("CUDA_VISIBLE_DEVICES"):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 _SAVE_NOW = b"tune-app-save-now"
