@@ -390,3 +390,26 @@ def test_a_sampler_that_raises_ends_the_sweep_in_good_order(
     sweep = Sweep.open(Path("runs/my-1"))
     assert len(sweep.statuses()) == 4
     assert set(sweep.statuses()) <= {"finished", "stopped", "interrupted"}
+
+
+def test_ray_ends_beside_what_comes_next_and_is_gone_once_that_is_waited_for() -> None:
+    """By itself, in a process of its own: this one has a Ray that the other tests use."""
+    program = textwrap.dedent("""
+        import os
+        import subprocess
+        import threading
+        from tune_app import on_ray
+        with on_ray.connect("local", cpus=1):
+            import ray
+            ref = ray.put(1)
+        busy = [each for each in threading.enumerate() if each.name == "leaving Ray"]
+        del ref
+        assert not ray.is_initialized()
+        on_ray.left()
+        assert not any(each.is_alive() for each in busy)
+        left = subprocess.run(["pgrep", "-lP", str(os.getpid()), "raylet"]).returncode
+        with on_ray.connect("local", cpus=1):
+            print("again", left)
+    """)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "again 1\n", "")

@@ -21,6 +21,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray._private.worker import global_worker
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 from ruamel.yaml import YAML
@@ -74,7 +75,7 @@ def connect(
 ) -> Iterator[Cluster]:
     """Start Ray on this machine, or join the cluster at ``address``; leave it at the end.
 
-    Ray takes over a second to end: that goes on beside what the caller does next, and ``left`` waits for it.
+    Its processes take over a second to end, beside what the caller does next; ``left`` waits for them.
 
     Args:
         address: ``local``, ``auto``, or the ``host:port`` of a cluster that this machine is part of.
@@ -114,6 +115,10 @@ def _leave() -> None:
     thread = threading.Thread(target=ray.shutdown, name="leaving Ray")
     thread.start()
     _leaving.append(thread)
+    # Ray ends this process if one of its objects is let go of while its core worker is taken down; after
+    # that it only waits for its processes to end.
+    while thread.is_alive() and hasattr(global_worker, "core_worker"):
+        thread.join(0.01)
 
 
 def left() -> None:

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from tune_app import space as spaces
 from tune_app.errors import RunError, nearest
 from tune_app.history import Config, Configuration, History, Saved
-from tune_app.record import Event, Mirror, Record, Scores, read
+from tune_app.record import Event, Mirror, Record, Scores, read, uncollected
 from tune_app.space import SearchSpace
 
 
@@ -223,9 +223,10 @@ class Sweep:
         if not paths.record.is_file():
             raise RunError(_no_such_run(folder))
         history, offset, header = History(), 0, None
-        for end, event in read(paths.record):
-            offset, header = end, header or event
-            history.apply(event)
+        with uncollected():
+            for end, event in read(paths.record):
+                offset, header = end, header or event
+                history.apply(event)
         if header is None or header["event"] != "created":
             raise RunError(
                 f"{paths.record}: holds no sweep: its first event must be 'created'. Remove {folder}."
