@@ -32,7 +32,7 @@ ORDER = (
     *("report", "progress", "terminal", "doctor", "gauges", "engines", "launch", "continuing", "service"),
     *("cli", "__main__", "__init__"),
 )
-WITH_RAY = {"trainable", "nodes", "on_ray", "cluster", "service"}
+WITH_RAY = {"trainable", "nodes", "on_ray", "cluster", "gauges", "service"}
 WITH_TORCH = {"checkpoint", "train", "replicates", "stacked", "stackable", "trial"}
 WITH_TORCH_IN_FUNCTIONS = WITH_TORCH | {"measure", "task", "tasks", "trainable", "launch", "doctor", "models"}
 

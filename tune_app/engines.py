@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,11 +38,12 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Engine:
-    """Runs a driver; ``where`` says in words on what."""
+    """Runs a driver; ``where`` says in words on what, ``exporting`` serves metrics while it does."""
 
     plan: Plan
     where: str
     run: Callable[[Driver], None]
+    exporting: Callable[[Sweep], AbstractContextManager[object]] = lambda _: nullcontext()
 
     def line(self, sweep: Sweep) -> str:
         """On what a sweep is trained, and how much of it at a time."""
@@ -73,7 +74,7 @@ def open_engine(wanted: Wanted, splits: Splits | None, size_bytes: int, trials: 
         planned = plan(one, os.cpu_count() or 1, 0, trials)
         yield Engine(planned, "in this process", lambda driver: inline.run(driver, splits))
         return
-    from tune_app import nodes, on_ray
+    from tune_app import gauges, nodes, on_ray
 
     local = wanted.address == "local"
     with ExitStack() as stack:
@@ -91,7 +92,10 @@ def open_engine(wanted: Wanted, splits: Splits | None, size_bytes: int, trials: 
         if not local:
             stack.enter_context(nodes.watched(progress.note))
         yield Engine(
-            planned, _where(cluster), lambda d: on_ray.run(d, splits, planned, spread, progress.note)
+            planned,
+            _where(cluster),
+            lambda driver: on_ray.run(driver, splits, planned, spread, progress.note),
+            gauges.exporting,
         )
 
 

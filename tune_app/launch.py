@@ -192,7 +192,7 @@ def conduct(
                     tell=progress.note,
                 )
                 opened = view(sweep, engine.line(sweep)) if view else nullcontext()
-                with opened, _signals(driver) as caught:
+                with opened, engine.exporting(sweep), _signals(driver) as caught:
                     engine.run(driver)
                     driver.tidy()
     _raise_outcome(sweep, driver, caught)
