@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import ray
 
-from tune_app import __version__, cli, on_ray
+from tune_app import __version__, cli, nodes, on_ray
 from tune_app.cluster import jobs
 from tune_app.errors import ClusterError, ResourceError, RunError
 
@@ -244,19 +244,19 @@ available_node_types:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (GROWTH, on_ray.Cluster(12.0, 3.0, 1, grows=True)),
-        (GROWTH.replace("9", "0"), on_ray.Cluster(2.0, 0.0, 1)),
-        ("available_node_types: 3", on_ray.Cluster(2.0, 0.0, 1)),
-        ("- [", on_ray.Cluster(2.0, 0.0, 1)),
-        (None, on_ray.Cluster(2.0, 0.0, 1)),
+        (GROWTH, nodes.Cluster(12.0, 3.0, 1, grows=True)),
+        (GROWTH.replace("9", "0"), nodes.Cluster(2.0, 0.0, 1)),
+        ("available_node_types: 3", nodes.Cluster(2.0, 0.0, 1)),
+        ("- [", nodes.Cluster(2.0, 0.0, 1)),
+        (None, nodes.Cluster(2.0, 0.0, 1)),
     ],
 )
 def test_a_cluster_is_counted_as_it_can_grow(
-    text: str | None, expected: on_ray.Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    text: str | None, expected: nodes.Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(on_ray, "_GROWTH", tmp_path / "growth.yaml")
+    monkeypatch.setattr(nodes, "_GROWTH", tmp_path / "growth.yaml")
     if text is not None:
         (tmp_path / "growth.yaml").write_text(text)
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
     monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True}, {"Alive": False}])
-    assert on_ray._capacity() == expected
+    assert nodes.capacity() == expected

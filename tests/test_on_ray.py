@@ -18,7 +18,7 @@ import pytest
 import ray
 from small_task import TASK
 
-from tune_app import inline, measure, on_ray, resources, stop, task
+from tune_app import inline, measure, nodes, on_ray, resources, stop, task
 from tune_app import space as spaces
 from tune_app.data import Dataset
 from tune_app.driver import Driver
@@ -45,7 +45,7 @@ TWO = Plan(1, 0, 2)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[on_ray.Cluster]:
+def cluster() -> Iterator[nodes.Cluster]:
     with on_ray.connect(cpus=2) as found:
         yield found
 
@@ -323,7 +323,7 @@ def test_four_declared_gpus_train_four_trials_at_a_time(user_module: UserModule)
     assert [event["metrics"]["val_accuracy"] for event in epochs] == [[4.0]] * 4
 
 
-def test_the_cluster_says_what_it_has(cluster: on_ray.Cluster) -> None:
+def test_the_cluster_says_what_it_has(cluster: nodes.Cluster) -> None:
     assert (cluster.cpus, cluster.gpus, cluster.nodes) == (2, 0, 1)
     assert resources.plan(spaces.Resources(), cluster.cpus, cluster.gpus, 9) == TWO
     assert ray.is_initialized()

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import numpy as np
 from tune_app import data, measure, progress, provenance, space, stop, task
 from tune_app.data import Dataset
 from tune_app.driver import Driver, Searcher
+from tune_app.engines import Wanted, open_engine
 from tune_app.errors import Interrupted, RunError, TaskError, TrialsFailed
 from tune_app.measure import Choice, Question
 from tune_app.record import read
@@ -48,6 +49,8 @@ class Request:
     argv: Sequence[str] = ()
     time_limit_s: float | None = None
     confirms: str | None = None
+    wait_for_gpus: int = 0
+    wait_s: float = 1800.0
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -61,6 +64,12 @@ class Request:
             "everything": self.everything,
         }
         return {"source": source, "confirms": self.confirms}
+
+    @property
+    def wanted(self) -> Wanted:
+        """What of it concerns the engine."""
+        own = Path.cwd() if self.space.task not in task.BUILTIN else None
+        return Wanted(self.address, self.space.resources, own, self.wait_for_gpus, self.wait_s)
 
 
 @dataclass(frozen=True)
@@ -147,12 +156,12 @@ def conduct(
     fixed = existing.numerics if existing else numerics
     with (
         _measuring(request, material, fixed) as choose,
-        _engine(request, material, trials) as (planned, where, engine),
+        open_engine(request.wanted, material.splits, material.size_bytes, trials) as engine,
     ):
         if existing:
             sweep = existing
         else:
-            choice = choose(planned)
+            choice = choose(engine.plan)
             if request.space.replicates == "stacked" and choice.why != measure.AS_ASKED:
                 progress.note(f"note: replicates {choice.line}")
             sweep = Sweep.create(
@@ -160,7 +169,7 @@ def conduct(
                 material.identity,
                 request.runs_dir,
                 request.name,
-                numerics or Numerics(choice.replicates, planned.threads, request.space.precision),
+                numerics or Numerics(choice.replicates, engine.plan.threads, request.space.precision),
                 measured=asdict(choice),
                 **request.origin,
             )
@@ -182,9 +191,9 @@ def conduct(
                     gather=request.address not in ("inline", "local"),
                     tell=progress.note,
                 )
-                opened = view(sweep, _plan_line(planned, where, sweep)) if view else nullcontext()
-                with opened, _signals(driver) as caught:
-                    engine(driver)
+                opened = view(sweep, engine.line(sweep)) if view else nullcontext()
+                with opened, engine.exporting(sweep), _signals(driver) as caught:
+                    engine.run(driver)
                     driver.tidy()
     _raise_outcome(sweep, driver, caught)
     return sweep
@@ -295,41 +304,6 @@ def _question(request: Request, material: Material, threads: int, device: str) -
     if space_.resources.gpus_per_trial == 0:
         device = "cpu"
     return measure.question(space_, material.task, material.splits, threads, device)
-
-
-@contextmanager
-def _engine(
-    request: Request, material: Material, trials: int
-) -> Iterator[tuple[Plan, str, Callable[[Driver], None]]]:
-    """The engine that ``--address`` names, ready to run a driver, with its plan and its name in words."""
-    asked = request.space.resources
-    if request.address == "inline":
-        from tune_app import inline
-
-        inline_plan = plan(asked.model_copy(update={"max_concurrent": 1}), os.cpu_count() or 1, 0, trials)
-        yield inline_plan, "in this process", lambda driver: inline.run(driver, material.splits)
-        return
-    from tune_app import on_ray
-
-    with ExitStack() as stack:
-        with progress.waiting("starting Ray" if request.address == "local" else "connecting to Ray"):
-            own = Path.cwd() if request.space.task not in task.BUILTIN else None
-            cluster = stack.enter_context(on_ray.connect(request.address, material.size_bytes, modules=own))
-        ray_plan = plan(asked, cluster.cpus, cluster.gpus, trials)
-        yield ray_plan, _where(cluster), lambda driver: on_ray.run(driver, material.splits, ray_plan)
-
-
-def _where(cluster: Any) -> str:
-    devices = f"{cluster.gpus:g} GPU{'s' if cluster.gpus != 1 else ''}" if cluster.gpus else ""
-    cores = f"{cluster.cpus:g} CPU{'s' if cluster.cpus != 1 else ''}"
-    nodes = f" on {cluster.nodes} nodes" if cluster.nodes > 1 else ""
-    return f"on {'up to ' if cluster.grows else ''}{devices or cores}{nodes}"
-
-
-def _plan_line(planned: Plan, where: str, sweep: Sweep) -> str:
-    trials = "trial" if planned.concurrent == 1 else "trials"
-    stacked = ", replicates stacked" if sweep.numerics.replicates == "stacked" else ""
-    return f"{where}, {planned.concurrent} {trials} at a time{stacked}"
 
 
 def _first_config(sweep: Sweep) -> dict[str, Any]:

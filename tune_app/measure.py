@@ -145,7 +145,7 @@ def answer(asked: Question) -> Choice:
     """Measure, in this process."""
     import torch
 
-    if asked.device == "any":
+    if asked.device != "cpu":  # one that Ray has given, and torch does not see, is of no use
         asked = replace(asked, device="cuda" if torch.cuda.is_available() else "cpu")
     if asked.asked == "auto" and asked.device == "cpu" and _too_large(asked.splits):
         return Choice("looped", f"inputs of more than {LARGEST_ON_CPU:,} numbers, on a CPU")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from typing import Any
@@ -35,7 +34,8 @@ class SweepTrainable(tune.Trainable):
 
         if path and path not in sys.path:
             sys.path.insert(0, path)
-        self._worker = Worker(splits, "cuda" if _granted() else "cpu")
+        self._gpus = ",".join(ray.get_runtime_context().get_accelerator_ids()["GPU"])
+        self._worker = Worker(splits, "cuda" if self._gpus and _usable() else "cpu")
         self._begin(config["order"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -52,7 +52,7 @@ class SweepTrainable(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Train one epoch."""
         report = self._trial.step(save_now=self._order.gather and saving())
-        device = _device_name(self._worker.device)
+        device = device_name(self._worker.device, self._gpus)
         return {
             "epoch": report.epoch,
             "value": report.value,
@@ -62,10 +62,8 @@ class SweepTrainable(tune.Trainable):
         }
 
 
-def _granted() -> bool:
-    """Whether this process was given a GPU, and torch can use it."""
-    if not os.environ.get("CUDA_VISIBLE_DEVICES"):
-        return False
+def _usable() -> bool:
+    """Whether torch can use the GPU that this process was given."""
     import torch
 
     return torch.cuda.is_available()
@@ -89,8 +87,16 @@ def _job() -> bytes:
     return str(ray.get_runtime_context().get_job_id()).encode()
 
 
-def _device_name(device: str) -> str:
-    """``cpu``, or the GPU as Ray counts it on its node: ``cuda:3``."""
+def device_name(device: str, gpus: str) -> str:
+    """``cpu``, or the GPU as Ray counts it on its node: ``cuda:3``.
+
+    ``cpu (gpu 3)`` is a trial that was given GPU 3, which torch did not see.
+    """
     if device == "cpu":
-        return device
-    return f"cuda:{os.environ['CUDA_VISIBLE_DEVICES']}"
+        return f"{device} (gpu {gpus})" if gpus else device
+    return f"{device}:{gpus}"
+
+
+def unseen(device: str) -> bool:
+    """Whether a trial's device, by its name, was given to it in vain."""
+    return device.startswith("cpu (")

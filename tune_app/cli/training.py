@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +83,7 @@ def _again(name: str, options: dict[str, Any]) -> tuple[Sweep, Request, Material
         argv=["tune-app", *sys.argv[1:]],
         resources={key: options[key] for key in asked},
     )
+    request = replace(request, wait_for_gpus=options["wait_for_gpus"], wait_s=options["wait_s"])
     with progress.waiting("loading data"):
         return sweep, request, continuing.gather(request, sweep)
 
@@ -129,6 +131,8 @@ def _request(options: dict[str, Any]) -> Request:
         address=options["address"],
         argv=["tune-app", *sys.argv[1:]],
         time_limit_s=options["time_limit_s"],
+        wait_for_gpus=options["wait_for_gpus"],
+        wait_s=options["wait_s"],
     )
 
 
@@ -255,8 +259,6 @@ def rerun(name: str, trial: str, **options: Any) -> None:
 @sitting
 def confirm(name: str, top: int, seeds: int, **options: Any) -> None:
     """Train the best configurations of the run NAME on new seeds: how much of their lead was luck?"""
-    from dataclasses import replace
-
     from tune_app import continuing, launch
 
     sweep, request, material = _again(name, options)
