@@ -16,8 +16,9 @@ import tune_app
 ORDER = (
     *("errors", "space", "record", "history", "sweep", "data", "task", "tasks", "metrics", "seeds"),
     *("replicates", "train", "checkpoint", "looped", "stacked", "stackable", "measure", "messages", "trial"),
-    *("study", "search", "stop", "resources", "driver", "inline", "luggage", "addresses", "trainable"),
-    *("nodes", "on_ray", "cluster", "provenance", "stats", "words", "index", "results", "listing", "models"),
+    *("study", "search", "stop", "resources", "dealing", "driver", "inline", "luggage", "addresses"),
+    *("trainable", "nodes", "on_ray", "cluster", "provenance", "stats", "words", "index", "results"),
+    *("listing", "models"),
     *("verdict", "advice", "report", "progress", "outlook", "terminal", "doctor", "gauges", "engines"),
     *("launch", "continuing", "service", "cli", "__main__", "__init__"),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,15 +45,17 @@ class Engine:
     run: Callable[[Driver], None]
     exporting: Callable[[Sweep], AbstractContextManager[object]] = lambda _: nullcontext()
 
-    def line(self, sweep: Sweep) -> str:
+    def line(self, driver: Driver) -> str:
         """On what a sweep is trained, and how much of it at a time."""
-        trials = "trial" if self.plan.concurrent == 1 else "trials"
-        stacked = ", replicates stacked" if sweep.numerics.replicates == "stacked" else ""
-        return f"{self.where}, {self.plan.concurrent} {trials} at a time{stacked}"
+        at_a_time = _for(driver, self.plan).concurrent
+        stacked = ", replicates stacked" if driver.sweep.numerics.replicates == "stacked" else ""
+        return f"{self.where}, {at_a_time} trial{'s' if at_a_time > 1 else ''} at a time{stacked}"
 
 
 @contextmanager
-def open_engine(wanted: Wanted, splits: Splits | None, size_bytes: int, trials: int) -> Iterator[Engine]:
+def open_engine(
+    wanted: Wanted, splits: Splits | None, size_bytes: int, trials: int, parts: int = 1
+) -> Iterator[Engine]:
     """The engine at an address, for as long as the context lasts.
 
     Args:
@@ -61,6 +63,7 @@ def open_engine(wanted: Wanted, splits: Splits | None, size_bytes: int, trials: 
         splits: the arrays that the workers will share, of ``size_bytes``.
         size_bytes: see ``splits``.
         trials: how many there are to be run.
+        parts: into how many each may be dealt.
 
     Raises:
         ResourceError: Ray does not answer, or what is asked for is not there.
@@ -86,7 +89,7 @@ def open_engine(wanted: Wanted, splits: Splits | None, size_bytes: int, trials: 
             with progress.waiting("waiting for GPUs") as say:
                 nodes.wait_for_gpus(wanted.wait_for_gpus, wanted.wait_s, say)
             cluster = nodes.capacity()
-        planned = plan(wanted.resources, cluster.cpus, cluster.gpus, trials)
+        planned = plan(wanted.resources, cluster.cpus, cluster.gpus, trials, parts)
         # Where machines cost once they come, the trials share as few as they were told to.
         spread = 0 if cluster.grows else nodes.free_gpus()
         if not local:
@@ -94,9 +97,14 @@ def open_engine(wanted: Wanted, splits: Splits | None, size_bytes: int, trials: 
         yield Engine(
             planned,
             _where(cluster),
-            lambda driver: on_ray.run(driver, splits, planned, spread, progress.note),
+            lambda driver: on_ray.run(driver, splits, _for(driver, planned), spread, progress.note),
             gauges.exporting,
         )
+
+
+def _for(driver: Driver, planned: Plan) -> Plan:
+    """A plan for no more trials than there are, which is known once the replicates are dealt."""
+    return replace(planned, concurrent=max(1, min(planned.concurrent, driver.trials)))
 
 
 def _no_cluster(wanted: Wanted, there: str) -> ResourceError:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from tune_app import data, measure, progress, provenance, space, stop, task
+from tune_app import data, dealing, measure, progress, provenance, space, stop, task
 from tune_app.data import Dataset
 from tune_app.driver import Driver, Searcher
 from tune_app.engines import Wanted, open_engine
@@ -156,7 +156,9 @@ def conduct(
     fixed = existing.numerics if existing else numerics
     with (
         _measuring(request, material, fixed) as choose,
-        open_engine(request.wanted, material.splits, material.size_bytes, trials) as engine,
+        open_engine(
+            request.wanted, material.splits, material.size_bytes, trials, dealing.parts(request.space)
+        ) as engine,
     ):
         if existing:
             sweep = existing
@@ -190,8 +192,9 @@ def conduct(
                     request.time_limit_s,
                     gather=request.address not in ("inline", "local"),
                     tell=progress.note,
+                    slots=engine.plan.concurrent,
                 )
-                opened = view(sweep, engine.line(sweep)) if view else nullcontext()
+                opened = view(sweep, engine.line(driver)) if view else nullcontext()
                 with opened, engine.exporting(sweep), _signals(driver) as caught:
                     engine.run(driver)
                     driver.tidy()
@@ -220,7 +223,8 @@ def estimate(request: Request, material: Material) -> Estimate:
     from tune_app.trial import Trial, Worker
 
     space_, gpus = request.space, torch.cuda.device_count()
-    planned = plan(space_.resources, os.cpu_count() or 1, gpus, space_.size())
+    parts = dealing.parts(space_)
+    planned = plan(space_.resources, os.cpu_count() or 1, gpus, space_.size(), parts)
     device = "cuda" if planned.gpus_per_trial else "cpu"
     choice = _measured(replace(request, address="inline"), material, planned)
     replicates = tuple(range(space_.seeds)) if choice.replicates == "stacked" else (0,)
@@ -233,7 +237,8 @@ def estimate(request: Request, material: Material) -> Estimate:
     trial = Trial(order, Worker(material.splits, device))
     epoch_s = sum(trial.step().durations_s) / len(replicates)
     sizes = [checkpoint.size(content) // len(replicates) for content in trial.contents()]
-    return Estimate(epoch_s, planned.concurrent, sizes[0], sizes[1], choice.line)
+    at_a_time = min(planned.concurrent, space_.size() * (parts if choice.replicates == "looped" else 1))
+    return Estimate(epoch_s, at_a_time, sizes[0], sizes[1], choice.line)
 
 
 def _existing(request: Request, material: Material) -> Sweep | None:
@@ -404,7 +409,7 @@ def _raise_outcome(sweep: Sweep, driver: Driver, caught: list[int]) -> None:
         if status == "failed"
     ]
     if failed:
-        attempt = failed[0].attempts[-1]
+        attempt = next(each for each in reversed(failed[0].attempts) if each.end == "failed")
         raise TrialsFailed(
             f"{len(failed)} of {len(statuses)} configurations failed. The first: {attempt.reason}\n"
             f"  its log: {sweep.paths.folder / attempt.log}"

@@ -42,8 +42,10 @@ class Estimate:
     replicates: str = ""
 
 
-def plan(asked: Resources, cpus: float, gpus: float, trials: int) -> Plan:
+def plan(asked: Resources, cpus: float, gpus: float, trials: int, parts: int = 1) -> Plan:
     """Resources for each of ``trials`` trials on a machine or cluster with so many CPUs and GPUs.
+
+    Each may be dealt into so many ``parts``, which then are trials by themselves.
 
     Unless asked for otherwise: without a GPU each trial has one CPU; with GPUs, each trial has one
     while there are trials enough for all, and a share of one (a half, or a quarter) when there are
@@ -69,7 +71,7 @@ def plan(asked: Resources, cpus: float, gpus: float, trials: int) -> Plan:
         at_a_time = min(at_a_time, fitting) if gpus_each else fitting
     if asked.max_concurrent is not None:
         at_a_time = min(at_a_time, asked.max_concurrent)
-    return Plan(cpus_each, gpus_each, max(1, min(at_a_time, max(trials, 1))))
+    return Plan(cpus_each, gpus_each, max(1, min(at_a_time, max(trials * parts, 1))))
 
 
 def shares(planned: Plan, gpus: int) -> list[float]:

@@ -8,7 +8,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,11 @@ class Job:
     start: Saved | None = None
     follows: bool = False
     tested: bool = True
+
+    def only(self, replicates: tuple[int, ...]) -> Job:
+        """The same for some of its replicates."""
+        follows = self.follows or replicates[0] != self.replicates[0]
+        return replace(self, replicates=replicates, follows=follows)
 
 
 class RunPaths:
