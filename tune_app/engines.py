@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -79,6 +80,7 @@ def open_engine(
         return
     from tune_app import gauges, nodes, on_ray
 
+    threading.Thread(target=_load_ahead, daemon=True).start()
     local = wanted.address == "local"
     with ExitStack() as stack:
         with progress.waiting("starting Ray" if local else "connecting to Ray"):
@@ -100,6 +102,15 @@ def open_engine(
             lambda driver: on_ray.run(driver, splits, _for(driver, planned), spread, progress.note),
             gauges.exporting,
         )
+
+
+def _load_ahead() -> None:
+    """Load what the results will be written with while Ray starts: it takes over a second.
+
+    Only once Ray itself is loaded, for no two threads may do that at a time.
+    """
+    from tune_app import terminal  # noqa: F401
+    from tune_app.report import page  # noqa: F401
 
 
 def _for(driver: Driver, planned: Plan) -> Plan:

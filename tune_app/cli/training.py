@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,12 +21,11 @@ if TYPE_CHECKING:
 _DATA = click.option("--data", metavar="SOURCE", help="Where the same data lies now, if it has moved.")
 
 
-def train(wanted: SearchSpace, material: Material, address: str, conduct: Callable[[View], Sweep]) -> None:
+def train(wanted: SearchSpace, material: Material, conduct: Callable[[View], Sweep]) -> None:
     """Show a sitting while it lasts, write results and report, and sum up; then raise what ended it."""
     from tune_app import outlook, progress
 
     click.echo(outlook.headline(wanted, material.identity))
-    threading.Thread(target=_load_ahead, args=[address], daemon=True).start()
     outcome: TuneAppError | None = None
     view = _View()
     try:
@@ -46,13 +44,6 @@ def train(wanted: SearchSpace, material: Material, address: str, conduct: Callab
     click.echo(terminal.summary(frames))
     if outcome:
         raise outcome
-
-
-def _load_ahead(address: str) -> None:
-    """Load what writes the results while Ray starts, not after the last trial: it takes over a second."""
-    if address != "inline":
-        from tune_app import on_ray, terminal  # noqa: F401 - Ray first, for it is waited for
-        from tune_app.report import page  # noqa: F401
 
 
 class _View:
@@ -98,7 +89,7 @@ def run(**options: Any) -> None:
     request = _request(options)
     with progress.waiting("loading data"):
         material = launch.gather(request)
-    train(request.space, material, request.address, lambda view: launch.train(request, material, view))
+    train(request.space, material, lambda view: launch.train(request, material, view))
 
 
 @click.command()
@@ -165,9 +156,7 @@ def resume(name: str, **options: Any) -> None:
     from tune_app import continuing
 
     sweep, request, material = _again(name, options)
-    train(
-        sweep.space, material, request.address, lambda view: continuing.resume(request, material, sweep, view)
-    )
+    train(sweep.space, material, lambda view: continuing.resume(request, material, sweep, view))
 
 
 @click.command()
@@ -209,7 +198,6 @@ def extend(
     train(
         wider,
         material,
-        request.address,
         lambda view: continuing.extend(request, material, sweep, wider, " ".join(asked), view),
     )
 
@@ -228,7 +216,6 @@ def retry(name: str, trials: tuple[str, ...], **options: Any) -> None:
     train(
         sweep.space,
         material,
-        request.address,
         lambda view: continuing.retry(request, material, sweep, samples, view),
     )
 
@@ -264,7 +251,7 @@ def confirm(name: str, top: int, seeds: int, **options: Any) -> None:
     sweep, request, material = _again(name, options)
     confirmed, confirming = continuing.confirmation(sweep, top, seeds)
     request = replace(request, space=confirmed, name=confirming, confirms=sweep.name)
-    train(confirmed, material, request.address, lambda view: launch.conduct(request, material, None, view))
+    train(confirmed, material, lambda view: launch.conduct(request, material, None, view))
 
 
 @click.command()
