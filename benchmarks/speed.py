@@ -145,7 +145,7 @@ def compare(
     report(f"speed_{what}", rows, notes, command)
 
 
-def _write(path: Path, size: int) -> None:
+def _write(path: Path, size: int | None) -> None:
     dataset = data.load("phantom", image_size=size)
     parts = {"train": dataset.train, "val": dataset.val}
     np.savez(path, **{f"{k}_{name}": getattr(part, k) for name, part in parts.items() for k in "xy"})
@@ -214,6 +214,7 @@ def startup(repeats: int) -> None:
     """No-op trials: what is left when nothing is trained."""
     walls: dict[str, list[float]] = {"plain Ray Tune, 20 trials": [], "tune-app, 20 trials": []}
     rates: list[float] = []
+    firsts: dict[str, list[float]] = {"class-Trainable script": [], "tune-app run grid": []}
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         (folder / "noop.py").write_text(NOOP)
@@ -227,7 +228,11 @@ def startup(repeats: int) -> None:
             argv = [sys.executable, "-m", "tune_app", "run", "noop.yaml", "--name", run]
             return _timed(argv, folder)[0], folder / "runs" / run / "record.jsonl"
 
+        arrays = folder / "arrays.npz"
+        _write(arrays, None)
         for _ in range(repeats):
+            for tool, first in firsts.items():
+                first.append(_first_result(tool, arrays, folder))
             wall, _ = _timed([sys.executable, "noop_ray.py", "20"], folder)
             walls["plain Ray Tune, 20 trials"].append(wall)
             walls["tune-app, 20 trials"].append(ours(20)[0])
@@ -242,8 +247,33 @@ def startup(repeats: int) -> None:
             "value": round(statistics.median(rates), 1),
         }
     )
-    notes = [f"Median of {repeats}, interleaved; whole processes with start-up; a trial does nothing, once."]
+    bare, grid = (statistics.median(each) for each in firsts.values())
+    rows += [
+        {"what": "class-Trainable script, first result: seconds", "value": round(bare, 1)},
+        {"what": "tune-app run grid, first result: seconds", "value": round(grid, 1)},
+        {"what": "tune-app as a multiple of the script", "value": round(grid / bare, 2)},
+    ]
+    notes = [
+        f"Median of {repeats}, interleaved; whole processes with start-up; a no-op trial does nothing, once.",
+        "First result: from the start of the process to the first epoch that is reported; the script trains "
+        "the same grid and images, one model a trial (benchmarks/peers/ray_reuse.py).",
+    ]
     report("speed_startup", rows, notes, f"python -m benchmarks.speed startup --repeats {repeats}")
+
+
+def _first_result(tool: str, arrays: Path, folder: Path) -> float:
+    """Seconds from the start of a process to its first result."""
+    configs = [{k: c[k] for k in ("lr", "step_size")} for c in spaces.load("grid").planned()]
+    begin = time.time()
+    if tool == "tune-app run grid":
+        run = f"grid-{time.time_ns()}"
+        _timed([sys.executable, "-m", "tune_app", "run", "grid", "--name", run], folder)
+        events = map(json.loads, (folder / "runs" / run / "record.jsonl").read_text().splitlines())
+        return float(next(e["t"] for e in events if e["event"] == "epoch")) - begin
+    argv = [sys.executable, "-m", "benchmarks.peers.ray_reuse", str(arrays), "--seeds", "1"]
+    _, out = _timed([*argv, "--configs", json.dumps(configs)], folder)
+    [said] = [line for line in out.splitlines() if line.startswith("first result at ")]
+    return float(said.rsplit(" ", 1)[1]) - begin
 
 
 def _trials_a_second(record: Path) -> float:
