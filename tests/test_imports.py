@@ -17,22 +17,12 @@ ORDER = (
     *("errors", "space", "record", "history", "sweep", "data", "task", "tasks", "metrics", "train"),
     *("checkpoint", "replicates", "stacked", "stackable", "measure", "messages", "trial", "study", "search"),
     *("stop", "resources", "driver", "inline", "luggage", "addresses", "trainable", "nodes", "on_ray"),
-    *(
-        "cluster",
-        "provenance",
-        "stats",
-        "words",
-        "index",
-        "results",
-        "listing",
-        "models",
-        "verdict",
-        "advice",
-    ),
-    *("report", "progress", "terminal", "doctor", "gauges", "engines", "launch", "continuing", "service"),
+    *("survey", "cluster", "provenance", "stats", "words", "index", "results", "listing", "models"),
+    *("verdict", "advice", "report", "progress", "terminal", "doctor", "gauges", "engines", "launch"),
+    *("continuing", "service"),
     *("cli", "__main__", "__init__"),
 )
-WITH_RAY = {"trainable", "nodes", "on_ray", "cluster", "gauges", "service"}
+WITH_RAY = {"trainable", "nodes", "on_ray", "survey", "cluster", "gauges", "service"}
 WITH_TORCH = {"checkpoint", "train", "replicates", "stacked", "stackable", "trial"}
 WITH_TORCH_IN_FUNCTIONS = WITH_TORCH | {"measure", "task", "tasks", "trainable", "launch", "doctor", "models"}
 
