@@ -149,8 +149,8 @@ def test_a_space_travels_as_it_was_asked_for(client: Client, capsys: pytest.Capt
         "--name",
         "it",
     ]
+    more = ["--time-limit", "2h", "--wait-for-gpus", "4", "--wait-at-most", "1h", "--data", "/there"]
     with pytest.raises(SystemExit) as ended:
-        more = ["--time-limit", "2h", "--wait-for-gpus", "4", "--wait-at-most", "1h", "--data", "/there"]
         cli.main([*argv, "--max-concurrent", "2", *more, "--detach"])
     assert ended.value.code == 0
     assert "tune-app attach it --cluster c.yaml" in capsys.readouterr().out
