@@ -17,12 +17,11 @@ ORDER = (
     *("errors", "space", "record", "history", "sweep", "data", "task", "tasks", "metrics", "seeds"),
     *("replicates", "train", "checkpoint", "looped", "stacked", "stackable", "measure", "messages", "trial"),
     *("study", "search", "stop", "resources", "dealing", "driver", "inline", "luggage", "addresses"),
-    *("trainable", "nodes", "on_ray", "cluster", "provenance", "stats", "words", "index", "results"),
-    *("listing", "models"),
-    *("verdict", "advice", "report", "progress", "outlook", "terminal", "doctor", "gauges", "engines"),
-    *("launch", "continuing", "service", "cli", "__main__", "__init__"),
+    *("trainable", "nodes", "on_ray", "survey", "cluster", "provenance", "stats", "words", "index"),
+    *("results", "listing", "models", "verdict", "advice", "report", "progress", "outlook", "terminal"),
+    *("doctor", "gauges", "engines", "launch", "continuing", "service", "cli", "__main__", "__init__"),
 )
-WITH_RAY = {"trainable", "nodes", "on_ray", "cluster", "gauges", "service"}
+WITH_RAY = {"trainable", "nodes", "on_ray", "survey", "cluster", "gauges", "service"}
 WITH_TORCH = {"train", "looped", "stacked", "stackable"}
 WITH_TORCH_IN_FUNCTIONS = WITH_TORCH | {
     *("checkpoint", "measure", "task", "tasks", "trial", "trainable", "launch", "doctor", "models")

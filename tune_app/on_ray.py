@@ -133,6 +133,11 @@ def _init(address: str, options: dict[str, Any]) -> None:
     except SystemExit as error:  # by Ray's own handler, which takes the signal's number for an exit code
         raise SystemExit(128 + signal.SIGTERM if error.code == signal.SIGTERM else error.code) from None
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        if "Version mismatch" in str(error):
+            raise ResourceError(
+                f"--address {address}: {' '.join(str(error).split())}\n"
+                "  A cluster's machines need the Ray and the Python of this one: ray up FILE brings them."
+            ) from error
         raise ResourceError(
             f"--address {address}: Ray did not answer: {describe(error)}\n"
             '  Use "local" to start it here, or the address that "ray start --head" printed; from outside of '
