@@ -389,7 +389,9 @@ def test_a_sampler_that_raises_ends_the_sweep_in_good_order(
         search(name, f"{name}:Sampler")
     sweep = Sweep.open(Path("runs/my-1"))
     assert len(sweep.statuses()) == 4
-    assert set(sweep.statuses()) <= {"finished", "stopped", "interrupted"}
+    # Tune asks for a sample before it has a place for it: the fourth may still wait for one when the fifth fails.
+    assert set(sweep.statuses()) <= {"finished", "stopped", "interrupted", "planned"}
+    assert "planned" not in sweep.statuses()[:3]
 
 
 def test_ray_ends_beside_what_comes_next_and_is_gone_once_that_is_waited_for() -> None:
