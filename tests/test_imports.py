@@ -14,12 +14,12 @@ import tune_app
 
 #: A module imports only from those before it; a package counts as one.
 ORDER = (
-    *("errors", "space", "record", "history", "sweep", "data", "task", "tasks", "metrics", "train"),
-    *("checkpoint", "replicates", "stacked", "stackable", "measure", "messages", "trial", "study", "search"),
-    *("stop", "resources", "driver", "inline", "luggage", "addresses", "trainable", "on_ray", "cluster"),
-    *("provenance", "stats", "words", "index", "results", "listing", "models", "verdict", "advice"),
-    *("report", "progress", "terminal", "doctor", "launch", "continuing", "service", "cli"),
-    *("__main__", "__init__"),
+    *("errors", "space", "record", "history", "sweep", "storage", "data", "task", "tasks", "metrics"),
+    *("train", "checkpoint", "replicates", "stacked", "stackable", "measure", "messages", "trial", "study"),
+    *("search", "stop", "resources", "driver", "inline", "luggage", "addresses", "trainable", "on_ray"),
+    *("cluster", "provenance", "stats", "words", "index", "results", "listing", "models", "verdict"),
+    *("advice", "report", "progress", "terminal", "doctor", "ending", "launch", "continuing", "service"),
+    *("cli", "__main__", "__init__"),
 )
 WITH_RAY = {"trainable", "on_ray", "cluster", "service"}
 WITH_TORCH = {"checkpoint", "train", "replicates", "stacked", "stackable", "trial"}
