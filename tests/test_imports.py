@@ -16,12 +16,12 @@ import tune_app
 ORDER = (
     *("errors", "space", "record", "history", "sweep", "storage", "data", "task", "tasks", "metrics"),
     *("train", "checkpoint", "replicates", "stacked", "stackable", "measure", "messages", "trial", "study"),
-    *("search", "stop", "resources", "driver", "inline", "luggage", "addresses", "trainable", "on_ray"),
-    *("cluster", "provenance", "stats", "words", "index", "results", "listing", "models", "verdict"),
-    *("advice", "report", "progress", "terminal", "doctor", "ending", "launch", "continuing", "service"),
-    *("cli", "__main__", "__init__"),
+    *("search", "stop", "resources", "control", "driver", "inline", "luggage", "addresses", "notices"),
+    *("trainable", "on_ray", "cluster", "provenance", "stats", "words", "index", "results", "listing"),
+    *("models", "verdict", "advice", "report", "progress", "terminal", "doctor", "ending", "launch"),
+    *("continuing", "service", "cli", "__main__", "__init__"),
 )
-WITH_RAY = {"trainable", "on_ray", "cluster", "service"}
+WITH_RAY = {"notices", "trainable", "on_ray", "cluster", "service"}
 WITH_TORCH = {"checkpoint", "train", "replicates", "stacked", "stackable", "trial"}
 WITH_TORCH_IN_FUNCTIONS = WITH_TORCH | {"measure", "task", "tasks", "trainable", "launch", "doctor", "models"}
 

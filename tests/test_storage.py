@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from going_on import epochs_done_twice
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import fs
@@ -25,7 +26,6 @@ from tune_app import cli as command_line
 from tune_app import continuing, results, storage
 from tune_app.driver import Driver
 from tune_app.errors import RunError, StorageError
-from tune_app.record import read
 from tune_app.storage import Store, mirror, segments, store
 from tune_app.sweep import Sweep
 
@@ -83,19 +83,6 @@ def assert_mirrored(sweep: Sweep, place: Store) -> None:
     assert {"space.yaml", "provenance.json", "test_images.csv"} <= set(place.names())
 
 
-def assert_nothing_done_twice(sweep: Sweep, fresh: int) -> None:
-    """No epoch is trained again that is not past the last checkpoint, from event ``fresh`` on."""
-    saved: dict[int, int] = {}
-    samples: dict[str, int] = {}
-    for number, (_, event) in enumerate(read(sweep.paths.record)):
-        if event["event"] == "started":
-            samples[event["trial"]] = event["sample"]
-        if event["event"] == "epoch" and number >= fresh:
-            assert event["epoch"] > saved.get(samples[event["trial"]], 0)
-        if event.get("saved"):
-            saved[samples[event["trial"]]] = event["saved"]["epoch"]
-
-
 # ---------------------------------------------------------------- taking over
 
 
@@ -127,7 +114,7 @@ def test_whatever_a_lost_machine_left_on_the_storage_ends_as_an_undisturbed_run(
         tried += 1
         again = resume("one", tmp_path / f"{moment.name}-runs", moment)
         pd.testing.assert_frame_equal(seeds(again), seeds(whole))
-        assert_nothing_done_twice(again, copy.record.count(b"\n"))
+        assert epochs_done_twice(again.paths.record, copy.record.count(b"\n")) == []
         assert_mirrored(again, storage.connect(str(moment)).below("one"))
         looks = [a.look for a in again.history.attempts.values() if a.end == "finished"]
         assert looks == [1, 1]

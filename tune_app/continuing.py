@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import tempfile
 import time
 from collections.abc import Mapping
@@ -11,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tune_app import launch, results, storage, task
+from tune_app import control, launch, results, storage, task
 from tune_app import space as spaces
 from tune_app.errors import DataError, RunError
 from tune_app.history import Configuration
@@ -155,12 +153,7 @@ def ask_to_stop(sweep: Sweep, trial: str | None, wait_s: float = 10.0) -> None:
             raise RunError(f"{sweep.name}: configuration {sample} is {status}, so there is nothing to stop.")
     if not sweep.live():
         raise RunError(f"{sweep.name}: nothing is working on this run, so there is nothing to stop.")
-    control = sweep.paths.control
-    control.mkdir(exist_ok=True)
-    path = control / f"{time.time_ns()}-{os.getpid()}.json"
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(request), encoding="utf-8")
-    partial.replace(path)
+    path = control.ask(sweep.paths.control, request)
     deadline = time.monotonic() + wait_s
     while path.exists():
         if time.monotonic() > deadline:

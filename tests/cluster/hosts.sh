@@ -1,10 +1,11 @@
 #!/bin/bash
-# hosts.sh up|down|run HOST COMMAND|crash HOST: four hosts in one, for `ray up` over real ssh.
+# hosts.sh up|down|run HOST COMMAND|cut HOST|crash HOST|boot HOST: four hosts in one, for `ray up` over real ssh.
 #
 # Each host has network, mount, pid, uts and ipc namespaces of its own, its own /tmp, /root, /run and /dev/shm, and,
 # but for the laptop, an sshd. They see each other over a bridge in the laptop's namespace and nothing beyond it; the
-# host that runs this sees none of it. HOSTS_DIR is a work folder, HOSTS_VENV the virtual environment they all share,
-# HOSTS_SEE more folders that they may read, parted by colons.
+# host that runs this sees none of it. /mnt is a disk that they share. HOSTS_DIR is a work folder, HOSTS_VENV the
+# virtual environment of all, HOSTS_CODE the folder of the code under test, HOSTS_SEE more that they may read, parted
+# by colons.
 set -euo pipefail
 dir=${HOSTS_DIR:?} venv=${HOSTS_VENV:?}
 declare -A ip=([laptop]=10.77.0.254 [head]=10.77.0.1 [worker1]=10.77.0.2 [worker2]=10.77.0.3)
@@ -14,10 +15,11 @@ pid() { cat "$dir/$1/pid"; } # of the host's first process, as seen from outside
 
 boot() {
   local name=$1 d=$dir/$1 outer inner=
-  mkdir -p "$d"/{tmp,root/.ssh,run/sshd,ssh}
+  rm -rf "$d/run" "$d/tmp"
+  mkdir -p "$d"/{tmp,root/.ssh,run/sshd,ssh} "$dir/shared"
   chmod 1777 "$d/tmp"
   chmod 700 "$d/root" "$d/root/.ssh"
-  echo "export PATH=$venv/bin:\$PATH RAY_USAGE_STATS_ENABLED=0 OMP_NUM_THREADS=1" >"$d/root/.bashrc"
+  echo "export PATH=$venv/bin:\$PATH RAY_USAGE_STATS_ENABLED=0 OMP_NUM_THREADS=1 PYTHONPATH=${HOSTS_CODE:-}" >"$d/root/.bashrc"
   if [ "$name" = laptop ]; then
     install -m600 "$dir/keys/user" "$d/root/.ssh/id_ed25519"
   else
@@ -43,6 +45,7 @@ boot() {
     nsenter -t "$inner" -n ip addr add "${ip[$name]}/24" dev br0
     nsenter -t "$inner" -n ip link set br0 up
   else
+    nsenter -t "$(pid laptop)" -n ip link del "v$name" 2>/dev/null || true # of its life before
     nsenter -t "$(pid laptop)" -n ip link add "v$name" type veth peer name eth0 netns "$inner"
     nsenter -t "$(pid laptop)" -n ip link set "v$name" master br0 up
     nsenter -t "$inner" -n ip addr add "${ip[$name]}/24" dev eth0
@@ -60,6 +63,7 @@ init() { # the first process of a host
   mount --bind "$d/hosts" /etc/hosts
   mount --bind "$d/ssh" /etc/ssh
   mount --bind "$d/run" /run
+  mount --bind "$dir/shared" /mnt
   # What lies in the folders that are about to be hidden, and is needed, shows through, read only.
   IFS=: read -ra see <<<"$venv:$("$venv/bin/python" -c 'import sys; print(sys.base_prefix)'):${HOSTS_SEE:-}"
   for path in "${see[@]}"; do
@@ -88,10 +92,12 @@ case ${1:-} in
   run)
     exec nsenter -t "$(pid "$2")" -m -n -p -u -i --wdns=/root env -i HOME=/root USER=root LOGNAME=root TERM=dumb \
       LANG=C.UTF-8 PATH="$venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
-      RAY_USAGE_STATS_ENABLED=0 bash -c "$3"
+      RAY_USAGE_STATS_ENABLED=0 OMP_NUM_THREADS=1 PYTHONPATH="${HOSTS_CODE:-}" bash -c "$3"
     ;;
+  boot) boot "$2" ;; # once more after a crash, its disk as it was but for /tmp
+  cut) nsenter -t "$(pid laptop)" -n ip link set "v$2" down ;; # off from the net
   crash) # as a power cut: nothing that says farewell leaves the host
-    nsenter -t "$(pid laptop)" -n ip link set "v$2" down
+    "$0" cut "$2"
     kill -9 "$(pid "$2")"
     rm -f "$dir/$2/pid"
     ;;
@@ -100,5 +106,5 @@ case ${1:-} in
       if [ -e "$dir/$name/pid" ]; then kill -9 "$(pid "$name")" 2>/dev/null || true; rm -f "$dir/$name/pid"; fi
     done
     ;;
-  *) sed -n 2,7p "$0"; exit 2 ;;
+  *) sed -n 2,10p "$0"; exit 2 ;;
 esac

@@ -5,19 +5,13 @@ Laptop, head and workers are namespaces of this machine (hosts.sh); nothing leav
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import re
-import shutil
-import subprocess
-import sys
-import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from small_task import TASK
+from hosts import MACHINES, Run, hosts, task, until, until_nodes
 
 from tune_app import launch
 from tune_app import space as spaces
@@ -26,8 +20,6 @@ from tune_app.record import read
 from tune_app.sweep import Sweep
 
 ROOT = Path(__file__).parents[2]
-HOSTS = Path(__file__).with_name("hosts.sh")
-TOOLS = ("sshd", "ssh", "ssh-keygen", "rsync", "ip", "unshare", "nsenter", "mount")
 
 SPACE = """
 task: mine:Task
@@ -38,81 +30,18 @@ keep: last
 checkpoint_every: 0
 max_failures: 3
 """
-#: Slow enough that each machine gets a trial, and that one can die in mid-trial.
-FAST, SLOW = "lambda logits, y: bce(", "lambda logits, y: __import__('time').sleep(0.08) or bce("
-
-MACHINES = ("head", "worker1", "worker2")
-PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-
-
-def missing() -> str:
-    """Why this cannot be tried here; empty if it can."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        return "needs root on Linux, for network namespaces"
-    tools = [tool for tool in TOOLS if shutil.which(tool, path=PATH) is None]
-    if tools:
-        return f"needs {', '.join(tools)}: apt-get install openssh-server openssh-client rsync iproute2"
-    if importlib.util.find_spec("opencensus") is None:
-        return "needs ray[default]: pip install 'tune-app[cluster]'"
-    tried = subprocess.run(
-        ["unshare", "--net", "--mount", "--pid", "--fork", "true"], capture_output=True, text=True
-    )
-    return f"no namespaces here: {tried.stderr.strip()}" if tried.returncode else ""
-
-
-class Run:
-    """Runs ``hosts.sh`` in a folder of its own; returns what it printed."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._environment = {
-            **os.environ,
-            "HOSTS_DIR": str(folder),
-            "HOSTS_VENV": sys.prefix,
-            "HOSTS_SEE": ":".join(path for path in sys.path if Path(path).is_dir()),
-            "PATH": PATH,
-        }
-
-    def __call__(self, *argv: str, code: int | None = 0) -> str:
-        ran = subprocess.run(
-            [str(HOSTS), *argv],
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=200,
-            check=False,
-        )
-        assert code in (None, ran.returncode), f"{argv}: {ran.returncode}\n{ran.stdout[-4000:]}"
-        return ran.stdout
 
 
 @pytest.fixture
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """Four hosts, with a task and a cluster's file in the laptop's ``project``."""
-    reason = missing()
-    if reason:
-        pytest.skip(reason)
-    run = Run(tmp_path_factory.mktemp("hosts"))
-    pids: list[int] = []
-    try:
-        run("up")
-        pids = [int((run.folder / name / "pid").read_text()) for name in ("laptop", *MACHINES)]
+    with hosts(tmp_path_factory.mktemp("hosts")) as run:
         project = run.folder / "laptop/root/project"
         project.mkdir()
         (project / "mine.py").write_text(task())
         (project / "my.yaml").write_text(SPACE)
         (project / "cluster.yaml").write_text(cluster_file())
         yield run
-    finally:
-        run("down")
-    until(lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()])
-
-
-def task() -> str:
-    assert FAST in TASK
-    return textwrap.dedent(TASK).replace(FAST, SLOW)
 
 
 def cluster_file() -> str:
@@ -202,16 +131,3 @@ def test_a_cluster_from_up_to_down(run: Run, tmp_path: Path, monkeypatch: pytest
 
     laptop(run, "ray down -y cluster.yaml")
     assert "raylet" not in run("run", "head", "ps -eo args")
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 300
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-
-
-def until_nodes(run: Run, count: int) -> None:
-    """Wait until so many machines are alive: ``ray up`` returns when the head is."""
-    command = "ray list nodes --format=json 2>/dev/null"
-    until(lambda: run("run", "head", command, code=None).count('"ALIVE"') == count)

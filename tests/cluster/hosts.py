@@ -1,0 +1,116 @@
+"""Machines of a cluster, played by namespaces of this one (hosts.sh): nothing leaves it, nothing stays."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from small_task import TASK
+
+import tune_app
+
+HOSTS = Path(__file__).with_name("hosts.sh")
+CODE = Path(tune_app.__file__).parents[1]
+TOOLS = ("sshd", "ssh", "ssh-keygen", "rsync", "ip", "unshare", "nsenter", "mount")
+PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+MACHINES = ("head", "worker1", "worker2")
+#: Slow enough that each machine gets a trial, and that one can die in mid-trial.
+FAST, SLOW = "lambda logits, y: bce(", "lambda logits, y: __import__('time').sleep(0.08) or bce("
+
+
+def missing() -> str:
+    """Why this cannot be tried here; empty if it can."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return "needs root on Linux, for network namespaces"
+    tools = [tool for tool in TOOLS if shutil.which(tool, path=PATH) is None]
+    if tools:
+        return f"needs {', '.join(tools)}: apt-get install openssh-server openssh-client rsync iproute2"
+    if importlib.util.find_spec("opencensus") is None:
+        return "needs ray[default]: pip install 'tune-app[cluster]'"
+    tried = subprocess.run(
+        ["unshare", "--net", "--mount", "--pid", "--fork", "true"], capture_output=True, text=True
+    )
+    return f"no namespaces here: {tried.stderr.strip()}" if tried.returncode else ""
+
+
+class Run:
+    """Runs ``hosts.sh`` in a folder of its own; returns what it printed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._environment = {
+            **os.environ,
+            "HOSTS_DIR": str(folder),
+            "HOSTS_VENV": sys.prefix,
+            "HOSTS_CODE": str(CODE),
+            "HOSTS_SEE": ":".join(path for path in (str(CODE), *sys.path) if Path(path).is_dir()),
+            "PATH": PATH,
+        }
+
+    def __call__(self, *argv: str, code: int | None = 0) -> str:
+        ran = subprocess.run(
+            [str(HOSTS), *argv],
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+        assert code in (None, ran.returncode), f"{argv}: {ran.returncode}\n{ran.stdout[-4000:]}"
+        return ran.stdout
+
+    def begin(self, host: str, command: str, log: Path) -> subprocess.Popen[bytes]:
+        """Run a command on a host, and do not wait for it; it ends with the host at the latest."""
+        with log.open("wb") as output:
+            return subprocess.Popen(
+                [str(HOSTS), "run", host, command],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+
+@contextmanager
+def hosts(folder: Path) -> Iterator[Run]:
+    """Four hosts, for as long as the context lasts; skips the test where there can be none."""
+    reason = missing()
+    if reason:
+        pytest.skip(reason)
+    run = Run(folder)
+    try:
+        run("up")
+        yield run
+    finally:
+        pids = [int(path.read_text()) for path in run.folder.glob("*/pid")]
+        run("down")
+    until(lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()])
+
+
+def task() -> str:
+    assert FAST in TASK
+    return textwrap.dedent(TASK).replace(FAST, SLOW)
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 300
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def until_nodes(run: Run, count: int) -> None:
+    """Wait until so many machines are alive: ``ray up`` returns when the head is."""
+    command = "ray list nodes --format=json 2>/dev/null"
+    until(lambda: run("run", "head", command, code=None).count('"ALIVE"') == count)
