@@ -150,7 +150,20 @@ def test_a_space_travels_as_it_was_asked_for(client: Client, capsys: pytest.Capt
         "it",
     ]
     with pytest.raises(SystemExit) as ended:
-        cli.main([*argv, "--max-concurrent", "2", "--time-limit", "2h", "--data", "/there", "--detach"])
+        cli.main(
+            [
+                *argv,
+                "--max-concurrent",
+                "2",
+                "--time-limit",
+                "2h",
+                "--data",
+                "/there",
+                "--storage",
+                "s3://b/runs",
+                "--detach",
+            ]
+        )
     assert ended.value.code == 0
     assert "tune-app attach it --cluster c.yaml" in capsys.readouterr().out
     [job] = client.sent
@@ -158,7 +171,8 @@ def test_a_space_travels_as_it_was_asked_for(client: Client, capsys: pytest.Capt
     assert "epochs: 3" in client.texts["grid.yaml"]
     assert "0.5" in client.texts["grid.yaml"]
     assert "max_concurrent: 2" in client.texts["grid.yaml"]
-    command = "exec tune-app run grid.yaml --name it --data /there --split image --time-limit 7200s"
+    command = "exec tune-app run grid.yaml --name it --data /there --split image --time-limit 7200s "
+    command += "--storage s3://b/runs --runs-dir"
     assert command in job["entrypoint"]
     assert re.fullmatch(r"it-\d{8}-\d{6}", job["submission_id"])
     assert job["metadata"] == {"tune-app run": "it"}

@@ -37,9 +37,11 @@ START = (
     "RAY_health_check_failure_threshold=3 RAY_gcs_rpc_server_reconnect_timeout_s=10; "
     "ray start --num-cpus=1 --object-store-memory=100000000 "
 )
-NOTICE = (
-    "ray drain-node --address=10.77.0.1:6379 --reason=DRAIN_NODE_REASON_PREEMPTION --reason-message=spot "
-    "--deadline-remaining-seconds=30"
+#: The machine's metadata server, and who asks it; as on AWS, there is nothing of that name until the notice.
+METADATA = "latest/meta-data/spot/instance-action"
+WATCH = (
+    "(python -m http.server 8000 --bind 127.0.0.1 --directory /root/metadata &"
+    " exec python -m tune_app.cluster.spot aws http://127.0.0.1:8000)"
 )
 
 pytestmark = pytest.mark.timeout(600)  # a minute each, and much more where the machine has other work
@@ -151,13 +153,17 @@ def pair(sweep: Sweep, lost: Attempt) -> tuple[Attempt, Attempt]:
 
 
 def test_machines_are_taken_away_killed_and_cut_off(cluster: Run, undisturbed: pd.DataFrame) -> None:
+    action = cluster.folder / "worker1/root/metadata" / METADATA
+    action.parent.mkdir(parents=True)
+    watcher = cluster.begin("worker1", WATCH, cluster.folder / "spot.log")
     sitting = begin(cluster, "bereft")
 
     # The cloud wants a machine back, says so, and takes it.
     warned = sitting.until_on("worker1", 2)
-    cluster("run", "worker1", NOTICE)
+    action.write_text('{"action": "terminate"}')
     until(lambda: sitting.attempt(warned.trial).end is not None)
     cluster("crash", "worker1")
+    watcher.wait(20)
 
     # Ray is killed on another, and comes back.
     killed = sitting.until_on("worker2", 2)
