@@ -200,7 +200,8 @@ def test_the_head_dies_and_another_machine_takes_over(cluster: Run, undisturbed:
     finished = [attempt.trial for attempt in sitting.attempts() if attempt.end == "finished"]
     cluster("crash", "head")
     sitting.lost()
-    cluster("run", "worker1", "ray stop --force")
+    cluster("crash", "worker1")
+    cluster("boot", "worker1")
     lead(cluster, "worker1")
     join(cluster, "worker1", "worker2")
     again = Sitting(cluster, "worker1", "headless", "tune-app resume headless --storage /mnt")
