@@ -186,6 +186,7 @@ def resume(name: str, **options: Any) -> None:
     help="One more value of a grid, as in lr=1e-5, or a whole point, as in '{lr: 1e-5, step_size: 4}'.",
 )
 @_DATA
+@STORAGE
 @sitting
 def extend(
     name: str,
@@ -221,6 +222,7 @@ def extend(
 @click.argument("name")
 @click.argument("trials", nargs=-1)
 @_DATA
+@STORAGE
 @sitting
 def retry(name: str, trials: tuple[str, ...], **options: Any) -> None:
     """Try the failed configurations of the run NAME again, or those of TRIALS alone."""
@@ -254,6 +256,7 @@ def rerun(name: str, trial: str, **options: Any) -> None:
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many of the best.")
 @click.option("--seeds", type=click.IntRange(2), default=20, show_default=True, help="New seeds for each.")
 @_DATA
+@STORAGE
 @sitting
 def confirm(name: str, top: int, seeds: int, **options: Any) -> None:
     """Train the best configurations of the run NAME on new seeds: how much of their lead was luck?"""
