@@ -8,12 +8,14 @@ A step over a batch of B images of D pixels, h = 64 nodes in each of three hidde
   written) plus ``B D`` (pixels, uint8) and ``2 * 4 B D`` (the batch as float32, written and read).
 
 The time of a step is at least the larger of FLOPs / (FLOP/s) and bytes / (bytes/s); both rates are measured
-here, on one thread, in the same run as what they are compared with. Validation is left out.
+here, on one thread or on the GPU in float32, in the same run as what they are compared with. Validation is
+left out.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +25,7 @@ BATCH, NODES, IMAGES = 128, 64, 1800
 
 @dataclass(frozen=True)
 class Machine:
-    """What one core does: FLOP/s in a product of the first layer's shape, bytes/s in a large copy."""
+    """What a core or a GPU does: FLOP/s in a product of the first layer's shape, bytes/s in a large copy."""
 
     flops: float
     bytes_s: float
@@ -44,23 +46,23 @@ def step_bytes(pixels: int, batch: int = BATCH) -> int:
     return 9 * 4 * parameters(pixels) + 9 * batch * pixels
 
 
-def measure() -> Machine:
-    """This machine's rates, the best of several tries."""
+def measure(device: str = "cpu") -> Machine:
+    """The rates of one core of this machine, or of its GPU (``cuda``): the best of several tries."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        a, b = torch.rand(128, 65536), torch.rand(65536, 64)
-        product = min(_timed(lambda: a @ b) for _ in range(5))
-        source = torch.rand(64 << 18)  # 64 MiB
+        a, b = torch.rand(128, 65536, device=device), torch.rand(65536, 64, device=device)
+        product = min(_timed(lambda: a @ b, device) for _ in range(5))
+        source = torch.rand((64 if device == "cpu" else 4096) << 18, device=device)  # MiB
         target = torch.empty_like(source)
-        copy = min(_timed(lambda: target.copy_(source)) for _ in range(5))
+        copy = min(_timed(lambda: target.copy_(source), device) for _ in range(5))
     finally:
         torch.set_num_threads(threads)
     return Machine(2 * 128 * 65536 * 64 / product, 2 * source.nbytes / copy)
 
 
 def model_seconds(machine: Machine, pixels: int, epochs: int) -> float:
-    """Seconds on one core that a model of ``epochs`` epochs takes at least."""
+    """Seconds on one core, or on the GPU, that a model of ``epochs`` epochs takes at least."""
     full, rest = divmod(IMAGES, BATCH)
     batches = [BATCH] * full + [rest] * (rest > 0)
     return epochs * sum(
@@ -69,7 +71,12 @@ def model_seconds(machine: Machine, pixels: int, epochs: int) -> float:
     )
 
 
-def _timed(action: object) -> float:
-    begin = time.perf_counter()
-    action()  # type: ignore[operator]
+def _timed(action: Callable[[], object], device: str) -> float:
+    for wait in (False, True):  # the first time, a GPU loads what it runs
+        begin = time.perf_counter()
+        action()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        if wait or device == "cpu":
+            break
     return time.perf_counter() - begin

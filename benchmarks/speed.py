@@ -1,9 +1,9 @@
 """tune-app against its peers: the same models, data and epochs, interleaved, whole processes with start-up.
 
-``python -m benchmarks.speed grid`` trains the paper's nine configurations on 28x28 phantom images,
-``table3`` its five samples at 256x256, ``startup`` measures no-op trials. Each prints a table and keeps it in
-``results/``. A peer is a process of its own; its wall time is taken from outside. The time per model at the
-margin is what one more seed of every configuration adds.
+``python -m benchmarks.speed grid`` trains the paper's nine configurations on 28x28 phantom images, ``table3``
+its five samples at 256x256, ``gpu`` those with 20 seeds on a GPU; ``startup`` measures no-op trials. Each
+prints a table and keeps it in ``results/``. A peer is a process of its own; its wall time is taken from
+outside. The time per model at the margin is what one more seed of every configuration adds.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from benchmarks import roofline
 from tune_app import data, provenance
@@ -41,6 +42,8 @@ PEERS = {
     "loops by hand, index batches, fused Adam": ("loops", "fused"),
 }
 OURS = "tune-app"
+#: Trials of a peer that share a GPU.
+GPU_TRIALS = 8
 
 
 @dataclass
@@ -69,8 +72,10 @@ class Measured:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("what", choices=["grid", "table3", "startup"])
-    parser.add_argument("--seeds", type=int, help="Seeds of each configuration.  [grid: 10, table3: 2]")
+    parser.add_argument("what", choices=["grid", "table3", "gpu", "startup"])
+    parser.add_argument(
+        "--seeds", type=int, help="Seeds of each configuration.  [grid: 10, table3: 2, gpu: 20]"
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--image-size", type=int)
     parser.add_argument("--only", action="append", help="Leave out the other peers; part of a name.")
@@ -78,12 +83,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     if asked.what == "startup":
         startup(asked.repeats)
         return
-    sizes = {"grid": (10, 28), "table3": (2, 256)}
+    on_gpu = asked.what == "gpu"
+    if on_gpu and not torch.cuda.is_available():
+        parser.error("gpu: torch finds no GPU here; it is for a machine with one")
+    sizes = {"grid": (10, 28), "table3": (2, 256), "gpu": (20, 256)}
     seeds, size = sizes[asked.what]
-    compare(asked.what, asked.seeds or seeds, asked.image_size or size, asked.repeats, asked.only)
+    seeds, size = asked.seeds or seeds, asked.image_size or size
+    only = asked.only or (["plain Ray"] if on_gpu else None)
+    compare("table3" if on_gpu else asked.what, seeds, size, asked.repeats, only, on_gpu)
 
 
-def compare(name: str, seeds: int, size: int, repeats: int, only: list[str] | None) -> None:
+def compare(
+    name: str, seeds: int, size: int, repeats: int, only: list[str] | None, on_gpu: bool = False
+) -> None:
+    """Train ``name`` with every tool in turn; plain Ray Tune has ``GPU_TRIALS`` of its trials on a GPU."""
     space = spaces.load(name)
     configs = [{k: c[k] for k in ("lr", "step_size")} for c in space.planned()]
     few = max(1, seeds // 5)
@@ -95,12 +108,13 @@ def compare(name: str, seeds: int, size: int, repeats: int, only: list[str] | No
         for _ in range(repeats):
             for tool, found in measured.items():
                 for number, walls in ((few, found.few_s), (seeds, found.wall_s)):
-                    wall, accuracy = _run(tool, name, arrays, configs, number, size, Path(folder))
+                    wall, accuracy = _run(tool, name, arrays, configs, number, size, Path(folder), on_gpu)
                     walls.append(wall)
                     print(f"  {tool}, {number} seeds: {wall:.1f} s", file=sys.stderr, flush=True)
                 found.accuracy.append(accuracy)
-    machine = roofline.measure()
-    floor = roofline.model_seconds(machine, size * size, space.epochs) / (os.cpu_count() or 1)
+    machine = roofline.measure("cuda" if on_gpu else "cpu")
+    floor = roofline.model_seconds(machine, size * size, space.epochs)
+    floor /= 1 if on_gpu else os.cpu_count() or 1
     ours = measured[OURS]
     rows = [
         {
@@ -117,26 +131,35 @@ def compare(name: str, seeds: int, size: int, repeats: int, only: list[str] | No
         for each in measured.values()
     ]
     work = f"{len(configs)} configurations x {seeds} seeds x {space.epochs} epochs at {size}x{size}"
+    core, everything = ("the GPU", "it") if on_gpu else ("a core", "all cores")
     flops, moved = roofline.step_flops(size * size) / 1e6, roofline.step_bytes(size * size) / 1e6
     notes = [
         f"{work}, phantom images; median of {repeats}, interleaved; whole processes with start-up. "
         f"s_a_model_more is what a model adds, from {few} to {seeds} seeds.",
-        f"Roofline: {machine.flops / 1e9:.0f} GFLOP/s and {machine.bytes_s / 1e9:.1f} GB/s on a core, so on "
-        f"all cores a model takes at least {floor:.3f} s: {flops:.1f} MFLOP and {moved:.2f} MB a step, see "
-        "benchmarks/roofline.py. A model whose bytes stay in a cache may be faster than that.",
+        f"Roofline: {machine.flops / 1e9:.0f} GFLOP/s and {machine.bytes_s / 1e9:.1f} GB/s on {core}, so on "
+        f"{everything} a model takes at least {floor:.3f} s: {flops:.1f} MFLOP and {moved:.2f} MB a step, "
+        "see benchmarks/roofline.py. A model whose bytes stay in a cache may be faster than that.",
     ]
-    command = f"python -m benchmarks.speed {name} --seeds {seeds} --repeats {repeats}"
-    report(f"speed_{name}", rows, notes, command)
+    what = "gpu" if on_gpu else name
+    command = f"python -m benchmarks.speed {what} --seeds {seeds} --repeats {repeats}"
+    report(f"speed_{what}", rows, notes, command)
 
 
-def _write(path: Path, size: int) -> None:
+def _write(path: Path, size: int | None) -> None:
     dataset = data.load("phantom", image_size=size)
     parts = {"train": dataset.train, "val": dataset.val}
     np.savez(path, **{f"{k}_{name}": getattr(part, k) for name, part in parts.items() for k in "xy"})
 
 
 def _run(
-    tool: str, name: str, arrays: Path, configs: list[dict[str, Any]], seeds: int, size: int, folder: Path
+    tool: str,
+    name: str,
+    arrays: Path,
+    configs: list[dict[str, Any]],
+    seeds: int,
+    size: int,
+    folder: Path,
+    on_gpu: bool,
 ) -> tuple[float, float]:
     if tool == OURS:
         run = f"{name}-{time.time_ns()}"
@@ -148,6 +171,7 @@ def _run(
     module, variant = PEERS[tool]
     argv = [sys.executable, "-m", f"benchmarks.peers.{module}", str(arrays), "--seeds", str(seeds)]
     argv += ["--configs", json.dumps(configs), *(["--variant", variant] if variant else [])]
+    argv += ["--gpus", str(1 / GPU_TRIALS)] if on_gpu else []
     wall, out = _timed(argv, folder)
     last = json.loads(out.strip().splitlines()[-1])
     if last["models"] != seeds * len(configs):
@@ -190,6 +214,7 @@ def startup(repeats: int) -> None:
     """No-op trials: what is left when nothing is trained."""
     walls: dict[str, list[float]] = {"plain Ray Tune, 20 trials": [], "tune-app, 20 trials": []}
     rates: list[float] = []
+    firsts: dict[str, list[float]] = {"class-Trainable script": [], "tune-app run grid": []}
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         (folder / "noop.py").write_text(NOOP)
@@ -203,7 +228,11 @@ def startup(repeats: int) -> None:
             argv = [sys.executable, "-m", "tune_app", "run", "noop.yaml", "--name", run]
             return _timed(argv, folder)[0], folder / "runs" / run / "record.jsonl"
 
+        arrays = folder / "arrays.npz"
+        _write(arrays, None)
         for _ in range(repeats):
+            for tool, first in firsts.items():
+                first.append(_first_result(tool, arrays, folder))
             wall, _ = _timed([sys.executable, "noop_ray.py", "20"], folder)
             walls["plain Ray Tune, 20 trials"].append(wall)
             walls["tune-app, 20 trials"].append(ours(20)[0])
@@ -218,8 +247,33 @@ def startup(repeats: int) -> None:
             "value": round(statistics.median(rates), 1),
         }
     )
-    notes = [f"Median of {repeats}, interleaved; whole processes with start-up; a trial does nothing, once."]
+    bare, grid = (statistics.median(each) for each in firsts.values())
+    rows += [
+        {"what": "class-Trainable script, first result: seconds", "value": round(bare, 1)},
+        {"what": "tune-app run grid, first result: seconds", "value": round(grid, 1)},
+        {"what": "tune-app as a multiple of the script", "value": round(grid / bare, 2)},
+    ]
+    notes = [
+        f"Median of {repeats}, interleaved; whole processes with start-up; a no-op trial does nothing, once.",
+        "First result: from the start of the process to the first epoch that is reported; the script trains "
+        "the same grid and images, one model a trial (benchmarks/peers/ray_reuse.py).",
+    ]
     report("speed_startup", rows, notes, f"python -m benchmarks.speed startup --repeats {repeats}")
+
+
+def _first_result(tool: str, arrays: Path, folder: Path) -> float:
+    """Seconds from the start of a process to its first result."""
+    configs = [{k: c[k] for k in ("lr", "step_size")} for c in spaces.load("grid").planned()]
+    begin = time.time()
+    if tool == "tune-app run grid":
+        run = f"grid-{time.time_ns()}"
+        _timed([sys.executable, "-m", "tune_app", "run", "grid", "--name", run], folder)
+        events = map(json.loads, (folder / "runs" / run / "record.jsonl").read_text().splitlines())
+        return float(next(e["t"] for e in events if e["event"] == "epoch")) - begin
+    argv = [sys.executable, "-m", "benchmarks.peers.ray_reuse", str(arrays), "--seeds", "1"]
+    _, out = _timed([*argv, "--configs", json.dumps(configs)], folder)
+    [said] = [line for line in out.splitlines() if line.startswith("first result at ")]
+    return float(said.rsplit(" ", 1)[1]) - begin
 
 
 def _trials_a_second(record: Path) -> float:

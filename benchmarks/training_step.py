@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tune_app.replicates import Looped
+from tune_app.looped import Looped
 from tune_app.stacked import Stacked
 from tune_app.task import Labelled, Splits
 from tune_app.tasks.pneumonia import Pneumonia

@@ -159,10 +159,23 @@ def awkward(folder: Path) -> Frames:
     return record(folder, text, {i: Ended(curves(i, 2, 2)) for i in range(1, 25)}, NO_DATA)
 
 
+def enormous(folder: Path) -> Frames:
+    """A metric whose square is no number any more."""
+    text = (
+        "task: mine:train\nspace: {lr: {grid: [1, 2, 3]}}\n"
+        "epochs: 3\nseeds: 3\nmetric: {name: val_loss, mode: min}\n"
+    )
+    ended = {
+        i: Ended({"val_loss": [[1e305 * (1 - 0.01 * (i + r) / e) for r in range(3)] for e in range(1, 4)]})
+        for i in range(1, 4)
+    }
+    return record(folder, text, ended, NO_DATA)
+
+
 CASES: dict[str, Callable[[Path], Frames]] = {
     made.__name__: made
     for made in (
         *(finished, phantom, running, one_trial, one_seed, all_failed, nothing, forty, stopped),
-        *(function_task, conditional, awkward),
+        *(function_task, conditional, awkward, enormous),
     )
 }

@@ -293,6 +293,7 @@ CASES: dict[str, tuple[Prepare, list[str], list[str]]] = {
     "logs of what went well": (finished_run, ["logs", "mine", "1"], ['"1" has left no log']),
     "confirm with one seed": (finished_run, ["confirm", "mine", "--seeds", "1"], ["--seeds", "1"]),
     "a limit without a unit": (file(SPACE), [*RUN, "--time-limit", "2"], ["--time-limit 2", "45m"]),
+    "a wait without a unit": (file(SPACE), [*RUN, "--wait-at-most", "5"], ["--wait-at-most 5", "45m"]),
     "a limit of nothing": (file(SPACE), [*RUN, "--time-limit", "0s"], ["--time-limit 0s"]),
     "the data has moved": (
         finished_run,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import ray
 
-from tune_app import __version__, cli, on_ray
+from tune_app import __version__, cli, nodes, on_ray
 from tune_app.cluster import jobs
 from tune_app.errors import ClusterError, ResourceError, RunError
 
@@ -149,21 +149,9 @@ def test_a_space_travels_as_it_was_asked_for(client: Client, capsys: pytest.Capt
         "--name",
         "it",
     ]
+    more = ["--time-limit", "2h", "--wait-for-gpus", "4", "--wait-at-most", "1h", "--data", "/there"]
     with pytest.raises(SystemExit) as ended:
-        cli.main(
-            [
-                *argv,
-                "--max-concurrent",
-                "2",
-                "--time-limit",
-                "2h",
-                "--data",
-                "/there",
-                "--storage",
-                "s3://b/runs",
-                "--detach",
-            ]
-        )
+        cli.main([*argv, "--max-concurrent", "2", *more, "--storage", "s3://b/runs", "--detach"])
     assert ended.value.code == 0
     assert "tune-app attach it --cluster c.yaml" in capsys.readouterr().out
     [job] = client.sent
@@ -171,8 +159,8 @@ def test_a_space_travels_as_it_was_asked_for(client: Client, capsys: pytest.Capt
     assert "epochs: 3" in client.texts["grid.yaml"]
     assert "0.5" in client.texts["grid.yaml"]
     assert "max_concurrent: 2" in client.texts["grid.yaml"]
-    command = "exec tune-app run grid.yaml --name it --data /there --split image --time-limit 7200s "
-    command += "--storage s3://b/runs --runs-dir"
+    command = "exec tune-app run grid.yaml --name it --data /there --split image --time-limit 7200s"
+    command += " --wait-for-gpus 4 --wait-at-most 3600s --storage s3://b/runs"
     assert command in job["entrypoint"]
     assert re.fullmatch(r"it-\d{8}-\d{6}", job["submission_id"])
     assert job["metadata"] == {"tune-app run": "it"}
@@ -258,19 +246,19 @@ available_node_types:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (GROWTH, on_ray.Cluster(12.0, 3.0, 1, grows=True)),
-        (GROWTH.replace("9", "0"), on_ray.Cluster(2.0, 0.0, 1)),
-        ("available_node_types: 3", on_ray.Cluster(2.0, 0.0, 1)),
-        ("- [", on_ray.Cluster(2.0, 0.0, 1)),
-        (None, on_ray.Cluster(2.0, 0.0, 1)),
+        (GROWTH, nodes.Cluster(12.0, 3.0, 1, grows=True)),
+        (GROWTH.replace("9", "0"), nodes.Cluster(2.0, 0.0, 1)),
+        ("available_node_types: 3", nodes.Cluster(2.0, 0.0, 1)),
+        ("- [", nodes.Cluster(2.0, 0.0, 1)),
+        (None, nodes.Cluster(2.0, 0.0, 1)),
     ],
 )
 def test_a_cluster_is_counted_as_it_can_grow(
-    text: str | None, expected: on_ray.Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    text: str | None, expected: nodes.Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(on_ray, "_GROWTH", tmp_path / "growth.yaml")
+    monkeypatch.setattr(nodes, "_GROWTH", tmp_path / "growth.yaml")
     if text is not None:
         (tmp_path / "growth.yaml").write_text(text)
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
     monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True}, {"Alive": False}])
-    assert on_ray._capacity() == expected
+    assert nodes.capacity() == expected

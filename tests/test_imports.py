@@ -14,16 +14,31 @@ import tune_app
 
 #: A module imports only from those before it; a package counts as one.
 ORDER = (
-    *("errors", "space", "record", "history", "sweep", "storage", "data", "task", "tasks", "metrics"),
-    *("train", "checkpoint", "replicates", "stacked", "stackable", "measure", "messages", "trial", "study"),
-    *("search", "stop", "resources", "control", "driver", "inline", "luggage", "addresses", "notices"),
-    *("trainable", "on_ray", "cluster", "provenance", "stats", "words", "index", "results", "listing"),
-    *("models", "verdict", "advice", "report", "progress", "terminal", "doctor", "ending", "launch"),
-    *("continuing", "service", "cli", "__main__", "__init__"),
+    *(
+        "errors",
+        "space",
+        "record",
+        "history",
+        "sweep",
+        "storage",
+        "data",
+        "task",
+        "tasks",
+        "metrics",
+        "seeds",
+    ),
+    *("replicates", "train", "checkpoint", "looped", "stacked", "stackable", "measure", "messages", "trial"),
+    *("study", "search", "stop", "resources", "dealing", "control", "driver", "inline", "luggage"),
+    *("addresses", "notices", "trainable", "nodes", "on_ray", "survey", "cluster", "provenance", "stats"),
+    *("words", "index", "results", "listing", "models", "verdict", "advice", "report", "progress", "outlook"),
+    *("terminal", "doctor", "gauges", "engines", "ending", "launch", "continuing", "service", "cli"),
+    *("__main__", "__init__"),
 )
-WITH_RAY = {"notices", "trainable", "on_ray", "cluster", "service"}
-WITH_TORCH = {"checkpoint", "train", "replicates", "stacked", "stackable", "trial"}
-WITH_TORCH_IN_FUNCTIONS = WITH_TORCH | {"measure", "task", "tasks", "trainable", "launch", "doctor", "models"}
+WITH_RAY = {"notices", "trainable", "nodes", "on_ray", "survey", "cluster", "gauges", "service"}
+WITH_TORCH = {"train", "looped", "stacked", "stackable"}
+WITH_TORCH_IN_FUNCTIONS = WITH_TORCH | {
+    *("checkpoint", "measure", "task", "tasks", "trial", "trainable", "launch", "doctor", "models")
+}
 
 ROOT = Path(tune_app.__file__).parent
 FILES = [path.relative_to(ROOT) for path in sorted(ROOT.rglob("*.py"))]

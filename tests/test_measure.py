@@ -19,13 +19,14 @@ from tune_app.driver import Driver
 from tune_app.errors import RunError, SpaceError
 from tune_app.history import Config
 from tune_app.launch import Material, Request
+from tune_app.looped import Looped
 from tune_app.measure import Choice, Question
 from tune_app.record import read
-from tune_app.replicates import Looped
 from tune_app.stacked import Stacked
 from tune_app.sweep import NO_DATA, Numerics, Sweep
 from tune_app.task import Labelled, Splits
 from tune_app.tasks.pneumonia import Pneumonia
+from tune_app.trial import Trial
 
 UserModule = Callable[[str], str]
 
@@ -288,8 +289,7 @@ def test_the_choice_is_in_the_record_and_goes_for_all_trials(
 ) -> None:
     clock[Stacked if better == "stacked" else Looped] = 0.001
     made: list[type] = []
-    for kind in (Looped, Stacked):
-        monkeypatch.setattr(f"tune_app.trial.{kind.__name__}", _spy(kind, made))
+    monkeypatch.setattr(Trial, "_of_task", _spy(Trial._of_task, made))
     space = parse("space: {gamma: {grid: [0.3, 0.4]}}")
     sweep = train(space, material, name="mine")
     assert sweep.header["numerics"] == {"replicates": better, "threads": 1, "precision": "float32"}
@@ -305,12 +305,12 @@ def test_the_choice_is_in_the_record_and_goes_for_all_trials(
     assert Sweep.open(sweep.paths.folder).numerics.replicates == better
 
 
-def _spy(kind: type, made: list[type]) -> Callable[..., Any]:
-    def make(*args: Any) -> Any:
-        made.append(kind)
-        return kind(*args)
+def _spy(choose: Callable[..., type], made: list[type]) -> Callable[..., type]:
+    def chosen(*args: Any) -> type:
+        made.append(choose(*args))
+        return made[-1]
 
-    return make
+    return chosen
 
 
 def test_both_ways_train_the_same(material: Material) -> None:

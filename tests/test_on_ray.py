@@ -18,7 +18,7 @@ import pytest
 import ray
 from small_task import TASK
 
-from tune_app import inline, measure, on_ray, resources, stop, task
+from tune_app import inline, measure, nodes, on_ray, resources, stop, task
 from tune_app import space as spaces
 from tune_app.data import Dataset
 from tune_app.driver import Driver
@@ -45,7 +45,7 @@ TWO = Plan(1, 0, 2)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[on_ray.Cluster]:
+def cluster() -> Iterator[nodes.Cluster]:
     with on_ray.connect(cpus=2) as found:
         yield found
 
@@ -323,7 +323,7 @@ def test_four_declared_gpus_train_four_trials_at_a_time(user_module: UserModule)
     assert [event["metrics"]["val_accuracy"] for event in epochs] == [[4.0]] * 4
 
 
-def test_the_cluster_says_what_it_has(cluster: on_ray.Cluster) -> None:
+def test_the_cluster_says_what_it_has(cluster: nodes.Cluster) -> None:
     assert (cluster.cpus, cluster.gpus, cluster.nodes) == (2, 0, 1)
     assert resources.plan(spaces.Resources(), cluster.cpus, cluster.gpus, 9) == TWO
     assert ray.is_initialized()
@@ -390,3 +390,26 @@ def test_a_sampler_that_raises_ends_the_sweep_in_good_order(
     sweep = Sweep.open(Path("runs/my-1"))
     assert len(sweep.statuses()) == 4
     assert set(sweep.statuses()) <= {"finished", "stopped", "interrupted"}
+
+
+def test_ray_ends_beside_what_comes_next_and_is_gone_once_that_is_waited_for() -> None:
+    """By itself, in a process of its own: this one has a Ray that the other tests use."""
+    program = textwrap.dedent("""
+        import os
+        import subprocess
+        import threading
+        from tune_app import on_ray
+        with on_ray.connect("local", cpus=1):
+            import ray
+            ref = ray.put(1)
+        busy = [each for each in threading.enumerate() if each.name == "leaving Ray"]
+        del ref
+        assert not ray.is_initialized()
+        on_ray.left()
+        assert not any(each.is_alive() for each in busy)
+        left = subprocess.run(["pgrep", "-lP", str(os.getpid()), "raylet"]).returncode
+        with on_ray.connect("local", cpus=1):
+            print("again", left)
+    """)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "again 1\n", "")

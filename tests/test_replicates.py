@@ -10,10 +10,11 @@ import torch
 from tune_app.data import Dataset
 from tune_app.errors import TaskError
 from tune_app.history import Config
-from tune_app.replicates import Generated, Looped, Replicates
+from tune_app.looped import Looped
+from tune_app.replicates import Generated, Outcome, Replicates
 from tune_app.task import Context
 from tune_app.tasks.pneumonia import Pneumonia
-from tune_app.train import DeviceSplits, Outcome
+from tune_app.train import DeviceSplits
 
 CONFIG: Config = {"lr": 1e-3, "step_size": 2, "batch_size": 8, "nodes": 8, "dropout": 0.3}
 CONFIGS: list[Config] = [

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tune_app.errors import ResourceError
-from tune_app.resources import Plan, plan
+from tune_app.resources import Plan, plan, shares
 from tune_app.space import Resources
 
 CPUS, GPUS, TRIALS = st.integers(1, 256), st.integers(0, 16), st.integers(0, 5000)
@@ -109,3 +109,64 @@ def test_what_runs_at_a_time_fits(
 def test_no_gpu_idles_while_trials_wait(cpus: int, gpus: int, trials: int) -> None:
     found = plan(asked(), cpus, gpus, trials)
     assert found.concurrent == min(max(trials, 1), round(gpus / found.gpus_per_trial))
+
+
+class Packing:
+    """Ray's way with shares of GPUs: the fullest that has room, the first of several; None where none has."""
+
+    def __init__(self, gpus: int) -> None:
+        self.free = [10_000] * gpus
+        self.trials = [0] * gpus
+
+    def take(self, share: float) -> int | None:
+        wanted = round(share * 10_000)
+        fitting = [(free, gpu) for gpu, free in enumerate(self.free) if free >= wanted]
+        if not fitting:
+            return None
+        gpu = min(fitting)[1]
+        self.free[gpu] -= wanted
+        self.trials[gpu] += 1
+        return gpu
+
+    def give(self, gpu: int, share: float) -> None:
+        self.free[gpu] += round(share * 10_000)
+        self.trials[gpu] -= 1
+
+
+@given(st.integers(1, 9), st.integers(1, 50), st.floats(0.05, 0.99), st.data())
+def test_trials_that_share_gpus_are_spread_over_them(
+    gpus: int, trials: int, each: float, data: st.DataObject
+) -> None:
+    """Also when one dies, and another takes its place."""
+    planned = plan(asked(gpus=each), 256, gpus, trials)
+    found = shares(planned, gpus)
+    assert len(found) == planned.concurrent
+    assert min(found) >= each
+    ray = Packing(gpus)
+    placed = [(ray.take(share), share) for share in found]
+    assert max(ray.trials) - min(ray.trials) <= 1
+    for index in data.draw(st.lists(st.sampled_from(range(len(placed))), max_size=9)):
+        gpu, share = placed[index]
+        assert gpu is not None
+        ray.give(gpu, share)
+        placed[index] = (ray.take(share), share)
+        assert max(ray.trials) - min(ray.trials) <= 1
+
+
+@pytest.mark.parametrize(
+    ("planned", "gpus", "expected"),
+    [
+        (Plan(1, 0, 3), 4, [0, 0, 0]),
+        (Plan(1, 1, 4), 4, [1, 1, 1, 1]),
+        (Plan(1, 2, 2), 4, [2, 2]),
+        (Plan(1, 0.25, 4), 4, [1, 1, 1, 1]),
+        (Plan(1, 0.25, 6), 4, [0.5, 0.5, 0.5, 0.5, 1, 1]),
+        (Plan(1, 0.25, 16), 4, [0.25] * 16),
+        (Plan(1, 0.25, 4), 1, [0.25] * 4),
+        (Plan(1, 0.3, 3), 1, [0.3333] * 3),
+        (Plan(1, 0.25, 8), 0, [0.25] * 8),
+        (Plan(1, 0.25, 8), 1, [0.25] * 8),  # most of the GPUs are at other work
+    ],
+)
+def test_what_a_trial_reserves(planned: Plan, gpus: int, expected: list[float]) -> None:
+    assert shares(planned, gpus) == expected

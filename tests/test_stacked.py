@@ -14,7 +14,8 @@ from torch import nn
 from tune_app.data import Dataset
 from tune_app.errors import TaskError, TrialError
 from tune_app.history import Config
-from tune_app.replicates import Looped, Replicates
+from tune_app.looped import Looped
+from tune_app.replicates import Replicates
 from tune_app.stacked import Stacked
 from tune_app.tasks.pneumonia import Pneumonia
 from tune_app.train import DeviceSplit, DeviceSplits

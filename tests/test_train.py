@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from tune_app.data import Dataset
 from tune_app.history import Config
+from tune_app.replicates import Outcome
+from tune_app.seeds import derive_seed
 from tune_app.tasks.pneumonia import Pneumonia
 from tune_app.train import (
     Buffers,
     DeviceSplit,
     DeviceSplits,
     Learner,
-    Outcome,
-    derive_seed,
     load_optimizer,
 )
 

@@ -72,9 +72,12 @@ def run(
         argv=["tune_app.run"],
         time_limit_s=time_limit_s,
     )
-    sweep = launch.train(request, launch.gather(request), progress.watch if show else None)
-    frames = results.load(sweep)
-    results.write(frames)
-    listing.remember(frames)
-    report.write(frames, sweep.paths.report)
+    try:
+        sweep = launch.train(request, launch.gather(request), progress.watch if show else None)
+        frames = results.load(sweep)
+        results.write(frames)
+        listing.remember(frames)
+        report.write(frames, sweep.paths.report)
+    finally:
+        launch.left(request)
     return frames

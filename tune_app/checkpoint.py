@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from tune_app.errors import TrialError
 from tune_app.history import Saved
 from tune_app.record import place
@@ -44,6 +42,8 @@ def size(content: Any) -> int:
 
 def packed(content: Any) -> bytes:
     """``content`` (tensors and plain values) as the bytes of its file."""
+    import torch
+
     buffer = io.BytesIO()
     torch.save(content, buffer)
     return buffer.getvalue()
@@ -67,6 +67,8 @@ def load(source: Path | bytes, name: str = "") -> dict[str, Any]:
     Raises:
         TrialError: it is missing, damaged, or none of ours.
     """
+    import torch
+
     try:
         file = io.BytesIO(source) if isinstance(source, bytes) else source
         content = torch.load(file, map_location="cpu", weights_only=True)

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any, Protocol
 
-from tune_app import control
+from tune_app import control, dealing
 from tune_app.errors import StorageError
 from tune_app.history import Attempt, Configuration, History, Saved
 from tune_app.messages import SAVE_NOW, Order, Report, Sealed
@@ -46,6 +46,7 @@ class Driver:
         time_limit_s: seconds after which the sitting ends, to be gone on with another time.
         gather: whether workers may be on other machines, and send their checkpoints in their reports.
         tell: says a line to the user.
+        slots: how many trials may run at a time: those that would have none get a share of the replicates.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Driver:
         time_limit_s: float | None = None,
         gather: bool = False,
         tell: Callable[[str], None] = lambda _: None,
+        slots: int = 1,
     ) -> None:
         self.sweep = sweep
         self._stopper = stopper
@@ -68,7 +70,12 @@ class Driver:
         self._deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
         self._identities = {c.fingerprint: c.sample for c in reversed(self._configurations())}
         self._best = self._best_finished()
-        self._jobs = deque(self._order([job for c in self._configurations() for job in self._ready(c)]))
+        jobs = self._order([job for c in self._configurations() for job in self._ready(c)])
+        if sweep.numerics.replicates == "looped" and dealing.parts(sweep.space) > 1:
+            jobs = dealing.deal(jobs, slots)
+        self._jobs = deque(jobs)
+        #: How many trials there are to be run, those included that are yet to be suggested.
+        self.trials = max(len(jobs), sweep.outstanding())
         self._running: dict[str, Job] = {}
         self._fresh: set[str] = set()
         self._to_stop: set[str] = set()
@@ -389,7 +396,11 @@ class Driver:
         )
         if not final:
             retried = set(job.replicates)
-            again = [j for j in self._ready(configuration) if retried & set(j.replicates)]
+            again = [
+                job.only(tuple(r for r in job.replicates if r in retried))
+                for job in self._ready(configuration)
+                if retried & set(job.replicates)
+            ]
             self._jobs = deque(self._order([*self._jobs, *again]))
         else:
             self._let_follow(job)

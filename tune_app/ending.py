@@ -82,7 +82,7 @@ def _outcome(sweep: Sweep, driver: Driver, caught: list[int]) -> TuneAppError | 
         if status == "failed"
     ]
     if failed:
-        attempt = failed[0].attempts[-1]
+        attempt = next(each for each in reversed(failed[0].attempts) if each.end == "failed")
         return TrialsFailed(
             f"{len(failed)} of {len(statuses)} configurations failed. The first: {attempt.reason}\n"
             f"  its log: {sweep.paths.folder / attempt.log}"

@@ -9,16 +9,17 @@ import csv
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tune_app import data, ending, measure, progress, provenance, space, stop, storage, task
+from tune_app import data, dealing, ending, measure, progress, provenance, space, stop, storage, task
 from tune_app.data import Dataset
 from tune_app.driver import Driver, Searcher
+from tune_app.engines import Wanted, open_engine
 from tune_app.errors import RunError, TaskError
 from tune_app.measure import Choice, Question
 from tune_app.record import read
@@ -48,6 +49,8 @@ class Request:
     confirms: str | None = None
     #: Where the run is mirrored, as `storage.normal` leaves it; None for nowhere.
     storage: str | None = None
+    wait_for_gpus: int = 0
+    wait_s: float = 1800.0
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -61,6 +64,12 @@ class Request:
             "everything": self.everything,
         }
         return {"source": source, "confirms": self.confirms}
+
+    @property
+    def wanted(self) -> Wanted:
+        """What of it concerns the engine."""
+        own = Path.cwd() if self.space.task not in task.BUILTIN else None
+        return Wanted(self.address, self.space.resources, own, self.wait_for_gpus, self.wait_s)
 
 
 @dataclass(frozen=True)
@@ -152,12 +161,14 @@ def conduct(
     fixed = existing.numerics if existing else numerics
     with (
         _measuring(request, material, fixed) as choose,
-        _engine(request, material, trials) as (planned, where, engine),
+        open_engine(
+            request.wanted, material.splits, material.size_bytes, trials, dealing.parts(request.space)
+        ) as engine,
     ):
         if existing:
             sweep = existing
         else:
-            choice = choose(planned)
+            choice = choose(engine.plan)
             if request.space.replicates == "stacked" and choice.why != measure.AS_ASKED:
                 progress.note(f"note: replicates {choice.line}")
             sweep = Sweep.create(
@@ -165,7 +176,7 @@ def conduct(
                 material.identity,
                 request.runs_dir,
                 request.name,
-                numerics or Numerics(choice.replicates, planned.threads, request.space.precision),
+                numerics or Numerics(choice.replicates, engine.plan.threads, request.space.precision),
                 taken,
                 measured=asdict(choice),
                 **request.origin,
@@ -191,15 +202,24 @@ def conduct(
                     request.time_limit_s,
                     gather=request.address not in ("inline", "local"),
                     tell=progress.note,
+                    slots=engine.plan.concurrent,
                 )
                 if mirror:
                     mirror.on_taken_over(lambda why: ending.end(driver, why))
-                opened = view(sweep, _plan_line(planned, where, sweep)) if view else nullcontext()
-                with opened, ending.signals(driver) as caught:
-                    engine(driver)
+                opened = view(sweep, engine.line(driver)) if view else nullcontext()
+                with opened, engine.exporting(sweep), ending.signals(driver) as caught:
+                    engine.run(driver)
                     driver.tidy()
     ending.raise_outcome(sweep, driver, caught, mirror)
     return sweep
+
+
+def left(request: Request) -> None:
+    """Wait until the engine that trained has gone: it ends beside the writing of results."""
+    if request.address != "inline":
+        from tune_app import on_ray
+
+        on_ray.left()
 
 
 def estimate(request: Request, material: Material) -> Estimate:
@@ -215,7 +235,8 @@ def estimate(request: Request, material: Material) -> Estimate:
     from tune_app.trial import Trial, Worker
 
     space_, gpus = request.space, torch.cuda.device_count()
-    planned = plan(space_.resources, os.cpu_count() or 1, gpus, space_.size())
+    parts = dealing.parts(space_)
+    planned = plan(space_.resources, os.cpu_count() or 1, gpus, space_.size(), parts)
     device = "cuda" if planned.gpus_per_trial else "cpu"
     choice = _measured(replace(request, address="inline"), material, planned)
     replicates = tuple(range(space_.seeds)) if choice.replicates == "stacked" else (0,)
@@ -228,7 +249,8 @@ def estimate(request: Request, material: Material) -> Estimate:
     trial = Trial(order, Worker(material.splits, device))
     epoch_s = sum(trial.step().durations_s) / len(replicates)
     sizes = [checkpoint.size(content) // len(replicates) for content in trial.contents()]
-    return Estimate(epoch_s, planned.concurrent, sizes[0], sizes[1], choice.line)
+    at_a_time = min(planned.concurrent, space_.size() * (parts if choice.replicates == "looped" else 1))
+    return Estimate(epoch_s, at_a_time, sizes[0], sizes[1], choice.line)
 
 
 def _existing(request: Request, material: Material) -> Sweep | None:
@@ -303,41 +325,6 @@ def _question(request: Request, material: Material, threads: int, device: str) -
     if space_.resources.gpus_per_trial == 0:
         device = "cpu"
     return measure.question(space_, material.task, material.splits, threads, device)
-
-
-@contextmanager
-def _engine(
-    request: Request, material: Material, trials: int
-) -> Iterator[tuple[Plan, str, Callable[[Driver], None]]]:
-    """The engine that ``--address`` names, ready to run a driver, with its plan and its name in words."""
-    asked = request.space.resources
-    if request.address == "inline":
-        from tune_app import inline
-
-        inline_plan = plan(asked.model_copy(update={"max_concurrent": 1}), os.cpu_count() or 1, 0, trials)
-        yield inline_plan, "in this process", lambda driver: inline.run(driver, material.splits)
-        return
-    from tune_app import on_ray
-
-    with ExitStack() as stack:
-        with progress.waiting("starting Ray" if request.address == "local" else "connecting to Ray"):
-            own = Path.cwd() if request.space.task not in task.BUILTIN else None
-            cluster = stack.enter_context(on_ray.connect(request.address, material.size_bytes, modules=own))
-        ray_plan = plan(asked, cluster.cpus, cluster.gpus, trials)
-        yield ray_plan, _where(cluster), lambda driver: on_ray.run(driver, material.splits, ray_plan)
-
-
-def _where(cluster: Any) -> str:
-    devices = f"{cluster.gpus:g} GPU{'s' if cluster.gpus != 1 else ''}" if cluster.gpus else ""
-    cores = f"{cluster.cpus:g} CPU{'s' if cluster.cpus != 1 else ''}"
-    nodes = f" on {cluster.nodes} nodes" if cluster.nodes > 1 else ""
-    return f"on {'up to ' if cluster.grows else ''}{devices or cores}{nodes}"
-
-
-def _plan_line(planned: Plan, where: str, sweep: Sweep) -> str:
-    trials = "trial" if planned.concurrent == 1 else "trials"
-    stacked = ", replicates stacked" if sweep.numerics.replicates == "stacked" else ""
-    return f"{where}, {planned.concurrent} {trials} at a time{stacked}"
 
 
 def _first_config(sweep: Sweep) -> dict[str, Any]:

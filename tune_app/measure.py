@@ -29,7 +29,7 @@ from tune_app.space import SearchSpace
 from tune_app.task import FunctionTask, Labelled, Splits, Task
 
 if TYPE_CHECKING:
-    from tune_app.replicates import Looped
+    from tune_app.looped import Looped
     from tune_app.stacked import Stacked
     from tune_app.train import DeviceSplits
 
@@ -145,7 +145,7 @@ def answer(asked: Question) -> Choice:
     """Measure, in this process."""
     import torch
 
-    if asked.device == "any":
+    if asked.device != "cpu":  # one that Ray has given, and torch does not see, is of no use
         asked = replace(asked, device="cuda" if torch.cuda.is_available() else "cpu")
     if asked.asked == "auto" and asked.device == "cpu" and _too_large(asked.splits):
         return Choice("looped", f"inputs of more than {LARGEST_ON_CPU:,} numbers, on a CPU")
@@ -175,7 +175,7 @@ def _answer(asked: Question) -> Choice:
 
 
 def _measure(task: Task, asked: Question, data: DeviceSplits) -> Choice:
-    from tune_app.replicates import Looped
+    from tune_app.looped import Looped
     from tune_app.stacked import Stacked
 
     def make(kind: type[Looped] | type[Stacked], count: int) -> Looped | Stacked:

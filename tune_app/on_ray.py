@@ -21,21 +21,21 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray._private.worker import global_worker
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
-from tune_app import luggage, measure
+from tune_app import luggage, measure, nodes
 from tune_app.driver import Driver
 from tune_app.errors import MachineLeaving, ResourceError, describe
 from tune_app.measure import Choice, Question
-from tune_app.messages import Order, Report
+from tune_app.messages import Report
+from tune_app.nodes import Cluster
 from tune_app.notices import Board
-from tune_app.resources import Plan
+from tune_app.resources import Plan, shares
 from tune_app.sweep import Job
 from tune_app.task import Splits
-from tune_app.trainable import SweepTrainable
+from tune_app.trainable import SweepTrainable, unseen
 
 _SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -50,19 +50,7 @@ _SETTINGS = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 
-#: Where ``ray up`` leaves the configuration that a head's autoscaler grows its cluster by.
-_GROWTH = Path("~/ray_bootstrap_config.yaml")
 _QUIET = ("ray", "ray.tune", "ray.train", "ray.data", "ray.air")
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """What Ray has: CPUs, GPUs, nodes; where it grows on demand, what it can grow to."""
-
-    cpus: float
-    gpus: float
-    nodes: int
-    grows: bool = False
 
 
 @contextmanager
@@ -74,6 +62,8 @@ def connect(
     modules: Path | None = None,
 ) -> Iterator[Cluster]:
     """Start Ray on this machine, or join the cluster at ``address``; leave it at the end.
+
+    Its processes take over a second to end, beside what the caller does next; ``left`` waits for them.
 
     Args:
         address: ``local``, ``auto``, or the ``host:port`` of a cluster that this machine is part of.
@@ -99,9 +89,31 @@ def connect(
     with ExitStack() as stack:
         if address != "local":
             options = {"runtime_env": stack.enter_context(_travelling(modules))}
+        left()
         _init(address, options)
-        stack.callback(ray.shutdown)
-        yield _capacity() if address != "local" else _present()
+        stack.callback(_leave)
+        yield nodes.capacity() if address != "local" else nodes.present()
+
+
+_leaving: list[threading.Thread] = []
+
+
+def _leave() -> None:
+    # No daemon: an interpreter that ends waits for it, and leaves no process behind.
+    thread = threading.Thread(target=ray.shutdown, name="leaving Ray")
+    thread.start()
+    _leaving.append(thread)
+    # Ray ends this process if one of its objects is let go of while its core worker is taken down; after
+    # that it only waits for its processes to end.
+    while thread.is_alive() and hasattr(global_worker, "core_worker"):
+        thread.join(0.01)
+
+
+def left() -> None:
+    """Wait until the Ray that ``connect`` has left is gone."""
+    while _leaving:
+        _leaving[-1].join()
+        _leaving.pop()
 
 
 def _init(address: str, options: dict[str, Any]) -> None:
@@ -122,6 +134,11 @@ def _init(address: str, options: dict[str, Any]) -> None:
     except SystemExit as error:  # by Ray's own handler, which takes the signal's number for an exit code
         raise SystemExit(128 + signal.SIGTERM if error.code == signal.SIGTERM else error.code) from None
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        if "Version mismatch" in str(error):
+            raise ResourceError(
+                f"--address {address}: {' '.join(str(error).split())}\n"
+                "  A cluster's machines need the Ray and the Python of this one: ray up FILE brings them."
+            ) from error
         raise ResourceError(
             f"--address {address}: Ray did not answer: {describe(error)}\n"
             '  Use "local" to start it here, or the address that "ray start --head" printed; from outside of '
@@ -131,34 +148,6 @@ def _init(address: str, options: dict[str, Any]) -> None:
         signal.signal(signal.SIGTERM, handler)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
-def _present() -> Cluster:
-    total = ray.cluster_resources()
-    nodes = sum(bool(node["Alive"]) for node in ray.nodes())
-    return Cluster(total.get("CPU", 0.0), total.get("GPU", 0.0), nodes)
-
-
-def _capacity() -> Cluster:
-    """What a cluster has or, where its autoscaler waits for demand, what it can come to have.
-
-    ``ray up`` leaves the file that it grows by on the head, with the resources of each type of node.
-    """
-    present = _present()
-    try:
-        plan = YAML(typ="safe").load(_GROWTH.expanduser())
-        types = plan["available_node_types"]
-        head = types[plan["head_node_type"]].get("resources") or {}
-        total = {name: float(head.get(name, 0)) for name in ("CPU", "GPU")}
-        room = int(plan["max_workers"])
-        for name, kind in types.items():
-            count = min(int(kind.get("max_workers", room)), room) if name != plan["head_node_type"] else 0
-            for resource in total:
-                total[resource] += count * float((kind.get("resources") or {}).get(resource, 0))
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, YAMLError):
-        return present  # not of ray up, or of machines of one's own, which are all there
-    cpus, gpus = max(present.cpus, total["CPU"]), max(present.gpus, total["GPU"])
-    return Cluster(cpus, gpus, present.nodes, grows=(cpus, gpus) != (present.cpus, present.gpus))
 
 
 @contextmanager
@@ -213,18 +202,28 @@ def _measure(asked: Question, path: str) -> Choice:
     return measure.answer(asked)
 
 
-def run(driver: Driver, splits: Splits | None, plan: Plan) -> None:
+def run(
+    driver: Driver, splits: Splits | None, plan: Plan, gpus: int = 0, tell: nodes.Tell = lambda _: None
+) -> None:
     """Train all jobs of a driver on the Ray that is connected.
+
+    Args:
+        driver: of the sweep.
+        splits: the arrays that every worker shares.
+        plan: what each trial has, and how many run at a time.
+        gpus: GPUs to spread the trials over, where they have shares of one; 0 leaves that to Ray, which
+            fills one after the other.
+        tell: says a line to the user.
 
     Raises:
         StorageError: the disk refused a write (see Driver.fatal).
     """
-    bridge = _Bridge(driver)
+    bridge = _Bridge(driver, shares(plan, gpus), tell)
     with tempfile.TemporaryDirectory(prefix="tune-app-") as scratch:
         tune.Tuner(
             tune.with_resources(
                 tune.with_parameters(SweepTrainable, splits=splits, path=str(Path.cwd())),
-                {"cpu": plan.cpus_per_trial, "gpu": plan.gpus_per_trial},
+                _Reserving(plan),
             ),
             tune_config=tune.TuneConfig(
                 search_alg=_Jobs(bridge),
@@ -256,8 +255,12 @@ class _Bridge:
     """
 
     driver: Driver
+    _free: list[float]
+    _tell: nodes.Tell
     _jobs: dict[str, Job] = field(default_factory=dict)
     _trials: dict[str, str] = field(default_factory=dict)
+    _shares: dict[str, float] = field(default_factory=dict)
+    _told: bool = False
     _error: BaseException | None = None
     _board: Board = field(default_factory=Board)
 
@@ -266,12 +269,14 @@ class _Bridge:
         """Whether trials are under way whose end may still bring new jobs."""
         return bool(self._jobs) and self.driver.ending is None
 
-    def next_order(self, trial_id: str) -> Order | None:
+    def next_order(self, trial_id: str) -> dict[str, Any] | None:
+        """A trial's configuration as Tune has it: what to train, and the GPUs to reserve."""
         job: Job | None = self.guard(self.driver.next_job)
         if job is None:
             return None
         self._jobs[trial_id] = job
-        return self.driver.order(job)
+        self._shares[trial_id] = self._free.pop(0)
+        return {"order": self.driver.order(job), "gpus": self._shares[trial_id]}
 
     def start(self, trial_id: str) -> None:
         self.guard(lambda: self._start(trial_id))
@@ -280,23 +285,36 @@ class _Bridge:
         self._trials[trial_id] = self.driver.start(self._jobs[trial_id])
 
     def report(self, trial_id: str, result: dict[str, Any]) -> bool:
+        device = result["device"]
+        if unseen(device) and not self._told:
+            self._told = True
+            self._tell(
+                f"note: {device}: a trial was given this GPU, and torch does not see it, so it trains on the "
+                "CPU. tune-app doctor, there, says why"
+            )
         going = self.guard(
             lambda: self.driver.report(
-                self._trials[trial_id], Report.unpack(result["report"], result["files"]), result["device"]
+                self._trials[trial_id], Report.unpack(result["report"], result["files"]), device
             )
         )
         if not going:
-            self._jobs.pop(trial_id, None)
+            self._let_go(trial_id)
         return bool(going)
+
+    def _let_go(self, trial_id: str) -> None:
+        """Its place is free, for a trial of the same share: so its process can be used again."""
+        self._jobs.pop(trial_id, None)
+        if trial_id in self._shares:
+            self._free.append(self._shares.pop(trial_id))
 
     def fail(self, trial_id: str, trial: Any) -> None:
         def record() -> None:
             if trial_id not in self._trials:  # it died before its first epoch could begin
                 self._start(trial_id)
             self.driver.fail(self._trials[trial_id], *_explain(trial))
-            self._jobs.pop(trial_id)
 
         self.guard(record)
+        self._let_go(trial_id)
 
     def tick(self) -> None:
         self.guard(self.driver.tick)
@@ -347,16 +365,27 @@ class _Door:
         return {}
 
 
+@dataclass(frozen=True)
+class _Reserving:
+    """What Tune is to reserve for a trial, by its configuration."""
+
+    plan: Plan
+
+    def __call__(self, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        gpus = config.get("gpus", self.plan.gpus_per_trial)
+        return tune.PlacementGroupFactory([{"CPU": self.plan.cpus_per_trial, "GPU": gpus}])
+
+
 class _Jobs(_Door, Searcher):
     def __init__(self, bridge: _Bridge) -> None:
         super().__init__()
         self._bridge = bridge
 
     def suggest(self, trial_id: str) -> Any:
-        order = self._bridge.next_order(trial_id)
-        if order is None:
+        config = self._bridge.next_order(trial_id)
+        if config is None:
             return None if self._bridge.busy else Searcher.FINISHED
-        return {"order": order}
+        return config
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None: ...
 

@@ -6,10 +6,12 @@ again from ``record.jsonl`` and ``test_scores.bin``.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -106,6 +108,18 @@ def read(path: Path, start: int = 0) -> Iterator[tuple[int, Event]]:
                     "  Restore the file from a copy, or cut it before that byte to go on from there."
                 ) from error
             yield offset, event
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """For reading a long record: what is made of it stays, and looking for garbage in it only costs."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def place(path: Path, data: bytes) -> None:

@@ -1,20 +1,45 @@
-"""The replicates of one configuration, advancing together an epoch at a time."""
+"""The replicates of one configuration, advancing together an epoch at a time; those of a function task.
+
+Nothing in here loads torch: a function may do without.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tune_app.errors import TaskError
 from tune_app.history import Config
+from tune_app.seeds import FUNCTION, derive_seed
 from tune_app.space.rules import COLUMNS
-from tune_app.task import Context, FunctionTask, Task
-from tune_app.train import FUNCTION, DeviceSplits, Learner, Outcome, Stopwatch, derive_seed
+from tune_app.task import Context, FunctionTask
 
 #: One replicate's metrics of one epoch; empty once it has diverged.
 Metrics = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The test set's answer: ``test_`` metrics and the score of every image, (N,) or (N, C)."""
+
+    metrics: dict[str, float]
+    scores: NDArray[np.float32]
+
+
+class Stopwatch:
+    """Seconds of wall time since it was made."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+
+    def seconds(self) -> float:
+        """Seconds so far, to a tenth of a millisecond."""
+        return round(time.perf_counter() - self._start, 4)
 
 
 class Replicates(Protocol):
@@ -46,65 +71,6 @@ class Replicates(Protocol):
 
     def weights(self) -> list[Any]:
         """The weights that ``test`` looks at, (R,), None for one that diverged."""
-
-
-class Looped:
-    """Replicates of a Task, trained one after the other in each epoch."""
-
-    savable = True
-
-    def __init__(
-        self,
-        task: Task,
-        config: Config,
-        splits: DeviceSplits,
-        seed: int,
-        replicates: Sequence[int],
-        epochs: int,
-        keep_best: tuple[str, int] | None = None,
-        precision: str = "float32",
-    ) -> None:
-        self._learners = [
-            Learner(task, config, splits, seed, r, epochs, keep_best, precision) for r in replicates
-        ]
-        self.epoch = 0
-        self.durations_s = [0.0] * len(self._learners)
-
-    def step(self) -> list[Metrics]:
-        """See Replicates."""
-        found: list[Metrics] = []
-        for index, learner in enumerate(self._learners):
-            watch = Stopwatch()
-            found.append(learner.step())
-            self.durations_s[index] = watch.seconds()
-        self.epoch += 1
-        return found
-
-    def diverged(self) -> list[int | None]:
-        """See Replicates."""
-        return [learner.epoch if learner.diverged else None for learner in self._learners]
-
-    def evaluated(self) -> list[int]:
-        """See Replicates."""
-        return [learner.evaluated for learner in self._learners]
-
-    def test(self) -> list[Outcome | None]:
-        """See Replicates."""
-        return [None if learner.diverged else learner.test() for learner in self._learners]
-
-    def state(self) -> list[Any]:
-        """See Replicates."""
-        return [learner.state() for learner in self._learners]
-
-    def load(self, states: Sequence[Any]) -> None:
-        """See Replicates."""
-        for learner, state in zip(self._learners, states, strict=True):
-            learner.load(state)
-        self.epoch = max(learner.epoch for learner in self._learners)
-
-    def weights(self) -> list[Any]:
-        """See Replicates."""
-        return [None if learner.diverged else learner.weights() for learner in self._learners]
 
 
 class Generated:

@@ -42,8 +42,10 @@ class Estimate:
     replicates: str = ""
 
 
-def plan(asked: Resources, cpus: float, gpus: float, trials: int) -> Plan:
+def plan(asked: Resources, cpus: float, gpus: float, trials: int, parts: int = 1) -> Plan:
     """Resources for each of ``trials`` trials on a machine or cluster with so many CPUs and GPUs.
+
+    Each may be dealt into so many ``parts``, which then are trials by themselves.
 
     Unless asked for otherwise: without a GPU each trial has one CPU; with GPUs, each trial has one
     while there are trials enough for all, and a share of one (a half, or a quarter) when there are
@@ -69,7 +71,26 @@ def plan(asked: Resources, cpus: float, gpus: float, trials: int) -> Plan:
         at_a_time = min(at_a_time, fitting) if gpus_each else fitting
     if asked.max_concurrent is not None:
         at_a_time = min(at_a_time, asked.max_concurrent)
-    return Plan(cpus_each, gpus_each, max(1, min(at_a_time, max(trials, 1))))
+    return Plan(cpus_each, gpus_each, max(1, min(at_a_time, max(trials * parts, 1))))
+
+
+def shares(planned: Plan, gpus: int) -> list[float]:
+    """What each of the trials that run at a time reserves of a GPU, so that ``gpus`` are used evenly.
+
+    An engine fills one GPU before it takes the next. Where fewer trials run at a time than would fit, each
+    therefore reserves more than it was given, as much as leaves room for the others: of 6 trials on 4 GPUs,
+    4 reserve a half and 2 a whole one. Never less than what was asked for. (Where several end at the same
+    moment, one that reserves less may take the place of one that reserves more, which then waits for another
+    end.)
+    """
+    each, trials = planned.gpus_per_trial, planned.concurrent
+    if not 0 < each < 1 or gpus < 1:
+        return [each] * trials
+    beside, crowded = divmod(trials, gpus)  # so many GPUs have one trial more than the others
+    spread = [1 / (beside + 1)] * (crowded * (beside + 1))
+    spread += [1 / beside] * ((gpus - crowded) * beside) if beside else []
+    spread = [math.floor(share * 10_000) / 10_000 for share in spread]  # as finely as Ray counts
+    return spread if min(spread) >= each else [each] * trials
 
 
 def _gpu_share(gpus: float, trials: int) -> float:

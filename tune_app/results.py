@@ -32,7 +32,7 @@ COLUMNS = {
     "n_diverged": "replicates that became non-finite; a configuration with any is never ranked",
     "epoch": "number of the epoch, from 1",
     "duration_s": "seconds of training and validation; of a configuration, summed over its replicates",
-    "device": "cpu, or the GPU on its node; several are joined by +",
+    "device": "cpu, or the GPU: cuda:3 on NODE; several are joined by +",
     "twin": "number of an earlier configuration that is the same point, whose outcome is repeated here",
     "data": "the data's source",
     "data_sha256": "SHA-256 over every image and label that the sweep saw",

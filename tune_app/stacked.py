@@ -20,14 +20,12 @@ from torch.func import functional_call, vmap
 from tune_app import metrics
 from tune_app.errors import TrialError
 from tune_app.history import Config
-from tune_app.replicates import Metrics
+from tune_app.replicates import Metrics, Outcome, Stopwatch
 from tune_app.task import Task, clip_norm, make_scheduler
 from tune_app.train import (
     Best,
     DeviceSplit,
     DeviceSplits,
-    Outcome,
-    Stopwatch,
     all_finite,
     batch_order,
     clone,

@@ -8,7 +8,7 @@ import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from tune_app import space as spaces
 from tune_app.errors import RunError, nearest
 from tune_app.history import Config, Configuration, History, Saved
-from tune_app.record import Event, Mirror, Record, Scores, read
+from tune_app.record import Event, Mirror, Record, Scores, read, uncollected
 from tune_app.space import SearchSpace
 
 
@@ -88,6 +88,11 @@ class Job:
     start: Saved | None = None
     follows: bool = False
     tested: bool = True
+
+    def only(self, replicates: tuple[int, ...]) -> Job:
+        """The same for some of its replicates."""
+        follows = self.follows or replicates[0] != self.replicates[0]
+        return replace(self, replicates=replicates, follows=follows)
 
 
 class RunPaths:
@@ -225,9 +230,10 @@ class Sweep:
         if not paths.record.is_file():
             raise RunError(_no_such_run(folder))
         history, offset, header = History(), 0, None
-        for end, event in read(paths.record):
-            offset, header = end, header or event
-            history.apply(event)
+        with uncollected():
+            for end, event in read(paths.record):
+                offset, header = end, header or event
+                history.apply(event)
         if header is None or header["event"] != "created":
             raise RunError(
                 f"{paths.record}: holds no sweep: its first event must be 'created'. Remove {folder}."

@@ -7,7 +7,6 @@ whether it is trained by itself, beside others, or after a resume.
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -20,19 +19,12 @@ from torch import Tensor, nn
 
 from tune_app import metrics
 from tune_app.history import Config
+from tune_app.replicates import Outcome
+from tune_app.seeds import BATCH_ORDER, INITIALISATION, NOISE, derive_seed
 from tune_app.task import Labelled, Loss, Splits, Task, clip_norm, make_scheduler
 
 #: Inputs (..., B, *shape) and labels (..., B) to losses (..., B) and logits (..., B, C).
 Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-
-#: What a random draw is for; each purpose has a stream of its own.
-INITIALISATION, BATCH_ORDER, NOISE, FUNCTION = range(4)
-
-
-def derive_seed(seed: int, purpose: int, replicate: int, epoch: int = 0) -> int:
-    """A 63-bit seed for one purpose of one replicate in one epoch (numpy's SeedSequence)."""
-    sequence = np.random.SeedSequence(entropy=seed, spawn_key=(purpose, replicate, epoch))
-    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 class Buffers:
@@ -94,14 +86,6 @@ class DeviceSplits:
             return DeviceSplit(torch.tensor(part.x, device=device), torch.tensor(part.y, device=device))
 
         return cls(put(splits.train), put(splits.val), put(splits.test))
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The test set's answer: ``test_`` metrics and the score of every image, (N,) or (N, C)."""
-
-    metrics: dict[str, float]
-    scores: NDArray[np.float32]
 
 
 @dataclass
@@ -250,17 +234,6 @@ class Learner:
         if self._scheduler:
             self._scheduler.load_state_dict(state["scheduler"])
         self._best = Best(**state["best"])
-
-
-class Stopwatch:
-    """Seconds of wall time since it was made."""
-
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
-
-    def seconds(self) -> float:
-        """Seconds so far, to a tenth of a millisecond."""
-        return round(time.perf_counter() - self._start, 4)
 
 
 def make_model(task: Task, config: Config, splits: DeviceSplits, seed: int, replicate: int) -> nn.Module:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from typing import Any
 
+import ray
 from ray import tune
 
 from tune_app import notices
@@ -31,14 +31,12 @@ class SweepTrainable(tune.Trainable):
             splits: the task's arrays, from the object store.
             path: the driver's working directory, where the user's own task module lies.
         """
-        import torch
-
         from tune_app.trial import Worker
 
         if path and path not in sys.path:
             sys.path.insert(0, path)
-        granted = bool(os.environ.get("CUDA_VISIBLE_DEVICES")) and torch.cuda.is_available()
-        self._worker = Worker(splits, "cuda" if granted else "cpu")
+        self._gpus = ",".join(ray.get_runtime_context().get_accelerator_ids()["GPU"])
+        self._worker = Worker(splits, "cuda" if self._gpus and _usable() else "cpu")
         self._begin(config["order"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -64,7 +62,7 @@ class SweepTrainable(tune.Trainable):
         notice = notices.heard() if self._order.gather else notices.Notice()
         report = self._trial.step(save_now=notice.save)
         self._leaving = notice.leave and report.saved is not None and not report.done
-        device = _device_name(self._worker.device)
+        device = device_name(self._worker.device, self._gpus)
         return {
             "epoch": report.epoch,
             "value": report.value,
@@ -74,8 +72,23 @@ class SweepTrainable(tune.Trainable):
         }
 
 
-def _device_name(device: str) -> str:
-    """``cpu``, or the GPU as Ray counts it on its node: ``cuda:3``."""
+def _usable() -> bool:
+    """Whether torch can use the GPU that this process was given."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def device_name(device: str, gpus: str) -> str:
+    """``cpu``, or the GPU as Ray counts it on its node: ``cuda:3``.
+
+    ``cpu (gpu 3)`` is a trial that was given GPU 3, which torch did not see.
+    """
     if device == "cpu":
-        return device
-    return f"cuda:{os.environ['CUDA_VISIBLE_DEVICES']}"
+        return f"{device} (gpu {gpus})" if gpus else device
+    return f"{device}:{gpus}"
+
+
+def unseen(device: str) -> bool:
+    """Whether a trial's device, by its name, was given to it in vain."""
+    return device.startswith("cpu (")

@@ -1,27 +1,31 @@
 """One trial as a worker runs it: an order in, a report an epoch out. No engine in here.
 
-Both engines, Ray's workers and the inline loop, run this same class, so the same record comes out.
+Both engines, Ray's workers and the inline loop, run this same class, so the same record comes out. torch is
+loaded for a Task; a function that does without is not made to wait for it.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from tune_app import checkpoint
 from tune_app import task as tasks
 from tune_app.errors import TaskError
 from tune_app.history import Saved, Values, mean
 from tune_app.messages import SAVE_NOW, Order, Report, Sealed
-from tune_app.replicates import Generated, Looped, Metrics, Replicates
-from tune_app.stackable import stackable
-from tune_app.stacked import Stacked
-from tune_app.task import Splits, Task
-from tune_app.train import DeviceSplits, Outcome, Stopwatch, set_precision
+from tune_app.replicates import Generated, Metrics, Outcome, Replicates, Stopwatch
+from tune_app.sweep import Numerics
+from tune_app.task import FunctionTask, Splits, Task
+
+if TYPE_CHECKING:
+    from tune_app.looped import Looped
+    from tune_app.stacked import Stacked
+    from tune_app.train import DeviceSplits
 
 #: The most bytes of a checkpoint that travel in a report.
 LARGEST_CARRIED = 256 << 20
@@ -32,7 +36,7 @@ class Worker:
 
     def __init__(self, splits: Splits | None, device: str) -> None:
         self.device = device
-        self.data = DeviceSplits.load(splits, device) if splits else None
+        self.data = _on_device(splits, device) if splits else None
 
 
 class Trial:
@@ -40,11 +44,12 @@ class Trial:
 
     def __init__(self, order: Order, worker: Worker) -> None:
         self._order = order
-        torch.set_num_threads(order.numerics.threads)
-        set_precision(order.numerics.precision)
         #: Why the replicates are not stacked though the sweep's are; empty where they are.
         self._looped = ""
-        self._replicates = self._make(tasks.load(order.task), worker)
+        task = tasks.load(order.task)
+        if isinstance(task, Task) or "torch" in sys.modules:
+            _set_numerics(order.numerics)
+        self._replicates = self._make(task, worker)
         self._shape = list(worker.data.train.x.shape[1:]) if worker.data else []
         self._clock = checkpoint.Clock(order.checkpoint_every_s)
         self._folder = Path(order.checkpoints)
@@ -55,7 +60,7 @@ class Trial:
             content = checkpoint.load(order.content if order.content is not None else file, str(file))
             self._replicates.load(checkpoint.of(content, "state", order.job.replicates))
 
-    def _make(self, task: Task | tasks.FunctionTask, worker: Worker) -> Replicates:
+    def _make(self, task: Task | FunctionTask, worker: Worker) -> Replicates:
         order, job = self._order, self._order.job
         keep_best = None
         if order.evaluate == "best":
@@ -79,6 +84,10 @@ class Trial:
 
     def _of_task(self, task: Task, data: DeviceSplits) -> type[Looped] | type[Stacked]:
         """What trains this job: by the sweep's numerics, as far as its configuration can be stacked."""
+        from tune_app.looped import Looped
+        from tune_app.stackable import stackable
+        from tune_app.stacked import Stacked
+
         job, numerics = self._order.job, self._order.numerics
         if numerics.replicates != "stacked" or len(job.replicates) == 1:
             return Looped
@@ -167,6 +176,21 @@ class Trial:
                         f"reported were: {', '.join(metrics) or 'none'}"
                     )
         return mean([metrics[order.stop_metric or order.metric] for metrics in found])
+
+
+def _on_device(splits: Splits, device: str) -> DeviceSplits:
+    from tune_app.train import DeviceSplits
+
+    return DeviceSplits.load(splits, device)
+
+
+def _set_numerics(numerics: Numerics) -> None:
+    import torch
+
+    from tune_app.train import set_precision
+
+    torch.set_num_threads(numerics.threads)
+    set_precision(numerics.precision)
 
 
 def _seal(replicates: Replicates) -> Sealed:

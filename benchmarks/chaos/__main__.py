@@ -113,6 +113,7 @@ def _text(asked: argparse.Namespace, runs: list[Run]) -> str:
     command = f"python -m benchmarks.chaos --seed {asked.seed} --inline {asked.inline} --ray {asked.ray}"
     versions = ", ".join(f"{name} {version}" for name, version in provenance.versions().items())
     on_ray = sum(run.moment != "write" for run in runs)
+    wrong = sum(bool(run.faults) for run in runs)
     return "\n".join(
         [
             "# Sweeps killed -9, and gone on with",
@@ -121,7 +122,7 @@ def _text(asked: argparse.Namespace, runs: list[Run]) -> str:
             f"{os.cpu_count()} cores; {versions}.",
             "",
             f"{sum(run.kills for run in runs):,} kills in {len(runs):,} runs, {on_ray} of them on Ray; "
-            f"{sum(bool(run.faults) for run in runs) or 'none'} did not end as they must:",
+            f"{f'{wrong} did not end' if wrong else 'all ended'} as they must:",
             "",
             *(f"- {each};" for each in _MUST),
             "",

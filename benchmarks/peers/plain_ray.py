@@ -16,11 +16,12 @@ def main() -> None:
     def trainable(config: dict[str, Any]) -> None:
         from pathlib import Path
 
-        for accuracy in work.train(work.load(Path(path)), config["point"], config["seed"], asked.epochs):
+        arrays = work.load(Path(path))
+        for accuracy in work.train(arrays, config["point"], config["seed"], asked.epochs, asked.device):
             tune.report({"val_accuracy": accuracy})
 
     tuner = tune.Tuner(
-        tune.with_resources(trainable, {"cpu": 1}),
+        tune.with_resources(trainable, {"cpu": 1, "gpu": asked.gpus}),
         param_space={
             "point": tune.grid_search(asked.configs),
             "seed": tune.grid_search(list(range(asked.seeds))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ray import tune
@@ -23,6 +24,17 @@ class Model(tune.Trainable):
         return {"val_accuracy": accuracy, "done": self.training_iteration + 1 >= self._epochs}
 
 
+class First(tune.Callback):
+    """Says when the first result came, in seconds since 1970."""
+
+    _said = False
+
+    def on_trial_result(self, *_: Any, **__: Any) -> None:
+        if not self._said:
+            print(f"first result at {time.time()}")
+        self._said = True
+
+
 def main() -> None:
     asked = work.arguments()
     tuner = tune.Tuner(
@@ -34,7 +46,9 @@ def main() -> None:
             "seed": tune.grid_search(list(range(asked.seeds))),
         },
         tune_config=tune.TuneConfig(metric="val_accuracy", mode="max", reuse_actors=True),
-        run_config=tune.RunConfig(checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False)),
+        run_config=tune.RunConfig(
+            callbacks=[First()], checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False)
+        ),
     )
     work.told(list(tuner.fit().get_dataframe()["val_accuracy"]))
 

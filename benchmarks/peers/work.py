@@ -25,6 +25,12 @@ class Arguments:
     seeds: int
     epochs: int
     variant: str
+    gpus: float
+
+    @property
+    def device(self) -> str:
+        """Where the models are trained."""
+        return "cuda" if self.gpus else "cpu"
 
     def models(self) -> list[tuple[dict[str, Any], int]]:
         """Every model to train: a configuration and a seed."""
@@ -38,6 +44,7 @@ def arguments() -> Arguments:
     parser.add_argument("--seeds", type=int, required=True)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--variant", default="")
+    parser.add_argument("--gpus", type=float, default=0.0, help="Share of a GPU for each model.")
     return Arguments(**vars(parser.parse_args()))
 
 
@@ -60,7 +67,9 @@ def model(side: int) -> nn.Module:
     )
 
 
-def train(arrays: dict[str, torch.Tensor], config: dict[str, Any], seed: int, epochs: int) -> Iterable[float]:
+def train(
+    arrays: dict[str, torch.Tensor], config: dict[str, Any], seed: int, epochs: int, device: str = "cpu"
+) -> Iterable[float]:
     """The tutorial's loop, with a DataLoader; yields validation accuracy once an epoch."""
     from torch.utils.data import DataLoader, TensorDataset
 
@@ -70,7 +79,7 @@ def train(arrays: dict[str, torch.Tensor], config: dict[str, Any], seed: int, ep
     val_set = TensorDataset(arrays["x_val"], arrays["y_val"])
     loader = DataLoader(train_set, batch_size=128, shuffle=True)
     val_loader = DataLoader(val_set, batch_size=32)
-    net = model(arrays["x_train"].shape[1])
+    net = model(arrays["x_train"].shape[1]).to(device)
     optimizer = torch.optim.Adam(net.parameters(), lr=config["lr"])
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, config["step_size"], gamma=0.4)
     loss_function = nn.BCEWithLogitsLoss()
@@ -78,6 +87,7 @@ def train(arrays: dict[str, torch.Tensor], config: dict[str, Any], seed: int, ep
         net.train()
         for x, y in loader:
             optimizer.zero_grad()
+            x, y = x.to(device), y.to(device)
             loss = loss_function(net(x.float()).squeeze(1), y.float())
             loss.backward()
             optimizer.step()
@@ -86,6 +96,7 @@ def train(arrays: dict[str, torch.Tensor], config: dict[str, Any], seed: int, ep
         correct = 0
         with torch.no_grad():
             for x, y in val_loader:
+                x, y = x.to(device), y.to(device)
                 correct += int(((net(x.float()).squeeze(1) > 0) == (y > 0)).sum())
         yield correct / len(val_set)
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from benchmarks.chaos.inline import Mortal
 from benchmarks.chaos.over_ray import Plan, Runs, Strike
-from benchmarks.chaos.sweeps import CASES
+from benchmarks.chaos.sweeps import CASES, Case
+from tune_app.cli import cli
 
 
 @pytest.mark.parametrize("name", ["grid", "keep last", "asha, diverging", "optuna, asha", "extended"])
@@ -22,6 +25,19 @@ def test_a_run_that_dies_at_one_of_its_writes_ends_as_an_undisturbed_one(
     deaths = [runs.die(at, rng.randint(1, len(runs.steps))) for at in runs.points(4, rng)]
     assert [death.faults for death in deaths] == [[]] * 4
     assert all(death.steps for death in deaths), "each has died at least once"
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_every_sweep_of_the_bench_can_be_run(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case.write(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "chaos_task", raising=False)
+    done = CliRunner().invoke(cli, ["check", "my.yaml", *case.flags, "--max-concurrent", "1"])
+    assert (done.exit_code, done.exception) == (0, None), done.output
+    monkeypatch.delitem(sys.modules, "chaos_task", raising=False)
 
 
 @pytest.fixture(scope="module")

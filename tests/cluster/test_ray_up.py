@@ -6,6 +6,7 @@ Laptop, head and workers are namespaces of this machine (hosts.sh); nothing leav
 from __future__ import annotations
 
 import re
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,7 @@ def test_a_cluster_from_up_to_down(run: Run, tmp_path: Path, monkeypatch: pytest
     assert "error" not in laptop(run, "tune-app cluster check cluster.yaml")
     laptop(run, "ray up -y cluster.yaml")
     until_nodes(run, 3)
+    assert listening(run) == documented_ports()
 
     # Sent and left alone; each machine has its trial, then one of them dies.
     sent = laptop(run, "tune-app submit my.yaml --cluster cluster.yaml --name sent --detach")
@@ -131,3 +133,25 @@ def test_a_cluster_from_up_to_down(run: Run, tmp_path: Path, monkeypatch: pytest
 
     laptop(run, "ray down -y cluster.yaml")
     assert "raylet" not in run("run", "head", "ps -eo args")
+
+
+def listening(run: Run) -> set[int]:
+    """The ports of the head that the laptop can connect to, but for those of workers."""
+    scan = (
+        "import socket\n"
+        "for port in range(1, 65536):\n"
+        "    with socket.socket() as tried:\n"
+        "        tried.settimeout(2)\n"
+        "        if not tried.connect_ex(('10.77.0.1', port)):\n"
+        "            print(port)\n"
+    )
+    ports = {int(line) for line in run("run", "laptop", f"python -c {shlex.quote(scan)}").splitlines()}
+    return ports - set(range(10002, 20000))
+
+
+def documented_ports() -> set[int]:
+    """ssh, and what the documentation says that the head listens on."""
+    text = (ROOT / "docs/cluster.md").read_text()
+    table = text.partition("| port | what listens |")[2].partition("\n- ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.strip().startswith("|")]
+    return {22} | {int(port) for row in rows for port in re.findall(r"(?<![\d-])\d+(?![\d-])", row)}

@@ -34,6 +34,7 @@ EXPECTED = {
     "function_task": {"intervals", "curves", "panels", "heatmap", "importance"} | SEARCH,
     "awkward": {"intervals", "curves", "panels", "heatmap", "importance"} | SEARCH,
     "conditional": {"intervals", "curves", "panels", "heatmap", "importance"} | SEARCH,
+    "enormous": {"intervals", "curves", "panels"} | SEARCH,
 }
 
 

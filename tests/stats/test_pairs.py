@@ -109,6 +109,13 @@ def test_all_pairs_are_the_single_ones_and_holm_over_them(values: list[list[floa
     assert found.adjusted.tolist() == holm(found.p.tolist())
 
 
+@given(grids, st.sampled_from([-900, -300, 300, 900]))
+def test_the_size_of_the_values_changes_nothing(values: list[list[float]], power: int) -> None:
+    found, scaled = over_seeds(np.array(values)), over_seeds(np.ldexp(values, power))
+    assert scaled.p.tolist() == found.p.tolist()
+    assert scaled.error.tolist() == np.ldexp(found.error, power).tolist()
+
+
 def test_sweeps_are_judged_each_by_itself() -> None:
     draws = np.random.default_rng(3).normal(0.8, 0.02, (4, 3, 5))
     together = over_seeds(draws)

@@ -48,11 +48,17 @@ def schema() -> None:
 @cli.command()
 @RUNS_DIR
 @click.option("--data", metavar="SOURCE", default="phantom", help="Data to look for.  [default: phantom]")
-def doctor(runs_dir: Path, data: str) -> None:
+@click.option("--address", metavar="ADDRESS", help="Check every machine of the cluster there; auto finds it.")
+def doctor(runs_dir: Path, data: str, address: str | None) -> None:
     """Check Python, torch, Ray, GPUs, memory, disk and data: what is wrong, and the mend."""
     from tune_app import doctor as doctors
     from tune_app import progress
 
+    if address is not None and address != "local":
+        with progress.waiting(f"checking the cluster at {address}"):
+            checks = doctors.cluster_checks(address, runs_dir)
+        click.echo(doctors.render(checks))
+        raise SystemExit(2 * doctors.exit_code(checks))
     with progress.waiting("checking this machine"):
         checks = doctors.checks(runs_dir, data)
     click.echo(doctors.render(checks))

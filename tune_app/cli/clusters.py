@@ -66,6 +66,8 @@ def submit(file: Path, detach: bool, **options: Any) -> None:
     run += ["--split", options["split"]] + (["--all"] if options["everything"] else [])
     if options["time_limit_s"] is not None:
         run += ["--time-limit", f"{options['time_limit_s']:g}s"]
+    if options["wait_for_gpus"]:
+        run += ["--wait-for-gpus", str(options["wait_for_gpus"]), "--wait-at-most", f"{options['wait_s']:g}s"]
     if options["storage"] is not None:
         run += ["--storage", storage.there(options["storage"])]
     click.echo(f"sending {asked.name} to the cluster of {file}, as {name} ...")

@@ -50,7 +50,8 @@ class Duration(click.ParamType[float]):
         except (KeyError, ValueError):
             seconds = 0.0
         if not 0 < seconds < 1e9:
-            raise SpaceError(f"--time-limit {text}: write a number with a unit, as in 90s, 45m, 2h or 1d")
+            name = param.opts[0] if param else "a time"
+            raise SpaceError(f"{name} {text}: write a number with a unit, as in 90s, 45m, 2h or 1d")
         return seconds
 
 
@@ -89,6 +90,22 @@ def resources(command: Command) -> Command:
                 type=Duration(),
                 metavar="TIME",
                 help="End after 90s, 45m, 2h, ...; go on with tune-app resume.",
+            ),
+            click.option(
+                "--wait-for-gpus",
+                type=click.IntRange(0),
+                default=0,
+                metavar="N",
+                help="Begin once the cluster has N GPUs; its autoscaler is asked for them.",
+            ),
+            click.option(
+                "--wait-at-most",
+                "wait_s",
+                type=Duration(),
+                default="30m",
+                show_default=True,
+                metavar="TIME",
+                help="How long to wait for them.",
             ),
         ]
     ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,9 @@ _DATA = click.option("--data", metavar="SOURCE", help="Where the same data lies 
 
 def train(wanted: SearchSpace, material: Material, conduct: Callable[[View], Sweep]) -> None:
     """Show a sitting while it lasts, write results and report, and sum up; then raise what ended it."""
-    from tune_app import listing, progress, report, results, terminal
+    from tune_app import outlook, progress
 
-    click.echo(terminal.headline(wanted, material.identity))
+    click.echo(outlook.headline(wanted, material.identity))
     outcome: TuneAppError | None = None
     view = _View()
     try:
@@ -33,6 +34,8 @@ def train(wanted: SearchSpace, material: Material, conduct: Callable[[View], Swe
         if view.sweep is None:
             raise
         sweep, outcome = view.sweep, error
+    from tune_app import listing, report, results, terminal
+
     with progress.waiting("writing results and report"):
         frames = results.load(sweep)
         results.write(frames)
@@ -72,6 +75,7 @@ def _again(name: str, options: dict[str, Any]) -> tuple[Sweep, Request, Material
         resources={key: options[key] for key in asked},
         storage=options.get("storage"),
     )
+    request = replace(request, wait_for_gpus=options["wait_for_gpus"], wait_s=options["wait_s"])
     with progress.waiting("loading data"):
         return sweep, request, continuing.gather(request, sweep)
 
@@ -110,15 +114,15 @@ def run(**options: Any) -> None:
 @sitting
 def check(**options: Any) -> None:
     """Validate SPACE and its data; show what a run would train, and about how long it would take."""
-    from tune_app import launch, progress, terminal
+    from tune_app import launch, outlook, progress
 
     request = _request(options)
     with progress.waiting("loading data"):
         material = launch.gather(request)
-    click.echo(terminal.headline(request.space, material.identity))
+    click.echo(outlook.headline(request.space, material.identity))
     with progress.waiting("timing one epoch"):
         estimate = launch.estimate(request, material)
-    click.echo(terminal.plan(request.space, estimate))
+    click.echo(outlook.plan(request.space, estimate))
 
 
 def _request(options: dict[str, Any]) -> Request:
@@ -138,6 +142,8 @@ def _request(options: dict[str, Any]) -> Request:
         argv=["tune-app", *sys.argv[1:]],
         time_limit_s=options["time_limit_s"],
         storage=None if place == storage.NONE else place,
+        wait_for_gpus=options["wait_for_gpus"],
+        wait_s=options["wait_s"],
     )
 
 
@@ -230,7 +236,11 @@ def retry(name: str, trials: tuple[str, ...], **options: Any) -> None:
 
     sweep, request, material = _again(name, options)
     samples = continuing.failed(sweep, trials)
-    train(sweep.space, material, lambda view: continuing.retry(request, material, sweep, samples, view))
+    train(
+        sweep.space,
+        material,
+        lambda view: continuing.retry(request, material, sweep, samples, view),
+    )
 
 
 @click.command()
@@ -260,8 +270,6 @@ def rerun(name: str, trial: str, **options: Any) -> None:
 @sitting
 def confirm(name: str, top: int, seeds: int, **options: Any) -> None:
     """Train the best configurations of the run NAME on new seeds: how much of their lead was luck?"""
-    from dataclasses import replace
-
     from tune_app import continuing, launch
 
     sweep, request, material = _again(name, options)

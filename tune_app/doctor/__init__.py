@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from tune_app.doctor.clusters import cluster_checks
 from tune_app.doctor.judging import Answer, Check
 from tune_app.doctor.looking import ask, checks, exit_code, render
 
-__all__ = ["Answer", "Check", "ask", "checks", "exit_code", "render"]
+__all__ = ["Answer", "Check", "ask", "checks", "cluster_checks", "exit_code", "render"]

@@ -31,15 +31,25 @@ def note(text: str, console: Console | None = None) -> None:
 
 
 @contextmanager
-def waiting(text: str, console: Console | None = None) -> Iterator[None]:
-    """Say what is being waited for: turning, and gone at the end, on a terminal; else one line."""
+def waiting(text: str, console: Console | None = None) -> Iterator[Callable[[str], None]]:
+    """Say what is being waited for: turning, and gone at the end, on a terminal; else one line.
+
+    Yields what says it in other words, on a line of its own only where they have changed.
+    """
     console = console or Console()
     if _interactive(console):
-        with console.status(Text(f"{text} ..."), spinner="line"):
-            yield
-    else:
-        _say(console, f"{text} ...")
-        yield
+        with console.status(Text(f"{text} ..."), spinner="line") as status:
+            yield lambda now: status.update(Text(f"{now} ..."))
+        return
+    told = [text]
+    _say(console, f"{text} ...")
+
+    def say(now: str) -> None:
+        if now != told[-1]:
+            told[:] = [now]
+            _say(console, f"{now} ...")
+
+    yield say
 
 
 def watch(

@@ -14,7 +14,7 @@ import pandas as pd
 
 from tune_app import __version__, verdict
 from tune_app.errors import ReportError, nearest
-from tune_app.report import formats, optuna_study, render
+from tune_app.report import formats, render
 from tune_app.report.files import put
 from tune_app.report.overview import View, overview, raw, with_ties
 
@@ -62,6 +62,8 @@ def export(frames: Frames, form: str, view: View | None = None, of: str = "trial
     if form == "optuna":
         if of != "trials" or view != View():
             raise ReportError("--format optuna: is the whole study; leave --of, --columns, --sort, ... out")
+        from tune_app.report import optuna_study  # here, for it loads a database's library
+
         return optuna_study.content(frames)
     if form in ("latex", "markdown"):
         if of != "trials":

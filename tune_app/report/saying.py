@@ -168,7 +168,7 @@ def failures(frames: Frames) -> list[str]:
     failed = []
     for configuration in frames.sweep.history.configurations.values():
         last = next((a for a in reversed(configuration.attempts) if a.end == "failed"), None)
-        if last is not None and configuration.attempts[-1] is last:
+        if last is not None and any(configuration.last(r) is last for r in last.replicates):
             log = f" ({last.log})" if last.log else ""
             failed.append(f"Sample {configuration.sample} failed at epoch {last.epoch}: {last.reason}{log}")
     more = len(failed) - _NAMED

@@ -74,9 +74,19 @@ def over_seeds(values: Floats, confidence: float = 0.95) -> Pairwise:
         raise ValueError(f"{replicates} replicates: a spread between seeds takes two or more")
     first, second = np.triu_indices(values.shape[-2], 1)
     differences = values[..., first, :] - values[..., second, :]
-    error = differences.std(axis=-1, ddof=1) / math.sqrt(replicates)
+    error = _sd(differences) / math.sqrt(replicates)
     spread = np.ptp(differences, axis=-1)
     return _pairwise(values, differences.mean(axis=-1), error, spread, replicates - 1, confidence)
+
+
+def _sd(values: Floats) -> Floats:
+    """The standard deviation (...,) of values (..., R), of any size: squares of 1e200 would be infinite.
+
+    Each row is first brought near to 1 by a power of two, which changes no digit.
+    """
+    exponent = np.frexp(np.abs(values).max(axis=-1))[1]
+    sd: Floats = np.ldexp(np.ldexp(values, -exponent[..., None]).std(axis=-1, ddof=1), exponent)
+    return sd
 
 
 def over_patients(values: Floats, units: Units, confidence: float = 0.95) -> Pairwise:

@@ -95,11 +95,13 @@ def curves_info(frames: Frames, most: int = selection.MOST) -> CurvesInfo:
     """Means and intervals over the seeds, epoch by epoch.
 
     Raises:
-        NotDrawn: no epoch is recorded yet.
+        NotDrawn: fewer than two epochs are recorded.
     """
     shown = families(frames)
     if frames.curves.empty or not shown:
         raise NotDrawn("no epoch is recorded yet")
+    if frames.curves["epoch"].max() == 1:
+        raise NotDrawn("one epoch is no curve")
     trained = frames.trials[frames.trials["sample"].isin(frames.curves["sample"].unique())]
     chosen = selection.choose(frames, trained, most)
     rows = frames.curves[frames.curves["sample"].isin(chosen.samples)]

@@ -1,0 +1,86 @@
+"""A sweep's progress as Prometheus metrics, served by Ray beside its own on every machine's metrics port.
+
+Nothing here is read by tune-app: it is for a dashboard over many sweeps, and for alarms.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ray.util.metrics import Gauge
+
+from tune_app.progress.pace import Pace
+from tune_app.progress.snapshot import Snapshot, Surveyor
+from tune_app.sweep import Sweep
+
+_EVERY_S = 2.0
+_STATES = ("waiting", "running", "finished", "stopped", "interrupted", "diverged", "failed")
+
+#: Name to what it is, and the tags beside ``run``.
+METRICS = {
+    "tune_app_trials": ("Configurations of a sweep, by how they stand", ("state",)),
+    "tune_app_done_ratio": ("Share of the wanted epochs that need no more training, 0 to 1", ()),
+    "tune_app_epochs_per_second": ("Epochs of replicates that are trained in a second", ()),
+    "tune_app_best_value": ("Mean over its seeds of the best configuration so far", ("metric",)),
+}
+
+
+class Gauges:
+    """The metrics of one sweep."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._surveyor = Surveyor(sweep)
+        self._pace = Pace(time.monotonic)
+        self._run = sweep.name
+        self._gauges = {
+            name: Gauge(name, description=text, tag_keys=("run", *tags))
+            for name, (text, tags) in METRICS.items()
+        }
+
+    def update(self, live: bool = True) -> None:
+        """Set every metric to how the sweep stands; ``live`` says whether it is being trained."""
+        snapshot = self._surveyor.look(live)
+        self._pace.note(snapshot.trained)
+        rate = self._pace.per_second() if live else None
+        for name, tags, value in readings(snapshot, rate or 0.0):
+            self._gauges[name].set(value, tags={"run": self._run, **tags})
+
+
+def readings(snapshot: Snapshot, per_second: float) -> Iterator[tuple[str, dict[str, str], float]]:
+    """The metrics of a snapshot: name, tags, value. Every state is told, for a gauge keeps what it had."""
+    states = Counter(snapshot.states)
+    for state in _STATES:
+        yield "tune_app_trials", {"state": state}, float(states[state])
+    yield "tune_app_done_ratio", {}, snapshot.share
+    yield "tune_app_epochs_per_second", {}, per_second
+    if snapshot.best:
+        yield "tune_app_best_value", {"metric": snapshot.metric}, snapshot.best.mean
+
+
+@contextmanager
+def exporting(sweep: Sweep) -> Iterator[Any]:
+    """Keep the metrics of a sweep up to date for as long as the context lasts, on a thread of its own."""
+    over = threading.Event()
+    gauges = Gauges(sweep)
+
+    def work() -> None:
+        while not over.wait(_EVERY_S):
+            try:
+                gauges.update()
+            except Exception:  # noqa: BLE001 - what is only looked at must not end what it looks at
+                continue
+
+    gauges.update()
+    thread = threading.Thread(target=work, name="metrics", daemon=True)
+    thread.start()
+    try:
+        yield gauges
+    finally:
+        over.set()
+        thread.join(_EVERY_S)
+        gauges.update(live=False)
