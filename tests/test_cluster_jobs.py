@@ -151,7 +151,7 @@ def test_a_space_travels_as_it_was_asked_for(client: Client, capsys: pytest.Capt
     ]
     more = ["--time-limit", "2h", "--wait-for-gpus", "4", "--wait-at-most", "1h", "--data", "/there"]
     with pytest.raises(SystemExit) as ended:
-        cli.main([*argv, "--max-concurrent", "2", *more, "--detach"])
+        cli.main([*argv, "--max-concurrent", "2", *more, "--storage", "s3://b/runs", "--detach"])
     assert ended.value.code == 0
     assert "tune-app attach it --cluster c.yaml" in capsys.readouterr().out
     [job] = client.sent
@@ -160,7 +160,8 @@ def test_a_space_travels_as_it_was_asked_for(client: Client, capsys: pytest.Capt
     assert "0.5" in client.texts["grid.yaml"]
     assert "max_concurrent: 2" in client.texts["grid.yaml"]
     command = "exec tune-app run grid.yaml --name it --data /there --split image --time-limit 7200s"
-    assert f"{command} --wait-for-gpus 4 --wait-at-most 3600s" in job["entrypoint"]
+    command += " --wait-for-gpus 4 --wait-at-most 3600s --storage s3://b/runs"
+    assert command in job["entrypoint"]
     assert re.fullmatch(r"it-\d{8}-\d{6}", job["submission_id"])
     assert job["metadata"] == {"tune-app run": "it"}
 

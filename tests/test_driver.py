@@ -257,3 +257,18 @@ def test_a_disk_that_refuses_a_gathered_checkpoint_ends_the_sweep(
     with pytest.raises(StorageError):
         driver.report(begin(driver), report(1, 0.5, files={"a": b"b"}), "cpu on there")
     assert driver.ending == "the disk refused a write"
+
+
+def test_a_trial_that_moved_has_not_failed_however_often(driver: Driver) -> None:
+    job = driver.next_job()
+    assert job
+    times = driver.sweep.space.max_failures + 2
+    for _ in range(times):
+        driver.fail(driver.start(job), "MachineLeaving: away", "", moved=True)
+        jobs = iter(driver.next_job, None)
+        job = next(each for each in jobs if each.sample == job.sample)
+    assert driver.ending is None
+    assert [(event["moved"], event["final"]) for event in events(driver, "failed")] == [(True, False)] * times
+    assert driver.sweep.history.configurations[job.sample].failures(0) == 0
+    driver.fail(driver.start(job), "RuntimeError: boom", "")
+    assert driver.sweep.history.configurations[job.sample].failures(0) == 1

@@ -14,14 +14,27 @@ import tune_app
 
 #: A module imports only from those before it; a package counts as one.
 ORDER = (
-    *("errors", "space", "record", "history", "sweep", "data", "task", "tasks", "metrics", "seeds"),
+    *(
+        "errors",
+        "space",
+        "record",
+        "history",
+        "sweep",
+        "storage",
+        "data",
+        "task",
+        "tasks",
+        "metrics",
+        "seeds",
+    ),
     *("replicates", "train", "checkpoint", "looped", "stacked", "stackable", "measure", "messages", "trial"),
-    *("study", "search", "stop", "resources", "dealing", "driver", "inline", "luggage", "addresses"),
-    *("trainable", "nodes", "on_ray", "survey", "cluster", "provenance", "stats", "words", "index"),
-    *("results", "listing", "models", "verdict", "advice", "report", "progress", "outlook", "terminal"),
-    *("doctor", "gauges", "engines", "launch", "continuing", "service", "cli", "__main__", "__init__"),
+    *("study", "search", "stop", "resources", "dealing", "control", "driver", "inline", "luggage"),
+    *("addresses", "notices", "trainable", "nodes", "on_ray", "survey", "cluster", "provenance", "stats"),
+    *("words", "index", "results", "listing", "models", "verdict", "advice", "report", "progress", "outlook"),
+    *("terminal", "doctor", "gauges", "engines", "ending", "launch", "continuing", "service", "cli"),
+    *("__main__", "__init__"),
 )
-WITH_RAY = {"trainable", "nodes", "on_ray", "survey", "cluster", "gauges", "service"}
+WITH_RAY = {"notices", "trainable", "nodes", "on_ray", "survey", "cluster", "gauges", "service"}
 WITH_TORCH = {"train", "looped", "stacked", "stackable"}
 WITH_TORCH_IN_FUNCTIONS = WITH_TORCH | {
     *("checkpoint", "measure", "task", "tasks", "trial", "trainable", "launch", "doctor", "models")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import tempfile
 import time
 from collections.abc import Mapping
@@ -11,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tune_app import launch, results, task
+from tune_app import control, launch, results, storage, task
 from tune_app import space as spaces
 from tune_app.errors import DataError, RunError
 from tune_app.history import Configuration
@@ -23,8 +21,8 @@ from tune_app.sweep import Sweep, find_runs, find_sample
 def request_for(sweep: Sweep, **options: Any) -> Request:
     """The request that goes on with a run: its own space, and its data from where it was found.
 
-    ``options`` are those of Request; ``data`` names another place where the same data lies now, and
-    ``resources`` replaces those of the space, key by key.
+    ``options`` are those of Request; ``data`` names another place where the same data lies now,
+    ``resources`` replaces those of the space, key by key, and ``storage`` is as it was last unless given.
 
     Raises:
         DataError: the data is not where it was.
@@ -44,6 +42,9 @@ def request_for(sweep: Sweep, **options: Any) -> Request:
     known = sweep.space.resources.model_dump()
     resources = spaces.Resources.model_validate(known | {k: v for k, v in asked.items() if v is not None})
     space = sweep.space.model_copy(update={"resources": resources})
+    opened = sweep.history.openings[-1] if sweep.history.openings else {}
+    place = options.pop("storage", None) or opened.get("storage")
+    options["storage"] = None if place == storage.NONE else place
     return Request(space, data=data, **source, name=sweep.name, runs_dir=sweep.paths.folder.parent, **options)
 
 
@@ -152,12 +153,7 @@ def ask_to_stop(sweep: Sweep, trial: str | None, wait_s: float = 10.0) -> None:
             raise RunError(f"{sweep.name}: configuration {sample} is {status}, so there is nothing to stop.")
     if not sweep.live():
         raise RunError(f"{sweep.name}: nothing is working on this run, so there is nothing to stop.")
-    control = sweep.paths.control
-    control.mkdir(exist_ok=True)
-    path = control / f"{time.time_ns()}-{os.getpid()}.json"
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(request), encoding="utf-8")
-    partial.replace(path)
+    path = control.ask(sweep.paths.control, request)
     deadline = time.monotonic() + wait_s
     while path.exists():
         if time.monotonic() > deadline:
@@ -203,7 +199,7 @@ def rerun(request: Request, material: Material, sweep: Sweep, sample: int) -> Re
     again = spaces.changed(sweep.space, keys, "again")
     with tempfile.TemporaryDirectory(prefix="tune-app-rerun-") as folder:
         made = launch.conduct(
-            replace(request, space=again, name="again", runs_dir=Path(folder)),
+            replace(request, space=again, name="again", runs_dir=Path(folder), storage=None),
             material,
             None,
             numerics=sweep.numerics,

@@ -6,7 +6,6 @@ passes on each report and is told whether to go on. It never touches the record 
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +13,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any, Protocol
 
-from tune_app import dealing
+from tune_app import control, dealing
 from tune_app.errors import StorageError
 from tune_app.history import Attempt, Configuration, History, Saved
 from tune_app.messages import SAVE_NOW, Order, Report, Sealed
@@ -372,17 +371,19 @@ class Driver:
             configuration = self.sweep.history.configurations[leader.sample]
             self._jobs.extend(job for job in self._ready(configuration) if job.follows)
 
-    def fail(self, trial: str, reason: str, log: str) -> None:
+    def fail(self, trial: str, reason: str, log: str, moved: bool = False) -> None:
         """A trial has failed: ``reason`` in one line, ``log`` in full. The sweep goes on.
 
-        It is tried again from its last checkpoint, up to ``max_failures`` times. When the first trials
-        all fail alike there is no use in trying the rest, and the sweep ends.
+        It is tried again from its last checkpoint, up to ``max_failures`` times; one that ``moved``, since
+        its machine was being taken away, has not failed. When the first trials all fail alike there is no
+        use in trying the rest, and the sweep ends.
         """
         job = self._running.pop(trial)
         name = f"{trial}.log"
         self._guard(lambda: self._write_log(name, log))
         configuration = self.sweep.history.configurations[job.sample]
-        final = configuration.failures(job.replicates[0]) >= self.sweep.space.max_failures
+        failures = configuration.failures(job.replicates[0])
+        final = not moved and failures >= self.sweep.space.max_failures
         self._note(
             "failed",
             durable=True,
@@ -391,6 +392,7 @@ class Driver:
             log=f"logs/{name}",
             sample=job.sample,
             final=final,
+            **({"moved": True} if moved else {}),
         )
         if not final:
             retried = set(job.replicates)
@@ -402,7 +404,8 @@ class Driver:
             self._jobs = deque(self._order([*self._jobs, *again]))
         else:
             self._let_follow(job)
-        self._failures.setdefault(job.sample, reason)
+        if not moved:
+            self._failures.setdefault(job.sample, reason)
         alike = len(self._failures) >= ALIKE_FAILURES and len(set(self._failures.values())) == 1
         if alike and not self._ended_well:
             self.ending = f"the first {len(self._failures)} configurations all failed alike: {reason}"
@@ -422,19 +425,13 @@ class Driver:
         if self._deadline is not None and time.monotonic() >= self._deadline:
             self.ending = self.ending or "the time limit was reached"
         self.over()
-        for path in sorted(self.sweep.paths.control.glob("*.json")):
-            try:
-                request = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError:  # being written right now: it is whole at the next tick
+        for request in control.heard(self.sweep.paths.control):
+            if request.get("do") != "stop":
                 continue
-            path.unlink()
-            if isinstance(request, dict) and request.get("do") == "stop":
-                if "sample" in request:
-                    self._to_stop |= {
-                        t for t, job in self._running.items() if job.sample == request["sample"]
-                    }
-                else:
-                    self.ending = self.ending or "asked to stop by tune-app stop"
+            if "sample" in request:
+                self._to_stop |= {t for t, job in self._running.items() if job.sample == request["sample"]}
+            else:
+                self.ending = self.ending or "asked to stop by tune-app stop"
 
     def _note(self, event: str, *, durable: bool = False, **fields: Any) -> None:
         noted = self._guard(lambda: self.sweep.note(event, durable=durable, **fields))

@@ -56,6 +56,12 @@ class TrialError(TuneAppError):
     exit_code = 1
 
 
+class MachineLeaving(TuneAppError):
+    """The machine of a trial is about to be taken away: the trial is saved, and goes on elsewhere."""
+
+    exit_code = 1
+
+
 class TrialsFailed(TuneAppError):
     """The sweep ended, but some of its trials failed."""
 

@@ -321,6 +321,7 @@ class History:
         attempt = self.attempts[event["trial"]]
         attempt.end = "failed" if event.get("final", True) else "interrupted"
         attempt.reason, attempt.log = event["reason"], event["log"]
+        attempt.forgiven = event.get("moved", False)
 
 
 def _saved(fields: Event | None) -> Saved | None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 import csv
 import io
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -18,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from tune_app import data, dealing, measure, progress, provenance, space, stop, task
+from tune_app import data, dealing, ending, measure, progress, provenance, space, stop, storage, task
 from tune_app.data import Dataset
 from tune_app.driver import Driver, Searcher
 from tune_app.engines import Wanted, open_engine
-from tune_app.errors import Interrupted, RunError, TaskError, TrialsFailed
+from tune_app.errors import RunError, TaskError
 from tune_app.measure import Choice, Question
 from tune_app.record import read
 from tune_app.resources import Estimate, Plan, plan
@@ -49,6 +47,8 @@ class Request:
     argv: Sequence[str] = ()
     time_limit_s: float | None = None
     confirms: str | None = None
+    #: Where the run is mirrored, as `storage.normal` leaves it; None for nowhere.
+    storage: str | None = None
     wait_for_gpus: int = 0
     wait_s: float = 1800.0
 
@@ -152,6 +152,11 @@ def conduct(
     """
     if existing and existing.live():
         raise existing.busy()  # before an engine is started for nothing
+    taken = storage.runs(request.storage)
+    if not existing and request.name in taken:
+        raise RunError(
+            f"--name {request.name}: {request.storage} has a run of that name. Give another --name."
+        )
     trials = max(request.space.size() if change or not existing else existing.outstanding(), 1)
     fixed = existing.numerics if existing else numerics
     with (
@@ -172,14 +177,19 @@ def conduct(
                 request.runs_dir,
                 request.name,
                 numerics or Numerics(choice.replicates, engine.plan.threads, request.space.precision),
+                taken,
                 measured=asdict(choice),
                 **request.origin,
             )
-        with sweep.writing():
+        with (
+            storage.mirrored(request.storage, sweep.paths, progress.note) as mirror,
+            sweep.writing(mirror),
+        ):
             collected = provenance.collect(
                 request.argv, material.identity, task.settings(material.task, _first_config(sweep))
             )
-            sweep.note("opened", durable=True, provenance=collected)
+            mirrored = {"storage": request.storage} if request.storage else {}
+            sweep.note("opened", durable=True, provenance=collected, **mirrored)
             _write_once(sweep, material)
             if change:
                 change(sweep)
@@ -194,11 +204,13 @@ def conduct(
                     tell=progress.note,
                     slots=engine.plan.concurrent,
                 )
+                if mirror:
+                    mirror.on_taken_over(lambda why: ending.end(driver, why))
                 opened = view(sweep, engine.line(driver)) if view else nullcontext()
-                with opened, engine.exporting(sweep), _signals(driver) as caught:
+                with opened, engine.exporting(sweep), ending.signals(driver) as caught:
                     engine.run(driver)
                     driver.tidy()
-    _raise_outcome(sweep, driver, caught)
+    ending.raise_outcome(sweep, driver, caught, mirror)
     return sweep
 
 
@@ -247,8 +259,12 @@ def _existing(request: Request, material: Material) -> Sweep | None:
     Raises:
         RunError: it is another sweep, saying in what.
     """
-    if request.name is None or not RunPaths(request.runs_dir / request.name).record.is_file():
+    if request.name is None:
         return None
+    if not RunPaths(request.runs_dir / request.name).record.is_file():
+        if request.name not in storage.runs(request.storage):
+            return None
+        storage.fetch(str(request.storage), request.name, request.runs_dir, progress.note)
     sweep = Sweep.open(request.runs_dir / request.name)
     # Other machines may train the rest, and save it otherwise: none of that is part of what a sweep is.
     how = ("resources", "checkpoint_every", "keep", "max_failures")
@@ -367,50 +383,3 @@ def _write_test_images(paths: RunPaths, test: Labelled, dataset: Dataset | None)
     partial = paths.test_images.with_suffix(".csv.part")
     partial.write_text(buffer.getvalue(), encoding="utf-8")
     partial.replace(paths.test_images)
-
-
-@contextmanager
-def _signals(driver: Driver) -> Iterator[list[int]]:
-    """Ctrl-C or SIGTERM once: end in good order. Twice: leave at once; the record is safe either way."""
-    caught: list[int] = []
-
-    def handle(number: int, _: object) -> None:
-        if caught:
-            os._exit(128 + number)
-        caught.append(number)
-        progress.note("stopping: writing what is finished (Ctrl-C again to leave at once)")
-        driver.ending = driver.ending or signal.Signals(number).name
-
-    if threading.current_thread() is not threading.main_thread():
-        yield caught
-        return
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _raise_outcome(sweep: Sweep, driver: Driver, caught: list[int]) -> None:
-    statuses = sweep.statuses()
-    ended = sum(status in ("finished", "stopped", "diverged", "failed") for status in statuses)
-    if driver.ending:
-        message = (
-            f"{ended} of {max(len(statuses), sweep.space.size())} configurations ended. Go on with: "
-            f"tune-app resume {sweep.name}"
-        )
-        if caught:
-            raise Interrupted(message, 128 + caught[0])
-        raise TrialsFailed(f"{driver.ending}\n  {message}")
-    failed = [
-        c
-        for c, status in zip(sweep.history.configurations.values(), statuses, strict=True)
-        if status == "failed"
-    ]
-    if failed:
-        attempt = next(each for each in reversed(failed[0].attempts) if each.end == "failed")
-        raise TrialsFailed(
-            f"{len(failed)} of {len(statuses)} configurations failed. The first: {attempt.reason}\n"
-            f"  its log: {sweep.paths.folder / attempt.log}"
-        )

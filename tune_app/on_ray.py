@@ -27,14 +27,15 @@ from ray.tune.search import Searcher
 
 from tune_app import luggage, measure, nodes
 from tune_app.driver import Driver
-from tune_app.errors import ResourceError, describe
+from tune_app.errors import MachineLeaving, ResourceError, describe
 from tune_app.measure import Choice, Question
 from tune_app.messages import Report
 from tune_app.nodes import Cluster
+from tune_app.notices import Board
 from tune_app.resources import Plan, shares
 from tune_app.sweep import Job
 from tune_app.task import Splits
-from tune_app.trainable import SweepTrainable, ask_to_save, unseen
+from tune_app.trainable import SweepTrainable, unseen
 
 _SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -261,7 +262,7 @@ class _Bridge:
     _shares: dict[str, float] = field(default_factory=dict)
     _told: bool = False
     _error: BaseException | None = None
-    _asked_to_save: bool = False
+    _board: Board = field(default_factory=Board)
 
     @property
     def busy(self) -> bool:
@@ -310,17 +311,15 @@ class _Bridge:
         def record() -> None:
             if trial_id not in self._trials:  # it died before its first epoch could begin
                 self._start(trial_id)
-            reason, log = _explain(trial)
-            self.driver.fail(self._trials[trial_id], reason, log)
+            self.driver.fail(self._trials[trial_id], *_explain(trial))
 
         self.guard(record)
         self._let_go(trial_id)
 
     def tick(self) -> None:
         self.guard(self.driver.tick)
-        if self.driver.gather and self.driver.ending and not self._asked_to_save:
-            self._asked_to_save = True
-            self.guard(ask_to_save)
+        if self.driver.gather:
+            self.guard(lambda: self._board.tick(self.driver.ending is not None))
 
     def guard(self, action: Callable[[], Any]) -> Any:
         try:
@@ -335,8 +334,10 @@ class _Bridge:
             raise self._error
 
 
-def _explain(trial: Any) -> tuple[str, str]:
+def _explain(trial: Any) -> tuple[str, str, bool]:
     """A trial's death in one line and in full, from the two files in which Tune keeps it on this machine.
+
+    The third is whether its machine was taken away with notice, which is nothing that the trial has done.
 
     ``Trial.get_error`` and ``get_pickled_error`` look in the storage, where the files come only later.
     """
@@ -346,9 +347,10 @@ def _explain(trial: Any) -> tuple[str, str]:
         error = ray.cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
     except Exception:  # noqa: BLE001 - not an error of Ray's, or of a class that cannot be made here
         lines = log.strip().splitlines()
-        return (lines[-1] if lines else "the trial's process ended without a word"), log
+        return (lines[-1] if lines else "the trial's process ended without a word"), log, False
     cause = getattr(error, "cause", None)
-    return describe(cause if isinstance(cause, BaseException) else error), log
+    cause = cause if isinstance(cause, BaseException) else error
+    return describe(cause), log, isinstance(cause, MachineLeaving) or getattr(error, "preempted", False)
 
 
 class _Door:

@@ -6,8 +6,8 @@ import hashlib
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -183,18 +183,20 @@ class Sweep:
         runs_dir: Path | str = "runs",
         name: str | None = None,
         numerics: Numerics | None = None,
+        taken: Collection[str] = (),
         **origin: Any,
     ) -> Sweep:
         """Make a run folder with its frozen space and a record that holds all that is planned so far.
 
-        Without ``name`` the folder is numbered: ``grid-1``, ``grid-2``, ... ``origin`` is kept in the
-        record's first event: where the data was found, and the run that this one confirms. The record is
-        put in place last and in one stroke: a folder without one, left by a crash, is free to be taken.
+        Without ``name`` the folder is numbered: ``grid-1``, ``grid-2``, ... but as none that is ``taken``
+        elsewhere. ``origin`` is kept in the record's first event: where the data was found, and the run that
+        this one confirms. The record is put in place last and in one stroke: a folder without one, left by a
+        crash, is free to be taken.
 
         Raises:
             RunError: the name is taken or no plain file name, or the folder cannot be written.
         """
-        with _new_folder(Path(runs_dir), name, space.name) as folder:
+        with _new_folder(Path(runs_dir), name, space.name, taken) as folder:
             paths = RunPaths(folder)
             paths.space.write_text(space.dump(), encoding="utf-8")
             partial = paths.record.with_suffix(".jsonl.part")
@@ -463,9 +465,11 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
 
 
 @contextmanager
-def _new_folder(runs_dir: Path, name: str | None, stem: str) -> Iterator[Path]:
+def _new_folder(
+    runs_dir: Path, name: str | None, stem: str, taken_elsewhere: Collection[str]
+) -> Iterator[Path]:
     """A folder for a new run, which no other process makes into one meanwhile."""
-    folder = _make_folder(runs_dir, name, stem)
+    folder = _make_folder(runs_dir, name, stem, taken_elsewhere)
     paths = RunPaths(folder)
     taken = RunError(f"{folder}: exists and is no run folder. Give another --name or --runs-dir.")
     try:
@@ -478,7 +482,7 @@ def _new_folder(runs_dir: Path, name: str | None, stem: str) -> Iterator[Path]:
         raise taken from None
 
 
-def _make_folder(runs_dir: Path, name: str | None, stem: str) -> Path:
+def _make_folder(runs_dir: Path, name: str | None, stem: str, taken: Collection[str]) -> Path:
     if name is not None and not _NAME.fullmatch(name):
         raise RunError(
             f'--name "{name}": a run\'s name is up to 100 letters, digits, and any of _ . + - '
@@ -491,12 +495,12 @@ def _make_folder(runs_dir: Path, name: str | None, stem: str) -> Path:
             return runs_dir / name
         number = 1
         while True:
-            try:
-                (runs_dir / f"{stem}-{number}").mkdir()
-            except FileExistsError:
-                number += 1
-            else:
-                return runs_dir / f"{stem}-{number}"
+            folder = runs_dir / f"{stem}-{number}"
+            if folder.name not in taken:
+                with suppress(FileExistsError):
+                    folder.mkdir()
+                    return folder
+            number += 1
     except FileExistsError as error:
         raise RunError(
             f"{error.filename}: exists and is no run folder. Give another --name or --runs-dir."

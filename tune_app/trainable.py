@@ -8,8 +8,9 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.experimental import internal_kv
 
+from tune_app import notices
+from tune_app.errors import MachineLeaving
 from tune_app.messages import Order
 from tune_app.task import Splits
 
@@ -48,10 +49,19 @@ class SweepTrainable(tune.Trainable):
 
         self._order = order
         self._trial = Trial(order, self._worker)
+        self._leaving = False
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch."""
-        report = self._trial.step(save_now=self._order.gather and saving())
+        """Train one epoch.
+
+        Raises:
+            MachineLeaving: the machine is being taken away, and the state after the last epoch has been sent.
+        """
+        if self._leaving:
+            raise MachineLeaving(f"{platform.node()} is being taken away: saved, and gone on with elsewhere")
+        notice = notices.heard() if self._order.gather else notices.Notice()
+        report = self._trial.step(save_now=notice.save)
+        self._leaving = notice.leave and report.saved is not None and not report.done
         device = device_name(self._worker.device, self._gpus)
         return {
             "epoch": report.epoch,
@@ -67,24 +77,6 @@ def _usable() -> bool:
     import torch
 
     return torch.cuda.is_available()
-
-
-_SAVE_NOW = b"tune-app-save-now"
-
-
-def ask_to_save() -> None:
-    """Ask the trials of this cluster's driver, wherever they are, to be saved after their epoch."""
-    internal_kv._internal_kv_put(_SAVE_NOW + _job(), b"1", overwrite=True)
-
-
-def saving() -> bool:
-    """Whether the driver has asked for it: one small question to the head, once an epoch."""
-    return bool(internal_kv._internal_kv_exists(_SAVE_NOW + _job()))
-
-
-def _job() -> bytes:
-    """Ray's name of the driver's process, the same for all of its workers."""
-    return str(ray.get_runtime_context().get_job_id()).encode()
 
 
 def device_name(device: str, gpus: str) -> str:

@@ -44,10 +44,16 @@ def check_cluster(file: Path) -> None:
 @space
 @resources
 @_CLUSTER
+@click.option(
+    "--storage",
+    metavar="URI",
+    help="Mirror the run to a path that the head has, s3://... or gs://...  [default: $TUNE_APP_STORAGE "
+    "there]",
+)
 @click.option("--detach", is_flag=True, help="Send it, and do not wait for it.")
 def submit(file: Path, detach: bool, **options: Any) -> None:
     """Train SPACE on a cluster: as tune-app run, but over there; this machine may be closed meanwhile."""
-    from tune_app import task
+    from tune_app import storage, task
     from tune_app.cluster import jobs
 
     asked = wanted(options)
@@ -62,6 +68,8 @@ def submit(file: Path, detach: bool, **options: Any) -> None:
         run += ["--time-limit", f"{options['time_limit_s']:g}s"]
     if options["wait_for_gpus"]:
         run += ["--wait-for-gpus", str(options["wait_for_gpus"]), "--wait-at-most", f"{options['wait_s']:g}s"]
+    if options["storage"] is not None:
+        run += ["--storage", storage.there(options["storage"])]
     click.echo(f"sending {asked.name} to the cluster of {file}, as {name} ...")
     own = Path.cwd() if asked.task not in task.BUILTIN else None
     job = jobs.submit(file, name, asked.name, asked.dump(), run, own)

@@ -55,6 +55,28 @@ class Duration(click.ParamType[float]):
         return seconds
 
 
+class Place(click.ParamType[str]):
+    """A path, ``s3://...`` or ``gs://...``, made absolute; ``none`` as it is."""
+
+    name = "uri"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """See click."""
+        from tune_app import storage
+
+        return storage.normal(str(value))
+
+
+STORAGE = click.option(
+    "--storage",
+    type=Place(),
+    metavar="URI",
+    envvar="TUNE_APP_STORAGE",
+    help="Mirror the run to a shared path, s3://... or gs://..., from where another machine can resume it; "
+    "none ends that.  [default: $TUNE_APP_STORAGE; of a run that there is: as before]",
+)
+
+
 def resources(command: Command) -> Command:
     """On how much and how long a sitting trains, wherever that is."""
     for option in reversed(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tune_app.cli.options import RUNS_DIR, sitting, space
-from tune_app.errors import TuneAppError
+from tune_app.cli.options import RUNS_DIR, STORAGE, sitting, space
+from tune_app.errors import RunError, TuneAppError
 
 if TYPE_CHECKING:
     from tune_app.launch import Material, Request, View
@@ -62,9 +62,9 @@ class _View:
 def _again(name: str, options: dict[str, Any]) -> tuple[Sweep, Request, Material]:
     """A run that there is, with the request and the material to go on with it."""
     from tune_app import continuing, progress
-    from tune_app.sweep import Sweep, find_run
+    from tune_app.sweep import Sweep
 
-    sweep = Sweep.open(find_run(name, options["runs_dir"]))
+    sweep = Sweep.open(_folder(name, options))
     asked = ("cpus_per_trial", "gpus_per_trial", "max_concurrent")
     request = continuing.request_for(
         sweep,
@@ -73,14 +73,31 @@ def _again(name: str, options: dict[str, Any]) -> tuple[Sweep, Request, Material
         time_limit_s=options["time_limit_s"],
         argv=["tune-app", *sys.argv[1:]],
         resources={key: options[key] for key in asked},
+        storage=options.get("storage"),
     )
     request = replace(request, wait_for_gpus=options["wait_for_gpus"], wait_s=options["wait_s"])
     with progress.waiting("loading data"):
         return sweep, request, continuing.gather(request, sweep)
 
 
+def _folder(name: str, options: dict[str, Any]) -> Path:
+    """The folder of a run; one that is on the storage alone is fetched from there."""
+    from tune_app import progress, storage
+    from tune_app.sweep import find_run
+
+    place = options.get("storage") or storage.NONE
+    try:
+        return find_run(name, options["runs_dir"])
+    except RunError:
+        if place == storage.NONE:
+            raise
+    with progress.waiting(f"fetching {name} from {place}"):
+        return storage.fetch(place, name, options["runs_dir"], progress.note)
+
+
 @click.command()
 @space
+@STORAGE
 @sitting
 def run(**options: Any) -> None:
     """Train every configuration of SPACE (a name or a file) and write results and report."""
@@ -109,8 +126,10 @@ def check(**options: Any) -> None:
 
 
 def _request(options: dict[str, Any]) -> Request:
+    from tune_app import storage
     from tune_app.launch import Request
 
+    place = options.get("storage")
     return Request(
         space=wanted(options),
         data=options["data"],
@@ -122,6 +141,7 @@ def _request(options: dict[str, Any]) -> Request:
         address=options["address"],
         argv=["tune-app", *sys.argv[1:]],
         time_limit_s=options["time_limit_s"],
+        storage=None if place == storage.NONE else place,
         wait_for_gpus=options["wait_for_gpus"],
         wait_s=options["wait_s"],
     )
@@ -150,6 +170,7 @@ def wanted(options: dict[str, Any]) -> SearchSpace:
 @click.command()
 @click.argument("name")
 @_DATA
+@STORAGE
 @sitting
 def resume(name: str, **options: Any) -> None:
     """Go on with the run NAME: train what it lacks, from the last checkpoints, and nothing more."""
@@ -171,6 +192,7 @@ def resume(name: str, **options: Any) -> None:
     help="One more value of a grid, as in lr=1e-5, or a whole point, as in '{lr: 1e-5, step_size: 4}'.",
 )
 @_DATA
+@STORAGE
 @sitting
 def extend(
     name: str,
@@ -206,6 +228,7 @@ def extend(
 @click.argument("name")
 @click.argument("trials", nargs=-1)
 @_DATA
+@STORAGE
 @sitting
 def retry(name: str, trials: tuple[str, ...], **options: Any) -> None:
     """Try the failed configurations of the run NAME again, or those of TRIALS alone."""
@@ -243,6 +266,7 @@ def rerun(name: str, trial: str, **options: Any) -> None:
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many of the best.")
 @click.option("--seeds", type=click.IntRange(2), default=20, show_default=True, help="New seeds for each.")
 @_DATA
+@STORAGE
 @sitting
 def confirm(name: str, top: int, seeds: int, **options: Any) -> None:
     """Train the best configurations of the run NAME on new seeds: how much of their lead was luck?"""

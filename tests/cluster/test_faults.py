@@ -1,0 +1,212 @@
+"""Machines that are lost under a sweep: it ends as if nothing had happened, and trains nothing in vain.
+
+A cluster of three loses one machine after another; at the end its head dies, and another machine goes on from
+storage.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pandas as pd
+import pytest
+from going_on import epochs_done_twice
+from hosts import MACHINES, Run, hosts, task, until
+
+from tune_app import launch, results
+from tune_app import space as spaces
+from tune_app.history import Attempt
+from tune_app.launch import Request
+from tune_app.sweep import Sweep
+
+SPACE = """
+task: mine:Task
+space: {lr: {grid: [0.003, 0.006, 0.01, 0.03, 0.06, 0.1]}}
+epochs: 14
+seeds: 1
+keep: last
+checkpoint_every: 0
+"""
+ADDRESS = {"head": "10.77.0.1", "worker1": "10.77.0.2", "worker2": "10.77.0.3"}
+#: As in the files of ``clusters/``, but for the dashboard, which is not needed here.
+START = (
+    "export RAY_AUTH_MODE=disabled RAY_health_check_period_ms=1000 RAY_health_check_timeout_ms=3000 "
+    "RAY_health_check_failure_threshold=3 RAY_gcs_rpc_server_reconnect_timeout_s=10; "
+    "ray start --num-cpus=1 --object-store-memory=100000000 "
+)
+#: The machine's metadata server, and who asks it; as on AWS, there is nothing of that name until the notice.
+METADATA = "latest/meta-data/spot/instance-action"
+WATCH = (
+    "(python -m http.server 8000 --bind 127.0.0.1 --directory /root/metadata &"
+    " exec python -m tune_app.cluster.spot aws http://127.0.0.1:8000)"
+)
+
+pytestmark = pytest.mark.timeout(600)  # a minute each, and much more where the machine has other work
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Three machines that run Ray, with a task in the ``project`` of each; /mnt is a disk of all."""
+    with hosts(tmp_path_factory.mktemp("hosts")) as run:
+        for name in MACHINES:
+            project = run.folder / name / "root/project"
+            project.mkdir()
+            (project / "mine.py").write_text(task())
+            (project / "my.yaml").write_text(SPACE)
+        lead(run, "head")
+        join(run, "head", "worker1", "worker2")
+        yield run
+
+
+def lead(run: Run, name: str) -> None:
+    run("run", name, f"{START} --head --port=6379 --include-dashboard=false")
+
+
+def join(run: Run, head: str, *names: str) -> None:
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda name: run("run", name, f"{START} --address={ADDRESS[head]}:6379"), names))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The seeds of the same sweep, trained in this process."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "mine.py").write_text(task())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        patch.setattr(time, "sleep", lambda _: None)
+        space = spaces.parse(SPACE, file="my.yaml", name="my")
+        request = Request(space, address="inline", runs_dir=folder / "runs")
+        return seeds(launch.train(request, launch.gather(request)))
+
+
+def seeds(sweep: Sweep) -> pd.DataFrame:
+    return results.load(sweep).seeds.drop(columns=["duration_s", "device"])
+
+
+class Sitting:
+    """A sweep that a machine drives, and what it has recorded so far."""
+
+    def __init__(self, run: Run, head: str, name: str, command: str) -> None:
+        self.folder = run.folder / head / "root/project/runs" / name
+        self._log = run.folder / f"{name} on {head}.log"
+        self._process = run.begin(head, f"cd project && {command}", self._log)
+
+    def attempts(self) -> list[Attempt]:
+        with suppress(Exception):  # it has not begun, or a line is just being written
+            return list(Sweep.open(self.folder).history.attempts.values())
+        return []
+
+    def attempt(self, trial: str) -> Attempt:
+        found = [attempt for attempt in self.attempts() if attempt.trial == trial]
+        return found[0] if found else Attempt(trial, 0, (0,), 0, 0, 0.0)
+
+    def until_on(self, machine: str, epochs: int, after: Attempt | None = None) -> Attempt:
+        """Wait until a trial on that machine, begun after another, has been saved so often; returns it."""
+        found: list[Attempt] = []
+
+        def look() -> bool:
+            assert self._process.poll() is None, self.output()
+            found[:] = [
+                attempt
+                for attempt in self.attempts()
+                if attempt.device == f"cpu on {machine}" and attempt.end is None and attempt.saved
+                if after is None or attempt.started_at > after.last_at
+            ]
+            return bool(found) and len(found[0].epochs) >= epochs
+
+        until(look)
+        return found[0]
+
+    def output(self) -> str:
+        """What it has printed; all that it prints, once it has ended."""
+        return self._log.read_text()
+
+    def lost(self) -> None:
+        """Its machine has died."""
+        assert self._process.wait(timeout=20) != 0
+
+    def end(self, undisturbed: pd.DataFrame) -> Sweep:
+        """Wait for it, and hold it against the sweep that nothing happened to."""
+        code, output = self._process.wait(timeout=200), self.output()
+        assert code == 0, output
+        assert "6 finished" in output
+        sweep = Sweep.open(self.folder)
+        assert sweep.statuses() == ["finished"] * 6
+        assert epochs_done_twice(sweep.paths.record) == []
+        pd.testing.assert_frame_equal(seeds(sweep), undisturbed)
+        return sweep
+
+
+def begin(run: Run, name: str) -> Sitting:
+    return Sitting(run, "head", name, f"tune-app run my.yaml --name {name} --storage /mnt")
+
+
+def pair(sweep: Sweep, lost: Attempt) -> tuple[Attempt, Attempt]:
+    """A trial as it was recorded in the end, and the one that went on with it."""
+    attempts = sweep.history.configurations[lost.sample].attempts
+    place = [attempt.trial for attempt in attempts].index(lost.trial)
+    return attempts[place], attempts[place + 1]
+
+
+def test_machines_are_taken_away_killed_and_cut_off(cluster: Run, undisturbed: pd.DataFrame) -> None:
+    action = cluster.folder / "worker1/root/metadata" / METADATA
+    action.parent.mkdir(parents=True)
+    watcher = cluster.begin("worker1", WATCH, cluster.folder / "spot.log")
+    sitting = begin(cluster, "bereft")
+
+    # The cloud wants a machine back, says so, and takes it.
+    warned = sitting.until_on("worker1", 2)
+    action.write_text('{"action": "terminate"}')
+    until(lambda: sitting.attempt(warned.trial).end is not None)
+    cluster("crash", "worker1")
+    watcher.wait(20)
+
+    # Ray is killed on another, and comes back.
+    killed = sitting.until_on("worker2", 2)
+    cluster("run", "worker2", "kill -9 $(pidof raylet)")
+    cluster("boot", "worker1")
+    join(cluster, "head", "worker1", "worker2")
+
+    # A third is cut off from the net, and dies.
+    cut = sitting.until_on("worker2", 2, after=killed)
+    cluster("cut", "worker2")
+    time.sleep(1.5)  # it trains on, and nobody hears of it
+    cluster("crash", "worker2")
+    cluster("boot", "worker2")
+
+    sweep = sitting.end(undisturbed)
+    before, then = pair(sweep, warned)
+    assert before.saved
+    assert before.epoch == before.saved.epoch == then.start_epoch, "not an epoch is lost"
+    assert before.reason == "MachineLeaving: worker1 is being taken away: saved, and gone on with elsewhere"
+    assert before.forgiven, "it is nothing that the trial has done"
+    for lost in (killed, cut):
+        before, then = pair(sweep, lost)
+        assert before.end == "interrupted"
+        assert before.saved
+        assert then.start_epoch == before.saved.epoch >= 2
+
+
+def test_the_head_dies_and_another_machine_takes_over(cluster: Run, undisturbed: pd.DataFrame) -> None:
+    sitting = begin(cluster, "headless")
+    there = cluster.folder / "shared/headless/record"
+    until(lambda: there.exists() and any('"finished"' in p.read_text() for p in there.glob("*.jsonl")))
+    lost = sitting.until_on("worker1", 4)
+    finished = [attempt.trial for attempt in sitting.attempts() if attempt.end == "finished"]
+    cluster("crash", "head")
+    sitting.lost()
+    cluster("crash", "worker1")
+    cluster("boot", "worker1")
+    lead(cluster, "worker1")
+    join(cluster, "worker1", "worker2")
+    again = Sitting(cluster, "worker1", "headless", "tune-app resume headless --storage /mnt")
+    sweep = again.end(undisturbed)
+    before, then = pair(sweep, lost)
+    assert before.saved
+    assert then.start_epoch == before.saved.epoch
+    assert lost.epoch - before.epoch <= 3, "what the head had not yet put there, a second or so"
+    assert all(sweep.history.attempts[trial].end == "finished" for trial in finished), "seconds ago"

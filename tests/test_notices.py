@@ -1,0 +1,73 @@
+"""What passes over the board, without a cluster; on one, tests/cluster/test_faults.py."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import ray
+from ray.experimental import internal_kv
+
+from tune_app import notices
+from tune_app.notices import Board, Notice, heard
+
+
+class Head:
+    """Ray's head, as far as a board needs one."""
+
+    def __init__(self) -> None:
+        self.kept: dict[bytes, bytes] = {}
+        self.draining: dict[str, int] = {}
+        self.asked = 0
+        self.clock = 0.0
+
+    def put(self, key: bytes, value: bytes, overwrite: bool) -> None:
+        assert overwrite
+        self.kept[key] = value
+
+    def get_draining_nodes(self, timeout: float) -> dict[str, int]:
+        self.asked += 1
+        if self.draining.get("fault"):
+            raise ray.exceptions.RpcError("no answer")
+        return self.draining
+
+
+@pytest.fixture
+def head(monkeypatch: pytest.MonkeyPatch) -> Head:
+    head = Head()
+    monkeypatch.setattr(internal_kv, "_internal_kv_put", head.put)
+    monkeypatch.setattr(internal_kv, "_internal_kv_get", head.kept.get)
+    monkeypatch.setattr(internal_kv, "internal_kv_get_gcs_client", lambda: head)
+    context = SimpleNamespace(get_job_id=lambda: "01", get_node_id=lambda: "here")
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: context)
+    monkeypatch.setattr(notices, "time", SimpleNamespace(monotonic=lambda: head.clock))
+    return head
+
+
+def test_a_trial_leaves_a_machine_that_is_drained_and_no_other(head: Head) -> None:
+    board = Board()
+    steps: list[tuple[dict[str, Any], Notice]] = [
+        ({}, Notice()),
+        ({"elsewhere": 0}, Notice()),
+        ({"elsewhere": 0, "here": 5}, Notice(save=True, leave=True)),
+        ({"fault": 1}, Notice(save=True, leave=True)),
+        ({}, Notice()),
+    ]
+    for draining, notice in steps:
+        head.draining = draining
+        head.clock += 1.0
+        board.tick(ending=False)
+        assert heard() == notice
+
+
+def test_all_are_saved_at_the_end_at_once(head: Head) -> None:
+    board = Board()
+    head.clock += 0.1
+    board.tick(ending=False)
+    assert head.asked == 0, "once a second is enough"
+    board.tick(ending=True)
+    assert heard() == Notice(save=True, leave=False)
+    head.clock += 5.0
+    board.tick(ending=True)
+    assert (head.asked, len(head.kept)) == (0, 1)

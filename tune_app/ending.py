@@ -1,0 +1,90 @@
+"""How a sitting ends: by a signal, by what its trials came to, or by its storage."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tune_app import progress
+from tune_app.driver import Driver
+from tune_app.errors import Interrupted, StorageError, TrialsFailed, TuneAppError
+from tune_app.storage import Mirror
+from tune_app.sweep import Sweep
+
+
+@contextmanager
+def signals(driver: Driver) -> Iterator[list[int]]:
+    """Ctrl-C or SIGTERM once: end in good order. Twice: leave at once; the record is safe either way."""
+    caught: list[int] = []
+
+    def handle(number: int, _: object) -> None:
+        if caught:
+            os._exit(128 + number)
+        caught.append(number)
+        progress.note("stopping: writing what is finished (Ctrl-C again to leave at once)")
+        end(driver, signal.Signals(number).name)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def end(driver: Driver, why: str) -> None:
+    """Have a sitting end in good order, from whatever thread; the first reason stands."""
+    driver.ending = driver.ending or why
+
+
+def raise_outcome(sweep: Sweep, driver: Driver, caught: list[int], mirror: Mirror | None) -> None:
+    """Raise what a sitting that is over came to, if it is anything else than what was wanted.
+
+    Raises:
+        Interrupted: a signal ended it.
+        TrialsFailed: trials did, or it ended before its time.
+        StorageError: the run was taken over, or its storage lacks the end of it.
+    """
+    if mirror and mirror.taken:
+        raise StorageError(
+            f"{sweep.name} was {mirror.taken}.\n  This process has ended in good order; what it trained "
+            f"since is in {sweep.paths.folder} alone."
+        )
+    outcome, unmirrored = _outcome(sweep, driver, caught), mirror.unmirrored() if mirror else ""
+    if outcome:
+        if unmirrored:
+            progress.note(unmirrored)
+        raise outcome
+    if unmirrored:
+        raise StorageError(unmirrored)
+
+
+def _outcome(sweep: Sweep, driver: Driver, caught: list[int]) -> TuneAppError | None:
+    statuses = sweep.statuses()
+    ended = sum(status in ("finished", "stopped", "diverged", "failed") for status in statuses)
+    if driver.ending:
+        message = (
+            f"{ended} of {max(len(statuses), sweep.space.size())} configurations ended. Go on with: "
+            f"tune-app resume {sweep.name}"
+        )
+        if caught:
+            return Interrupted(message, 128 + caught[0])
+        return TrialsFailed(f"{driver.ending}\n  {message}")
+    failed = [
+        c
+        for c, status in zip(sweep.history.configurations.values(), statuses, strict=True)
+        if status == "failed"
+    ]
+    if failed:
+        attempt = next(each for each in reversed(failed[0].attempts) if each.end == "failed")
+        return TrialsFailed(
+            f"{len(failed)} of {len(statuses)} configurations failed. The first: {attempt.reason}\n"
+            f"  its log: {sweep.paths.folder / attempt.log}"
+        )
+    return None

@@ -1,0 +1,64 @@
+"""What the driver lets its workers know between two epochs, wherever they are, at the cost of one question.
+
+Either that every trial is to be saved, since the sweep ends, or which machines are about to be taken away:
+those that are being drained, as ``ray drain-node`` has it when a cloud wants a spot machine back.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import ray
+from ray.experimental import internal_kv
+
+_KEY = b"tune-app-notices"
+_ALL = "*"
+_LOOK_EVERY_S = 1.0
+_ANSWER_WITHIN_S = 2.0
+
+
+class Board:
+    """The driver's side: writes a notice when there is a new one."""
+
+    def __init__(self) -> None:
+        self._written = ""
+        self._looked_at = time.monotonic()
+
+    def tick(self, ending: bool) -> None:
+        """Called a few times a second; ``ending`` says whether the sweep ends."""
+        now = time.monotonic()
+        if self._written == _ALL or not (ending or now - self._looked_at >= _LOOK_EVERY_S):
+            return
+        self._looked_at = now
+        notice = _ALL if ending else self._draining()
+        if notice != self._written:
+            internal_kv._internal_kv_put(_KEY + _job(), notice.encode(), overwrite=True)
+            self._written = notice
+
+    def _draining(self) -> str:
+        try:
+            found = internal_kv.internal_kv_get_gcs_client().get_draining_nodes(timeout=_ANSWER_WITHIN_S)
+        except ray.exceptions.RpcError:  # the head is busy, or on its way out: it is asked again
+            return self._written
+        return " ".join(sorted(found))
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Whether a trial is to be saved after its epoch, and whether it is to leave its machine then."""
+
+    save: bool = False
+    leave: bool = False
+
+
+def heard() -> Notice:
+    """What a worker finds on the board."""
+    words = (internal_kv._internal_kv_get(_KEY + _job()) or b"").decode().split()
+    leave = bool(words) and ray.get_runtime_context().get_node_id() in words
+    return Notice(save=leave or _ALL in words, leave=leave)
+
+
+def _job() -> bytes:
+    """Ray's name of the driver's process, the same for all of its workers."""
+    return str(ray.get_runtime_context().get_job_id()).encode()

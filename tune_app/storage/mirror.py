@@ -1,0 +1,247 @@
+"""A thread that follows the files of a run and puts what is new on the storage, in order.
+
+The driver waits for none of it. What it reads is what lies on the local disk: after a fault of the storage it
+goes on from where it was, and nothing is kept in memory meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import Any
+
+from tune_app.errors import describe
+from tune_app.history import Saved
+from tune_app.record import Event
+from tune_app.storage import segments
+from tune_app.storage.store import FAULTS, Store
+from tune_app.sweep import RunPaths
+
+#: At most one segment in so many seconds, but for the last.
+EVERY_S = 1.0
+#: How often a mirror that has nothing to write looks whether it was taken over.
+LOOK_EVERY_S = 5.0
+#: How long a storage that has failed is left alone.
+RETRY_S = 10.0
+
+Tell = Callable[[str], None]
+
+
+class Mirror:
+    """Mirrors a run while it is entered; handed to ``Sweep.writing``, it learns of each group on the disk.
+
+    Args:
+        store: the folder of the run on the storage.
+        paths: the run here.
+        owner: the claim under which it is written.
+        tell: says a line to the user, from a thread.
+    """
+
+    def __init__(self, store: Store, paths: RunPaths, owner: str, tell: Tell) -> None:
+        self._store, self._paths, self._owner, self._tell = store, paths, owner, tell
+        self._wake, self._ending = threading.Event(), threading.Event()
+        self._lock = threading.Lock()
+        self._on_taken: Tell | None = None
+        #: By whom the run was taken over, and since when; empty while it is ours.
+        self.taken = ""
+        self._failing = ""
+        self._kept_at = time.time()
+        self._number = self._sent = self._scored = 0
+        self._stored: set[str] = set()
+        self._listed = False
+        self._frozen: dict[str, tuple[int, int]] = {}
+        self._thread = threading.Thread(target=self._follow, name="mirror", daemon=True)
+
+    def __call__(self, _: bytes) -> None:
+        """A group of events is safely on this disk."""
+        self._wake.set()
+
+    def __enter__(self) -> Mirror:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, *_: tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
+    ) -> None:
+        self._ending.set()
+        self._wake.set()
+        self._thread.join()
+
+    def on_taken_over(self, end: Tell) -> None:
+        """Have ``end`` called, from a thread, with the reason, should the sitting have to end."""
+        with self._lock:
+            self._on_taken = end
+            taken = self.taken
+        if taken:
+            end(taken)
+
+    def unmirrored(self) -> str:
+        """What a closed mirror could not put on the storage, in words; empty where all is there."""
+        if not self._failing:
+            return ""
+        events = self._tail().count(b"\n")
+        files = len(self._here() - {name[9:] for name in self._stored})
+        since = time.strftime("%H:%M:%S", time.localtime(self._kept_at))
+        return (
+            f"{self._store.label}: lacks what was recorded since {since}: {events} events and {files} "
+            f"checkpoints. The storage failed: {self._failing}\n"
+            f"  All of it is in {self._paths.folder}, and goes there with the next: tune-app resume "
+            f"{self._paths.folder.name}"
+        )
+
+    # ---------------------------------------------------------------- the thread
+
+    def _follow(self) -> None:
+        while not self.taken:
+            ending = self._ending.is_set()
+            self._wake.clear()
+            try:
+                self._catch_up()
+            except Exception as error:  # noqa: BLE001 - said, tried again, and in the end the sitting's outcome
+                self._fail(error)
+            else:
+                self._recover()
+            if ending:
+                return
+            self._ending.wait(RETRY_S if self._failing else EVERY_S)
+            self._wake.wait(LOOK_EVERY_S)
+
+    def _fail(self, error: Exception) -> None:
+        said = " ".join(str(error).split()) if isinstance(error, FAULTS) else describe(error)
+        if not self._failing:
+            self._tell(
+                f"WARNING: the storage {self._store.label} fails: {said or type(error).__name__}\n"
+                f"  The sweep goes on, and is safe on this machine alone. Tried again every {RETRY_S:g} s."
+            )
+        self._failing = said or type(error).__name__
+
+    def _recover(self) -> None:
+        if self._failing:
+            self._tell(f"the storage {self._store.label} answers again: all is mirrored")
+        self._failing = ""
+        self._kept_at = time.time()
+
+    def _catch_up(self) -> None:
+        """Put what is new on the storage: what events speak of, the events, then away with the rest."""
+        if not self._listed:
+            self._stored = set(self._store.names(segments.CHECKPOINTS))
+            self._listed = True
+        if self._superseded():
+            return
+        # Looked for first: whatever is gone by now was superseded by an event that is read below.
+        here = self._here()
+        gone = {name for name in self._stored if name[9:] not in here}
+        lines = self._collect()
+        self._carry_frozen()
+        if lines:
+            self._carry_scores()
+            name = segments.segment_name(self._owner, self._number + 1, lines, self._scored, "jsonl")
+            self._store.write(f"{segments.RECORD}/{name}", lines)
+            self._number, self._sent = self._number + 1, self._sent + len(lines)
+        if gone and not self._superseded():
+            for name in gone:
+                self._store.remove(f"{segments.CHECKPOINTS}/{name}")
+                self._stored.discard(name)
+
+    def _superseded(self) -> bool:
+        """Whether another has claimed the run since: then nothing more is written, and the sitting ends."""
+        last = max(self._store.names(segments.OWNERS), default=self._owner)
+        if last <= f"{self._owner}.json":
+            return False
+        who = "another machine"
+        with suppress(*FAULTS, ValueError, KeyError):
+            claim = json.loads(self._store.read(f"{segments.OWNERS}/{last}"))
+            who = f"{claim['host']} at {time.strftime('%H:%M:%S', time.localtime(claim['t']))}"
+        taken = f"taken over by {who}, which goes on with it from {self._store.label}"
+        with self._lock:
+            self.taken, end = taken, self._on_taken
+        if end:
+            end(taken)
+        return True
+
+    def _tail(self) -> bytes:
+        """The whole lines since the last segment."""
+        with self._paths.record.open("rb") as file:
+            file.seek(self._sent)
+            lines = file.read()
+        return lines[: lines.rfind(b"\n") + 1]
+
+    def _collect(self) -> bytes:
+        """What goes into the next segment, once the checkpoints that it names are on the storage.
+
+        One that is gone was superseded by a later event, which is read then as well: so at no moment does the
+        record on the storage lead to a checkpoint that never came there.
+        """
+        known: set[str] = set()
+        while True:
+            lines = self._tail()
+            missing = {saved.file for saved in _checkpoints(lines) if not self._carry(saved)}
+            if missing <= known:
+                return lines
+            known = missing
+
+    def _carry(self, saved: Saved) -> bool:
+        """Put a checkpoint there, unless it is; False where it is here no more."""
+        name = segments.object_name(saved.file, saved.crc32)
+        if name not in self._stored:
+            try:
+                data = (self._paths.checkpoints / saved.file).read_bytes()
+            except FileNotFoundError:
+                return False
+            if zlib.crc32(data) != saved.crc32:
+                return False
+            self._store.write(f"{segments.CHECKPOINTS}/{name}", data)
+            self._stored.add(name)
+        return True
+
+    def _here(self) -> set[str]:
+        return {path.name for path in self._paths.checkpoints.glob("*.pt")}
+
+    def _carry_scores(self) -> None:
+        """Test scores are on the disk before the event that speaks of them."""
+        try:
+            with self._paths.scores.open("rb") as file:
+                file.seek(self._scored)
+                data = file.read()
+        except FileNotFoundError:
+            return
+        if data:
+            end = self._scored + len(data)
+            name = segments.segment_name(self._owner, self._number + 1, data, end, "bin")
+            self._store.write(f"{segments.SCORES}/{name}", data)
+            self._scored = end
+
+    def _carry_frozen(self) -> None:
+        """The files beside the record that cannot be made from it, where they are new or were changed."""
+        paths = self._paths
+        for path in (*frozen(paths), *paths.logs.glob("*.log")):
+            with suppress(FileNotFoundError):
+                stat = path.stat()
+                name = str(path.relative_to(paths.folder))
+                if self._frozen.get(name) != (stat.st_mtime_ns, stat.st_size):
+                    self._store.write(name, path.read_bytes())
+                    self._frozen[name] = stat.st_mtime_ns, stat.st_size
+
+
+def frozen(paths: RunPaths) -> tuple[Any, ...]:
+    """The files that a run gets in its first sitting."""
+    return paths.space, paths.provenance, paths.test_images
+
+
+def _checkpoints(lines: bytes) -> Iterator[Saved]:
+    """What events speak of, each once, the newest first."""
+    seen: set[Saved] = set()
+    for line in reversed(lines.splitlines()):
+        if b'"saved":{' in line or b'"weights":{' in line or b'"start":{' in line:
+            event: Event = json.loads(line)
+            for key in ("saved", "weights", "start"):
+                if fields := event.get(key):
+                    saved = Saved(**fields)
+                    if saved not in seen:
+                        seen.add(saved)
+                        yield saved

@@ -1,0 +1,135 @@
+"""The record on a storage: segments that are written once, and what they amount to.
+
+    owners/000002-5e1f03aa.json                                 who has claimed the run, and from where
+    record/000002-5e1f03aa-000001-0d4a1188-16384.jsonl          its first segment: the whole record so far
+    record/000002-5e1f03aa-000002-77b0c2f1-16384.jsonl          what came after
+    scores/000002-5e1f03aa-000001-41c8e2d0-16384.bin            the test scores that go with a segment
+    checkpoints/3f9c0b12-4-0-000010-state.pt                    under its CRC-32
+
+An owner is a generation and a token of its own, so that two machines that claim the same generation at the
+same moment write no file of the same name; the higher of two owners wins. In the name of a segment follow its
+number, its CRC-32, and how many bytes of test scores had been written by then. Since an owner begins with the
+whole record, what one of a lower generation writes after it was taken over is never looked at.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from tune_app.storage.store import Store
+
+RECORD, SCORES, OWNERS, CHECKPOINTS, LOGS = "record", "scores", "owners", "checkpoints", "logs"
+
+_NAME = re.compile(r"(\d{6}-[0-9a-f]{8})-(\d{6})-([0-9a-f]{8})-(\d+)\.(?:jsonl|bin)")
+_OWNER = re.compile(r"(\d{6})-[0-9a-f]{8}")
+#: Files that are asked for at a time: an object store answers each after tens of milliseconds.
+_AT_A_TIME = 16
+
+
+@dataclass(frozen=True, order=True)
+class Segment:
+    """What the name of a segment says; ``end`` is in bytes of test scores."""
+
+    owner: str
+    number: int
+    crc32: int
+    end: int
+    name: str
+
+
+def segment_name(owner: str, number: int, data: bytes, end: int, kind: str) -> str:
+    """The name of a segment (``jsonl``), or of the test scores beside it (``bin``)."""
+    return f"{owner}-{number:06d}-{zlib.crc32(data):08x}-{end}.{kind}"
+
+
+def object_name(file: str, crc32: int) -> str:
+    """The name of a checkpoint on the storage: the same name means the same content."""
+    return f"{crc32:08x}-{file}"
+
+
+def generation(names: Iterable[str]) -> int:
+    """The highest generation in the names of owners or segments; 0 where there is none."""
+    return max((int(found[1]) for name in names if (found := _OWNER.match(name))), default=0)
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A run as the highest owner with a first segment left it.
+
+    ``left_out`` names the first segment that is missing or damaged though later ones are there: nothing
+    from there on is taken.
+    """
+
+    owner: str
+    record: bytes
+    scores: bytes
+    left_out: str = ""
+
+
+def newest(store: Store, names: Iterable[str] | None = None) -> Copy | None:
+    """What a storage holds of a run; None where there is nothing that is whole.
+
+    Args:
+        store: the folder of the run.
+        names: of the files in its ``record``, where they are known.
+    """
+    segments = _parsed(store.names(RECORD) if names is None else names)
+    chunks = _parsed(store.names(SCORES))
+    beyond = ""
+    for owner in sorted(segments, reverse=True):
+        copy = _of_owner(store, owner, segments[owner], chunks[owner])
+        if copy:
+            return replace(copy, left_out=beyond or copy.left_out)
+        beyond = beyond or f"{owner}-000001"
+    return None
+
+
+def _parsed(names: Iterable[str]) -> dict[str, list[Segment]]:
+    """Segments by their owner, in order."""
+    found: dict[str, list[Segment]] = defaultdict(list)
+    for name in sorted(names):
+        if match := _NAME.fullmatch(name):
+            owner, number, crc32, end = match.groups()
+            found[owner].append(Segment(owner, int(number), int(crc32, 16), int(end), name))
+    return found
+
+
+def _of_owner(store: Store, owner: str, segments: list[Segment], chunks: list[Segment]) -> Copy | None:
+    scores = b""
+    for segment, data in sorted(_whole(store, SCORES, chunks), key=lambda each: each[0].end - len(each[1])):
+        begin = segment.end - len(data)
+        if begin <= len(scores):
+            scores += data[len(scores) - begin :]
+    content: dict[int, bytes] = {}
+    for segment, data in _whole(store, RECORD, segments):
+        # One that was tried again after a fault may be there twice, the later with more lines.
+        if segment.end <= len(scores) and len(data) > len(content.get(segment.number, b"")):
+            content[segment.number] = data
+    number, record = 1, b""
+    while number in content:
+        record += content[number]
+        number += 1
+    if not record:
+        return None
+    left_out = f"{owner}-{number:06d}" if any(segment.number >= number for segment in segments) else ""
+    return Copy(owner, record, scores, left_out)
+
+
+def _whole(store: Store, folder: str, segments: list[Segment]) -> list[tuple[Segment, bytes]]:
+    """The segments that are as they were written, with their content."""
+
+    def read(segment: Segment) -> bytes | None:
+        try:
+            data = store.read(f"{folder}/{segment.name}")
+        except FileNotFoundError:
+            return None
+        return data if zlib.crc32(data) == segment.crc32 else None
+
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        found = list(pool.map(read, segments))
+    return [(segment, data) for segment, data in zip(segments, found, strict=True) if data is not None]
