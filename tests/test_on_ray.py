@@ -389,7 +389,7 @@ def test_a_sampler_that_raises_ends_the_sweep_in_good_order(
         search(name, f"{name}:Sampler")
     sweep = Sweep.open(Path("runs/my-1"))
     assert len(sweep.statuses()) == 4
-    # Tune asks for a sample before it has a place for it: the fourth may still wait for one when the fifth fails.
+    # Tune asks for a sample before it has a place for it: the fourth may wait for one when the fifth fails.
     assert set(sweep.statuses()) <= {"finished", "stopped", "interrupted", "planned"}
     assert "planned" not in sweep.statuses()[:3]
 
