@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -65,7 +66,9 @@ class Measured:
 
     @property
     def marginal_s(self) -> float:
-        """What one more model adds: from ``few`` seeds to ``seeds``."""
+        """What one more model adds, from ``few`` seeds to ``seeds``; not a number where the few were not run."""
+        if not self.few_s:
+            return math.nan
         more = self.models * (self.seeds - self.few) / self.seeds
         return (statistics.median(self.wall_s) - statistics.median(self.few_s)) / more
 
@@ -79,6 +82,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--image-size", type=int)
     parser.add_argument("--only", action="append", help="Leave out the other peers; part of a name.")
+    parser.add_argument(
+        "--once", action="append", help="Peers that run once, with all seeds; part of a name."
+    )
     asked = parser.parse_args(argv)
     if asked.what == "startup":
         startup(asked.repeats)
@@ -90,11 +96,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     seeds, size = sizes[asked.what]
     seeds, size = asked.seeds or seeds, asked.image_size or size
     only = asked.only or (["plain Ray"] if on_gpu else None)
-    compare("table3" if on_gpu else asked.what, seeds, size, asked.repeats, only, on_gpu)
+    compare("table3" if on_gpu else asked.what, seeds, size, asked.repeats, only, asked.once or [], on_gpu)
 
 
 def compare(
-    name: str, seeds: int, size: int, repeats: int, only: list[str] | None, on_gpu: bool = False
+    name: str,
+    seeds: int,
+    size: int,
+    repeats: int,
+    only: list[str] | None,
+    once: Sequence[str] = (),
+    on_gpu: bool = False,
 ) -> None:
     """Train ``name`` with every tool in turn; plain Ray Tune has ``GPU_TRIALS`` of its trials on a GPU."""
     space = spaces.load(name)
@@ -105,9 +117,13 @@ def compare(
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         arrays = Path(folder) / "arrays.npz"
         _write(arrays, size)
-        for _ in range(repeats):
+        for turn in range(repeats):
             for tool, found in measured.items():
-                for number, walls in ((few, found.few_s), (seeds, found.wall_s)):
+                single = any(part in tool for part in once)
+                if single and turn:
+                    continue
+                counts = ((few, found.few_s), (seeds, found.wall_s))
+                for number, walls in counts[1:] if single else counts:
                     wall, accuracy = _run(tool, name, arrays, configs, number, size, Path(folder), on_gpu)
                     walls.append(wall)
                     print(f"  {tool}, {number} seeds: {wall:.1f} s", file=sys.stderr, flush=True)
@@ -123,9 +139,10 @@ def compare(
             "wall_s": round(statistics.median(each.wall_s), 1),
             "s_a_model": round(each.per_model_s, 3),
             "times_ours": round(each.per_model_s / ours.per_model_s, 2),
-            "s_a_model_more": round(each.marginal_s, 3),
-            "times_ours_more": round(each.marginal_s / ours.marginal_s, 2),
-            "roofline_share": f"{floor / each.marginal_s:.0%}",
+            "runs": len(each.wall_s),
+            "s_a_model_more": round(each.marginal_s, 3) if each.few_s else "",
+            "times_ours_more": round(each.marginal_s / ours.marginal_s, 2) if each.few_s else "",
+            "roofline_share": f"{floor / each.marginal_s:.0%}" if each.few_s else "",
             "val_accuracy": f"{statistics.mean(each.accuracy):.1%}",
         }
         for each in measured.values()
@@ -134,7 +151,7 @@ def compare(
     core, everything = ("the GPU", "it") if on_gpu else ("a core", "all cores")
     flops, moved = roofline.step_flops(size * size) / 1e6, roofline.step_bytes(size * size) / 1e6
     notes = [
-        f"{work}, phantom images; median of {repeats}, interleaved; whole processes with start-up. "
+        f"{work}, phantom images; median of the runs, interleaved; whole processes with start-up. "
         f"s_a_model_more is what a model adds, from {few} to {seeds} seeds.",
         f"Roofline: {machine.flops / 1e9:.0f} GFLOP/s and {machine.bytes_s / 1e9:.1f} GB/s on {core}, so on "
         f"{everything} a model takes at least {floor:.3f} s: {flops:.1f} MFLOP and {moved:.2f} MB a step, "
@@ -142,6 +159,7 @@ def compare(
     ]
     what = "gpu" if on_gpu else name
     command = f"python -m benchmarks.speed {what} --seeds {seeds} --repeats {repeats}"
+    command += "".join(f" --once '{part}'" for part in once)
     report(f"speed_{what}", rows, notes, command)
 
 
