@@ -66,7 +66,7 @@ class Measured:
 
     @property
     def marginal_s(self) -> float:
-        """What one more model adds, from ``few`` seeds to ``seeds``; not a number where the few were not run."""
+        """What one more model adds, from ``few`` seeds to ``seeds``; no number where the few were not run."""
         if not self.few_s:
             return math.nan
         more = self.models * (self.seeds - self.few) / self.seeds
