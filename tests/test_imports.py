@@ -14,19 +14,8 @@ import tune_app
 
 #: A module imports only from those before it; a package counts as one.
 ORDER = (
-    *(
-        "errors",
-        "space",
-        "record",
-        "history",
-        "sweep",
-        "storage",
-        "data",
-        "task",
-        "tasks",
-        "metrics",
-        "seeds",
-    ),
+    *("errors", "space", "record", "history", "folders", "sweep", "storage", "data", "task", "tasks"),
+    *("metrics", "seeds"),
     *("replicates", "train", "checkpoint", "looped", "stacked", "stackable", "measure", "messages", "trial"),
     *("study", "search", "stop", "resources", "dealing", "control", "driver", "inline", "luggage"),
     *("addresses", "notices", "trainable", "nodes", "on_ray", "survey", "cluster", "provenance", "stats"),

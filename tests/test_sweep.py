@@ -14,19 +14,11 @@ from hypothesis import strategies as st
 
 from tune_app import space as spaces
 from tune_app.errors import RunError
+from tune_app.folders import find_run, find_runs
 from tune_app.history import History
 from tune_app.record import read
 from tune_app.space import SearchSpace
-from tune_app.sweep import (
-    NO_DATA,
-    DataIdentity,
-    Job,
-    Numerics,
-    Sweep,
-    find_run,
-    find_runs,
-    fingerprint,
-)
+from tune_app.sweep import NO_DATA, DataIdentity, Job, Numerics, Sweep, fingerprint
 
 DATA = DataIdentity(
     "xrays", "folder", "c0ffee" * 4, 64, "image", {"train": 8, "val": 2, "test": 4}, ("A note.",)

@@ -12,10 +12,11 @@ from typing import Any
 from tune_app import control, launch, results, storage, task
 from tune_app import space as spaces
 from tune_app.errors import DataError, RunError
+from tune_app.folders import find_runs
 from tune_app.history import Configuration
 from tune_app.launch import Material, Request, View
 from tune_app.space import Scalar, SearchSpace
-from tune_app.sweep import Sweep, find_runs, find_sample
+from tune_app.sweep import Sweep, find_sample
 
 
 def request_for(sweep: Sweep, **options: Any) -> Request:

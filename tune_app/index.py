@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_app.errors import StorageError
-from tune_app.sweep import RunPaths, find_runs
+from tune_app.folders import RunPaths, find_runs
 from tune_app.words import aligned, measure, point
 
 #: The version of what a summary holds; another one is made again.

@@ -21,11 +21,12 @@ from tune_app.data import Dataset
 from tune_app.driver import Driver, Searcher
 from tune_app.engines import Wanted, open_engine
 from tune_app.errors import RunError, TaskError
+from tune_app.folders import RunPaths
 from tune_app.measure import Choice, Question
 from tune_app.record import read
 from tune_app.resources import Estimate, Plan, plan
 from tune_app.space import SearchSpace
-from tune_app.sweep import NO_DATA, DataIdentity, Job, Numerics, RunPaths, Sweep
+from tune_app.sweep import NO_DATA, DataIdentity, Job, Numerics, Sweep
 from tune_app.task import FunctionTask, Labelled, Splits, Task
 
 #: Opens a view of a sweep for as long as it trains; the second argument is one line on how.

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tune_app import space as spaces
-from tune_app.errors import RunError, nearest
+from tune_app.errors import RunError
+from tune_app.folders import RunPaths, new_folder, no_such_run
 from tune_app.history import Config, Configuration, History, Saved
 from tune_app.record import Event, Mirror, Record, Scores, read, uncollected
 from tune_app.space import SearchSpace
@@ -93,28 +93,6 @@ class Job:
         """The same for some of its replicates."""
         follows = self.follows or replicates[0] != self.replicates[0]
         return replace(self, replicates=replicates, follows=follows)
-
-
-class RunPaths:
-    """Every file name of a run folder, in one place."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.space = folder / "space.yaml"
-        self.record = folder / "record.jsonl"
-        self.scores = folder / "test_scores.bin"
-        self.test_images = folder / "test_images.csv"
-        self.provenance = folder / "provenance.json"
-        self.results = folder / "results.csv"
-        self.seeds = folder / "seeds.csv"
-        self.curves = folder / "curves.csv"
-        self.summary = folder / "summary.json"
-        self.report = folder / "report"
-        self.logs = folder / "logs"
-        self.control = folder / "control"
-        self.checkpoints = folder / "checkpoints"
-        self.study = folder / "study.db"
-        self.lock = folder / ".lock"
 
 
 def fingerprint(task: str, config: Config, data: DataIdentity) -> str:
@@ -196,7 +174,7 @@ class Sweep:
         Raises:
             RunError: the name is taken or no plain file name, or the folder cannot be written.
         """
-        with _new_folder(Path(runs_dir), name, space.name, taken) as folder:
+        with new_folder(Path(runs_dir), name, space.name, taken) as folder:
             paths = RunPaths(folder)
             paths.space.write_text(space.dump(), encoding="utf-8")
             partial = paths.record.with_suffix(".jsonl.part")
@@ -228,7 +206,7 @@ class Sweep:
         folder = Path(folder)
         paths = RunPaths(folder)
         if not paths.record.is_file():
-            raise RunError(_no_such_run(folder))
+            raise RunError(no_such_run(folder))
         history, offset, header = History(), 0, None
         with uncollected():
             for end, event in read(paths.record):
@@ -408,27 +386,6 @@ def _extended(history: History, paths: RunPaths, name: str) -> SearchSpace:
     return spaces.parse(history.extensions[-1]["space"], file=str(paths.record), name=name)
 
 
-def find_runs(runs_dir: Path | str) -> list[Path]:
-    """The run folders in ``runs_dir``, newest first."""
-    root = Path(runs_dir)
-    if not root.is_dir():
-        return []
-    folders = [folder for folder in root.iterdir() if RunPaths(folder).record.is_file()]
-    return sorted(folders, key=lambda folder: RunPaths(folder).record.stat().st_mtime, reverse=True)
-
-
-def find_run(name: str, runs_dir: Path | str) -> Path:
-    """The folder of a run given by its path or its name.
-
-    Raises:
-        RunError: naming the nearest run that there is.
-    """
-    for folder in (Path(name), Path(runs_dir) / name):
-        if RunPaths(folder).record.is_file():
-            return folder
-    raise RunError(_no_such_run(Path(runs_dir) / name))
-
-
 def find_sample(sweep: Sweep, trial: str) -> int:
     """The sample that a user means by ``12`` or ``12.1``.
 
@@ -449,64 +406,3 @@ def find_sample(sweep: Sweep, trial: str) -> int:
             f'{sweep.name}: no trial called "{trial}". There are: {", ".join(attempts) or "none yet"}'
         )
     return int(number)
-
-
-def _no_such_run(folder: Path) -> str:
-    names = [run.name for run in find_runs(folder.parent)]
-    there = (
-        f"there are: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
-        if names
-        else "there are none yet"
-    )
-    return f'no run called "{folder.name}" in {folder.parent}.{nearest(folder.name, names)}\n  {there}'
-
-
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
-
-
-@contextmanager
-def _new_folder(
-    runs_dir: Path, name: str | None, stem: str, taken_elsewhere: Collection[str]
-) -> Iterator[Path]:
-    """A folder for a new run, which no other process makes into one meanwhile."""
-    folder = _make_folder(runs_dir, name, stem, taken_elsewhere)
-    paths = RunPaths(folder)
-    taken = RunError(f"{folder}: exists and is no run folder. Give another --name or --runs-dir.")
-    try:
-        with FileLock(paths.lock, timeout=0):
-            known = {paths.space.name, paths.lock.name, f"{paths.record.name}.part"}
-            if any(path.name not in known for path in folder.iterdir()):
-                raise taken
-            yield folder
-    except Timeout:
-        raise taken from None
-
-
-def _make_folder(runs_dir: Path, name: str | None, stem: str, taken: Collection[str]) -> Path:
-    if name is not None and not _NAME.fullmatch(name):
-        raise RunError(
-            f'--name "{name}": a run\'s name is up to 100 letters, digits, and any of _ . + - '
-            "(no slash or space; it does not start with a dot or a dash)."
-        )
-    try:
-        runs_dir.mkdir(parents=True, exist_ok=True)
-        if name is not None:
-            (runs_dir / name).mkdir(exist_ok=True)
-            return runs_dir / name
-        number = 1
-        while True:
-            folder = runs_dir / f"{stem}-{number}"
-            if folder.name not in taken:
-                with suppress(FileExistsError):
-                    folder.mkdir()
-                    return folder
-            number += 1
-    except FileExistsError as error:
-        raise RunError(
-            f"{error.filename}: exists and is no run folder. Give another --name or --runs-dir."
-        ) from error
-    except OSError as error:
-        raise RunError(
-            f"{error.filename or runs_dir}: the runs folder cannot be written: {error.strerror}. "
-            "Give one that can be with --runs-dir."
-        ) from error

@@ -16,9 +16,10 @@ from scipy.stats import linregress, norm
 from tune_app import stats, words
 from tune_app.advice import edges
 from tune_app.errors import RunError
+from tune_app.folders import RunPaths, find_runs
 from tune_app.record import read
 from tune_app.results import Frames
-from tune_app.sweep import RunPaths, Sweep, find_runs
+from tune_app.sweep import Sweep
 from tune_app.verdict import LEVEL, Verdict
 
 #: Fewer seeds say little of the next; see docs/statistics.md.

@@ -38,7 +38,8 @@ def _summary(folder: Path) -> dict[str, Any]:
 def show(name: str, runs_dir: Path, as_json: bool, follow: bool) -> None:
     """Show the configurations of a run and how they stand."""
     from tune_app import listing, progress, results, terminal
-    from tune_app.sweep import Sweep, find_run
+    from tune_app.folders import find_run
+    from tune_app.sweep import Sweep
 
     sweep = Sweep.open(find_run(name, runs_dir))
     if follow:
@@ -61,7 +62,8 @@ def show(name: str, runs_dir: Path, as_json: bool, follow: bool) -> None:
 def best(name: str, runs_dir: Path, as_json: bool, model_file: Path | None) -> None:
     """Print the best configuration of a run, by the metric of its space."""
     from tune_app import listing, models, results, terminal
-    from tune_app.sweep import Sweep, find_run
+    from tune_app.folders import find_run
+    from tune_app.sweep import Sweep
 
     frames = results.load(Sweep.open(find_run(name, runs_dir)))
     found = listing.best(frames)
@@ -93,7 +95,8 @@ def predict(model: Path, images: tuple[Path, ...], as_json: bool) -> None:
 def logs(name: str, trial: str, runs_dir: Path) -> None:
     """Print what the trial TRIAL of a run left when it failed: its newest log, or that of 12.1."""
     from tune_app import listing
-    from tune_app.sweep import Sweep, find_run
+    from tune_app.folders import find_run
+    from tune_app.sweep import Sweep
 
     click.echo(listing.log(Sweep.open(find_run(name, runs_dir)), trial))
 
@@ -104,7 +107,8 @@ def logs(name: str, trial: str, runs_dir: Path) -> None:
 def prune(name: str, runs_dir: Path) -> None:
     """Remove the checkpoints and weights of a run; its record and results stay."""
     from tune_app import words
-    from tune_app.sweep import Sweep, find_run
+    from tune_app.folders import find_run
+    from tune_app.sweep import Sweep
 
     sweep = Sweep.open(find_run(name, runs_dir))
     files, size_bytes = sweep.prune()

@@ -46,7 +46,8 @@ def _view(columns: str, sort: str, digits: int, top: int | None) -> View:
 
 def _frames(name: str, runs_dir: Path) -> Frames:
     from tune_app import results
-    from tune_app.sweep import Sweep, find_run
+    from tune_app.folders import find_run
+    from tune_app.sweep import Sweep
 
     return results.load(Sweep.open(find_run(name, runs_dir)))
 

@@ -83,7 +83,7 @@ def _again(name: str, options: dict[str, Any]) -> tuple[Sweep, Request, Material
 def _folder(name: str, options: dict[str, Any]) -> Path:
     """The folder of a run; one that is on the storage alone is fetched from there."""
     from tune_app import progress, storage
-    from tune_app.sweep import find_run
+    from tune_app.folders import find_run
 
     place = options.get("storage") or storage.NONE
     try:
@@ -285,7 +285,8 @@ def confirm(name: str, top: int, seeds: int, **options: Any) -> None:
 def stop(name: str, trial: str | None, runs_dir: Path) -> None:
     """End the run NAME in good order, or its trial TRIAL alone, from another terminal."""
     from tune_app import continuing
-    from tune_app.sweep import Sweep, find_run, find_sample
+    from tune_app.folders import find_run
+    from tune_app.sweep import Sweep, find_sample
 
     sweep = Sweep.open(find_run(name, runs_dir))
     continuing.ask_to_stop(sweep, trial)

@@ -16,11 +16,11 @@ from types import TracebackType
 from typing import Any
 
 from tune_app.errors import describe
+from tune_app.folders import RunPaths
 from tune_app.history import Saved
 from tune_app.record import Event
 from tune_app.storage import segments
 from tune_app.storage.store import FAULTS, Store
-from tune_app.sweep import RunPaths
 
 #: At most one segment in so many seconds, but for the last.
 EVERY_S = 1.0

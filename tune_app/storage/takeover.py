@@ -14,13 +14,13 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from tune_app.errors import RunError, nearest
+from tune_app.folders import RunPaths
 from tune_app.history import History
 from tune_app.record import place
 from tune_app.storage import segments
 from tune_app.storage.mirror import Mirror, Tell, frozen
 from tune_app.storage.segments import Copy
 from tune_app.storage.store import Store, connect, usable
-from tune_app.sweep import RunPaths
 
 
 def runs(uri: str | None) -> frozenset[str]:

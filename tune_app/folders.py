@@ -1,0 +1,117 @@
+"""Run folders: the names of the files in one, how one is found, how a new one is made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from tune_app.errors import RunError, nearest
+
+
+class RunPaths:
+    """Every file name of a run folder, in one place."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.space = folder / "space.yaml"
+        self.record = folder / "record.jsonl"
+        self.scores = folder / "test_scores.bin"
+        self.test_images = folder / "test_images.csv"
+        self.provenance = folder / "provenance.json"
+        self.results = folder / "results.csv"
+        self.seeds = folder / "seeds.csv"
+        self.curves = folder / "curves.csv"
+        self.summary = folder / "summary.json"
+        self.report = folder / "report"
+        self.logs = folder / "logs"
+        self.control = folder / "control"
+        self.checkpoints = folder / "checkpoints"
+        self.study = folder / "study.db"
+        self.lock = folder / ".lock"
+
+
+def find_runs(runs_dir: Path | str) -> list[Path]:
+    """The run folders in ``runs_dir``, newest first."""
+    root = Path(runs_dir)
+    if not root.is_dir():
+        return []
+    folders = [folder for folder in root.iterdir() if RunPaths(folder).record.is_file()]
+    return sorted(folders, key=lambda folder: RunPaths(folder).record.stat().st_mtime, reverse=True)
+
+
+def find_run(name: str, runs_dir: Path | str) -> Path:
+    """The folder of a run given by its path or its name.
+
+    Raises:
+        RunError: naming the nearest run that there is.
+    """
+    for folder in (Path(name), Path(runs_dir) / name):
+        if RunPaths(folder).record.is_file():
+            return folder
+    raise RunError(no_such_run(Path(runs_dir) / name))
+
+
+def no_such_run(folder: Path) -> str:
+    """What to say where there is no run in ``folder``: naming the nearest that there is."""
+    names = [run.name for run in find_runs(folder.parent)]
+    there = (
+        f"there are: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
+        if names
+        else "there are none yet"
+    )
+    return f'no run called "{folder.name}" in {folder.parent}.{nearest(folder.name, names)}\n  {there}'
+
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
+
+
+@contextmanager
+def new_folder(
+    runs_dir: Path, name: str | None, stem: str, taken_elsewhere: Collection[str]
+) -> Iterator[Path]:
+    """A folder for a new run, which no other process makes into one meanwhile."""
+    folder = _make_folder(runs_dir, name, stem, taken_elsewhere)
+    paths = RunPaths(folder)
+    taken = RunError(f"{folder}: exists and is no run folder. Give another --name or --runs-dir.")
+    try:
+        with FileLock(paths.lock, timeout=0):
+            known = {paths.space.name, paths.lock.name, f"{paths.record.name}.part"}
+            if any(path.name not in known for path in folder.iterdir()):
+                raise taken
+            yield folder
+    except Timeout:
+        raise taken from None
+
+
+def _make_folder(runs_dir: Path, name: str | None, stem: str, taken: Collection[str]) -> Path:
+    if name is not None and not _NAME.fullmatch(name):
+        raise RunError(
+            f'--name "{name}": a run\'s name is up to 100 letters, digits, and any of _ . + - '
+            "(no slash or space; it does not start with a dot or a dash)."
+        )
+    try:
+        runs_dir.mkdir(parents=True, exist_ok=True)
+        if name is not None:
+            (runs_dir / name).mkdir(exist_ok=True)
+            return runs_dir / name
+        number = 1
+        while True:
+            folder = runs_dir / f"{stem}-{number}"
+            if folder.name not in taken:
+                with suppress(FileExistsError):
+                    folder.mkdir()
+                    return folder
+            number += 1
+    except FileExistsError as error:
+        raise RunError(
+            f"{error.filename}: exists and is no run folder. Give another --name or --runs-dir."
+        ) from error
+    except OSError as error:
+        raise RunError(
+            f"{error.filename or runs_dir}: the runs folder cannot be written: {error.strerror}. "
+            "Give one that can be with --runs-dir."
+        ) from error
