@@ -134,13 +134,16 @@ def same_decisions(found: list[Event], undisturbed: list[Event]) -> list[str]:
 def same_scores(run: Path, whole: Path) -> list[str]:
     """The test scores of every finished replicate are those of the undisturbed run."""
 
-    def scores(folder: Path) -> dict[tuple[int, tuple[int, ...]], bytes]:
+    def scores(folder: Path) -> dict[tuple[int, int], bytes]:
         sweep = Sweep.open(folder)
-        return {
-            (a.sample, a.replicates): sweep.scores.read(a.scores)
-            for a in sweep.history.attempts.values()
-            if a.scores
-        }
+        found = {}
+        for attempt in sweep.history.attempts.values():
+            if attempt.scores:  # of replicates that a trial trained together, one after the other
+                rows, count = sweep.scores.read(attempt.scores), len(attempt.replicates)
+                size = len(rows) // count
+                for place, replicate in enumerate(attempt.replicates):
+                    found[attempt.sample, replicate] = rows[place * size : (place + 1) * size]
+        return found
 
     ours, theirs = scores(run), scores(whole)
     return [f"the test scores of {key} differ" for key in ours | theirs if ours.get(key) != theirs.get(key)]
