@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tune_app import results, stop
+from tune_app import checkpoint, results, stop
 from tune_app import space as spaces
 from tune_app.sweep import Sweep
 
@@ -178,12 +178,24 @@ def unchanged(before: Rows, run: Path) -> list[str]:
     return faults
 
 
+def _of_each_replicate(folder: Path, name: str) -> list[str]:
+    """``checkpoints/3-0-000006-state.pt`` with the number of each replicate in it; another file as it is."""
+    if not name.endswith(".pt"):
+        return [name]
+    sample, _, rest = name.split("-", 2)
+    return [f"{sample}-{replicate}-{rest}" for replicate in checkpoint.load(folder / name)["replicates"]]
+
+
 def same_files(run: Path, whole: Path) -> list[str]:
-    """No more and no fewer files stay than after the undisturbed run, logs and views of the record aside."""
+    """No more and no fewer files stay than after the undisturbed run, logs and views of the record aside.
+
+    A checkpoint counts once for each replicate in it: they may have been dealt over several trials.
+    """
 
     def files(folder: Path) -> list[str]:
         kept = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-        return sorted(str(path) for path in kept if path.parts[0] not in ("logs", "study.db", "report"))
+        names = [str(path) for path in kept if path.parts[0] not in ("logs", "study.db", "report")]
+        return sorted(each for name in names for each in _of_each_replicate(folder, name))
 
     ours, theirs = files(run), files(whole)
     faults = [f"{name} is left over" for name in ours if name not in theirs]
