@@ -107,9 +107,10 @@ def drive(folder: Path, gpus: int, trials: int, epochs: int, sleep_s: float) -> 
             f"{gpus} GPUs, {trials} trials: ended with {done.returncode}:\n{done.stderr[-2000:]}"
         )
     ends = json.loads(done.stdout.strip().splitlines()[-1])
-    half = ends[len(ends) // 2 :]
-    wall, own = (half[-1][which] - half[0][which] for which in (0, 1))
-    count = len(half) - 1
+    # From the end of a whole wave of trials, for those that take equally long end together.
+    first = gpus * (len(ends) // gpus // 2) - 1
+    wall, own = (ends[-1][which] - ends[first][which] for which in (0, 1))
+    count = len(ends) - 1 - first
     return count / wall, own / count
 
 
