@@ -137,6 +137,11 @@ def test_value(value: space.Scalar, text: str) -> None:
         ("val_loss", (0.212345,), "0.2123"),
         ("val_loss", (0.2, 0.3, 0.4), "0.3 ± 0.25"),
         ("inaccuracy", (0.5,), "0.5"),
+        (  # the exact mean, as in the tables: a sum of floats would be rounded up
+            "val_accuracy",
+            (0.84, 0.98, 0.82, 0.88, 0.835, 0.955, 0.94, 0.95, 0.92, 0.865),
+            "89.8% ± 4.1",
+        ),
     ],
 )
 def test_over_replicates(name: str, values: tuple[float, ...], text: str) -> None:

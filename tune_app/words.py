@@ -64,7 +64,7 @@ def over_replicates(name: str, values: tuple[float, ...]) -> str:
     from tune_app.stats import mean_interval  # here, for it loads scipy, and the first table has no values
 
     interval = mean_interval(values)
-    return measure(name, sum(values) / len(values), interval.half_width)
+    return measure(name, interval.mean, interval.half_width) if interval.mean is not None else ""
 
 
 def duration(seconds: float) -> str:
