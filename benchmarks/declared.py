@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "Driver: processor time of its process, Tune's loop and the record in it. Busy: its share of a core "
         "during the 1 s trials.",
     ]
-    report("declared", rows, notes, "python -m benchmarks.declared")
+    report("declared", rows, notes, f"python -m benchmarks.declared --gpus {' '.join(map(str, asked.gpus))}")
 
 
 def drive(folder: Path, gpus: int, trials: int, epochs: int, sleep_s: float) -> tuple[float, float]:
