@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
+from rays_own import QUIET
 from small_task import TASK
 
 from tune_app import inline, measure, nodes, on_ray, resources, stop, task
@@ -32,13 +33,7 @@ from tune_app.sweep import NO_DATA, Numerics, Sweep
 from tune_app.task import Splits
 from tune_app.tasks.pneumonia import Pneumonia
 
-pytestmark = [
-    # Ray's own: sockets and files that it leaves to the garbage collector, and its deprecation notes.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
-    pytest.mark.filterwarnings("ignore::FutureWarning:ray"),
-]
+pytestmark = QUIET
 
 UserModule = Callable[[str], str]
 TWO = Plan(1, 0, 2)

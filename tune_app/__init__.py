@@ -72,8 +72,9 @@ def run(
         argv=["tune_app.run"],
         time_limit_s=time_limit_s,
     )
+    material = launch.gather(request)
     try:
-        sweep = launch.train(request, launch.gather(request), progress.watch if show else None)
+        sweep = launch.train(request, material, progress.watch if show else None)
         frames = results.load(sweep)
         results.write(frames)
         listing.remember(frames)

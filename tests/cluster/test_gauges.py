@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from ray.cluster_utils import Cluster
+from rays_own import QUIET
 
 from tune_app import gauges, launch
 from tune_app import space as spaces
@@ -23,12 +24,7 @@ from tune_app.launch import Request
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
-    pytest.mark.filterwarnings("ignore::FutureWarning:ray"),
-]
+pytestmark = QUIET
 
 #: Its second configuration ends when it is told to.
 TASK = """

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from ray.cluster_utils import Cluster
+from rays_own import QUIET
 
 from tune_app import launch, results
 from tune_app import space as spaces
@@ -23,12 +24,7 @@ from tune_app.launch import Request
 from tune_app.record import read
 from tune_app.sweep import Sweep
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
-    pytest.mark.filterwarnings("ignore::FutureWarning:ray"),
-]
+pytestmark = QUIET
 
 #: Each trial waits until as many have begun as are to run at a time.
 TASK = """

@@ -15,16 +15,12 @@ from pathlib import Path
 import pytest
 import ray
 from ray.cluster_utils import Cluster
+from rays_own import QUIET
 
 from tune_app import cli, nodes, on_ray, survey
 from tune_app.errors import ResourceError
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
-    pytest.mark.filterwarnings("ignore::FutureWarning:ray"),
-]
+pytestmark = QUIET
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,7 @@ def train(wanted: SearchSpace, material: Material, conduct: Callable[[View], Swe
         if view.sweep is None:
             raise
         sweep, outcome = view.sweep, error
+    # Not above: all that only results need would keep the engine from starting at once.
     from tune_app import listing, report, results, terminal
 
     with progress.waiting("writing results and report"):
@@ -236,11 +237,7 @@ def retry(name: str, trials: tuple[str, ...], **options: Any) -> None:
 
     sweep, request, material = _again(name, options)
     samples = continuing.failed(sweep, trials)
-    train(
-        sweep.space,
-        material,
-        lambda view: continuing.retry(request, material, sweep, samples, view),
-    )
+    train(sweep.space, material, lambda view: continuing.retry(request, material, sweep, samples, view))
 
 
 @click.command()
