@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -371,6 +372,26 @@ def test_help_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.rstrip().endswith("[]")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_within_a_callback_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
+) -> None:
+    class Collected:
+        pass
+
+    def command(**_: object) -> None:
+        collected = Collected()
+        reference = weakref.ref(collected, lambda _: signal.raise_signal(number))
+        del collected  # what the signal's handler raises is ignored here
+        assert reference() is None
+        time.sleep(20)
+
+    monkeypatch.setattr(cli.cli, "main", command)
+    with pytest.raises((SystemExit, KeyboardInterrupt)) as ended:
+        cli.main(["ls"])
+    assert ended.type is KeyboardInterrupt or ended.value.code == code  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

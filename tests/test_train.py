@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import random
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,14 @@ def test_global_generators_neither_matter_nor_move(splits: DeviceSplits, config:
         assert random.getstate() == before[1]
         assert str(np.random.get_state()) == before[2]
     assert found[0] == found[1]
+
+
+def test_sweeps_in_threads_of_one_process_do_not_draw_from_each_others_generators(tiny: Dataset) -> None:
+    def sweep(replicate: int) -> list[dict[str, float]]:
+        return steps(learner(DeviceSplits.load(Pneumonia().splits(tiny), "cpu"), replicate=replicate), 8)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(sweep, range(4))) == [sweep(replicate) for replicate in range(4)]
 
 
 def test_replicates_and_seeds_differ(splits: DeviceSplits) -> None:

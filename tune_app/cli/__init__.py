@@ -153,18 +153,33 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends a command as Ctrl-C does, by an exception that clears up, with exit code 143."""
+    """SIGTERM ends a command as Ctrl-C does, by an exception that clears up, with exit code 143.
+
+    Such an exception is lost if the signal comes within a callback of the garbage collector, of which an
+    import is full; the signal is then sent once more.
+    """
 
     def terminate(number: int, _: object) -> None:
         raise SystemExit(128 + number)
 
+    def again(lost: sys.UnraisableHookArgs) -> None:
+        if issubclass(lost.exc_type, (SystemExit, KeyboardInterrupt)):
+            number = signal.SIGTERM if issubclass(lost.exc_type, SystemExit) else signal.SIGINT
+            repeat = threading.Timer(0.05, signal.pthread_kill, [threading.main_thread().ident, number])
+            repeat.daemon = True
+            repeat.start()  # from without the callback
+        else:
+            unraisable(lost)
+
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, terminate)
+    before, unraisable = signal.signal(signal.SIGTERM, terminate), sys.unraisablehook
+    sys.unraisablehook = again
     try:
         yield
     finally:
+        sys.unraisablehook = unraisable
         signal.signal(signal.SIGTERM, before)
 
 
