@@ -10,8 +10,9 @@ READY := $(VENV)/.ready
 run: $(READY)
 	$(BIN)/tune-app run grid
 
+# Two processes, since many tests only wait for others: half the time, and no more than two cores at work.
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -54,6 +54,14 @@ def tiny() -> Dataset:
     return Dataset(train, val, test, identity)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Under ``--dist loadgroup``, a file's tests, and all on real processes and hosts, share one process."""
+    for item in items:
+        folder = item.path.parent.name
+        group = "processes" if folder in ("chaos", "cluster") else f"{folder}/{item.path.name}"
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 _numbers = itertools.count()
 
 
