@@ -54,6 +54,7 @@ def tiny() -> Dataset:
     return Dataset(train, val, test, identity)
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Under ``--dist loadgroup``, a file's tests, and all on real processes and hosts, share one process."""
     for item in items:

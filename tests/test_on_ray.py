@@ -19,7 +19,7 @@ import ray
 from rays_own import QUIET
 from small_task import TASK
 
-from tune_app import inline, measure, nodes, on_ray, resources, stop, task
+from tune_app import inline, measure, nodes, on_ray, resources, results, stop, task
 from tune_app import space as spaces
 from tune_app.data import Dataset
 from tune_app.driver import Driver
@@ -387,6 +387,48 @@ def test_a_sampler_that_raises_ends_the_sweep_in_good_order(
     # Tune asks for a sample before it has a place for it: the fourth may wait for one when the fifth fails.
     assert set(sweep.statuses()) <= {"finished", "stopped", "interrupted", "planned"}
     assert "planned" not in sweep.statuses()[:3]
+
+
+def test_trials_run_in_the_processes_that_ray_starts_at_once_and_find_torch_loaded(tmp_path: Path) -> None:
+    (tmp_path / "looking.py").write_text(
+        textwrap.dedent("""
+            import os
+            import sys
+
+            LOADED = "torch" in sys.modules, "tune_app.trial" in sys.modules
+
+            def task(config, context):
+                yield {"loaded": sum(LOADED), "pid": os.getpid()}
+        """)
+    )
+    program = textwrap.dedent("""
+        import subprocess
+        import time
+        from tune_app import on_ray, stop, space
+        from tune_app.driver import Driver
+        from tune_app.resources import Plan
+        from tune_app.sweep import NO_DATA, Sweep
+        grid = "task: looking:task\\nspace: {a: {grid: [1, 2, 3, 4]}}\\nmetric: {name: loaded, mode: max}\\n"
+        wanted = space.parse(f"{grid}epochs: 1\\nseeds: 1\\n", file="my.yaml", name="my")
+        with on_ray.connect("local", cpus=2, ahead=["tune_app.trial", "torch"]):
+            idle = []
+            while len(idle) < 2:
+                time.sleep(0.1)
+                idle = subprocess.run(["pgrep", "-f", "ray::IDLE"], capture_output=True, text=True).stdout
+                idle = idle.split()
+            print(*idle)
+            with Sweep.create(wanted, NO_DATA, "runs").writing() as sweep:
+                on_ray.run(Driver(sweep, stop.make(wanted)), None, Plan(1, 0, 2))
+    """)
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    sweep = Sweep.open(tmp_path / "runs/my-1")
+    assert sweep.statuses() == ["finished"] * 4, sweep.paths.record.read_text()[-900:]
+    found = results.load(sweep).seeds
+    assert list(found["loaded"]) == [2, 2, 2, 2]
+    assert {str(int(pid)) for pid in found["pid"]} <= set(ran.stdout.split())
 
 
 def test_ray_ends_beside_what_comes_next_and_is_gone_once_that_is_waited_for() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -84,7 +85,9 @@ def open_engine(
     local = wanted.address == "local"
     with ExitStack() as stack:
         with progress.waiting("starting Ray" if local else "connecting to Ray"):
-            cluster = stack.enter_context(on_ray.connect(wanted.address, size_bytes, modules=wanted.modules))
+            cluster = stack.enter_context(
+                on_ray.connect(wanted.address, size_bytes, modules=wanted.modules, ahead=_of_a_trial(splits))
+            )
         if wanted.wait_for_gpus > cluster.gpus and local:
             raise _no_cluster(wanted, f"this machine has {cluster.gpus:g}")
         if wanted.wait_for_gpus and not local:
@@ -111,6 +114,19 @@ def _load_ahead() -> None:
     """
     from tune_app import terminal  # noqa: F401
     from tune_app.report import page  # noqa: F401
+
+
+def _of_a_trial(splits: Splits | None) -> list[str]:
+    """What a process that trains will load; a function may do without torch, which takes two seconds."""
+    of_all = ["tune_app.trainable", "tune_app.trial"]
+    if splits is not None:
+        return [
+            *of_all,
+            "tune_app.looped",
+            "tune_app.stackable",
+            "torch._dynamo",
+        ]  # for an optimiser's first step
+    return [*of_all, *(["torch"] if "torch" in sys.modules else [])]
 
 
 def _for(driver: Driver, planned: Plan) -> Plan:

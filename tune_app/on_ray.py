@@ -13,7 +13,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Any
 import ray
 from ray import tune
 from ray._private.worker import global_worker
+from ray.tune.execution import class_cache
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
@@ -50,6 +51,9 @@ _SETTINGS = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 
+#: Ray starts a process for each CPU at once. Of more than these, most would load in vain what a trial needs.
+_FEW_CPUS = 16
+
 _QUIET = ("ray", "ray.tune", "ray.train", "ray.data", "ray.air")
 
 
@@ -60,6 +64,7 @@ def connect(
     cpus: int | None = None,
     gpus: int | None = None,
     modules: Path | None = None,
+    ahead: Sequence[str] = (),
 ) -> Iterator[Cluster]:
     """Start Ray on this machine, or join the cluster at ``address``; leave it at the end.
 
@@ -71,6 +76,7 @@ def connect(
         cpus: CPUs to declare on ``local`` instead of those that are there.
         gpus: GPUs to declare on ``local`` likewise.
         modules: the folder of the user's own modules, which travel to the workers of a cluster.
+        ahead: modules that the processes of ``local`` load as they start, before there is work for them.
 
     Raises:
         ResourceError: no cluster answers at the address, or Ray does not start here.
@@ -86,8 +92,12 @@ def connect(
             "include_dashboard": False,
             "object_store_memory": _object_store_bytes(data_bytes),
         }
+        if ahead and (cpus or os.cpu_count() or 1) <= _FEW_CPUS:
+            options["_system_config"] = {"preload_python_modules": list(ahead)}
     with ExitStack() as stack:
-        if address != "local":
+        if address == "local":
+            stack.enter_context(_inherited())
+        else:
             options = {"runtime_env": stack.enter_context(_travelling(modules))}
         left()
         _init(address, options)
@@ -148,6 +158,21 @@ def _init(address: str, options: dict[str, Any]) -> None:
         signal.signal(signal.SIGTERM, handler)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def _inherited() -> Iterator[None]:
+    """Have Tune name no environment for its processes: on this machine they inherit what it would put there.
+
+    With one, Ray would start others than those that it has started ahead.
+    """
+    tunes = class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE
+    class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = {}, set()
+    os.environ.update({name: os.environ.get(name, value) for name, value in tunes[0].items()})
+    try:
+        yield
+    finally:
+        class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = tunes
 
 
 @contextmanager
