@@ -12,7 +12,7 @@ run: $(READY)
 
 # Two processes, since many tests only wait for others: half the time, and no more than two cores at work.
 test: check
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2
 
 check: $(READY)
 	$(BIN)/ruff check .

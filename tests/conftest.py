@@ -10,11 +10,12 @@ import textwrap
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tune_app.data import Dataset, Images
 from tune_app.sweep import DataIdentity
@@ -54,13 +55,16 @@ def tiny() -> Dataset:
     return Dataset(train, val, test, identity)
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Under ``--dist loadgroup``, a file's tests, and all on real processes and hosts, share one process."""
-    for item in items:
-        folder = item.path.parent.name
-        group = "processes" if folder in ("chaos", "cluster") else f"{folder}/{item.path.name}"
-        item.add_marker(pytest.mark.xdist_group(group))
+class _ByFile(LoadScopeScheduling):  # type: ignore[misc]
+    """Deals tests out to processes: a file's stay together, and so do all on real processes and hosts."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return "processes" if Path(file).parent.name in ("chaos", "cluster") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return _ByFile(config, log)
 
 
 _numbers = itertools.count()
