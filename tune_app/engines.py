@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tune_app import progress
+from tune_app.crowd import Sharing
 from tune_app.driver import Driver
 from tune_app.errors import ResourceError
-from tune_app.resources import Plan, plan
+from tune_app.messages import Order
+from tune_app.resources import Plan, plan, room
 from tune_app.space import Resources
 from tune_app.sweep import Sweep
 from tune_app.task import Splits
@@ -40,12 +42,19 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Engine:
-    """Runs a driver; ``where`` says in words on what, ``exporting`` serves metrics while it does."""
+    """Runs a driver; ``where`` says in words on what, ``exporting`` serves metrics while it does.
+
+    Where it is to be measured how many trials share a GPU, ``room`` is how many at most, 0 elsewhere;
+    ``measure`` does that, with such a trial as an order asks for, and ``sharing`` is the engine for so many.
+    """
 
     plan: Plan
     where: str
     run: Callable[[Driver], None]
     exporting: Callable[[Sweep], AbstractContextManager[object]] = lambda _: nullcontext()
+    room: int = 0
+    measure: Callable[[Order, Splits], Sharing] = lambda *_: Sharing(1, "not measured")
+    sharing: Callable[[int], Engine] | None = None
 
     def line(self, driver: Driver) -> str:
         """On what a sweep is trained, and how much of it at a time."""
@@ -94,17 +103,25 @@ def open_engine(
             with progress.waiting("waiting for GPUs") as say:
                 nodes.wait_for_gpus(wanted.wait_for_gpus, wanted.wait_s, say)
             cluster = nodes.capacity()
-        planned = plan(wanted.resources, cluster.cpus, cluster.gpus, trials, parts)
         # Where machines cost once they come, the trials share as few as they were told to.
         spread = 0 if cluster.grows else nodes.free_gpus()
         if not local:
             stack.enter_context(nodes.watched(progress.note))
-        yield Engine(
-            planned,
-            _where(cluster),
-            lambda driver: on_ray.run(driver, splits, _for(driver, planned), spread, progress.note),
-            gauges.exporting,
-        )
+        most = room(wanted.resources, cluster.cpus, cluster.gpus, trials)
+
+        def engine(together: int | None = None) -> Engine:
+            planned = plan(wanted.resources, cluster.cpus, cluster.gpus, trials, parts, together)
+            return Engine(
+                planned,
+                _where(cluster),
+                lambda driver: on_ray.run(driver, splits, _for(driver, planned), spread, progress.note),
+                gauges.exporting,
+                most,
+                lambda order, splits: on_ray.crowded(order, splits, most),
+                engine,
+            )
+
+        yield engine()
 
 
 def _load_ahead() -> None:

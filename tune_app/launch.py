@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 
 from tune_app import data, dealing, ending, measure, progress, provenance, space, stop, storage, task
+from tune_app.crowd import Sharing
 from tune_app.data import Dataset
 from tune_app.driver import Driver, Searcher
-from tune_app.engines import Wanted, open_engine
+from tune_app.engines import Engine, Wanted, open_engine
 from tune_app.errors import RunError, TaskError
 from tune_app.folders import RunPaths
 from tune_app.measure import Choice, Question
+from tune_app.messages import Order
 from tune_app.record import read
 from tune_app.resources import Estimate, Plan, plan
 from tune_app.space import SearchSpace
@@ -182,6 +184,7 @@ def conduct(
                 measured=asdict(choice),
                 **request.origin,
             )
+        engine, shared = _sharing(engine, sweep, material)
         with (
             storage.mirrored(request.storage, sweep.paths, progress.note) as mirror,
             sweep.writing(mirror),
@@ -190,7 +193,7 @@ def conduct(
                 request.argv, material.identity, task.settings(material.task, _first_config(sweep))
             )
             mirrored = {"storage": request.storage} if request.storage else {}
-            sweep.note("opened", durable=True, provenance=collected, **mirrored)
+            sweep.note("opened", durable=True, provenance=collected, **mirrored, **shared)
             _write_once(sweep, material)
             if change:
                 change(sweep)
@@ -232,7 +235,6 @@ def estimate(request: Request, material: Material) -> Estimate:
     import torch
 
     from tune_app import checkpoint
-    from tune_app.messages import Order
     from tune_app.trial import Trial, Worker
 
     space_, gpus = request.space, torch.cuda.device_count()
@@ -241,17 +243,45 @@ def estimate(request: Request, material: Material) -> Estimate:
     device = "cuda" if planned.gpus_per_trial else "cpu"
     choice = _measured(replace(request, address="inline"), material, planned)
     replicates = tuple(range(space_.seeds)) if choice.replicates == "stacked" else (0,)
-    job = Job(1, "", space_.example(), replicates, space_.epochs)
     numerics = Numerics(choice.replicates, planned.threads, space_.precision)
-    metric = space_.metric
-    order = Order(
-        job, space_.task, space_.seed, metric.name, metric.mode, space_.evaluate, numerics, space_.epochs
-    )
-    trial = Trial(order, Worker(material.splits, device))
+    trial = Trial(_sample(space_, replicates, numerics), Worker(material.splits, device))
     epoch_s = sum(trial.step().durations_s) / len(replicates)
     sizes = [checkpoint.size(content) // len(replicates) for content in trial.contents()]
     at_a_time = min(planned.concurrent, space_.size() * (parts if choice.replicates == "looped" else 1))
     return Estimate(epoch_s, at_a_time, sizes[0], sizes[1], choice.line)
+
+
+def _sample(space_: SearchSpace, replicates: tuple[int, ...], numerics: Numerics) -> Order:
+    """A trial as the sweep will have them, of which nothing is kept."""
+    job = Job(1, "", space_.example(), replicates, space_.epochs, tested=False)
+    metric, by = space_.metric, space_.stop_metric
+    others = tuple(other.name for other in space_.metrics[1:])
+    return Order(
+        job,
+        space_.task,
+        space_.seed,
+        metric.name,
+        metric.mode,
+        space_.evaluate,
+        numerics,
+        space_.epochs,
+        others=others,
+        stop_metric=by.name,
+    )
+
+
+def _sharing(engine: Engine, sweep: Sweep, material: Material) -> tuple[Engine, dict[str, Any]]:
+    """The engine with as many trials a GPU as were measured to be of use; and what is recorded of it."""
+    if not engine.room or not engine.sharing or not material.splits:
+        return engine, {}
+    if engine.room == 1:
+        found = Sharing(1, "there are no more, or no cores for them")
+    else:
+        replicates = tuple(range(sweep.space.seeds))
+        with progress.waiting("measuring how many trials share a GPU"):
+            found = engine.measure(_sample(sweep.space, replicates, sweep.numerics), material.splits)
+    progress.note(found.line)
+    return engine.sharing(found.trials), {"sharing": asdict(found)}
 
 
 def _existing(request: Request, material: Material) -> Sweep | None:

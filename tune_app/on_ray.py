@@ -26,11 +26,12 @@ from ray.tune.execution import class_cache
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from tune_app import luggage, measure, nodes
+from tune_app import crowd, luggage, measure, nodes
+from tune_app.crowd import Sharing
 from tune_app.driver import Driver
 from tune_app.errors import MachineLeaving, ResourceError, describe
 from tune_app.measure import Choice, Question
-from tune_app.messages import Report
+from tune_app.messages import Order, Report
 from tune_app.nodes import Cluster
 from tune_app.notices import Board
 from tune_app.resources import Plan, shares
@@ -225,6 +226,22 @@ def _measure(asked: Question, path: str) -> Choice:
     if path not in sys.path:  # where the user's own task module lies
         sys.path.insert(0, path)
     return measure.answer(asked)
+
+
+def crowded(order: Order, splits: Splits, most: int) -> Sharing:
+    """Let a worker measure how many such trials share the GPU that it is given."""
+    worker = ray.remote(_crowded).options(num_cpus=0, num_gpus=1, max_retries=0)
+    try:
+        found: Sharing = ray.get(worker.remote(order, splits, most, str(Path.cwd())))
+    except ray.exceptions.RayError as error:
+        return Sharing(1, f"measuring failed: {describe(error)}")
+    return found
+
+
+def _crowded(order: Order, splits: Splits, most: int, path: str) -> Sharing:
+    if path not in sys.path:
+        sys.path.insert(0, path)
+    return crowd.measure(order, splits, most)
 
 
 def run(

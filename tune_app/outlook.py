@@ -39,6 +39,8 @@ def plan(space: SearchSpace, estimate: Estimate) -> str:
     )
     if estimate.replicates:
         lines.append(f"replicates: {estimate.replicates}")
+    if space.resources.gpus_per_trial == "auto":
+        lines.append("GPUs: how many trials share one is measured when the sweep starts")
     lines.append(f"disk: {_disk(space, estimate)}")
     return "\n".join(lines)
 

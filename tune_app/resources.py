@@ -42,10 +42,13 @@ class Estimate:
     replicates: str = ""
 
 
-def plan(asked: Resources, cpus: float, gpus: float, trials: int, parts: int = 1) -> Plan:
+def plan(
+    asked: Resources, cpus: float, gpus: float, trials: int, parts: int = 1, sharing: int | None = None
+) -> Plan:
     """Resources for each of ``trials`` trials on a machine or cluster with so many CPUs and GPUs.
 
-    Each may be dealt into so many ``parts``, which then are trials by themselves.
+    Each may be dealt into so many ``parts``, which then are trials by themselves. ``sharing`` is how many at
+    most share a GPU where that is asked to be measured; None before it is.
 
     Unless asked for otherwise: without a GPU each trial has one CPU; with GPUs, each trial has one
     while there are trials enough for all, and a share of one (a half, or a quarter) when there are
@@ -54,9 +57,14 @@ def plan(asked: Resources, cpus: float, gpus: float, trials: int, parts: int = 1
     Raises:
         ResourceError: a request that can never be met, with what there is.
     """
-    gpus_each = asked.gpus_per_trial
-    if gpus_each is None:
-        gpus_each = _gpu_share(gpus, min(trials, asked.max_concurrent or trials))
+    wanted = min(trials, asked.max_concurrent or trials)
+    match asked.gpus_per_trial:
+        case None:
+            gpus_each = _gpu_share(gpus, wanted)
+        case "auto":
+            gpus_each = _measured_share(gpus, wanted, sharing or 1)
+        case gpus_each:
+            pass
     _check_gpus(gpus_each, gpus)
     at_a_time = _fit(gpus, gpus_each) if gpus_each else max(1, int(cpus))
     cpus_each = asked.cpus_per_trial
@@ -100,6 +108,22 @@ def _gpu_share(gpus: float, trials: int) -> float:
     while share > _LEAST_GPU_SHARE and trials * share > gpus:
         share /= 2
     return share
+
+
+def _measured_share(gpus: float, trials: int, sharing: int) -> float:
+    """As few to a GPU as the trials need, and ``sharing`` at most."""
+    if gpus < 1:
+        return 0.0
+    together = max(1, min(sharing, math.ceil(trials / int(gpus))))
+    return math.floor(10_000 / together) / 10_000  # as finely as Ray counts
+
+
+def room(asked: Resources, cpus: float, gpus: float, trials: int) -> int:
+    """How many trials could share a GPU, each with a core; 0 where it is not asked to measure how many do."""
+    if asked.gpus_per_trial != "auto" or gpus < 1:
+        return 0
+    cores = cpus / int(gpus) / (asked.cpus_per_trial or 1)
+    return max(1, min(int(cores), math.ceil(min(trials, asked.max_concurrent or trials) / int(gpus))))
 
 
 def _check_gpus(each: float, gpus: float) -> None:

@@ -200,8 +200,12 @@ def check(space: SearchSpace, task: Task | FunctionTask) -> None:
             for a function task, at its line.
     """
     if not isinstance(task, Task):
-        for key, left in (("replicates", "auto"), ("precision", "float32")):
-            if (asked := getattr(space, key)) != left:
+        for key, asked, of_all in (
+            ("replicates", space.replicates, space.replicates == "auto"),
+            ("precision", space.precision, space.precision == "float32"),
+            ("resources.gpus_per_trial", "auto", space.resources.gpus_per_trial != "auto"),
+        ):
+            if not of_all:
                 raise space.error(
                     key,
                     f"{asked} is for tasks whose training tune-app does itself, and {space.task} is a "

@@ -55,6 +55,21 @@ class Duration(click.ParamType[float]):
         return seconds
 
 
+class Gpus(click.ParamType[float | str]):
+    """A number, or ``auto``."""
+
+    name = "gpus"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        """See click."""
+        try:
+            return value if value == "auto" else float(value)
+        except ValueError:
+            raise SpaceError(
+                f"--gpus-per-trial {value}: write a number, a share such as 0.25, or auto"
+            ) from None
+
+
 class Place(click.ParamType[str]):
     """A path, ``s3://...`` or ``gs://...``, made absolute; ``none`` as it is."""
 
@@ -82,7 +97,12 @@ def resources(command: Command) -> Command:
     for option in reversed(
         [
             click.option("--cpus-per-trial", type=float, help="CPUs that one trial occupies."),
-            click.option("--gpus-per-trial", type=float, help="GPUs, or a share of one, for each trial."),
+            click.option(
+                "--gpus-per-trial",
+                type=Gpus(),
+                metavar="SHARE",
+                help="GPUs for each trial: a number, a share such as 0.25, or auto, which measures it.",
+            ),
             click.option("--max-concurrent", type=int, help="Trials at a time, at most."),
             click.option(
                 "--time-limit",

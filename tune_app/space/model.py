@@ -68,6 +68,18 @@ def _optuna_sampler(value: str) -> str:
     return value
 
 
+def _gpu_share(value: Any) -> Any:
+    if value is None or value == "auto":
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise RuleError(
+            f"{show(value)} is neither a number nor auto: write a share such as 0.25, 1, 2 or auto"
+        )
+    if not 0 <= value < math.inf:
+        raise RuleError(f"{show(value)} is out of range: write 0 for none, or a share such as 0.25, 1 or 2")
+    return float(value)
+
+
 def _checked(check: Any) -> BeforeValidator:
     """Apply ``check`` to what is text, and leave the rest for pydantic to refuse."""
     return BeforeValidator(lambda value: check(value) if isinstance(value, str) else value)
@@ -82,6 +94,11 @@ Parameter = Annotated[
     WithJsonSchema(samplers.schema()),
 ]
 Point = dict[str, Value]
+GpuShare = Annotated[
+    float | Literal["auto"],
+    PlainValidator(_gpu_share),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"const": "auto"}]}),
+]
 
 
 class Section(BaseModel):
@@ -250,10 +267,10 @@ class Resources(Section):
     """What one trial occupies; whatever is left out, tune-app decides from the machines it finds."""
 
     cpus_per_trial: float | None = Field(default=None, gt=0, description="CPUs that one trial occupies.")
-    gpus_per_trial: float | None = Field(
+    gpus_per_trial: GpuShare | None = Field(
         default=None,
-        ge=0,
-        description="GPUs that one trial occupies: a whole number, or a share such as 0.25.",
+        description="GPUs that one trial occupies: a whole number, a share such as 0.25, or auto: as small a "
+        "share as still trains faster, which is measured.",
     )
     max_concurrent: int | None = Field(default=None, ge=1, description="How many trials may run at a time.")
 
@@ -261,7 +278,7 @@ class Resources(Section):
     def _rules(self) -> Resources:
         for key in ("cpus_per_trial", "gpus_per_trial"):
             value = getattr(self, key)
-            if value is not None and value > 1 and not value.is_integer():
+            if isinstance(value, float) and value > 1 and not value.is_integer():
                 raise RuleError(
                     f"{show(value)} is neither a share nor a whole number: "
                     f"write {math.floor(value)} or {math.ceil(value)}",
