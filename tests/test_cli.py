@@ -213,13 +213,25 @@ def test_the_best_model_predicts(tool: Tool, tmp_path: Path) -> None:
 
 
 def test_another_process_is_watched_and_stopped(tool: Tool, tmp_path: Path) -> None:
-    argv = [sys.executable, "-m", "tune_app", "run", "grid", "--image-size", "16", "--seeds", "1"]
+    argv = [
+        sys.executable,
+        "-m",
+        "tune_app",
+        "run",
+        "grid",
+        "--address",
+        "local",
+        "--image-size",
+        "16",
+        "--seeds",
+        "1",
+    ]
     argv += ["--address", "inline", "--name", "mine", "--epochs", "20000"]
     process = subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         record, deadline = tmp_path / "runs/mine/record.jsonl", time.monotonic() + 60
         while not (record.exists() and '"epoch":5' in record.read_text()):
-            assert process.poll() is None, process.communicate()[1]
+            assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.05)
         threading.Timer(1.0, lambda: continuing.ask_to_stop(Sweep.open(tmp_path / "runs/mine"), None)).start()
@@ -396,7 +408,19 @@ def test_a_signal_within_a_callback_is_not_lost(
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_run_in_good_order(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    argv = [sys.executable, "-m", "tune_app", "run", "grid", "--image-size", "16", "--seeds", "1"]
+    argv = [
+        sys.executable,
+        "-m",
+        "tune_app",
+        "run",
+        "grid",
+        "--address",
+        "local",
+        "--image-size",
+        "16",
+        "--seeds",
+        "1",
+    ]
     argv += ["--set", "lr={grid: [3e-6, 3e-5]}", "--set", "step_size=4", "--name", "mine"]
     process = subprocess.Popen(
         [*argv, "--epochs", "20000"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -405,7 +429,7 @@ def test_a_signal_ends_a_run_in_good_order(tmp_path: Path, number: signal.Signal
     try:
         deadline = time.monotonic() + 90
         while not (record.exists() and '"epoch":30' in record.read_text()):
-            assert process.poll() is None, process.communicate()[1]
+            assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.1)
         process.send_signal(number)
@@ -428,7 +452,19 @@ def test_a_full_disk_ends_a_run_resumably(tmp_path: Path) -> None:
     if mounted.returncode != 0:
         pytest.skip("no tmpfs can be mounted here")
     try:
-        argv = [sys.executable, "-m", "tune_app", "run", "table3", "--image-size", "16", "--seeds", "1"]
+        argv = [
+            sys.executable,
+            "-m",
+            "tune_app",
+            "run",
+            "table3",
+            "--address",
+            "local",
+            "--image-size",
+            "16",
+            "--seeds",
+            "1",
+        ]
         argv += ["--address", "inline", "--runs-dir", str(disk), "--name", "mine", "--epochs", "100"]
         full = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert full.returncode == 1, full.stderr

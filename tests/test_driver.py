@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
+from tune_app import control, stop
 from tune_app import driver as drivers
 from tune_app import space as spaces
-from tune_app import stop
 from tune_app.driver import Driver
 from tune_app.errors import StorageError
 from tune_app.history import Saved
 from tune_app.messages import SAVE_NOW, Report, Sealed
 from tune_app.record import read
-from tune_app.sweep import Sweep
+from tune_app.sweep import Numerics, Sweep
 
 SPACE = """
 task: pneumonia
@@ -223,6 +223,23 @@ def test_half_a_request_is_read_once_it_is_whole(driver: Driver) -> None:
     path.write_text('{"do": "stop"}')
     driver.tick()
     assert (driver.ending, path.exists()) == ("asked to stop by tune-app stop", False)
+
+
+def test_what_is_stopped_by_name_stops_in_all_its_parts_those_that_wait_included(tmp_path: Path) -> None:
+    space = spaces.parse(SPACE.partition("stop:")[0].replace("[1, 2, 3]", "[1]"), file="my.yaml", name="my")
+    numerics = Numerics("looped", 1, "float32")
+    with Sweep.create(space, runs_dir=tmp_path, numerics=numerics).writing() as sweep:
+        driver = Driver(sweep, stop.make(space), slots=2)
+        first = begin(driver)
+        control.ask(sweep.paths.control, {"do": "stop", "sample": 1})
+        driver.tick()
+        going = [driver.report(trial, report(1, 0.5), "cpu") for trial in (first, begin(driver))]
+        assert going == [False, False]
+        assert driver.next_job() is None
+        assert [event["reason"] for event in events(driver, "stopped")] == [
+            "by tune-app stop, at epoch 1"
+        ] * 2
+        assert sweep.statuses() == ["stopped"]
 
 
 def test_gathered_checkpoints_are_written_here_and_sent_to_whoever_goes_on(driver: Driver) -> None:

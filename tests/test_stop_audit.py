@@ -96,7 +96,7 @@ def sitting(sweep: Sweep, world: World) -> Sweep:
             return sweep
         trial, job, epoch = running.pop(world.rng.randrange(len(running)))
         if world.rng.random() < world.stopping:
-            driver._to_stop.add(trial)
+            driver._to_stop.add(job.sample)
         if driver.report(trial, world.report(job, epoch + 1), "cpu"):
             running.append((trial, job, epoch + 1))
 

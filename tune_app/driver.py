@@ -78,7 +78,8 @@ class Driver:
         self.trials = max(len(jobs), sweep.outstanding())
         self._running: dict[str, Job] = {}
         self._fresh: set[str] = set()
-        self._to_stop: set[str] = set()
+        #: Samples that are to stop, in whatever parts they are trained.
+        self._to_stop: set[int] = set()
         self._ending_since: float | None = None
         self._failures: dict[int, str] = {}
         self._ended_well = False
@@ -252,7 +253,7 @@ class Driver:
             elif report.sealed and len(report.diverged) < len(job.replicates):
                 self._finish(trial, report, report.sealed, last)
             return self._end(trial, before, report.saved)
-        if trial in self._to_stop:
+        if job.sample in self._to_stop:
             self._stop(trial, f"by tune-app stop, at epoch {report.epoch}", last)
             return self._end(trial, before, report.saved)
         for decision in decisions:
@@ -356,7 +357,6 @@ class Driver:
     def _end(self, trial: str, *states: Saved | None) -> bool:
         """A trial has ended, and its end is recorded; of the states that it has written the last may stay."""
         job = self._running.pop(trial)
-        self._to_stop.discard(trial)
         self._ended_well = True
         last = self.sweep.history.attempts[trial].saved if self.sweep.space.keep == "last" else None
         for state in states:
@@ -429,7 +429,7 @@ class Driver:
             if request.get("do") != "stop":
                 continue
             if "sample" in request:
-                self._to_stop |= {t for t, job in self._running.items() if job.sample == request["sample"]}
+                self._to_stop.add(request["sample"])
             else:
                 self.ending = self.ending or "asked to stop by tune-app stop"
 
