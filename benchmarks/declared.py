@@ -31,12 +31,12 @@ def task(config, context):
 #: Runs in a process of its own: a Ray with so many GPUs, and a sweep on it. Prints what it took.
 PROGRAM = """
 import json, sys, time
-from tune_app import on_ray, resources, space, stop
+from tune_app import joining, on_ray, resources, space, stop
 from tune_app.driver import Driver
 from tune_app.sweep import Sweep
 
 gpus, asked = int(sys.argv[1]), space.parse(open("my.yaml").read(), name="my")
-with on_ray.connect("local", cpus=gpus, gpus=gpus) as cluster:
+with joining.connect("local", cpus=gpus, gpus=gpus) as cluster:
     plan = resources.plan(asked.resources, cluster.cpus, cluster.gpus, asked.size())
     assert plan.concurrent == min(gpus, asked.size()), plan
     with Sweep.create(asked).writing() as sweep:

@@ -159,7 +159,9 @@ def compare(
     ]
     what = "gpu" if on_gpu else name
     command = f"python -m benchmarks.speed {what} --seeds {seeds} --repeats {repeats}"
-    command += "".join(f" --once '{part}'" for part in once)
+    command += "".join(
+        f" --{flag} '{part}'" for flag, parts in (("only", only), ("once", once)) for part in parts or ()
+    )
     report(f"speed_{what}", rows, notes, command)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import ray
 
-from tune_app import __version__, cli, nodes, on_ray
+from tune_app import __version__, cli, joining, nodes
 from tune_app.cluster import jobs
 from tune_app.errors import ClusterError, ResourceError, RunError
 
@@ -231,7 +231,7 @@ def test_a_cluster_that_is_not_up_says_how_to_start_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("address", ["ray://127.0.0.1:10001", "http://127.0.0.1:8265"])
 def test_a_sweep_is_not_driven_from_outside(address: str) -> None:
     with pytest.raises(ResourceError, match="tune-app submit SPACE --cluster"):
-        on_ray.connect(address).__enter__()
+        joining.connect(address).__enter__()
 
 
 GROWTH = """

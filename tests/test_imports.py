@@ -17,16 +17,27 @@ ORDER = (
     *("errors", "space", "record", "history", "folders", "sweep", "storage", "data", "task", "tasks"),
     *("metrics", "seeds"),
     *("replicates", "train", "checkpoint", "looped", "stacked", "stackable", "measure", "messages", "trial"),
-    *("study", "search", "stop", "resources", "dealing", "control", "driver", "inline", "luggage"),
-    *("addresses", "notices", "trainable", "nodes", "on_ray", "survey", "cluster", "provenance", "stats"),
-    *("words", "index", "results", "listing", "models", "verdict", "advice", "report", "progress", "outlook"),
-    *("terminal", "doctor", "gauges", "engines", "ending", "launch", "continuing", "service", "cli"),
-    *("__main__", "__init__"),
+    *("crowd", "study", "search", "stop", "resources", "dealing", "control", "keeping", "driver", "inline"),
+    *(
+        "luggage",
+        "addresses",
+        "notices",
+        "trainable",
+        "nodes",
+        "joining",
+        "on_ray",
+        "survey",
+        "cluster",
+        "provenance",
+    ),
+    *("stats", "words", "index", "results", "listing", "models", "verdict", "advice", "report", "progress"),
+    *("outlook", "terminal", "doctor", "gauges", "engines", "ending", "launch", "continuing", "service"),
+    *("cli", "__main__", "__init__"),
 )
-WITH_RAY = {"notices", "trainable", "nodes", "on_ray", "survey", "cluster", "gauges", "service"}
+WITH_RAY = {"notices", "trainable", "nodes", "joining", "on_ray", "survey", "cluster", "gauges", "service"}
 WITH_TORCH = {"train", "looped", "stacked", "stackable"}
 WITH_TORCH_IN_FUNCTIONS = WITH_TORCH | {
-    *("checkpoint", "measure", "task", "tasks", "trial", "trainable", "launch", "doctor", "models")
+    *("checkpoint", "measure", "crowd", "task", "tasks", "trial", "trainable", "launch", "doctor", "models")
 }
 
 ROOT = Path(tune_app.__file__).parent

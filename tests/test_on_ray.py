@@ -19,7 +19,7 @@ import ray
 from rays_own import QUIET
 from small_task import TASK
 
-from tune_app import inline, measure, nodes, on_ray, resources, results, stop, task
+from tune_app import inline, joining, measure, nodes, on_ray, resources, results, stop, task
 from tune_app import space as spaces
 from tune_app.data import Dataset
 from tune_app.driver import Driver
@@ -41,7 +41,7 @@ TWO = Plan(1, 0, 2)
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[nodes.Cluster]:
-    with on_ray.connect(cpus=2) as found:
+    with joining.connect(cpus=2) as found:
         yield found
 
 
@@ -274,12 +274,12 @@ def test_an_error_of_the_driver_ends_the_sweep_in_good_order_and_is_raised(
 
 DECLARED = """
     import json, sys
-    from tune_app import on_ray, resources, space, stop
+    from tune_app import joining, on_ray, resources, space, stop
     from tune_app.driver import Driver
     from tune_app.sweep import Sweep
 
     asked = space.parse(open("my.yaml").read(), name="my")
-    with on_ray.connect(cpus=4, gpus=4) as cluster:
+    with joining.connect(cpus=4, gpus=4) as cluster:
         plan = resources.plan(asked.resources, cluster.cpus, cluster.gpus, asked.size())
         with Sweep.create(asked).writing() as sweep:
             driver = Driver(sweep, stop.make(asked))
@@ -328,7 +328,7 @@ def test_data_larger_than_the_shared_memory_is_refused() -> None:
     if not Path("/dev/shm").is_dir():
         pytest.skip("this system has no /dev/shm")
     with pytest.raises(ResourceError, match=r"needs \d+ MiB of shared memory and /dev/shm has \d+ MiB free"):
-        on_ray.connect(data_bytes=1 << 60).__enter__()
+        joining.connect(data_bytes=1 << 60).__enter__()
 
 
 # ---------------------------------------------------------------- a search
@@ -404,13 +404,13 @@ def test_trials_run_in_the_processes_that_ray_starts_at_once_and_find_torch_load
     program = textwrap.dedent("""
         import subprocess
         import time
-        from tune_app import on_ray, stop, space
+        from tune_app import joining, on_ray, stop, space
         from tune_app.driver import Driver
         from tune_app.resources import Plan
         from tune_app.sweep import NO_DATA, Sweep
         grid = "task: looking:task\\nspace: {a: {grid: [1, 2, 3, 4]}}\\nmetric: {name: loaded, mode: max}\\n"
         wanted = space.parse(f"{grid}epochs: 1\\nseeds: 1\\n", file="my.yaml", name="my")
-        with on_ray.connect("local", cpus=2, ahead=["tune_app.trial", "torch"]):
+        with joining.connect("local", cpus=2, ahead=["tune_app.trial", "torch"]):
             idle = []
             while len(idle) < 2:
                 time.sleep(0.1)
@@ -437,17 +437,17 @@ def test_ray_ends_beside_what_comes_next_and_is_gone_once_that_is_waited_for() -
         import os
         import subprocess
         import threading
-        from tune_app import on_ray
-        with on_ray.connect("local", cpus=1):
+        from tune_app import joining
+        with joining.connect("local", cpus=1):
             import ray
             ref = ray.put(1)
         busy = [each for each in threading.enumerate() if each.name == "leaving Ray"]
         del ref
         assert not ray.is_initialized()
-        on_ray.left()
+        joining.left()
         assert not any(each.is_alive() for each in busy)
         left = subprocess.run(["pgrep", "-lP", str(os.getpid()), "raylet"]).returncode
-        with on_ray.connect("local", cpus=1):
+        with joining.connect("local", cpus=1):
             print("again", left)
     """)
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

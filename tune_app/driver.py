@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from typing import Any, Protocol
 
 from tune_app import control, dealing
 from tune_app.errors import StorageError
-from tune_app.history import Attempt, Configuration, History, Saved
+from tune_app.history import Configuration, History, Saved
+from tune_app.keeping import Keeper
 from tune_app.messages import SAVE_NOW, Order, Report, Sealed
 from tune_app.record import Event, place
 from tune_app.space import Scalar
@@ -69,7 +70,7 @@ class Driver:
         self._told_of_size = False
         self._deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
         self._identities = {c.fingerprint: c.sample for c in reversed(self._configurations())}
-        self._best = self._best_finished()
+        self._keeper = Keeper(sweep)
         jobs = self._order([job for c in self._configurations() for job in self._ready(c)])
         if sweep.numerics.replicates == "looped" and dealing.parts(sweep.space) > 1:
             jobs = dealing.deal(jobs, slots)
@@ -113,26 +114,7 @@ class Driver:
 
     def tidy(self) -> None:
         """Remove from the checkpoints' folder what is of no use any more, such as what a crash left there."""
-        used = {kept.file for c in self._configurations() for kept in self._used(c)}
-        for path in self.sweep.paths.checkpoints.glob("*"):
-            if path.name not in used:
-                path.unlink(missing_ok=True)
-
-    def _used(self, configuration: Configuration) -> Iterator[Saved]:
-        """The checkpoints of a configuration that a trial may go on from, or that are to be kept."""
-        beaten = (
-            self._value(configuration) is not None and self._best and self._best[1] != configuration.sample
-        )
-        for attempt in self._newest(configuration):
-            if attempt.saved and (self.sweep.space.keep == "last" or not attempt.ended):
-                yield attempt.saved
-            if attempt.weights and not beaten:
-                yield attempt.weights
-
-    def _newest(self, configuration: Configuration) -> list[Attempt]:
-        """The attempts by which the replicates of a configuration stand."""
-        newest = [configuration.last(replicate) for replicate in self.sweep.space.replicate_numbers]
-        return [attempt for attempt in configuration.attempts if any(attempt is each for each in newest)]
+        self._keeper.tidy()
 
     def next_job(self) -> Job | None:
         """The next job to start, or None when there is none for now.
@@ -293,10 +275,7 @@ class Driver:
         before = self.sweep.history.attempts[trial].saved
         self._note("checkpoint", durable=True, trial=trial, saved=asdict(saved))
         if before and before.file != saved.file:
-            self._remove(before.file)
-
-    def _remove(self, file: str) -> None:
-        (self.sweep.paths.checkpoints / file).unlink(missing_ok=True)
+            self._keeper.remove(before.file)
 
     def _stop(self, trial: str, reason: str, last: Saved | None) -> None:
         self._note("stopped", durable=True, trial=trial, reason=reason, saved=asdict(last) if last else None)
@@ -319,40 +298,7 @@ class Driver:
             weights=asdict(report.weights) if report.weights else None,
             saved=asdict(last) if last else None,
         )
-        self._compare(configuration)
-
-    def _value(self, configuration: Configuration) -> float | None:
-        """The metric of a configuration whose replicates have all finished, larger being better."""
-        space = self.sweep.space
-        if self.sweep.history.status(configuration, space.replicate_numbers, live=True) != "finished":
-            return None
-        value = configuration.value(space.metric, space.evaluate, space.replicate_numbers)
-        return value if value is None or space.metric.mode == "max" else -value
-
-    def _best_finished(self) -> tuple[float, int] | None:
-        """Value and sample of the best configuration so far; the earlier of two that are alike."""
-        values = [(self._value(c), -c.sample) for c in self._configurations() if c.twin is None]
-        best = max(((value, sample) for value, sample in values if value is not None), default=None)
-        return best and (best[0], -best[1])
-
-    def _compare(self, configuration: Configuration) -> None:
-        """Keep the weights of the best configuration alone, and of that one the newest."""
-        value, sample = self._value(configuration), configuration.sample
-        if value is None:
-            return
-        loser = sample
-        if self._best is None or value > self._best[0] or self._best[1] == sample:
-            loser = self._best[1] if self._best else sample
-            self._best = value, sample
-        if loser != self._best[1]:
-            self._drop_weights(self.sweep.history.configurations[loser].attempts)
-        newest = self._newest(configuration)
-        self._drop_weights(attempt for attempt in configuration.attempts if attempt not in newest)
-
-    def _drop_weights(self, attempts: Iterable[Attempt]) -> None:
-        for attempt in attempts:
-            if attempt.weights:
-                self._remove(attempt.weights.file)
+        self._keeper.compare(configuration)
 
     def _end(self, trial: str, *states: Saved | None) -> bool:
         """A trial has ended, and its end is recorded; of the states that it has written the last may stay."""
@@ -361,7 +307,7 @@ class Driver:
         last = self.sweep.history.attempts[trial].saved if self.sweep.space.keep == "last" else None
         for state in states:
             if state and (last is None or state.file != last.file):
-                self._remove(state.file)
+                self._keeper.remove(state.file)
         self._let_follow(job)
         return False
 

@@ -88,14 +88,14 @@ def open_engine(
         planned = plan(one, os.cpu_count() or 1, 0, trials)
         yield Engine(planned, "in this process", lambda driver: inline.run(driver, splits))
         return
-    from tune_app import gauges, nodes, on_ray
+    from tune_app import gauges, joining, nodes, on_ray
 
     threading.Thread(target=_load_ahead, daemon=True).start()
     local = wanted.address == "local"
     with ExitStack() as stack:
         with progress.waiting("starting Ray" if local else "connecting to Ray"):
             cluster = stack.enter_context(
-                on_ray.connect(wanted.address, size_bytes, modules=wanted.modules, ahead=_of_a_trial(splits))
+                joining.connect(wanted.address, size_bytes, modules=wanted.modules, ahead=_of_a_trial(splits))
             )
         if wanted.wait_for_gpus > cluster.gpus and local:
             raise _no_cluster(wanted, f"this machine has {cluster.gpus:g}")

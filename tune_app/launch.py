@@ -221,9 +221,9 @@ def conduct(
 def left(request: Request) -> None:
     """Wait until the engine that trained has gone: it ends beside the writing of results."""
     if request.address != "inline":
-        from tune_app import on_ray
+        from tune_app import joining
 
-        on_ray.left()
+        joining.left()
 
 
 def estimate(request: Request, material: Material) -> Estimate:

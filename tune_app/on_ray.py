@@ -6,208 +6,30 @@ again, and notices when they die.
 
 from __future__ import annotations
 
-import logging
-import os
 import re
-import signal
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
-from ray._private.worker import global_worker
-from ray.tune.execution import class_cache
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from tune_app import crowd, luggage, measure, nodes
+from tune_app import crowd, measure, nodes
 from tune_app.crowd import Sharing
 from tune_app.driver import Driver
-from tune_app.errors import MachineLeaving, ResourceError, describe
+from tune_app.errors import MachineLeaving, describe
 from tune_app.measure import Choice, Question
 from tune_app.messages import Order, Report
-from tune_app.nodes import Cluster
 from tune_app.notices import Board
 from tune_app.resources import Plan, shares
 from tune_app.sweep import Job
 from tune_app.task import Splits
 from tune_app.trainable import SweepTrainable, unseen
-
-_SETTINGS = {
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial without a GPU sees none
-    "RAY_DEDUP_LOGS": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the record is ours; Tune's loggers cost 4 ms a report
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": str(10**9),  # Tune's own state is never restored from
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-}
-
-#: Ray starts a process for each CPU at once. Of more than these, most would load in vain what a trial needs.
-_FEW_CPUS = 16
-
-_QUIET = ("ray", "ray.tune", "ray.train", "ray.data", "ray.air")
-
-
-@contextmanager
-def connect(
-    address: str = "local",
-    data_bytes: int = 0,
-    cpus: int | None = None,
-    gpus: int | None = None,
-    modules: Path | None = None,
-    ahead: Sequence[str] = (),
-) -> Iterator[Cluster]:
-    """Start Ray on this machine, or join the cluster at ``address``; leave it at the end.
-
-    Its processes take over a second to end, beside what the caller does next; ``left`` waits for them.
-
-    Args:
-        address: ``local``, ``auto``, or the ``host:port`` of a cluster that this machine is part of.
-        data_bytes: size of the arrays that the workers will share.
-        cpus: CPUs to declare on ``local`` instead of those that are there.
-        gpus: GPUs to declare on ``local`` likewise.
-        modules: the folder of the user's own modules, which travel to the workers of a cluster.
-        ahead: modules that the processes of ``local`` load as they start, before there is work for them.
-
-    Raises:
-        ResourceError: no cluster answers at the address, or Ray does not start here.
-    """
-    os.environ.update({name: os.environ.get(name, value) for name, value in _SETTINGS.items()})
-    options: dict[str, Any] = {}
-    if address == "local":
-        # A token would be written to the home folder, and asked for by clusters started later.
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-        options = {
-            "num_cpus": cpus,
-            "num_gpus": gpus,
-            "include_dashboard": False,
-            "object_store_memory": _object_store_bytes(data_bytes),
-        }
-        if ahead and (cpus or os.cpu_count() or 1) <= _FEW_CPUS:
-            options["_system_config"] = {"preload_python_modules": list(ahead)}
-    with ExitStack() as stack:
-        if address == "local":
-            stack.enter_context(_inherited())
-        else:
-            options = {"runtime_env": stack.enter_context(_travelling(modules))}
-        left()
-        _init(address, options)
-        stack.callback(_leave)
-        yield nodes.capacity() if address != "local" else nodes.present()
-
-
-_leaving: list[threading.Thread] = []
-
-
-def _leave() -> None:
-    # No daemon: an interpreter that ends waits for it, and leaves no process behind.
-    thread = threading.Thread(target=ray.shutdown, name="leaving Ray")
-    thread.start()
-    _leaving.append(thread)
-    # Ray ends this process if one of its objects is let go of while its core worker is taken down; after
-    # that it only waits for its processes to end.
-    while thread.is_alive() and hasattr(global_worker, "core_worker"):
-        thread.join(0.01)
-
-
-def left() -> None:
-    """Wait until the Ray that ``connect`` has left is gone."""
-    while _leaving:
-        _leaving[-1].join()
-        _leaving.pop()
-
-
-def _init(address: str, options: dict[str, Any]) -> None:
-    if "://" in address:
-        raise ResourceError(
-            f"--address {address}: a sweep is driven from within its cluster, so that it outlives your "
-            "connection.\n  Send it there: tune-app submit SPACE --cluster cluster.yaml"
-        )
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        ray.init(
-            address=address,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=True,
-            **options,
-        )
-    except SystemExit as error:  # by Ray's own handler, which takes the signal's number for an exit code
-        raise SystemExit(128 + signal.SIGTERM if error.code == signal.SIGTERM else error.code) from None
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        if "Version mismatch" in str(error):
-            raise ResourceError(
-                f"--address {address}: {' '.join(str(error).split())}\n"
-                "  A cluster's machines need the Ray and the Python of this one: ray up FILE brings them."
-            ) from error
-        raise ResourceError(
-            f"--address {address}: Ray did not answer: {describe(error)}\n"
-            '  Use "local" to start it here, or the address that "ray start --head" printed; from outside of '
-            "a cluster: tune-app submit"
-        ) from error
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
-@contextmanager
-def _inherited() -> Iterator[None]:
-    """Have Tune name no environment for its processes: on this machine they inherit what it would put there.
-
-    With one, Ray would start others than those that it has started ahead.
-    """
-    tunes = class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE
-    class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = {}, set()
-    os.environ.update({name: os.environ.get(name, value) for name, value in tunes[0].items()})
-    try:
-        yield
-    finally:
-        class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = tunes
-
-
-@contextmanager
-def _travelling(modules: Path | None) -> Iterator[dict[str, Any]]:
-    """What the workers of a cluster need of this process: settings, and the user's own modules if any.
-
-    A job that was sent to the cluster has brought its modules already.
-    """
-    environment = {"env_vars": {name: os.environ[name] for name in _SETTINGS}}
-    if modules is None or os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR"):
-        yield environment
-        return
-    with tempfile.TemporaryDirectory(prefix="tune-app-modules-") as folder:
-        luggage.pack(modules, Path(folder))
-        yield {**environment, "working_dir": folder}
-
-
-def _object_store_bytes(data_bytes: int) -> int:
-    """Room for the arrays and some reports, within half of the free shared memory.
-
-    Raises:
-        ResourceError: the arrays do not fit there.
-    """
-    needed = data_bytes + (128 << 20)
-    shm = Path("/dev/shm")
-    if shm.is_dir():
-        stat = os.statvfs(shm)
-        free = stat.f_bavail * stat.f_frsize
-        if needed > free * 0.9:
-            raise ResourceError(
-                f"the data needs {needed >> 20} MiB of shared memory and /dev/shm has {free >> 20} MiB free. "
-                "Use a smaller --image-size, or enlarge /dev/shm (docker run --shm-size=4g)."
-            )
-    return needed
 
 
 def measured(asked: Question, plan: Plan) -> Choice:

@@ -14,7 +14,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from tune_app import __version__, nodes, on_ray
+from tune_app import __version__, joining, nodes
 from tune_app.errors import ResourceError, describe
 from tune_app.nodes import Cluster, Node
 
@@ -65,7 +65,7 @@ def survey(address: str) -> Survey:
     """
     _reach(address)
     begun = time.monotonic()
-    with on_ray.connect(address):
+    with joining.connect(address):
         connected = time.monotonic() - begun
         return Survey(nodes.capacity(), connected, list(_ask(nodes.alive())))
 

@@ -17,7 +17,7 @@ import ray
 from ray.cluster_utils import Cluster
 from rays_own import QUIET
 
-from tune_app import cli, nodes, on_ray, survey
+from tune_app import cli, joining, nodes, survey
 from tune_app.errors import ResourceError
 
 pytestmark = QUIET
@@ -32,7 +32,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def joined(cluster: Cluster) -> Iterator[Cluster]:
-    with on_ray.connect(cluster.address):
+    with joining.connect(cluster.address):
         yield cluster
 
 

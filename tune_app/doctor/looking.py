@@ -31,8 +31,8 @@ print(json.dumps({"version": torch.__version__, "cuda": torch.version.cuda or to
 """
 _TRY_RAY = """
 import json
-from tune_app import on_ray
-with on_ray.connect("local") as cluster:
+from tune_app import joining
+with joining.connect("local") as cluster:
     import ray
     ray.get(ray.remote(lambda: None).options(num_cpus=0).remote(), timeout=50)
     print(json.dumps({"cpus": cluster.cpus, "gpus": cluster.gpus}))

@@ -1,0 +1,79 @@
+"""The checkpoints and weights of a run that are still of use, and the end of those that are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from tune_app.history import Attempt, Configuration, Saved
+from tune_app.sweep import Sweep
+
+
+class Keeper:
+    """Keeps, in the folder of a run's checkpoints, what a trial may go on from and the best weights."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self.sweep = sweep
+        self._best = self._best_finished()
+
+    def remove(self, file: str) -> None:
+        """Remove a file of the folder, if it is there."""
+        (self.sweep.paths.checkpoints / file).unlink(missing_ok=True)
+
+    def tidy(self) -> None:
+        """Remove from the checkpoints' folder what is of no use any more, such as what a crash left there."""
+        used = {kept.file for c in self._configurations() for kept in self._used(c)}
+        for path in self.sweep.paths.checkpoints.glob("*"):
+            if path.name not in used:
+                path.unlink(missing_ok=True)
+
+    def _used(self, configuration: Configuration) -> Iterator[Saved]:
+        """The checkpoints of a configuration that a trial may go on from, or that are to be kept."""
+        beaten = (
+            self._value(configuration) is not None and self._best and self._best[1] != configuration.sample
+        )
+        for attempt in self._newest(configuration):
+            if attempt.saved and (self.sweep.space.keep == "last" or not attempt.ended):
+                yield attempt.saved
+            if attempt.weights and not beaten:
+                yield attempt.weights
+
+    def _newest(self, configuration: Configuration) -> list[Attempt]:
+        """The attempts by which the replicates of a configuration stand."""
+        newest = [configuration.last(replicate) for replicate in self.sweep.space.replicate_numbers]
+        return [attempt for attempt in configuration.attempts if any(attempt is each for each in newest)]
+
+    def _value(self, configuration: Configuration) -> float | None:
+        """The metric of a configuration whose replicates have all finished, larger being better."""
+        space = self.sweep.space
+        if self.sweep.history.status(configuration, space.replicate_numbers, live=True) != "finished":
+            return None
+        value = configuration.value(space.metric, space.evaluate, space.replicate_numbers)
+        return value if value is None or space.metric.mode == "max" else -value
+
+    def _best_finished(self) -> tuple[float, int] | None:
+        """Value and sample of the best configuration so far; the earlier of two that are alike."""
+        values = [(self._value(c), -c.sample) for c in self._configurations() if c.twin is None]
+        best = max(((value, sample) for value, sample in values if value is not None), default=None)
+        return best and (best[0], -best[1])
+
+    def compare(self, configuration: Configuration) -> None:
+        """Keep the weights of the best configuration alone, and of that one the newest."""
+        value, sample = self._value(configuration), configuration.sample
+        if value is None:
+            return
+        loser = sample
+        if self._best is None or value > self._best[0] or self._best[1] == sample:
+            loser = self._best[1] if self._best else sample
+            self._best = value, sample
+        if loser != self._best[1]:
+            self._drop_weights(self.sweep.history.configurations[loser].attempts)
+        newest = self._newest(configuration)
+        self._drop_weights(attempt for attempt in configuration.attempts if attempt not in newest)
+
+    def _drop_weights(self, attempts: Iterable[Attempt]) -> None:
+        for attempt in attempts:
+            if attempt.weights:
+                self.remove(attempt.weights.file)
+
+    def _configurations(self) -> list[Configuration]:
+        return list(self.sweep.history.configurations.values())
