@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,3 +82,23 @@ def test_help_loads_nothing_heavy() -> None:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "Usage: tune-app" in ran.stdout
     assert ran.stderr.strip() == "[]"
+
+
+def test_what_is_loaded_ahead_leaves_the_gpus_alone() -> None:
+    """A process that looks at GPUs before Ray has said which are its own would see them all, for ever."""
+    code = """
+        import importlib
+        import torch
+        from unittest import mock
+        from tune_app import engines
+        from tune_app.task import Splits
+        looks = ("is_available", "device_count", "init", "_lazy_init", "current_device", "mem_get_info")
+        with mock.patch.multiple(torch.cuda, **{look: mock.DEFAULT for look in looks}) as spies:
+            for module in (*engines.of_a_trial(mock.create_autospec(Splits)), *engines.of_a_trial(None)):
+                importlib.import_module(module)
+        assert not any(spy.called for spy in spies.values()), spies
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")

@@ -15,6 +15,7 @@ from tune_app import progress
 from tune_app.crowd import Sharing
 from tune_app.driver import Driver
 from tune_app.errors import ResourceError
+from tune_app.measure import gpus_possible
 from tune_app.messages import Order
 from tune_app.resources import Plan, plan, room
 from tune_app.space import Resources
@@ -95,7 +96,7 @@ def open_engine(
     with ExitStack() as stack:
         with progress.waiting("starting Ray" if local else "connecting to Ray"):
             cluster = stack.enter_context(
-                joining.connect(wanted.address, size_bytes, modules=wanted.modules, ahead=_of_a_trial(splits))
+                joining.connect(wanted.address, size_bytes, modules=wanted.modules, ahead=of_a_trial(splits))
             )
         if wanted.wait_for_gpus > cluster.gpus and local:
             raise _no_cluster(wanted, f"this machine has {cluster.gpus:g}")
@@ -133,17 +134,16 @@ def _load_ahead() -> None:
     from tune_app.report import page  # noqa: F401
 
 
-def _of_a_trial(splits: Splits | None) -> list[str]:
-    """What a process that trains will load; a function may do without torch, which takes two seconds."""
+def of_a_trial(splits: Splits | None) -> list[str]:
+    """Modules that a process loads to train; a function may do without torch, which takes two seconds.
+
+    None of them looks for a GPU: which of them a process has, Ray says only when it gets a trial.
+    """
     of_all = ["tune_app.trainable", "tune_app.trial"]
-    if splits is not None:
-        return [
-            *of_all,
-            "tune_app.looped",
-            "tune_app.stackable",
-            "torch._dynamo",
-        ]  # for an optimiser's first step
-    return [*of_all, *(["torch"] if "torch" in sys.modules else [])]
+    if splits is None:
+        return [*of_all, *(["torch"] if "torch" in sys.modules else [])]
+    compiler = [] if gpus_possible() else ["torch._dynamo"]  # an optimiser's first step loads it
+    return [*of_all, "tune_app.looped", "tune_app.stackable", *compiler]
 
 
 def _for(driver: Driver, planned: Plan) -> Plan:

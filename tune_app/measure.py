@@ -102,7 +102,7 @@ def question(
         return Choice("looped", AS_ASKED)
     if space.seeds == 1 and space.replicates == "auto":
         return Choice("looped", "there is one of a configuration")
-    if device == "any" and not any(Path(driver).exists() for driver in _GPU_DRIVERS):
+    if device == "any" and not gpus_possible():
         device = "cpu"
     if space.replicates == "auto" and device == "cpu" and _too_large(splits):
         return Choice("looped", f"inputs of more than {LARGEST_ON_CPU:,} numbers, on a CPU")
@@ -125,6 +125,11 @@ def question(
         threads,
         device,
     )
+
+
+def gpus_possible() -> bool:
+    """Whether this machine has the driver of a GPU that torch could use."""
+    return any(Path(driver).exists() for driver in _GPU_DRIVERS)
 
 
 def _too_large(splits: Splits) -> bool:
