@@ -258,6 +258,21 @@ def test_a_killed_worker_and_a_raising_task_fail_alone(user_module: UserModule) 
     assert 'raise ValueError("cannot bear three")' in log
 
 
+def test_a_model_that_cannot_be_made_fails_with_its_own_words(user_module: UserModule) -> None:
+    fussy = TASK.replace(
+        "def model(self, config, shape):",
+        "def model(self, config, shape):\n            assert config['level'] != 2, 'no model for two'",
+    ).replace('config["lr"]', "0.01")
+    name = user_module(fussy)
+    own = task.load(f"{name}:Task")
+    assert isinstance(own, task.Task)
+    sweep, _ = sit(parse(f"{name}:Task", "max_failures: 0"), own.splits(None))
+    assert statuses(sweep) == ["finished", "failed", "finished"]
+    failed = sweep.history.attempts["2.1"]
+    assert failed.reason == "AssertionError: no model for two"
+    assert f'{name}.py", line' in (sweep.paths.folder / failed.log).read_text()
+
+
 def test_an_error_of_the_driver_ends_the_sweep_in_good_order_and_is_raised(
     user_module: UserModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:

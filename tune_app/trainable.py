@@ -48,15 +48,22 @@ class SweepTrainable(tune.Trainable):
         from tune_app.trial import Trial
 
         self._order = order
-        self._trial = Trial(order, self._worker)
         self._leaving = False
+        self._unmade: Exception | None = None
+        try:
+            self._trial = Trial(order, self._worker)
+        except Exception as error:  # noqa: BLE001 - the user's model, say: Ray would only tell that a process died
+            self._unmade = error
 
     def step(self) -> dict[str, Any]:
         """Train one epoch.
 
         Raises:
             MachineLeaving: the machine is being taken away, and the state after the last epoch has been sent.
+            Exception: what the making of the trial has raised.
         """
+        if self._unmade:
+            raise self._unmade
         if self._leaving:
             raise MachineLeaving(f"{platform.node()} is being taken away: saved, and gone on with elsewhere")
         notice = notices.heard() if self._order.gather else notices.Notice()
