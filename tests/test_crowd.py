@@ -208,8 +208,8 @@ def test_a_function_cannot_be_measured(user_module: UserModule) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("lots", "is neither a number nor auto: write a share such as 0.25, 1, 2 or auto"),
-        ("true", "is neither a number nor auto"),
+        ("lots", "is not a number, nor auto: write a share such as 0.25, 1, 2 or auto"),
+        ("true", "true is not a number, nor auto"),
         ("-1", "-1 is out of range: write 0 for none"),
         (".inf", "is out of range"),
         ("1.5", "1.5 is neither a share nor a whole number: write 1 or 2"),

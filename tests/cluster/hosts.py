@@ -24,7 +24,17 @@ TOOLS = ("sshd", "ssh", "ssh-keygen", "rsync", "ip", "unshare", "nsenter", "moun
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 MACHINES = ("head", "worker1", "worker2")
 #: Slow enough that each machine gets a trial, and that one can die in mid-trial.
-FAST, SLOW = "lambda logits, y: bce(", "lambda logits, y: __import__('time').sleep(0.08) or bce("
+FAST, SLOW = "lambda logits, y: bce(", "lambda logits, y: wait() or bce("
+#: A batch takes a while, and more while there is a file on the disk of all machines.
+WAIT = """
+import time
+from pathlib import Path
+
+def wait():
+    time.sleep(0.08)
+    while Path("/mnt/pause").exists():
+        time.sleep(0.1)
+"""
 
 
 def missing() -> str:
@@ -100,7 +110,7 @@ def hosts(folder: Path) -> Iterator[Run]:
 
 def task() -> str:
     assert FAST in TASK
-    return textwrap.dedent(TASK).replace(FAST, SLOW)
+    return WAIT + textwrap.dedent(TASK).replace(FAST, SLOW)
 
 
 def until(true: Callable[[], bool]) -> None:

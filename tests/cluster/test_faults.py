@@ -167,9 +167,12 @@ def test_machines_are_taken_away_killed_and_cut_off(cluster: Run, undisturbed: p
 
     # Ray is killed on another, and comes back.
     killed = sitting.until_on("worker2", 2)
+    pause = cluster.folder / "shared/pause"
+    pause.touch()  # else the head may have trained all that is left before they are back
     cluster("run", "worker2", "kill -9 $(pidof raylet)")
     cluster("boot", "worker1")
     join(cluster, "head", "worker1", "worker2")
+    pause.unlink()
 
     # A third is cut off from the net, and dies.
     cut = sitting.until_on("worker2", 2, after=killed)

@@ -24,7 +24,7 @@ from pydantic import (
 from tune_app.errors import SpaceError, nearest
 from tune_app.space import arguments, rules, samplers
 from tune_app.space.planning import example, plan
-from tune_app.space.problems import RuleError, explain, raise_any
+from tune_app.space.problems import RuleError, explain, raise_any, unquote
 from tune_app.space.reader import Document, Path, write
 from tune_app.space.samplers import Sampler
 from tune_app.space.scalars import Scalar, canonical, scalar_fault, show
@@ -72,9 +72,8 @@ def _gpu_share(value: Any) -> Any:
     if value is None or value == "auto":
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise RuleError(
-            f"{show(value)} is neither a number nor auto: write a share such as 0.25, 1, 2 or auto"
-        )
+        how = unquote(value) or ", nor auto: write a share such as 0.25, 1, 2 or auto"
+        raise RuleError(f"{show(value)} is not a number{how}")
     if not 0 <= value < math.inf:
         raise RuleError(f"{show(value)} is out of range: write 0 for none, or a share such as 0.25, 1 or 2")
     return float(value)

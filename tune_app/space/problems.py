@@ -92,14 +92,14 @@ def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel]:
 def _whole_number(value: Any, _: dict[str, Any]) -> str:
     if isinstance(value, float) and value.is_integer():
         return f"{show(value)} is not a whole number: write {int(value)}"
-    return f"{show(value)} is not a whole number{_unquote(value)}"
+    return f"{show(value)} is not a whole number{unquote(value)}"
 
 
 def _number(value: Any, _: dict[str, Any]) -> str:
-    return f"{show(value)} is not a number{_unquote(value)}"
+    return f"{show(value)} is not a number{unquote(value)}"
 
 
-def _unquote(value: Any) -> str:
+def unquote(value: Any) -> str:
     """Say what makes the number of a text that looks like one."""
     try:
         float(value if isinstance(value, str) else "")
