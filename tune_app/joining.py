@@ -14,7 +14,6 @@ from typing import Any
 
 import ray
 from ray._private.worker import global_worker
-from ray.tune.execution import class_cache
 
 from tune_app import luggage, nodes
 from tune_app.errors import ResourceError, describe
@@ -148,7 +147,13 @@ def _inherited() -> Iterator[None]:
 
     With one, Ray would start others than those that it has started ahead.
     """
-    tunes = class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE
+    try:
+        from ray.tune.execution import class_cache
+
+        tunes = class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE
+    except (ImportError, AttributeError):  # a Ray that has it elsewhere: then trials start a second later
+        yield
+        return
     class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = {}, set()
     os.environ.update({name: os.environ.get(name, value) for name, value in tunes[0].items()})
     try:
