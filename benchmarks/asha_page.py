@@ -78,7 +78,9 @@ def _how(slots: int) -> str:
         Trials then come to each rung in the order in which they started, so the number of slots changes
         nothing. *At uneven paces*, a trial's epochs take 0.5 to 1.5 times as long as the mean, drawn by the
         seed. *Nothing stopped*: as many epochs as ASHA took in that shuffle, spent on the first
-        configurations of its order, each trained to its end. The standard error of the best is its own, over
+        configurations of its order, each trained to its end. *In shards*: every third trial, or every ninth,
+        in a run of its own, which holds its trials against each other alone; chosen is the best of all that
+        finished. The standard error of the best is its own, over
         its seeds; that
         of the difference is made of both configurations'.
     """)

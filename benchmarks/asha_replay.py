@@ -59,6 +59,8 @@ OTHERS = {
     "hyperband": "{scheduler: hyperband}",
     "median": "{scheduler: median}",
 }
+#: A sweep in so many runs of their own, which early stopping holds apart; the best of all is chosen.
+SHARDS = (3, 9)
 RESULTS = Path(__file__).parent / "results"
 
 #: For each sample its value after each epoch, the mean over its seeds; None from where a seed diverged.
@@ -151,6 +153,12 @@ class Full:
                 heapq.heappush(running, (now + pace(sample), place, sample, 1))
         return Played(self.chosen(finished), trained, tuple(finished))
 
+    def sharded(self, make: Callable[[], Stopper], order: Sequence[int], shards: int) -> Played:
+        """The same in several runs, each of every so-manieth trial, with early stopping of its own."""
+        runs = [self.replay(make(), order[first::shards]) for first in range(shards)]
+        finished = tuple(sample for run in runs for sample in run.finished)
+        return Played(self.chosen(finished), sum(run.epochs for run in runs), finished)
+
     def outcome(self, played: Played) -> Outcome:
         """Hold a choice against what a sweep without early stopping chooses."""
         chosen, best = played.chosen, self.best
@@ -182,7 +190,7 @@ def replays(full: Full, seed: int) -> dict[str, list[Outcome]]:
     """Every shuffle in each way, with one outcome a shuffle."""
     asked = space.parse(SPACE, [f"seed={seed}", ASHA])
     others = {name: space.parse(SPACE, [f"seed={seed}", f"stop={rule}"]) for name, rule in OTHERS.items()}
-    found: dict[str, list[Outcome]] = {name: [] for name in (LOCKSTEP, UNEVEN, NOTHING, *others)}
+    found: dict[str, list[Outcome]] = {LOCKSTEP: [], UNEVEN: [], NOTHING: []}
     for shuffle in range(SHUFFLES):
         order = full.shuffled(shuffle)
         paces = {sample: 0.5 + stop.lot(shuffle, sample, " pace") for sample in order}
@@ -190,11 +198,15 @@ def replays(full: Full, seed: int) -> dict[str, list[Outcome]]:
             LOCKSTEP: full.replay(stop.make(asked), order),
             UNEVEN: full.replay(stop.make(asked), order, pace=paces.__getitem__),
             **{name: full.replay(stop.make(wanted), order) for name, wanted in others.items()},
+            **{
+                f"asha, in {shards} shards": full.sharded(lambda: stop.make(asked), order, shards)
+                for shards in SHARDS
+            },
         }
         finished = order[: max(1, round(played[LOCKSTEP].epochs / asked.epochs))]
         played[NOTHING] = Played(full.chosen(finished), asked.epochs * len(finished), tuple(finished))
         for name, each in played.items():
-            found[name].append(full.outcome(each))
+            found.setdefault(name, []).append(full.outcome(each))
     return found
 
 

@@ -45,6 +45,16 @@ def test_a_hand_counted_replay() -> None:
     }
 
 
+def test_shards_are_replays_by_themselves_and_the_best_of_all_is_chosen() -> None:
+    def stopper() -> stop.Stopper:
+        return stop.make(parse(STOPPING))
+
+    assert FULL.sharded(stopper, [1, 2, 3, 4], 1) == FULL.replay(stopper(), [1, 2, 3, 4])
+    # 1 and 3 in one: 3 is the worse of them after an epoch; 2 and 4 in the other, each the best so far.
+    assert FULL.sharded(stopper, [1, 2, 3, 4], 2) == Played(chosen=2, epochs=7, finished=(1, 2, 4))
+    assert FULL.sharded(stopper, [1, 2, 3, 4], 4) == Played(chosen=3, epochs=8, finished=(1, 2, 3, 4))
+
+
 def test_what_diverged_is_never_chosen() -> None:
     full = Full({1: [0.5, None], 2: [0.1, 0.2]}, {1: 0.0, 2: 0.0})
     assert full.best == 2
