@@ -2,8 +2,8 @@
 
     python -m benchmarks.asha_replay
 
-trains 81 configurations to their end, for each of three seeds once (a run that is there already is gone
-on with). Then ASHA's decisions are made anew over the recorded values, by the rule itself
+trains 81 configurations to their end, for each of six seeds once (a run that is there already is gone
+on with), their replicates looped: measured, the choice may come out either way here, and with it the records. Then ASHA's decisions are made anew over the recorded values, by the rule itself
 (``tune_app.stop``), for 50 orders of the trials, as 50 seeds shuffle them. At last one of the orders is
 run for real, on Ray.
 
@@ -44,12 +44,13 @@ epochs: 30
 seeds: 3
 metric: {name: val_accuracy, mode: max}
 keep: none
+replicates: looped
 """
 #: What is asked about; the rules beside it have the same defaults.
 ASHA = "stop={scheduler: asha, grace_period: 1, reduction_factor: 3}"
 COMMAND = "python -m benchmarks.asha_replay"
 IMAGE_SIZE, SHUFFLES, SLOTS = 28, 50, 4
-SEEDS = (0, 1, 2)
+SEEDS = tuple(range(6))
 LOCKSTEP, UNEVEN = "**asha**", "the same, at uneven paces"
 NOTHING = "as many epochs, nothing stopped"
 #: Other rules over the same records, in lockstep. Each lets at least one trial finish.
