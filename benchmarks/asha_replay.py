@@ -3,9 +3,9 @@
     python -m benchmarks.asha_replay
 
 trains 81 configurations to their end, for each of six seeds once (a run that is there already is gone
-on with), their replicates looped: measured, the choice may come out either way here, and with it the records. Then ASHA's decisions are made anew over the recorded values, by the rule itself
-(``tune_app.stop``), for 50 orders of the trials, as 50 seeds shuffle them. At last one of the orders is
-run for real, on Ray.
+on with). Their replicates are looped, for a measured choice would make other records each time. Then ASHA's
+decisions are made anew over the recorded values, by the rule itself (``tune_app.stop``), for 50 orders of
+the trials, as 50 seeds shuffle them. At last one of the orders is run for real, on Ray.
 
 Concurrency is a model: a number of slots, in each of which a trial trains epoch after epoch; a slot that is
 free takes the next trial. In lockstep every epoch takes the same time. Trials then come to each rung in the
