@@ -46,8 +46,8 @@ _BATCHES = 4
 #: How often each way is measured; less often where that would take more than so many seconds.
 _ROUNDS = 8
 _BUDGET_S = 1.0
-#: Stacking must take less than this share of the time. For one sweep may not come out stacked today and looped
-#: tomorrow: the paper's model at 28 x 28 is 1.1 times as fast with 3 seeds, 1.3 with 5, and this lies between.
+#: Stacking must take less than this share of the time, so that no sweep is stacked today and looped tomorrow:
+#: at 28 x 28 the paper's model is 1.1 times as fast with 3 seeds and 1.3 times with 5, and this lies between.
 _CLEARLY = 0.83
 #: Seconds to wait for the process that measures; then the replicates are looped.
 _PATIENCE_S = 120.0
