@@ -212,28 +212,26 @@ def test_the_best_model_predicts(tool: Tool, tmp_path: Path) -> None:
     assert re.fullmatch(r"film.png   (normal|pneumonia)   \d+\.\d%\n", tool("predict", "m.pt", "film.png"))
 
 
+def begin(folder: Path, *options: str) -> subprocess.Popen[str]:
+    """A run called mine, of far more epochs than will be trained, in a process of its own."""
+    argv = [sys.executable, "-m", "tune_app", "run", "grid", "--image-size", "16", "--seeds", "1"]
+    argv += ["--name", "mine", "--epochs", "20000", *options]
+    return subprocess.Popen(argv, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def reach(epoch: int, process: subprocess.Popen[str], folder: Path, within_s: float) -> None:
+    """Wait until it has recorded an epoch."""
+    record, deadline = folder / "runs/mine/record.jsonl", time.monotonic() + within_s
+    while not (record.exists() and f'"epoch":{epoch}' in record.read_text()):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_another_process_is_watched_and_stopped(tool: Tool, tmp_path: Path) -> None:
-    argv = [
-        sys.executable,
-        "-m",
-        "tune_app",
-        "run",
-        "grid",
-        "--address",
-        "local",
-        "--image-size",
-        "16",
-        "--seeds",
-        "1",
-    ]
-    argv += ["--address", "inline", "--name", "mine", "--epochs", "20000"]
-    process = subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = begin(tmp_path, "--address", "inline")
     try:
-        record, deadline = tmp_path / "runs/mine/record.jsonl", time.monotonic() + 60
-        while not (record.exists() and '"epoch":5' in record.read_text()):
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        reach(5, process, tmp_path, within_s=60)
         threading.Timer(1.0, lambda: continuing.ask_to_stop(Sweep.open(tmp_path / "runs/mine"), None)).start()
         out = tool("show", "mine", "--follow")
         _, err = process.communicate(timeout=60)
@@ -408,30 +406,11 @@ def test_a_signal_within_a_callback_is_not_lost(
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_run_in_good_order(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    argv = [
-        sys.executable,
-        "-m",
-        "tune_app",
-        "run",
-        "grid",
-        "--address",
-        "local",
-        "--image-size",
-        "16",
-        "--seeds",
-        "1",
-    ]
-    argv += ["--set", "lr={grid: [3e-6, 3e-5]}", "--set", "step_size=4", "--name", "mine"]
-    process = subprocess.Popen(
-        [*argv, "--epochs", "20000"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    process = begin(
+        tmp_path, "--address", "local", "--set", "lr={grid: [3e-6, 3e-5]}", "--set", "step_size=4"
     )
-    record = tmp_path / "runs/mine/record.jsonl"
     try:
-        deadline = time.monotonic() + 90
-        while not (record.exists() and '"epoch":30' in record.read_text()):
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        reach(30, process, tmp_path, within_s=90)
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
     finally:

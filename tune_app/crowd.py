@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tune_app.measure import environment
 from tune_app.messages import Order
 from tune_app.task import Labelled, Splits
 
@@ -58,7 +59,7 @@ class Sharing:
 
     @property
     def line(self) -> str:
-        """``4 trials a GPU: 8 would train no more than 1.02 times as fast``."""
+        """``4 trials a GPU: 8 at a time train 1.02 times as fast``."""
         return f"{self.trials} trial{'s' if self.trials > 1 else ''} a GPU: {self.why}"
 
 
@@ -145,14 +146,13 @@ class _Processes:
 
     def _start(self, place: int) -> subprocess.Popen[str]:
         errors = self._stack.enter_context((self._folder / f"{place}.err").open("w"))
-        path = os.pathsep.join(place for place in sys.path if place)
         process = subprocess.Popen(
             [sys.executable, "-m", "tune_app.crowd", str(self._folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env={**os.environ, "PYTHONPATH": path},
+            env=environment(),
         )
         self._stack.callback(_end, process)
         return process

@@ -45,17 +45,15 @@ class Wanted:
 class Engine:
     """Runs a driver; ``where`` says in words on what, ``exporting`` serves metrics while it does.
 
-    Where it is to be measured how many trials share a GPU, ``room`` is how many at most, 0 elsewhere;
-    ``measure`` does that, with such a trial as an order asks for, and ``sharing`` is the engine for so many.
+    Where it is to be measured how many trials share a GPU, ``share`` does that, with such a trial as an order
+    asks for: it gives the engine for so many. None elsewhere.
     """
 
     plan: Plan
     where: str
     run: Callable[[Driver], None]
     exporting: Callable[[Sweep], AbstractContextManager[object]] = lambda _: nullcontext()
-    room: int = 0
-    measure: Callable[[Order, Splits], Sharing] = lambda *_: Sharing(1, "not measured")
-    sharing: Callable[[int], Engine] | None = None
+    share: Callable[[Order], tuple[Engine, Sharing]] | None = None
 
     def line(self, driver: Driver) -> str:
         """On what a sweep is trained, and how much of it at a time."""
@@ -117,10 +115,15 @@ def open_engine(
                 _where(cluster),
                 lambda driver: on_ray.run(driver, splits, _for(driver, planned), spread, progress.note),
                 gauges.exporting,
-                most,
-                lambda order, splits: on_ray.crowded(order, splits, most),
-                engine,
+                share if most and splits else None,
             )
+
+        def share(order: Order) -> tuple[Engine, Sharing]:
+            found = Sharing(1, "there are no more, or no cores for them")
+            if splits and most > 1:
+                with progress.waiting("measuring how many trials share a GPU"):
+                    found = on_ray.crowded(order, splits, most)
+            return engine(found.trials), found
 
         yield engine()
 

@@ -12,17 +12,17 @@ class Keeper:
     """Keeps, in the folder of a run's checkpoints, what a trial may go on from and the best weights."""
 
     def __init__(self, sweep: Sweep) -> None:
-        self.sweep = sweep
+        self._sweep = sweep
         self._best = self._best_finished()
 
     def remove(self, file: str) -> None:
         """Remove a file of the folder, if it is there."""
-        (self.sweep.paths.checkpoints / file).unlink(missing_ok=True)
+        (self._sweep.paths.checkpoints / file).unlink(missing_ok=True)
 
     def tidy(self) -> None:
         """Remove from the checkpoints' folder what is of no use any more, such as what a crash left there."""
-        used = {kept.file for c in self._configurations() for kept in self._used(c)}
-        for path in self.sweep.paths.checkpoints.glob("*"):
+        used = {kept.file for c in self._sweep.history.configurations.values() for kept in self._used(c)}
+        for path in self._sweep.paths.checkpoints.glob("*"):
             if path.name not in used:
                 path.unlink(missing_ok=True)
 
@@ -32,27 +32,29 @@ class Keeper:
             self._value(configuration) is not None and self._best and self._best[1] != configuration.sample
         )
         for attempt in self._newest(configuration):
-            if attempt.saved and (self.sweep.space.keep == "last" or not attempt.ended):
+            if attempt.saved and (self._sweep.space.keep == "last" or not attempt.ended):
                 yield attempt.saved
             if attempt.weights and not beaten:
                 yield attempt.weights
 
     def _newest(self, configuration: Configuration) -> list[Attempt]:
         """The attempts by which the replicates of a configuration stand."""
-        newest = [configuration.last(replicate) for replicate in self.sweep.space.replicate_numbers]
+        newest = [configuration.last(replicate) for replicate in self._sweep.space.replicate_numbers]
         return [attempt for attempt in configuration.attempts if any(attempt is each for each in newest)]
 
     def _value(self, configuration: Configuration) -> float | None:
         """The metric of a configuration whose replicates have all finished, larger being better."""
-        space = self.sweep.space
-        if self.sweep.history.status(configuration, space.replicate_numbers, live=True) != "finished":
+        space = self._sweep.space
+        if self._sweep.history.status(configuration, space.replicate_numbers, live=True) != "finished":
             return None
         value = configuration.value(space.metric, space.evaluate, space.replicate_numbers)
         return value if value is None or space.metric.mode == "max" else -value
 
     def _best_finished(self) -> tuple[float, int] | None:
         """Value and sample of the best configuration so far; the earlier of two that are alike."""
-        values = [(self._value(c), -c.sample) for c in self._configurations() if c.twin is None]
+        values = [
+            (self._value(c), -c.sample) for c in self._sweep.history.configurations.values() if c.twin is None
+        ]
         best = max(((value, sample) for value, sample in values if value is not None), default=None)
         return best and (best[0], -best[1])
 
@@ -66,7 +68,7 @@ class Keeper:
             loser = self._best[1] if self._best else sample
             self._best = value, sample
         if loser != self._best[1]:
-            self._drop_weights(self.sweep.history.configurations[loser].attempts)
+            self._drop_weights(self._sweep.history.configurations[loser].attempts)
         newest = self._newest(configuration)
         self._drop_weights(attempt for attempt in configuration.attempts if attempt not in newest)
 
@@ -74,6 +76,3 @@ class Keeper:
         for attempt in attempts:
             if attempt.weights:
                 self.remove(attempt.weights.file)
-
-    def _configurations(self) -> list[Configuration]:
-        return list(self.sweep.history.configurations.values())

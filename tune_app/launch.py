@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from tune_app import data, dealing, ending, measure, progress, provenance, space, stop, storage, task
-from tune_app.crowd import Sharing
 from tune_app.data import Dataset
 from tune_app.driver import Driver, Searcher
 from tune_app.engines import Engine, Wanted, open_engine
@@ -184,7 +183,7 @@ def conduct(
                 measured=asdict(choice),
                 **request.origin,
             )
-        engine, shared = _sharing(engine, sweep, material)
+        engine, shared = _sharing(engine, sweep)
         with (
             storage.mirrored(request.storage, sweep.paths, progress.note) as mirror,
             sweep.writing(mirror),
@@ -270,18 +269,14 @@ def _sample(space_: SearchSpace, replicates: tuple[int, ...], numerics: Numerics
     )
 
 
-def _sharing(engine: Engine, sweep: Sweep, material: Material) -> tuple[Engine, dict[str, Any]]:
+def _sharing(engine: Engine, sweep: Sweep) -> tuple[Engine, dict[str, Any]]:
     """The engine with as many trials a GPU as were measured to be of use; and what is recorded of it."""
-    if not engine.room or not engine.sharing or not material.splits:
+    if not engine.share:
         return engine, {}
-    if engine.room == 1:
-        found = Sharing(1, "there are no more, or no cores for them")
-    else:
-        replicates = tuple(range(sweep.space.seeds))
-        with progress.waiting("measuring how many trials share a GPU"):
-            found = engine.measure(_sample(sweep.space, replicates, sweep.numerics), material.splits)
+    replicates = tuple(range(sweep.space.seeds))
+    engine, found = engine.share(_sample(sweep.space, replicates, sweep.numerics))
     progress.note(found.line)
-    return engine.sharing(found.trials), {"sharing": asdict(found)}
+    return engine, {"sharing": asdict(found)}
 
 
 def _existing(request: Request, material: Material) -> Sweep | None:

@@ -227,15 +227,18 @@ def started(asked: Question) -> Iterator[Callable[[], Choice]]:
         folder = Path(name)
         (folder / "question").write_bytes(pickle.dumps(asked))
         command = [sys.executable, "-m", "tune_app.measure", name]
-        quiet, path = subprocess.DEVNULL, os.pathsep.join(place for place in sys.path if place)
-        process = subprocess.Popen(
-            command, stdin=quiet, stdout=quiet, stderr=quiet, env={**os.environ, "PYTHONPATH": path}
-        )
+        quiet = subprocess.DEVNULL
+        process = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet, env=environment())
         try:
             yield lambda: _wait(process, folder, asked)
         finally:
             process.kill()
             process.wait()
+
+
+def environment() -> dict[str, str]:
+    """That of a process which is to find the modules that this one finds."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
 
 
 def _wait(process: subprocess.Popen[bytes], folder: Path, asked: Question) -> Choice:

@@ -34,36 +34,31 @@ from tune_app.trainable import SweepTrainable, unseen
 
 def measured(asked: Question, plan: Plan) -> Choice:
     """Let a worker measure how the replicates of a sweep are to be trained, on what its trials will have."""
-    worker = ray.remote(_measure).options(
-        num_cpus=plan.cpus_per_trial, num_gpus=plan.gpus_per_trial, max_retries=0
-    )
     try:
-        found: Choice = ray.get(worker.remote(asked, str(Path.cwd())))
+        found: Choice = _by_a_worker(plan.cpus_per_trial, plan.gpus_per_trial, measure.answer, asked)
     except ray.exceptions.RayError as error:
         return measure.unmeasured(asked, describe(error))
     return found
 
 
-def _measure(asked: Question, path: str) -> Choice:
-    if path not in sys.path:  # where the user's own task module lies
-        sys.path.insert(0, path)
-    return measure.answer(asked)
-
-
 def crowded(order: Order, splits: Splits, most: int) -> Sharing:
     """Let a worker measure how many such trials share the GPU that it is given."""
-    worker = ray.remote(_crowded).options(num_cpus=0, num_gpus=1, max_retries=0)
     try:
-        found: Sharing = ray.get(worker.remote(order, splits, most, str(Path.cwd())))
+        found: Sharing = _by_a_worker(0, 1, crowd.measure, order, splits, most)
     except ray.exceptions.RayError as error:
         return Sharing(1, f"measuring failed: {describe(error)}")
     return found
 
 
-def _crowded(order: Order, splits: Splits, most: int, path: str) -> Sharing:
-    if path not in sys.path:
+def _by_a_worker(cpus: float, gpus: float, work: Callable[..., Any], *given: Any) -> Any:
+    worker = ray.remote(_from_here).options(num_cpus=cpus, num_gpus=gpus, max_retries=0)
+    return ray.get(worker.remote(str(Path.cwd()), work, *given))
+
+
+def _from_here(path: str, work: Callable[..., Any], *given: Any) -> Any:
+    if path not in sys.path:  # where the user's own task module lies
         sys.path.insert(0, path)
-    return crowd.measure(order, splits, most)
+    return work(*given)
 
 
 def run(
