@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
+import signal
 import sys
 import tempfile
 import textwrap
@@ -26,6 +28,19 @@ if TYPE_CHECKING:
 # A loaded machine is slow, not wrong: pytest-timeout ends what hangs.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+def restore_interrupts() -> None:
+    """Undo what a shell does to a process in the background, which would pass to every process of the tests.
+
+    It ignores SIGINT and SIGQUIT, and Python then installs no handler. SIGHUP stays as `nohup` has set it.
+    """
+    for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, default)
+
+
+restore_interrupts()
 
 
 @pytest.fixture(scope="session")
@@ -65,6 +80,21 @@ class _ByFile(LoadScopeScheduling):  # type: ignore[misc]
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     return _ByFile(config, log)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--shuffle", metavar="SEED", help="Run the files, and the tests of each, in random order."
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Files stay together: what their tests share is made once."""
+    seed = config.getoption("--shuffle")
+    if seed is not None:
+        rng = random.Random(seed)
+        files = {item.path: rng.random() for item in items}
+        items.sort(key=lambda item: (files[item.path], rng.random()))
 
 
 _numbers = itertools.count()

@@ -17,7 +17,11 @@ from tune_app.sweep import Sweep
 
 @contextmanager
 def signals(driver: Driver) -> Iterator[list[int]]:
-    """Ctrl-C or SIGTERM once: end in good order. Twice: leave at once; the record is safe either way."""
+    """Ctrl-C or SIGTERM once: end in good order. Twice: leave at once; the record is safe either way.
+
+    A SIGINT that this process was started to ignore stays ignored: a shell starts its background processes
+    so, since a Ctrl-C is meant for the process in the foreground. SIGTERM always ends a run.
+    """
     caught: list[int] = []
 
     def handle(number: int, _: object) -> None:
@@ -30,7 +34,10 @@ def signals(driver: Driver) -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield caught
         return
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    handled = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        handled.append(signal.SIGINT)
+    before = {number: signal.signal(number, handle) for number in handled}
     try:
         yield caught
     finally:

@@ -12,12 +12,36 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _MARK = "CHAOS_MARK"
 PROC = Path("/proc")
+
+
+#: The signals that a shell, `nohup` or a batch system may ignore for a process that it starts.
+_OFTEN_IGNORED = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM)
+
+
+@contextmanager
+def inherited(ignored: Sequence[signal.Signals] = ()) -> Iterator[None]:
+    """Processes that are started meanwhile inherit these signals as ignored and the others at their default.
+
+    Whatever this process ignores itself: an ignored signal stays ignored in a child, a handled one does not.
+    """
+    before = {}
+    for number in _OFTEN_IGNORED:
+        handler = signal.getsignal(number)
+        if number in ignored:
+            before[number] = signal.signal(number, signal.SIG_IGN)
+        elif handler is signal.SIG_IGN:
+            before[number] = signal.signal(number, lambda *_: None)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Sitting:
@@ -27,6 +51,7 @@ class Sitting:
         folder: the working directory, where the task and the space lie.
         environment: what is added to this process's own.
         command: what is called instead of ``python -m tune_app``.
+        ignored: the signals that it inherits as ignored, as `nohup` and a shell's `&` start a process.
     """
 
     def __init__(
@@ -35,6 +60,7 @@ class Sitting:
         args: Sequence[str],
         environment: Mapping[str, str] | None = None,
         command: Sequence[str] = ("-m", "tune_app"),
+        ignored: Sequence[signal.Signals] = (),
     ) -> None:
         self._mark = uuid.uuid4().hex
         self._output = folder / f"output-{self._mark[:8]}.txt"
@@ -42,7 +68,7 @@ class Sitting:
         temporary.mkdir(exist_ok=True)
         root = Path(__file__).parents[2]
         known = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-        with self._output.open("wb") as output:
+        with self._output.open("wb") as output, inherited(ignored):
             self._process = subprocess.Popen(
                 [sys.executable, *command, *args],
                 cwd=folder,

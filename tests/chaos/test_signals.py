@@ -23,9 +23,11 @@ Make = Callable[[str], Mortal]
 
 
 @contextmanager
-def sitting(runs: Mortal, args: list[str], pause_s: float = 0.1) -> Iterator[Sitting]:
+def sitting(
+    runs: Mortal, args: list[str], pause_s: float = 0.1, ignored: tuple[signal.Signals, ...] = ()
+) -> Iterator[Sitting]:
     """A call of the command line in a process of its own; nothing of it is left at the end."""
-    made = Sitting(runs.folder, args, {PAUSE: str(pause_s)})
+    made = Sitting(runs.folder, args, {PAUSE: str(pause_s)}, ignored=ignored)
     try:
         yield made
     finally:
@@ -73,10 +75,13 @@ def test_the_lock_of_a_killed_process_is_free_at_once(mortal: Make) -> None:
     assert checks.same_tables(run, runs.whole) == []
 
 
-def test_sigterm_saves_what_is_under_way(mortal: Make) -> None:
+def test_in_the_background_sigint_is_ignored_and_sigterm_saves_what_is_under_way(mortal: Make) -> None:
+    """A shell starts a background process with SIGINT ignored: Ctrl-C is for the one in the foreground."""
     runs = mortal("keep last")
     run = runs.begin()
-    with sitting(runs, runs.case.run("run", "inline")) as first:
+    with sitting(runs, runs.case.run("run", "inline"), ignored=(signal.SIGINT,)) as first:
+        reach(12, run, first)
+        first.send(signal.SIGINT)
         reach(20, run, first)
         first.send(signal.SIGTERM)
         assert first.wait(LIMIT_S) == 143, first.output()

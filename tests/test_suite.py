@@ -1,0 +1,23 @@
+"""What the tests themselves count on."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+
+import conftest
+import pytest
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_a_suite_in_the_background_starts_processes_that_can_be_interrupted(number: signal.Signals) -> None:
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        conftest.restore_interrupts()
+        assert signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL)
+        assert (
+            subprocess.run(["sh", "-c", f"ulimit -c 0; kill -{int(number)} $$"], check=False).returncode
+            == -number
+        )
+    finally:
+        signal.signal(number, before)
