@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tune_app.driver import Driver
-from tune_app.errors import describe
 from tune_app.history import Values, mean
-from tune_app.messages import Report, Sealed
+from tune_app.messages import Failure, Report, Sealed
 from tune_app.sweep import Job
 
 #: Metrics after an epoch of one replicate; those whose names start with ``test_`` are sealed until the end.
@@ -99,6 +98,6 @@ class Flight:
         try:
             report = trial.step(self.function, self.driver.sweep.space.stop_metric.name)
         except Exception as error:  # noqa: BLE001 - whatever a task raises is a failed trial
-            self.driver.fail(trial.name, describe(error), "a log")
+            self.driver.fail(trial.name, Failure.of(error))
             return False
         return self.driver.report(trial.name, report, "cpu")

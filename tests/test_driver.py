@@ -15,7 +15,7 @@ from tune_app import space as spaces
 from tune_app.driver import Driver
 from tune_app.errors import StorageError
 from tune_app.history import Saved
-from tune_app.messages import SAVE_NOW, Report, Sealed
+from tune_app.messages import SAVE_NOW, Failure, Report, Sealed
 from tune_app.record import read
 from tune_app.sweep import Numerics, Sweep
 
@@ -87,7 +87,7 @@ def test_decisions_and_ends_are_on_the_disk_before_they_take_effect(
     assert not driver.report(first, report(3, 0.5, done=True, sealed=SEALED), "cpu")
     assert unsynced() == 0
     assert driver.sweep.scores.read(events(driver, "finished")[0]["scores"]) == SEALED.scores
-    driver.fail(third, "ValueError: no", "Traceback ...")
+    driver.fail(third, Failure("ValueError: no", "Traceback ..."))
     assert unsynced() == 0
     assert [event["stop"] for event in events(driver, "decision")] == [False, True, False]
 
@@ -151,7 +151,7 @@ def test_a_state_that_was_gone_on_from_is_of_no_use_any_more(tmp_path: Path) -> 
         driver = Driver(sweep, stop.make(space))
         first = begin(driver)
         driver.report(first, report(1, 0.5, saved=saved(driver, "1.pt")), "cpu")
-        driver.fail(first, "OSError: for once", "Traceback ...")
+        driver.fail(first, Failure("OSError: for once", "Traceback ..."))
         again = begin(driver)
         driver.report(again, report(2, 0.5, saved=saved(driver, "2.pt", 2)), "cpu")
         saved(driver, "1.pt")
@@ -163,7 +163,7 @@ def test_where_the_order_counts_a_retry_keeps_its_place(driver: Driver) -> None:
     order = [job.sample for job in driver.sweep.lacking()]
     first = driver.next_job()
     assert first
-    driver.fail(driver.start(first), "OSError: for once", "Traceback ...")
+    driver.fail(driver.start(first), Failure("OSError: for once", "Traceback ..."))
     again = [driver.next_job() for _ in order]
     assert again[0] == first
     assert sorted(job.sample for job in again if job) == order
@@ -208,7 +208,7 @@ def test_a_disk_that_refuses_is_kept_as_the_reason(driver: Driver) -> None:
     driver.sweep.paths.logs.write_text("a file, where the folder of logs should be")
     trial = begin(driver)
     with pytest.raises(StorageError, match="my-1: cannot be written"):
-        driver.fail(trial, "ValueError: no", "Traceback ...")
+        driver.fail(trial, Failure("ValueError: no", "Traceback ..."))
     assert driver.ending == "the disk refused a write"
     assert isinstance(driver.fatal, StorageError)
 
@@ -281,11 +281,11 @@ def test_a_trial_that_moved_has_not_failed_however_often(driver: Driver) -> None
     assert job
     times = driver.sweep.space.max_failures + 2
     for _ in range(times):
-        driver.fail(driver.start(job), "MachineLeaving: away", "", moved=True)
+        driver.fail(driver.start(job), Failure("MachineLeaving: away", "", moved=True))
         jobs = iter(driver.next_job, None)
         job = next(each for each in jobs if each.sample == job.sample)
     assert driver.ending is None
     assert [(event["moved"], event["final"]) for event in events(driver, "failed")] == [(True, False)] * times
     assert driver.sweep.history.configurations[job.sample].failures(0) == 0
-    driver.fail(driver.start(job), "RuntimeError: boom", "")
+    driver.fail(driver.start(job), Failure("RuntimeError: boom", ""))
     assert driver.sweep.history.configurations[job.sample].failures(0) == 1

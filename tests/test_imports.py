@@ -17,7 +17,18 @@ import tune_app
 ORDER = (
     *("errors", "space", "record", "history", "folders", "sweep", "storage", "data", "task", "tasks"),
     *("metrics", "seeds"),
-    *("replicates", "train", "checkpoint", "looped", "stacked", "stackable", "measure", "messages", "trial"),
+    *(
+        "replicates",
+        "train",
+        "checkpoint",
+        "looped",
+        "stacked",
+        "stackable",
+        "measure",
+        "messages",
+        "trial",
+        "guard",
+    ),
     *("crowd", "study", "search", "stop", "resources", "dealing", "control", "keeping", "driver", "inline"),
     *(
         "luggage",

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
+from raising import EXPECTED, RAISING
 from rays_own import QUIET
 from small_task import TASK
 
@@ -256,6 +257,21 @@ def test_a_killed_worker_and_a_raising_task_fail_alone(user_module: UserModule) 
     assert f'{name}.py", line 9, in task' in log
     assert "\x1b" not in log
     assert 'raise ValueError("cannot bear three")' in log
+
+
+def test_exceptions_that_cannot_be_pickled_are_recorded_as_they_are_inline(user_module: UserModule) -> None:
+    module = user_module(RAISING)
+    everything = list(range(len(EXPECTED)))
+    for engine, cases in (("inline", everything), ("ray", [0, 2, 4])):
+        sweep, _ = sit(parse(f"{module}:task", "max_failures: 0", levels=str(cases)), engine=engine)
+        attempts = [sweep.history.attempts[f"{sample}.1"] for sample in range(1, len(cases) + 1)]
+        expected = [EXPECTED[case] for case in cases]
+        assert [attempt.reason for attempt in attempts] == [reason for reason, _ in expected]
+        logs = [(sweep.paths.folder / attempt.log).read_text(encoding="utf-8") for attempt in attempts]
+        for log, (_, words) in zip(logs, expected, strict=True):
+            assert f'{module}.py", line' in log
+            assert words in log
+            assert len(log) < 100_000
 
 
 def test_a_model_that_cannot_be_made_fails_with_its_own_words(user_module: UserModule) -> None:

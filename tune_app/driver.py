@@ -17,7 +17,7 @@ from tune_app import control, dealing
 from tune_app.errors import StorageError
 from tune_app.history import Configuration, History, Saved
 from tune_app.keeping import Keeper
-from tune_app.messages import SAVE_NOW, Order, Report, Sealed
+from tune_app.messages import SAVE_NOW, Failure, Order, Report, Sealed
 from tune_app.record import Event, place
 from tune_app.space import Scalar
 from tune_app.stop import Stopper, lot, recorded
@@ -317,16 +317,16 @@ class Driver:
             configuration = self.sweep.history.configurations[leader.sample]
             self._jobs.extend(job for job in self._ready(configuration) if job.follows)
 
-    def fail(self, trial: str, reason: str, log: str, moved: bool = False) -> None:
-        """A trial has failed: ``reason`` in one line, ``log`` in full. The sweep goes on.
+    def fail(self, trial: str, failure: Failure) -> None:
+        """A trial has failed. The sweep goes on.
 
-        It is tried again from its last checkpoint, up to ``max_failures`` times; one that ``moved``, since
-        its machine was being taken away, has not failed. When the first trials all fail alike there is no
-        use in trying the rest, and the sweep ends.
+        It is tried again from its last checkpoint, up to ``max_failures`` times; one that was ``moved`` has
+        not failed. When the first trials all fail alike, the sweep ends.
         """
+        reason, moved = failure.reason, failure.moved
         job = self._running.pop(trial)
         name = f"{trial}.log"
-        self._guard(lambda: self._write_log(name, log))
+        self._guard(lambda: self._write_log(name, failure.log))
         configuration = self.sweep.history.configurations[job.sample]
         failures = configuration.failures(job.replicates[0])
         final = not moved and failures >= self.sweep.space.max_failures

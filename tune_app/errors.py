@@ -86,7 +86,22 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f' Did you mean "{close[0]}"?' if close else ""
 
 
+#: Characters of a message in one line; the rest is in the log.
+_LONGEST = 500
+
+
 def describe(error: BaseException) -> str:
-    """An error in one line, as it is recorded for a failed trial."""
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    """An error in one line, as it is recorded for a failed trial: its class, and its message's first line."""
+    name = type(error).__name__
+    try:
+        lines = printable(str(error)).strip().splitlines()
+    except Exception:  # noqa: BLE001 - the class is the user's, and so is its __str__
+        return f"{name} (its message cannot be shown: its __str__ raises)"
+    if not lines:
+        return name
+    return f"{name}: {lines[0][:_LONGEST]}{'...' if len(lines[0]) > _LONGEST else ''}"
+
+
+def printable(text: str) -> str:
+    """A text that any UTF-8 file can hold: lone surrogates are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

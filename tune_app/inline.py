@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import traceback
+from functools import cache
 
 from tune_app.driver import Driver
-from tune_app.errors import describe
+from tune_app.guard import GuardedTrial
+from tune_app.messages import Failure
 from tune_app.task import Splits
-from tune_app.trial import Trial, Worker
+from tune_app.trial import Worker
 
 
 def run(driver: Driver, splits: Splits | None, device: str = "cpu") -> None:
     """Train all jobs of a driver here. A trial that raises has failed; the sweep goes on."""
-    worker = Worker(splits, device)
+    worker = cache(lambda: Worker(splits, device))
     while (job := driver.next_job()) is not None:
         name = driver.start(job, node="inline")
-        try:
-            trial = Trial(driver.order(job), worker)
-            going = True
-            while going:
-                report = trial.step()
-                going = driver.report(name, report, device)
-                driver.tick()
-        except Exception as error:
-            if driver.fatal:
-                raise
-            driver.fail(name, describe(error), traceback.format_exc())
+        trial = GuardedTrial(driver.order(job), worker)
+        going = True
+        while going:
+            report = trial.step()
+            if isinstance(report, Failure):
+                driver.fail(name, report)
+                break
+            going = driver.report(name, report, device)
+            driver.tick()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pickle
+import sysconfig
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+from tune_app.errors import MachineLeaving, TaskError, describe, printable
 from tune_app.history import Saved, Values
 from tune_app.sweep import Job, Numerics
 
@@ -94,3 +98,67 @@ class Report:
         if not isinstance(report, Report):
             raise TypeError(f"not a report: {type(report).__name__}")
         return replace(report, files=pickle.loads(files)) if files else report
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a trial has failed, as text: the class of what was raised may be known to the worker alone.
+
+    ``reason`` is one line, ``log`` the traceback. ``kind`` is the name of the exception's class, ``place``
+    (``file:line``) the innermost line of the user's own code in the traceback, or of any code where there is
+    none; the place of a process that died is empty. ``mistaken`` says that the task has reported what it may
+    not, so that another try would fail too; ``moved`` that the trial's machine was taken away with notice,
+    which is no fault of the trial.
+    """
+
+    reason: str
+    log: str
+    kind: str = ""
+    place: str = ""
+    mistaken: bool = False
+    moved: bool = False
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failure:
+        """The failure of a trial in which ``error`` was raised."""
+        return cls(
+            describe(error),
+            _traceback(error),
+            type(error).__name__,
+            _place(error),
+            mistaken=isinstance(error, TaskError),
+            moved=isinstance(error, MachineLeaving),
+        )
+
+
+#: Bytes of a traceback: a message may hold a whole array.
+_LONGEST_LOG = 64 << 10
+#: Where code lies that is not the user's own.
+_OTHERS = tuple(
+    {
+        str(Path(__file__).parent),
+        *(
+            path
+            for name in ("stdlib", "platstdlib", "purelib", "platlib")
+            if (path := sysconfig.get_path(name))
+        ),
+    }
+)
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        text = printable("".join(traceback.format_exception(error)))
+    except Exception:  # noqa: BLE001 - it asks the user's own class for its message
+        text = printable("".join(traceback.format_tb(error.__traceback__))) + describe(error)
+    if len(text) <= _LONGEST_LOG:
+        return text
+    left_out = len(text) - _LONGEST_LOG
+    half = _LONGEST_LOG // 2
+    return f"{text[:half]}\n[{left_out:,} characters left out]\n{text[-half:]}"
+
+
+def _place(error: BaseException) -> str:
+    frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    own = [each for each in frames if not each[0].startswith((*_OTHERS, "<frozen"))]
+    return ":".join(map(str, (own or frames)[-1])) if frames else ""

@@ -6,6 +6,7 @@ again, and notices when they die.
 
 from __future__ import annotations
 
+import pickle
 import re
 import sys
 import tempfile
@@ -22,9 +23,9 @@ from ray.tune.search import Searcher
 from tune_app import crowd, measure, nodes
 from tune_app.crowd import Sharing
 from tune_app.driver import Driver
-from tune_app.errors import MachineLeaving, describe
+from tune_app.errors import describe
 from tune_app.measure import Choice, Question
-from tune_app.messages import Order, Report
+from tune_app.messages import Failure, Order, Report
 from tune_app.notices import Board
 from tune_app.resources import Plan, shares
 from tune_app.sweep import Job
@@ -37,7 +38,7 @@ def measured(asked: Question, plan: Plan) -> Choice:
     try:
         found: Choice = _by_a_worker(plan.cpus_per_trial, plan.gpus_per_trial, measure.answer, asked)
     except ray.exceptions.RayError as error:
-        return measure.unmeasured(asked, describe(error))
+        return measure.unmeasured(asked, describe(_cause(error)))
     return found
 
 
@@ -46,7 +47,7 @@ def crowded(order: Order, splits: Splits, most: int) -> Sharing:
     try:
         found: Sharing = _by_a_worker(0, 1, crowd.measure, order, splits, most)
     except ray.exceptions.RayError as error:
-        return Sharing(1, f"measuring failed: {describe(error)}")
+        return Sharing(1, f"measuring failed: {describe(_cause(error))}")
     return found
 
 
@@ -144,6 +145,9 @@ class _Bridge:
         self._trials[trial_id] = self.driver.start(self._jobs[trial_id])
 
     def report(self, trial_id: str, result: dict[str, Any]) -> bool:
+        if failure := result.get("failure"):
+            self._failed(trial_id, pickle.loads(failure))
+            return True  # its next step ends its process, so that no other trial gets it
         device = result["device"]
         if unseen(device) and not self._told:
             self._told = True
@@ -167,13 +171,19 @@ class _Bridge:
             self._free.append(self._shares.pop(trial_id))
 
     def fail(self, trial_id: str, trial: Any) -> None:
+        """The process of a trial has ended: by itself, or after the trial has reported its failure."""
+        if trial_id in self._jobs:
+            self._failed(trial_id, _explain(trial))
+        self._let_go(trial_id)
+
+    def _failed(self, trial_id: str, failure: Failure) -> None:
         def record() -> None:
             if trial_id not in self._trials:  # it died before its first epoch could begin
                 self._start(trial_id)
-            self.driver.fail(self._trials[trial_id], *_explain(trial))
+            self.driver.fail(self._trials[trial_id], failure)
 
         self.guard(record)
-        self._let_go(trial_id)
+        self._jobs.pop(trial_id, None)
 
     def tick(self) -> None:
         self.guard(self.driver.tick)
@@ -193,10 +203,8 @@ class _Bridge:
             raise self._error
 
 
-def _explain(trial: Any) -> tuple[str, str, bool]:
-    """A trial's death in one line and in full, from the two files in which Tune keeps it on this machine.
-
-    The third is whether its machine was taken away with notice, which is nothing that the trial has done.
+def _explain(trial: Any) -> Failure:
+    """How the process of a trial ended that has not said so itself, from the file in which Tune keeps it.
 
     ``Trial.get_error`` and ``get_pickled_error`` look in the storage, where the files come only later.
     """
@@ -206,10 +214,14 @@ def _explain(trial: Any) -> tuple[str, str, bool]:
         error = ray.cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
     except Exception:  # noqa: BLE001 - not an error of Ray's, or of a class that cannot be made here
         lines = log.strip().splitlines()
-        return (lines[-1] if lines else "the trial's process ended without a word"), log, False
+        return Failure(lines[-1] if lines else "the trial's process ended without a word", log, "ProcessDied")
+    return Failure(describe(_cause(error)), log, "ProcessDied", moved=getattr(error, "preempted", False))
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What a task of Ray's has raised, out of the error that Ray makes of it."""
     cause = getattr(error, "cause", None)
-    cause = cause if isinstance(cause, BaseException) else error
-    return describe(cause), log, isinstance(cause, MachineLeaving) or getattr(error, "preempted", False)
+    return cause if isinstance(cause, BaseException) else error
 
 
 class _Door:
@@ -271,7 +283,7 @@ class _Events(_Door, tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **_: Any
     ) -> None:
-        del result["files"]  # recorded by now; Tune would keep each trial's last ones to the end
+        result.pop("files", None)  # recorded by now; Tune would keep each trial's last ones to the end
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
         self._bridge.fail(trial.trial_id, trial)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import pickle
 import platform
 import sys
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
 
 from tune_app import notices
-from tune_app.errors import MachineLeaving
-from tune_app.messages import Order
+from tune_app.errors import MachineLeaving, TrialError
+from tune_app.messages import Failure, Order, Report
 from tune_app.task import Splits
+
+if TYPE_CHECKING:
+    from tune_app.trial import Worker
 
 
 class SweepTrainable(tune.Trainable):
@@ -20,7 +25,7 @@ class SweepTrainable(tune.Trainable):
 
     What Ray's searcher and scheduler see of a step is ``epoch``, ``value`` (the metric's mean over the
     replicates), and ``report`` and ``files``, packed bytes that only our own driver opens: test metrics are
-    in there.
+    in there. ``failure``, packed likewise, stands alone.
     """
 
     def setup(self, config: dict[str, Any], splits: Splits | None = None, path: str = "") -> None:
@@ -31,12 +36,10 @@ class SweepTrainable(tune.Trainable):
             splits: the task's arrays, from the object store.
             path: the driver's working directory, where the user's own task module lies.
         """
-        from tune_app.trial import Worker
-
         if path and path not in sys.path:
             sys.path.insert(0, path)
+        self._splits = splits
         self._gpus = ",".join(ray.get_runtime_context().get_accelerator_ids()["GPU"])
-        self._worker = Worker(splits, "cuda" if self._gpus and _usable() else "cpu")
         self._begin(config["order"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -45,38 +48,51 @@ class SweepTrainable(tune.Trainable):
         return True
 
     def _begin(self, order: Order) -> None:
-        from tune_app.trial import Trial
+        from tune_app.guard import GuardedTrial
 
         self._order = order
+        self._failure: Failure | None = None
         self._leaving = False
-        self._unmade: Exception | None = None
-        try:
-            self._trial = Trial(order, self._worker)
-        except Exception as error:  # noqa: BLE001 - the user's model, say: Ray would only tell that a process died
-            self._unmade = error
+        self._trial = GuardedTrial(order, lambda: self._worker)
+
+    @cached_property
+    def _worker(self) -> Worker:
+        from tune_app.trial import Worker
+
+        return Worker(self._splits, "cuda" if self._gpus and _usable() else "cpu")
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch.
+        """Train one epoch; or say why that failed, and in the next step let this process end.
 
         Raises:
-            MachineLeaving: the machine is being taken away, and the state after the last epoch has been sent.
-            Exception: what the making of the trial has raised.
+            TrialError: the step before has failed. An exception may have left this process in any state, so
+                no other trial may use it.
         """
-        if self._unmade:
-            raise self._unmade
-        if self._leaving:
-            raise MachineLeaving(f"{platform.node()} is being taken away: saved, and gone on with elsewhere")
-        notice = notices.heard() if self._order.gather else notices.Notice()
-        report = self._trial.step(save_now=notice.save)
-        self._leaving = notice.leave and report.saved is not None and not report.done
+        if self._failure:
+            raise TrialError(self._failure.reason)
+        came = self._step()
+        if isinstance(came, Failure):
+            self._failure = came
+            return {"failure": pickle.dumps(came)}
         device = device_name(self._worker.device, self._gpus)
         return {
-            "epoch": report.epoch,
-            "value": report.value,
-            "report": report.pack(),
-            "files": report.pack_files(),
+            "epoch": came.epoch,
+            "value": came.value,
+            "report": came.pack(),
+            "files": came.pack_files(),
             "device": f"{device} on {platform.node()}" if self._order.gather else device,
         }
+
+    def _step(self) -> Report | Failure:
+        if self._leaving:
+            return Failure.of(
+                MachineLeaving(f"{platform.node()} is being taken away: saved, and gone on with elsewhere")
+            )
+        notice = notices.heard() if self._order.gather else notices.Notice()
+        came = self._trial.step(save_now=notice.save)
+        if isinstance(came, Report):
+            self._leaving = notice.leave and came.saved is not None and not came.done
+        return came
 
 
 def _usable() -> bool:
