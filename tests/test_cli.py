@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +16,7 @@ import time
 import weakref
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import click
@@ -29,6 +33,7 @@ from tune_app.sweep import Sweep
 REPOSITORY = Path(__file__).parents[1]
 
 Tool = Callable[..., str]
+FIGURES = {kind: figures.KINDS[kind] for kind in ("intervals", "roc")}
 
 
 @pytest.fixture
@@ -37,39 +42,62 @@ def tool(
 ) -> Callable[..., str]:
     """Runs a command in an empty folder; returns what it printed. A report has but two figures here."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(figures, "KINDS", {kind: figures.KINDS[kind] for kind in ("intervals", "roc")})
+    monkeypatch.setattr(figures, "KINDS", FIGURES)
 
-    def call(*argv: str, code: int = 0) -> str:
+    def tried(*argv: str, code: int = 0) -> str:
         capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main(list(argv))
+        ended = call(*argv)
         captured = capsys.readouterr()
-        assert ended.value.code == code, captured.err
+        assert ended == code, captured.err
         return captured.out + captured.err
 
-    return call
+    return tried
 
 
-SMALL = ("--epochs", "2", "--seeds", "2", "--image-size", "16", "--address", "inline")
+INLINE = ("--address", "inline")
+SMALL = ("--epochs", "2", "--seeds", "2", "--image-size", "16", *INLINE)
+#: One configuration of the grid.
+POINT = ("--set", "lr=3e-5", "--set", "step_size=4")
 
 
-def test_a_run_from_start_to_report(tool: Tool, tmp_path: Path) -> None:
-    out = tool("run", "grid", *SMALL)
-    assert "grid: 9 configurations × 2 seeds × 2 epochs" in out
-    assert "data phantom (1800 train, 200 validation, 400 test; sha256" in out
-    assert "Chosen by val_accuracy: lr 3e-05" in out
+def call(*argv: str) -> int:
+    """The exit code of a command, called in this process."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(list(argv))
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a run of the grid, and what was printed on the way."""
+    folder, output = tmp_path_factory.mktemp("trained"), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(output):
+        patch.chdir(folder)
+        patch.setattr(figures, "KINDS", FIGURES)
+        assert call("run", "grid", *SMALL) == 0, output.getvalue()
+    return folder / "runs/grid-1", output.getvalue()
+
+
+@pytest.fixture
+def first(trained: tuple[Path, str], tool: Tool, tmp_path: Path) -> Path:
+    """A copy of that run, called first."""
+    return Path(shutil.copytree(trained[0], tmp_path / "runs/first"))
+
+
+def test_a_run_from_start_to_report(trained: tuple[Path, str]) -> None:
+    run, out = trained
+    assert "9 configurations × 2 seeds × 2 epochs" in out
+    assert "1800 train, 200 validation, 400 test; sha256" in out
+    assert "val_accuracy: lr 3e-05" in out
     assert "runs/grid-1/results.csv" in out
-    frame = pd.read_csv(tmp_path / "runs/grid-1/results.csv")
+    frame = pd.read_csv(run / "results.csv")
     assert list(frame["status"]) == ["finished"] * 9
-    assert {path.name for path in (tmp_path / "runs/grid-1/report").glob("table3.*")} == {
-        "table3.md",
-        "table3.csv",
-        "table3.tex",
-    }
-    for path in (tmp_path / "runs/grid-1").rglob("*.csv"):
+    assert {path.suffix for path in (run / "report").glob("table3.*")} == {".md", ".csv", ".tex"}
+    for path in run.rglob("*.csv"):
         if path.name != "test_images.csv":
             assert set(pd.read_csv(path)["data"]) == {"phantom"}, path
-    frames = tune_app.open(tmp_path / "runs/grid-1")
+    frames = tune_app.open(run)
     assert len(frames.trials) == 9
     assert len(frames.seeds) == 18
     assert len(frames.curves) == 36
@@ -79,21 +107,21 @@ def test_a_run_from_start_to_report(tool: Tool, tmp_path: Path) -> None:
     assert (tested.unanswered, tested.images, len(tested.pairs)) == ({}, 400, 36)
 
 
-def test_without_a_name_a_run_is_new_and_with_one_it_goes_on(tool: Tool, tmp_path: Path) -> None:
-    tool("run", "grid", *SMALL)
-    tool("run", "grid", *SMALL)
-    before = (tmp_path / "runs/grid-2/seeds.csv").read_text()
-    started = (tmp_path / "runs/grid-2/record.jsonl").read_text().count('"event":"started"')
-    out = tool("run", "grid", *SMALL, "--name", "grid-2")
-    assert "Chosen by" in out
-    assert (tmp_path / "runs/grid-2/seeds.csv").read_text() == before
-    assert (tmp_path / "runs/grid-2/record.jsonl").read_text().count('"event":"started"') == started
-    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["grid-1", "grid-2"]
-
-
-def test_looking_at_runs(tool: Tool) -> None:
-    assert "no runs in runs yet" in tool("ls")
+def test_without_a_name_a_run_is_new_and_with_one_it_goes_on(tool: Tool, first: Path) -> None:
+    before = [(first / name).read_text() for name in ("seeds.csv", "record.jsonl")]
     tool("run", "grid", *SMALL, "--name", "first")
+    after = [(first / name).read_text() for name in ("seeds.csv", "record.jsonl")]
+    assert after[0] == before[0]
+    assert after[1].startswith(before[1])
+    assert after[1].count('"event":"started"') == before[1].count('"event":"started"')
+    for _ in range(2):
+        tool("run", "grid", *SMALL, *POINT)
+    assert sorted(path.name for path in first.parent.iterdir()) == ["first", "grid-1", "grid-2"]
+
+
+def test_looking_at_runs(tool: Tool, trained: tuple[Path, str], tmp_path: Path) -> None:
+    assert "runs" in tool("ls")
+    shutil.copytree(trained[0], tmp_path / "runs/first")
     assert re.search(r"first +9 of 9 finished +phantom +lr 3e-05", tool("ls"))
     shown = tool("show", "first")
     assert shown.count("finished   ") >= 9
@@ -101,16 +129,22 @@ def test_looking_at_runs(tool: Tool) -> None:
     written = [line for line in tool("report", "first").splitlines() if line.startswith("runs/")]
     assert {"runs/first/results.csv", "runs/first/report/index.html"} <= set(written)
     assert all(Path(path).is_file() for path in written)
+    [listed] = json.loads(tool("ls", "--json"))
+    assert (listed["run"], listed["states"], listed["live"]) == ("first", {"finished": 9}, False)
+    rows = json.loads(tool("show", "first", "--json"))["trials"]
+    assert [row["status"] for row in rows] == ["finished"] * 9
+    best = json.loads(tool("best", "first", "--json"))
+    assert listed["best"] == best["results"] == rows[best["sample"] - 1]
+    assert best["config"]["step_size"] in (2, 4, 8)
+    assert best["results"]["test_accuracy_ci95"] > 0
 
 
-def test_results_leave_in_every_form(tool: Tool, tmp_path: Path) -> None:
-    tool("run", "grid", *SMALL, "--name", "first")
-    assert {path.name for path in (tmp_path / "runs/first/report/figures").iterdir()} == {
+def test_results_leave_in_every_form(tool: Tool, first: Path) -> None:
+    assert {path.name for path in (first / "report/figures").iterdir()} == {
         *("intervals.svg", "intervals.png", "roc.svg", "roc.png")
     }
     wish = ("--columns", "lr,val_accuracy", "--sort", "lr:desc", "--top", "2")
-    out = tool("export", "first", *wish)
-    lines = out.splitlines()
+    lines = tool("export", "first", *wish).splitlines()
     assert lines[0] == "lr,val_accuracy_mean,val_accuracy_ci95,data,data_sha256"
     assert [line.split(",")[0] for line in lines[1:]] == ["3e-05", "3e-05"]
     assert "| 3e-5 |" in tool("export", "first", "--format", "markdown", *wish)
@@ -118,66 +152,69 @@ def test_results_leave_in_every_form(tool: Tool, tmp_path: Path) -> None:
     assert len(pd.read_parquet("c.parquet")) == 36
     tool("export", "first", "--format", "xls", code=2)
     assert tool("plot", "first", "intervals", "--out", "x.pdf").split() == ["x.pdf"]
-    assert "there are: intervals, roc" in tool("plot", "first", "roce", code=2)
+    assert re.search(r"roce.*intervals, roc", tool("plot", "first", "roce", code=2), re.S)
     tool("report", "first", "--no-figures", "--digits", "3", "--top", "1")
-    assert re.search(r"\d\d\.\d{3} ±", (tmp_path / "runs/first/report/results.md").read_text())
+    assert re.search(r"\d\d\.\d{3} ±", (first / "report/results.md").read_text())
 
 
-def test_runs_are_compared(tool: Tool) -> None:
-    tool("run", "grid", *SMALL, "--name", "a")
-    tool("run", "loss", *SMALL, "--name", "b")
-    out = tool("compare", "a", "b")
-    assert "Best first by validation accuracy (max)" in out
-    assert re.search(r"^  a +lr 3e-5", out, re.M)
-    tool("run", "loss", *SMALL[:4], "--image-size", "8", "--address", "inline", "--name", "c")
-    assert "Not ranked: the data differ" in tool("compare", "a", "c", "--format", "markdown")
-    assert "compare takes two runs or more" in tool("compare", "a", code=2)
+def test_runs_are_compared(tool: Tool, first: Path) -> None:
+    tool("run", "loss", *SMALL, "--set", "loss=bce", "--name", "b")
+    assert re.search(r"^  first +lr 3e-5", tool("compare", "first", "b"), re.M)
+    tool("run", "loss", *SMALL, "--set", "loss=bce", "--image-size", "8", "--name", "c")
+    other = tool("compare", "first", "c", "--format", "markdown")
+    assert re.search("data differ", other)
+    assert "compare" in tool("compare", "first", code=2)
 
 
-def test_early_stopping_marks_what_it_stopped(tool: Tool, tmp_path: Path) -> None:
-    tool("run", "grid", *SMALL, "--stop", "asha", "--epochs", "4")
-    frame = pd.read_csv(tmp_path / "runs/grid-1/results.csv")
+@pytest.mark.parametrize("scheduler", ["asha", "hyperband", "median"])
+def test_a_flag_names_any_scheduler(tool: Tool, tmp_path: Path, scheduler: str) -> None:
+    """Early stopping marks what it stopped, which has no test metrics."""
+    (tmp_path / "rising.py").write_text(
+        "def task(config, context):\n"
+        "    for epoch in range(context.epochs):\n"
+        "        yield {'val_accuracy': config['x'] * epoch, 'test_accuracy': 0.5}\n"
+    )
+    (tmp_path / "my.yaml").write_text(
+        "task: rising:task\nspace: {x: {grid: [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1]}}\n"
+        "epochs: 4\nseeds: 2\nmetric: {name: val_accuracy, mode: max}\n"
+    )
+    tool("run", "my.yaml", *INLINE, "--stop", scheduler)
+    frame = pd.read_csv(tmp_path / "runs/my-1/results.csv")
     stopped = frame[frame["status"] == "stopped"]
     assert not stopped.empty
-    assert set(stopped["epochs"]) <= {1, 3}
+    assert set(stopped["epochs"]) <= {1, 2, 3}
     assert stopped["test_accuracy_mean"].isna().all()
     assert set(frame["status"]) == {"stopped", "finished"}
-    assert "stopped" in (tmp_path / "runs/grid-1/report/results.md").read_text()
+    assert "stopped" in (tmp_path / "runs/my-1/report/results.md").read_text()
 
 
 def test_a_run_is_gone_on_with_in_every_way(tool: Tool, tmp_path: Path) -> None:
-    tool("run", "grid", *SMALL, "--name", "mine", "--set", "keep=last")
-    inline = ("--address", "inline")
-    assert "Chosen by" in tool("resume", "mine", *inline)
-    assert "3 seeds" in tool("extend", "mine", "--seeds", "+1", *inline)
-    frame = pd.read_csv(tmp_path / "runs/mine/results.csv")
-    assert set(frame["n"]) == {3}
-    assert "12 configurations" in tool("extend", "mine", "--add", "lr=1e-4", "--epochs", "3", *inline)
-    frame = pd.read_csv(tmp_path / "runs/mine/results.csv")
-    assert (len(frame), set(frame["epochs"]), set(frame["status"])) == (12, {3}, {"finished"})
-    assert "the same, all" in tool("rerun", "mine", "2", *inline)
-    out = tool("confirm", "mine", "--top", "2", "--seeds", "4", *inline)
-    assert re.search(r"In mine the winner led the second by .* on 4 new seeds", out)
+    two = ("--set", "lr={grid: [3e-6, 3e-5]}", "--set", "step_size={grid: [4]}")
+    tool("run", "grid", *SMALL, *two, "--name", "mine", "--set", "keep=last")
+
+    def rows() -> tuple[int, set[int], set[int], set[str]]:
+        frame = pd.read_csv(tmp_path / "runs/mine/results.csv")
+        return len(frame), set(frame["n"]), set(frame["epochs"]), set(frame["status"])
+
+    tool("resume", "mine", *INLINE)
+    assert rows() == (2, {2}, {2}, {"finished"})
+    tool("extend", "mine", "--seeds", "+1", *INLINE)
+    assert rows() == (2, {3}, {2}, {"finished"})
+    tool("extend", "mine", "--add", "lr=1e-4", "--epochs", "3", *INLINE)
+    assert rows() == (3, {3}, {3}, {"finished"})
+    assert "the same" in tool("rerun", "mine", "2", *INLINE)
+    tool("confirm", "mine", "--top", "2", "--seeds", "4", *INLINE)
+    frame = pd.read_csv(tmp_path / "runs/mine-confirm/results.csv")
+    assert (len(frame), set(frame["n"])) == (2, {4})
     assert (tmp_path / "runs/mine-confirm/report/confirmed.md").is_file()
-    assert re.search(r"21 files removed, .* freed", tool("prune", "mine"))
+    states = list((tmp_path / "runs/mine/checkpoints").iterdir())
+    assert re.search(r"^\D*[1-9]\d* files? ", tool("prune", "mine"))
+    assert len(list((tmp_path / "runs/mine/checkpoints").iterdir())) < len(states)
 
 
 def test_what_finished_trials_keep_decides_what_more_epochs_cost(tool: Tool) -> None:
-    tool("run", "table3", *SMALL, "--name", "mine")
-    out = tool("extend", "mine", "--epochs", "3", "--address", "inline")
-    assert "keeps no states of finished trials (keep: best)" in out
-
-
-def test_json_for_scripts(tool: Tool) -> None:
-    tool("run", "table3", *SMALL, "--name", "mine")
-    [listed] = json.loads(tool("ls", "--json"))
-    assert (listed["run"], listed["states"], listed["live"]) == ("mine", {"finished": 5}, False)
-    shown = json.loads(tool("show", "mine", "--json"))
-    assert [row["status"] for row in shown["trials"]] == ["finished"] * 5
-    best = json.loads(tool("best", "mine", "--json"))
-    assert listed["best"] == best["results"] == shown["trials"][best["sample"] - 1]
-    assert best["config"]["step_size"] in (2, 4, 8)
-    assert best["results"]["test_accuracy_ci95"] > 0
+    tool("run", "grid", *SMALL, *POINT, "--name", "mine")
+    assert "keep: best" in tool("extend", "mine", "--epochs", "3", *INLINE)
 
 
 def test_a_failed_trials_log_is_shown(tool: Tool, tmp_path: Path) -> None:
@@ -190,19 +227,20 @@ def test_a_failed_trials_log_is_shown(tool: Tool, tmp_path: Path) -> None:
         "task: 'breaking:task'\nspace: {x: {grid: [1, 2]}}\nepochs: 1\nseeds: 1\n"
     )
     out = tool("run", "my.yaml", "--name", "mine", "--address", "inline", code=1)
-    assert "1 of 2 configurations failed. The first: ValueError: no two" in out
+    assert "1 of 2" in out
+    assert "ValueError: no two" in out
     log = tool("logs", "mine", "2")
     assert log.startswith("Traceback")
     assert log.rstrip().endswith("ValueError: no two")
     assert tool("logs", "mine", "2.1") == log
-    assert 'no trial called "2.7"' in tool("logs", "mine", "2.7", code=2)
+    assert '"2.7"' in tool("logs", "mine", "2.7", code=2)
     (tmp_path / "breaking.py").write_text("def task(config, context):\n    yield {'val_accuracy': 1}\n")
     sys.modules.pop("breaking")
     assert "2 of 2 finished" in tool("retry", "mine", "--address", "inline") + tool("ls")
 
 
 def test_the_best_model_predicts(tool: Tool, tmp_path: Path) -> None:
-    tool("run", "table3", *SMALL, "--name", "mine", "--set", "evaluate=best")
+    tool("run", "grid", *SMALL, *POINT, "--name", "mine", "--set", "evaluate=best")
     out = tool("best", "mine", "--model", "m.pt")
     assert "m.pt" in out
     Image.fromarray(np.full((40, 30), 9, np.uint8)).save(tmp_path / "film.png")
@@ -237,7 +275,6 @@ def test_another_process_is_watched_and_stopped(tool: Tool, tmp_path: Path) -> N
         _, err = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert "following mine" in out
     assert "interrupted" in out
     assert process.returncode == 1
     assert "tune-app resume mine" in err
@@ -246,78 +283,56 @@ def test_another_process_is_watched_and_stopped(tool: Tool, tmp_path: Path) -> N
 
 def test_check_counts_and_estimates(tool: Tool, tmp_path: Path) -> None:
     out = tool("check", "grid", "--stop", "asha", "--image-size", "16")
-    assert "trials: 9   replicates: 45   epochs in all: 1,350" in out
-    assert "early stopping: asha; decisions after epoch 1 (about 3 go on), epoch 3 (about 1 go on), " in out
-    assert re.search(r"estimate: at most .+ \(one epoch of one replicate took", out)
-    assert re.search(r"disk: up to \d+ MiB of checkpoints .* \d+ KiB stay, the best .*keep: best", out)
+    assert re.search(r"\b9\b.*\b45\b.*\b1,350\b", out), "trials, replicates, epochs in all"
+    assert re.search(r"\basha\b.*epoch 1 \(.*\b3\b.*epoch 3 \(.*\b1\b", out)
+    assert re.search(r"estimate: at most ", out)
+    assert re.search(r"disk: .*\b\d+ MiB.*\b\d+ KiB.*keep: best", out)
     assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(
     ("options", "lines"),
     [
-        (["--stop", "none"], ["early stopping: none, every trial runs to the end", "estimate: about "]),
+        (["--stop", "none"], ["none", "estimate: about "]),
         (
             ["--stop", "hyperband", "--epochs", "9"],
             [
-                "early stopping: hyperband, 2 brackets",
-                "  bracket 1, 5 configurations: decisions after epoch 1 (about 2 go on), epoch 3 (about ",
-                "  bracket 2, 4 configurations: decisions after epoch 3 (about 1 go on)",
+                r"hyperband.*\b2 brackets",
+                r"bracket 1\b.*\b5\b.*epoch 1 \(.*\b2\b.*epoch 3",
+                r"bracket 2\b.*\b4\b.*epoch 3 \(.*\b1\b",
                 "estimate: at most ",
             ],
         ),
         (
             ["--stop", "hyperband", "--set", "stop.brackets=4"],
-            ["  bracket 4, 0 configurations", "estimate: at most "],
+            [r"bracket 4\b.*\b0\b", "estimate: at most "],
         ),
         (
             ["--stop", "median", "--set", "stop.grace_period=2"],
-            [
-                "early stopping: median; decisions after each epoch from 2 on, once 3 others came there",
-                "estimate: at most ",
-            ],
+            [r"median.*\b2\b.*\b3\b", "estimate: at most "],
         ),
         (
             ["--set", "stop={scheduler: none, patience: 5, min_delta: 0.01}"],
-            [
-                "early stopping: patience; ends a trial after 5 epochs without an improvement of more ",
-                "estimate: at most ",
-            ],
+            [r"patience.*\b5 epochs\b.*\b0\.01|patience.*\b5 epochs\b.*1 point", "estimate: at most "],
         ),
         (
             ["--stop", "asha", "--set", "stop.patience=1", "--epochs", "3"],
-            [
-                "early stopping: asha; decisions after epoch 1 (about 3 go on)",
-                "early stopping: patience; ends a trial after 1 epoch without an improvement, from epoch 2",
-                "estimate: at most ",
-            ],
+            [r"asha.*epoch 1 \(.*\b3\b", r"patience.*\b1 epoch\b.*\b2\b", "estimate: at most "],
         ),
         (
             [
                 *("--set", "metric=[{name: val_accuracy, mode: max}, {name: val_loss, mode: min}]"),
                 *("--set", "stop={scheduler: asha, metric: val_loss}"),
             ],
-            [
-                "metric: val_accuracy (max), val_loss (min), of the last epoch",
-                "early stopping goes by val_loss",
-                "early stopping: asha; decisions after epoch 1",
-            ],
+            [r"val_accuracy \(max\), val_loss \(min\)", "val_loss", r"asha.*epoch 1\b"],
         ),
     ],
 )
 def test_check_says_when_the_early_stopping_decides(tool: Tool, options: list[str], lines: list[str]) -> None:
-    out = tool("check", "grid", "--image-size", "16", *options)
-    places = [out.find(f"\n{line}") for line in lines]
-    assert -1 not in places
-    assert places == sorted(places)
-
-
-@pytest.mark.parametrize("scheduler", ["hyperband", "median"])
-def test_a_flag_names_any_scheduler(tool: Tool, tmp_path: Path, scheduler: str) -> None:
-    tool("run", "grid", *SMALL, "--stop", scheduler, "--epochs", "4")
-    frame = pd.read_csv(tmp_path / "runs/grid-1/results.csv")
-    assert "stopped" in set(frame["status"])
-    assert set(frame["status"]) == {"stopped", "finished"}
+    """Line for line, in this order: the rule, the epochs of its decisions, and how many trials go on."""
+    out = iter(tool("check", "grid", "--image-size", "16", *options).splitlines())
+    for pattern in lines:
+        assert any(re.search(pattern, line) for line in out), pattern
 
 
 @pytest.mark.parametrize("name", ["grid", "table3", "loss", "optuna"])
@@ -404,25 +419,23 @@ def test_a_signal_within_a_callback_is_not_lost(
     assert ended.type is KeyboardInterrupt or ended.value.code == code  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_a_run_in_good_order(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    process = begin(
-        tmp_path, "--address", "local", "--set", "lr={grid: [3e-6, 3e-5]}", "--set", "step_size=4"
-    )
+def test_sigterm_ends_a_run_on_ray_in_good_order(tmp_path: Path) -> None:
+    """As Ctrl-C does (``tests/chaos/test_signals.py``)."""
+    process = begin(tmp_path, "--address", "local", *POINT)
     try:
-        reach(30, process, tmp_path, within_s=90)
-        process.send_signal(number)
+        reach(3, process, tmp_path, within_s=90)
+        process.terminate()
         _, err = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == code, err
+    assert process.returncode == 143, err
     assert "Traceback" not in err
     assert "tune-app resume mine" in err
     frame = pd.read_csv(tmp_path / "runs/mine/results.csv")
-    assert "interrupted" in set(frame["status"])
+    assert list(frame["status"]) == ["interrupted"]
 
 
-def test_a_full_disk_ends_a_run_resumably(tmp_path: Path) -> None:
+def test_a_full_disk_ends_a_run_resumably(tool: Tool, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can mount a disk small enough to fill")
     disk = tmp_path / "disk"
@@ -430,28 +443,13 @@ def test_a_full_disk_ends_a_run_resumably(tmp_path: Path) -> None:
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(disk)], check=False)
     if mounted.returncode != 0:
         pytest.skip("no tmpfs can be mounted here")
+    size = ("--seeds", "1", "--image-size", "8", "--epochs", "100")
+    argv = ("run", "table3", *INLINE, *size, "--runs-dir", str(disk), "--name", "mine")
     try:
-        argv = [
-            sys.executable,
-            "-m",
-            "tune_app",
-            "run",
-            "table3",
-            "--address",
-            "local",
-            "--image-size",
-            "16",
-            "--seeds",
-            "1",
-        ]
-        argv += ["--address", "inline", "--runs-dir", str(disk), "--name", "mine", "--epochs", "100"]
-        full = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert full.returncode == 1, full.stderr
-        assert "Traceback" not in full.stderr
-        assert "No space left on device" in full.stderr
+        full = tool(*argv, code=1)
+        assert os.strerror(errno.ENOSPC) in full
         subprocess.run(["mount", "-o", "remount,size=16m", str(disk)], check=True)
-        again = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert again.returncode == 0, again.stderr
+        tool(*argv)
         assert list(pd.read_csv(disk / "mine/results.csv")["status"]) == ["finished"] * 5
     finally:
         subprocess.run(["umount", str(disk)], check=True)
@@ -466,7 +464,7 @@ def test_the_wheel_carries_the_spaces(tmp_path: Path) -> None:
         archive.extractall(tmp_path / "site")
     empty = tmp_path / "empty"
     empty.mkdir()
-    argv = [sys.executable, "-m", "tune_app", "run", "grid", *SMALL]
+    argv = [sys.executable, "-m", "tune_app", "run", "grid", *SMALL, *POINT]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
     done = subprocess.run(argv, cwd=empty, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -133,7 +133,12 @@ class Packing:
         self.trials[gpu] -= 1
 
 
-@given(st.integers(1, 9), st.integers(1, 50), st.floats(0.05, 0.99), st.data())
+@given(
+    st.integers(1, 9),
+    st.integers(1, 50),
+    st.floats(0.05, 0.99) | st.integers(2, 20).map(lambda together: 1 / together),
+    st.data(),
+)
 def test_trials_that_share_gpus_are_spread_over_them(
     gpus: int, trials: int, each: float, data: st.DataObject
 ) -> None:
@@ -141,7 +146,7 @@ def test_trials_that_share_gpus_are_spread_over_them(
     planned = plan(asked(gpus=each), 256, gpus, trials)
     found = shares(planned, gpus)
     assert len(found) == planned.concurrent
-    assert min(found) >= each
+    assert min(found) > each - 1e-4
     ray = Packing(gpus)
     placed = [(ray.take(share), share) for share in found]
     assert max(ray.trials) - min(ray.trials) <= 1

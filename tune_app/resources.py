@@ -87,9 +87,9 @@ def shares(planned: Plan, gpus: int) -> list[float]:
 
     An engine fills one GPU before it takes the next. Where fewer trials run at a time than would fit, each
     therefore reserves more than it was given, as much as leaves room for the others: of 6 trials on 4 GPUs,
-    4 reserve a half and 2 a whole one. Never less than what was asked for. (Where several end at the same
-    moment, one that reserves less may take the place of one that reserves more, which then waits for another
-    end.)
+    4 reserve a half and 2 a whole one. Never less than what was asked for, to the 1/10,000 of a GPU that Ray
+    counts in. (Where several end at the same moment, one that reserves less may take the place of one that
+    reserves more, which then waits for another end.)
     """
     each, trials = planned.gpus_per_trial, planned.concurrent
     if not 0 < each < 1 or gpus < 1:
@@ -97,7 +97,7 @@ def shares(planned: Plan, gpus: int) -> list[float]:
     beside, crowded = divmod(trials, gpus)  # so many GPUs have one trial more than the others
     spread = [1 / (beside + 1)] * (crowded * (beside + 1))
     spread += [1 / beside] * ((gpus - crowded) * beside) if beside else []
-    spread = [math.floor(share * 10_000) / 10_000 for share in spread]  # as finely as Ray counts
+    each, *spread = (math.floor(share * 10_000 + 1e-6) / 10_000 for share in [each, *spread])
     return spread if min(spread) >= each else [each] * trials
 
 
