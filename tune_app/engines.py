@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tune_app import progress
+from tune_app import addresses, progress
 from tune_app.crowd import Sharing
 from tune_app.driver import Driver
 from tune_app.errors import ResourceError
@@ -87,14 +87,15 @@ def open_engine(
         planned = plan(one, os.cpu_count() or 1, 0, trials)
         yield Engine(planned, "in this process", lambda driver: inline.run(driver, splits))
         return
+    address = addresses.reached(wanted.address)
+    local = address == "local"
     from tune_app import gauges, joining, nodes, on_ray
 
     threading.Thread(target=_load_ahead, daemon=True).start()
-    local = wanted.address == "local"
     with ExitStack() as stack:
         with progress.waiting("starting Ray" if local else "connecting to Ray"):
             cluster = stack.enter_context(
-                joining.connect(wanted.address, size_bytes, modules=wanted.modules, ahead=of_a_trial(splits))
+                joining.connect(address, size_bytes, modules=wanted.modules, ahead=of_a_trial(splits))
             )
         if wanted.wait_for_gpus > cluster.gpus and local:
             raise _no_cluster(wanted, f"this machine has {cluster.gpus:g}")

@@ -52,7 +52,7 @@ def connect(
     Its processes take over a second to end, beside what the caller does next; ``left`` waits for them.
 
     Args:
-        address: ``local``, ``auto``, or the ``host:port`` of a cluster that this machine is part of.
+        address: ``local``, or the ``host:port`` of a cluster that this machine is part of.
         data_bytes: size of the arrays that the workers will share.
         cpus: CPUs to declare on ``local`` instead of those that are there.
         gpus: GPUs to declare on ``local`` likewise.
@@ -108,11 +108,6 @@ def left() -> None:
 
 
 def _init(address: str, options: dict[str, Any]) -> None:
-    if "://" in address:
-        raise ResourceError(
-            f"--address {address}: a sweep is driven from within its cluster, so that it outlives your "
-            "connection.\n  Send it there: tune-app submit SPACE --cluster cluster.yaml"
-        )
     handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(

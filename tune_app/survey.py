@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -14,13 +13,12 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from tune_app import __version__, joining, nodes
-from tune_app.errors import ResourceError, describe
+from tune_app import __version__, addresses, joining, nodes
+from tune_app.errors import describe
 from tune_app.nodes import Cluster, Node
 
 #: How long a machine may take: its first task starts a process, which imports Ray, and torch to count GPUs.
 _ANSWER_WITHIN_S = 60.0
-_CONNECT_WITHIN_S = 5.0
 _WRITTEN_BYTES = 1 << 20
 
 
@@ -63,27 +61,11 @@ def survey(address: str) -> Survey:
     Raises:
         ResourceError: no cluster answers there.
     """
-    _reach(address)
+    address = addresses.reached(address)
     begun = time.monotonic()
     with joining.connect(address):
         connected = time.monotonic() - begun
         return Survey(nodes.capacity(), connected, list(_ask(nodes.alive())))
-
-
-def _reach(address: str) -> None:
-    """Ray itself tries for a minute where nothing listens."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or "://" in address:
-        return
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), _CONNECT_WITHIN_S):
-            return
-    except OSError as error:
-        raise ResourceError(
-            f"--address {address}: nothing answers there ({error.strerror or describe(error)}).\n"
-            '  Name the address that "ray start --head" printed, from a machine of the cluster. Is it up '
-            "(ray up FILE), and does a firewall let this machine through?"
-        ) from error
 
 
 def _ask(found: list[Node]) -> Iterator[Answered]:

@@ -128,7 +128,7 @@ def test_doctor_says_that_nothing_answers(capsys: pytest.CaptureFixture[str]) ->
         cli.main(["doctor", "--address", "127.0.0.1:1"])
     assert ended.value.code == 2
     err = capsys.readouterr().err
-    assert "--address 127.0.0.1:1: nothing answers there (Connection refused)" in err
+    assert "--address 127.0.0.1:1: no Ray cluster answers there: Connection refused" in err
     assert "Traceback" not in err
 
 
