@@ -24,6 +24,7 @@ from tune_app import space
 from tune_app.errors import SpaceError
 from tune_app.space.arguments import sampler as make_sampler
 from tune_app.space.reader import plain, read
+from tune_app.space.rules import COLUMNS
 from tune_app.space.scalars import quote
 
 SHIPPED = ["grid", "loss", "optuna", "table3"]
@@ -532,9 +533,7 @@ def test_differences_are_told_by_key() -> None:
 # ---------------------------------------------------------------- dump and read back
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True).filter(
-    lambda name: (
-        name not in {"sample", "replicate", "status", "epochs", "n", "n_diverged", "duration_s", "device"}
-    )
+    lambda name: name.casefold() not in {*COLUMNS, "loss", "val_auc", "val_loss"}
 )
 FLOATS = st.floats(-1e100, 1e100)
 POSITIVE = st.floats(1e-100, 1e100)
@@ -601,7 +600,7 @@ def stops(draw: st.DrawFn, medians: bool) -> dict[str, Any]:
 @st.composite
 def trees(draw: st.DrawFn) -> dict[str, Any]:
     """A valid search-space file as plain values, of any algorithm, with conditions and exact points."""
-    names = draw(st.lists(NAMES, min_size=1, max_size=7, unique=True))
+    names = draw(st.lists(NAMES, min_size=1, max_size=7, unique_by=str.casefold))
     cut = draw(st.integers(0, len(names)))
     algorithm = draw(st.sampled_from(["grid", "random", "optuna"])) if cut else "grid"
     kinds: st.SearchStrategy[tuple[str, Any]] = {"grid": GRIDS, "random": GRIDS | DRAWN, "optuna": DRAWN}[
@@ -639,7 +638,9 @@ def trees(draw: st.DrawFn) -> dict[str, Any]:
         ),
     }
     if not parameters:
-        point = st.dictionaries(NAMES.filter(lambda name: name not in names), SCALARS, max_size=3)
+        known = [name.casefold() for name in names]
+        free = NAMES.map(str.casefold).filter(lambda name: name not in known)
+        point = st.dictionaries(free, SCALARS, max_size=3)
         tree["configs"] = draw(st.lists(point, max_size=3, unique_by=space.canonical))
     if algorithm != "grid" or draw(st.booleans()):
         tree["search"] = {

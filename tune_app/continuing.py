@@ -197,7 +197,7 @@ def rerun(request: Request, material: Material, sweep: Sweep, sample: int) -> Re
     keys = _only([configuration.config]) | {"keep": "none"}
     if not task.reads_epochs(material.task):  # else fewer of them would be another course
         keys["epochs"] = max(attempt.epoch for attempt in configuration.attempts)
-    again = spaces.changed(sweep.space, keys, "again")
+    again = spaces.changed(sweep.space, keys, "again", recorded=True)
     with tempfile.TemporaryDirectory(prefix="tune-app-rerun-") as folder:
         made = launch.conduct(
             replace(request, space=again, name="again", runs_dir=Path(folder), storage=None),
@@ -281,4 +281,4 @@ def confirmation(sweep: Sweep, top: int, seeds: int) -> tuple[SearchSpace, str]:
     keys = _only(points) | {"seeds": seeds, "first_replicate": first}
     keys["description"] = f"The best {len(points)} of {sweep.name}, on seeds that it has not seen."
     name = f"{sweep.name}-confirm" + (f"-{len(earlier) + 1}" if earlier else "")
-    return spaces.changed(sweep.space, keys, "to confirm"), name
+    return spaces.changed(sweep.space, keys, "to confirm", recorded=True), name

@@ -366,7 +366,9 @@ def _searcher(sweep: Sweep) -> Iterator[Searcher | None]:
         return
     from tune_app.search import OptunaSearch
 
-    first = space.parse(sweep.header["yaml"], file=str(sweep.paths.record), name=sweep.space.name)
+    first = space.parse(
+        sweep.header["yaml"], file=str(sweep.paths.record), name=sweep.space.name, recorded=True
+    )
     searcher = OptunaSearch(first, sweep.paths.study, sweep.name)
     begun = any(configuration.attempts for configuration in sweep.history.configurations.values())
     with progress.waiting("catching up with the search") if begun else nullcontext():

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tune_app.errors import TaskError
 from tune_app.history import Config
 from tune_app.seeds import FUNCTION, derive_seed
-from tune_app.space.rules import COLUMNS
+from tune_app.space.rules import clash, sealed
 from tune_app.task import Context, FunctionTask
 
 #: One replicate's metrics of one epoch; empty once it has diverged.
@@ -76,8 +76,8 @@ class Replicates(Protocol):
 class Generated:
     """Replicates of a function task: one generator each, advanced in step.
 
-    Metrics that a generator yields under ``test_`` are held back until ``test``: of the last epoch, or
-    of the best by ``keep_best``.
+    Test metrics that a generator yields (``sealed``) are held back until ``test``: of the last epoch, or of
+    the best by ``keep_best``.
 
     Raises:
         TaskError: a generator that ends before ``epochs``, or yields something else than numbers by name.
@@ -98,7 +98,7 @@ class Generated:
         self._generators: list[Iterator[Mapping[str, float]]] = [
             function(config, Context(derive_seed(seed, FUNCTION, r), r, epochs, device)) for r in replicates
         ]
-        self._taken = COLUMNS | config.keys()
+        self._parameters = list(config)
         count = len(self._generators)
         self._epochs, self._keep_best = epochs, keep_best
         self._diverged: list[int | None] = [None] * count
@@ -129,18 +129,19 @@ class Generated:
         if not isinstance(yielded, Mapping):
             raise TaskError(f"the function task yielded {yielded!r}; it must yield a mapping of metrics")
         numbers = {str(name): _number(name, value) for name, value in yielded.items()}
-        if taken := self._taken & numbers.keys():
+        if clashing := clash(numbers, self._parameters):
+            name, column = clashing
             raise TaskError(
-                f'the function task yielded "{min(taken)}", which is a parameter or a column of the results: '
-                f"give the metric another name, such as val_{min(taken)}"
+                f'the function task yielded "{name}", and "{column}" is a parameter or another column of the '
+                f"results already: give the metric another name, such as val_{name}"
             )
         if not all(np.isfinite(value) for value in numbers.values()):
             self._diverged[index] = self.epoch
             return {}
-        open_metrics = {name: value for name, value in numbers.items() if not name.startswith("test_")}
+        open_metrics = {name: value for name, value in numbers.items() if not sealed(name)}
         if self._improves(index, open_metrics):
             self._evaluated[index] = self.epoch
-            self._sealed[index] = {name: v for name, v in numbers.items() if name.startswith("test_")}
+            self._sealed[index] = {name: v for name, v in numbers.items() if sealed(name)}
         return open_metrics
 
     def _improves(self, index: int, found: Metrics) -> bool:

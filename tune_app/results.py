@@ -81,6 +81,12 @@ class Frames:
         seeds = self.seeds[(self.seeds["sample"] == original) & (self.seeds["status"] == "finished")]
         return seeds.set_index("replicate")[metric].astype(float).dropna()
 
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics that ``trials`` has the mean and interval of; parameters named alike are none."""
+        means = (name for name in map(str, self.trials) if name not in self.parameters)
+        return [name.removesuffix("_mean") for name in means if name.endswith("_mean")]
+
     def test_images(self) -> pd.DataFrame | None:
         """Which image each column of ``scores`` is: index, label, name, patient; "" where unknown.
 

@@ -213,7 +213,7 @@ class OptunaSearch:
         for event in recorded:
             whole.apply(event)
         if whole.extensions:
-            space = parse(whole.extensions[-1]["space"], name=self._space.name)
+            space = parse(whole.extensions[-1]["space"], name=self._space.name, recorded=True)
         asked = sum(configuration.asked for configuration in whole.configurations.values())
         self._idle = asked >= (space.search.samples or 0)
         history = History()
@@ -232,7 +232,7 @@ class OptunaSearch:
     def _learn(self, event: Event, history: History) -> None:
         kind = event["event"]
         if kind == "extended":
-            self._space = parse(event["space"], name=self._space.name)
+            self._space = parse(event["space"], name=self._space.name, recorded=True)
         elif kind == "planned":
             self._observe_planned(history.configurations[event["sample"]], history)
         elif kind == "epoch":

@@ -219,7 +219,7 @@ class Sweep:
         if history.extensions:
             space = _extended(history, paths, header["space"])
         else:
-            space = spaces.load(paths.space, name=header["space"])
+            space = spaces.load(paths.space, name=header["space"], recorded=True)
         return cls(folder, space, header, history, offset)
 
     def refresh(self) -> None:
@@ -383,7 +383,7 @@ class Sweep:
 
 def _extended(history: History, paths: RunPaths, name: str) -> SearchSpace:
     """The space as its last extension left it: by the record, should ``space.yaml`` have missed it."""
-    return spaces.parse(history.extensions[-1]["space"], file=str(paths.record), name=name)
+    return spaces.parse(history.extensions[-1]["space"], file=str(paths.record), name=name, recorded=True)
 
 
 def find_sample(sweep: Sweep, trial: str) -> int:

@@ -72,10 +72,10 @@ def table(frames: Frames) -> str:
 def best(frames: Frames, found: Mapping[str, Any]) -> str:
     """The best configuration, every parameter of it, and what it reached."""
     row = results.ranked(frames).iloc[0]
-    metrics = [name.removesuffix("_mean") for name in row.index if name.endswith("_mean")]
     lines = [f"{found['run']}: configuration {found['sample']} is best by {found['metric']['name']}"]
-    lines.append(aligned([[name, value(each)] for name, each in found["config"].items()]))
-    lines.append(aligned([[name, _measured(row, name), f"n={row['n']}"] for name in metrics]))
+    if found["config"]:
+        lines.append(aligned([[name, value(each)] for name, each in found["config"].items()]))
+    lines.append(aligned([[name, _measured(row, name), f"n={row['n']}"] for name in frames.metrics]))
     if "model" in found:
         model = found["model"]
         how = f"replicate {model['replicate']}, epoch {model['epoch']}"

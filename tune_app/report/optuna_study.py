@@ -16,6 +16,7 @@ import pandas as pd
 from tune_app import __version__, study
 from tune_app.report import formats
 from tune_app.space import Sampler, Scalar, canonical
+from tune_app.space.rules import metric_columns
 from tune_app.study import Axis
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def content(frames: Frames) -> bytes:
     trials = []
     for _, row in frames.trials.iterrows():
         configuration = sweep.history.configurations[int(row["sample"])]
-        made = study.trial(sweep.space, sweep.history, configuration, axes, _measured(row))
+        made = study.trial(sweep.space, sweep.history, configuration, axes, _measured(frames, row))
         if made.state.is_finished():
             trials.append(made)
     about = {
@@ -56,9 +57,9 @@ def content(frames: Frames) -> bytes:
         return path.read_bytes()
 
 
-def _measured(row: pd.Series[Any]) -> dict[str, Scalar]:
-    names = [str(name) for name in row.index if str(name).endswith(("_mean", "_ci95")) or name in _COUNTS]
-    cells = {name: formats.plain(row[name]) for name in names}
+def _measured(frames: Frames, row: pd.Series[Any]) -> dict[str, Scalar]:
+    names = [column for metric in frames.metrics for column in metric_columns(metric)[1:]]
+    cells = {name: formats.plain(row[name]) for name in [*names, *_COUNTS]}
     return {name: value for name, value in cells.items() if value is not None}
 
 

@@ -12,6 +12,7 @@ from tune_app import results, words
 from tune_app.errors import ReportError, nearest
 from tune_app.report import formats, rows, settings
 from tune_app.report.render import Table
+from tune_app.space.rules import metric_columns
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -50,7 +51,7 @@ def overview(frames: Frames, judged: Verdict, view: View | None = None) -> Table
     trials = with_ties(frames, judged)
     ordered = arranged(frames, trials, view)
     shown = list(view.columns) or _default_columns(frames, trials, judged)
-    _check(view.columns, trials)
+    _check(frames, view.columns, trials)
     unfinished = ordered["status"] != "finished"
     if "status" not in shown and unfinished.any():
         shown.append("status")
@@ -104,7 +105,7 @@ def _sorted(frames: Frames, frame: pd.DataFrame, sort: str) -> pd.DataFrame:
     name, _, direction = sort.partition(":")
     if direction not in ("", "asc", "desc"):
         raise ReportError(f'--sort {sort}: after the colon stands asc or desc, not "{direction}"')
-    _check([name], frame)
+    _check(frames, [name], frame)
     metric = frames.sweep.space.metric
     upwards = metric.mode == "min" if name == metric.name else not words.is_share(name)
     if direction:
@@ -120,17 +121,17 @@ def _key(value: object) -> tuple[int, float, str]:
     return (0, float(value), "") if isinstance(value, int | float) else (1, 0.0, str(value))
 
 
-def known_columns(frame: pd.DataFrame) -> list[str]:
+def known_columns(frames: Frames, frame: pd.DataFrame) -> list[str]:
     """What may be asked for: every column, and each metric by its name alone."""
-    columns = list(map(str, frame))
-    return [*columns, *(name.removesuffix("_mean") for name in columns if name.endswith("_mean"))]
+    return [*map(str, frame), *(name for name in frames.metrics if f"{name}_mean" in frame)]
 
 
-def _check(names: Sequence[str], frame: pd.DataFrame) -> None:
-    known = known_columns(frame)
+def _check(frames: Frames, names: Sequence[str], frame: pd.DataFrame) -> None:
+    known = known_columns(frames, frame)
     for name in names:
         if name not in known:
-            short = [each for each in known if not each.endswith(("_mean", "_ci95"))]
+            parts = {column for metric in frames.metrics for column in metric_columns(metric)[1:]}
+            short = [each for each in known if each not in parts]
             raise ReportError(
                 f'no column "{name}" in the results.{nearest(name, known)}\n  there are: {", ".join(short)}'
             )
@@ -142,7 +143,7 @@ def raw(frames: Frames, frame: pd.DataFrame, view: View) -> pd.DataFrame:
     Raises:
         ReportError: ``view`` names a column that is not there.
     """
-    _check(view.columns, frame)
+    _check(frames, view.columns, frame)
     found = arranged(frames, frame, view)
     if view.columns:
         found = found[_raw_columns(view.columns, frame)]

@@ -61,13 +61,15 @@ def build(tree: Mapping[str, Any], name: str = "space") -> SearchSpace:
     return parse(write(tree), file=name, name=name)
 
 
-def changed(space: SearchSpace, keys: Mapping[str, Any], how: str) -> SearchSpace:
-    """A space with other values for some of its keys, checked as a file would be.
+def changed(space: SearchSpace, keys: Mapping[str, Any], how: str, recorded: bool = False) -> SearchSpace:
+    """A space with other values for some of its keys, checked as a file would be (``recorded``: see `parse`).
 
     Raises:
         SpaceError: a value breaks a rule; ``how`` stands in the message where a file's name would.
     """
-    return parse(write({**space.plain(), **keys}), file=f"{space.name}, {how}", name=space.name)
+    return parse(
+        write({**space.plain(), **keys}), file=f"{space.name}, {how}", name=space.name, recorded=recorded
+    )
 
 
 def _more(flag: str, text: str, now: int) -> int:

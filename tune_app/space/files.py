@@ -18,10 +18,17 @@ LOCAL = pathlib.Path("search_spaces")
 ENDINGS = (".yaml", ".yml")
 
 
-def load(ref: str | pathlib.Path, overrides: Sequence[str] = (), *, name: str | None = None) -> SearchSpace:
+def load(
+    ref: str | pathlib.Path,
+    overrides: Sequence[str] = (),
+    *,
+    name: str | None = None,
+    recorded: bool = False,
+) -> SearchSpace:
     """Load the search space called ``ref``: a path, or the name of one in ``search_spaces`` or built in.
 
-    ``overrides`` are ``key=value`` texts; ``name`` replaces the name that the file gives the space.
+    ``overrides`` are ``key=value`` texts; ``name`` replaces the name that the file gives the space;
+    ``recorded`` is as in :func:`parse`.
     Raises ``SpaceError`` for whatever is wrong, with the line of the file.
     """
     path = find(ref)
@@ -34,18 +41,26 @@ def load(ref: str | pathlib.Path, overrides: Sequence[str] = (), *, name: str | 
         raise SpaceError(
             f"{path}: cannot be read ({error.strerror}): check the file and its permissions"
         ) from None
-    return parse(text, overrides, file=str(path), name=name or path.stem)
+    return parse(text, overrides, file=str(path), name=name or path.stem, recorded=recorded)
 
 
 def parse(
-    text: str, overrides: Sequence[str] = (), *, file: str = "search space", name: str = "space"
+    text: str,
+    overrides: Sequence[str] = (),
+    *,
+    file: str = "search space",
+    name: str = "space",
+    recorded: bool = False,
 ) -> SearchSpace:
-    """Return the search space that ``text`` describes; ``file`` is what its errors call it."""
+    """Return the search space that ``text`` describes; ``file`` is what its errors call it.
+
+    One that is ``recorded`` keeps names that a new space may not have, since a table has such a column.
+    """
     document = read(text, file)
     for override in overrides:
         apply(override, document, SearchSpace.model_fields)
     try:
-        space = SearchSpace.model_validate(document.tree)
+        space = SearchSpace.model_validate(document.tree, context={"recorded": recorded})
     except ValidationError as error:
         raise refuse(explain(error, SearchSpace), document) from None
     space._name, space._origin = name, document

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from tune_app.errors import nearest
 from tune_app.space.planning import LARGEST_PLAN, count, exists
@@ -17,36 +17,103 @@ if TYPE_CHECKING:
     from tune_app.space.model import SearchSpace
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-_COLUMNS = "sample replicate status epoch epochs evaluated test_looks n n_diverged duration_s device twin"
+#: Columns of the tables that parameters have columns in; ``tune_app.results.COLUMNS`` says what they hold.
+COLUMNS = frozenset(
+    [
+        *("sample", "replicate", "status", "epoch", "epochs", "evaluated", "test_looks", "n", "n_diverged"),
+        *("duration_s", "device", "twin", "data", "data_sha256", "ties"),
+        *(f"{once}_{part}" for once in ("chosen", "confirmed") for part in ("mean", "ci95", "n")),
+    ]
+)
+#: What tune-app measures on each split of a Task.
+MEASURES = ("accuracy", "loss", "auc", "sensitivity", "specificity")
+_MEASURED = tuple(f"{split}_{measure}" for split in ("train", "val", "test") for measure in MEASURES)
 #: Optuna's samplers that know what to do with several metrics.
 SEVERAL_METRICS = ("tpe", "nsga2", "random", "qmc")
-COLUMNS = frozenset([*_COLUMNS.split(), "data", "data_sha256"])
 
 
-def broken(space: SearchSpace) -> list[RuleError]:
-    """Return the rules that ``space`` breaks."""
+def sealed(metric: str) -> bool:
+    """Whether a metric is one of the test set: ``test``, or ``test`` and one of ``_/.-`` before its name."""
+    return re.match(r"test([_/.-]|$)", metric, re.IGNORECASE) is not None
+
+
+def metric_columns(metric: str) -> tuple[str, str, str]:
+    """The columns that a metric has in one table or another."""
+    return metric, f"{metric}_mean", f"{metric}_ci95"
+
+
+def clash(metrics: Iterable[str], parameters: Iterable[str]) -> tuple[str, str] | None:
+    """The first metric that has a column of another's name, and that column; None where all differ.
+
+    Columns are told apart by more than case: SQL, DuckDB and Excel take ``LR`` and ``lr`` for one.
+    """
+    names = list(metrics)
+    taken = {*COLUMNS, *(name.casefold() for name in parameters)}
+    for name in names:
+        for column in metric_columns(name):
+            if column.casefold() in taken or (column != name and column in names):
+                return name, column
+    return None
+
+
+def broken(space: SearchSpace, recorded: bool = False) -> list[RuleError]:
+    """Return the rules that ``space`` breaks.
+
+    In a space that is ``recorded``, names may be columns too: a run of an earlier version stays readable.
+    """
     conditions = list(_conditions(space))
     points = [] if conditions else list(_points(space))  # which points are whole hangs on sound conditions
-    return [*_names(space), *_metrics(space), *_searchable(space), *conditions, *points, *_stopping(space)]
+    taken = [] if recorded else [*_taken(space)]
+    return [
+        *taken,
+        *_names(space),
+        *_metrics(space),
+        *_searchable(space),
+        *conditions,
+        *points,
+        *_stopping(space),
+    ]
+
+
+def _named(space: SearchSpace) -> Iterator[tuple[Path, str]]:
+    """Each parameter's name with where it stands."""
+    yield from ((("space",), name) for name in space.space)
+    yield from ((("fixed",), name) for name in space.fixed)
+    yield from ((("configs", index), name) for index, point in enumerate(space.configs) for name in point)
 
 
 def _names(space: SearchSpace) -> Iterator[RuleError]:
-    places: list[tuple[Path, Mapping[str, Any]]] = [(("space",), space.space), (("fixed",), space.fixed)]
-    places += [(("configs", index), point) for index, point in enumerate(space.configs)]
-    for path, names in places:
-        for name in names:
-            if not NAME.fullmatch(name):
-                rule = "a parameter's name is letters, digits and _, and starts with no digit"
-                yield RuleError(f"{show(name)} cannot be a name: {rule}", path, (name,), on_key=True)
-            elif name in COLUMNS:
-                rule = "is a column of every results table"
-                yield RuleError(
-                    f'"{name}" {rule}: give the parameter another name', path, (name,), on_key=True
-                )
+    for path, name in _named(space):
+        if not NAME.fullmatch(name):
+            rule = "a parameter's name is letters, digits and _, and starts with no digit"
+            yield RuleError(f"{show(name)} cannot be a name: {rule}", path, (name,), on_key=True)
     for name in space.fixed:
         if name in space.space:
             rule = "is in space too: a parameter is searched or fixed, so remove it from one"
             yield RuleError(rule, ("fixed", name), on_key=True)
+
+
+def _taken(space: SearchSpace) -> Iterator[RuleError]:
+    """Names that would give two columns of a table one name."""
+    columns = dict.fromkeys(COLUMNS, "a column of the results tables")
+    for name in (*(metric.name for metric in space.metrics), *_MEASURED):
+        own = f"a column of the metric {name} in the results tables"
+        columns |= {column.casefold(): own for column in metric_columns(name)}
+    first: dict[str, str] = {}
+    for path, name in _named(space):
+        key = name.casefold()
+        if key in columns:
+            rule = f"is {columns[key]}"
+        elif (other := first.setdefault(key, name)) != name:
+            rule = f'differs only by case from "{other}", and many programs take both for one column'
+        else:
+            continue
+        yield RuleError(f'"{name}" {rule}: give the parameter another name', path, (name,), on_key=True)
+    for index, metric in enumerate(space.metrics):
+        if metric.name.casefold() in COLUMNS:
+            path = ("metric", "name") if len(space.metrics) == 1 else ("metric", index, "name")
+            rule = "is a column of the results tables"
+            yield RuleError(f'"{metric.name}" {rule}: give the metric another name', path)
 
 
 def _metrics(space: SearchSpace) -> Iterator[RuleError]:

@@ -67,7 +67,7 @@ class _Audit:
         elif kind == "epoch":
             self._trial, self._judged = trial, self._history.attempts[trial].follows
         elif text := event.get({"created": "yaml", "extended": "space"}.get(kind, "")):
-            self._want(parse(text, name=self._space.name))
+            self._want(parse(text, name=self._space.name, recorded=True))
 
     def _judge(self) -> None:
         attempt = self._history.attempts[self._trial]
