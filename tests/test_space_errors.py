@@ -220,11 +220,15 @@ MALFORMED: list[tuple[str, str, list[str]]] = [
         ["my.yaml:3: space.lr: ", "search: {algorithm: random, samples: 50}"],
     ),
     ("grid of optuna", one("a: {grid: [1, 3]}").replace("random", "optuna"), ["write {choice: [1, 3]}"]),
-    ("optuna's randn", one("a: {randn: [1, 3]}").replace("random", "optuna"), ["no randn: use uniform"]),
+    (
+        "optuna's randn",
+        one("a: {randn: [1, 3]}").replace("random", "optuna"),
+        ["no randn: write {uniform: [-8.0, 10.0]}"],
+    ),
     (
         "optuna's qloguniform",
         one("a: {qloguniform: [1, 3, 1]}").replace("random", "optuna"),
-        ["no qloguniform: use loguniform"],
+        ["no qloguniform: write {quniform: [1.0, 3.0, 1.0]}"],
     ),
     (
         "a slip of the pen",
@@ -265,7 +269,7 @@ MALFORMED: list[tuple[str, str, list[str]]] = [
     ("log of -1", one("lr: {lograndint: [-1, 5]}"), ["-1 has no logarithm", "use randint"]),
     ("q of 0", one("lr: {quniform: [0, 1, 0]}"), ["q is 0.0, and a step is above 0"]),
     ("q of -2", one("lr: {qrandint: [0, 4, -2]}"), ["q is -2"]),
-    ("q of 1", one("lr: {qrandint: [0, 4, 1]}"), ["write {randint: [0, 4]}"]),
+    ("q of 1", one("lr: {qrandint: [0, 4, 1]}"), ["write {randint: [0, 5]}"]),
     ("q too fine", one("lr: {quniform: [0, 1e50, 1]}"), ["too fine a step"]),
     ("q misses", one("lr: {qrandint: [4, 5, 3]}"), ["no multiple of q 3"]),
     (

@@ -82,8 +82,15 @@ def nearest(word: str, known: Iterable[str]) -> str:
     >>> nearest("loguniforn", ["uniform", "loguniform"])
     ' Did you mean "loguniform"?'
     """
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f' Did you mean "{close[0]}"?' if close else ""
+    close = closest(word, known)
+    return f' Did you mean "{close}"?' if close else ""
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """The known word nearest to ``word``, whatever its case, or an empty string."""
+    lower = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.6)
+    return lower[close[0]] if close else ""
 
 
 #: Characters of a message in one line; the rest is in the log.

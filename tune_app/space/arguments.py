@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tune_app.errors import nearest
-from tune_app.space.problems import RuleError
+from tune_app.errors import closest
+from tune_app.space.foreign import translate
+from tune_app.space.problems import RuleError, unquote
 from tune_app.space.samplers import KINDS, Sampler, multiple, steps
-from tune_app.space.scalars import Scalar, alike, canonical, scalar_fault, show
+from tune_app.space.scalars import Scalar, alike, canonical, literal, scalar_fault, show
 
 LARGEST_FLOAT = 1e100  # far beyond any hyperparameter; keeps every range and every sum finite
 LARGEST_INT = 2**53  # beyond it a float cannot tell whole numbers apart
+_LONGEST = 200  # letters of a list that advice writes out
 
 
 def sampler(raw: object) -> Sampler:
@@ -19,18 +21,17 @@ def sampler(raw: object) -> Sampler:
     if isinstance(raw, Sampler):
         return raw
     if isinstance(raw, list | tuple):
-        raise RuleError(f"a bare list says nothing of how to search it: write {{grid: {show(raw)}}}")
+        raise RuleError(f"a bare list says nothing of how to search it: write {_grid(raw)}")
     if raw is None:
         raise RuleError("nothing is written here: write {grid: [...]}, or move a single value to fixed:")
     if not isinstance(raw, dict):
-        raise RuleError(
-            f"a bare value is nothing to search: write {{grid: [{show(raw)}]}}, or move it to fixed:"
-        )
+        if known := _translated(raw):
+            raise RuleError(f"{show(raw)} is text, and no sampler: write {known}")
+        raise RuleError(f"a bare value is nothing to search: write {_grid([raw])}, or move it to fixed:")
     kinds = [key for key in raw if key != "when"]
     for key in kinds:
         if key not in KINDS:
-            guess = nearest(key, [*KINDS, "when"]) or f" The samplers are {', '.join(KINDS)}."
-            raise RuleError(f'unknown sampler "{key}".{guess}', spot=(key,), on_key=True)
+            raise RuleError(f'unknown sampler "{key}"{_instead(key, raw)}', spot=(key,), on_key=True)
     if len(kinds) != 1:
         rule = "two samplers, " + " and ".join(kinds) if kinds else "no sampler"
         raise RuleError(
@@ -40,6 +41,41 @@ def sampler(raw: object) -> Sampler:
         )
     args = _arguments(kinds[0], raw[kinds[0]])
     return Sampler(kinds[0], args, _conditions(raw["when"]) if "when" in raw else {})
+
+
+def _grid(values: list[Any] | tuple[Any, ...]) -> str:
+    text = literal({"grid": values})
+    return text if len(text) <= _LONGEST else "{grid: [...]}"
+
+
+def _instead(key: str, raw: dict[str, Any]) -> str:
+    """What to write in place of an unknown sampler: another tool's in our words, or the nearest word."""
+    if set(raw) - {"when"} == {"value"}:
+        return ": move a single value to fixed:"
+    if known := _translated(raw):
+        return f": write {known}"
+    guess = closest(key, [*KINDS, "when"])
+    if guess == "when" or (guess and _accepted({guess: raw[key]})):
+        return f'. Did you mean "{guess}"?'
+    return f". The samplers are {', '.join(KINDS)}."
+
+
+def _translated(raw: object) -> str:
+    """A parameter as another tool writes it in our words, where we take it so; else empty."""
+    known = translate(raw)
+    if known is None or not _accepted(known):
+        return ""
+    if known.get("choice"):
+        return f"{_grid(known['choice'])} to try each, or {literal(known)} to draw from them"
+    return literal(known)
+
+
+def _accepted(raw: dict[str, Any]) -> bool:
+    try:
+        sampler(raw)
+    except RuleError:
+        return False
+    return True
 
 
 def _arguments(name: str, given: object) -> tuple[Any, ...]:
@@ -78,9 +114,8 @@ def _values(name: str, given: list[Any] | tuple[Any, ...]) -> tuple[Scalar, ...]
 
 def _number(name: str, value: object, spot: tuple[str | int, ...]) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        quotes = ": take the quotes away" if isinstance(value, str) and _numeric(value) else ""
         raise RuleError(
-            f"{show(value)} is not a number, and {name} takes {KINDS[name].wants}{quotes}", spot=spot
+            f"{show(value)} is not a number, and {name} takes {KINDS[name].wants}{unquote(value)}", spot=spot
         )
     if not math.isfinite(value):
         raise RuleError(f"{show(value)} is not finite, and {name} takes numbers that are", spot=spot)
@@ -100,62 +135,57 @@ def _number(name: str, value: object, spot: tuple[str | int, ...]) -> int | floa
     return float(value)
 
 
-def _numeric(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _bounds(name: str, args: tuple[Any, ...]) -> None:
     low, high, *rest = args
     kind = KINDS[name]
     if name == "randn":
         if high <= 0:
-            raise RuleError(f"sd is {show(high)}, and a standard deviation is above 0", spot=(name, 1))
+            mend = f": write {show(-high)}" if high else ""
+            raise RuleError(f"sd is {show(high)}, and a standard deviation is above 0{mend}", spot=(name, 1))
         return
-    if low >= high:
-        swap = (
-            f": write [{show(high)}, {show(low)}{''.join(', ' + show(q) for q in rest)}]"
-            if low > high
-            else ""
-        )
-        raise RuleError(f"min {show(low)} is not below max {show(high)}{swap}", spot=(name, 0))
+    if low == high:
+        rule = f"min {show(low)} is not below max {show(high)}"
+        raise RuleError(f"{rule}: move a single value to fixed:", spot=(name, 0))
+    if low > high:
+        turned = [high, low, *rest]
+        mend = f": write {show(turned)}" if _accepted({name: turned}) else ""
+        raise RuleError(f"min {show(low)} is not below max {show(high)}{mend}", spot=(name, 0))
     if kind.log and low <= 0:
         other = name.replace("log", "")
-        raise RuleError(
-            f"min {show(low)} has no logarithm: {name} needs a min above 0, or use {other}", spot=(name, 0)
-        )
+        mend = f", or use {other}" if _accepted({other: [*args]}) else ""
+        raise RuleError(f"min {show(low)} has no logarithm: {name} needs a min above 0{mend}", spot=(name, 0))
     if kind.quantised:
         _quantum(name, low, high, rest[0])
 
 
 def _quantum(name: str, low: float, high: float, q: float) -> None:
     if q <= 0:
-        raise RuleError(f"q is {show(q)}, and a step is above 0", spot=(name, 2))
+        mend = f": write {show(-q)}" if q else ""
+        raise RuleError(f"q is {show(q)}, and a step is above 0{mend}", spot=(name, 2))
     if max(abs(low), abs(high)) / q > LARGEST_INT:
-        raise RuleError(f"q {show(q)} is too fine a step for the range {show([low, high])}", spot=(name, 2))
+        raise RuleError(
+            f"q {show(q)} is too fine a step for {show([low, high])}: write a larger q", spot=(name, 2)
+        )
     if name == "qrandint":
         if q == 1:
             raise RuleError(
-                f"q is 1, with which Ray Tune leaves max out: write {{randint: {show([low, high])}}}",
+                f"q is 1, with which Ray Tune leaves max out: write {{randint: {show([low, high + 1])}}}, "
+                "whose max is left out",
                 spot=(name, 2),
             )
         first, last = steps(low, high, q)
         if last < first:
-            raise RuleError(
-                f"no multiple of q {show(q)} lies between {show(low)} and {show(high)}", spot=(name, 2)
-            )
+            rule = f"no multiple of q {show(q)} lies between {show(low)} and {show(high)}"
+            raise RuleError(f"{rule}: write a smaller q, or a wider range", spot=(name, 2))
         return
     for index, bound in enumerate((low, high)):
         step = round(bound / q)
         if not math.isclose(bound / q, step):
             near = sorted({multiple(q, math.floor(bound / q)), multiple(q, math.ceil(bound / q))})
-            raise RuleError(
-                f"{show(bound)} is not a multiple of q {show(q)}: write {' or '.join(map(show, near))}",
-                spot=(name, index),
-            )
+            fits = [each for each in near if (each < high if index == 0 else each > low)]
+            fits = [each for each in fits if each > 0 or not KINDS[name].log]
+            mend = f"write {' or '.join(map(show, fits))}" if fits else "write a smaller q"
+            raise RuleError(f"{show(bound)} is not a multiple of q {show(q)}: {mend}", spot=(name, index))
 
 
 def _conditions(raw: object) -> dict[str, tuple[Scalar, ...]]:

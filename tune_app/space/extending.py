@@ -34,7 +34,7 @@ def extend(
         if space.search.samples is None:
             raise SpaceError(
                 f"--samples {samples}: {space.name} is a grid, which has no samples: add values instead, "
-                "as in --add lr=1e-5"
+                f"as in {_example(space)}"
             )
         tree["search"]["samples"] = _more("--samples", samples, space.search.samples)
     if seeds is not None:
@@ -47,7 +47,7 @@ def extend(
     if wider == space:
         raise SpaceError(
             "nothing to extend by: give --samples, --seeds, --epochs or --add, as in --seeds +5 or "
-            "--add lr=1e-5"
+            f"{_example(space)}"
         )
     return wider
 
@@ -87,6 +87,17 @@ def _more(flag: str, text: str, now: int) -> int:
     return total
 
 
+def _example(space: SearchSpace) -> str:
+    """What could be added to a space: a value of its first grid, or a point."""
+    grid = next((name for name, sampler in space.space.items() if sampler.kind == "grid"), None)
+    return f"--add {grid}=VALUE" if grid else _point(space)
+
+
+def _point(space: SearchSpace) -> str:
+    names = dict.fromkeys([*space.space, *(name for point in space.configs for name in point)])
+    return "--add '{" + ", ".join(f"{name}: VALUE" for name in names) + "}'"
+
+
 def _add(text: str, tree: dict[str, Any], space: SearchSpace) -> None:
     if text.lstrip().startswith("{"):
         tree.setdefault("configs", [])
@@ -95,19 +106,17 @@ def _add(text: str, tree: dict[str, Any], space: SearchSpace) -> None:
     name, equals, written = text.partition("=")
     name = name.strip()
     if not equals:
-        raise SpaceError(
-            f"--add {text}: write name=value, as in --add lr=1e-5, or a point, as in --add '{{lr: 1e-5}}'"
-        )
+        raise SpaceError(f"--add {text}: write name=value or a point, as in {_example(space)}")
     if name not in space.space:
         fixed = f" {name} is fixed at {show(space.fixed[name])}." if name in space.fixed else ""
-        guess = fixed or nearest(name, space.space) or " Add a whole point instead, as in --add '{lr: 1e-5}'."
+        guess = fixed or nearest(name, space.space) or f" Write for example {_example(space)}."
         raise SpaceError(f'--add {text}: no parameter called "{name}" is searched.{guess}')
     sampler = space.space[name]
     if sampler.kind != "grid":
         raise SpaceError(
             f"--add {text}: {name} is drawn from {show({sampler.kind: list(sampler.args)})}, and another "
-            "range would draw other points: start a new run for that, or add a whole point, as in "
-            "--add '{lr: 1e-5}'"
+            f"range would draw other points: start a new run for that, or add a whole point, as in "
+            f"{_point(space)}"
         )
     value = read_value(written, f"--add {text}")
     if fault := scalar_fault(value):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -23,12 +23,12 @@ from pydantic import (
 )
 
 from tune_app.errors import SpaceError, nearest
-from tune_app.space import arguments, rules, samplers
+from tune_app.space import arguments, foreign, rules, samplers
 from tune_app.space.planning import example, plan
 from tune_app.space.problems import RuleError, explain, raise_any, unquote
 from tune_app.space.reader import Document, Path, write
 from tune_app.space.samplers import Sampler
-from tune_app.space.scalars import Scalar, canonical, scalar_fault, show
+from tune_app.space.scalars import Scalar, canonical, literal, scalar_fault, show
 
 OPTUNA_SAMPLERS = ("tpe", "gp", "cmaes", "random", "qmc", "nsga2")
 _REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -53,8 +53,8 @@ def _task(value: str) -> str:
 
 
 def _metric_name(value: Any, info: ValidationInfo) -> Any:
-    if not isinstance(value, str):  # for pydantic to refuse
-        return value
+    if not isinstance(value, str):
+        raise RuleError(f"{show(value)} is not text: write the name of a metric, as in val_accuracy")
     if rules.sealed(value) and not recorded(info):
         raise RuleError(
             f"{show(value)} is a test metric, and the test set is sealed until a trial has ended: "
@@ -87,9 +87,15 @@ def _gpu_share(value: Any) -> Any:
     return float(value)
 
 
-def _checked(check: Any) -> BeforeValidator:
-    """Apply ``check`` to what is text, and leave the rest for pydantic to refuse."""
-    return BeforeValidator(lambda value: check(value) if isinstance(value, str) else value)
+def _checked(check: Callable[[str], str]) -> BeforeValidator:
+    """Apply ``check`` to what is text, and refuse the rest by the same words."""
+
+    def validate(value: Any) -> str:
+        if not isinstance(value, str):
+            raise RuleError(f"{show(value)} is not text: write a name")
+        return check(value)
+
+    return BeforeValidator(validate)
 
 
 Value = Annotated[
@@ -122,8 +128,29 @@ class Metric(Section):
         examples=["val_accuracy", "val_loss"],
     )
     mode: Literal["max", "min"] = Field(
-        description="max where more is better, min where less is.", examples=["max", "min"]
+        description="max where more is better, min where less is.",
+        examples=["min if less of it is better, else mode: max"],
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _direction(cls, raw: Any) -> Any:
+        """Refuse the direction as other tools write it, with ours of the same meaning."""
+        if isinstance(raw, str):
+            written = f"{{name: {literal(raw)}, mode: min}}"
+            rule = f"{show(raw)} is not a mapping: write {written} if less of it is better, else mode: max"
+            raise RuleError(rule)
+        for key in (*foreign.DIRECTION_KEYS, "mode") if isinstance(raw, dict) else ():
+            word = foreign.DIRECTIONS.get(str(raw.get(key)).lower())
+            if word is None or raw[key] == word == raw.get("mode"):
+                continue
+            if key == "mode":
+                raise RuleError(f"{show(raw[key])} is not one of max, min: write {word}", ("mode",))
+            rule = f'unknown key "{key}": write mode: {word}'
+            raise RuleError(
+                rule if "mode" not in raw else f'unknown key "{key}": leave it out', (), (key,), True
+            )
+        return raw
 
     #: The further metrics of a list of which this is the first.
     _others: tuple[Metric, ...] = PrivateAttr(())
@@ -249,7 +276,7 @@ class Search(Section):
         if self.algorithm == "grid" and self.samples is not None:
             found.append(
                 RuleError(
-                    "a grid tries every combination once: leave samples out, or use algorithm: random",
+                    "a grid tries every combination once: leave samples out",
                     ("samples",),
                 )
             )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from tune_app.errors import SpaceError, nearest
-from tune_app.space.reader import Document, Path
-from tune_app.space.scalars import canonical, show
+from tune_app.space.reader import Document, Path, plain
+from tune_app.space.scalars import canonical, literal, quote, show
 
 
 class RuleError(ValueError):
@@ -62,8 +63,12 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[RuleError]:
         elif detail["type"] == "extra_forbidden":
             found.append(_unknown(path, model))
         elif detail["type"] == "missing":
-            example = (_model_at(model, path[:-1]).model_fields[str(path[-1])].examples or ["..."])[0]
-            found.append(RuleError(f"missing: add {path[-1]}: {example}", path))
+            examples = _model_at(model, path[:-1]).model_fields[str(path[-1])].examples or ["..."]
+            found.append(RuleError(f"missing: add {path[-1]}: {' or '.join(map(str, examples))}", path))
+        elif detail["type"] in _NO_MAPPING and isinstance(detail["input"], str):
+            key = next(iter(_model_at(model, path).model_fields))
+            known = f"{{{key}: {literal(detail['input'])}}}"
+            found.append(RuleError(f"{show(detail['input'])} is not a mapping: write {known}", path))
         else:
             sentence = SENTENCES.get(detail["type"], _fallback)
             found.append(RuleError(sentence(detail["input"], detail.get("ctx", {})), path))
@@ -100,21 +105,18 @@ def _number(value: Any, _: dict[str, Any]) -> str:
 
 
 def unquote(value: Any) -> str:
-    """Say what makes the number of a text that looks like one."""
+    """Advice for a text that would be a number without its quotes; empty for any other value."""
     try:
-        float(value if isinstance(value, str) else "")
-    except ValueError:
+        number = plain(value.strip()) if isinstance(value, str) else None
+    except ValueError:  # too many digits
         return ""
-    return ": take the quotes away"
+    finite = isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
+    return ": take the quotes away" if finite else ""
 
 
 def _text(value: Any, _: dict[str, Any]) -> str:
-    quotes = (
-        ""
-        if isinstance(value, list | dict) or value is None
-        else f": write {show(str(value))} if it is meant"
-    )
-    return f"{show(value)} is not text{quotes}"
+    quoted = isinstance(value, int | float)
+    return f"{show(value)} is not text" + (f": write {quote(literal(value))}" if quoted else "")
 
 
 def _word(value: Any, context: dict[str, Any]) -> str:
@@ -122,6 +124,9 @@ def _word(value: Any, context: dict[str, Any]) -> str:
         word for word in str(context["expected"]).replace(" or ", ", ").replace("'", "").split(", ") if word
     ]
     return f"{show(value)} is not one of {', '.join(known)}.{nearest(str(value), known)}"
+
+
+_NO_MAPPING = ("model_type", "model_attributes_type")
 
 
 def _mapping(value: Any, _: dict[str, Any]) -> str:
@@ -143,7 +148,7 @@ SENTENCES: dict[str, Callable[[Any, dict[str, Any]], str]] = {
     "float_type": _number,
     "string_type": _text,
     "literal_error": _word,
-    **dict.fromkeys(["dict_type", "model_type", "mapping_type", "model_attributes_type"], _mapping),
+    **dict.fromkeys(["dict_type", "mapping_type", *_NO_MAPPING], _mapping),
     **dict.fromkeys(["tuple_type", "list_type"], _list),
     "finite_number": lambda value, _: f"{show(value)} is not finite: write a number that is",
     "greater_than": lambda value, c: f"{show(value)} is too small: it must be above {canonical(c['gt'])}",

@@ -10,7 +10,7 @@ from tune_app.errors import nearest
 from tune_app.space.planning import LARGEST_PLAN, count, exists
 from tune_app.space.problems import RuleError
 from tune_app.space.reader import Path
-from tune_app.space.samplers import KINDS
+from tune_app.space.samplers import KINDS, Sampler
 from tune_app.space.scalars import Scalar, alike, canonical, show
 
 if TYPE_CHECKING:
@@ -137,16 +137,15 @@ def _searchable(space: SearchSpace) -> Iterator[RuleError]:
     for name, sampler in space.space.items():
         path, kind = ("space", name), sampler.kind
         if algorithm == "grid" and kind != "grid":
-            mend = "add search: {algorithm: random, samples: 50}, or write {grid: [...]}"
+            mend = "write search: {algorithm: random, samples: 50}, or write {grid: [...]}"
             yield RuleError(
                 f"{kind} is drawn from, and this search tries grids alone: {mend}", path, (kind,), True
             )
         if algorithm == "optuna" and kind == "grid":
-            mend = f"write {{choice: {show(sampler.args)}}}"
+            mend = f"write {{choice: {show(sampler.args, limit=200)}}}"
             yield RuleError(f"optuna suggests values, and a grid wants them all: {mend}", path, (kind,), True)
         if algorithm == "optuna" and kind in ("randn", "qloguniform"):
-            mend = kind.replace("randn", "uniform").removeprefix("q")
-            yield RuleError(f"optuna has no {kind}: use {mend}", path, (kind,), True)
+            yield RuleError(f"optuna has no {kind}: write {_for_optuna(sampler)}", path, (kind,), True)
     if algorithm == "optuna" and not space.space:
         yield RuleError("optuna has nothing to search: space is empty", ("search", "algorithm"))
     if algorithm == "random" and all(sampler.kind == "grid" for sampler in space.space.values()):
@@ -155,6 +154,14 @@ def _searchable(space: SearchSpace) -> Iterator[RuleError]:
     if count(space.space, space.search.samples if algorithm == "random" else 1) > LARGEST_PLAN:
         rule = f"more than {LARGEST_PLAN:,} configurations: take fewer values, or draw samples of them"
         yield RuleError(rule, ("space",))
+
+
+def _for_optuna(sampler: Sampler) -> str:
+    """A kind that Optuna has, of the same values; of a normal distribution, three standard deviations."""
+    if sampler.kind == "qloguniform":
+        return f"{{quniform: {show(sampler.args)}}}"
+    mean, sd = sampler.args
+    return f"{{uniform: {show([mean - 3 * sd, mean + 3 * sd])}}}, three standard deviations either way"
 
 
 def _conditions(space: SearchSpace) -> Iterator[RuleError]:
@@ -199,7 +206,8 @@ def _possible(space: SearchSpace, name: str, other: str, values: tuple[Scalar, .
     sampler = space.space[other]
     if not KINDS[sampler.kind].listed:
         rule = f"{other} is drawn from a continuous range ({sampler.kind}), and is never exactly a value"
-        yield RuleError(f"when: {rule}: make {other} a grid or a choice", path, spot, on_key=True)
+        kind = "grid" if space.search.algorithm == "grid" else "choice"
+        yield RuleError(f"when: {rule}: make {other} a {kind}", path, spot, on_key=True)
         return
     for value in values:
         if not sampler.can_be(value):
@@ -232,7 +240,8 @@ def _stopping(space: SearchSpace) -> Iterator[RuleError]:
     grace, unreachable = stop.grace_period, "a rung that no trial can reach"
     if stop.scheduler != "none" and grace >= epochs:
         rule = f"{unreachable}: {grace} is not below epochs, {epochs}"
-        yield RuleError(f"{rule}: write a smaller grace_period, or scheduler: none", ("stop", "grace_period"))
+        mend = f"write {epochs - 1} or less" if epochs > 1 else "train more epochs"
+        yield RuleError(f"{rule}: {mend}, or scheduler: none", ("stop", "grace_period"))
     elif stop.brackets is not None:
         yield from _brackets(space, stop.brackets)
     if stop.scheduler == "median" and stop.min_samples_required > (others := _most(space) - 1):
@@ -246,7 +255,9 @@ def _stopping(space: SearchSpace) -> Iterator[RuleError]:
         yield RuleError(f"{rule}: {mend}", ("stop", "patience"))
     if stop.patience is None and stop.min_delta:
         rule = "is what an improvement must exceed for patience to go on, and there is no patience"
-        yield RuleError(f"{rule}: add patience: 5, or leave min_delta out", ("stop", "min_delta"))
+        most = min(5, epochs - grace - 1)
+        mend = f"add patience: {most}, or " if most > 0 else ""
+        yield RuleError(f"{rule}: {mend}leave min_delta out", ("stop", "min_delta"))
 
 
 def _brackets(space: SearchSpace, asked: int) -> Iterator[RuleError]:
