@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tune_app import control, launch, results, storage, task
+from tune_app import control, launch, storage, task
 from tune_app import space as spaces
 from tune_app.errors import DataError, RunError
 from tune_app.folders import find_runs
@@ -268,6 +268,8 @@ def confirmation(sweep: Sweep, top: int, seeds: int) -> tuple[SearchSpace, str]:
     Raises:
         RunError: nothing has finished.
     """
+    from tune_app import results  # here, for it loads pandas and scipy
+
     best = results.ranked(results.load(sweep)).head(top)
     if best.empty:
         raise RunError(f"{sweep.name}: no configuration has finished, so there is none to confirm.")

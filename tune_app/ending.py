@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from tune_app import progress
 from tune_app.driver import Driver
 from tune_app.errors import Interrupted, StorageError, TrialsFailed, TuneAppError
+from tune_app.finished import failures
 from tune_app.storage import Mirror
 from tune_app.sweep import Sweep
 
@@ -50,7 +51,7 @@ def end(driver: Driver, why: str) -> None:
     driver.ending = driver.ending or why
 
 
-def raise_outcome(sweep: Sweep, driver: Driver, caught: list[int], mirror: Mirror | None) -> None:
+def raise_outcome(sweep: Sweep, driver: Driver | None, caught: list[int], mirror: Mirror | None) -> None:
     """Raise what a sitting that is over came to, if it is anything else than what was wanted.
 
     Raises:
@@ -72,10 +73,10 @@ def raise_outcome(sweep: Sweep, driver: Driver, caught: list[int], mirror: Mirro
         raise StorageError(unmirrored)
 
 
-def _outcome(sweep: Sweep, driver: Driver, caught: list[int]) -> TuneAppError | None:
+def _outcome(sweep: Sweep, driver: Driver | None, caught: list[int]) -> TuneAppError | None:
     statuses = sweep.statuses()
     ended = sum(status in ("finished", "stopped", "diverged", "failed") for status in statuses)
-    if driver.ending:
+    if driver and driver.ending:
         message = (
             f"{ended} of {max(len(statuses), sweep.space.size())} configurations ended. Go on with: "
             f"tune-app resume {sweep.name}"
@@ -83,15 +84,4 @@ def _outcome(sweep: Sweep, driver: Driver, caught: list[int]) -> TuneAppError | 
         if caught:
             return Interrupted(message, 128 + caught[0])
         return TrialsFailed(f"{driver.ending}\n  {message}")
-    failed = [
-        c
-        for c, status in zip(sweep.history.configurations.values(), statuses, strict=True)
-        if status == "failed"
-    ]
-    if failed:
-        attempt = next(each for each in reversed(failed[0].attempts) if each.end == "failed")
-        return TrialsFailed(
-            f"{len(failed)} of {len(statuses)} configurations failed. The first: {attempt.reason}\n"
-            f"  its log: {sweep.paths.folder / attempt.log}"
-        )
-    return None
+    return failures(sweep)

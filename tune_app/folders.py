@@ -11,6 +11,9 @@ from filelock import FileLock, Timeout
 
 from tune_app.errors import RunError, nearest
 
+#: As the place of a run's storage: nowhere but in its folder.
+NO_STORAGE = "none"
+
 
 class RunPaths:
     """Every file name of a run folder, in one place."""

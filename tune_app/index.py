@@ -21,7 +21,7 @@ _VERSION = 1
 
 def runs(runs_dir: Path, make: Callable[[Path], dict[str, Any]]) -> list[dict[str, Any]]:
     """What there is to say of each run, newest first; ``make`` reads it from the record where it must."""
-    return [_remembered(folder) or make(folder) for folder in find_runs(runs_dir)]
+    return [remembered(folder) or make(folder) for folder in find_runs(runs_dir)]
 
 
 def remember(paths: RunPaths, summary: Mapping[str, Any]) -> None:
@@ -39,7 +39,8 @@ def remember(paths: RunPaths, summary: Mapping[str, Any]) -> None:
         raise StorageError(f"{paths.summary}: cannot be written: {error.strerror}") from error
 
 
-def _remembered(folder: Path) -> dict[str, Any] | None:
+def remembered(folder: Path) -> dict[str, Any] | None:
+    """What a run wrote down of itself; None where its record has grown since, or there is nothing."""
     paths = RunPaths(folder)
     try:
         summary: dict[str, Any] = json.loads(paths.summary.read_bytes())
@@ -56,7 +57,7 @@ def _remembered(folder: Path) -> dict[str, Any] | None:
 def text(found: Sequence[Mapping[str, Any]], runs_dir: Path) -> str:
     """A line a run."""
     rows = [
-        [each["run"], tally(each["states"], each["configurations"]), each["data"], _best(each)]
+        [each["run"], tally(each["states"], each["configurations"]), each["data"], best(each)]
         for each in found
     ]
     return aligned(rows) if rows else f"no runs in {runs_dir} yet. Start one with: tune-app run grid"
@@ -68,11 +69,12 @@ def tally(states: Mapping[str, int], total: int) -> str:
     return ", ".join([f"{states.get('finished', 0)} of {total} finished", *others])
 
 
-def _best(summary: Mapping[str, Any]) -> str:
-    best, metric = summary["best"], summary["metric"]["name"]
-    if best is None:
+def best(summary: Mapping[str, Any]) -> str:
+    """``lr 1e-5: val_accuracy 91.2% +/- 0.8``; empty where no configuration has finished."""
+    row, metric = summary["best"], summary["metric"]["name"]
+    if row is None:
         return ""
-    there = {name: best[name] for name in summary["parameters"] if best[name] is not None}
+    there = {name: row[name] for name in summary["parameters"] if row[name] is not None}
     names = [name for name in summary["varying"] if name in there] or list(there)
     where = point(there, names) or "the only configuration"
-    return f"{where}: {metric} {measure(metric, best[f'{metric}_mean'], best[f'{metric}_ci95'])}"
+    return f"{where}: {metric} {measure(metric, row[f'{metric}_mean'], row[f'{metric}_ci95'])}"

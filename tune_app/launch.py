@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -16,7 +17,19 @@ from typing import Any
 
 import numpy as np
 
-from tune_app import data, dealing, ending, measure, progress, provenance, space, stop, storage, task
+from tune_app import (
+    data,
+    dealing,
+    ending,
+    finished,
+    measure,
+    progress,
+    provenance,
+    space,
+    stop,
+    storage,
+    task,
+)
 from tune_app.data import Dataset
 from tune_app.driver import Driver, Searcher
 from tune_app.engines import Engine, Wanted, open_engine
@@ -154,6 +167,8 @@ def conduct(
     """
     if existing and existing.live():
         raise existing.busy()  # before an engine is started for nothing
+    if existing and not change and _nothing_to_train(request, material, existing, view):
+        return existing
     taken = storage.runs(request.storage)
     if not existing and request.name in taken:
         raise RunError(
@@ -217,9 +232,30 @@ def conduct(
     return sweep
 
 
+def _nothing_to_train(request: Request, material: Material, sweep: Sweep, view: View | None) -> bool:
+    """End as a session that has trained the last trial does, where nothing is lacking; say whether so.
+
+    What the storage lacks goes there; what it has beyond this folder may be new work.
+    """
+    if not sweep.complete_and_trained():
+        return False
+    with storage.mirrored(request.storage, sweep.paths, progress.note) as mirror, sweep.writing(mirror):
+        if not sweep.complete_and_trained():
+            return False
+        last = sweep.history.openings[-1] if sweep.history.openings else {}
+        if request.storage != last.get("storage"):
+            more = {"storage": request.storage} if request.storage else {}
+            sweep.note("opened", durable=True, provenance=last.get("provenance", {}), **more)
+        _write_once(sweep, material)
+        finished.tidy(sweep)
+    with view(sweep, "nothing is left to train") if view else nullcontext():
+        ending.raise_outcome(sweep, None, [], mirror)
+    return True
+
+
 def left(request: Request) -> None:
     """Wait until the engine that trained has gone: it ends beside the writing of results."""
-    if request.address != "inline":
+    if request.address != "inline" and "tune_app.joining" in sys.modules:  # else no Ray was started
         from tune_app import joining
 
         joining.left()
@@ -292,10 +328,7 @@ def _existing(request: Request, material: Material) -> Sweep | None:
             return None
         storage.fetch(str(request.storage), request.name, request.runs_dir, progress.note)
     sweep = Sweep.open(request.runs_dir / request.name)
-    # Other machines may train the rest, and save it otherwise: none of that is part of what a sweep is.
-    how = ("resources", "checkpoint_every", "keep", "max_failures")
-    asked = request.space.model_copy(update={key: getattr(sweep.space, key) for key in how})
-    differences = space.difference(sweep.space, asked)
+    differences = _differences(sweep, request)
     if not sweep.data.same(material.identity):
         differences.append(f"data: {sweep.data.label()} recorded, {material.identity.label()} asked")
     if differences:
@@ -305,6 +338,28 @@ def _existing(request: Request, material: Material) -> Sweep | None:
             + "\n  Give another --name, or leave it out to start a new numbered run."
         )
     return sweep
+
+
+def _differences(sweep: Sweep, request: Request) -> list[str]:
+    # Other machines may train the rest, and save it otherwise: none of that is part of what a sweep is.
+    how = ("resources", "checkpoint_every", "keep", "max_failures")
+    asked = request.space.model_copy(update={key: getattr(sweep.space, key) for key in how})
+    return space.difference(sweep.space, asked)
+
+
+def nothing_left(request: Request) -> Sweep | None:
+    """The run of that name, where its space and the place of its data are the same and all of it is trained.
+
+    Then its data need not be loaded.
+    """
+    if request.name is None or request.storage:
+        return None
+    folder = request.runs_dir / request.name
+    if not RunPaths(folder).record.is_file():
+        return None
+    sweep = Sweep.open(folder)
+    same = sweep.header.get("source") == request.origin["source"] and not _differences(sweep, request)
+    return sweep if same and finished.lacks_nothing(sweep, None) else None
 
 
 @contextmanager

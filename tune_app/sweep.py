@@ -336,6 +336,10 @@ class Sweep:
         wanted = (self.space.search.samples or 0) if self.space.search.algorithm == "optuna" else 0
         return len(self.lacking()) + max(0, wanted - asked)
 
+    def complete_and_trained(self) -> bool:
+        """Whether nothing is left to do: no trial to run, and no point to record that the space knows."""
+        return not self.outstanding() and not plan_of(self.space, self.data, self.history)
+
     def jobs(self, configuration: Configuration) -> list[Job]:
         """What a configuration lacks: a job for all replicates that go on from the same checkpoint."""
         if configuration.twin is not None:

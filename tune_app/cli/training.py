@@ -23,7 +23,7 @@ _DATA = click.option("--data", metavar="SOURCE", help="Where the same data lies 
 
 def train(wanted: SearchSpace, material: Material, conduct: Callable[[View], Sweep]) -> None:
     """Show a sitting while it lasts, write results and report, and sum up; then raise what ended it."""
-    from tune_app import outlook, progress
+    from tune_app import outlook
 
     click.echo(outlook.headline(wanted, material.identity))
     outcome: TuneAppError | None = None
@@ -34,8 +34,15 @@ def train(wanted: SearchSpace, material: Material, conduct: Callable[[View], Swe
         if view.sweep is None:
             raise
         sweep, outcome = view.sweep, error
+    _write(sweep)
+    if outcome:
+        raise outcome
+
+
+def _write(sweep: Sweep) -> None:
+    """Write results and report of a sweep, and sum up."""
     # Not above: all that only results need would keep the engine from starting at once.
-    from tune_app import listing, report, results, terminal
+    from tune_app import listing, progress, report, results, terminal
 
     with progress.waiting("writing results and report"):
         frames = results.load(sweep)
@@ -43,8 +50,24 @@ def train(wanted: SearchSpace, material: Material, conduct: Callable[[View], Swe
         listing.remember(frames)
         report.write(frames, sweep.paths.report)
     click.echo(terminal.summary(frames))
-    if outcome:
-        raise outcome
+
+
+def _finished(sweep: Sweep) -> None:
+    """Say how a run stands that lacks nothing; what is missing of its results is written first.
+
+    Raises:
+        TrialsFailed: of its configurations some have failed.
+    """
+    from tune_app import finished
+
+    with sweep.writing():
+        finished.tidy(sweep)
+    if said := finished.described(sweep):
+        click.echo(said)
+    else:
+        _write(sweep)
+    if failed := finished.failures(sweep):
+        raise failed
 
 
 class _View:
@@ -60,9 +83,9 @@ class _View:
         return progress.watch(sweep, plan_line)
 
 
-def _again(name: str, options: dict[str, Any]) -> tuple[Sweep, Request, Material]:
-    """A run that there is, with the request and the material to go on with it."""
-    from tune_app import continuing, progress
+def _again(name: str, options: dict[str, Any]) -> tuple[Sweep, Request]:
+    """A run that there is, with the request to go on with it."""
+    from tune_app import continuing
     from tune_app.sweep import Sweep
 
     sweep = Sweep.open(_folder(name, options))
@@ -76,22 +99,28 @@ def _again(name: str, options: dict[str, Any]) -> tuple[Sweep, Request, Material
         resources={key: options[key] for key in asked},
         storage=options.get("storage"),
     )
-    request = replace(request, wait_for_gpus=options["wait_for_gpus"], wait_s=options["wait_s"])
+    return sweep, replace(request, wait_for_gpus=options["wait_for_gpus"], wait_s=options["wait_s"])
+
+
+def _loaded(sweep: Sweep, request: Request) -> Material:
+    from tune_app import continuing, progress
+
     with progress.waiting("loading data"):
-        return sweep, request, continuing.gather(request, sweep)
+        return continuing.gather(request, sweep)
 
 
 def _folder(name: str, options: dict[str, Any]) -> Path:
     """The folder of a run; one that is on the storage alone is fetched from there."""
-    from tune_app import progress, storage
-    from tune_app.folders import find_run
+    from tune_app.folders import NO_STORAGE, find_run
 
-    place = options.get("storage") or storage.NONE
+    place = options.get("storage") or NO_STORAGE
     try:
         return find_run(name, options["runs_dir"])
     except RunError:
-        if place == storage.NONE:
+        if place == NO_STORAGE:
             raise
+    from tune_app import progress, storage
+
     with progress.waiting(f"fetching {name} from {place}"):
         return storage.fetch(place, name, options["runs_dir"], progress.note)
 
@@ -105,9 +134,11 @@ def run(**options: Any) -> None:
     from tune_app import launch, progress
 
     request = _request(options)
+    if sweep := launch.nothing_left(request):
+        return _finished(sweep)
     with progress.waiting("loading data"):
         material = launch.gather(request)
-    train(request.space, material, lambda view: launch.train(request, material, view))
+    return train(request.space, material, lambda view: launch.train(request, material, view))
 
 
 @click.command()
@@ -175,10 +206,17 @@ def wanted(options: dict[str, Any]) -> SearchSpace:
 @sitting
 def resume(name: str, **options: Any) -> None:
     """Go on with the run NAME: train what it lacks, from the last checkpoints, and nothing more."""
+    from tune_app import finished
+    from tune_app.sweep import Sweep
+
+    sweep = Sweep.open(_folder(name, options))
+    if finished.lacks_nothing(sweep, options["storage"]):
+        return _finished(sweep)
     from tune_app import continuing
 
-    sweep, request, material = _again(name, options)
-    train(sweep.space, material, lambda view: continuing.resume(request, material, sweep, view))
+    sweep, request = _again(name, options)
+    material = _loaded(sweep, request)
+    return train(sweep.space, material, lambda view: continuing.resume(request, material, sweep, view))
 
 
 @click.command()
@@ -207,8 +245,9 @@ def extend(
     from tune_app import continuing
     from tune_app import space as spaces
 
-    sweep, request, material = _again(name, options)
+    sweep, request = _again(name, options)
     wider = spaces.extend(sweep.space, samples=samples, seeds=seeds, epochs=epochs, add=add)
+    material = _loaded(sweep, request)
     if continuing.restarts(sweep.space, wider, material):
         click.echo("note: this task's schedule hangs on the number of epochs: every trial starts again.")
     elif wider.epochs > sweep.space.epochs and sweep.space.keep != "last":
@@ -235,8 +274,9 @@ def retry(name: str, trials: tuple[str, ...], **options: Any) -> None:
     """Try the failed configurations of the run NAME again, or those of TRIALS alone."""
     from tune_app import continuing
 
-    sweep, request, material = _again(name, options)
+    sweep, request = _again(name, options)
     samples = continuing.failed(sweep, trials)
+    material = _loaded(sweep, request)
     train(sweep.space, material, lambda view: continuing.retry(request, material, sweep, samples, view))
 
 
@@ -250,8 +290,9 @@ def rerun(name: str, trial: str, **options: Any) -> None:
     from tune_app import continuing, progress, terminal
     from tune_app.sweep import find_sample
 
-    sweep, request, material = _again(name, options)
+    sweep, request = _again(name, options)
     sample = find_sample(sweep, trial)
+    material = _loaded(sweep, request)
     with progress.waiting(f"training configuration {sample} again"):
         found = continuing.rerun(request, material, sweep, sample)
     click.echo(terminal.rerun(found.sample, found.compared, found.differences, found.device))
@@ -269,8 +310,9 @@ def confirm(name: str, top: int, seeds: int, **options: Any) -> None:
     """Train the best configurations of the run NAME on new seeds: how much of their lead was luck?"""
     from tune_app import continuing, launch
 
-    sweep, request, material = _again(name, options)
+    sweep, request = _again(name, options)
     confirmed, confirming = continuing.confirmation(sweep, top, seeds)
+    material = _loaded(sweep, request)
     request = replace(request, space=confirmed, name=confirming, confirms=sweep.name)
     train(confirmed, material, lambda view: launch.conduct(request, material, None, view))
 

@@ -12,9 +12,10 @@ import pyarrow as pa
 from pyarrow import fs
 
 from tune_app.errors import RunError, nearest
+from tune_app.folders import NO_STORAGE
 
 #: What ``--storage`` takes for a run that is to be mirrored no more.
-NONE = "none"
+NONE = NO_STORAGE
 
 _SCHEMES = ("s3", "gs", "gcs")
 _RULE = (

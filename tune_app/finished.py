@@ -1,0 +1,71 @@
+"""What there is to say of a run that lacks nothing, from its record and the summary of its results.
+
+Neither the task nor its data is loaded here, and nothing that a table is computed with.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tune_app import index
+from tune_app.errors import TrialsFailed
+from tune_app.folders import NO_STORAGE, RunPaths
+from tune_app.keeping import Keeper
+from tune_app.sweep import Sweep
+
+
+def lacks_nothing(sweep: Sweep, asked_storage: str | None) -> bool:
+    """Whether a session would neither train anything, nor write a file for which it needs task or data."""
+    opened = sweep.history.openings[-1] if sweep.history.openings else {}
+    paths = sweep.paths
+    once = [paths.provenance, *([paths.test_images] if sweep.data.kind != "none" else [])]
+    return (
+        {asked_storage or NO_STORAGE, opened.get("storage") or NO_STORAGE} == {NO_STORAGE}
+        and all(path.is_file() for path in once)
+        and not sweep.live()
+        and sweep.complete_and_trained()
+    )
+
+
+def tidy(sweep: Sweep) -> None:
+    """Put in order what a crash at the very end of a run may have left; the run is open for writing."""
+    sweep.complete()
+    Keeper(sweep).tidy()
+
+
+def failures(sweep: Sweep) -> TrialsFailed | None:
+    """What is raised at the end of a session where configurations of the run have failed."""
+    statuses = sweep.statuses()
+    failed = [
+        configuration
+        for configuration, status in zip(sweep.history.configurations.values(), statuses, strict=True)
+        if status == "failed"
+    ]
+    if not failed:
+        return None
+    attempt = next(each for each in reversed(failed[0].attempts) if each.end == "failed")
+    return TrialsFailed(
+        f"{len(failed)} of {len(statuses)} configurations failed. The first: {attempt.reason}\n"
+        f"  its log: {sweep.paths.folder / attempt.log}"
+    )
+
+
+def described(sweep: Sweep) -> str | None:
+    """How a run stands whose results and report are up to date; None where they must be written first."""
+    summary = index.remembered(sweep.paths.folder)
+    if summary is None or not all(path.is_file() for path in _written(sweep.paths)):
+        return None
+    tally, best = index.tally(summary["states"], summary["configurations"]), index.best(summary)
+    return "\n".join(
+        [
+            f"{sweep.name}: nothing is left to train: {tally}",
+            *([f"Best: {best}"] if best else []),
+            f"Results: {sweep.paths.results}, {sweep.paths.seeds.name}, {sweep.paths.curves.name}",
+            f"Report:  {sweep.paths.report / 'index.html'}",
+            f"Next: tune-app show {sweep.name}, or for more of it: tune-app extend {sweep.name}",
+        ]
+    )
+
+
+def _written(paths: RunPaths) -> list[Path]:
+    return [paths.results, paths.seeds, paths.curves, paths.report / "index.html", paths.report / "report.md"]
