@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from benchmarks.coverage import SECTIONS, Line
 from benchmarks.simulate import Truth, generator, several_images
 from tune_app import stats
 
-DRAWS = 800
+DRAWS = 400
 
 
 def slack(end: float) -> float:
@@ -22,9 +23,14 @@ def slack(end: float) -> float:
     return 400 * math.sqrt(share * (1 - share) / DRAWS)
 
 
+@cache
+def measured(section: Callable[[int], Iterator[Line]]) -> list[Line]:
+    return list(section(DRAWS))
+
+
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
 def test_promises_are_kept(section: Callable[[int], Iterator[Line]]) -> None:
-    lines = list(section(DRAWS))
+    lines = measured(section)
     assert any(line.promised for line in lines)
     for line in lines:
         if line.promised:
@@ -33,7 +39,7 @@ def test_promises_are_kept(section: Callable[[int], Iterator[Line]]) -> None:
 
 
 def test_a_bootstrap_over_few_seeds_would_not_keep_them() -> None:
-    compared = [line for line in coverage.over_seeds(DRAWS) if "bootstrap of 3" in line.cell]
+    compared = [line for line in measured(coverage.over_seeds) if "bootstrap of 3" in line.cell]
     assert [60 < line.measured < 85 for line in compared] == [True]
 
 

@@ -303,52 +303,6 @@ def test_an_error_of_the_driver_ends_the_sweep_in_good_order_and_is_raised(
     assert not sweep.live()
 
 
-DECLARED = """
-    import json, sys
-    from tune_app import joining, on_ray, resources, space, stop
-    from tune_app.driver import Driver
-    from tune_app.sweep import Sweep
-
-    asked = space.parse(open("my.yaml").read(), name="my")
-    with joining.connect(cpus=4, gpus=4) as cluster:
-        plan = resources.plan(asked.resources, cluster.cpus, cluster.gpus, asked.size())
-        with Sweep.create(asked).writing() as sweep:
-            driver = Driver(sweep, stop.make(asked))
-            on_ray.run(driver, None, plan)
-    print(json.dumps([cluster.gpus, plan.gpus_per_trial, plan.concurrent, driver.ending]))
-"""
-
-
-def test_four_declared_gpus_train_four_trials_at_a_time(user_module: UserModule) -> None:
-    """Where torch finds no GPU the trials run on the CPU; Tune places them all the same."""
-    name = user_module(
-        """
-        import os, time
-        from pathlib import Path
-
-        def task(config, context):
-            Path(f"at.{config['level']}").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
-            deadline = time.monotonic() + 60
-            while len(list(Path().glob("at.*"))) < 4 and time.monotonic() < deadline:
-                time.sleep(0.05)
-            yield {"val_accuracy": len(list(Path().glob("at.*")))}
-        """
-    )
-    text = f"task: {name}:task\nepochs: 1\nseeds: 1\nspace: {{level: {{grid: [0, 1, 2, 3]}}}}"
-    Path("my.yaml").write_text(text)
-    ran = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(DECLARED)],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"},
-    )
-    assert json.loads(ran.stdout.splitlines()[-1]) == [4, 1, 4, None]
-    assert sorted(path.read_text() for path in Path().glob("at.*")) == [str(gpu) for gpu in range(4)]
-    epochs = [event for _, event in read(Path("runs/my-1/record.jsonl")) if event["event"] == "epoch"]
-    assert [event["metrics"]["val_accuracy"] for event in epochs] == [[4.0]] * 4
-
-
 def test_the_cluster_says_what_it_has(cluster: nodes.Cluster) -> None:
     assert (cluster.cpus, cluster.gpus, cluster.nodes) == (2, 0, 1)
     assert resources.plan(spaces.Resources(), cluster.cpus, cluster.gpus, 9) == TWO
@@ -420,7 +374,10 @@ def test_a_sampler_that_raises_ends_the_sweep_in_good_order(
     assert "planned" not in sweep.statuses()[:3]
 
 
-def test_trials_run_in_the_processes_that_ray_starts_at_once_and_find_torch_loaded(tmp_path: Path) -> None:
+def test_trials_run_in_the_processes_that_ray_starts_at_once_and_ray_ends_beside_what_comes_next(
+    tmp_path: Path,
+) -> None:
+    """In a process of its own: this one has a Ray that the other tests use."""
     (tmp_path / "looking.py").write_text(
         textwrap.dedent("""
             import os
@@ -433,7 +390,10 @@ def test_trials_run_in_the_processes_that_ray_starts_at_once_and_find_torch_load
         """)
     )
     program = textwrap.dedent("""
+        import json
+        import os
         import subprocess
+        import threading
         import time
         from tune_app import joining, on_ray, stop, space
         from tune_app.driver import Driver
@@ -442,14 +402,23 @@ def test_trials_run_in_the_processes_that_ray_starts_at_once_and_find_torch_load
         grid = "task: looking:task\\nspace: {a: {grid: [1, 2, 3, 4]}}\\nmetric: {name: loaded, mode: max}\\n"
         wanted = space.parse(f"{grid}epochs: 1\\nseeds: 1\\n", file="my.yaml", name="my")
         with joining.connect("local", cpus=2, ahead=["tune_app.trial", "torch"]):
+            import ray
             idle = []
             while len(idle) < 2:
                 time.sleep(0.1)
                 idle = subprocess.run(["pgrep", "-f", "ray::IDLE"], capture_output=True, text=True).stdout
                 idle = idle.split()
-            print(*idle)
             with Sweep.create(wanted, NO_DATA, "runs").writing() as sweep:
                 on_ray.run(Driver(sweep, stop.make(wanted)), None, Plan(1, 0, 2))
+            ref = ray.put(1)
+        busy = [each for each in threading.enumerate() if each.name == "leaving Ray"]
+        del ref
+        known = ray.is_initialized()
+        joining.left()
+        alive = any(each.is_alive() for each in busy)
+        left = subprocess.run(["pgrep", "-P", str(os.getpid()), "raylet"]).returncode == 0
+        with joining.connect("local", cpus=1):
+            print(json.dumps({"idle": idle, "known": known, "alive": alive, "left": left}))
     """)
     ran = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
@@ -457,29 +426,7 @@ def test_trials_run_in_the_processes_that_ray_starts_at_once_and_find_torch_load
     assert (ran.returncode, ran.stderr) == (0, "")
     sweep = Sweep.open(tmp_path / "runs/my-1")
     assert sweep.statuses() == ["finished"] * 4, sweep.paths.record.read_text()[-900:]
-    found = results.load(sweep).seeds
+    found, said = results.load(sweep).seeds, json.loads(ran.stdout)
     assert list(found["loaded"]) == [2, 2, 2, 2]
-    assert {str(int(pid)) for pid in found["pid"]} <= set(ran.stdout.split())
-
-
-def test_ray_ends_beside_what_comes_next_and_is_gone_once_that_is_waited_for() -> None:
-    """By itself, in a process of its own: this one has a Ray that the other tests use."""
-    program = textwrap.dedent("""
-        import os
-        import subprocess
-        import threading
-        from tune_app import joining
-        with joining.connect("local", cpus=1):
-            import ray
-            ref = ray.put(1)
-        busy = [each for each in threading.enumerate() if each.name == "leaving Ray"]
-        del ref
-        assert not ray.is_initialized()
-        joining.left()
-        assert not any(each.is_alive() for each in busy)
-        left = subprocess.run(["pgrep", "-lP", str(os.getpid()), "raylet"]).returncode
-        with joining.connect("local", cpus=1):
-            print("again", left)
-    """)
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "again 1\n", "")
+    assert {str(int(pid)) for pid in found["pid"]} <= set(said.pop("idle"))
+    assert said == {"known": False, "alive": False, "left": False}, "and it can be started again"

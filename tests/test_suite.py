@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from pathlib import Path
 
 import conftest
 import pytest
@@ -21,3 +22,7 @@ def test_a_suite_in_the_background_starts_processes_that_can_be_interrupted(numb
         )
     finally:
         signal.signal(number, before)
+
+
+def test_the_files_that_run_first_are_there() -> None:
+    assert [file for file in conftest._FIRST if not (Path(__file__).parents[1] / file).is_file()] == []

@@ -89,6 +89,8 @@ def open_engine(
         return
     address = addresses.reached(wanted.address)
     local = address == "local"
+    if local and wanted.wait_for_gpus and not gpus_possible():
+        raise _no_cluster(wanted, "this machine has none")
     from tune_app import gauges, joining, nodes, on_ray
 
     threading.Thread(target=_load_ahead, daemon=True).start()

@@ -95,16 +95,18 @@ def plans(count: int, seed: int) -> list[Plan]:
 
 
 class Runs:
-    """Runs of one case in one folder, beside one that nothing disturbs, which needs no Ray."""
+    """Runs of one case in one folder, beside one that nothing disturbs: without Ray, unless it is there."""
 
     def __init__(self, case: Case, folder: Path) -> None:
         self.case, self.folder = case, folder
-        case.write(folder)
-        (folder / "runs").mkdir()
-        with self.sitting(case.run("whole", "inline"), pause_s=0.0) as whole:
-            if whole.wait(LIMIT_S) != 0:
-                raise RuntimeError(whole.output())
-        self._events = checks.events(folder / "runs" / "whole" / RECORD)
+        record = folder / "runs" / "whole" / RECORD
+        if not record.exists():
+            case.write(folder)
+            (folder / "runs").mkdir()
+            with self.sitting(case.run("whole", "inline"), pause_s=0.0) as whole:
+                if whole.wait(LIMIT_S) != 0:
+                    raise RuntimeError(whole.output())
+        self._events = checks.events(record)
 
     def moment(self, strike: Strike) -> Moment:
         """When a strike is to be, by the lines and checkpoints of the undisturbed run."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -40,12 +39,6 @@ def test_every_sweep_of_the_bench_can_be_run(
     monkeypatch.delitem(sys.modules, "chaos_task", raising=False)
 
 
-@pytest.fixture(scope="module")
-def on_ray() -> Iterator[Runs]:
-    with tempfile.TemporaryDirectory(prefix="c") as folder:  # Ray's sockets bear no long path
-        yield Runs(CASES["grid"], Path(folder) / "w")
-
-
 @pytest.mark.usefixtures("proc")
 @pytest.mark.parametrize(
     ("victim", "strike", "codes"),
@@ -54,6 +47,7 @@ def on_ray() -> Iterator[Runs]:
         pytest.param("worker", Strike("line", 0.5), [0], id="a worker's job is tried again at once"),
     ],
 )
-def test_on_ray(victim: str, strike: Strike, codes: list[int], on_ray: Runs) -> None:
+def test_on_ray(victim: str, strike: Strike, codes: list[int], mortal: Callable[[str], Mortal]) -> None:
+    on_ray = Runs(CASES["grid"], mortal("grid").folder)
     outcome = on_ray.carry_out(Plan(1, on_ray.case, victim, (strike,)))
     assert (outcome.struck, outcome.codes, outcome.faults) == (1, codes, [])
