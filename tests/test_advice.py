@@ -104,8 +104,8 @@ def chosen(folder: Path, space: str, best: int, count: int, search: str = "") ->
 @pytest.mark.parametrize(
     ("values", "best", "expected"),
     [
-        ("[3.0e-6, 3.0e-5, 3.0e-7]", 2, "lr 3e-05 is at the upper edge of what was tried: try up to 0.0003"),
-        ("[3.0e-6, 3.0e-5, 3.0e-7]", 3, "lr 3e-07 is at the lower edge of what was tried: try down to 3e-08"),
+        ("[3.0e-6, 3.0e-5, 3.0e-7]", 2, "lr 3e-5 is at the upper edge of what was tried: try up to 0.0003"),
+        ("[3.0e-6, 3.0e-5, 3.0e-7]", 3, "lr 3e-7 is at the lower edge of what was tried: try down to 3e-8"),
         ("[3.0e-6, 3.0e-5, 3.0e-7]", 1, None),
         ("[3.0e-6, 3.0e-5]", 2, None),
     ],
@@ -143,7 +143,7 @@ def test_exact_points_have_edges_too(tmp_path: Path) -> None:
     ("sampler", "point", "bound"),
     [
         ("loguniform: [1.0e-6, 1.0e-3]", "9.0e-4", "up to 0.01"),
-        ("loguniform: [1.0e-6, 1.0e-3]", "1.1e-6", "down to 1e-07"),
+        ("loguniform: [1.0e-6, 1.0e-3]", "1.1e-6", "down to 1e-7"),
         ("loguniform: [1.0e-6, 1.0e-3]", "3.0e-5", None),
         ("uniform: [0.1, 0.9]", "0.89", "up to 0.95"),
         ("uniform: [0.1, 0.9]", "0.12", "down to 0.05"),

@@ -15,8 +15,9 @@ import tune_app
 
 #: A module imports only from those before it; a package counts as one.
 ORDER = (
-    *("errors", "space", "record", "history", "folders", "sweep", "storage", "data", "task", "tasks"),
-    *("metrics", "seeds"),
+    *("errors", "arithmetic", "metrics", "stats", "units", "space", "labels", "record", "history"),
+    *("folders", "sweep", "storage", "data", "task", "tasks"),
+    "seeds",
     *(
         "replicates",
         "train",
@@ -43,7 +44,6 @@ ORDER = (
         "provenance",
     ),
     *(
-        "stats",
         "words",
         "index",
         "finished",

@@ -28,7 +28,7 @@ def test_a_summary_says_what_the_record_says(frames: Frames, monkeypatch: pytest
     folder = frames.sweep.paths.folder.parent
     made = index.runs(folder, made_of)
     assert index.text(made, folder) == (
-        "  my-1   1 of 2 finished, 1 planned   xrays   lr 1e-05: val_accuracy 85.0% ± 63.5"
+        "  my-1   1 of 2 finished, 1 planned   xrays   lr 1e-5: val_accuracy 85.0% (90.0, 80.0)"
     )
     listing.remember(results.load(Sweep.open(frames.sweep.paths.folder)))
 

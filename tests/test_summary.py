@@ -29,8 +29,8 @@ FAR = [0.711, 0.703, 0.705, 0.708, 0.701]
 
 def test_a_tie_is_named(tmp_path: Path) -> None:
     lines = run(tmp_path, FAR, BEST, NEAR)
-    assert lines[0] == "Chosen by val_accuracy: lr 2e-06 (93.6% ± 0.2, n=5)"
-    assert lines[1] == "  tied with lr 3e-06: these two cannot be told apart with 5 seeds"
+    assert lines[0] == "Chosen by val_accuracy: lr 2e-6 (93.6% ± 0.2, n=5)"
+    assert lines[1] == "  tied with lr 3e-6: these two cannot be told apart with 5 seeds"
     assert lines[-1] == "Next: tune-app confirm run --top 2 --seeds 30"
 
 
@@ -49,7 +49,7 @@ def test_of_many_ties_some_are_named(tmp_path: Path) -> None:
     )
     lines = run(tmp_path / "more", BEST, *alike, FAR)
     assert lines[1] == (
-        "  tied with lr 2e-06; lr 3e-06; lr 4e-06 and 2 more: they cannot be told from it with 5 seeds"
+        "  tied with lr 2e-6; lr 3e-6; lr 4e-6 and 2 more: they cannot be told from it with 5 seeds"
     )
     assert lines[-1] == "Next: tune-app confirm run --top 3 --seeds 30"
 
@@ -63,9 +63,9 @@ def test_a_confirmation_is_not_confirmed_again(tmp_path: Path) -> None:
 def test_one_seed_has_runners_up_and_no_ties(tmp_path: Path) -> None:
     lines = run(tmp_path, [0.90], [0.95], [0.80], seeds=1)
     assert lines[:3] == [
-        "Chosen by val_accuracy: lr 2e-06 (95.0%, n=1)",
-        "  then lr 1e-06 (90.0%)",
-        "  then lr 3e-06 (80.0%)",
+        "Chosen by val_accuracy: lr 2e-6 (95.0%, n=1)",
+        "  then lr 1e-6 (90.0%)",
+        "  then lr 3e-6 (80.0%)",
     ]
     assert "  note: one seed only: no interval, and luck is not told from merit; use --seeds 5" in lines
 

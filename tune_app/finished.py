@@ -55,7 +55,7 @@ def described(sweep: Sweep) -> str | None:
     summary = index.remembered(sweep.paths.folder)
     if summary is None or not all(path.is_file() for path in _written(sweep.paths)):
         return None
-    tally, best = index.tally(summary["states"], summary["configurations"]), index.best(summary)
+    tally, best = index.tally(summary["states"], summary["configurations"]), summary["shown"]
     return "\n".join(
         [
             f"{sweep.name}: nothing is left to train: {tally}",

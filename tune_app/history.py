@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tune_app import arithmetic
 from tune_app.record import Event
 from tune_app.space import Metric, Scalar
+from tune_app.units import beyond
 
 Config = Mapping[str, Scalar]
 
@@ -20,7 +22,7 @@ Values = dict[str, list[float | None]]
 def mean(values: Sequence[float | None]) -> float | None:
     """The mean of a metric over replicates; None when there are none, or one has no value."""
     known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known and len(known) == len(values) else None
+    return arithmetic.mean(known) if known and len(known) == len(values) else None
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,8 @@ class History:
         #: The space as it stands after each extension, as YAML, with what was asked.
         self.extensions: list[Event] = []
         self.reruns: list[Event] = []
+        #: Metrics that are shares by their names, but have a value outside of 0 to 1.
+        self.beyond: frozenset[str] = frozenset()
 
     def apply(self, event: Event) -> None:
         """Take in one event; kinds that this version does not know are left alone."""
@@ -277,6 +281,7 @@ class History:
         attempt = self.attempts[event["trial"]]
         attempt.device = event.get("device", attempt.device)
         attempt.epochs.append(Epoch(event["epoch"], event["metrics"], event["durations_s"]))
+        self.beyond = self.beyond | beyond(event["metrics"])
         if not attempt.follows:
             self.course.append((attempt, attempt.epochs[-1]))
 
@@ -306,6 +311,7 @@ class History:
         attempt = self.attempts[event["trial"]]
         attempt.end = "finished"
         attempt.test = event["test"]
+        self.beyond = self.beyond | beyond(attempt.test)
         attempt.evaluated = event["evaluated"]
         attempt.scores = event["scores"]
         attempt.look = event.get("look", 1)

@@ -13,10 +13,10 @@ from typing import Any
 
 from tune_app.errors import StorageError
 from tune_app.folders import RunPaths, find_runs
-from tune_app.words import aligned, measure, point
+from tune_app.words import aligned
 
 #: The version of what a summary holds; another one is made again.
-_VERSION = 1
+_VERSION = 2
 
 
 def runs(runs_dir: Path, make: Callable[[Path], dict[str, Any]]) -> list[dict[str, Any]]:
@@ -57,7 +57,7 @@ def remembered(folder: Path) -> dict[str, Any] | None:
 def text(found: Sequence[Mapping[str, Any]], runs_dir: Path) -> str:
     """A line a run."""
     rows = [
-        [each["run"], tally(each["states"], each["configurations"]), each["data"], best(each)]
+        [each["run"], tally(each["states"], each["configurations"]), each["data"], each["shown"]]
         for each in found
     ]
     return aligned(rows) if rows else f"no runs in {runs_dir} yet. Start one with: tune-app run grid"
@@ -67,14 +67,3 @@ def tally(states: Mapping[str, int], total: int) -> str:
     """``7 of 9 finished, 2 running``."""
     others = [f"{number} {name}" for name, number in states.items() if name != "finished"]
     return ", ".join([f"{states.get('finished', 0)} of {total} finished", *others])
-
-
-def best(summary: Mapping[str, Any]) -> str:
-    """``lr 1e-5: val_accuracy 91.2% +/- 0.8``; empty where no configuration has finished."""
-    row, metric = summary["best"], summary["metric"]["name"]
-    if row is None:
-        return ""
-    there = {name: row[name] for name in summary["parameters"] if row[name] is not None}
-    names = [name for name in summary["varying"] if name in there] or list(there)
-    where = point(there, names) or "the only configuration"
-    return f"{where}: {metric} {measure(metric, row[f'{metric}_mean'], row[f'{metric}_ci95'])}"

@@ -14,10 +14,18 @@ from tune_app.sweep import Sweep, find_sample
 
 
 def summary(frames: Frames) -> dict[str, Any]:
-    """A run without its configurations, and the best of them: what ``index`` keeps of it."""
+    """A run without its configurations, and the best of them: what ``index`` keeps of it.
+
+    ``shown`` is the best one in words: its varying parameters, and the metric that it reached.
+    """
     ranked = results.ranked(frames)
-    best = None if ranked.empty else _rows(ranked.head(1))[0]
-    return {**_head(frames), "parameters": frames.parameters, "varying": frames.varying, "best": best}
+    found = {**_head(frames), "parameters": frames.parameters, "varying": frames.varying, "best": None}
+    if ranked.empty:
+        return found | {"shown": ""}
+    sample, metric = int(ranked.iloc[0]["sample"]), frames.sweep.space.metric.name
+    reached = frames.units.measure(metric, frames.measured(sample, metric), unit=True)
+    best = _rows(frames, ranked.head(1))[0]
+    return found | {"best": best, "shown": f"{frames.name_of(sample, short=True)}: {metric} {reached}"}
 
 
 def remember(frames: Frames) -> None:
@@ -31,7 +39,7 @@ def remember(frames: Frames) -> None:
 
 def run(frames: Frames) -> dict[str, Any]:
     """A run with all of its configurations, as in ``results.csv``."""
-    return {**_head(frames), "trials": _rows(frames.trials)}
+    return {**_head(frames), "trials": _rows(frames, frames.trials)}
 
 
 def best(frames: Frames) -> dict[str, Any]:
@@ -50,7 +58,7 @@ def best(frames: Frames) -> dict[str, Any]:
         "sample": sample,
         "metric": {"name": sweep.space.metric.name, "mode": sweep.space.metric.mode},
         "config": dict(sweep.history.configurations[sample].config),
-        "results": _rows(ranked.head(1))[0],
+        "results": _rows(frames, ranked.head(1))[0],
     }
 
 
@@ -90,7 +98,14 @@ def _head(frames: Frames) -> dict[str, Any]:
     }
 
 
-def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as JSON's own values: null where there is none."""
+def _rows(frames: Frames, frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON's own values: null where there is none; a parameter that does not exist has no key."""
     rows: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=15))
+    for row in rows:
+        config = frames.config(row["sample"])
+        for name in frames.parameters:
+            if name in config:
+                row[name] = config[name]
+            else:
+                row.pop(name, None)
     return rows

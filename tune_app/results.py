@@ -6,8 +6,9 @@ every column that is not a parameter or a metric.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tune_app.errors import RunError, StorageError
-from tune_app.history import Attempt, Configuration
-from tune_app.space import canonical
+from tune_app.history import Attempt, Config, Configuration
+from tune_app.labels import SHORT, Labels
+from tune_app.space import Scalar, canonical, quote
 from tune_app.stats import mean_interval
 from tune_app.sweep import Sweep
+from tune_app.units import Units
 
 COLUMNS = {
     "sample": "number of the configuration in this run, from 1",
@@ -44,7 +47,11 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Frames:
-    """The results of a sweep as plain DataFrames, with what is needed to read them."""
+    """The results of a sweep as plain DataFrames, with what is needed to read them.
+
+    In a column of a parameter ``None`` is ``null``, a value like any other; NaN stands where the parameter
+    does not exist. ``values`` are those behind each mean of ``trials``, by sample, then by metric.
+    """
 
     sweep: Sweep
     trials: pd.DataFrame
@@ -52,6 +59,39 @@ class Frames:
     curves: pd.DataFrame
     parameters: list[str]
     varying: list[str]
+    values: Mapping[int, Mapping[str, tuple[float, ...]]] = field(repr=False)
+
+    def config(self, sample: int) -> Config:
+        """The parameters that exist in a configuration."""
+        return self.sweep.history.configurations[sample].config
+
+    def measured(self, sample: int, metric: str) -> tuple[float, ...]:
+        """The values of the replicates whose mean ``trials`` shows; none where it shows no mean."""
+        return self.values[sample].get(metric, ())
+
+    def name_of(self, sample: int, short: bool = False) -> str:
+        """What a configuration is called, by the parameters that vary; ``short`` for a terminal."""
+        config, labels = self.config(sample), self.short_labels if short else self.labels
+        names = [name for name in self.varying if name in config] or list(config)
+        return labels.point(config, names) or "the only configuration"
+
+    @cached_property
+    def labels(self) -> Labels:
+        """What configurations are called: different ones never alike."""
+        return self._labels()
+
+    @cached_property
+    def short_labels(self) -> Labels:
+        """The same for a terminal, where long texts are cut."""
+        return self._labels(SHORT)
+
+    def _labels(self, most: int | None = None) -> Labels:
+        return Labels((each.config for each in self.sweep.history.configurations.values()), most)
+
+    @cached_property
+    def units(self) -> Units:
+        """How its metrics are written."""
+        return Units(self.sweep.history.beyond)
 
     def scores(self, sample: int) -> NDArray[np.float32]:
         """Test scores of a configuration's finished replicates, (R, N): log-odds of class 1; or (R, N, C).
@@ -117,9 +157,10 @@ def load(sweep: Sweep) -> Frames:
     source = {"data": sweep.data.source, "data_sha256": sweep.data.fingerprint}
     trials, seeds, curves = [], [], _Curves(sweep)
     by_sample: dict[int, list[dict[str, Any]]] = {}
+    values: dict[int, dict[str, tuple[float, ...]]] = {}
     for configuration in history.configurations.values():
         sample = configuration.sample
-        head = {"sample": sample, **{name: configuration.config.get(name) for name in parameters}}
+        head = {"sample": sample, **{name: configuration.config.get(name, np.nan) for name in parameters}}
         if configuration.twin is None:
             rows = []
             for replicate in space.replicate_numbers:
@@ -129,8 +170,8 @@ def load(sweep: Sweep) -> Frames:
             by_sample[sample] = rows
             seeds += [{**head, **row, **source} for row in rows]
         status = history.status(configuration, space.replicate_numbers, live)
-        rows = by_sample[configuration.twin or sample]
-        trials.append({**head, **_trial_row(rows, status), "twin": configuration.twin, **source})
+        row, values[sample] = _trial_row(by_sample[configuration.twin or sample], status)
+        trials.append({**head, **row, "twin": configuration.twin, **source})
     return Frames(
         sweep,
         _frame(trials, ["sample", *parameters, "status", "epochs", "n", "n_diverged"]),
@@ -138,6 +179,7 @@ def load(sweep: Sweep) -> Frames:
         curves.frame(source),
         parameters,
         _varying(sweep, parameters),
+        values,
     )
 
 
@@ -156,7 +198,7 @@ def write(frames: Frames) -> list[Path]:
     ):
         partial = path.with_suffix(".csv.part")
         try:
-            frame.to_csv(partial, index=False, lineterminator="\n")
+            as_texts(frames, frame).to_csv(partial, index=False, lineterminator="\n")
             partial.replace(path)
         except OSError as error:
             partial.unlink(missing_ok=True)
@@ -166,6 +208,29 @@ def write(frames: Frames) -> list[Path]:
             ) from error
         written.append(path)
     return written
+
+
+def as_texts(frames: Frames, frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame as CSV and Parquet files have it: ``null`` is written out, an absent parameter stays empty.
+
+    A text that could be taken for ``null``, for nothing, or for another value of its column, such as ``"1"``
+    beside 1, is put in quotes.
+    """
+    changed: dict[str, pd.Series[Any]] = {}
+    for name in frames.parameters:
+        if name in frame and frame[name].dtype.kind not in "iufb":
+            cells = frame[name].tolist()
+            taken = {str(cell) for cell in cells if not isinstance(cell, str)} | {"", "null"}
+            texts = [_text(cell, taken) for cell in cells]
+            if any(one is not other for one, other in zip(texts, cells, strict=True)):
+                changed[name] = pd.Series(texts, index=frame.index, dtype=object)
+    return frame.assign(**changed)
+
+
+def _text(cell: Scalar, taken: set[str]) -> Scalar:
+    if cell is None:
+        return "null"
+    return quote(cell) if isinstance(cell, str) and (cell in taken or cell.startswith('"')) else cell
 
 
 def ranked(frames: Frames) -> pd.DataFrame:
@@ -187,7 +252,11 @@ def _parameters(sweep: Sweep) -> list[str]:
 
 def _varying(sweep: Sweep, parameters: list[str]) -> list[str]:
     configurations = list(sweep.history.configurations.values())
-    return [name for name in parameters if len({canonical(c.config.get(name)) for c in configurations}) > 1]
+    return [
+        name
+        for name in parameters
+        if len({canonical(c.config[name]) if name in c.config else "" for c in configurations}) > 1
+    ]
 
 
 #: Epoch, metrics and seconds of each epoch of a replicate, as ``Configuration.epochs`` gives them.
@@ -251,8 +320,10 @@ def _devices(configuration: Configuration, replicate: int) -> str:
     return "+".join(dict.fromkeys(attempt.device for attempt in used()))
 
 
-def _trial_row(rows: list[dict[str, Any]], status: str) -> dict[str, Any]:
-    """One configuration from its replicates: means over those that are as far as it is."""
+def _trial_row(
+    rows: list[dict[str, Any]], status: str
+) -> tuple[dict[str, Any], dict[str, tuple[float, ...]]]:
+    """One configuration from its replicates, and their values: means over those that are as far as it is."""
     counted = [
         row for row in rows if row["status"] == status or status in ("running", "failed", "interrupted")
     ]
@@ -266,13 +337,14 @@ def _trial_row(rows: list[dict[str, Any]], status: str) -> dict[str, Any]:
         "n": len(counted),
         "n_diverged": sum(row["status"] == "diverged" for row in rows),
     }
-    for name in dict.fromkeys(key for row in counted for key in row if key not in known):
-        values = [row[name] for row in counted if row.get(name) is not None]
-        interval = mean_interval(values)
+    names = dict.fromkeys(key for row in counted for key in row if key not in known)
+    values = {name: tuple(row[name] for row in counted if row.get(name) is not None) for name in names}
+    for name in names:
+        interval = mean_interval(values[name])
         found |= {f"{name}_mean": interval.mean, f"{name}_ci95": interval.half_width}
     found["duration_s"] = round(sum(row.get("duration_s", 0.0) for row in rows), 3)
     found["device"] = "+".join(dict.fromkeys(row["device"] for row in rows if row.get("device")))
-    return found
+    return found, values
 
 
 _LAST = ["duration_s", "device", "twin", "data", "data_sha256"]
@@ -285,6 +357,10 @@ def _frame(rows: list[dict[str, Any]], first: list[str]) -> pd.DataFrame:
     metrics.sort(key=_split_order)
     last = [name for name in _LAST if name in names]
     frame = pd.DataFrame(rows, columns=[*first, *metrics, *last])
+    for name in first:
+        cells = [row.get(name, np.nan) for row in rows]
+        if any(cell is None for cell in cells):  # pandas would make it the same as a missing one
+            frame[name] = pd.Series(cells, index=frame.index, dtype=object)
     # Int64 knows a missing number; float64 would write 3.0.
     gaps = {name: "Int64" for name in ("evaluated", "twin") if name in frame}
     return frame.astype({"sample": "int64", **gaps})

@@ -16,7 +16,7 @@ from tune_app.report import confirmed
 from tune_app.results import Frames
 from tune_app.sweep import Sweep
 from tune_app.verdict import Verdict
-from tune_app.words import aligned, count, duration, measure, point, value
+from tune_app.words import aligned, count, duration
 
 #: How much of what could be said at the end of a run is said.
 _TIED, _CAUTIONS = 3, 3
@@ -56,9 +56,9 @@ def table(frames: Frames) -> str:
         rows.append(
             [
                 str(row["sample"]),
-                *(_value(row[name]) for name in names),
+                *(_value(frames, row, name) for name in names),
                 f"{row['epochs']}/{space.epochs}",
-                *(_measured(row, name) for name in shown),
+                *(_measured(frames, row, name) for name in shown),
                 str(row["n"]),
                 str(row["status"]) + (f" like {row['twin']:.0f}" if pd.notna(row["twin"]) else ""),
                 duration(row["duration_s"]) if row["duration_s"] else "-",
@@ -74,8 +74,9 @@ def best(frames: Frames, found: Mapping[str, Any]) -> str:
     row = results.ranked(frames).iloc[0]
     lines = [f"{found['run']}: configuration {found['sample']} is best by {found['metric']['name']}"]
     if found["config"]:
-        lines.append(aligned([[name, value(each)] for name, each in found["config"].items()]))
-    lines.append(aligned([[name, _measured(row, name), f"n={row['n']}"] for name in frames.metrics]))
+        labels = frames.short_labels
+        lines.append(aligned([[name, labels.value(name, each)] for name, each in found["config"].items()]))
+    lines.append(aligned([[name, _measured(frames, row, name), f"n={row['n']}"] for name in frames.metrics]))
     if "model" in found:
         model = found["model"]
         how = f"replicate {model['replicate']}, epoch {model['epoch']}"
@@ -119,13 +120,14 @@ def summary(frames: Frames) -> str:
     else:
         winner = best.iloc[0]
         n = f", n={winner['n']}"
-        lines.append(f"Chosen by {metric}: {_configuration(frames, winner)} ({_measured(winner, metric)}{n})")
+        reached = _measured(frames, winner, metric)
+        lines.append(f"Chosen by {metric}: {frames.name_of(winner['sample'], short=True)} ({reached}{n})")
         judged = verdict.judge(frames)
         lines += _tied(frames, judged) if judged.chosen.pairs else _runners_up(frames, best, metric)
         if judged.tied and not sweep.header.get("confirms"):
             following = f"confirm {sweep.name} --top {min(_TOP, 1 + len(judged.tied))} --seeds {_SEEDS}"
         if "test_accuracy_mean" in best:
-            lines.append(f"  on the test set: accuracy {_measured(winner, 'test_accuracy')}")
+            lines.append(f"  on the test set: accuracy {_measured(frames, winner, 'test_accuracy')}")
         found = advice.cautions(frames, judged, advice.seen_before(sweep))
         lines += [f"  note: {caution.text}" for caution in found[:_CAUTIONS]]
     if said := confirmed.luck(frames):
@@ -141,13 +143,13 @@ def summary(frames: Frames) -> str:
 
 def _runners_up(frames: Frames, best: pd.DataFrame, metric: str) -> Iterable[str]:
     for _, row in best.iloc[1:3].iterrows():
-        yield f"  then {_configuration(frames, row)} ({_measured(row, metric)})"
+        yield f"  then {frames.name_of(row['sample'], short=True)} ({_measured(frames, row, metric)})"
 
 
 def _tied(frames: Frames, judged: Verdict) -> Iterable[str]:
     """What cannot be told from the winner, or that all else can."""
     seeds = count(judged.chosen.standings[0].n, "seed")
-    tied = [point(judged.chosen.standing(sample).config, frames.varying) for sample in judged.tied]
+    tied = [frames.name_of(sample, short=True) for sample in judged.tied]
     others = len(judged.chosen.standings) - 1
     if not tied:
         yield f"  told apart from {'the other' if others == 1 else f'all {others} others'} with {seeds}"
@@ -160,18 +162,12 @@ def _tied(frames: Frames, judged: Verdict) -> Iterable[str]:
         yield f"  tied with {listed}: they cannot be told from it with {seeds}"
 
 
-def _configuration(frames: Frames, row: pd.Series) -> str:
-    names = [name for name in frames.varying if pd.notna(row[name])] or frames.parameters
-    return ", ".join(f"{name} {_value(row[name])}" for name in names) or "the only configuration"
+def _value(frames: Frames, row: pd.Series, name: str) -> str:
+    """A parameter of a configuration; ``-`` where it does not exist."""
+    config = frames.config(row["sample"])
+    return frames.short_labels.value(name, config[name]) if name in config else "-"
 
 
-def _value(cell: Any) -> str:
-    """A parameter in a row; ``-`` where it does not exist beside the others."""
-    return "-" if pd.isna(cell) else value(cell.item() if hasattr(cell, "item") else cell)
-
-
-def _measured(row: pd.Series, name: str) -> str:
-    mean, half_width = row.get(f"{name}_mean"), row.get(f"{name}_ci95")
-    if mean is None or pd.isna(mean):
-        return "-"
-    return measure(name, float(mean), None if pd.isna(half_width) else float(half_width))
+def _measured(frames: Frames, row: pd.Series, name: str) -> str:
+    values = frames.measured(row["sample"], name)
+    return frames.units.measure(name, values, unit=True) if values else "-"

@@ -1,70 +1,12 @@
-"""How numbers, parameters and times are written in a terminal; reports have `report.formats`."""
+"""How times, sizes and counts are written; parameters have ``labels``, metrics ``units``."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
-
-from tune_app.history import Config
-from tune_app.space import Scalar
-
-#: Metrics that are shares of 1, shown in per cent, by the last word of their names.
-SHARES = ("accuracy", "auc", "sensitivity", "specificity")
-_LONGEST_TEXT = 24
 
 #: Every state that a configuration can be shown in, the most telling first.
 STATES = ("failed", "diverged", "finished", "stopped", "interrupted", "running", "waiting")
-
-
-def value(of: Scalar) -> str:
-    """A parameter's value, as in a search-space file, to four significant digits.
-
-    >>> value(0.00003), value(True), value(None), value("bce")
-    ('3e-05', 'true', 'null', 'bce')
-    """
-    if of is None:
-        return "null"
-    if isinstance(of, bool):
-        return str(of).lower()
-    if isinstance(of, float):
-        return f"{of:.4g}"
-    text = "".join(letter if letter.isprintable() else "?" for letter in str(of))
-    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 3] + "..."
-
-
-def point(config: Config, names: Iterable[str], between: str = ", ") -> str:
-    """The named parameters of a configuration that exist in it: ``lr 3e-05, step_size 4``."""
-    return between.join(f"{name} {value(config[name])}" for name in names if name in config)
-
-
-def is_share(name: str) -> bool:
-    """Whether a metric is a share of 1, and so shown in per cent."""
-    return name.rsplit("_", 1)[-1] in SHARES
-
-
-def measure(name: str, mean: float, half_width: float | None) -> str:
-    """A metric and the half-width of its interval: shares as per cent, others with four digits.
-
-    >>> measure("val_auc", 0.93561, 0.00449), measure("val_loss", 0.212345, None)
-    ('93.6% ± 0.4', '0.2123')
-    """
-    share = is_share(name)
-    text = f"{mean:.1%}" if share else f"{mean:.4g}"
-    if half_width is None:
-        return text
-    return f"{text} ± {half_width * 100:.1f}" if share else f"{text} ± {half_width:.2g}"
-
-
-@lru_cache(maxsize=4096)
-def over_replicates(name: str, values: tuple[float, ...]) -> str:
-    """Mean of a metric over replicates with its 95% t interval; empty without values."""
-    if not values:
-        return ""
-    from tune_app.stats import mean_interval  # here, for it loads scipy, and the first table has no values
-
-    interval = mean_interval(values)
-    return measure(name, interval.mean, interval.half_width) if interval.mean is not None else ""
 
 
 def duration(seconds: float) -> str:

@@ -124,11 +124,3 @@ def test_the_first_rows_alone_are_said_to_be_some(frames: Frames) -> None:
 def test_what_is_not_there_is_told(frames: Frames, wish: dict[str, object], says: str) -> None:
     with pytest.raises(ReportError, match=says):
         overview(frames, verdict.judge(frames), View(**wish))  # type: ignore[arg-type]
-
-
-def test_a_parameter_called_ties_keeps_its_name(tmp_path: Path) -> None:
-    text = "task: mine:train\nspace: {ties: {grid: [1, 2]}}\nepochs: 2\nseeds: 2\n"
-    outcomes = {i: Outcome(val=[0.1 * i, 0.2 * i], epochs=2) for i in (1, 2)}
-    made = table(make(tmp_path, text, outcomes))
-    assert made.header == ["sample", "ties", "status", "validation accuracy, %", "n"]
-    assert [row[1] for row in made.rows] == ["2", "1"]

@@ -193,7 +193,7 @@ def test_a_task_of_the_users_own_has_settings_and_results_alone(tmp_path: Path) 
     assert {Path(file).stem for file in texts} == {"table1", "results"}
     assert "no data (the task computes its metrics itself)" in texts["results.md"]
     assert "paper" not in texts["results.md"] + texts["table1.md"]
-    assert r"größer \*und\* \<mehr\> | finished | 1.25 ± 3.2 | a    |   2 |" in texts["results.md"]
+    assert r"größer \*und\* \<mehr\> | finished | 1.25 (1.00, 1.50) | a    |   2 |" in texts["results.md"]
     assert r"a_b\|c" in texts["results.md"]
     assert f"| {name} |" in texts["results.md"]
     assert f"| {name} | 0.1, 0.2 " in texts["table1.md"]

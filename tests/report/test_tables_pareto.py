@@ -50,7 +50,7 @@ def test_the_table_has_what_no_other_configuration_beats(tmp_path: Path) -> None
     assert table
     assert [row[0] for row in table.rows] == ["1", "6", "2"], "the seventh repeats the first"
     assert table.header == ["sample", "lr", "validation accuracy, %", "validation loss", "n"]
-    assert table.rows[2] == ["2", "2", "80.0 ± 12.7", "0.200 ± 0.13", "2"]
+    assert table.rows[2] == ["2", "2", "80.0 (79.0, 81.0)", "0.200 (0.190, 0.210)", "2"]
     assert len(table.align) == len(table.header)
     [said] = table.below
     assert said.startswith("3 of 5 finished configurations are not dominated: no other one")

@@ -73,29 +73,6 @@ def test_latex_by_example(text: str, expected: str) -> None:
     assert latex_text(text) == expected
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [(3e-6, "3e-6"), (1e6, "1e6"), (0.4, "0.4"), (128, "128"), (True, "true"), (None, "–"), ("adam", "adam")],
-)
-def test_values_as_a_person_writes_them(value: str | float | None, expected: str) -> None:
-    assert formats.value(value) == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "mean", "half", "expected"),
-    [
-        ("val_accuracy", 0.9287, 0.0062, "92.9 ± 0.6"),
-        ("val_accuracy", 0.9287, None, "92.9"),
-        ("val_accuracy", float("nan"), float("nan"), "–"),
-        ("val_loss", 0.3701, 0.01234, "0.370 ± 0.012"),
-        ("val_loss", 1.5e-7, None, "1.50e-7"),
-        ("score", 170.2, 12.0, "170 ± 12"),
-    ],
-)
-def test_metrics_as_a_person_writes_them(name: str, mean: float, half: float | None, expected: str) -> None:
-    assert formats.measure(name, mean, half) == expected
-
-
 def test_many_values_become_a_range() -> None:
     assert formats.setting("lr", [10.0**-k for k in range(1, 10)]) == "1e-9 to 0.1 (9 values)"
     assert formats.setting("lr", [3e-6, 3e-5]) == "3e-6, 3e-5"

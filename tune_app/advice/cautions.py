@@ -15,6 +15,7 @@ from scipy.stats import linregress, norm
 
 from tune_app import stats, words
 from tune_app.advice import edges
+from tune_app.arithmetic import fixed, mean, significant
 from tune_app.errors import RunError
 from tune_app.folders import RunPaths, find_runs
 from tune_app.record import read
@@ -136,7 +137,7 @@ def _small_validation(frames: Frames, verdict: Verdict, winner: int) -> Found:
         (s.sample for s in verdict.chosen.standings if s.sample != winner and s.sample not in verdict.tied),
         None,
     )
-    if not words.is_share(metric) or not images or rival is None:
+    if not frames.units.is_share(metric) or not images or rival is None:
         return
     pair = verdict.chosen.pair(winner, rival) if verdict.chosen.pairs else None
     means = [verdict.chosen.standing(sample).mean for sample in (winner, rival)]
@@ -149,8 +150,8 @@ def _small_validation(frames: Frames, verdict: Verdict, winner: int) -> Found:
     enough = f"about {_rounded(wanted):,}" if wanted > 0 else "more than a million"
     yield (
         "small_validation",
-        f"{images} validation images cannot show its lead of {100 * difference:.1f} points: others would "
-        f"move it by ± {100 * reach:.1f}; it takes {enough}",
+        f"{images} validation images cannot show its lead of {fixed(difference, 1, 2)} points: others would "
+        f"move it by ± {fixed(reach, 1, 2)}; it takes {enough}",
     )
 
 
@@ -188,10 +189,10 @@ def _still_rising(frames: Frames, winner: int) -> Found:
         return
     fit = linregress(np.arange(window), last)
     gain = fit.slope * (window - 1) * (1 if metric.mode == "max" else -1)
-    share = words.is_share(metric.name)
+    share = frames.units.is_share(metric.name)
     if fit.pvalue < LEVEL and gain >= GAIN * (1 if share else abs(last.mean())):
         verb = "rising" if metric.mode == "max" else "falling"
-        much = f"{100 * gain:.1f} points" if share else f"{gain:.2g}"
+        much = f"{fixed(gain, 1, 2)} points" if share else significant(gain, 2)
         yield (
             "still_rising",
             f"{metric.name} was still {verb} at the last epoch (by {much} over the last {window}): "
@@ -200,9 +201,13 @@ def _still_rising(frames: Frames, winner: int) -> Found:
 
 
 def _overfitting(frames: Frames, winner: int) -> Found:
-    train, val = (frames.replicates(winner, f"{split}_accuracy") for split in ("train", "val"))
-    if len(train) and len(val) and train.mean() >= NEARLY_ALL and train.mean() - val.mean() >= GAP:
+    names = ("train_accuracy", "val_accuracy")
+    train, val = (frames.replicates(winner, name) for name in names)
+    if not len(train) or not len(val) or not all(map(frames.units.is_share, names)):
+        return
+    if mean(train) >= NEARLY_ALL and mean(train) - mean(val) >= GAP:
+        trained, validated = (fixed(mean(values), 1, 2) for values in (train, val))
         yield (
             "overfitting",
-            f"training accuracy {train.mean():.1%} against {val.mean():.1%} on validation: it overfits",
+            f"training accuracy {trained}% against {validated}% on validation: it overfits",
         )

@@ -8,7 +8,7 @@ from typing import TypeGuard
 
 import numpy as np
 
-from tune_app import words
+from tune_app.labels import text
 from tune_app.results import Frames
 from tune_app.space import KINDS, Sampler
 
@@ -41,8 +41,8 @@ def at_the_edge(frames: Frames, sample: int) -> Iterator[str]:
         )
         if outside:
             yield (
-                f"{name} {words.value(value)} is at the {side} edge of what was tried: "
-                f"try {bound} to {words.value(beyond)}"
+                f"{name} {frames.labels.value(name, value)} is at the {side} edge of what was tried: "
+                f"try {bound} to {text(beyond)}"
             )
 
 

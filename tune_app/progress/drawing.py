@@ -51,8 +51,8 @@ def ended(snapshot: Snapshot, row: Row, number: int) -> str:
     total = len(snapshot.states)
     parts = [
         f"{number:>{len(str(total))}}/{total}",
-        words.point(row.config, snapshot.varying, between="  ") or f"sample {row.sample}",
-        words.over_replicates(snapshot.metric, row.values),
+        snapshot.labels.point(row.config, snapshot.varying, between="  ") or f"sample {row.sample}",
+        _measured(snapshot, row),
         f"{_state(row)}: {row.reason}" if row.reason else _state(row),
         _time(row),
         row.device,
@@ -118,13 +118,10 @@ def _fitting(snapshot: Snapshot, rows: list[Row], width: int) -> list[_Column]:
     Where a parameter is left out, or none varies, the number of the sample tells the rows apart.
     """
     sample = _Column("sample", [str(row.sample) for row in rows])
-    parameters = [
-        _Column(name, [words.value(row.config[name]) if name in row.config else "-" for row in rows])
-        for name in snapshot.varying
-    ]
+    parameters = [_Column(name, [_value(snapshot, row, name) for row in rows]) for name in snapshot.varying]
     middle = [
         _Column("epoch", [_epoch(snapshot, row) for row in rows]),
-        _Column(snapshot.metric, [words.over_replicates(snapshot.metric, row.values) for row in rows]),
+        _Column(snapshot.metric, [_measured(snapshot, row) for row in rows]),
         _Column(_STATE, [_state(row) for row in rows]),
     ]
     extra = [_Column("time", [_time(row) for row in rows]), _Column("device", [row.device for row in rows])]
@@ -140,6 +137,14 @@ def _fitting(snapshot: Snapshot, rows: list[Row], width: int) -> list[_Column]:
             kept -= 1
         else:
             return columns
+
+
+def _value(snapshot: Snapshot, row: Row, name: str) -> str:
+    return snapshot.labels.value(name, row.config[name]) if name in row.config else "-"
+
+
+def _measured(snapshot: Snapshot, row: Row) -> str:
+    return snapshot.units.measure(snapshot.metric, row.values, unit=True) if row.values else ""
 
 
 def _epoch(snapshot: Snapshot, row: Row) -> str:
@@ -194,10 +199,10 @@ def _pack(parts: list[str], width: int) -> list[str]:
 
 
 def _best(snapshot: Snapshot, row: Row) -> str:
-    measured = words.over_replicates(snapshot.metric, row.values)
+    measured = _measured(snapshot, row)
     unfinished = "" if row.state == "finished" else f", at epoch {_epoch(snapshot, row)}"
     return f"best so far: {measured}{unfinished}   {_name(snapshot, row)}"
 
 
 def _name(snapshot: Snapshot, row: Row) -> str:
-    return words.point(row.config, snapshot.varying) or f"sample {row.sample}"
+    return snapshot.labels.point(row.config, snapshot.varying) or f"sample {row.sample}"

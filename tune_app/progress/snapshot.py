@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from tune_app.arithmetic import mean
 from tune_app.history import Attempt, Config, Configuration
+from tune_app.labels import SHORT, Labels
+from tune_app.space import canonical
 from tune_app.sweep import Sweep
+from tune_app.units import Units
 
 #: States of a replicate after which this sitting trains it no more.
 _ENDED = frozenset({"finished", "stopped", "diverged", "failed"})
@@ -38,7 +42,7 @@ class Row:
     @property
     def mean(self) -> float:
         """Mean of the metric; only for a row that has values."""
-        return sum(self.values) / len(self.values)
+        return mean(self.values)
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class Snapshot:
     wanted: int
     trained: int
     best: Row | None
+    labels: Labels = field(default_factory=Labels)
+    units: Units = field(default_factory=Units)
 
     @property
     def states(self) -> list[str]:
@@ -79,6 +85,8 @@ class Surveyor:
     sweep: Sweep
     _expected: int = field(init=False)
     _ended: dict[int, Row] = field(init=False, default_factory=dict)
+    _labels: Labels = field(init=False, default_factory=lambda: Labels(most=SHORT))
+    _named: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         self._expected = self.sweep.space.size()
@@ -92,6 +100,9 @@ class Surveyor:
             if each.twin is not None and each.sample not in self._ended:
                 rows[each.sample] = _as_twin(rows[each.sample], rows[each.twin])
         self._ended |= {sample: row for sample, row in rows.items() if row.ended}
+        for each in configurations[self._named :]:
+            self._labels.add(each.config)
+        self._named = len(configurations)
         unplanned = max(0, self._expected - len(rows))
         own = len(rows) - sum(each.twin is not None for each in configurations) + unplanned
         return Snapshot(
@@ -105,6 +116,8 @@ class Surveyor:
             own * space.seeds * space.epochs,
             sum(len(a.epochs) * len(a.replicates) for a in list(history.attempts.values())),
             self._best(rows),
+            self._labels,
+            Units(history.beyond),
         )
 
     def _row(self, configuration: Configuration, live: bool) -> Row:
@@ -175,5 +188,6 @@ def _varying(sweep: Sweep, configurations: list[Configuration]) -> list[str]:
     return [
         name
         for name in names
-        if name in drawn or len({repr(each.config.get(name)) for each in configurations}) > 1
+        if name in drawn
+        or len({canonical(each.config[name]) if name in each.config else "" for each in configurations}) > 1
     ]

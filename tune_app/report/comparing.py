@@ -11,9 +11,12 @@ import pandas as pd
 
 from tune_app import results, stats, words
 from tune_app.errors import ReportError
+from tune_app.labels import Labels
 from tune_app.report import formats, render, rows
 from tune_app.report.exporting import one_of
 from tune_app.report.render import Table
+from tune_app.space import canonical
+from tune_app.units import Units, legend
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -35,6 +38,10 @@ class Best:
     def name(self) -> str:
         """The run's name."""
         return self.frames.sweep.name
+
+    def values(self, metric: str) -> tuple[float, ...]:
+        """Its values of a metric, one a seed."""
+        return () if self.row is None else self.frames.measured(self.row["sample"], metric)
 
     def mean(self, metric: str) -> float | None:
         """Its mean of a metric."""
@@ -64,17 +71,20 @@ def compare(sweeps: Sequence[Frames]) -> Table:
     shown = list(
         dict.fromkeys([*(each.frames.sweep.space.metric.name for each in best), *_test_metrics(best)])
     )
-    header = ["run", "best configuration", *map(formats.metric, shown), "n", "epochs", "finished", "data"]
+    units = Units(frozenset().union(*(frames.units.plain for frames in sweeps)))
+    points = _points(best)
+    titles = [formats.metric(units, name) for name in shown]
+    header = ["run", "best configuration", *titles, "n", "epochs", "finished", "data"]
     order = f"Best first by {formats.quantity(metric.name)} ({metric.mode})"
     return Table(
         name="compare",
         title=f"Comparison of {formats.listed([each.name for each in best])}",
         header=header,
         align="ll" + "r" * (len(header) - 3) + "l",
-        rows=[_cells(each, shown) for each in best],
+        rows=[_cells(*pair, shown, units) for pair in zip(best, points, strict=True)],
         frame=pd.DataFrame([_record(each, shown) for each in best]),
         about=[
-            "Mean ± half-width of its 95% interval over n seeds, of the configuration that each run chose",
+            f"{legend(each.row['n'] for each in best if each.row is not None)}; each run's own choice",
             *([order] if not apart else [f"Not ranked: {reason}" for reason in apart]),
             *(f"Data of {each.name}: {each.frames.sweep.data.label()}" for each in best),
             *_notes(best),
@@ -145,20 +155,29 @@ def _test_metrics(best: Sequence[Best]) -> list[str]:
     return found
 
 
-def _point(each: Best) -> str:
-    if each.row is None:
-        return "none has finished"
-    names = each.frames.varying or each.frames.parameters
-    values = ((name, formats.plain(each.row[name])) for name in names)
-    return ", ".join(f"{name} {formats.value(value)}" for name, value in values if value is not None)
+def _points(best: Sequence[Best]) -> list[str]:
+    """What each choice is called, by what varies in a run or differs between the choices."""
+    labels = Labels(c.config for each in best for c in each.frames.sweep.history.configurations.values())
+    chosen = [each.frames.config(each.row["sample"]) for each in best if each.row is not None]
+    values = {name: {canonical([c[name]] if name in c else []) for c in chosen} for c in chosen for name in c}
+    varying = {name for each in best for name in each.frames.varying}
+    names = [name for name, found in values.items() if name in varying or len(found) > 1]
+    return [
+        "none has finished"
+        if each.row is None
+        else labels.point(config := each.frames.config(each.row["sample"]), names)
+        or labels.point(config, config)
+        or "the only configuration"
+        for each in best
+    ]
 
 
-def _cells(each: Best, shown: Sequence[str]) -> list[str]:
+def _cells(each: Best, point: str, shown: Sequence[str], units: Units) -> list[str]:
     statuses = each.frames.trials["status"]
     return [
         each.name,
-        _point(each),
-        *(formats.NOTHING if each.row is None else rows.measure(each.row, name) for name in shown),
+        point,
+        *(units.measure(name, each.values(name)) for name in shown),
         "0" if each.row is None else str(each.row["n"]),
         str(each.frames.sweep.space.epochs),
         f"{int((statuses == 'finished').sum())} of {len(statuses)}",

@@ -14,6 +14,7 @@ from tune_app.report.render import Table
 from tune_app.space import canonical
 from tune_app.stats import Interval
 from tune_app.sweep import Sweep
+from tune_app.units import legend
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -24,8 +25,12 @@ class _Pair:
     """A configuration as it was chosen, and on the seeds that are new."""
 
     trial: pd.Series[Any]
-    chosen: Interval
+    before: list[float]
     confirmed: pd.Series[float]
+
+    @property
+    def chosen(self) -> Interval:
+        return stats.mean_interval(self.before)
 
     @property
     def again(self) -> Interval:
@@ -46,10 +51,10 @@ def confirmed(frames: Frames) -> Table | None:
         cells.append(
             [
                 str(pair.trial["sample"]),
-                *(formats.value(formats.plain(pair.trial[each])) for each in names),
-                formats.measure(metric, chosen.mean, chosen.half_width),
+                *(rows.value(frames, pair.trial, each) for each in names),
+                frames.units.measure(metric, pair.before),
                 str(chosen.n),
-                formats.measure(metric, again.mean, again.half_width),
+                frames.units.measure(metric, pair.confirmed.tolist()),
                 str(again.n),
             ]
         )
@@ -66,17 +71,18 @@ def confirmed(frames: Frames) -> Table | None:
                 **rows.identity(frames),
             }
         )
-    title = formats.metric(metric)
+    title = formats.metric(frames.units, metric)
     return Table(
         name="confirmed",
         title=f"The best of {name}, on seeds that it had not seen",
         header=["sample", *names, f"{title}, in {name}", "n", f"{title}, confirmed", "n"],
         align="r" + "r" * (len(names) + 4),
         rows=cells,
-        frame=pd.DataFrame(records),
+        frame=results.as_texts(frames, pd.DataFrame(records, dtype=object)),
         about=[
             *settings.about(frames, frames.trials, beside=names),
-            "Mean ± half-width of its 95% interval, over n seeds; the two columns share no seed",
+            f"{legend(len(each) for pair in pairs for each in (pair.before, pair.confirmed))}; "
+            "the two columns share no seed",
             _luck(pairs, frames, name) + " (paired t test)",
         ],
     )
@@ -99,7 +105,7 @@ def _pairs(frames: Frames, original: Frames | None) -> list[_Pair]:
         then = before.get(_key(row, frames))
         values = rows.values(original, then, metric) if original is not None and then is not None else []
         again = frames.replicates(int(row["sample"]), metric)
-        found.append(_Pair(row, stats.mean_interval(values), again))
+        found.append(_Pair(row, values, again))
     return found
 
 
@@ -123,12 +129,15 @@ def _luck(pairs: list[_Pair], frames: Frames, name: str) -> str:
     difference = rows.paired(first.confirmed, second.confirmed)
     if difference is None:
         return "Too few new seeds have finished to say how much of the winner's lead was luck."
-    lead = (first.chosen.mean or 0.0) - (second.chosen.mean or 0.0)
-    leads = "it leads" if difference.difference * lead >= 0 else "the second leads"
-    points = " points" if words.is_share(metric) else ""
-    now = formats.measure(metric, abs(difference.difference), difference.half_width)
+    units, better = frames.units, 1 if frames.sweep.space.metric.mode == "max" else -1
+    lead = better * ((first.chosen.mean or 0.0) - (second.chosen.mean or 0.0))
+    leads = "it leads" if better * difference.difference >= 0 else "the second leads"
+    points = " points" if units.is_share(metric) else ""
+    now = units.number(metric, abs(difference.difference))
+    if difference.half_width is not None and len(first.confirmed) > 2:
+        now += f" ± {units.half_width(metric, difference.half_width)}"
     sure = "." if difference.p < 0.05 else ", which these seeds cannot tell from none."
     return (
-        f"In {name} the winner led the second by {formats.number(metric, abs(lead))}{points}; on "
-        f"{len(first.confirmed)} new seeds {leads} by {now}{points}{sure}"
+        f"In {name} the winner led the second by {units.number(metric, lead)}{points}; on "
+        f"{words.count(len(first.confirmed), 'new seed')} {leads} by {now}{points}{sure}"
     )

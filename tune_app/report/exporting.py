@@ -12,11 +12,12 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tune_app import __version__, verdict
+from tune_app import __version__, results, verdict
 from tune_app.errors import ReportError, nearest
-from tune_app.report import formats, render
+from tune_app.report import render
 from tune_app.report.files import put
 from tune_app.report.overview import View, overview, raw, with_ties
+from tune_app.units import DIGITS
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -70,7 +71,7 @@ def export(frames: Frames, form: str, view: View | None = None, of: str = "trial
             raise ReportError(f"--of {of}: {form} is the table of configurations; use csv, parquet or json")
         write = render.latex if form == "latex" else render.markdown
         return write(overview(frames, verdict.judge(frames), view)).encode()
-    if view.digits != formats.DIGITS:
+    if view.digits != DIGITS:
         raise ReportError(f"--digits {view.digits}: {form} keeps every digit; use latex or markdown")
     frame = {
         "trials": with_ties(frames, verdict.judge(frames)),
@@ -95,13 +96,14 @@ def one_of(option: str, value: str, known: Sequence[str]) -> None:
         raise ReportError(f"{option} {value}: it is one of {', '.join(known)}.{nearest(value, known)}")
 
 
-def _csv(_: Frames, frame: pd.DataFrame) -> bytes:
-    return frame.to_csv(index=False, lineterminator="\n").encode()
+def _csv(frames: Frames, frame: pd.DataFrame) -> bytes:
+    return results.as_texts(frames, frame).to_csv(index=False, lineterminator="\n").encode()
 
 
-def _parquet(_: Frames, frame: pd.DataFrame) -> bytes:
+def _parquet(frames: Frames, frame: pd.DataFrame) -> bytes:
     """Columns of one type each: one that mixes numbers and words becomes text."""
     buffer = io.BytesIO()
+    frame = results.as_texts(frames, frame)
     mixed = [name for name in frame if frame[name].dtype == object and len(_kinds(frame[name])) > 1]
     texts = {name: [None if pd.isna(v) else str(v) for v in frame[name]] for name in mixed}
     frame.assign(**texts).to_parquet(buffer, index=False)  # type: ignore[arg-type]
@@ -126,7 +128,12 @@ def _json(frames: Frames, frame: pd.DataFrame) -> bytes:
         "data": asdict(frames.sweep.data),
         "columns": list(frame),
         "rows": [
-            {str(name): _cell(value) for name, value in row.items()} for row in frame.to_dict("records")
+            {
+                str(name): _cell(value)
+                for name, value in row.items()
+                if name not in frames.parameters or value is None or not pd.isna(value)
+            }
+            for row in frame.to_dict("records")
         ],
     }
     return (json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()

@@ -1,21 +1,16 @@
-"""Numbers, settings and states as a person would write them in a report."""
+"""Settings, headings and states as a person would write them in a report."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
+from tune_app.labels import text, texts
 from tune_app.space import Scalar
-from tune_app.words import SHARES, count, is_share
-
-#: What stands in a cell that has nothing to show.
-NOTHING = "–"
-
-#: Decimals of a percentage.
-DIGITS = 1
+from tune_app.units import SHARES, Units, named_share
+from tune_app.words import count
 
 #: Whole floats below this are written as whole numbers, others as 1e300.
 _WHOLE = 1e15
@@ -34,7 +29,7 @@ _WORDS: dict[str, dict[Scalar, str]] = {
 
 def plain(value: Any) -> Scalar:
     """A cell of a frame as a parameter's value: None where there is none, whole floats as integers."""
-    if value is None or (isinstance(value, float) and pd.isna(value)):
+    if value is None or value is pd.NA or value != value:
         return None
     if hasattr(value, "item"):
         value = value.item()
@@ -45,34 +40,29 @@ def plain(value: Any) -> Scalar:
     raise TypeError(f"not a parameter's value: {value!r}")
 
 
-def value(value: Scalar) -> str:
-    """A parameter's value: ``3e-6``, ``0.4``, ``128``, ``adam``."""
-    if value is None:
-        return NOTHING
-    if isinstance(value, bool):
-        return str(value).lower()
-    return _exponent(f"{value:.4g}") if isinstance(value, float) else str(value)
-
-
 def setting(name: str, values: Sequence[Scalar]) -> str:
     """The values of one setting: ``3e-6, 3e-5``; of more than eight numbers their range."""
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-    if len(values) > 8 and len(numbers) == len(values):
-        return f"{value(min(numbers))} to {value(max(numbers))} ({len(values)} values)"
-    return ", ".join(_setting(name, each) for each in values)
+    if len(numbers) > 8:
+        others = [text(v) for v in values if v is None or isinstance(v, str | bool)]
+        return ", ".join([*others, f"{text(min(numbers))} to {text(max(numbers))} ({len(numbers)} values)"])
+    letters = texts(values)
+    found = [_setting(name, *pair) for pair in zip(values, letters, strict=True)]
+    return ", ".join(found if len(set(found)) == len(set(letters)) else letters)
 
 
-def _setting(name: str, each: Scalar) -> str:
-    if name.endswith("_images"):
-        return f"{each:,}"
-    if name == "image_size":
-        return f"{each} × {each}"
-    return _WORDS.get(name, {}).get(each, value(each))
+def _setting(name: str, each: Scalar, letters: str) -> str:
+    if isinstance(each, int) and not isinstance(each, bool):
+        if name.endswith("_images"):
+            return f"{each:,}"
+        if name == "image_size":
+            return f"{each} × {each}"
+    return _WORDS.get(name, {}).get(each, letters)
 
 
-def metric(name: str) -> str:
+def metric(units: Units, name: str) -> str:
     """A metric's name with its unit, for a heading: ``validation accuracy, %`` for ``val_accuracy``."""
-    return f"{quantity(name)}, %" if is_share(name) else quantity(name)
+    return f"{quantity(name)}, %" if units.is_share(name) else quantity(name)
 
 
 def quantity(name: str) -> str:
@@ -82,25 +72,9 @@ def quantity(name: str) -> str:
     return f"{_SPLITS[split]} {_METRICS.get(what, what)}" if known else name
 
 
-def number(name: str, mean: float | None, digits: int = DIGITS) -> str:
-    """A metric's value: shares in per cent with ``digits`` decimals, others with two significant more."""
-    if mean is None or pd.isna(mean):
-        return NOTHING
-    return f"{100 * mean:.{digits}f}" if is_share(name) else _exponent(f"{mean:#.{digits + 2}g}".rstrip("."))
-
-
-def measure(name: str, mean: float | None, half_width: float | None, digits: int = DIGITS) -> str:
-    """A metric's mean and the half-width of its interval, where there is one: ``92.9 ± 0.6``."""
-    if mean is None or half_width is None or pd.isna(mean) or pd.isna(half_width):
-        return number(name, mean, digits)
-    share = is_share(name)
-    half = f"{100 * half_width:.{digits}f}" if share else _exponent(f"{half_width:.{digits + 1}g}")
-    return f"{number(name, mean, digits)} ± {half}"
-
-
 def published(name: str, figure: float) -> str:
     """A figure of the paper with the digits that it was published with: ``83``, ``82.25``, ``0.37``."""
-    return f"{100 * figure if is_share(name) else figure:.6g}"
+    return f"{100 * figure if named_share(name) else figure:.6g}"
 
 
 def status(row: pd.Series[Any]) -> str:
@@ -117,7 +91,3 @@ def listed(items: Sequence[object]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     words = [str(item) for item in items]
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
-
-
-def _exponent(digits: str) -> str:
-    return re.sub(r"e([+-])0*", lambda sign: "e-" if sign[1] == "-" else "e", digits)

@@ -10,6 +10,7 @@ from tune_app import stats
 from tune_app.report import formats, paper, rows, settings
 from tune_app.report.render import Table
 from tune_app.space import canonical
+from tune_app.units import legend
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -28,11 +29,12 @@ def loss_table(frames: Frames) -> Table | None:
             header.append(f"{loss.upper()} published")
     cells, records = [], []
     for metric in paper.LOSSES["bce"]:
-        row, record = [formats.metric(metric)], dict[str, Any](quantity=metric)
+        row, record = [formats.metric(frames.units, metric)], dict[str, Any](quantity=metric)
         for loss, trial in pair.items():
-            interval = stats.mean_interval(rows.values(frames, trial, metric))
+            values = rows.values(frames, trial, metric)
+            interval = stats.mean_interval(values)
             figure = paper.LOSSES[loss][metric]
-            row.append(formats.measure(metric, interval.mean, interval.half_width))
+            row.append(frames.units.measure(metric, values))
             if compared:
                 row.append(formats.published(metric, figure))
             record[f"{loss}_mean"] = interval.mean
@@ -55,7 +57,7 @@ def loss_table(frames: Frames) -> Table | None:
                 for loss, trial in pair.items()
                 if trial["status"] != "finished"
             ),
-            "Measured: mean ± half-width of its 95% interval, over n seeds; published: one run, the best try",
+            f"Measured: {legend(map(int, frames.trials['n']))}; published: one run, the best try",
         ],
     )
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tune_app import results, words
+from tune_app.arithmetic import fixed
 from tune_app.errors import ReportError, nearest
 from tune_app.report import formats, rows, settings
 from tune_app.report.render import Table
 from tune_app.space.rules import metric_columns
+from tune_app.units import DIGITS, NOTHING, legend
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -35,7 +37,7 @@ class View:
 
     columns: Sequence[str] = ()
     sort: str = ""
-    digits: int = formats.DIGITS
+    digits: int = DIGITS
     top: int | None = None
 
 
@@ -61,9 +63,9 @@ def overview(frames: Frames, judged: Verdict, view: View | None = None) -> Table
         name="results",
         title=f"Results of {frames.sweep.name}",
         header=[_header(frames, name) for name in shown],
-        align="".join(_align(frames, trials, name) for name in shown),
+        align="".join(_align(frames, name) for name in shown),
         rows=cells,
-        frame=ordered.reindex(columns=columns).assign(**rows.identity(frames)),
+        frame=results.as_texts(frames, ordered.reindex(columns=columns)).assign(**rows.identity(frames)),
         about=_about(frames, trials, ordered, shown, view),
     )
 
@@ -107,17 +109,23 @@ def _sorted(frames: Frames, frame: pd.DataFrame, sort: str) -> pd.DataFrame:
         raise ReportError(f'--sort {sort}: after the colon stands asc or desc, not "{direction}"')
     _check(frames, [name], frame)
     metric = frames.sweep.space.metric
-    upwards = metric.mode == "min" if name == metric.name else not words.is_share(name)
+    upwards = metric.mode == "min" if name == metric.name else not frames.units.is_share(name)
     if direction:
         upwards = direction == "asc"
-    values = [formats.plain(value) for value in frame[f"{name}_mean" if name not in frame else name]]
-    known = [place for place, value in enumerate(values) if value is not None]
+    values = frame[f"{name}_mean" if name not in frame else name].tolist()
+    if name in frames.parameters:  # where None is the value null
+        absent = [value is not None and pd.isna(value) for value in values]
+    else:
+        absent = list(map(pd.isna, values))
+    known = [place for place, gone in enumerate(absent) if not gone]
     known.sort(key=lambda place: _key(values[place]), reverse=not upwards)
-    return frame.iloc[[*known, *(place for place, value in enumerate(values) if value is None)]]
+    return frame.iloc[[*known, *(place for place, gone in enumerate(absent) if gone)]]
 
 
 def _key(value: object) -> tuple[int, float, str]:
-    """Numbers before words."""
+    """Numbers before words before null."""
+    if value is None:
+        return 2, 0.0, ""
     return (0, float(value), "") if isinstance(value, int | float) else (1, 0.0, str(value))
 
 
@@ -170,31 +178,31 @@ def _header(frames: Frames, name: str) -> str:
     if name in frames.parameters:
         return name
     if name.endswith("_ci95"):
-        return f"± {formats.metric(name.removesuffix('_ci95'))}"
-    return "time, s" if name == "duration_s" else formats.metric(name.removesuffix("_mean"))
+        return f"± {formats.metric(frames.units, name.removesuffix('_ci95'))}"
+    return "time, s" if name == "duration_s" else formats.metric(frames.units, name.removesuffix("_mean"))
 
 
 def _cell(frames: Frames, row: pd.Series[Any], name: str, digits: int) -> str:
     if name in frames.parameters:
-        return formats.value(formats.plain(row[name]))
+        return rows.value(frames, row, name)
     if name == "status":
         return formats.status(row)
     if name not in row:
-        return rows.measure(row, name, digits)
+        return rows.measure(frames, row, name, digits)
     value = row[name]
     if name.endswith(("_mean", "_ci95")):
-        return formats.number(name.removesuffix("_mean").removesuffix("_ci95"), value, digits)
+        return frames.units.number(name.removesuffix("_mean").removesuffix("_ci95"), value, digits)
     if name == "duration_s":
-        return f"{value:.1f}"
-    return formats.NOTHING if pd.isna(value) or value == "" else str(value)
+        return fixed(value, 1)
+    return NOTHING if pd.isna(value) or value == "" else str(value)
 
 
 _WORDS = ("status", "device", TIES, "data", "data_sha256")
 
 
-def _align(frames: Frames, trials: pd.DataFrame, name: str) -> str:
+def _align(frames: Frames, name: str) -> str:
     if name in frames.parameters:
-        return "l" if any(isinstance(formats.plain(value), str) for value in trials[name]) else "r"
+        return rows.align(frames, name)
     return "l" if name in _WORDS else "r"
 
 
@@ -209,7 +217,7 @@ def _about(
     )
     about = [
         *settings.about(frames, trials, beside=frames.varying),
-        f"Mean ± half-width of its 95% interval, over n seeds; {order}",
+        f"{legend(trials['n'])}; {order}",
     ]
     if TIES in shown:
         about.append(

@@ -10,6 +10,7 @@ import pandas as pd
 from tune_app import results, words
 from tune_app.report import formats, rows, settings
 from tune_app.report.render import Table
+from tune_app.units import legend
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -32,27 +33,25 @@ def pareto_table(frames: Frames) -> Table | None:
     cells = [
         [
             str(row["sample"]),
-            *(formats.value(formats.plain(row[name])) for name in frames.varying),
-            *(rows.measure(row, name) for name in names),
+            *(rows.value(frames, row, name) for name in frames.varying),
+            *(rows.measure(frames, row, name) for name in names),
             str(row["n"]),
         ]
         for _, row in front.iterrows()
     ]
-    goals = formats.listed([f"{formats.metric(m.name).removesuffix(', %')} ({m.mode})" for m in metrics])
+    goals = formats.listed([f"{formats.quantity(m.name)} ({m.mode})" for m in metrics])
     kept = ["sample", *frames.varying, "epochs", "n"]
     kept += [f"{name}_{part}" for name in names for part in ("mean", "ci95")]
     return Table(
         name="pareto",
         title=f"Trade-offs of {frames.sweep.name}",
-        header=["sample", *frames.varying, *map(formats.metric, names), "n"],
-        align="".join(
-            ["r", *(rows.align(frames.trials[name]) for name in frames.varying), "r" * (len(names) + 1)]
-        ),
+        header=["sample", *frames.varying, *(formats.metric(frames.units, name) for name in names), "n"],
+        align="".join(["r", *(rows.align(frames, name) for name in frames.varying), "r" * (len(names) + 1)]),
         rows=cells,
-        frame=front.reindex(columns=kept).assign(**rows.identity(frames)),
+        frame=results.as_texts(frames, front.reindex(columns=kept)).assign(**rows.identity(frames)),
         about=[
             *settings.about(frames, frames.trials, beside=frames.varying),
-            "Mean ± half-width of its 95% interval, over n seeds; the best by the first metric comes first",
+            f"{legend(frames.trials['n'])}; the best by the first metric comes first",
         ],
         below=[
             f"{len(front)} of {words.count(len(ranked), 'finished configuration')} "

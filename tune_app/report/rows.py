@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tune_app import stats
+from tune_app import stats, units
 from tune_app.errors import RunError
-from tune_app.report import formats
 from tune_app.space import Scalar
 
 if TYPE_CHECKING:
@@ -23,11 +22,7 @@ Point = tuple["pd.Series[Any]", dict[str, Scalar]]
 
 def points(frames: Frames, trials: pd.DataFrame) -> list[Point]:
     """These rows of ``trials``, each with its configuration, without parameters that do not exist in it."""
-    found: list[Point] = []
-    for _, row in trials.iterrows():
-        cells = ((name, formats.plain(row[name])) for name in frames.parameters)
-        found.append((row, {name: value for name, value in cells if value is not None}))
-    return found
+    return [(row, dict(frames.config(row["sample"]))) for _, row in trials.iterrows()]
 
 
 def select(frames: Frames, chosen: Sequence[pd.Series[Any]]) -> pd.DataFrame:
@@ -40,9 +35,15 @@ def values(frames: Frames, trial: pd.Series[Any], metric: str) -> list[float]:
     return [float(value) for value in frames.replicates(int(trial["sample"]), metric)]
 
 
-def measure(trial: pd.Series[Any], metric: str, digits: int = formats.DIGITS) -> str:
+def measure(frames: Frames, trial: pd.Series[Any], metric: str, digits: int = units.DIGITS) -> str:
     """A metric of a configuration, with its interval: ``92.9 ± 0.6``."""
-    return formats.measure(metric, trial.get(f"{metric}_mean"), trial.get(f"{metric}_ci95"), digits)
+    return frames.units.measure(metric, frames.measured(trial["sample"], metric), digits)
+
+
+def value(frames: Frames, trial: pd.Series[Any], name: str) -> str:
+    """A parameter of a configuration; a dash where it does not exist."""
+    config = frames.config(trial["sample"])
+    return frames.labels.value(name, config[name]) if name in config else units.NOTHING
 
 
 def paired(a: pd.Series[float], b: pd.Series[float]) -> stats.Difference | None:
@@ -51,9 +52,10 @@ def paired(a: pd.Series[float], b: pd.Series[float]) -> stats.Difference | None:
     return stats.paired(shared.iloc[:, 0].tolist(), shared.iloc[:, 1].tolist())
 
 
-def align(column: pd.Series[Any]) -> str:
+def align(frames: Frames, name: str) -> str:
     """``l`` for a parameter that has words among its values, ``r`` for one of numbers."""
-    return "l" if any(isinstance(formats.plain(value), str) for value in column) else "r"
+    configs = (each.config for each in frames.sweep.history.configurations.values())
+    return "l" if any(isinstance(config.get(name), str) for config in configs) else "r"
 
 
 def identity(frames: Frames) -> dict[str, str]:

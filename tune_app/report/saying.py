@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tune_app import words
+from tune_app.labels import texts
 from tune_app.report import formats, rows
 from tune_app.space import Sampler
 
 if TYPE_CHECKING:
-    from tune_app.history import Config
     from tune_app.results import Frames
     from tune_app.verdict import Comparison, Standing, Verdict
 
@@ -27,7 +27,7 @@ def verdict(frames: Frames, judged: Verdict) -> list[str]:
     return [
         _chosen(frames, judged.chosen.standing(judged.winner), judged.chosen.metric),
         _tied(frames, judged),
-        _tested(judged, judged.winner),
+        _tested(frames, judged, judged.winner),
     ]
 
 
@@ -36,19 +36,13 @@ def _states(frames: Frames) -> str:
     return formats.listed([f"{number} {state}" for state, number in counts.items()]) or "none was started"
 
 
-def point(frames: Frames, config: Config) -> str:
-    """A configuration by what varies: ``lr 3e-5, step_size 8``."""
-    names = [name for name in frames.varying if name in config] or list(config)
-    return ", ".join(f"{name} {formats.value(config[name])}" for name in names) or "the only configuration"
-
-
 def _chosen(frames: Frames, best: Standing, metric: str) -> str:
     over = f"over {words.count(best.n, 'seed')}"
-    over += ", which gives no interval" if best.half_width is None else ", 95% interval"
-    figure = figure_of(metric, best.mean, best.half_width)
+    over += {1: ", which gives no interval", 2: ""}.get(best.n, ", 95% interval")
+    figure = frames.units.measure(metric, best.values, unit=True)
     still = "" if (frames.trials["status"] == "finished").all() else _so_far(frames)
     return (
-        f"Chosen by {formats.quantity(metric)}{still}: {point(frames, best.config)} "
+        f"Chosen by {formats.quantity(metric)}{still}: {frames.name_of(best.sample)} "
         f"(sample {best.sample}), with {figure} {over}."
     )
 
@@ -56,16 +50,6 @@ def _chosen(frames: Frames, best: Standing, metric: str) -> str:
 def _so_far(frames: Frames) -> str:
     done = int((frames.trials["status"] == "finished").sum())
     return f" of the {done} finished of {words.count(len(frames.trials), 'configuration')}"
-
-
-def figure_of(metric: str, mean: float, half_width: float | None) -> str:
-    """A figure in a sentence, with its unit: ``84.8% ± 7.2``."""
-    text = formats.measure(metric, mean, half_width)
-    return text.replace(" ±", "% ±", 1) if words.is_share(metric) and "±" in text else text + _unit(metric)
-
-
-def _unit(metric: str) -> str:
-    return "%" if words.is_share(metric) else ""
 
 
 def _tied(frames: Frames, judged: Verdict) -> str:
@@ -77,7 +61,7 @@ def _tied(frames: Frames, judged: Verdict) -> str:
     seeds = words.count(judged.chosen.standings[0].n, "seed")
     if not judged.tied:
         return f"It is told apart from {_all(others)} with {seeds} (paired t tests, Holm's correction at 5%)."
-    tied = [f"sample {each} ({point(frames, judged.chosen.standing(each).config)})" for each in judged.tied]
+    tied = [f"sample {each} ({frames.name_of(each)})" for each in judged.tied]
     if len(tied) == others:
         return f"It is not told apart from {_all(others)}: with {seeds}, chance may have put it first."
     more = [f"{len(tied) - _NAMED} more"] if len(tied) > _NAMED else []
@@ -91,20 +75,16 @@ def _all(others: int) -> str:
     return "the other" if others == 1 else f"any of the other {others}"
 
 
-def _tested(judged: Verdict, winner: int) -> str:
+def _tested(frames: Frames, judged: Verdict, winner: int) -> str:
     test = judged.test
     if test is None or all(each.sample != winner for each in test.standings):
         return "There is no test metric: what it is worth on data that no choice has seen is left open."
     best = test.standing(winner)
-    figure = figure_of(test.metric, best.mean, best.half_width)
+    figure = frames.units.measure(test.metric, best.values, unit=True)
     text = f"On the test set: {formats.quantity(test.metric)} {figure}"
     if best.both is not None:
-        text += f" over seeds, ± {_half(test.metric, best.both)} over seeds and patients"
+        text += f" over seeds, ± {frames.units.half_width(test.metric, best.both)} over seeds and patients"
     return f"{text}{_above(test, winner)}."
-
-
-def _half(metric: str, half_width: float) -> str:
-    return formats.number(metric, half_width)
 
 
 def _above(test: Comparison, winner: int) -> str:
@@ -122,12 +102,12 @@ def asked(frames: Frames) -> list[tuple[str, str]]:
     found = [("task", space.task), *([("description", space.description)] if space.description else [])]
     found += [(name, _sampler(sampler)) for name, sampler in space.space.items()]
     if space.configs:
-        each = [", ".join(f"{n} {formats.value(v)}" for n, v in config.items()) for config in space.configs]
+        each = [frames.labels.point(config, config) for config in space.configs]
         rest = len(each) - _LISTED
         listed = [*each[:_LISTED], *([f"{rest:,} more"] if rest > 0 else [])]
         found.append(("exact configurations", "; ".join(listed)))
     if space.fixed:
-        found.append(("fixed", ", ".join(f"{name} {formats.value(v)}" for name, v in space.fixed.items())))
+        found.append(("fixed", frames.labels.point(space.fixed, space.fixed)))
     search = space.search
     how: str = search.algorithm
     if search.samples is not None:
@@ -145,11 +125,8 @@ def asked(frames: Frames) -> list[tuple[str, str]]:
 
 
 def _sampler(sampler: Sampler) -> str:
-    values = ", ".join(map(formats.value, sampler.args))
-    when = " and ".join(
-        f"{name} is {formats.listed([formats.value(v) for v in values])}"
-        for name, values in sampler.when.items()
-    )
+    values = ", ".join(texts(sampler.args))
+    when = " and ".join(f"{name} is {formats.listed(texts(values))}" for name, values in sampler.when.items())
     return f"{sampler.kind} {values}" + (f", where {when}" if when else "")
 
 

@@ -130,9 +130,9 @@ def _used(frames: Frames, trials: pd.DataFrame) -> dict[str, list[Scalar]]:
         found |= {"images": [data.kind], "image_size": [data.image_size], "split": [data.split]}
     found |= {"epochs": [space.epochs], "evaluate": [space.evaluate]}
     found |= {name: [value] for name, value in _recorded(frames).items()}
+    configs = [frames.config(sample) for sample in trials["sample"]]
     for name in frames.parameters:
-        values = [formats.plain(value) for value in trials[name]]
-        distinct = {canonical(value): value for value in values if value is not None}
+        distinct = {canonical(config[name]): config[name] for config in configs if name in config}
         if distinct:
             found[name] = list(distinct.values())
     if of_paper(frames):

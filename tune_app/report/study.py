@@ -61,10 +61,9 @@ def study(
 def _trial(
     frames: Frames, row: pd.Series[Any], spread: Mapping[str, BaseDistribution], names: Mapping[str, str]
 ) -> FrozenTrial:
+    config = frames.config(row["sample"])
     values = {
-        name: _value(row[name], spread[name])
-        for name in frames.varying
-        if formats.plain(row[name]) is not None
+        name: _value(frames, name, config[name], spread[name]) for name in frames.varying if name in config
     }
     mean = row.get(f"{frames.sweep.space.metric.name}_mean")
     state = STATES[str(row["status"])]
@@ -80,16 +79,23 @@ def _trial(
 
 
 def distribution(frames: Frames, name: str) -> BaseDistribution:
-    """The range of a parameter's values, as they are recorded; names and mixed values are categories."""
-    values = {canonical(v): v for v in map(formats.plain, frames.trials[name]) if v is not None}
-    numbers = [v for v in values.values() if isinstance(v, int | float) and not isinstance(v, bool)]
+    """The range of a parameter's recorded values; names, null and mixed values are categories."""
+    values = parameter_values(frames, name)
+    numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     if len(numbers) < len(values) or _too_far_apart(numbers):
-        return CategoricalDistribution([_choice(v) for v in values.values()])
+        return CategoricalDistribution([_choice(frames, name, v) for v in values])
     low, high = min(numbers), max(numbers)
     log = logarithmic(frames.sweep.space.space.get(name), low, high)
     if all(isinstance(v, int) and abs(v) <= _EXACT for v in numbers):
         return IntDistribution(int(low), int(high), log=log)
     return FloatDistribution(float(low), float(high), log=log)
+
+
+def parameter_values(frames: Frames, name: str) -> list[Scalar]:
+    """The different values of a parameter as they came, whole floats as integers."""
+    configs = (each.config for each in frames.sweep.history.configurations.values())
+    found = {canonical(config[name]): config[name] for config in configs if name in config}
+    return list(map(formats.plain, found.values()))
 
 
 def _too_far_apart(numbers: Sequence[float]) -> bool:
@@ -98,13 +104,13 @@ def _too_far_apart(numbers: Sequence[float]) -> bool:
     return bool(sizes) and math.log10(max(sizes)) - math.log10(min(sizes)) > _DECADES
 
 
-def _value(cell: Any, spread: BaseDistribution) -> Any:
-    value = formats.plain(cell)
+def _value(frames: Frames, name: str, value: Scalar, spread: BaseDistribution) -> Any:
     if isinstance(spread, CategoricalDistribution):
-        return _choice(value)
+        return _choice(frames, name, value)
+    value = formats.plain(value)
     return float(value) if isinstance(spread, FloatDistribution) and value is not None else value
 
 
-def _choice(value: Scalar) -> str:
+def _choice(frames: Frames, name: str, value: Scalar) -> str:
     """A category as text: Optuna would take 1 and True for the same."""
-    return MARK + formats.value(value)
+    return MARK + frames.labels.value(name, value)

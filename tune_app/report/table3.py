@@ -11,8 +11,11 @@ import numpy as np
 import pandas as pd
 
 from tune_app import stats, words
+from tune_app.arithmetic import fixed
+from tune_app.labels import text
 from tune_app.report import formats, paper, rows, settings
 from tune_app.report.render import Table
+from tune_app.units import NOTHING, Units
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -46,7 +49,7 @@ class Measured:
     def verdict(self) -> str:
         """``inside`` in words, with the range, or the reason why there is none."""
         if self.reach is not None:
-            low, high = (f"{100 * end:.1f}" for end in self.reach)
+            low, high = (fixed(end, 1, 2) for end in self.reach)
             return f"{'yes' if self.inside else 'no'} ({low} to {high})"
         if self.trial["status"] != "finished":
             return f"not compared: {formats.status(self.trial)}"
@@ -66,15 +69,15 @@ def table3(frames: Frames) -> Table | None:
     for each in found:
         interval = stats.mean_interval(each.accuracies.tolist())
         figure = each.sample.accuracy
-        half = formats.NOTHING if interval.half_width is None else f"± {100 * interval.half_width:.1f}"
+        mean, interval_text = _in_words(frames.units, each.accuracies.tolist())
         cells.append(
             {
                 "sample": str(each.sample.number),
-                "lr": formats.value(each.sample.lr),
-                "step_size": formats.value(each.sample.step_size),
+                "lr": text(each.sample.lr),
+                "step_size": text(each.sample.step_size),
                 **({"published": formats.published("test_accuracy", figure)} if compared else {}),
-                "mean": formats.number("test_accuracy", interval.mean),
-                "ci95": half,
+                "mean": mean,
+                "ci95": interval_text,
                 "n": str(interval.n),
                 **({"inside": each.verdict} if compared else {"status": formats.status(each.trial)}),
             }
@@ -102,10 +105,17 @@ def table3(frames: Frames) -> Table | None:
         frame=pd.DataFrame(records),
         about=[
             *settings.about(frames, chosen, beside=_BESIDE),
-            "Test accuracy in per cent: the mean over n seeds, and the half-width of its 95% interval",
+            "Test accuracy in per cent: the mean over n seeds, and the half-width of its 95% interval"
+            + ("; of two seeds, both values" if any(len(each.accuracies) == 2 for each in found) else ""),
         ],
         below=list(_verdict(found)) if compared else [],
     )
+
+
+def _in_words(units: Units, accuracies: list[float]) -> tuple[str, str]:
+    """The mean, and beside it the interval, or both of two values."""
+    mean, _, rest = units.measure("test_accuracy", accuracies).partition(" ")
+    return mean, rest or NOTHING
 
 
 def _measured(frames: Frames) -> list[Measured]:

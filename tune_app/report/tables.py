@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tune_app.report import formats, rows, settings
+from tune_app.labels import texts
+from tune_app.report import rows, settings
 from tune_app.report.confirmed import confirmed
 from tune_app.report.losses import loss_table
 from tune_app.report.overview import View, overview
@@ -70,5 +71,5 @@ def table1(frames: Frames) -> Table:
     )
 
 
-def _listed(values: Iterable[Scalar]) -> str:
-    return ", ".join(map(formats.value, values))
+def _listed(values: Sequence[Scalar]) -> str:
+    return ", ".join(texts(values))

@@ -18,7 +18,7 @@ from tune_app.space.model import (
     json_schema,
 )
 from tune_app.space.samplers import KINDS, Sampler
-from tune_app.space.scalars import Scalar, canonical
+from tune_app.space.scalars import Scalar, canonical, quote
 
 __all__ = [
     "KINDS",
@@ -39,4 +39,5 @@ __all__ = [
     "json_schema",
     "load",
     "parse",
+    "quote",
 ]

@@ -1,6 +1,6 @@
 """Intervals of one figure: of a mean over seeds, of one further run, of one share of images.
 
-Means and standard deviations come from :mod:`statistics`, whose sums are exact: equal values have a
+Means and standard deviations are exact, rounded once: equal values have a
 spread of exactly 0, never one of rounding errors that a test could take for a signal.
 """
 
@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scipy.stats import binomtest, norm, t
+
+from tune_app.arithmetic import mean
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,11 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
     n = checked(values, confidence)
     if n == 0:
         return Interval(None, None, 0, None)
-    mean = float(statistics.mean(values))
+    middle = mean(values)
     if n == 1:
-        return Interval(mean, None, 1, None)
+        return Interval(middle, None, 1, None)
     sd = float(statistics.stdev(values))
-    return Interval(mean, quantile(confidence, n - 1) * sd / math.sqrt(n), n, sd)
+    return Interval(middle, quantile(confidence, n - 1) * sd / math.sqrt(n), n, sd)
 
 
 def prediction_interval_of_one_run(
@@ -78,11 +80,11 @@ def prediction_interval_of_one_run(
         raise ValueError(f"accuracies must be fractions from 0 to 1: {list(values)}")
     if n < 2:
         return None
-    mean = float(statistics.mean(values))
+    middle = mean(values)
     between_seeds = quantile(confidence, n - 1) ** 2 * float(statistics.variance(values)) * (1 + 1 / n)
-    of_images = float(norm.ppf((1 + confidence) / 2)) ** 2 * mean * (1 - mean) / images
+    of_images = float(norm.ppf((1 + confidence) / 2)) ** 2 * middle * (1 - middle) / images
     reach = math.sqrt(between_seeds + of_images)
-    return max(0.0, mean - reach), min(1.0, mean + reach)
+    return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:

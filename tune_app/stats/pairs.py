@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t
 
+from tune_app.arithmetic import mean
 from tune_app.stats.family import holm_adjusted
 from tune_app.stats.intervals import checked, quantile
 from tune_app.stats.patients import Units, variance_over_patients
@@ -164,6 +165,6 @@ def welch(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> D
     # divided by the larger first: the square of a tiny variance would underflow
     ua, ub = va / max(va, vb), vb / max(va, vb)
     freedom = (ua + ub) ** 2 / (ua**2 / (sizes[0] - 1) + ub**2 / (sizes[1] - 1))
-    difference = float(statistics.mean(a)) - float(statistics.mean(b))
+    difference = mean(a) - mean(b)
     p = 2 * float(t.sf(abs(difference) / error, freedom))
     return Difference(difference, quantile(confidence, freedom) * error, p)

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tune_app import results, stats, words
+from tune_app.arithmetic import mean
 from tune_app.results import Frames
 from tune_app.verdict.evidence import Evidence, gather
 from tune_app.verdict.model import LEVEL, MOST, Answer, Comparison, Pair, Standing, Verdict
@@ -148,7 +149,7 @@ def _needed(found: stats.Pairwise, count: int, most: int, level: float) -> NDArr
 
 def _pairs(values: Values, answers: Mapping[str, list[Answer] | None]) -> Iterator[Pair]:
     samples = list(values)
-    means = [float(found.mean()) for found in values.values()]
+    means = [mean(found) for found in values.values()]
     places = zip(*np.triu_indices(len(samples), 1), strict=True)
     seeds, patients = answers["seeds"], answers["patients"]
     for number, (one, other) in enumerate(places):
@@ -182,7 +183,7 @@ def _standing(
     letters: Mapping[str, str],
 ) -> Standing:
     over_seeds = stats.mean_interval(values.tolist(), 1 - LEVEL)
-    mean = float(values.mean())
+    middle = mean(values)
     both, why, images = None, "", None
     if isinstance(evidence, str):
         why = evidence
@@ -191,18 +192,18 @@ def _standing(
         count = outcomes.shape[1]
         if evidence.shares and len(outcomes) == 1:
             images = stats.wilson(int(outcomes.sum()), count, 1 - LEVEL)
-        why = _why_not_both(metric, mean, len(outcomes), count)
+        why = _why_not_both(frames.units.is_share(metric), middle, len(outcomes), count)
         found = None if why else stats.two_level(outcomes, evidence.units, 1 - LEVEL)
         both = found.half_width if found else None
     config = frames.sweep.history.configurations[sample].config
-    return Standing(sample, config, len(values), mean, over_seeds.half_width, both, why, images, letters)
+    return Standing(sample, config, tuple(values), middle, over_seeds.half_width, both, why, images, letters)
 
 
-def _why_not_both(metric: str, mean: float, seeds: int, images: int) -> str:
+def _why_not_both(share: bool, middle: float, seeds: int, images: int) -> str:
     if seeds < stats.FEWEST_SEEDS:
         return f"{words.count(seeds, 'seed')}: it takes {stats.FEWEST_SEEDS}"
-    fewer = min(mean, 1 - mean) * images
-    if words.is_share(metric) and fewer < FEWEST_ANSWERS:
-        side = "wrong" if mean > 0.5 else "right"
+    fewer = min(middle, 1 - middle) * images
+    if share and fewer < FEWEST_ANSWERS:
+        side = "wrong" if middle > 0.5 else "right"
         return f"about {fewer:.0f} of {images} images are {side}: it takes {FEWEST_ANSWERS}"
     return ""

@@ -60,7 +60,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Standing:
-    """One configuration: the mean of a metric over its ``n`` replicates, and its 95% intervals.
+    """One configuration: the ``values`` of a metric, one a replicate, their mean, and its 95% intervals.
 
     ``half_width`` is over seeds, on these images (None for n = 1); ``both`` over seeds and patients, None
     where ``why_not_both`` says why; ``images`` the Wilson interval of a single run's share of images, which
@@ -69,13 +69,18 @@ class Standing:
 
     sample: int
     config: Config
-    n: int
+    values: tuple[float, ...]
     mean: float
     half_width: float | None
     both: float | None
     why_not_both: str
     images: tuple[float, float] | None
     letters: Mapping[str, str]
+
+    @property
+    def n(self) -> int:
+        """How many replicates are behind the mean."""
+        return len(self.values)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from tune_app.report import formats
 from tune_app.report.figures import selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
 from tune_app.report.figures.selection import Selection
+from tune_app.units import Units
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -41,11 +42,17 @@ class Family:
 
     name: str
     columns: dict[str, str]
+    units: Units
+
+    @property
+    def share(self) -> bool:
+        """Whether it is shown in per cent: if all of its splits are, since they share an axis."""
+        return all(map(self.units.is_share, self.columns.values()))
 
     @property
     def label(self) -> str:
         """Its name and unit, for an axis."""
-        return f"{self.words}, %" if words.is_share(self.name) else self.words
+        return f"{self.words}, %" if self.share else self.words
 
     @property
     def words(self) -> str:
@@ -58,14 +65,15 @@ class CurvesInfo:
     """Curves of the chosen configurations.
 
     ``means`` has the columns sample, epoch, n and, for each metric, ``<metric>`` and ``<metric>_half``: mean
-    over the n replicates that have it, and half-width of its 95% t interval, NaN where n is 1; shares in
-    per cent.
+    over the n replicates that have it, and half-width of its 95% t interval, NaN where n is 1, and half of
+    what lies between the two where n is 2; shares in per cent. ``ends`` says in words where each metric ends.
     """
 
     families: list[Family]
     selection: Selection
     labels: dict[int, str]
     means: pd.DataFrame
+    ends: dict[int, str]
     seeds: int
 
     def of(self, sample: int) -> pd.DataFrame:
@@ -88,7 +96,8 @@ def families(frames: Frames, most: int = 3) -> list[Family]:
     in_order = (
         {split: found[name][split] for split in _SPLITS if split in found[name]} for name in first + others
     )
-    return [Family(name, columns) for name, columns in zip(first + others, in_order, strict=True)][:most]
+    named = zip(first + others, in_order, strict=True)
+    return [Family(name, columns, frames.units) for name, columns in named][:most]
 
 
 def curves_info(frames: Frames, most: int = selection.MOST) -> CurvesInfo:
@@ -105,25 +114,28 @@ def curves_info(frames: Frames, most: int = selection.MOST) -> CurvesInfo:
     trained = frames.trials[frames.trials["sample"].isin(frames.curves["sample"].unique())]
     chosen = selection.choose(frames, trained, most)
     rows = frames.curves[frames.curves["sample"].isin(chosen.samples)]
-    columns = [column for family in shown for column in family.columns.values()]
+    columns = {column: family.share for family in shown for column in family.columns.values()}
     return CurvesInfo(
         shown,
         chosen,
         selection.labels(frames, chosen.samples),
         _means(rows, columns),
+        {sample: _end(frames, sample, shown[0]) for sample in chosen.samples},
         frames.sweep.space.seeds,
     )
 
 
-def _means(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+def _means(rows: pd.DataFrame, columns: Mapping[str, bool]) -> pd.DataFrame:
+    """Means and half-widths of these columns; whether each is a share, shown in per cent."""
     grouped = rows.groupby(["sample", "epoch"])
     found: dict[str, Any] = {"n": grouped.size()}
-    for column in columns:
+    for column, share in columns.items():
         values = grouped[column]
         count = values.count()
-        factor = selection.scale(column)
+        factor = 100.0 if share else 1.0
         found[column] = values.mean() * factor
-        quantile = t.ppf(0.975, (count - 1).clip(lower=1))
+        # of two seeds the band goes from one to the other: their standard error is half of what lies between
+        quantile = np.where(count == 2, 1.0, t.ppf(0.975, (count - 1).clip(lower=1)))
         error: pd.Series[float] = values.std(ddof=1) / np.sqrt(count.clip(lower=1))  # NaN where n is 1
         found[f"{column}_half"] = error * quantile * factor
     return pd.DataFrame(found).reset_index()
@@ -209,7 +221,7 @@ def _limit(axes: Axes, info: CurvesInfo, family: Family) -> None:
     if not len(values):
         return
     low, high = float(values.min()), float(values.max())
-    if words.is_share(family.name):
+    if family.share:
         reach = (-2.0, 102.0)
     elif low > 0 and high / low > 20:
         axes.set_yscale("log")
@@ -279,6 +291,9 @@ def _panels(info: CurvesInfo, family: Family) -> Picture:
 def _band(info: CurvesInfo, bars: bool = False) -> str:
     if info.means["n"].max() < 2:
         return "of which there is one: an interval takes at least two"
+    two = info.means["n"].max() == 2
+    if two:
+        return f"with {'a bar' if bars else 'a band'} from one of the two seeds to the other"
     if bars:
         return "with the 95% interval of the last epoch as a bar beside it"
     return "with the 95% interval of that mean as a band; where two bands overlap they look grey"
@@ -287,12 +302,16 @@ def _band(info: CurvesInfo, bars: bool = False) -> str:
 def _alt(info: CurvesInfo) -> str:
     number = words.count(len(info.selection.samples), "configuration")
     names = formats.listed([family.words for family in info.families])
-    column = next(iter(reversed(info.families[0].columns.values())))
-    ends = info.means.sort_values("epoch").groupby("sample")[column].last()
+    over = words.count(int(info.means["epoch"].max()), "epoch")
     first = info.selection.samples[0]
     return (
-        f"Line charts of {names} over {words.count(int(info.means['epoch'].max()), 'epoch')}, of {number}. "
-        f"{info.labels[first]} ends at {ends[first]:.3g} {column}."
-        if first in ends
-        else f"Line charts of {names}, of {number}."
+        f"Line charts of {names} over {over}, of {number}. {info.labels[first]} ends at {info.ends[first]}."
     )
+
+
+def _end(frames: Frames, sample: int, family: Family) -> str:
+    """The last value of a configuration's curve, in words."""
+    own = frames.curves[frames.curves["sample"] == sample]
+    column = next(iter(reversed(family.columns.values())))
+    last = own.loc[own["epoch"] == own["epoch"].max(), column].dropna()
+    return f"{column} {frames.units.measure(column, last.tolist(), unit=True)}"

@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from tune_app import results, words
-from tune_app.report import formats
+from tune_app.report import formats, study
 from tune_app.report.figures import selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
 from tune_app.report.rows import measure
@@ -65,10 +65,8 @@ def heatmap_infos(frames: Frames) -> list[HeatmapInfo]:
 
 def _values(frames: Frames, name: str) -> list[Scalar]:
     """The values of a parameter, numbers upwards, then the rest as they came."""
-    found = {
-        canonical(value): value for value in map(formats.plain, frames.trials[name]) if value is not None
-    }
-    return sorted(found.values(), key=lambda v: (0, v) if _is_number(v) else (1, 0))
+    found = study.parameter_values(frames, name)
+    return sorted(found, key=lambda v: (0, v) if _is_number(v) else (1, 0))
 
 
 def _is_number(value: Scalar) -> bool:
@@ -77,11 +75,8 @@ def _is_number(value: Scalar) -> bool:
 
 def _covers(frames: Frames, one: str, other: str) -> bool:
     """Whether at least half of the cells of these two axes have a configuration."""
-    cells = {
-        (canonical(formats.plain(a)), canonical(formats.plain(b)))
-        for a, b in zip(frames.trials[one], frames.trials[other], strict=True)
-        if formats.plain(a) is not None and formats.plain(b) is not None
-    }
+    configs = map(frames.config, frames.trials["sample"])
+    cells = {(canonical(c[one]), canonical(c[other])) for c in configs if one in c and other in c}
     return 2 * len(cells) >= len(_values(frames, one)) * len(_values(frames, other))
 
 
@@ -98,15 +93,16 @@ def _info(frames: Frames, one: str, other: str) -> HeatmapInfo:
     column_at = {canonical(value): i for i, value in enumerate(columns)}
     filled: dict[tuple[int, int], int] = {}
     for _, trial in _worst_first(frames).iterrows():
-        a, b = formats.plain(trial[row_name]), formats.plain(trial[column_name])
-        if a is None or b is None:
+        config = frames.config(trial["sample"])
+        if row_name not in config or column_name not in config:
             continue
-        row, column = row_at[canonical(a)], column_at[canonical(b)]
+        row, column = row_at[canonical(config[row_name])], column_at[canonical(config[column_name])]
         if pd.isna(trial.get("twin")):
             filled[row, column] = filled.get((row, column), 0) + 1
         if trial["status"] == "finished":
-            values[row, column] = float(trial[f"{metric}_mean"]) * selection.scale(metric)
-            texts[row][column] = measure(trial, metric).replace(" ± ", "\n± ")
+            values[row, column] = float(trial[f"{metric}_mean"]) * frames.units.scale(metric)
+            mean, _, rest = measure(frames, trial, metric).partition(" ")
+            texts[row][column] = f"{mean}\n{rest}".strip()
         elif not texts[row][column]:
             texts[row][column] = formats.status(trial).replace(" at epoch ", "\nat epoch ")
     several = any(number > 1 for number in filled.values())
@@ -126,7 +122,7 @@ def heatmap(frames: Frames) -> list[Picture]:
 
 
 def _picture(frames: Frames, info: HeatmapInfo, number: str) -> Picture:
-    label = formats.metric(info.metric)
+    label = formats.metric(frames.units, info.metric)
     names = selection.short((info.row_name, info.column_name), 28)
     with style.styled():
         height = min(8.0, max(2.2, 0.62 * len(info.rows) + 1.1))
@@ -134,9 +130,13 @@ def _picture(frames: Frames, info: HeatmapInfo, number: str) -> Picture:
         axes = figure.subplots()
         axes.grid(visible=False)
         shown = axes.imshow(np.ma.masked_invalid(info.values), cmap=style.COLOUR_MAP, aspect="auto")
-        axes.set_xticks(range(len(info.columns)), [_tick(v) for v in info.columns])
-        axes.set_yticks(range(len(info.rows)), [_tick(v) for v in info.rows])
-        if max(len(_tick(v)) for v in info.columns) * len(info.columns) > 75:
+        across, down = (
+            [style.text_of(selection.values(frames, name)[canonical(value)]) for value in values]
+            for name, values in ((info.column_name, info.columns), (info.row_name, info.rows))
+        )
+        axes.set_xticks(range(len(across)), across)
+        axes.set_yticks(range(len(down)), down)
+        if max(map(len, across)) * len(across) > 75:
             axes.tick_params(axis="x", rotation=45)
         axes.set_xlabel(style.text_of(names[info.column_name]))
         axes.set_ylabel(style.text_of(textwrap.fill(names[info.row_name], max(8, int(height * 7)))))
@@ -153,7 +153,7 @@ def _picture(frames: Frames, info: HeatmapInfo, number: str) -> Picture:
         f"{what[0].upper()}{what[1:]} over {info.row_name} and {info.column_name}",
         f"Heat map of {what}: {words.count(len(info.rows), 'row')} ({info.row_name}) by "
         f"{words.count(len(info.columns), 'column')} ({info.column_name}). {_extremes(frames, info)}",
-        sentences(f"Mean and half-width of its 95% interval; {better}", several),
+        sentences(f"Mean and half-width of its 95% interval, of two seeds both values; {better}", several),
         figure,
     )
 
@@ -193,16 +193,12 @@ def _cells(axes: Axes, info: HeatmapInfo, shown: Any) -> None:
             )
 
 
-def _tick(value: Scalar) -> str:
-    return style.text_of(selection.cut(formats.value(value)))
-
-
 def _extremes(frames: Frames, info: HeatmapInfo) -> str:
     best = np.nanargmax(info.values) if frames.sweep.space.metric.mode == "max" else np.nanargmin(info.values)
     row, column = divmod(int(best), len(info.columns))
     text = info.texts[row][column].replace("\n", " ")
     where: Iterator[str] = (
-        f"{name} {formats.value(value)}"
+        f"{name} {frames.labels.value(name, value)}"
         for name, value in ((info.row_name, info.rows[row]), (info.column_name, info.columns[column]))
     )
     return f"Best: {', '.join(where)} with {text}."

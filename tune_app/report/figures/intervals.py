@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 from matplotlib.axes import Axes
 
-from tune_app import results, verdict, words
-from tune_app.report import formats, rows
+from tune_app import results, stats, verdict, words
+from tune_app.arithmetic import mean
+from tune_app.report import formats
 from tune_app.report.figures import selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
+from tune_app.units import Units
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Measured:
-    """A metric of one configuration, shares in per cent; ``half_width`` is None for one seed."""
+    """A metric of one configuration, shares in per cent; ``half_width`` is None for one seed, and for two."""
 
     mean: float
     half_width: float | None
     seeds: list[float]
+    text: str
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class IntervalsInfo:
     letters: dict[str, dict[int, str]]
     note: str
     n: int
+    units: Units
 
 
 def intervals_info(frames: Frames) -> IntervalsInfo:
@@ -56,22 +59,18 @@ def intervals_info(frames: Frames) -> IntervalsInfo:
     judged = verdict.judge(frames)
     compared = [each for each in (judged.chosen, judged.test) if each is not None]
     metrics = [each.metric for each in compared]
-    trials = {
-        int(trial["sample"]): trial
-        for _, trial in ranked.iterrows()
-        if int(trial["sample"]) in chosen.samples
-    }
     measured: dict[int, dict[str, Measured]] = {}
     for sample in chosen.samples:
-        trial = trials[sample]
         measured[sample] = {}
         for name in metrics:
-            mean, half, factor = trial[f"{name}_mean"], trial[f"{name}_ci95"], selection.scale(name)
-            if mean is None or np.isnan(mean):
+            values, factor = frames.measured(sample, name), frames.units.scale(name)
+            if not values:
                 continue
-            width = None if half is None or np.isnan(half) else factor * float(half)
-            seeds = [factor * value for value in rows.values(frames, trial, name)]
-            measured[sample][name] = Measured(factor * float(mean), width, seeds)
+            interval = stats.mean_interval([factor * value for value in values])
+            width = interval.half_width if len(values) > 2 else None
+            text = frames.units.measure(name, values, unit=True)
+            seeds = [factor * value for value in values]
+            measured[sample][name] = Measured(factor * mean(values), width, seeds, text)
     return IntervalsInfo(
         metrics,
         chosen.samples,
@@ -80,6 +79,7 @@ def intervals_info(frames: Frames) -> IntervalsInfo:
         {each.metric: _letters_of(each) for each in compared},
         chosen.note,
         frames.sweep.space.seeds,
+        frames.units,
     )
 
 
@@ -146,11 +146,11 @@ def _panel(axes: Axes, info: IntervalsInfo, name: str, look: style.Look) -> None
             markersize=5,
             zorder=3,
         )
-    axes.set_xlabel(style.text_of(formats.metric(name)))
+    axes.set_xlabel(style.text_of(formats.metric(info.units, name)))
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.08)
-    if words.is_share(name):
+    if info.units.is_share(name):
         low, high = axes.get_xlim()
         axes.set_xlim(max(low, -2), min(high, 102))
     _letters(axes, info, name)
@@ -167,6 +167,8 @@ def _letters(axes: Axes, info: IntervalsInfo, name: str) -> None:
 def _marks(info: IntervalsInfo) -> str:
     if info.n == 1:
         return "One seed a configuration: no interval can be given, which takes at least two"
+    if info.n == 2:
+        return "A dot is the mean over the seeds, each small ring one of the two; best first"
     return "A dot is the mean over the seeds, the bar its 95% interval, each small ring a seed; best first"
 
 
@@ -182,12 +184,8 @@ def _ties(info: IntervalsInfo) -> str:
 
 def _alt(info: IntervalsInfo) -> str:
     name, first = info.metrics[0], info.samples[0]
-    factor = selection.scale(name)
-    best = info.measured[first][name]
-    half = None if best.half_width is None else best.half_width / factor
     return (
         f"Dot plot of {formats.listed(list(map(formats.quantity, info.metrics)))} of "
         f"{words.count(len(info.samples), 'configuration')}, best first. "
-        f"Best: {info.labels[first]} with {formats.measure(name, best.mean / factor, half)}"
-        f"{' %' if factor != 1 else ''}."
+        f"Best: {info.labels[first]} with {info.measured[first][name].text}."
     )

@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from tune_app import results, words
+from tune_app.arithmetic import significant
 from tune_app.report import formats, study
 from tune_app.report.figures import selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
+from tune_app.space import canonical
 from tune_app.study import SAMPLE
 
 if TYPE_CHECKING:
@@ -118,7 +120,7 @@ def parallel(frames: Frames) -> list[Picture]:
     chosen = selection.choose(frames, ranked, MOST_LINES)
     drawn = ranked[ranked["sample"].isin(chosen.samples)].iloc[::-1]  # the best are drawn last, on top
     made = _study(frames, names, drawn)
-    gaps = bool(drawn[list(names)].isna().any(axis=None))
+    gaps = any(name not in frames.config(sample) for sample in drawn["sample"] for name in names)
     label = _label(frames)
     with style.styled(), _pyplot() as visualization:
         axes = visualization.plot_parallel_coordinate(made, params=list(names.values()), target_name=label)
@@ -243,7 +245,12 @@ def _study(
 def _parameters(frames: Frames) -> tuple[dict[str, str], str]:
     """The parameters that get a place, each with a name short enough for it."""
     finished = results.ranked(frames)
-    varying = [name for name in frames.varying if finished[name].nunique(dropna=False) > 1]
+    configs = [frames.config(sample) for sample in finished["sample"]]
+    varying = [
+        name
+        for name in frames.varying
+        if len({canonical(config[name]) if name in config else "" for config in configs}) > 1
+    ]
     if not varying:
         raise NotDrawn("no parameter varies between the finished configurations")
     note = ""
@@ -254,7 +261,7 @@ def _parameters(frames: Frames) -> tuple[dict[str, str], str]:
 
 
 def _label(frames: Frames) -> str:
-    return formats.metric(frames.sweep.space.metric.name)
+    return formats.metric(frames.units, frames.sweep.space.metric.name)
 
 
 def _finished(made: optuna.Study) -> int:
@@ -308,8 +315,8 @@ def _taken(axes: Axes, width: float, height: float) -> Figure:
 
 def _scale(axis: Any, frames: Frames) -> None:
     """Show a share in per cent: Optuna has the values as they are recorded."""
-    factor = selection.scale(frames.sweep.space.metric.name)
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{factor * value:.4g}"))
+    factor = frames.units.scale(frames.sweep.space.metric.name)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: significant(factor * value, 4)))
 
 
 def _samples(made: optuna.Study) -> NDArray[np.int64]:
@@ -369,13 +376,11 @@ def _values(axis: Axis, frames: Frames, name: str) -> None:
             axis.set_tick_params(rotation=45)
         return
     assert isinstance(spread, IntDistribution | FloatDistribution)
-    values = sorted(
-        {value for value in map(formats.plain, frames.trials[name]) if isinstance(value, int | float)}
-    )
+    values = sorted(v for v in study.parameter_values(frames, name) if isinstance(v, int | float))
     if axis.get_majorticklabels() and any(text.get_text() == "None" for text in axis.get_majorticklabels()):
         return  # where the parameter does not exist in some: Optuna has named the ticks
     if len(values) <= _FEW_VALUES:
-        axis.set_ticks(list(map(float, values)), [formats.value(value) for value in values])
+        axis.set_ticks(list(map(float, values)), [frames.labels.value(name, value) for value in values])
         axis.set_ticks([], minor=True)
     elif spread.log:
         style.log_ticks(axis)

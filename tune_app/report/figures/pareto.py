@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 #: Pairs of metrics that get a picture; points of the front that get a number.
 MOST_PAIRS, _NUMBERED = 3, 12
 
+_BETTER = {"max": "more", "min": "less"}
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -64,8 +66,8 @@ def pareto_info(frames: Frames, x: Goal, y: Goal) -> ParetoInfo:
     points = pd.DataFrame(
         {
             "sample": trials["sample"].astype(int),
-            "x": trials[columns["x"]].astype(float) * selection.scale(x.name),
-            "y": trials[columns["y"]].astype(float) * selection.scale(y.name),
+            "x": trials[columns["x"]].astype(float) * frames.units.scale(x.name),
+            "y": trials[columns["y"]].astype(float) * frames.units.scale(y.name),
         }
     ).dropna()
     if points.empty:
@@ -105,15 +107,13 @@ def pareto(frames: Frames, x: Goal, y: Goal, number: str = "") -> Picture:
                     fontsize=8,
                 )
         for axis, goal in ((axes.xaxis, x), (axes.yaxis, y)):
-            axis.set_label_text(
-                style.text_of(f"{_label(goal)} ({'more' if goal.mode == 'max' else 'less'} is better)")
-            )
+            axis.set_label_text(style.text_of(f"{_label(frames, goal)} ({_BETTER[goal.mode]} is better)"))
         axes.legend(loc="best", frameon=True, framealpha=0.8)
     names = [info.labels[int(sample)] for sample in best["sample"]]
     listed = f"on the front: {'; '.join(names)}" if len(names) <= 8 else ""
     return Picture(
         f"pareto{number}",
-        f"{_label(y)} against {_label(x)}",
+        f"{_label(frames, y)} against {_label(frames, x)}",
         f"Scatter of {words.count(len(info.points), 'configuration')}, {len(best)} of them on the front.",
         sentences(
             "On the front are those that no other configuration beats in both, by their means",
@@ -124,5 +124,5 @@ def pareto(frames: Frames, x: Goal, y: Goal, number: str = "") -> Picture:
     )
 
 
-def _label(goal: Goal) -> str:
-    return "training time, s" if goal.name == "duration_s" else formats.metric(goal.name)
+def _label(frames: Frames, goal: Goal) -> str:
+    return "training time, s" if goal.name == "duration_s" else formats.metric(frames.units, goal.name)

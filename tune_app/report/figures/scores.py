@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tune_app import metrics, results, stats, words
+from tune_app import metrics, results, words
+from tune_app.arithmetic import fixed
 from tune_app.data import CLASSES
 from tune_app.errors import RunError
 from tune_app.report import formats
@@ -123,16 +124,15 @@ def confusion_matrix(frames: Frames) -> list[Picture]:
             axes.text(
                 called,
                 true,
-                f"{mean[true, called]:.{0 if len(counts) == 1 else 1}f}\n{100 * share:.1f}%",
+                f"{fixed(mean[true, called], 0 if len(counts) == 1 else 1)}\n{fixed(share, 1, 2)}%",
                 ha="center",
                 va="center",
                 color="white" if share > 0.55 else style.INK,
             )
         figure.colorbar(shown, ax=axes, label="of the true class, %", pad=0.03)
     over = "of one seed" if len(counts) == 1 else f"mean over {words.count(len(counts), 'seed')}"
-    right = formats.listed(
-        [f"{100 * shares[i, i]:.1f}% of {name}" for i, name in enumerate(info.classes)] if size <= 10 else []
-    )
+    called = [f"{fixed(shares[i, i], 1, 2)}% of {name}" for i, name in enumerate(info.classes)]
+    right = formats.listed(called if size <= 10 else [])
     return [
         Picture(
             "confusion",
@@ -157,7 +157,6 @@ def roc_curve(frames: Frames) -> list[Picture]:
     if positive.all() or not positive.any():
         raise NotDrawn("all test images are of one class")
     areas = [metrics.auc(row, positive) for row in info.scores]
-    interval = stats.mean_interval(areas)
     across = np.linspace(0, 1, 201)
     heights = []
     with style.styled():
@@ -167,7 +166,7 @@ def roc_curve(frames: Frames) -> list[Picture]:
             false, true = roc(row, positive)
             heights.append(np.interp(across, false, true))
             axes.plot(false, true, color="#8a8a8a", linewidth=0.8, label="one seed" if index == 0 else None)
-        area = formats.measure("test_auc", interval.mean, interval.half_width)
+        area = frames.units.measure("test_auc", areas, unit=True)
         if len(areas) > 1:
             mean = np.concatenate([[0.0], np.mean(heights, axis=0)[1:]])
             axes.plot(across, mean, color="#0072B2", linewidth=2, label=f"mean of {len(areas)} seeds")
@@ -177,16 +176,18 @@ def roc_curve(frames: Frames) -> list[Picture]:
         axes.set_aspect("equal")
         axes.set_xlim(-0.01, 1.01)
         axes.set_ylim(-0.01, 1.01)
-        axes.legend(loc="lower right", title=f"AUC {area} %")
+        axes.legend(loc="lower right", title=f"AUC {area}")
+    over = {1: "", 2: ", the mean of the two seeds, and both"}.get(
+        len(areas), ", the mean over the seeds with its 95% interval"
+    )
     return [
         Picture(
             "roc",
             "ROC curve on the test set",
-            f"ROC curve of {words.count(len(info.labels), 'test image')}; area under it {area} %.",
+            f"ROC curve of {words.count(len(info.labels), 'test image')}; area under it {area}.",
             sentences(
                 f"{info.label}, chosen by {formats.quantity(frames.sweep.space.metric.name)}; "
-                "AUC is the area under the curve"
-                + (", the mean over the seeds with its 95% interval" if len(areas) > 1 else "")
+                "AUC is the area under the curve" + over
             ),
             figure,
         )

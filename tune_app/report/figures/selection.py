@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import textwrap
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from tune_app import results, words
 from tune_app.report import formats
+from tune_app.space import canonical
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -55,19 +55,30 @@ def labels(frames: Frames, samples: Iterable[int]) -> dict[int, str]:
     Their numbers are those of the tables' column ``sample``.
     """
     chosen = list(samples)
-    trials = frames.trials[frames.trials["sample"].isin(chosen)]
     for most in (_NAME, _NAME // 2):
         names = short(frames.varying, most)
-        found = {int(row["sample"]): _label(row, names) for _, row in trials.iterrows()}
+        texts = {name: values(frames, name) for name in names}
+        found = {sample: _label(frames, sample, names, texts) for sample in chosen}
         if all(len(text) <= _LABEL for text in found.values()):
-            return {sample: found[sample] for sample in chosen}
+            return found
     return {sample: f"sample {sample}" for sample in chosen}
 
 
-def _label(row: pd.Series[Any], names: Mapping[str, str]) -> str:
-    cells = ((short_name, formats.plain(row[name])) for name, short_name in names.items())
-    parts = [f"{name} {cut(formats.value(value))}" for name, value in cells if value is not None]
-    return f"{row['sample']}: {', '.join(parts)}" if parts else "the only configuration"
+def _label(
+    frames: Frames, sample: int, names: Mapping[str, str], texts: Mapping[str, Mapping[str, str]]
+) -> str:
+    config = frames.config(sample)
+    parts = [f"{names[name]} {texts[name][canonical(config[name])]}" for name in names if name in config]
+    if not parts:
+        return f"sample {sample}" if names else "the only configuration"
+    return f"{sample}: {', '.join(parts)}"
+
+
+def values(frames: Frames, name: str, most: int = _NAME) -> dict[str, str]:
+    """The values of a parameter, by their ``canonical`` forms, cut to ``most`` letters and still distinct."""
+    texts = frames.labels.values(name)
+    cuts = short(texts.values(), most)
+    return {key: cuts[text] for key, text in texts.items()}
 
 
 def short(names: Iterable[str], most: int = _NAME) -> dict[str, str]:
@@ -77,11 +88,14 @@ def short(names: Iterable[str], most: int = _NAME) -> dict[str, str]:
     'lr'
     """
     found: dict[str, str] = {}
-    taken: Counter[str] = Counter()
+    taken: set[str] = set()
     for name in names:
-        text = cut(name, most)
-        taken[text] += 1
-        found[name] = text if taken[text] == 1 else f"{cut(name, most - 2)}~{taken[text]}"
+        text, number = cut(name, most), 1
+        while text in taken:
+            number += 1
+            text = f"{cut(name, most - 2)}~{number}"
+        taken.add(text)
+        found[name] = text
     return found
 
 
@@ -98,8 +112,3 @@ def wrapped(label: str, width: int, lines: int = 3) -> str:
     whole = label.replace(" ", _NO_BREAK).replace(f",{_NO_BREAK}", ", ")
     found = textwrap.wrap(whole, width, max_lines=lines, placeholder=" …")
     return "\n".join(found).replace(_NO_BREAK, " ")
-
-
-def scale(name: str) -> float:
-    """What a metric's values are multiplied by to be shown: shares are shown in per cent."""
-    return 100.0 if words.is_share(name) else 1.0

@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
-from tune_app.report import formats
+from tune_app.labels import text
 
 #: Inches: the text width of a page.
 WIDTH = 7.2
@@ -185,7 +185,7 @@ def log_ticks(axis: Axis) -> None:
     decades = math.log10(high / low)
     steps = (1.0,) if decades >= 2 else (1.0, 2.0, 5.0) if decades >= 0.8 else (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
     axis.set_major_locator(LogLocator(subs=steps, numticks=8))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: formats.value(float(value))))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: text(float(value))))
     axis.set_minor_formatter(NullFormatter())
 
 
