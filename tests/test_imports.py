@@ -34,6 +34,7 @@ ORDER = (
     *(
         "luggage",
         "addresses",
+        "ray_private",
         "notices",
         "trainable",
         "nodes",
@@ -58,7 +59,18 @@ ORDER = (
     *("outlook", "terminal", "doctor", "gauges", "engines", "ending", "launch", "continuing", "service"),
     *("cli", "__main__", "__init__"),
 )
-WITH_RAY = {"notices", "trainable", "nodes", "joining", "on_ray", "survey", "cluster", "gauges", "service"}
+WITH_RAY = {
+    "ray_private",
+    "notices",
+    "trainable",
+    "nodes",
+    "joining",
+    "on_ray",
+    "survey",
+    "cluster",
+    "gauges",
+    "service",
+}
 WITH_TORCH = {"train", "looped", "stacked", "stackable"}
 WITH_TORCH_IN_FUNCTIONS = WITH_TORCH | {
     *("checkpoint", "measure", "crowd", "task", "tasks", "trial", "trainable", "launch", "doctor", "models")

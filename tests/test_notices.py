@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 import ray
-from ray.experimental import internal_kv
 
-from tune_app import notices
+from tune_app import notices, ray_private
 from tune_app.notices import Board, Notice, heard
 
 
@@ -22,23 +21,22 @@ class Head:
         self.asked = 0
         self.clock = 0.0
 
-    def put(self, key: bytes, value: bytes, overwrite: bool) -> None:
-        assert overwrite
+    def put(self, key: bytes, value: bytes) -> None:
         self.kept[key] = value
 
-    def get_draining_nodes(self, timeout: float) -> dict[str, int]:
+    def drained(self, timeout_s: float) -> list[str]:
         self.asked += 1
         if self.draining.get("fault"):
             raise ray.exceptions.RpcError("no answer")
-        return self.draining
+        return sorted(self.draining)
 
 
 @pytest.fixture
 def head(monkeypatch: pytest.MonkeyPatch) -> Head:
     head = Head()
-    monkeypatch.setattr(internal_kv, "_internal_kv_put", head.put)
-    monkeypatch.setattr(internal_kv, "_internal_kv_get", head.kept.get)
-    monkeypatch.setattr(internal_kv, "internal_kv_get_gcs_client", lambda: head)
+    monkeypatch.setattr(ray_private, "put", head.put)
+    monkeypatch.setattr(ray_private, "get", lambda key: head.kept.get(key, b""))
+    monkeypatch.setattr(ray_private, "draining", head.drained)
     context = SimpleNamespace(get_job_id=lambda: "01", get_node_id=lambda: "here")
     monkeypatch.setattr(ray, "get_runtime_context", lambda: context)
     monkeypatch.setattr(notices, "time", SimpleNamespace(monotonic=lambda: head.clock))

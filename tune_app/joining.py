@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private.worker import global_worker
 
-from tune_app import luggage, nodes
+from tune_app import luggage, nodes, ray_private
 from tune_app.errors import ResourceError, describe
 from tune_app.nodes import Cluster
 
@@ -64,6 +63,8 @@ def connect(
     """
     os.environ.update({name: os.environ.get(name, value) for name, value in _SETTINGS.items()})
     options: dict[str, Any] = {}
+    if address != "local" or (cpus or os.cpu_count() or 1) > _FEW_CPUS:
+        ahead = ()
     if address == "local":
         # A token would be written to the home folder, and asked for by clusters started later.
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
@@ -73,15 +74,13 @@ def connect(
             "include_dashboard": False,
             "object_store_memory": _object_store_bytes(data_bytes),
         }
-        if ahead and (cpus or os.cpu_count() or 1) <= _FEW_CPUS:
-            options["_system_config"] = {"preload_python_modules": list(ahead)}
     with ExitStack() as stack:
         if address == "local":
-            stack.enter_context(_inherited())
+            stack.enter_context(ray_private.inherited_environment())
         else:
             options = {"runtime_env": stack.enter_context(_travelling(modules))}
         left()
-        _init(address, options)
+        _init(address, options, ray_private.ahead(ahead))
         stack.callback(_leave)
         yield nodes.capacity() if address != "local" else nodes.present()
 
@@ -96,7 +95,7 @@ def _leave() -> None:
     _leaving.append(thread)
     # Ray ends this process if one of its objects is let go of while its core worker is taken down; after
     # that it only waits for its processes to end.
-    while thread.is_alive() and hasattr(global_worker, "core_worker"):
+    while thread.is_alive() and ray_private.connected():
         thread.join(0.01)
 
 
@@ -107,10 +106,11 @@ def left() -> None:
         _leaving.pop()
 
 
-def _init(address: str, options: dict[str, Any]) -> None:
+def _init(address: str, options: dict[str, Any], ahead: dict[str, Any]) -> None:
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(
+        ray_private.init(
+            ahead,
             address=address,
             log_to_driver=False,
             logging_level=logging.ERROR,
@@ -137,34 +137,13 @@ def _init(address: str, options: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _inherited() -> Iterator[None]:
-    """Have Tune name no environment for its processes: on this machine they inherit what it would put there.
-
-    With one, Ray would start others than those that it has started ahead.
-    """
-    try:
-        from ray.tune.execution import class_cache
-
-        tunes = class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE
-    except (ImportError, AttributeError):  # a Ray that has it elsewhere: then trials start a second later
-        yield
-        return
-    class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = {}, set()
-    os.environ.update({name: os.environ.get(name, value) for name, value in tunes[0].items()})
-    try:
-        yield
-    finally:
-        class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = tunes
-
-
-@contextmanager
 def _travelling(modules: Path | None) -> Iterator[dict[str, Any]]:
     """What the workers of a cluster need of this process: settings, and the user's own modules if any.
 
     A job that was sent to the cluster has brought its modules already.
     """
     environment = {"env_vars": {name: os.environ[name] for name in _SETTINGS}}
-    if modules is None or os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR"):
+    if modules is None or ray_private.in_a_job():
         yield environment
         return
     with tempfile.TemporaryDirectory(prefix="tune-app-modules-") as folder:

@@ -10,7 +10,8 @@ import time
 from dataclasses import dataclass
 
 import ray
-from ray.experimental import internal_kv
+
+from tune_app import ray_private
 
 _KEY = b"tune-app-notices"
 _ALL = "*"
@@ -33,15 +34,14 @@ class Board:
         self._looked_at = now
         notice = _ALL if ending else self._draining()
         if notice != self._written:
-            internal_kv._internal_kv_put(_KEY + _job(), notice.encode(), overwrite=True)
+            ray_private.put(_KEY + _job(), notice.encode())
             self._written = notice
 
     def _draining(self) -> str:
         try:
-            found = internal_kv.internal_kv_get_gcs_client().get_draining_nodes(timeout=_ANSWER_WITHIN_S)
+            return " ".join(ray_private.draining(_ANSWER_WITHIN_S))
         except ray.exceptions.RpcError:  # the head is busy, or on its way out: it is asked again
             return self._written
-        return " ".join(sorted(found))
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Notice:
 
 def heard() -> Notice:
     """What a worker finds on the board."""
-    words = (internal_kv._internal_kv_get(_KEY + _job()) or b"").decode().split()
+    words = ray_private.get(_KEY + _job()).decode().split()
     leave = bool(words) and ray.get_runtime_context().get_node_id() in words
     return Notice(save=leave or _ALL in words, leave=leave)
 

@@ -20,7 +20,7 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from tune_app import crowd, measure, nodes
+from tune_app import crowd, measure, nodes, ray_private
 from tune_app.crowd import Sharing
 from tune_app.driver import Driver
 from tune_app.errors import describe
@@ -204,15 +204,10 @@ class _Bridge:
 
 
 def _explain(trial: Any) -> Failure:
-    """How the process of a trial ended that has not said so itself, from the file in which Tune keeps it.
-
-    ``Trial.get_error`` and ``get_pickled_error`` look in the storage, where the files come only later.
-    """
-    log = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
-    log = re.sub(r"\x1b\[\d*m", "", log)  # a file has no colours
-    try:
-        error = ray.cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
-    except Exception:  # noqa: BLE001 - not an error of Ray's, or of a class that cannot be made here
+    """How the process of a trial ended that has not said so itself."""
+    error, text = ray_private.death(trial)
+    log = re.sub(r"\x1b\[\d*m", "", text)  # a file has no colours
+    if error is None:
         lines = log.strip().splitlines()
         return Failure(lines[-1] if lines else "the trial's process ended without a word", log, "ProcessDied")
     return Failure(describe(_cause(error)), log, "ProcessDied", moved=getattr(error, "preempted", False))

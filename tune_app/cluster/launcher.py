@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import logging
 import re
 from pathlib import Path
 from typing import Any
 
+from tune_app import ray_private
 from tune_app.cluster import known, versions
 from tune_app.cluster.reading import Content
 from tune_app.errors import describe, nearest
@@ -47,30 +46,20 @@ def check(file: Content) -> None:
 
 def _keys(file: Content) -> bool:
     """Whether there is enough to go on; unknown keys of the first two levels, as Ray's schema knows them."""
-    schema = _schema()["properties"]
-    below = {name: dict.fromkeys(schema[name].get("properties", {})) for name in ("provider", "auth")}
-    free = {
-        "available_node_types",
-        "min_workers",
-    }  # the first has a level of names; the second is judged below
-    file.unknown((), {**dict.fromkeys(schema), **below, **dict.fromkeys(free)}, "ray up")
+    if schema := ray_private.cluster_schema():
+        first = schema["properties"]
+        below = {name: dict.fromkeys(first[name].get("properties", {})) for name in ("provider", "auth")}
+        # the first has a level of names; the second is judged below
+        free = {"available_node_types", "min_workers"}
+        file.unknown((), {**dict.fromkeys(first), **below, **dict.fromkeys(free)}, "ray up")
     for name in ("cluster_name", "provider"):
         if file.get(name) is None:
             file.error((), f"{name} is missing. Add it, as in cluster.yaml.")
     return isinstance(file.get("provider"), dict)
 
 
-def _schema() -> dict[str, Any]:
-    import ray.autoscaler
-
-    text = Path(ray.autoscaler.__file__).with_name("ray-schema.json").read_text(encoding="utf-8")
-    return dict(json.loads(text))
-
-
 def _provider(file: Content, kind: Any) -> bool:
-    from ray.autoscaler._private.providers import _DEFAULT_CONFIGS
-
-    kinds = [name for name in _DEFAULT_CONFIGS if not name.startswith(("fake", "readonly"))]
+    kinds = ray_private.providers()
     if kind not in kinds:
         file.error(
             ("provider", "type"),
@@ -289,13 +278,11 @@ def _as_ray_sees_it(file: Content) -> None:
     """Ray's own validation, once nothing else is in its way."""
     import click
     import jsonschema
-    from ray.autoscaler._private import util
 
     values = json.loads(json.dumps(file.values, default=str))
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            util.validate_config(util.prepare_config(values))
+        ray_private.validate_cluster(values)
     except jsonschema.ValidationError as error:
         file.error(tuple(error.absolute_path), f"ray up refuses it: {error.message}")
     except (click.ClickException, SystemExit) as error:
