@@ -29,6 +29,7 @@ ORDER = (
         "messages",
         "trial",
         "guard",
+        "task_check",
     ),
     *("crowd", "study", "search", "stop", "resources", "dealing", "control", "keeping", "driver", "inline"),
     *(
@@ -73,7 +74,19 @@ WITH_RAY = {
 }
 WITH_TORCH = {"train", "looped", "stacked", "stackable"}
 WITH_TORCH_IN_FUNCTIONS = WITH_TORCH | {
-    *("checkpoint", "measure", "crowd", "task", "tasks", "trial", "trainable", "launch", "doctor", "models")
+    *(
+        "checkpoint",
+        "measure",
+        "crowd",
+        "task",
+        "task_check",
+        "tasks",
+        "trial",
+        "trainable",
+        "launch",
+        "doctor",
+        "models",
+    )
 }
 
 ROOT = Path(tune_app.__file__).parent

@@ -39,9 +39,10 @@ from tune_app.measure import Choice, Question
 from tune_app.messages import Order
 from tune_app.record import read
 from tune_app.resources import Estimate, Plan, plan
-from tune_app.space import SearchSpace
+from tune_app.space import SearchSpace, canonical
 from tune_app.sweep import NO_DATA, DataIdentity, Job, Numerics, Sweep
 from tune_app.task import FunctionTask, Labelled, Splits, Task
+from tune_app.task_check import check as check_task
 
 #: Opens a view of a sweep for as long as it trains; the second argument is one line on how.
 View = Callable[[Sweep, str], AbstractContextManager[Any]]
@@ -128,13 +129,17 @@ def gather(request: Request) -> Material:
     source = request.data
     if source is None and request.space.task in task.BUILTIN:
         source = "phantom"
-    if source is None:
-        splits = loaded.splits(None)
-        return Material(loaded, task.identify(splits), None, splits)
-    dataset = data.load(
-        source, image_size=request.image_size, split=request.split, everything=request.everything
-    )
-    return Material(loaded, dataset.identity, dataset, loaded.splits(dataset))
+    dataset = None
+    if source is not None:
+        dataset = data.load(
+            source, image_size=request.image_size, split=request.split, everything=request.everything
+        )
+    with task.calling(request.space.task, "splits()"):
+        splits = loaded.splits(dataset)
+    if request.space.task not in task.BUILTIN:
+        gpus = request.space.resources.gpus_per_trial != 0 and measure.gpus_possible()
+        check_task(request.space, loaded, splits, gpus or request.address not in ("inline", "local"))
+    return Material(loaded, dataset.identity if dataset else task.identify(splits), dataset, splits)
 
 
 def train(request: Request, material: Material, view: View | None = None) -> Sweep:
@@ -266,6 +271,7 @@ def estimate(request: Request, material: Material) -> Estimate:
 
     Raises:
         ResourceError: what is asked for can never be met.
+        TaskError: the task raised.
     """
     import torch
 
@@ -279,9 +285,11 @@ def estimate(request: Request, material: Material) -> Estimate:
     choice = _measured(replace(request, address="inline"), material, planned)
     replicates = tuple(range(space_.seeds)) if choice.replicates == "stacked" else (0,)
     numerics = Numerics(choice.replicates, planned.threads, space_.precision)
-    trial = Trial(_sample(space_, replicates, numerics), Worker(material.splits, device))
-    epoch_s = sum(trial.step().durations_s) / len(replicates)
-    sizes = [checkpoint.size(content) // len(replicates) for content in trial.contents()]
+    order = _sample(space_, replicates, numerics)
+    with task.calling(space_.task, f"one epoch of {canonical(order.job.config)}"):
+        trial = Trial(order, Worker(material.splits, device))
+        epoch_s = sum(trial.step().durations_s) / len(replicates)
+        sizes = [checkpoint.size(content) // len(replicates) for content in trial.contents()]
     at_a_time = min(planned.concurrent, space_.size() * (parts if choice.replicates == "looped" else 1))
     return Estimate(epoch_s, at_a_time, sizes[0], sizes[1], choice.line)
 

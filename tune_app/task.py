@@ -10,7 +10,9 @@ import hashlib
 import importlib
 import inspect
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -185,6 +187,39 @@ def _as_task(reference: str, found: Any) -> Task | FunctionTask:
         f'task "{reference}": is neither a generator function (config, context) that yields metrics once an '
         f"epoch, nor a Task: it lacks {', '.join(lacking)}."
     )
+
+
+@contextmanager
+def calling(reference: str, what: str, hint: str = "") -> Iterator[None]:
+    """Turn whatever the user's code raises into an error in one line, with the line of their file.
+
+    Args:
+        reference: the task, as the space names it.
+        what: what is being called, for ``... raised ValueError: ...``.
+        hint: what may be the cause.
+
+    Raises:
+        TaskError: the code raised, or it ends the process.
+    """
+    try:
+        yield
+    except TaskError:
+        raise
+    except (Exception, SystemExit) as error:
+        at = _where(error)
+        text = f'task "{reference}": {what} raised {describe(error)}{at and f" ({at})"}'
+        raise TaskError(text + (f"\n  {hint}" if hint else "")) from error
+
+
+def _where(error: BaseException) -> str:
+    """The last line of the user's own code that an error passed, as ``mine.py:12``."""
+    ours = str(Path(__file__).parent)
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((ours, "<")) and "site-packages" not in frame.filename
+    ]
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else ""
 
 
 def parameters(task: Task | FunctionTask) -> Mapping[str, Parameter] | None:
