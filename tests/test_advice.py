@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from facts import lacking
 from recorded import DATA, Ended, record, right, steady
 
 from tune_app import advice, verdict
-from tune_app.advice import Caution
 from tune_app.results import Frames
 from tune_app.sweep import DataIdentity
 
@@ -44,16 +44,15 @@ def test_of_nothing_finished_nothing_is_said(tmp_path: Path) -> None:
 def test_a_caution_names_its_configuration(tmp_path: Path) -> None:
     frames = one(tmp_path, Ended(steady(0.9)), seeds=1)
     [caution] = advice.cautions(frames, verdict.judge(frames))
-    assert caution == Caution(
-        "few_seeds", "one seed only: no interval, and luck is not told from merit; use --seeds 5", 1
-    )
+    assert (caution.kind, caution.sample) == ("few_seeds", 1)
+    assert lacking(caution.text, ["seed", "--seeds 5"]) == []
 
 
 @pytest.mark.parametrize(("seeds", "reach"), [(2, "9.0"), (3, "2.5"), (4, "1.6"), (5, None)])
 def test_few_seeds(tmp_path: Path, seeds: int, reach: str | None) -> None:
     values = [0.9 + i / 1000 for i in range(seeds)]
     texts = said(one(tmp_path, Ended(steady(*values)), seeds=seeds)).get("few_seeds", [])
-    assert [f"reaches {reach} standard deviations" in text for text in texts] == [True] * (reach is not None)
+    assert [lacking(text, [str(reach)]) for text in texts] == [[]] * (reach is not None)
 
 
 # ---------------------------------------------------------------- the last epochs
@@ -61,17 +60,15 @@ def test_few_seeds(tmp_path: Path, seeds: int, reach: str | None) -> None:
 
 def test_a_metric_that_still_rises(tmp_path: Path) -> None:
     frames = one(tmp_path, curve(*[0.5 + 0.01 * i for i in range(20)]), epochs=20)
-    assert said(frames)["still_rising"] == [
-        "val_accuracy was still rising at the last epoch (by 4.0 points over the last 5): "
-        "train longer, with --epochs 40"
-    ]
+    [text] = said(frames)["still_rising"]
+    assert lacking(text, ["val_accuracy", "rising", "4.0 points", "5", "--epochs 40"]) == []
 
 
 def test_a_loss_that_still_falls(tmp_path: Path) -> None:
     text = FIXED % (8, 5) + "metric: {name: val_loss, mode: min}\n"
     frames = record(tmp_path, text, {1: curve(*[1 - 0.05 * i for i in range(8)], name="val_loss")})
     [text] = said(frames)["still_rising"]
-    assert text.startswith("val_loss was still falling at the last epoch (by 0.2 over")
+    assert lacking(text, ["val_loss", "falling", "0.2"]) == []
 
 
 @pytest.mark.parametrize(
@@ -104,15 +101,15 @@ def chosen(folder: Path, space: str, best: int, count: int, search: str = "") ->
 @pytest.mark.parametrize(
     ("values", "best", "expected"),
     [
-        ("[3.0e-6, 3.0e-5, 3.0e-7]", 2, "lr 3e-5 is at the upper edge of what was tried: try up to 0.0003"),
-        ("[3.0e-6, 3.0e-5, 3.0e-7]", 3, "lr 3e-7 is at the lower edge of what was tried: try down to 3e-8"),
+        ("[3.0e-6, 3.0e-5, 3.0e-7]", 2, ["lr", "3e-5", "upper", "0.0003"]),
+        ("[3.0e-6, 3.0e-5, 3.0e-7]", 3, ["lr", "3e-7", "lower", "3e-8"]),
         ("[3.0e-6, 3.0e-5, 3.0e-7]", 1, None),
         ("[3.0e-6, 3.0e-5]", 2, None),
     ],
 )
-def test_the_edge_of_a_grid(tmp_path: Path, values: str, best: int, expected: str | None) -> None:
-    count = values.count(",") + 1
-    assert chosen(tmp_path, f"space: {{lr: {{grid: {values}}}}}", best, count) == [expected] * bool(expected)
+def test_the_edge_of_a_grid(tmp_path: Path, values: str, best: int, expected: list[str] | None) -> None:
+    texts = chosen(tmp_path, f"space: {{lr: {{grid: {values}}}}}", best, values.count(",") + 1)
+    assert [lacking(text, expected or []) for text in texts] == [[]] * bool(expected)
 
 
 @pytest.mark.parametrize(
@@ -130,20 +127,20 @@ def test_the_edge_of_a_grid(tmp_path: Path, values: str, best: int, expected: st
 )
 def test_how_far_to_widen(tmp_path: Path, name: str, values: str, best: int, bound: str | None) -> None:
     texts = chosen(tmp_path, f"space: {{{name}: {{grid: {values}}}}}", best, values.count(",") + 1)
-    assert [text.split(": try ")[1] for text in texts] == [bound] * bool(bound)
+    assert [lacking(text, [bound or ""]) for text in texts] == [[]] * bool(bound)
 
 
 def test_exact_points_have_edges_too(tmp_path: Path) -> None:
     points = "configs: [{lr: 1.0e-6}, {lr: 1.0e-5}, {lr: 1.0e-4}]"
     [text] = chosen(tmp_path, points, 3, 3)
-    assert text.endswith("try up to 0.001")
+    assert lacking(text, ["upper", "up to 0.001"]) == []
 
 
 @pytest.mark.parametrize(
     ("sampler", "point", "bound"),
     [
         ("loguniform: [1.0e-6, 1.0e-3]", "9.0e-4", "up to 0.01"),
-        ("loguniform: [1.0e-6, 1.0e-3]", "1.1e-6", "down to 1e-7"),
+        ("loguniform: [1.0e-6, 1.0e-3]", "1.1e-6", "down to 1e-07"),
         ("loguniform: [1.0e-6, 1.0e-3]", "3.0e-5", None),
         ("uniform: [0.1, 0.9]", "0.89", "up to 0.95"),
         ("uniform: [0.1, 0.9]", "0.12", "down to 0.05"),
@@ -157,7 +154,7 @@ def test_the_edge_of_a_range(tmp_path: Path, sampler: str, point: str, bound: st
     space = f"configs: [{{nodes: {point}}}]\nspace: {{nodes: {{{sampler}}}}}"
     task = "search: {algorithm: random, samples: 2}\n"
     texts = chosen(tmp_path, space, 1, 3, task)
-    assert [text.split(": try ")[1] for text in texts] == [bound] * bool(bound)
+    assert [lacking(text, [bound or ""]) for text in texts] == [[]] * bool(bound)
 
 
 # ---------------------------------------------------------------- data
@@ -181,10 +178,7 @@ def pair(folder: Path, lead: float, val: int, scores: bool) -> Frames:
 def test_a_validation_set_too_small_for_what_was_found(tmp_path: Path) -> None:
     # independent answers: sqrt(0.9 * 0.1 + 0.88 * 0.12) / sqrt(200) * 1.96 = 6.1 points
     [text] = said(pair(tmp_path, 0.02, 200, scores=False))["small_validation"]
-    assert text == (
-        "200 validation images cannot show its lead of 2.0 points: others would move it by ± 6.1; "
-        "it takes about 3,900"
-    )
+    assert lacking(text, ["200", "2.0 points", "± 6.1", "3,900"]) == []
 
 
 def test_large_enough_a_validation_set(tmp_path: Path) -> None:
@@ -204,7 +198,7 @@ def test_where_nothing_was_found_no_set_is_too_small(tmp_path: Path) -> None:
 def test_with_one_seed_the_runner_up_counts(tmp_path: Path) -> None:
     text = "task: pneumonia\nconfigs: [{lr: 1.0e-6}, {lr: 2.0e-6}]\nepochs: 2\nseeds: 1\n"
     frames = record(tmp_path, text, {1: Ended(steady(0.9)), 2: Ended(steady(0.89))})
-    assert "lead of 1.0 points" in said(frames)["small_validation"][0]
+    assert lacking(said(frames)["small_validation"][0], ["1.0 points"]) == []
 
 
 @pytest.mark.parametrize(
@@ -213,7 +207,7 @@ def test_with_one_seed_the_runner_up_counts(tmp_path: Path) -> None:
 def test_overfitting(tmp_path: Path, train: float, val: float, told: bool) -> None:
     frames = one(tmp_path, Ended(steady(*[val] * 5, train_accuracy=[train] * 5)))
     texts = said(frames).get("overfitting", [])
-    assert texts == [f"training accuracy {train:.1%} against {val:.1%} on validation: it overfits"] * told
+    assert [lacking(text, [f"{train:.1%}", f"{val:.1%}"]) for text in texts] == [[]] * told
 
 
 # ---------------------------------------------------------------- other looks at the test set
@@ -230,9 +224,8 @@ def test_other_runs_that_looked_at_the_same_test_set(tmp_path: Path) -> None:
     record(tmp_path, FIXED % (2, 1), done, name="this-confirm", confirms="this")
     (tmp_path / "damaged" / "record.jsonl").write_text("{}\n{}\n", encoding="utf-8")
     assert advice.seen_before(frames.sweep) == ["other"]
-    assert said(frames, others=["other"])["test_seen"] == [
-        "1 other sweep looked at this test set too (other): the best of several looks flatters"
-    ]
+    [text] = said(frames, others=["other"])["test_seen"]
+    assert lacking(text, ["1", "(other)"]) == []
     assert "(a, b, c, ...)" in said(frames, others=list("abcde"))["test_seen"][0]
 
 
@@ -254,9 +247,8 @@ def test_a_confirmation_has_no_edges(tmp_path: Path) -> None:
 def test_a_test_set_looked_at_before_an_extension(tmp_path: Path) -> None:
     frames = one(tmp_path, Ended(steady(0.9, 0.91, 0.92, 0.9, 0.91)))
     frames.seeds["test_looks"] = 2
-    assert said(frames) == {
-        "test_seen": ["the test set was looked at 2 times for it, for it was extended after the first look"]
-    }
+    [(kind, [text])] = said(frames).items()
+    assert (kind, lacking(text, ["2 times"])) == ("test_seen", [])
 
 
 def test_a_phantom_or_no_data_has_no_secret(tmp_path: Path) -> None:

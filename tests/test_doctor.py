@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import re
 import shutil
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from facts import lacking
 
 from tune_app import doctor, provenance
 from tune_app.doctor import Answer, Check, judging, looking
@@ -40,7 +43,7 @@ def test_this_very_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     found = by_name(doctor.checks(tmp_path / "runs"))
     assert {name for name, each in found.items() if each.status == "problem"} <= {"GPUs"}
-    assert "starts and runs tasks on" in found["Ray"].found
+    assert re.search(r"\b[1-9]\d* CPUs, \d+ GPUs", found["Ray"].found)
     assert provenance.versions()["torch"] is not None
     assert found["torch"].found.startswith(str(provenance.versions()["torch"]).partition("+")[0])
     assert not (tmp_path / "runs").exists()
@@ -56,7 +59,8 @@ def test_quick_does_not_start_ray(quiet: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(looking, "ask", ask)
     found = by_name(doctor.checks(quiet, quick=True))
     assert [program for program in asked if "ray" in program] == []
-    assert found["Ray"] == Check("Ray", "ok", f"{provenance.version('ray')} (not started)")
+    assert (found["Ray"].status, found["Ray"].mend) == ("ok", "")
+    assert str(provenance.version("ray")) in found["Ray"].found
 
 
 @pytest.mark.parametrize(
@@ -68,33 +72,38 @@ def test_quick_does_not_start_ray(quiet: Path, monkeypatch: pytest.MonkeyPatch) 
         (judging.check_system("FreeBSD"), "warning", "FreeBSD", "inline"),
         (judging.check_system("Darwin"), "ok", "", ""),
         (judging.check_torch(BROKEN), "problem", "libtorch.so", "pip install"),
-        (judging.check_torch(torch("12.6")), "ok", "2.9.0, built for CUDA or ROCm 12.6", ""),
-        (judging.check_torch(torch(None, 0)), "ok", "for CPUs only", ""),
-        (judging.check_gpus(Gpus(), torch(None, 0)), "ok", "none: trials train on the CPU", ""),
-        (judging.check_gpus(Gpus(), torch("6.2", 1)), "ok", "1 that torch sees", ""),
+        (judging.check_torch(torch("12.6")), "ok", "12.6", ""),
+        (judging.check_torch(torch(None, 0)), "ok", "CPU", ""),
+        (judging.check_gpus(Gpus(), torch(None, 0)), "ok", "CPU", ""),
+        (judging.check_gpus(Gpus(), torch("6.2", 1)), "ok", "1", ""),
         (judging.check_gpus(GPUS, torch()), "ok", "0: RTX 4090 (24.0 GiB), 1: RTX 4090", ""),
-        (judging.check_gpus(GPUS, torch(None, 0)), "problem", "torch sees 0 of 2", "built for CPUs only"),
-        (judging.check_gpus(GPUS, torch(None, 0), ""), "problem", "0 of 2", "built for CPUs only"),
-        (judging.check_gpus(GPUS, torch("12.6", 0)), "problem", "0 of 2", "driver (560.35) may be too old"),
-        (judging.check_gpus(GPUS, torch("12.6", 1), "1"), "warning", "1 of 2 (0: RTX", "Unset CUDA_VIS"),
+        (judging.check_gpus(GPUS, torch(None, 0)), "problem", "0 of 2", "CPU"),
+        (judging.check_gpus(GPUS, torch(None, 0), ""), "problem", "0 of 2", "CPU"),
+        (judging.check_gpus(GPUS, torch("12.6", 0)), "problem", "0 of 2", "560.35"),
+        (
+            judging.check_gpus(GPUS, torch("12.6", 1), "1"),
+            "warning",
+            "1 of 2 (0: RTX",
+            "CUDA_VISIBLE_DEVICES",
+        ),
         (judging.check_gpus(Gpus(fault="no driver"), torch()), "problem", "no driver", "--gpus all"),
         (judging.check_gpus(GPUS, BROKEN), "ok", "RTX 4090", ""),
         (judging.check_ray(None, None, torch()), "problem", "not installed", "pip install"),
-        (judging.check_ray("2.60", BROKEN, BROKEN), "warning", "not tried", "Mend torch"),
-        (judging.check_ray("2.60", BROKEN, torch()), "problem", "2.60 does not start: Imp", "inline"),
+        (judging.check_ray("2.60", BROKEN, BROKEN), "warning", "2.60", "torch"),
+        (judging.check_ray("2.60", BROKEN, torch()), "problem", "ImportError: libtorch.so", "inline"),
         (judging.check_ray("2.60", Answer({"cpus": 8.0, "gpus": 1.0}), torch()), "ok", "8 CPUs, 1 GPUs", ""),
         (judging.check_processor(1, 2 << 30), "warning", "1 core, 2.0 GiB", "--max-concurrent 1"),
-        (judging.check_processor(8, None), "ok", "8 cores, memory unknown", ""),
+        (judging.check_processor(8, None), "ok", "8 cores", ""),
         (judging.check_processor(8, 64 << 30), "ok", "8 cores, 64.0 GiB", ""),
         (judging.check_shared_memory(64 << 20), "warning", "64 MiB free", "--shm-size"),
         (judging.check_shared_memory(8 << 30), "ok", "8.0 GiB free", ""),
         (judging.check_shared_memory(None), "ok", "no /dev/shm", ""),
         (judging.check_disk(Path("/"), 1 << 30), "warning", "1.0 GiB free at /", "--runs-dir"),
-        (judging.check_disk(Path("/"), None), "warning", "does not say", ""),
+        (judging.check_disk(Path("/"), None), "warning", "/", ""),
         (judging.check_disk(Path("/"), 9 << 30), "ok", "9.0 GiB free at /", ""),
         (judging.check_address("10.0.0.1:6379"), "warning", "10.0.0.1:6379", "unset RAY_ADDRESS"),
-        (judging.check_address(None), "ok", "not set: every run starts", ""),
-        (judging.check_address(None, "10.0.0.1:6379"), "ok", "of this machine, 10.0.0.1:6379", ""),
+        (judging.check_address(None), "ok", "not set", ""),
+        (judging.check_address(None, "10.0.0.1:6379"), "ok", "10.0.0.1:6379", ""),
     ],
 )
 def test_each_verdict(check: Check, status: str, found: str, mend: str) -> None:
@@ -122,15 +131,22 @@ def test_checks_hands_each_fact_to_its_verdict(quiet: Path, monkeypatch: pytest.
         "data": "problem",
         "RAY_ADDRESS": "warning",
     }
-    assert found["runs folder"].found.endswith("(will be made)")
+    assert not (quiet / "new").exists()
     assert found["data"].mend == "tune-app data fetch"
 
 
 def test_ray_is_not_tried_on_windows(quiet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.system", lambda: "Windows")
+    asked: list[str] = []
+
+    def ask(program: str) -> Answer:
+        asked.append(program)
+        return torch(None, 0)
+
+    monkeypatch.setattr(looking, "ask", ask)
     found = by_name(doctor.checks(quiet))
-    assert found["Ray"].found.endswith("(not started)")
-    assert found["shared memory"].found.startswith("no /dev/shm")
+    assert [program for program in asked if "ray" in program] == []
+    assert "/dev/shm" in found["shared memory"].found
 
 
 def test_a_disk_that_cannot_be_asked_is_told(quiet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +164,8 @@ def test_a_runs_folder_that_is_a_file_or_refuses_writes(
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("", encoding="utf-8")
     check = looking.check_runs_dir(tmp_path / "file" / "runs")
-    assert (check.status, check.mend) == ("problem", "Give one that can be with --runs-dir.")
+    assert check.status == "problem"
+    assert "--runs-dir" in check.mend
     assert "Not a directory" in check.found
 
     def refuse(**_: object) -> Any:
@@ -168,7 +185,7 @@ def test_data_phantom_course_folder_and_nothing(quiet: Path, monkeypatch: pytest
     assert looking.check_data("xrays").status == "ok"
     monkeypatch.setattr("tune_app.data.course.not_the_courses", lambda folder: None)
     assert looking.check_data("course").status == "ok"
-    assert "X-rays are in data" in looking.check_data("phantom").found
+    assert "data" in looking.check_data("phantom").found
 
 
 def test_a_broken_search_space_is_told_with_its_line(quiet: Path) -> None:
@@ -191,24 +208,29 @@ def test_no_built_in_space_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None
         ("print('chatter'); print('{\"a\": 1}')", Answer({"a": 1})),
         ("import no_such_module_x", Answer(fault="ModuleNotFoundError: No module named 'no_such_module_x'")),
         ("raise ValueError('what\\n  advice')", Answer(fault="ValueError: what")),
-        ("import os; os._exit(11)", Answer(fault="its process ended with 11")),
-        (
-            "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
-            Answer(fault="its process ended with -11"),
-        ),
     ],
 )
 def test_ask_reports_what_breaks_and_survives_it(program: str, answer: Answer) -> None:
     assert doctor.ask(program) == answer
 
 
+@pytest.mark.parametrize(
+    ("program", "code"),
+    [("import os; os._exit(11)", "11"), ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "-11")],
+)
+def test_ask_survives_a_crash(program: str, code: str) -> None:
+    assert lacking(doctor.ask(program).fault, [code]) == []
+
+
 def test_ask_does_not_wait_for_ever() -> None:
-    assert doctor.ask("import time; time.sleep(60)", timeout_s=0.5).fault.startswith("no answer within")
+    began = time.monotonic()
+    assert doctor.ask("import time; time.sleep(60)", timeout_s=0.5).fault
+    assert time.monotonic() - began < 30
 
 
 def test_ask_without_an_interpreter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    assert "does not start: No such file" in doctor.ask("").fault
+    assert "No such file" in doctor.ask("").fault
 
 
 def test_render_aligns_words_and_puts_mends_below() -> None:
@@ -228,7 +250,7 @@ def test_render_aligns_words_and_puts_mends_below() -> None:
         "",
         "1 problem, 1 warning",
     ]
-    assert doctor.render(found[:1]).endswith("\neverything is in order")
+    assert "problem" not in doctor.render(found[:1])
 
 
 def test_exit_code_is_1_for_a_problem_alone() -> None:

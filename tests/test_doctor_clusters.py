@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from facts import lacking
 
 from tune_app.doctor import exit_code
 from tune_app.doctor.clusters import judge
@@ -34,32 +35,31 @@ def found(facts: dict[str, Any] | None, fault: str = "", cluster: Cluster | None
 def test_all_is_well() -> None:
     checks = found(FINE)
     assert [each.status for each in checks] == ["ok"] * 3
-    assert checks[0].found == "10.0.0.1:6379: 1 node, 8 CPUs, 2 GPUs; joined in 0.5 s"
-    assert checks[2].found == (
-        "worker1 (10.0.0.2), 8 CPUs, 2 GPUs; ray 2.60.0, python 3.12.3, tune-app 0.1.0, torch 2.13.0; torch "
-        "sees 2 GPUs; 1 MiB written to /tmp in 4 ms; answered in 1.2 s"
-    )
+    assert lacking(checks[0].found, ["10.0.0.1:6379", "1 node", "8 CPUs", "2 GPUs", "0.5 s"]) == []
+    versions = [f"{name} {version}" for name, version in HERE.items()]
+    measured = ["1 MiB", "/tmp", "4 ms", "1.2 s"]
+    assert lacking(checks[2].found, ["worker1", "10.0.0.2", "8 CPUs", "2 GPUs", *versions, *measured]) == []
     assert exit_code(checks) == 0
 
 
 @pytest.mark.parametrize(
     ("changed", "status", "words", "mend"),
     [
-        ({"ray": "2.59.0"}, "problem", "ray 2.59.0 there, and 2.60.0 here", "ray up FILE"),
-        ({"python": "3.11.9"}, "problem", "python 3.11.9 there, and 3.12.3 here", "ray up FILE"),
-        ({"tune-app": "0.0.9"}, "problem", "tune-app 0.0.9 there, and 0.1.0 here", "ray up FILE"),
-        ({"tune-app": None}, "problem", "tune-app is not installed there", "ray up FILE"),
-        ({"torch": "2.12.0"}, "warning", "torch 2.12.0 there.* last digits", "ray up FILE"),
-        ({"torch": None}, "problem", "torch is not installed", "ray up FILE"),
+        ({"ray": "2.59.0"}, "problem", "ray 2.59.0 .*2.60.0", "ray up FILE"),
+        ({"python": "3.11.9"}, "problem", "python 3.11.9 .*3.12.3", "ray up FILE"),
+        ({"tune-app": "0.0.9"}, "problem", "tune-app 0.0.9 .*0.1.0", "ray up FILE"),
+        ({"tune-app": None}, "problem", "tune-app", "ray up FILE"),
+        ({"torch": "2.12.0"}, "warning", "torch 2.12.0", "ray up FILE"),
+        ({"torch": None}, "problem", "torch", "ray up FILE"),
         (
             {"write_fault": "Read-only file system"},
             "problem",
-            "/tmp there cannot be written: Read-only",
+            "/tmp .*Read-only file system",
             "TMPDIR",
         ),
-        ({"free_bytes": 1 << 20}, "warning", "MiB free in /tmp there", "Make room"),
-        ({"shm_bytes": 64 << 20}, "warning", "64 MiB free in /dev/shm there", "--shm-size"),
-        ({"gpus_seen": 1}, "problem", "Ray counts 2 GPUs there, and torch sees 1", "nvidia-smi"),
+        ({"free_bytes": 1 << 20}, "warning", "1 MiB .*/tmp", "Make room"),
+        ({"shm_bytes": 64 << 20}, "warning", "64 MiB .*/dev/shm", "--shm-size"),
+        ({"gpus_seen": 1}, "problem", "2 GPUs .*torch .*1", "nvidia-smi"),
     ],
 )
 def test_each_fault_of_a_machine(changed: dict[str, Any], status: str, words: str, mend: str) -> None:
@@ -76,11 +76,11 @@ def test_small_differences_are_none() -> None:
 def test_a_machine_that_does_not_answer() -> None:
     check = found(None, "no answer within 60 s")[2]
     assert check.status == "problem"
-    assert check.found == "worker1 (10.0.0.2), 8 CPUs, 2 GPUs: it runs no task: no answer within 60 s"
+    assert lacking(check.found, ["worker1", "10.0.0.2", "no answer within 60 s"]) == []
     assert "raylet.out" in check.mend
 
 
 def test_a_cluster_that_trains_nothing_and_one_that_grows() -> None:
     assert found(FINE, cluster=Cluster(0, 0, 1))[0].status == "problem"
     grows = found(FINE, cluster=Cluster(16, 4, 1, grows=True))[0]
-    assert (grows.status, "4 GPUs, as it can grow" in grows.found) == ("ok", True)
+    assert (grows.status, "4 GPUs" in grows.found) == ("ok", True)
