@@ -313,7 +313,7 @@ def test_a_function_task_has_no_images(tmp_path: Path) -> None:
     assert judged.winner == 2
 
 
-def test_configurations_that_seeds_never_change_are_judged_by_signs(tmp_path: Path) -> None:
+def test_configurations_that_seeds_never_change_are_told_apart(tmp_path: Path) -> None:
     ended = {
         1: Ended(steady(0.9, 0.9, 0.9)),
         2: Ended(steady(0.8, 0.8, 0.8)),
@@ -323,6 +323,8 @@ def test_configurations_that_seeds_never_change_are_judged_by_signs(tmp_path: Pa
     one, same = judged.chosen.pair(1, 2).seeds, judged.chosen.pair(2, 3).seeds
     assert one is not None
     assert same is not None
-    assert (one.half_width, one.p, one.needed) == (None, 0.25, 7)
+    assert (one.half_width, one.p, one.needed) == (None, 0.0, None)
     assert (same.half_width, same.p, same.needed) == (None, 1.0, -1)
-    assert judged.tied == (2, 3)
+    assert judged.tied == ()
+    assert judged.chosen.seedless
+    assert judged.chosen.pair(2, 3).same

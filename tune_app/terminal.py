@@ -130,6 +130,8 @@ def summary(frames: Frames) -> str:
             lines.append(f"  on the test set: accuracy {_measured(frames, winner, 'test_accuracy')}")
         found = advice.cautions(frames, judged, advice.seen_before(sweep))
         lines += [f"  note: {caution.text}" for caution in found[:_CAUTIONS]]
+        lines += [f"  note: {note}" for note in [frames.units.note()] if note]
+        lines += [f"  {note[0].lower()}{note[1:]}" for note in judged.notes]
     if said := confirmed.luck(frames):
         lines.append(said)
     folder = sweep.paths.folder
@@ -149,14 +151,22 @@ def _runners_up(frames: Frames, best: pd.DataFrame, metric: str) -> Iterable[str
 def _tied(frames: Frames, judged: Verdict) -> Iterable[str]:
     """What cannot be told from the winner, or that all else can."""
     seeds = count(judged.chosen.standings[0].n, "seed")
+    mine = [pair for pair in judged.chosen.pairs if pair.first == judged.winner]
+    compared = " that are compared" if judged.notes else ""
     tied = [frames.name_of(sample, short=True) for sample in judged.tied]
     others = len(judged.chosen.standings) - 1
     if not tied:
-        yield f"  told apart from {'the other' if others == 1 else f'all {others} others'} with {seeds}"
+        apart = f"told apart from {'the other' if others == 1 else f'all {others} others'}{compared}"
+        still = all(pair.seeds and pair.seeds.still for pair in mine)
+        what = "the same value" if judged.chosen.seedless else "the same difference"
+        yield f"  {apart}" + (f": each of the {seeds} gives {what}" if still else f" with {seeds}")
+    elif len(tied) == sum(pair.same for pair in mine):
+        listed = "; ".join(tied[:_TIED]) + (f" and {len(tied) - _TIED} more" if len(tied) > _TIED else "")
+        yield f"  tied with {listed}: the same values with all {seeds}"
     elif len(tied) == 1:
         yield f"  tied with {tied[0]}: these two cannot be told apart with {seeds}"
     elif len(tied) == others:
-        yield f"  tied with all {others} others: none of them can be told from it with {seeds}"
+        yield f"  tied with all {others} others{compared}: none of them can be told from it with {seeds}"
     else:
         listed = "; ".join(tied[:_TIED]) + (f" and {len(tied) - _TIED} more" if len(tied) > _TIED else "")
         yield f"  tied with {listed}: they cannot be told from it with {seeds}"

@@ -89,6 +89,15 @@ class Units:
             return NOTHING
         return _measure(self, name, tuple(values), digits, unit)
 
+    def step(self, name: str, values: Iterable[float]) -> float:
+        """The step that a share of few images comes in, as it is recorded; 0 for other metrics."""
+        from tune_app import stats  # here, for it loads scipy
+
+        if not named_share(name):
+            return 0.0
+        whole = 1.0 if self.is_share(name) else 100.0
+        return whole * stats.step(value / whole for value in values)
+
     def note(self) -> str:
         """Why a metric that sounds like a share is not shown in per cent; empty where each one is."""
         if not self.plain:

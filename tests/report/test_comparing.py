@@ -45,7 +45,7 @@ def test_the_best_of_each_is_ranked_on_the_same_data(tmp_path: Path) -> None:
     assert made.rows[1][1:7] == ["lr 3e-5, step_size 4", "90.0 ± 2.5", "90.0 ± 2.5", "3", "30", "2 of 5"]
     assert "Best first by validation accuracy (max)" in made.about
     assert made.below == [
-        "By test accuracy, told apart: near-1 above low-1 and high-1 above low-1 "
+        "By test accuracy, told apart: near-1 is better than low-1 and high-1 is better than low-1 "
         "(Welch's t test, Holm's correction for 3 pairs at 5%)."
     ]
     assert made.frame["sample"].tolist() == [2, 2, 2]

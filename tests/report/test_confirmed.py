@@ -60,8 +60,8 @@ def test_the_table_shows_both(tmp_path: Path) -> None:
 
 def test_what_cannot_be_said_is_not(tmp_path: Path) -> None:
     assert "Too few new seeds" in str(luck(confirming(tmp_path / "a", [0.9], [0.8])))
-    alike = confirming(tmp_path / "c", [0.9, 0.91], [0.8, 0.81])
-    assert "it leads by 10.0 points, which these seeds cannot tell from none" in str(luck(alike))
+    alike = confirming(tmp_path / "c", [0.9, 0.91], [0.89, 0.9])
+    assert "it leads by 1.0 points, which these seeds cannot tell from none" in str(luck(alike))
     lost = confirming(tmp_path / "b", [0.9, 0.8], [0.8, 0.7], original="elsewhere")
     assert luck(lost) == "The run elsewhere is not beside this one, so what it was chosen by cannot be shown."
     table = confirmed(lost)

@@ -57,6 +57,8 @@ def cautions(frames: Frames, verdict: Verdict, others: Sequence[str] = ()) -> li
     if verdict.winner is None:
         return []
     found = [
+        *_worse_on_test(frames, verdict, verdict.winner),
+        *_seed_ignored(frames, verdict),
         *_few_seeds(verdict, verdict.winner),
         *_seen(frames, others, verdict.winner),
         *_small_validation(frames, verdict, verdict.winner),
@@ -98,8 +100,36 @@ def _has_looked(folder: Path, fingerprint: str, family: str) -> bool:
 Found = Iterator[tuple[str, str]]
 
 
+def _worse_on_test(frames: Frames, verdict: Verdict, winner: int) -> Found:
+    """What was chosen on validation data is worse on the test set, by more than chance, than another."""
+    if verdict.test is None:
+        return
+    _, better = verdict.test.apart_from(winner)
+    if better:
+        others = words.count(len(better), "configuration")
+        yield (
+            "worse_on_test",
+            f"on the test set it is worse than {others} that validation ranks below it, such as sample "
+            f"{better[0]} ({frames.name_of(better[0])}): validation and test data may differ in kind",
+        )
+
+
+def _seed_ignored(frames: Frames, verdict: Verdict) -> Found:
+    """Whether no metric of any configuration changes with the seed."""
+    seeds = frames.seeds[frames.seeds["sample"].isin([each.sample for each in verdict.chosen.standings])]
+    constant = (seeds.groupby("sample")[list(frames.metrics)].nunique() <= 1).all(axis=None)
+    if constant and len(seeds) - len(verdict.chosen.standings) >= 2:  # one value twice may be chance
+        yield (
+            "seed_ignored",
+            "every seed gives the same values in every configuration: the task seems to ignore its seed, and "
+            "more seeds would show nothing new",
+        )
+
+
 def _few_seeds(verdict: Verdict, winner: int) -> Found:
     n = verdict.chosen.standing(winner).n
+    if verdict.chosen.seedless:
+        return
     if n == 1:
         yield (
             "few_seeds",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tune_app import results, stats, words
+from tune_app import results, stats, verdict, words
 from tune_app.errors import ReportError
 from tune_app.labels import Labels
 from tune_app.report import formats, render, rows
@@ -89,7 +89,7 @@ def compare(sweeps: Sequence[Frames]) -> Table:
             *(f"Data of {each.name}: {each.frames.sweep.data.label()}" for each in best),
             *_notes(best),
         ],
-        below=[] if apart else _told_apart(best, shown[-1]),
+        below=[] if apart else _told_apart(best, shown[-1], units),
     )
 
 
@@ -199,7 +199,7 @@ def _record(each: Best, shown: Sequence[str]) -> dict[str, Any]:
     return found | rows.identity(each.frames)
 
 
-def _told_apart(best: Sequence[Best], metric: str) -> list[str]:
+def _told_apart(best: Sequence[Best], metric: str, units: Units) -> list[str]:
     """Which of the runs' choices differ by more than chance, over their seeds."""
     values = {
         each.name: each.frames.replicates(int(each.row["sample"]), metric).tolist()
@@ -210,13 +210,15 @@ def _told_apart(best: Sequence[Best], metric: str) -> list[str]:
     if len(values) < 2:
         return ["Which differences are more than chance is left open: that takes two runs with two seeds."]
     pairs = list(combinations(values, 2))
-    tests = [stats.welch(values[one], values[other]) for one, other in pairs]
+    step = units.step(metric, chain.from_iterable(values.values()))
+    tests = [stats.welch(values[one], values[other], step=step) for one, other in pairs]
+    sign = 1 if verdict.mode(best[0].frames.sweep.space, metric) == "max" else -1
     adjusted = stats.holm([1.0 if test is None else test.p for test in tests])
     apart = []
     for (one, other), test, p in zip(pairs, tests, adjusted, strict=True):
         if test is not None and p < LEVEL:
-            above, below = (one, other) if test.difference > 0 else (other, one)
-            apart.append(f"{above} above {below}")
+            better, worse = (one, other) if sign * test.difference > 0 else (other, one)
+            apart.append(f"{better} is better than {worse}")
     told = f"told apart: {formats.listed(apart)}" if apart else "none can be told apart with these seeds"
     return [
         f"By {formats.quantity(metric)}, {told} "

@@ -126,7 +126,7 @@ def _luck(pairs: list[_Pair], frames: Frames, name: str) -> str:
     if len(pairs) < 2:
         return "One configuration alone has no lead that could be luck."
     first, second = pairs[:2]
-    difference = rows.paired(first.confirmed, second.confirmed)
+    difference = rows.paired(frames.units, metric, first.confirmed, second.confirmed)
     if difference is None:
         return "Too few new seeds have finished to say how much of the winner's lead was luck."
     units, better = frames.units, 1 if frames.sweep.space.metric.mode == "max" else -1

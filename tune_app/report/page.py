@@ -74,6 +74,7 @@ def gather(
             *saying.failures(frames),
             *(caution.text for caution in cautions),
             *judged.notes,
+            *filter(None, [frames.units.note()]),
             *data.notes,
         ],
         asked=saying.asked(frames),

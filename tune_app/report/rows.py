@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tune_app import stats, units
+from tune_app import stats
 from tune_app.errors import RunError
 from tune_app.space import Scalar
+from tune_app.units import DIGITS, NOTHING, Units
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -35,7 +36,7 @@ def values(frames: Frames, trial: pd.Series[Any], metric: str) -> list[float]:
     return [float(value) for value in frames.replicates(int(trial["sample"]), metric)]
 
 
-def measure(frames: Frames, trial: pd.Series[Any], metric: str, digits: int = units.DIGITS) -> str:
+def measure(frames: Frames, trial: pd.Series[Any], metric: str, digits: int = DIGITS) -> str:
     """A metric of a configuration, with its interval: ``92.9 ± 0.6``."""
     return frames.units.measure(metric, frames.measured(trial["sample"], metric), digits)
 
@@ -43,13 +44,14 @@ def measure(frames: Frames, trial: pd.Series[Any], metric: str, digits: int = un
 def value(frames: Frames, trial: pd.Series[Any], name: str) -> str:
     """A parameter of a configuration; a dash where it does not exist."""
     config = frames.config(trial["sample"])
-    return frames.labels.value(name, config[name]) if name in config else units.NOTHING
+    return frames.labels.value(name, config[name]) if name in config else NOTHING
 
 
-def paired(a: pd.Series[float], b: pd.Series[float]) -> stats.Difference | None:
+def paired(units: Units, metric: str, a: pd.Series[float], b: pd.Series[float]) -> stats.Difference | None:
     """The paired t test of two configurations, over the replicates that both have (``Frames.replicates``)."""
     shared = pd.concat([a, b], axis=1, join="inner")
-    return stats.paired(shared.iloc[:, 0].tolist(), shared.iloc[:, 1].tolist())
+    one, other = shared.iloc[:, 0].tolist(), shared.iloc[:, 1].tolist()
+    return stats.paired(one, other, step=units.step(metric, [*one, *other]))
 
 
 def align(frames: Frames, name: str) -> str:

@@ -59,9 +59,18 @@ def _tied(frames: Frames, judged: Verdict) -> str:
     if reason := judged.chosen.unanswered.get("seeds"):
         return f"Whether it is better than the others cannot be said: {reason}."
     seeds = words.count(judged.chosen.standings[0].n, "seed")
+    mine = [pair for pair in judged.chosen.pairs if pair.first == judged.winner]
     if not judged.tied:
+        if all(pair.seeds and pair.seeds.still for pair in mine):
+            what = "the same value" if judged.chosen.seedless else "the same difference"
+            why = f"seeds play no part, as each of the {seeds} gives {what}"
+            return f"It is told apart from {_all(others)}: {why}."
         return f"It is told apart from {_all(others)} with {seeds} (paired t tests, Holm's correction at 5%)."
     tied = [f"sample {each} ({frames.name_of(each)})" for each in judged.tied]
+    same = [pair.second for pair in mine if pair.same]
+    if len(same) == len(tied):
+        more = [f"{len(tied) - _NAMED} more"] if len(tied) > _NAMED else []
+        return f"It is tied with {formats.listed([*tied[:_NAMED], *more])}: the same values with all {seeds}."
     if len(tied) == others:
         return f"It is not told apart from {_all(others)}: with {seeds}, chance may have put it first."
     more = [f"{len(tied) - _NAMED} more"] if len(tied) > _NAMED else []
@@ -84,16 +93,19 @@ def _tested(frames: Frames, judged: Verdict, winner: int) -> str:
     text = f"On the test set: {formats.quantity(test.metric)} {figure}"
     if best.both is not None:
         text += f" over seeds, ± {frames.units.half_width(test.metric, best.both)} over seeds and patients"
-    return f"{text}{_above(test, winner)}."
+    return f"{text}{_beside(test, winner)}."
 
 
-def _above(test: Comparison, winner: int) -> str:
-    """Whether another one has the higher mean there: choosing by validation is right all the same."""
-    better = [pair for pair in test.pairs if winner in (pair.first, pair.second) and pair.apart]
+def _beside(test: Comparison, winner: int) -> str:
+    """How many others it is told apart from there, and on which side of them it stands."""
     if not test.pairs:
         return ""
-    told = words.count(len(better), "configuration")
-    return f"; there it is told apart from {told if better else 'no other configuration'}"
+    worse, better = test.apart_from(winner)
+    if not worse and not better:
+        return "; there it is told apart from no other configuration"
+    sides = [("better", worse), ("worse", better)]
+    told = [f"{side} than {words.count(len(found), 'configuration')}" for side, found in sides if found]
+    return f"; there it is {formats.listed(told)}, as far as these are told apart"
 
 
 def asked(frames: Frames) -> list[tuple[str, str]]:

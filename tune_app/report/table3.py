@@ -108,7 +108,7 @@ def table3(frames: Frames) -> Table | None:
             "Test accuracy in per cent: the mean over n seeds, and the half-width of its 95% interval"
             + ("; of two seeds, both values" if any(len(each.accuracies) == 2 for each in found) else ""),
         ],
-        below=list(_verdict(found)) if compared else [],
+        below=list(_verdict(found, frames.units)) if compared else [],
     )
 
 
@@ -143,7 +143,7 @@ def _candidates(frames: Frames) -> pd.DataFrame:
     return frames.trials.iloc[np.flatnonzero(near)]
 
 
-def _verdict(found: list[Measured]) -> Iterator[str]:
+def _verdict(found: list[Measured], units: Units) -> Iterator[str]:
     compared = [each for each in found if each.inside is not None]
     if not compared:
         yield "Nothing is compared with the paper: that takes at least two finished seeds of a configuration."
@@ -159,14 +159,16 @@ def _verdict(found: list[Measured]) -> Iterator[str]:
         "the interval of our mean, which is narrower."
     )
     if len(compared) > 1:
-        yield _differences(compared)
+        yield _differences(compared, units)
 
 
-def _differences(found: list[Measured]) -> str:
+def _differences(found: list[Measured], units: Units) -> str:
     """Which published differences are more than chance, by the same differences measured."""
     ordered = sorted(found, key=lambda each: -each.sample.accuracy)
     pairs = sorted(combinations(ordered, 2), key=lambda pair: [each.sample.number for each in pair])
-    tests = [rows.paired(better.accuracies, worse.accuracies) for better, worse in pairs]
+    tests = [
+        rows.paired(units, "test_accuracy", better.accuracies, worse.accuracies) for better, worse in pairs
+    ]
     adjusted = stats.holm([1.0 if test is None else test.p for test in tests])
     survive, reverse = [], []
     for (better, worse), test, p in zip(pairs, tests, adjusted, strict=True):

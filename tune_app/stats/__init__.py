@@ -9,7 +9,7 @@ patients, K configurations, M pairs of them; axes before those are repetitions, 
 from tune_app.stats.family import holm, holm_adjusted, letters
 from tune_app.stats.intervals import Interval, mean_interval, prediction_interval_of_one_run, quantile, wilson
 from tune_app.stats.outcomes import Outcomes, outcomes
-from tune_app.stats.pairs import Difference, Pairwise, over_patients, over_seeds, paired, welch
+from tune_app.stats.pairs import Difference, Pairwise, over_patients, over_seeds, paired, step, welch
 from tune_app.stats.patients import Units, patient_interval
 from tune_app.stats.power import needed, power
 from tune_app.stats.twolevel import FEWEST_SEEDS, Components, TwoLevel, components, two_level
@@ -37,6 +37,7 @@ __all__ = [
     "power",
     "prediction_interval_of_one_run",
     "quantile",
+    "step",
     "two_level",
     "welch",
     "wilson",

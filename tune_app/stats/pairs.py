@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,15 +26,18 @@ from tune_app.stats.patients import Units, variance_over_patients
 
 Floats = NDArray[np.float64]
 
-#: Differences that differ by less than this share of the values do so by rounding.
-_ROUNDING = 1e-12
+#: Differences that differ by less than this share of the values do so by the rounding of float32.
+_ROUNDING = 2.5e-7
+
+#: Shares of more images than this are as good as continuous.
+_MOST_IMAGES = 1000
 
 
 @dataclass(frozen=True)
 class Difference:
     """A difference of two means, its interval's half-width, and the two-sided p-value of no difference.
 
-    ``half_width`` is None where the differences show no spread to estimate it from.
+    ``half_width`` is None where seeds play no part: every one gives the same difference.
     """
 
     difference: float
@@ -46,9 +50,10 @@ class Pairwise:
     """All pairs of K configurations, ``first`` before ``second`` (M,); the rest is (..., M).
 
     ``error`` is the standard error of ``difference``; ``half_width`` that of each 95% interval by
-    itself; ``adjusted`` is ``p`` after Holm's correction for the M pairs. Where all differences of a pair are
-    equal, both are 0 and t has nothing to be measured by; p is then that of the sign test, ``2^-freedom``,
-    or 1 if they are 0.
+    itself; ``adjusted`` is ``p`` after Holm's correction for the M pairs; ``still`` says where all
+    differences of a pair are equal. There p is 1 if they are 0. Else it is 0 for seeds, which play no part,
+    or that of a spread that the steps of the values may hide; for patients, of whom there are others, it is
+    that of the sign test, ``2^-freedom``.
     """
 
     first: NDArray[np.intp]
@@ -59,12 +64,33 @@ class Pairwise:
     half_width: Floats
     p: Floats
     adjusted: Floats
+    still: NDArray[np.bool_]
 
 
-def over_seeds(values: Floats, confidence: float = 0.95) -> Pairwise:
+def step(values: Iterable[float]) -> float:
+    """The step that shares of few images come in, 1/200 for 200 images; 0 for what is no such share.
+
+    Values in steps may be equal by chance, and a spread below a step does not show in them.
+    """
+    images = 1
+    for value in values:
+        share = Fraction(value).limit_denominator(_MOST_IMAGES)
+        images = math.lcm(images, share.denominator)
+        if abs(share - Fraction(value)) > _ROUNDING / 2 or images > _MOST_IMAGES or not 0 <= share <= 1:
+            return 0.0
+    return 1 / images
+
+
+def _unseen(step: float) -> float:
+    """The standard deviation of a difference of two values that rounding to a step leaves unseen."""
+    return step / math.sqrt(6)
+
+
+def over_seeds(values: Floats, confidence: float = 0.95, step: float = 0.0) -> Pairwise:
     """Would other seeds change it, on these images? Of ``values`` (..., K, R), replicates in one order.
 
     The paired t test: the mean difference over ``sd / sqrt(R)`` is t(R - 1) (Student, Biometrika 6, 1908).
+    Where all differences of a pair are equal, sd is what a ``step`` of the values may hide; see ``Pairwise``.
 
     Raises:
         ValueError: fewer than two replicates.
@@ -77,7 +103,8 @@ def over_seeds(values: Floats, confidence: float = 0.95) -> Pairwise:
     differences = values[..., first, :] - values[..., second, :]
     error = _sd(differences) / math.sqrt(replicates)
     spread = np.ptp(differences, axis=-1)
-    return _pairwise(values, differences.mean(axis=-1), error, spread, replicates - 1, confidence)
+    unseen = _unseen(step) / math.sqrt(replicates)
+    return _pairwise(values, differences.mean(axis=-1), error, spread, replicates - 1, confidence, unseen)
 
 
 def _sd(values: Floats) -> Floats:
@@ -113,25 +140,36 @@ def over_patients(values: Floats, units: Units, confidence: float = 0.95) -> Pai
 
 
 def _pairwise(
-    values: Floats, difference: Floats, error: Floats, spread: Floats, freedom: int, confidence: float
+    values: Floats,
+    difference: Floats,
+    error: Floats,
+    spread: Floats,
+    freedom: int,
+    confidence: float,
+    unseen: float | None = None,
 ) -> Pairwise:
+    """``unseen``: the error where all differences are equal; None for the sign test there."""
     first, second = np.triu_indices(values.shape[-2], 1)
     largest = np.abs(values).max(axis=-1)
     rounding = _ROUNDING * np.maximum(largest[..., first], largest[..., second])
     still = spread <= rounding
     difference = np.where(np.abs(difference) <= rounding, 0.0, difference)
-    error = np.where(still, 0.0, error)
-    ratio = np.divide(np.abs(difference), error, out=np.zeros_like(error), where=~still)
-    p = 2 * t.sf(ratio, freedom)
-    p[still] = np.where(difference[still] == 0, 1.0, 2.0**-freedom)
+    same = still & (difference == 0)
+    error = np.where(still, np.where(same, 0.0, unseen or 0.0), error)
+    endless = np.where(same, 0.0, np.inf)
+    p = 2 * t.sf(np.divide(np.abs(difference), error, out=endless, where=error > 0), freedom)
+    if unseen is None:
+        p[still & ~same] = 2.0**-freedom
     half_width = quantile(confidence, freedom) * error
-    return Pairwise(first, second, difference, error, freedom, half_width, p, holm_adjusted(p))
+    return Pairwise(first, second, difference, error, freedom, half_width, p, holm_adjusted(p), still)
 
 
-def paired(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> Difference | None:
+def paired(
+    a: Sequence[float], b: Sequence[float], confidence: float = 0.95, step: float = 0.0
+) -> Difference | None:
     """The paired t test of ``mean(a) - mean(b)``, values in the order of the replicates they share.
 
-    None for fewer than two. Where all differences are equal, p is that of the sign test: see ``Pairwise``.
+    None for fewer than two. Where all differences are equal: see ``over_seeds``.
 
     Raises:
         ValueError: a value is not finite, the two differ in number, or ``confidence`` is no share.
@@ -140,16 +178,19 @@ def paired(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> 
         raise ValueError(f"{len(a)} and {len(b)} values: pairs take as many of both")
     if len(a) < 2:
         return None
-    found = over_seeds(np.array([a, b], dtype=np.float64), confidence)
+    found = over_seeds(np.array([a, b], dtype=np.float64), confidence, step)
     half_width = float(found.half_width[0]) if found.error[0] else None
     return Difference(float(found.difference[0]), half_width, float(found.p[0]))
 
 
-def welch(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> Difference | None:
+def welch(
+    a: Sequence[float], b: Sequence[float], confidence: float = 0.95, step: float = 0.0
+) -> Difference | None:
     """Welch's t test of ``mean(a) - mean(b)``, for runs that share nothing; unequal spreads are allowed.
 
-    Degrees of freedom by Welch and Satterthwaite; B. L. Welch, Biometrika 34 (1947). Where neither
-    sample shows any spread there is nothing to judge a difference by: None, as for fewer than two values.
+    Degrees of freedom by Welch and Satterthwaite; B. L. Welch, Biometrika 34 (1947). None for fewer than two
+    values. Where neither sample shows any spread, seeds play no part, but for what a ``step`` of the values
+    may hide.
 
     Raises:
         ValueError: a value is not finite, or ``confidence`` does not lie between 0 and 1.
@@ -159,12 +200,16 @@ def welch(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> D
         return None
     # variances of the two means
     va, vb = (float(statistics.variance(values)) / len(values) for values in (a, b))
+    difference = mean(a) - mean(b)
+    if math.sqrt(va + vb) <= _ROUNDING * abs(max(*a, *b, key=abs)):
+        if abs(difference) <= _ROUNDING * abs(max(*a, *b, key=abs)):
+            return Difference(0.0, None, 1.0)
+        va, vb = (_unseen(step) ** 2 / 2 / size for size in sizes)
     error = math.sqrt(va + vb)
     if error == 0:
-        return None
+        return Difference(difference, None, 0.0)
     # divided by the larger first: the square of a tiny variance would underflow
     ua, ub = va / max(va, vb), vb / max(va, vb)
     freedom = (ua + ub) ** 2 / (ua**2 / (sizes[0] - 1) + ub**2 / (sizes[1] - 1))
-    difference = mean(a) - mean(b)
     p = 2 * float(t.sf(abs(difference) / error, freedom))
     return Difference(difference, quantile(confidence, freedom) * error, p)

@@ -5,7 +5,18 @@ Two questions are kept apart. ``seeds``: would other seeds change a difference, 
 compared. Every formula, and what is promised of it: docs/statistics.md.
 """
 
-from tune_app.verdict.judging import judge
+from tune_app.verdict.judging import judge, mode
 from tune_app.verdict.model import LEVEL, MOST, QUESTIONS, Answer, Comparison, Pair, Standing, Verdict
 
-__all__ = ["LEVEL", "MOST", "QUESTIONS", "Answer", "Comparison", "Pair", "Standing", "Verdict", "judge"]
+__all__ = [
+    "LEVEL",
+    "MOST",
+    "QUESTIONS",
+    "Answer",
+    "Comparison",
+    "Pair",
+    "Standing",
+    "Verdict",
+    "judge",
+    "mode",
+]

@@ -12,11 +12,16 @@ from numpy.typing import NDArray
 from tune_app import results, stats, words
 from tune_app.arithmetic import mean
 from tune_app.results import Frames
+from tune_app.space import SearchSpace
+from tune_app.units import named_share
 from tune_app.verdict.evidence import Evidence, gather
 from tune_app.verdict.model import LEVEL, MOST, Answer, Comparison, Pair, Standing, Verdict
 
 #: Fewer right, or wrong, answers leave no interval over patients that could be trusted.
 FEWEST_ANSWERS = 10
+
+#: So many values that are equal over the seeds are no chance, though they come in steps.
+FEWEST_COINCIDENCES = 4
 
 #: ``Answer.needed`` goes no further than this.
 SEEDS_AT_MOST = 1000
@@ -80,7 +85,9 @@ def _compare(frames: Frames, samples: Sequence[int], metric: str) -> Comparison:
         notes.append(evidence.in_words())
     else:
         unanswered["patients"] = evidence
-    seeds = _over_seeds(values)
+    step = frames.units.step(metric, (float(value) for found in values.values() for value in found))
+    seedless = _seedless(values, step)
+    seeds = _over_seeds(values, 0.0 if seedless else step)
     if seeds is None:
         unanswered["seeds"] = "one seed shows no spread: it takes at least two, better five"
     answers = {"seeds": seeds, "patients": _over_patients(evidence)}
@@ -93,6 +100,8 @@ def _compare(frames: Frames, samples: Sequence[int], metric: str) -> Comparison:
     units = evidence.units if isinstance(evidence, Evidence) else None
     return Comparison(
         metric,
+        mode(frames.sweep.space, metric),
+        seedless,
         standings,
         pairs,
         images=len(units.patient) if units else None,
@@ -102,7 +111,22 @@ def _compare(frames: Frames, samples: Sequence[int], metric: str) -> Comparison:
     )
 
 
-def _over_seeds(values: Values) -> list[Answer] | None:
+def mode(space: SearchSpace, metric: str) -> str:
+    """Whether ``max`` or ``min`` is better: as for a metric of the space of that name, on whatever split."""
+    for each in space.metrics:
+        if metric == each.name or metric.partition("_")[2] == each.name.partition("_")[2]:
+            return each.mode
+    return "max" if named_share(metric) else "min"
+
+
+def _seedless(values: Values, step: float) -> bool:
+    """Whether no seed changes a value; of values in steps some are equal by chance, so it takes more."""
+    coincidences = sum(len(found) - 1 for found in values.values())
+    constant = all(found.nunique() == 1 for found in values.values())
+    return constant and coincidences >= (FEWEST_COINCIDENCES if step else 1)
+
+
+def _over_seeds(values: Values, step: float) -> list[Answer] | None:
     """An answer for each pair; None where fewer than two replicates are shared by all."""
     if not values:
         return None
@@ -110,7 +134,7 @@ def _over_seeds(values: Values) -> list[Answer] | None:
     count = shared.shape[1]
     if count < 2:
         return None
-    return _answers(stats.over_seeds(shared, 1 - LEVEL), count, SEEDS_AT_MOST)
+    return _answers(stats.over_seeds(shared, 1 - LEVEL, step), count, SEEDS_AT_MOST)
 
 
 def _over_patients(evidence: Evidence | str) -> list[Answer] | None:
@@ -131,15 +155,16 @@ def _answers(found: stats.Pairwise, count: int, most: int) -> list[Answer]:
             float(p),
             float(adjusted),
             None if adjusted < LEVEL else int(number),
+            bool(still),
         )
-        for error, half_width, p, adjusted, number in zip(
-            found.error, found.half_width, found.p, found.adjusted, needed, strict=True
+        for error, half_width, p, adjusted, number, still in zip(
+            found.error, found.half_width, found.p, found.adjusted, needed, found.still, strict=True
         )
     ]
 
 
 def _needed(found: stats.Pairwise, count: int, most: int, level: float) -> NDArray[np.int64]:
-    """By the t test; where nothing varies, by the sign test that stands in for it."""
+    """By the t test; by the sign test where one patient is as another; never where there is no difference."""
     still = found.error == 0
     sd = np.where(still, 1.0, found.error * math.sqrt(count))
     by_t = stats.needed(found.difference, sd, level, most=most, spent=count - found.freedom)

@@ -21,6 +21,7 @@ class Answer:
     """What one question says of one pair.
 
     ``half_width`` is that of the 95% interval of the difference by itself, None where nothing varies;
+    ``still`` says that every seed (or patient) shows the same difference.
     ``adjusted`` is ``p`` after Holm's correction. ``needed`` is how many seeds (or patients) would tell the
     two apart with a power of 80%, were the difference as large as it looks: None where they are told apart
     already, -1 where it is beyond reason (``judging.SEEDS_AT_MOST``, ``judging.TIMES_AS_MANY_PATIENTS``).
@@ -30,6 +31,7 @@ class Answer:
     p: float
     adjusted: float
     needed: int | None
+    still: bool = False
 
     @property
     def apart(self) -> bool:
@@ -50,6 +52,11 @@ class Pair:
     difference: float
     seeds: Answer | None
     patients: Answer | None
+
+    @property
+    def same(self) -> bool:
+        """Whether the two have the same value with every seed."""
+        return self.seeds is not None and self.seeds.still and self.seeds.p == 1
 
     @property
     def apart(self) -> bool:
@@ -87,11 +94,15 @@ class Standing:
 class Comparison:
     """Configurations compared by one metric, in the order that the space's metric ranks them.
 
-    ``images`` and ``patients`` are how many of them the answers to ``patients`` rest on; None without such.
+    ``mode`` says whether ``max`` or ``min`` is better; ``seedless``, that each configuration has one value,
+    whatever the seed. ``images`` and ``patients`` are how many of them the answers to ``patients`` rest on;
+    None without such.
     ``unanswered`` says by question why there is no answer; ``notes`` what a reader should know.
     """
 
     metric: str
+    mode: str
+    seedless: bool
     standings: tuple[Standing, ...]
     pairs: tuple[Pair, ...]
     images: int | None
@@ -105,6 +116,17 @@ class Comparison:
             if {pair.first, pair.second} == {one, other}:
                 return pair
         raise KeyError((one, other))
+
+    def apart_from(self, sample: int) -> tuple[list[int], list[int]]:
+        """The samples that are told apart from this one: those that it beats, and those that beat it."""
+        worse: list[int] = []
+        better: list[int] = []
+        for pair in self.pairs:
+            if pair.apart and sample in (pair.first, pair.second):
+                lead = pair.difference * (1 if self.mode == "max" else -1)
+                wins = (lead > 0) == (sample == pair.first)
+                (worse if wins else better).append(pair.second if sample == pair.first else pair.first)
+        return worse, better
 
     def standing(self, sample: int) -> Standing:
         """A configuration by its sample's number. Raises KeyError where it is not compared."""
