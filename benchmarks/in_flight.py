@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tune_app.driver import Driver
-from tune_app.history import Values, mean
+from tune_app.history import Values
 from tune_app.messages import Failure, Report, Sealed
 from tune_app.sweep import Job
 
@@ -32,8 +32,8 @@ class Trial:
     epoch: int
     diverged: dict[int, int] = field(default_factory=dict)
 
-    def step(self, function: Function, metric: str) -> Report:
-        """One epoch more; ``metric`` is that of early stopping."""
+    def step(self, function: Function) -> Report:
+        """Train one epoch more."""
         self.epoch += 1
         found = [self._metrics(function, replicate) for replicate in self.job.replicates]
         names = dict.fromkeys(name for each in found for name in each)
@@ -43,7 +43,6 @@ class Trial:
         evaluated = [self.epoch] * len(found)
         return Report(
             self.epoch,
-            None if self.diverged else mean(values[metric]),
             values,
             [0.0] * len(found),
             dict(self.diverged),
@@ -96,7 +95,7 @@ class Flight:
 
     def _report(self, trial: Trial) -> bool:
         try:
-            report = trial.step(self.function, self.driver.sweep.space.stop_metric.name)
+            report = trial.step(self.function)
         except Exception as error:  # noqa: BLE001 - whatever a task raises is a failed trial
             self.driver.fail(trial.name, Failure.of(error))
             return False

@@ -37,7 +37,7 @@ def driver(tmp_path: Path) -> Iterator[Driver]:
 
 
 def report(epoch: int, value: float | None, **more: Any) -> Report:
-    return Report(epoch, value, {"val_accuracy": [value, value]}, [0.5, 0.5], **more)
+    return Report(epoch, {"val_accuracy": [value, value]}, [0.5, 0.5], **more)
 
 
 def begin(driver: Driver) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tune_app import inline, stop
+from tune_app import inline, results, stop
 from tune_app import space as spaces
 from tune_app.data import Dataset
 from tune_app.driver import Driver
@@ -168,22 +168,39 @@ def test_under_early_stopping_the_order_is_shuffled_by_the_seed(user_module: Use
     )
 
 
-def test_patience_stops_each_trial_by_itself(user_module: UserModule) -> None:
-    name = user_module(
-        """
-        def task(config, context):
-            for epoch in range(1, context.epochs + 1):
-                yield {"val_accuracy": min(epoch, config["level"])}
-        """
-    )
-    sweep = new(parse(f"{name}:task", "stop: {scheduler: none, patience: 2}", levels="[4, 1, 3]"))
+CONVERGING = """
+    def task(config, context):
+        for epoch in range(1, context.epochs + 1):
+            value = min(epoch, config["level"] + context.replicate)
+            yield {"val_accuracy": value, "test_accuracy": value, "val_auc": float("nan")}
+"""
+
+
+def test_a_replicate_that_converges_has_finished_and_is_ranked(user_module: UserModule) -> None:
+    name = user_module(CONVERGING)
+    more = "stop: {scheduler: none, patience: 2}"
+    sweep = new(parse(f"{name}:task", more, levels="[4, 1, 9]"))
     sit(sweep)
-    assert statuses(sweep) == ["finished", "stopped", "finished"]
-    [event] = events(sweep, "decision")
-    assert {name: event[name] for name in ("sample", "epoch", "rung", "value", "threshold", "stop")} == {
-        **{"sample": 2, "epoch": 3, "rung": 3, "value": 1.0, "threshold": 1.0, "stop": True}
-    }
-    assert (event["rule"], event["bracket"]) == ("patience", None)
+    assert statuses(sweep) == ["finished"] * 3
+    assert events(sweep, "decision") == []
+    ended = {(e["trial"], e["replicates"][0], e["epoch"], e["by"]) for e in events(sweep, "ended")}
+    assert ended == {("2.1", 0, 3, "patience")}
+    frames = results.load(sweep)
+    assert frames.seeds["epochs"].tolist() == [4, 4, 3, 4, 4, 4]
+    assert frames.seeds["test_accuracy"].tolist() == [4, 4, 1, 2, 4, 4]
+    assert frames.seeds["val_auc"].isna().all()
+    assert results.ranked(frames)["sample"].tolist() == [1, 3, 2]
+    last = [e["metrics"]["val_accuracy"] for e in events(sweep, "epoch") if e["trial"] == "2.1"][-1]
+    assert last == [1.0, 2.0], "one that has ended keeps its last value"
+    assert sweep.lacking() == []
+    wider = sweep.space.model_copy(update={"epochs": 6})
+    with sweep.writing():
+        sweep.extend(wider, "--epochs 6", from_start=False)
+    assert [job.sample for job in sweep.lacking()] == [1, 2, 3]
+    assert [job.replicates for job in sweep.lacking()] == [(0, 1)] * 3
+    sit(sweep)
+    assert results.load(sweep).seeds["epochs"].tolist() == [6, 6, 3, 4, 6, 6]
+    assert sweep.lacking() == []
 
 
 # ---------------------------------------------------------------- failure and divergence

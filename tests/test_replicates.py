@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -143,11 +145,65 @@ def test_the_best_epochs_test_metrics_are_kept(sign: int, epoch: int) -> None:
     assert metrics(group.test())[0] == {"test_accuracy": epoch, "test_other": pytest.approx(50, abs=50)}
 
 
-def test_a_function_that_ends_early_is_told() -> None:
-    group = generated(curve, epochs=9)
-    train(group, 4)
-    with pytest.raises(TaskError, match=r"ended after 4 of 9 epochs.*lower `epochs` or yield more"):
-        group.step()
+def test_a_function_that_ends_early_has_finished_with_its_last_metrics() -> None:
+    def task(config: Config, context: Context) -> Iterator[Mapping[str, float]]:
+        for epoch in range(1, 3 + context.replicate):
+            yield {"val_accuracy": epoch, "test_accuracy": epoch}
+
+    group = generated(task, 0, 1, epochs=9)
+    found = [group.step() for _ in range(4)]
+    assert [[each.get("val_accuracy") for each in epoch] for epoch in found] == [
+        [1, 1],
+        [2, 2],
+        [None, 3],
+        [None, None],
+    ]
+    assert (group.epoch, group.ended(), group.evaluated()) == (3, [2, 3], [2, 3])
+    assert metrics(group.test()) == [{"test_accuracy": 2}, {"test_accuracy": 3}]
+
+
+def test_a_function_that_yields_nothing_is_told() -> None:
+    with pytest.raises(TaskError):
+        generated(lambda config, context: iter(())).step()
+
+
+@pytest.mark.parametrize("more", [0, 1, 99])
+def test_code_after_the_last_yield_runs(more: int) -> None:
+    """However many epochs the function would yield: it is closed where it asks for more than are wanted."""
+    ran: list[str] = []
+
+    def task(config: Config, context: Context) -> Iterator[Mapping[str, float]]:
+        try:
+            for epoch in range(context.epochs + more):
+                yield {"val_accuracy": epoch}
+            ran.append("end")
+        finally:
+            ran.append("finally")
+
+    group = generated(task, epochs=2)
+    train(group, 2)
+    assert ran == ["end", "finally"][bool(more) :]
+    group.close()
+    assert ran.count("finally") == 1
+
+
+def test_a_trial_that_is_stopped_has_its_functions_clean_up() -> None:
+    closed: list[int] = []
+
+    def task(config: Config, context: Context) -> Iterator[Mapping[str, float]]:
+        try:
+            while True:
+                yield {"val_accuracy": 1}
+        finally:
+            closed.append(context.replicate)
+            raise ValueError("of the clean-up, which ends no sweep")
+
+    group = generated(task, 0, 1, epochs=9)
+    group.step()
+    with contextlib.redirect_stderr(io.StringIO()) as told:
+        group.close()
+    assert closed == [0, 1]
+    assert told.getvalue().count("\nValueError") == 2
 
 
 @pytest.mark.parametrize(
@@ -179,20 +235,33 @@ def test_numbers_of_numpy_and_torch_become_plain() -> None:
     assert {type(value) for value in found.values()} == {float}
 
 
-@pytest.mark.parametrize("name", ["val_accuracy", "train_loss", "test_accuracy"])
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", ["val_accuracy", "train_loss"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e101])
 def test_a_non_finite_metric_freezes_its_replicate_alone(name: str, value: float) -> None:
     def task(config: Config, context: Context) -> Iterator[Mapping[str, float]]:
         yield {"val_accuracy": 0.1, "test_accuracy": 0.1}
         yield {"val_accuracy": 0.2} | ({name: value} if context.replicate else {})
         yield {"val_accuracy": 0.3, "test_accuracy": 0.3}
 
-    group = generated(task, 0, 1)
+    group = generated(task, 0, 1, needed=("val_accuracy", "train_loss"))
     found = train(group, 3)
+    assert [group.why(0), group.why(1)] == ["", f"{name} was {value:g}"]
     assert [each.get("val_accuracy") for each in found[0]] == [0.1, 0.2, 0.3]
     assert [each.get("val_accuracy") for each in found[1]] == [0.1, None, None]
     assert group.diverged() == [None, 2]
     assert metrics(group.test()) == [{"test_accuracy": 0.3}, None]
+
+
+@pytest.mark.parametrize("name", ["val_auc", "train_loss", "test_accuracy"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e101])
+def test_a_non_finite_metric_that_ranks_nothing_is_only_missing(name: str, value: float) -> None:
+    def task(config: Config, context: Context) -> Iterator[Mapping[str, float]]:
+        for _ in range(2):
+            yield {"val_accuracy": 0.1, name: value}
+
+    group = generated(task, needed=("val_accuracy",), epochs=2)
+    assert train(group, 2)[0][1]["val_accuracy"] == 0.1
+    assert group.diverged() == [None]
 
 
 def test_what_a_function_raises_is_not_touched() -> None:

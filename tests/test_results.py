@@ -278,3 +278,18 @@ def test_scores_follow_the_replicates_over_several_trials(sweep: Sweep) -> None:
     frames = results.load(sweep)
     assert frames.scores(6).tolist() == [[1, 2], [3, 4]]
     assert frames.scores(1).shape == (0,)
+
+
+def test_a_diverged_replicate_that_has_not_begun_again_has_no_evaluated_epoch(tmp_path: Path) -> None:
+    text = "task: pneumonia\nspace: {lr: {grid: [1]}}\nseeds: 2\nepochs: 2\nevaluate: best"
+    space = spaces.parse(text, file="my.yaml", name="my")
+    with Sweep.create(space, runs_dir=tmp_path).writing() as sweep:
+        sweep.note("opened")
+        trial = began(sweep, 1)
+        epoch(sweep, trial, 1, [None, 0.5])
+        sweep.note("diverged", trial=trial, epoch=1, replicates=[0], why="val_accuracy was nan")
+        sweep.note("opened")
+        sweep.note("started", trial="1.2", sample=1, replicates=[0, 1], epoch=1, target=2, node="here")
+    frames = results.load(Sweep.open(sweep.paths.folder))
+    assert frames.seeds["val_accuracy"].isna().tolist() == [True, False]
+    assert frames.seeds["epochs"].tolist() == [1, 1]

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from tune_app.data import Dataset
-from tune_app.errors import TaskError, TrialError
+from tune_app.errors import TaskError
 from tune_app.history import Config
 from tune_app.looped import Looped
 from tune_app.replicates import Replicates
@@ -355,12 +355,32 @@ def test_states_are_of_their_own(splits: DeviceSplits) -> None:
             assert tensor.untyped_storage().nbytes() == tensor.nbytes
 
 
-def test_states_of_several_epochs_cannot_be_stacked(splits: DeviceSplits) -> None:
-    stack = make(Stacked, Pneumonia(), splits, (0, 1))
-    early = stack.state()
-    train(stack, 1)
-    with pytest.raises(TrialError, match=r"replicates at the epochs \[0, 1\] cannot be stacked"):
-        stack.load([early[0], stack.state()[1]])
+@pytest.mark.parametrize("keep", [None, ("val_loss", -1)])
+def test_a_replicate_that_has_ended_stays_as_it_is_while_the_others_go_on(
+    double: DeviceSplits, keep: tuple[str, int] | None
+) -> None:
+    def new(kind: type[Looped] | type[Stacked]) -> Looped | Stacked:
+        return kind(Mlp(), CONFIG, double, 0, (0, 1, 2), 30, keep)
+
+    stack, loop = new(Stacked), new(Looped)
+    for group in (stack, loop):
+        train(group, 1)
+        group.end(1)
+        found = train(group, 1)
+        assert [bool(each[-1]) for each in found] == [True, False, True]
+        assert (group.epoch, group.ended(), group.diverged()) == (2, [None, 1, None], [None] * 3)
+        again = new(type(group))
+        again.load(through_a_file(group.state()))
+        assert again.ended() == group.ended()
+        assert again.evaluated() == group.evaluated()
+        assert_close(outcomes(again), outcomes(group), 0)
+        assert_close(train(again, 1), train(group, 1), 0)
+    assert_close(outcomes(stack), outcomes(loop))
+    assert_close(stack.weights(), loop.weights())
+
+
+def outcomes(group: Replicates) -> list[dict[str, float] | None]:
+    return [outcome.metrics if outcome else None for outcome in group.test()]
 
 
 # ---------------------------------------------------------------- last or best

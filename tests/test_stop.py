@@ -19,7 +19,7 @@ from tune_app import space as spaces
 from tune_app import stop
 from tune_app.history import History, Judgement, mean
 from tune_app.messages import Report
-from tune_app.stop import DIVERGED, Asha, Decision, Hyperband, Observation, Stopper
+from tune_app.stop import DIVERGED, Asha, Decision, Hyperband, Observation, Patience, Stopper
 
 EPOCHS = 30
 SAMPLES = 8
@@ -50,11 +50,6 @@ STOPPERS = {
     "hyperband of two brackets": "scheduler: hyperband, brackets: 2, grace_period: 2",
     "median": "scheduler: median",
     "median of one": "scheduler: median, grace_period: 3, min_samples_required: 1",
-    "patience": "scheduler: none, patience: 3",
-    "patience with a delta": "scheduler: none, patience: 2, grace_period: 3, min_delta: 0.25",
-    "asha and patience": "scheduler: asha, patience: 2",
-    "hyperband and patience": "scheduler: hyperband, patience: 2, grace_period: 2",
-    "median and patience": "scheduler: median, patience: 2",
 }
 EACH = pytest.mark.parametrize("text", STOPPERS.values(), ids=STOPPERS)
 
@@ -128,11 +123,7 @@ def test_less_is_better_is_more_is_better_turned_around(
 @given(arrivals=WITH_DIVERGENCE)
 def test_each_decision_says_what_it_was_made_of(text: str, arrivals: list[tuple[int, float | None]]) -> None:
     life = live(made(text), arrivals)
-    rules = {
-        text.split(",")[0].removeprefix("scheduler: "),
-        "patience" if "patience" in text else "",
-        DIVERGED,
-    }
+    rules = {text.split(",")[0].removeprefix("scheduler: "), DIVERGED}
     judgements = recorded(life)
     for seen, decisions in life:
         assert all(not decision.stop for decision in decisions[:-1]), "nothing is decided after a stop"
@@ -151,8 +142,7 @@ def test_each_decision_says_what_it_was_made_of(text: str, arrivals: list[tuple[
             assert decision.value is not None
             if decision.stop:
                 assert decision.threshold is not None
-                assert decision.value <= decision.threshold
-                assert decision.value < decision.threshold or decision.rule == "patience"
+                assert decision.value < decision.threshold
             else:
                 assert decision.rule in ("asha", "hyperband"), (
                     "the others decide each epoch: only stops are told"
@@ -171,7 +161,7 @@ def test_the_first_trial_at_a_rung_is_never_stopped_by_comparison(
     reached = set[int]()
     for seen, decisions in live(made(text), arrivals):
         if seen.epoch not in reached:
-            assert all(not decision.stop or decision.rule == "patience" for decision in decisions)
+            assert all(not decision.stop for decision in decisions)
         reached.add(seen.epoch)
 
 
@@ -468,27 +458,37 @@ def test_a_hand_counted_median() -> None:
 )
 def test_hand_counted_patience(text: str, values: list[float], end: int | None) -> None:
     for mode, sign in (("max", 1), ("min", -1)):
-        stopper = made(f"scheduler: none, {text}", mode)
-        ends = [bool(stopper.judge(1, epoch, sign * value)) for epoch, value in enumerate(values, start=1)]
+        patience = Patience.of(parse(f"scheduler: none, {text}", mode))
+        assert patience
+        ends = [patience.exhausted(epoch, sign * value) for epoch, value in enumerate(values, start=1)]
         assert ends == [epoch == end for epoch in range(1, len(values) + 1)]
 
 
-def test_patience_says_what_had_to_be_exceeded() -> None:
-    for mode, sign in (("max", 1), ("min", -1)):
-        stopper = made("scheduler: none, patience: 1, min_delta: 0.5", mode)
-        assert stopper.judge(1, 1, sign * 1.0) == []
-        [decision] = stopper.judge(1, 2, sign * 1.25)
-        assert decision == Decision(2, sign * 1.25, sign * 1.5, True, "patience")
+# ---------------------------------------------------------------- trials that end by themselves
 
 
-def test_both_decide_at_a_rung_and_both_are_told() -> None:
-    stopper = made("scheduler: asha, patience: 2")
+def test_a_trial_that_ended_by_itself_stands_at_the_later_rungs_with_its_last_value() -> None:
+    stopper = asha()
     stopper.judge(1, 1, 0.5)
-    stopper.judge(1, 2, 0.5)
-    assert stopper.judge(1, 3, 0.5) == [
-        Decision(3, 0.5, None, False, "asha"),
-        Decision(3, 0.5, 0.5, True, "patience"),
-    ]
+    stopper.judge(1, 2, 0.75)
+    stopper.end(1, 2, 0.75)
+    assert stopper.judge(2, 1, 0.6) == [Decision(1, 0.6, 0.5, False, "asha")]
+    assert stopper.judge(2, 3, 0.7) == [Decision(3, 0.7, 0.75, True, "asha")]
+
+
+@EACH
+@OFTEN
+@given(first=st.lists(VALUES, min_size=1, max_size=4), others=ARRIVALS)
+def test_to_end_is_to_repeat_the_last_value(
+    text: str, first: list[float], others: list[tuple[int, float]]
+) -> None:
+    ends, goes_on = made(text), made(text)
+    for epoch, value in enumerate(first, start=1):
+        assert ends.judge(99, epoch, value) == goes_on.judge(99, epoch, value)
+    ends.end(99, len(first), first[-1])
+    for epoch in range(len(first) + 1, EPOCHS + 1):
+        goes_on.judge(99, epoch, first[-1])
+    assert live(ends, others) == live(goes_on, others)
 
 
 # ---------------------------------------------------------------- of a space, and of a record
@@ -542,7 +542,7 @@ THIRDS = [0.1, 0.2, 0.4]
 def test_what_was_reported_is_found_again_in_the_record(
     values: list[float | None], diverged: dict[int, int], value: float | None
 ) -> None:
-    report = Report(2, value, {"val_accuracy": values}, [0.1] * 3)
+    report = Report(2, {"val_accuracy": values}, [0.1] * 3)
     history = History()
     history.apply(PLANNED)
     history.apply(STARTED)
@@ -554,6 +554,9 @@ def test_what_was_reported_is_found_again_in_the_record(
         history.apply(gone)
     assert stop.recorded(history, "val_accuracy") == ([Observation(4, 2, value)], [])
     assert stop.recorded(history, "val_auc") == ([Observation(4, 2, None)], [])
+    finished = {"event": "finished", "t": 0.0, "trial": "4.1", "epoch": 2, "test": {}, "evaluated": [2] * 3}
+    history.apply({**finished, "scores": None})  # before its last epoch
+    assert stop.recorded(history, "val_accuracy")[0][1:] == [Observation(4, 2, value, end=True)]
 
 
 def test_replicates_that_follow_take_no_part_and_another_course_begins_anew() -> None:

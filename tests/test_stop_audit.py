@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tune_app import space as spaces
 from tune_app import stop
 from tune_app.driver import Driver
-from tune_app.history import History, mean
+from tune_app.history import PATIENCE, TASK, History
 from tune_app.messages import Report, Sealed
 from tune_app.record import Event
 from tune_app.stop import recompute
@@ -28,11 +28,10 @@ SEALED = Sealed({}, [], b"", ())
 
 STOPPERS = (
     "scheduler: asha",
-    "scheduler: asha, reduction_factor: 2, patience: 2",
+    "scheduler: asha, reduction_factor: 2",
     "scheduler: hyperband, reduction_factor: 2",
     "scheduler: median, min_samples_required: 1",
-    "scheduler: median, grace_period: 2, patience: 3",
-    "scheduler: none, patience: 2, min_delta: 0.1",
+    "scheduler: median, grace_period: 2",
     "scheduler: none",
 )
 ANY = st.sampled_from(STOPPERS)
@@ -103,7 +102,7 @@ def sitting(sweep: Sweep, world: World) -> Sweep:
 
 @dataclass
 class World:
-    """What trials report, the same whenever they are trained: of few values; some replicates diverge.
+    """What trials report, the same whenever they are trained: of few values; some replicates diverge or end.
 
     ``slots`` trials run at a time; ``rng`` says which of them is next, and whether a person stops it.
     """
@@ -115,18 +114,23 @@ class World:
 
     def report(self, job: Job, epoch: int) -> Report:
         values: list[float | None] = []
-        diverged = {}
+        diverged, ended = {}, {}
         for replicate in job.replicates:
             draw = random.Random(f"{self.seed} {job.sample} {replicate}")
-            ends = draw.choice([2 * EPOCHS + 1] * 9 + [draw.randint(1, EPOCHS)])
+            never, at = 2 * EPOCHS + 1, draw.randint(1, EPOCHS)
+            gone, last = draw.choice([(never, never)] * 8 + [(at, never), (never, at)])
+            by = draw.choice([PATIENCE, TASK])
             draw = random.Random(f"{self.seed} {job.sample} {replicate} {epoch}")
-            values.append(None if epoch >= ends else round(draw.random() + epoch / 10, 1))
-            if epoch >= ends:
-                diverged[replicate] = ends
-        done = epoch == job.epochs or len(diverged) == len(values)
+            values.append(None if epoch >= gone or epoch > last else round(draw.random() + epoch / 10, 1))
+            if epoch >= gone:
+                diverged[replicate] = gone
+            elif epoch >= last and epoch < job.epochs:
+                ended[replicate] = (last, by)
+        done = epoch == job.epochs or len(diverged) + len(ended) == len(values)
         metrics = {"val_accuracy": values}
         sealed = SEALED if done and job.tested else None
-        return Report(epoch, mean(values), metrics, [0.0] * len(values), diverged, done, sealed)
+        nothing = [0.0] * len(values)
+        return Report(epoch, metrics, nothing, diverged, ended=ended, done=done, sealed=sealed)
 
 
 def killed_sweep(

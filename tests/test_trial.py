@@ -48,7 +48,6 @@ def test_a_trial_reports_each_epoch_and_breaks_the_seal_with_the_last(worker: Wo
     assert [report.sealed is None for report in reports] == [True, True, False]
     for report in reports:
         assert not [name for name in report.metrics if name.startswith("test_")]
-        assert report.value == np.mean([v or 0.0 for v in report.metrics["val_accuracy"]])
         assert {len(values) for values in report.metrics.values()} == {len(report.durations_s)} == {2}
     sealed = reports[-1].sealed
     assert sealed
@@ -155,12 +154,12 @@ DIVERGING = """
 """
 
 
-def test_a_diverged_replicate_takes_the_value_from_the_searcher(user_module: UserModule) -> None:
+def test_a_diverged_replicate_freezes_and_what_was_not_finite_is_named(user_module: UserModule) -> None:
     name = user_module(DIVERGING.format(gone={4}))
     reports = steps(Trial(order(f"{name}:task", (2, 4)), NO_DATA))
-    assert [report.value for report in reports] == [1.0, None, None]
     assert [report.diverged for report in reports] == [{}, {4: 2}, {4: 2}]
     assert reports[1].metrics == {"val_accuracy": [2.0, None]}
+    assert reports[1].why == {4: "val_accuracy was nan"}
     sealed = reports[-1].sealed
     assert sealed
     assert sealed.metrics == {"test_accuracy": [0.5, None]}
@@ -170,7 +169,7 @@ def test_a_diverged_replicate_takes_the_value_from_the_searcher(user_module: Use
 def test_a_trial_whose_replicates_are_all_gone_is_done(user_module: UserModule) -> None:
     name = user_module(DIVERGING.format(gone={0, 1}))
     last = steps(Trial(order(f"{name}:task", epochs=9), NO_DATA))[-1]
-    assert (last.epoch, last.value, last.metrics, last.diverged) == (2, None, {}, {0: 2, 1: 2})
+    assert (last.epoch, last.metrics, last.diverged) == (2, {}, {0: 2, 1: 2})
     assert last.sealed
     assert last.sealed.metrics == {}
 
@@ -184,7 +183,7 @@ def test_a_non_finite_test_loss_is_left_out(tiny: Dataset) -> None:
     sealed = steps(Trial(order(epochs=1), Worker(plain, "cpu")))[-1].sealed
     assert sealed
     assert "test_accuracy" in sealed.metrics
-    assert "test_loss" not in sealed.metrics
+    assert sealed.metrics["test_loss"] == [None, None]
 
 
 def test_scores_of_a_diverged_replicate_are_not_numbers(
@@ -245,9 +244,7 @@ def test_a_gathering_trial_saves_when_it_is_told_to(worker: Worker, tmp_path: Pa
     assert trial.step(save_now=True).files
 
 
-def test_the_value_is_that_of_early_stopping_and_every_metric_must_be_there(worker: Worker) -> None:
+def test_every_metric_that_ranks_must_be_there(worker: Worker) -> None:
     several = replace(order(), others=("val_loss",), stop_metric="val_loss")
-    report = Trial(several, worker).step()
-    assert report.value == np.mean([v or 0.0 for v in report.metrics["val_loss"]])
     with pytest.raises(TaskError, match='the metric "val_speed" is missing from epoch 1'):
         Trial(replace(several, others=("val_loss", "val_speed")), worker).step()

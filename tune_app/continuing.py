@@ -194,9 +194,10 @@ def rerun(request: Request, material: Material, sweep: Sweep, sample: int) -> Re
         raise RunError(
             f"{sweep.name}: configuration {sample} is {status}: only what has ended can be trained again."
         )
-    keys = _only([configuration.config]) | {"keep": "none"}
-    if not task.reads_epochs(material.task):  # else fewer of them would be another course
-        keys["epochs"] = max(attempt.epoch for attempt in configuration.attempts)
+    epochs = sweep.space.epochs
+    if not task.reads_epochs(material.task):  # else fewer of them would train otherwise
+        epochs = configuration.stopped_at or max(attempt.target for attempt in configuration.attempts)
+    keys = _only(sweep.space, [configuration.config], epochs) | {"epochs": epochs, "keep": "none"}
     again = spaces.changed(sweep.space, keys, "again", recorded=True)
     with tempfile.TemporaryDirectory(prefix="tune-app-rerun-") as folder:
         made = launch.conduct(
@@ -216,14 +217,17 @@ def rerun(request: Request, material: Material, sweep: Sweep, sample: int) -> Re
     return Rerun(sample, *found, device)
 
 
-def _only(points: list[Mapping[str, Scalar]]) -> dict[str, Any]:
-    """The keys of a space that tries these points and no others, each to its end."""
+def _only(space: SearchSpace, points: list[Mapping[str, Scalar]], epochs: int) -> dict[str, Any]:
+    """The keys of a space that tries these points and no others, to their end: only patience may end one."""
+    stop: dict[str, Any] = {"scheduler": "none"}
+    if space.stop.patience is not None and space.stop.grace_period + space.stop.patience < epochs:
+        stop |= space.stop.model_dump(include={"patience", "min_delta", "grace_period", "metric"})
     return {
         "space": {},
         "fixed": {},
         "configs": [dict(point) for point in points],
         "search": {"algorithm": "grid"},
-        "stop": {"scheduler": "none"},
+        "stop": stop,
     }
 
 
@@ -280,7 +284,7 @@ def confirmation(sweep: Sweep, top: int, seeds: int) -> tuple[SearchSpace, str]:
     ]
     first = max(other.space.replicate_numbers.stop for other in (sweep, *earlier))
     points = [sweep.history.configurations[sample].config for sample in best["sample"]]
-    keys = _only(points) | {"seeds": seeds, "first_replicate": first}
+    keys = _only(sweep.space, points, sweep.space.epochs) | {"seeds": seeds, "first_replicate": first}
     keys["description"] = f"The best {len(points)} of {sweep.name}, on seeds that it has not seen."
     name = f"{sweep.name}-confirm" + (f"-{len(earlier) + 1}" if earlier else "")
     return spaces.changed(sweep.space, keys, "to confirm", recorded=True), name

@@ -9,18 +9,18 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, Protocol
 
 from tune_app import control, dealing
 from tune_app.errors import StorageError
-from tune_app.history import Configuration, History, Saved
+from tune_app.history import Attempt, Configuration, History, Saved, Values
 from tune_app.keeping import Keeper
 from tune_app.messages import SAVE_NOW, Failure, Order, Report, Sealed
 from tune_app.record import Event, place
 from tune_app.space import Scalar
-from tune_app.stop import Stopper, lot, recorded
+from tune_app.stop import Decision, Patience, Stopper, ended, lot, observation, recorded
 from tune_app.sweep import Job, Sweep, fingerprint
 
 #: When so many configurations were tried, and each failed with the same words, the sweep ends.
@@ -124,7 +124,9 @@ class Driver:
         """
         while not self.ending:
             if self._jobs:
-                return self._jobs.popleft()
+                job = self._jobs.popleft()
+                sound = job.start is None or self.sweep.whole(job.start)
+                return job if sound else replace(job, start=None)
             if self._searcher is None or self._asked() >= (self.sweep.space.search.samples or 0):
                 return None
             self._ask(self._searcher)
@@ -166,8 +168,23 @@ class Driver:
             space.keep,
             tuple(metric.name for metric in space.metrics[1:]),
             space.stop_metric.name,
+            Patience.of(space),
+            self._seen(job) if job.start and space.stop.patience else (),
             gather=self.gather,
             content=self._content(job) if self.gather else None,
+        )
+
+    def _seen(self, job: Job) -> tuple[tuple[tuple[int, float | None], ...], ...]:
+        """What each replicate of a job reported of the stopping metric, up to its checkpoint."""
+        configuration, name = self.sweep.history.configurations[job.sample], self.sweep.space.stop_metric.name
+        start = job.start.epoch if job.start else 0
+        return tuple(
+            tuple(
+                (epoch, found.get(name))
+                for epoch, found, _ in configuration.epochs(replicate)
+                if epoch <= start
+            )
+            for replicate in job.replicates
         )
 
     def _content(self, job: Job) -> bytes | None:
@@ -204,14 +221,17 @@ class Driver:
         if where and report.looped:
             where["looped"] = report.looped
         self._fresh.discard(trial)
-        self._note(
-            "epoch",
-            trial=trial,
-            epoch=report.epoch,
-            metrics=report.metrics,
-            durations_s=report.durations_s,
-            **where,
-        )
+        attempt = self.sweep.history.attempts[trial]
+        trained = report.epoch > attempt.epoch  # else the last replicates ended without another epoch
+        if trained:
+            self._note(
+                "epoch",
+                trial=trial,
+                epoch=report.epoch,
+                metrics=self._carried(job, report),
+                durations_s=report.durations_s,
+                **where,
+            )
         for name, data in report.files.items():
             self._guard(partial(place, self.sweep.paths.checkpoints / name, data))
         if report.too_large and not self._told_of_size:
@@ -220,13 +240,18 @@ class Driver:
                 f"note: a checkpoint of {report.too_large >> 20} MiB is too large to travel to this machine: "
                 "none is kept, and an interrupted trial starts again from its first epoch"
             )
-        before = self.sweep.history.attempts[trial].saved
-        known = self.sweep.history.attempts[trial].diverged
+        before = attempt.saved
         for replicate, epoch in report.diverged.items():
-            if replicate not in known:
-                self._note("diverged", durable=True, trial=trial, epoch=epoch, replicates=[replicate])
+            if replicate not in attempt.diverged:
+                why = report.why.get(replicate)
+                self._note(
+                    "diverged", durable=True, trial=trial, epoch=epoch, replicates=[replicate], why=why
+                )
+        for replicate, (epoch, by) in report.ended.items():
+            if replicate not in attempt.ended_at:
+                self._note("ended", durable=True, trial=trial, epoch=epoch, replicates=[replicate], by=by)
         # The stopper takes in every value, as it will again when it is made anew from the record.
-        decisions = [] if job.follows else self._stopper.judge(job.sample, report.epoch, report.value)
+        decisions = self._judge(attempt) if trained and not job.follows else []
         # An end is one event, with the last state in it: there is no moment at which a crash parts them.
         last = report.saved if self.sweep.space.keep == "last" else None
         if report.done:
@@ -258,6 +283,23 @@ class Driver:
         if not going:
             self._running.pop(trial)
         return going
+
+    def _carried(self, job: Job, report: Report) -> Values:
+        """The metrics of an epoch, in which a replicate that has ended keeps those of its own last epoch."""
+        metrics = {name: list(values) for name, values in report.metrics.items()}
+        configuration = self.sweep.history.configurations[job.sample]
+        for replicate, (epoch, _) in report.ended.items():
+            if epoch < report.epoch:
+                last = next(found for at, found, _ in configuration.epochs(replicate) if at == epoch)
+                for name, value in last.items():
+                    values = metrics.setdefault(name, [None] * len(job.replicates))
+                    values[job.replicates.index(replicate)] = value
+        return metrics
+
+    def _judge(self, attempt: Attempt) -> list[Decision]:
+        """What early stopping decides on the epoch that was recorded last."""
+        seen = observation(attempt, attempt.epochs[-1], self.sweep.space.stop_metric.name)
+        return self._stopper.judge(seen.sample, seen.epoch, seen.value)
 
     def over(self) -> bool:
         """Whether the sitting ends now: something has ended it, and no trial is still to be saved."""
@@ -298,6 +340,10 @@ class Driver:
             weights=asdict(report.weights) if report.weights else None,
             saved=asdict(last) if last else None,
         )
+        attempt = self.sweep.history.attempts[trial]
+        if attempt.epoch < attempt.target and not job.follows:
+            seen = ended(attempt, self.sweep.space.stop_metric.name)
+            self._stopper.end(seen.sample, seen.epoch, seen.value)
         self._keeper.compare(configuration)
 
     def _end(self, trial: str, *states: Saved | None) -> bool:

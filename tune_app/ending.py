@@ -12,6 +12,7 @@ from tune_app import progress
 from tune_app.driver import Driver
 from tune_app.errors import Interrupted, StorageError, TrialsFailed, TuneAppError
 from tune_app.finished import failures
+from tune_app.history import ENDED
 from tune_app.storage import Mirror
 from tune_app.sweep import Sweep
 
@@ -75,7 +76,7 @@ def raise_outcome(sweep: Sweep, driver: Driver | None, caught: list[int], mirror
 
 def _outcome(sweep: Sweep, driver: Driver | None, caught: list[int]) -> TuneAppError | None:
     statuses = sweep.statuses()
-    ended = sum(status in ("finished", "stopped", "diverged", "failed") for status in statuses)
+    ended = sum(status in ENDED for status in statuses)
     if driver and driver.ending:
         message = (
             f"{ended} of {max(len(statuses), sweep.space.size())} configurations ended. Go on with: "

@@ -28,3 +28,9 @@ class GuardedTrial:
             return self._trial.step(save_now)
         except Exception as error:  # noqa: BLE001 - whatever the user's task raises
             return Failure.of(error)
+
+    def close(self) -> None:
+        """Let go of what the task holds open, whatever ended the trial."""
+        if self._trial is not None:
+            self._trial.close()
+            self._trial = None

@@ -5,15 +5,20 @@ The driver folds each event as it writes it, a reader folds the file: both see t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tune_app import arithmetic
+from tune_app.evaluation import Row, evaluated, rank
 from tune_app.record import Event
 from tune_app.space import Metric, Scalar
 from tune_app.units import beyond
 
 Config = Mapping[str, Scalar]
+
+#: What ended a replicate before its last epoch, as it is recorded: ``patience``, or ``task``, the code
+#: itself.
+PATIENCE, TASK = "patience", "task"
 
 #: A metric's values of one epoch, one a replicate; None where a replicate has none.
 Values = dict[str, list[float | None]]
@@ -60,6 +65,12 @@ class Attempt:
     node: str = ""
     epochs: list[Epoch] = field(default_factory=list)
     diverged: dict[int, int] = field(default_factory=dict)
+    #: What was not finite in a replicate that diverged; older records do not say.
+    why: dict[int, str] = field(default_factory=dict)
+    #: The last epoch of each replicate that ended by itself before the others: its metrics stay as they were.
+    ended_at: dict[int, int] = field(default_factory=dict)
+    #: Those of them that patience ended. More epochs would not train them further.
+    converged: set[int] = field(default_factory=set)
     end: str | None = None
     reason: str = ""
     log: str = ""
@@ -81,6 +92,21 @@ class Attempt:
     def ended(self) -> bool:
         """Whether nothing goes on from where it is: it finished, was stopped, or all of it diverged."""
         return self.end in ("finished", "stopped") or len(self.diverged) == len(self.replicates)
+
+    @property
+    def complete(self) -> bool:
+        """Whether more epochs would train none of its replicates: each diverged, or was ended by patience."""
+        return all(r in self.diverged or r in self.converged for r in self.replicates)
+
+    @property
+    def fault(self) -> str:
+        """Why it failed, or what was not finite where a replicate diverged; empty where all is well."""
+        if self.end == "failed":
+            return self.reason
+        for replicate, epoch in self.diverged.items():
+            what = self.why.get(replicate) or "a value was not finite"
+            return f"{what} at epoch {epoch}, seed {replicate}"
+        return ""
 
     def status(self, replicate: int, live: bool) -> str:
         """How this attempt stands for one of its replicates."""
@@ -106,13 +132,13 @@ class Configuration:
         """The newest attempt that trained this replicate."""
         return next((a for a in reversed(self.attempts) if replicate in a.replicates), None)
 
-    def epochs(self, replicate: int) -> list[tuple[int, dict[str, float | None], float]]:
+    def epochs(self, replicate: int) -> list[Row]:
         """Epoch, metrics and seconds of a replicate; what a later attempt did again replaces the earlier."""
-        rows: list[tuple[int, dict[str, float | None], float]] = []
+        rows: list[Row] = []
         for attempt in self.attempts:
             if replicate in attempt.replicates:
                 index = attempt.replicates.index(replicate)
-                last = attempt.diverged.get(replicate)
+                last = attempt.diverged.get(replicate, attempt.ended_at.get(replicate))
                 rows = [row for row in rows if row[0] <= attempt.start_epoch]
                 rows += [
                     (
@@ -125,24 +151,38 @@ class Configuration:
                 ]
         return rows
 
+    def means(self, metric: str, replicates: Iterable[int]) -> dict[int, float]:
+        """A metric's mean over replicates, by epoch, up to where one of them diverged.
+
+        A replicate that has ended keeps its last value. An epoch that another one, once begun, has not
+        reached is left out.
+        """
+        columns = []
+        for replicate in replicates:
+            attempt, rows = self.last(replicate), self.epochs(replicate)
+            if attempt and rows:
+                column = {epoch: found.get(metric) for epoch, found, _ in rows}
+                if replicate in attempt.ended_at:
+                    after = range(rows[-1][0] + 1, attempt.epoch + 1)
+                    column |= dict.fromkeys(after, column[rows[-1][0]])
+                columns.append(column)
+        gone = min((at for a in self.attempts for at in a.diverged.values()), default=None)
+        found = {}
+        for epoch in sorted({epoch for column in columns for epoch in column}):
+            value = mean([column.get(epoch) for column in columns])
+            if value is not None and (gone is None or epoch < gone):
+                found[epoch] = value
+        return found
+
     def value(
-        self, metric: Metric, evaluate: str, replicates: range, by: Metric | None = None
+        self, metric: Metric, evaluate: str, replicates: Iterable[int], by: Metric | None = None
     ) -> float | None:
         """The mean of a metric over the replicates, each at its evaluated epoch; None while one lacks it.
 
         The ``best`` epoch is the first that is best by the metric ``by``, ``metric`` itself unless given.
         """
-        by = by or metric
-        sign = 1 if by.mode == "max" else -1
-        found = []
-        for replicate in replicates:
-            rows = [metrics for _, metrics, _ in self.epochs(replicate)]
-            if not rows or rows[-1].get(by.name) is None:
-                return None
-            known = [(sign * value, row) for row in rows if (value := row.get(by.name)) is not None]
-            best = max(known, key=lambda each: each[0])[1]
-            found.append((best if evaluate == "best" else rows[-1]).get(metric.name))
-        return mean(found)
+        rows = [evaluated(self.epochs(replicate), by or metric, evaluate) for replicate in replicates]
+        return mean([row[1].get(metric.name) if row else None for row in rows])
 
     @property
     def stopped_at(self) -> int | None:
@@ -155,7 +195,8 @@ class Configuration:
         if attempt is None:
             return True
         if attempt.end == "finished":
-            return replicate not in attempt.diverged and attempt.target < (self.stopped_at or epochs)
+            more = attempt.target < (self.stopped_at or epochs) and not attempt.complete
+            return more and replicate not in attempt.diverged
         # One that diverged goes along, frozen, while others of its trial are to go on.
         return attempt.end in (None, "interrupted") and len(attempt.diverged) < len(attempt.replicates)
 
@@ -172,6 +213,12 @@ class Configuration:
         attempts = (a for a in self.attempts if replicate in a.replicates and replicate not in a.diverged)
         return sum(a.look > 0 for a in attempts)
 
+
+#: The states in which a configuration, or a replicate, is trained no further unless somebody asks for it.
+ENDED = frozenset({"finished", "stopped", "diverged", "failed"})
+
+#: The states in which something went wrong: `Attempt.fault` says what.
+FAULTY = frozenset({"diverged", "failed"})
 
 #: When the replicates of a configuration differ, the row shows the first of these that occurs.
 PRECEDENCE = ("running", "failed", "interrupted", "diverged", "planned", "stopped", "finished")
@@ -199,9 +246,11 @@ class History:
         self.configurations: dict[int, Configuration] = {}
         self.attempts: dict[str, Attempt] = {}
         self.decisions: list[Judgement] = []
-        #: What early stopping goes by, in the order of the record: epochs, and the decisions on them. An
-        #: extension that trains everything from the start begins a new course.
-        self.course: list[tuple[Attempt, Epoch] | Judgement] = []
+        #: What early stopping goes by, in the order of the record: epochs, the decisions on them, and
+        #: attempts
+        #: that ended by themselves before their last epoch. An extension that trains everything from the
+        #: start begins a new course.
+        self.course: list[tuple[Attempt, Epoch] | Attempt | Judgement] = []
         self.openings: list[Event] = []
         #: The space as it stands after each extension, as YAML, with what was asked.
         self.extensions: list[Event] = []
@@ -231,6 +280,22 @@ class History:
             states.add(attempt.status(replicate, live) if attempt else "planned")
         return next(status for status in PRECEDENCE if status in states)
 
+    def ranked(
+        self, metric: Metric, evaluate: str, replicates: range, live: bool = False
+    ) -> list[tuple[Configuration, float]]:
+        """The finished configurations with their means, the best first: the lowest sample of equal ones.
+
+        A point that was drawn again stands beside the first, as it has the same mean.
+        """
+        found = []
+        for configuration in self.configurations.values():
+            if self.status(configuration, replicates, live) == "finished":
+                trained = self.configurations[configuration.twin or configuration.sample]
+                value = trained.value(metric, evaluate, replicates)
+                if value is not None:
+                    found.append((configuration, value))
+        return sorted(found, key=lambda each: rank(metric, each[1], each[0].sample))
+
     def _on_opened(self, event: Event) -> None:
         self.openings.append(event)
         for attempt in self.attempts.values():
@@ -242,6 +307,7 @@ class History:
             self.course.clear()
             for attempt in self.attempts.values():
                 attempt.saved = None
+                attempt.converged.clear()  # another schedule may converge later
 
     def _on_rerun(self, event: Event) -> None:
         self.reruns.append(event)
@@ -305,11 +371,22 @@ class History:
 
     def _on_diverged(self, event: Event) -> None:
         for replicate in event["replicates"]:
-            self.attempts[event["trial"]].diverged[replicate] = event["epoch"]
+            attempt = self.attempts[event["trial"]]
+            attempt.diverged[replicate] = event["epoch"]
+            attempt.why[replicate] = event.get("why") or ""
+
+    def _on_ended(self, event: Event) -> None:
+        attempt = self.attempts[event["trial"]]
+        for replicate in event["replicates"]:
+            attempt.ended_at[replicate] = event["epoch"]
+            if event["by"] == PATIENCE:
+                attempt.converged.add(replicate)
 
     def _on_finished(self, event: Event) -> None:
         attempt = self.attempts[event["trial"]]
         attempt.end = "finished"
+        if attempt.epoch < attempt.target and not attempt.follows:
+            self.course.append(attempt)
         attempt.test = event["test"]
         self.beyond = self.beyond | beyond(attempt.test)
         attempt.evaluated = event["evaluated"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from functools import cache
 
 from tune_app.driver import Driver
@@ -16,12 +17,12 @@ def run(driver: Driver, splits: Splits | None, device: str = "cpu") -> None:
     worker = cache(lambda: Worker(splits, device))
     while (job := driver.next_job()) is not None:
         name = driver.start(job, node="inline")
-        trial = GuardedTrial(driver.order(job), worker)
-        going = True
-        while going:
-            report = trial.step()
-            if isinstance(report, Failure):
-                driver.fail(name, report)
-                break
-            going = driver.report(name, report, device)
-            driver.tick()
+        with closing(GuardedTrial(driver.order(job), worker)) as trial:
+            going = True
+            while going:
+                report = trial.step()
+                if isinstance(report, Failure):
+                    driver.fail(name, report)
+                    break
+                going = driver.report(name, report, device)
+                driver.tick()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from tune_app.evaluation import rank
 from tune_app.history import Attempt, Configuration, Saved
 from tune_app.sweep import Sweep
 
@@ -29,7 +30,7 @@ class Keeper:
     def _used(self, configuration: Configuration) -> Iterator[Saved]:
         """The checkpoints of a configuration that a trial may go on from, or that are to be kept."""
         beaten = (
-            self._value(configuration) is not None and self._best and self._best[1] != configuration.sample
+            self._rank(configuration) is not None and self._best and self._best[1] != configuration.sample
         )
         for attempt in self._newest(configuration):
             if attempt.saved and (self._sweep.space.keep == "last" or not attempt.ended):
@@ -42,33 +43,28 @@ class Keeper:
         newest = [configuration.last(replicate) for replicate in self._sweep.space.replicate_numbers]
         return [attempt for attempt in configuration.attempts if any(attempt is each for each in newest)]
 
-    def _value(self, configuration: Configuration) -> float | None:
-        """The metric of a configuration whose replicates have all finished, larger being better."""
+    def _rank(self, configuration: Configuration) -> tuple[float, int] | None:
+        """The place of a finished configuration in the ranking, the least being best; None for others."""
         space = self._sweep.space
         if self._sweep.history.status(configuration, space.replicate_numbers, live=True) != "finished":
             return None
         value = configuration.value(space.metric, space.evaluate, space.replicate_numbers)
-        return value if value is None or space.metric.mode == "max" else -value
+        return None if value is None else rank(space.metric, value, configuration.sample)
 
     def _best_finished(self) -> tuple[float, int] | None:
-        """Value and sample of the best configuration so far; the earlier of two that are alike."""
-        values = [
-            (self._value(c), -c.sample) for c in self._sweep.history.configurations.values() if c.twin is None
-        ]
-        best = max(((value, sample) for value, sample in values if value is not None), default=None)
-        return best and (best[0], -best[1])
+        ranks = [self._rank(c) for c in self._sweep.history.configurations.values() if c.twin is None]
+        return min((each for each in ranks if each is not None), default=None)
 
     def compare(self, configuration: Configuration) -> None:
-        """Keep the weights of the best configuration alone, and of that one the newest."""
-        value, sample = self._value(configuration), configuration.sample
-        if value is None:
+        """A configuration has finished: keep the weights of the best alone, and of that one the newest."""
+        now = self._rank(configuration)
+        if now is None:
             return
-        loser = sample
-        if self._best is None or value > self._best[0] or self._best[1] == sample:
-            loser = self._best[1] if self._best else sample
-            self._best = value, sample
-        if loser != self._best[1]:
-            self._drop_weights(self._sweep.history.configurations[loser].attempts)
+        if self._best is None or self._best[1] == configuration.sample:
+            self._best = now
+        else:
+            self._best, beaten = min(self._best, now), max(self._best, now)
+            self._drop_weights(self._sweep.history.configurations[beaten[1]].attempts)
         newest = self._newest(configuration)
         self._drop_weights(attempt for attempt in configuration.attempts if attempt not in newest)
 

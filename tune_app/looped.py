@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tune_app.history import Config
-from tune_app.replicates import Metrics, Outcome, Stopwatch
+from tune_app.replicates import NON_FINITE, Metrics, Outcome, Stopwatch
 from tune_app.task import Task
 from tune_app.train import DeviceSplits, Learner
 
@@ -30,6 +30,7 @@ class Looped:
         self._learners = [
             Learner(task, config, splits, seed, r, epochs, keep_best, precision) for r in replicates
         ]
+        self._ended: dict[int, int] = {}
         self.epoch = 0
         self.durations_s = [0.0] * len(self._learners)
 
@@ -38,7 +39,7 @@ class Looped:
         found: list[Metrics] = []
         for index, learner in enumerate(self._learners):
             watch = Stopwatch()
-            found.append(learner.step())
+            found.append({} if index in self._ended else learner.step())
             self.durations_s[index] = watch.seconds()
         self.epoch += 1
         return found
@@ -46,6 +47,21 @@ class Looped:
     def diverged(self) -> list[int | None]:
         """See Replicates."""
         return [learner.epoch if learner.diverged else None for learner in self._learners]
+
+    def why(self, index: int) -> str:
+        """See Replicates."""
+        return NON_FINITE
+
+    def end(self, index: int) -> None:
+        """See Replicates."""
+        self._ended.setdefault(index, self._learners[index].epoch)
+
+    def ended(self) -> list[int | None]:
+        """See Replicates."""
+        return [self._ended.get(index) for index in range(len(self._learners))]
+
+    def close(self) -> None:
+        """See Replicates."""
 
     def evaluated(self) -> list[int]:
         """See Replicates."""
@@ -64,6 +80,9 @@ class Looped:
         for learner, state in zip(self._learners, states, strict=True):
             learner.load(state)
         self.epoch = max(learner.epoch for learner in self._learners)
+        behind = (i for i, each in enumerate(self._learners) if each.epoch < self.epoch and not each.diverged)
+        for index in behind:
+            self.end(index)
 
     def weights(self) -> list[Any]:
         """See Replicates."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tune_app.errors import MachineLeaving, TaskError, describe, printable
 from tune_app.history import Saved, Values
+from tune_app.stop.patience import Patience
 from tune_app.sweep import Job, Numerics
 
 #: A file of this name among the checkpoints asks every trial to write one after its epoch.
@@ -25,6 +26,8 @@ class Order:
     its checkpoints, empty for none, ``checkpoint_every_s`` the time between two of them in seconds, and
     ``keep`` what is left of a finished trial. Where a space has several metrics, ``metric`` is the first,
     ``others`` are the names of those that follow, and ``stop_metric`` that of early stopping, if another.
+    ``patience`` and what belongs to it come from the space's ``stop``; ``seen`` holds, for each replicate
+    that goes on from a checkpoint, the epochs and values of the stopping metric up to there.
     Where the worker may be on another machine, which has no such folder, it is to ``gather``: checkpoints
     travel in reports, and the one to start from is ``content``.
     """
@@ -42,6 +45,8 @@ class Order:
     keep: str = "best"
     others: tuple[str, ...] = ()
     stop_metric: str = ""
+    patience: Patience | None = None
+    seen: tuple[tuple[tuple[int, float | None], ...], ...] = ()
     gather: bool = False
     content: bytes | None = None
 
@@ -60,8 +65,9 @@ class Sealed:
 class Report:
     """One epoch of a trial: metrics with one value a replicate, which of them diverged, and the end.
 
-    ``value`` is what schedulers see: the mean, over the replicates, of the metric that early stopping goes
-    by, None when one of them diverged; ``diverged`` maps such a replicate to the epoch at which it did.
+    ``diverged`` maps a replicate that became non-finite to the epoch at which it did, ``why`` to what did;
+    ``ended`` maps one that ended by itself to its last epoch and to what ended it (see `history.PATIENCE`).
+    Where all have ended, ``epoch`` is the last that was trained, which may have been reported before.
     ``sealed`` comes with the last report, and with it ``weights``, the file of the evaluated models;
     ``saved`` is a checkpoint that was written after this epoch, ``savable`` says whether there can be one.
     ``looped`` is why the replicates are not stacked though the sweep's are, or empty.
@@ -70,10 +76,11 @@ class Report:
     """
 
     epoch: int
-    value: float | None
     metrics: Values
     durations_s: list[float]
     diverged: Mapping[int, int] = field(default_factory=dict)
+    why: Mapping[int, str] = field(default_factory=dict)
+    ended: Mapping[int, tuple[int, str]] = field(default_factory=dict)
     done: bool = False
     sealed: Sealed | None = None
     saved: Saved | None = None

@@ -70,7 +70,7 @@ def _stopping(space: SearchSpace) -> Iterator[str]:
         beyond = f" of more than {wanted.min_delta:g}" if wanted.min_delta else ""
         when = f"{count(wanted.patience, 'epoch')} without an improvement{beyond}"
         earliest = wanted.grace_period + wanted.patience
-        yield f"early stopping: patience; ends a trial after {when}, from epoch {earliest} on"
+        yield f"early stopping: patience; ends a replicate after {when}, from epoch {earliest} on"
 
 
 def _rungs(space: SearchSpace, rungs: Sequence[int], size: int) -> str:

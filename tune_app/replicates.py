@@ -6,7 +6,8 @@ Nothing in here loads torch: a function may do without.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tune_app.errors import TaskError
+from tune_app.evaluation import improved, usable
 from tune_app.history import Config
 from tune_app.seeds import FUNCTION, derive_seed
 from tune_app.space.rules import clash, sealed
@@ -21,6 +23,10 @@ from tune_app.task import Context, FunctionTask
 
 #: One replicate's metrics of one epoch; empty once it has diverged.
 Metrics = Mapping[str, float]
+
+
+#: Why a replicate of a Task has diverged.
+NON_FINITE = "a loss or a parameter was not finite"
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,15 @@ class Replicates(Protocol):
     def diverged(self) -> list[int | None]:
         """The epoch at which each replicate became non-finite and froze; None for the others, (R,)."""
 
+    def why(self, index: int) -> str:
+        """What was not finite in a replicate that diverged; empty for others."""
+
+    def end(self, index: int) -> None:
+        """Train a replicate no further: it has finished, and waits for ``test``."""
+
+    def ended(self) -> list[int | None]:
+        """The last epoch of each replicate that is trained no further though it has not diverged, (R,)."""
+
     def evaluated(self) -> list[int]:
         """The epoch of each replicate that ``test`` looks at, (R,)."""
 
@@ -67,20 +82,29 @@ class Replicates(Protocol):
         """Each replicate's state, (R,), of tensors and plain values."""
 
     def load(self, states: Sequence[Any]) -> None:
-        """Go on from states exactly as if never stopped."""
+        """Go on from states exactly as if never stopped. Those of earlier epochs have ended."""
 
     def weights(self) -> list[Any]:
         """The weights that ``test`` looks at, (R,), None for one that diverged."""
+
+    def close(self) -> None:
+        """Let go of what the task holds open; called once, whatever ended the trial."""
 
 
 class Generated:
     """Replicates of a function task: one generator each, advanced in step.
 
-    Test metrics that a generator yields (``sealed``) are held back until ``test``: of the last epoch, or of
-    the best by ``keep_best``.
+    A generator may end before ``epochs``: the metrics that it yielded last are its result. After the last
+    epoch it runs on to its end. Test metrics that it yields (``sealed``) are held back until ``test``: of
+    the last epoch, or of the best by ``keep_best``.
+
+    Args:
+        keep_best: see Learner.
+        needed: the metrics that rank and stop configurations. Where one of them is not finite, the replicate
+            has diverged; of any other the value counts as missing.
 
     Raises:
-        TaskError: a generator that ends before ``epochs``, or yields something else than numbers by name.
+        TaskError: a generator that yields nothing, or something else than numbers by name.
     """
 
     savable = False
@@ -94,38 +118,66 @@ class Generated:
         epochs: int,
         device: str,
         keep_best: tuple[str, int] | None = None,
+        needed: Collection[str] = (),
     ) -> None:
         self._generators: list[Iterator[Mapping[str, float]]] = [
             function(config, Context(derive_seed(seed, FUNCTION, r), r, epochs, device)) for r in replicates
         ]
         self._parameters = list(config)
         count = len(self._generators)
-        self._epochs, self._keep_best = epochs, keep_best
+        self._epochs, self._keep_best, self._needed = epochs, keep_best, frozenset(needed)
         self._diverged: list[int | None] = [None] * count
+        self._why = [""] * count
+        self._ended: list[int | None] = [None] * count
         self._sealed: list[dict[str, float]] = [{} for _ in range(count)]
-        self._best = [float("-inf")] * count
+        self._best: list[float | None] = [None] * count
         self._evaluated = [0] * count
         self.epoch = 0
         self.durations_s = [0.0] * count
 
     def step(self) -> list[Metrics]:
-        """See Replicates."""
+        """See Replicates. Where the last of them end without another epoch, ``epoch`` stays as it is."""
         self.epoch += 1
         found: list[Metrics] = []
         for index in range(len(self._generators)):
             watch = Stopwatch()
-            found.append(self._advance(index) if self._diverged[index] is None else {})
+            found.append(self._advance(index) if self._live(index) else {})
             self.durations_s[index] = watch.seconds()
+        if not any(found) and self.epoch not in self._diverged:
+            self.epoch -= 1
         return found
 
+    def _live(self, index: int) -> bool:
+        return self._diverged[index] is None and self._ended[index] is None
+
     def _advance(self, index: int) -> Metrics:
+        """One epoch of one replicate; no metrics where it has ended before, or diverges in it."""
+        generator = self._generators[index]
         try:
-            yielded = next(self._generators[index])
+            yielded = next(generator)
         except StopIteration:
-            raise TaskError(
-                f"the function task ended after {self.epoch - 1} of {self._epochs} epochs: it must yield its "
-                "metrics once an epoch; lower `epochs` or yield more"
-            ) from None
+            if self.epoch == 1:
+                raise TaskError(
+                    "the function task ended without metrics: it must yield a mapping of them once an epoch"
+                ) from None
+            self._ended[index] = self.epoch - 1
+            return {}
+        numbers = self._numbers(yielded)
+        if fatal := [name for name in self._needed & numbers.keys() if not usable(numbers[name])]:
+            name = min(fatal)
+            self._diverged[index] = self.epoch
+            self._why[index] = f"{name} was {numbers[name]:g}"
+            self._finish(index)
+            return {}
+        open_metrics = {name: value for name, value in numbers.items() if not sealed(name)}
+        if self._improves(index, open_metrics):
+            self._evaluated[index] = self.epoch
+            self._sealed[index] = {name: v for name, v in numbers.items() if sealed(name)}
+        if self.epoch == self._epochs and next(generator, None) is not None:
+            self._finish(index)  # it would yield more than it was asked for
+        return open_metrics
+
+    def _numbers(self, yielded: Any) -> dict[str, float]:
         if not isinstance(yielded, Mapping):
             raise TaskError(f"the function task yielded {yielded!r}; it must yield a mapping of metrics")
         numbers = {str(name): _number(name, value) for name, value in yielded.items()}
@@ -135,25 +187,43 @@ class Generated:
                 f'the function task yielded "{name}", and "{column}" is a parameter or another column of the '
                 f"results already: give the metric another name, such as val_{name}"
             )
-        if not all(np.isfinite(value) for value in numbers.values()):
-            self._diverged[index] = self.epoch
-            return {}
-        open_metrics = {name: value for name, value in numbers.items() if not sealed(name)}
-        if self._improves(index, open_metrics):
-            self._evaluated[index] = self.epoch
-            self._sealed[index] = {name: v for name, v in numbers.items() if sealed(name)}
-        return open_metrics
+        return numbers
 
     def _improves(self, index: int, found: Metrics) -> bool:
         if self._keep_best is None:
             return True
-        name, sign = self._keep_best
-        if name not in found:
+        value = improved(found, self._keep_best, self._best[index])
+        if value is None:
             return False
-        value = sign * found[name]
-        better = value > self._best[index]
-        self._best[index] = max(value, self._best[index])
-        return better
+        self._best[index] = value
+        return True
+
+    def _finish(self, index: int) -> None:
+        """Have a generator run its ``finally`` and ``with`` blocks where it stands."""
+        generator = self._generators[index]
+        if isinstance(generator, Generator):
+            generator.close()
+
+    def end(self, index: int) -> None:
+        """See Replicates."""
+        self._ended[index] = self.epoch
+        self._finish(index)
+
+    def ended(self) -> list[int | None]:
+        """See Replicates."""
+        return list(self._ended)
+
+    def close(self) -> None:
+        """See Replicates."""
+        for index in range(len(self._generators)):
+            try:
+                self._finish(index)
+            except Exception:  # noqa: BLE001 - of a ``finally`` block; the trial has ended, and how is recorded
+                traceback.print_exc()
+
+    def why(self, index: int) -> str:
+        """See Replicates."""
+        return self._why[index]
 
     def diverged(self) -> list[int | None]:
         """See Replicates."""

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tune_app.errors import RunError, StorageError
+from tune_app.evaluation import Row, evaluated
 from tune_app.history import Attempt, Config, Configuration
 from tune_app.labels import SHORT, Labels
 from tune_app.space import Scalar, canonical, quote
@@ -40,7 +41,7 @@ COLUMNS = {
     "data": "the data's source",
     "data_sha256": "SHA-256 over every image and label that the sweep saw",
     "<metric>": "train_ running over the epoch, val_ and test_ at its end; shares are fractions of 1",
-    "<metric>_mean": "mean over the n replicates",
+    "<metric>_mean": "mean over the n replicates; empty where one of them has no value",
     "<metric>_ci95": "half-width of the 95% t interval of that mean; empty when n is 1",
 }
 
@@ -92,6 +93,28 @@ class Frames:
     def units(self) -> Units:
         """How its metrics are written."""
         return Units(self.sweep.history.beyond)
+
+    @cached_property
+    def carried(self) -> pd.DataFrame:
+        """The curves, in which a replicate that ended by itself keeps its last metrics up to the last epoch.
+
+        A mean over replicates at an epoch is made of these rows.
+        """
+        gaps = {
+            (configuration.sample, replicate): range(attempt.ended_at[replicate] + 1, attempt.epoch + 1)
+            for configuration in self.sweep.history.configurations.values()
+            for replicate in self.sweep.space.replicate_numbers
+            if (attempt := configuration.last(replicate)) and replicate in attempt.ended_at
+        }
+        if not gaps:
+            return self.curves
+        last = (
+            self.curves.groupby(["sample", "replicate"])
+            .tail(1)
+            .set_index(["sample", "replicate"], drop=False)
+        )
+        more = [last.loc[[key]].assign(epoch=epoch) for key, epochs in gaps.items() for epoch in epochs]
+        return pd.concat([self.curves, *more], ignore_index=True)
 
     def scores(self, sample: int) -> NDArray[np.float32]:
         """Test scores of a configuration's finished replicates, (R, N): log-odds of class 1; or (R, N, C).
@@ -234,13 +257,12 @@ def _text(cell: Scalar, taken: set[str]) -> Scalar:
 
 
 def ranked(frames: Frames) -> pd.DataFrame:
-    """Finished configurations, best first by the space's metric."""
-    metric = frames.sweep.space.metric
-    finished = frames.trials[frames.trials["status"] == "finished"]
-    column = f"{metric.name}_mean"
-    if column not in finished:
-        return finished.iloc[:0]
-    return finished.sort_values(column, ascending=metric.mode == "min", kind="stable")
+    """Finished configurations, best first by the space's metric; see `History.ranked`."""
+    space = frames.sweep.space
+    found = frames.sweep.history.ranked(space.metric, space.evaluate, space.replicate_numbers)
+    rows = frames.trials.set_index("sample", drop=False)
+    finished = set(rows.index[rows["status"] == "finished"])
+    return rows.loc[[c.sample for c, _ in found if c.sample in finished]].reset_index(drop=True)
 
 
 def _parameters(sweep: Sweep) -> list[str]:
@@ -259,10 +281,6 @@ def _varying(sweep: Sweep, parameters: list[str]) -> list[str]:
     ]
 
 
-#: Epoch, metrics and seconds of each epoch of a replicate, as ``Configuration.epochs`` gives them.
-Epochs = list[tuple[int, dict[str, float | None], float]]
-
-
 class _Curves:
     """The curves column by column: a sweep of 10,000 trials has more epochs than rows should be dicts of."""
 
@@ -271,7 +289,7 @@ class _Curves:
         every = (name for a in sweep.history.attempts.values() for e in a.epochs for name in e.metrics)
         self._metrics: dict[str, list[float | None]] = {name: [] for name in dict.fromkeys(every)}
 
-    def add(self, sample: int, replicate: int, epochs: Epochs) -> None:
+    def add(self, sample: int, replicate: int, epochs: list[Row]) -> None:
         self._place["sample"] += [sample] * len(epochs)
         self._place["replicate"] += [replicate] * len(epochs)
         self._place["epoch"] += [epoch for epoch, *_ in epochs]
@@ -286,7 +304,7 @@ class _Curves:
 
 
 def _seed_row(
-    sweep: Sweep, configuration: Configuration, replicate: int, rows: Epochs, live: bool
+    sweep: Sweep, configuration: Configuration, replicate: int, rows: list[Row], live: bool
 ) -> dict[str, Any]:
     attempt = configuration.last(replicate)
     if attempt is None:
@@ -294,8 +312,10 @@ def _seed_row(
     status = attempt.status(replicate, live)
     row: dict[str, Any] = {"replicate": replicate, "status": status, "epochs": rows[-1][0] if rows else 0}
     if rows and status != "diverged":
-        row["evaluated"] = _evaluated(sweep, rows)
-        row |= next(metrics for epoch, metrics, _ in rows if epoch == row["evaluated"])
+        counts = evaluated(rows, sweep.space.metric, sweep.space.evaluate)
+        if counts:
+            row["evaluated"] = counts[0]
+            row |= counts[1]
     if status == "finished":
         index = attempt.replicates.index(replicate)
         row |= {name: values[index] for name, values in attempt.test.items()}
@@ -303,14 +323,6 @@ def _seed_row(
     row["duration_s"] = round(sum(seconds for *_, seconds in rows), 3)
     row["device"] = _devices(configuration, replicate)
     return row
-
-
-def _evaluated(sweep: Sweep, rows: list[tuple[int, dict[str, Any], float]]) -> int:
-    metric = sweep.space.metric
-    if sweep.space.evaluate == "last":
-        return rows[-1][0]
-    sign = 1 if metric.mode == "max" else -1
-    return max(rows, key=lambda row: (sign * row[1].get(metric.name, -np.inf * sign), -row[0]))[0]
 
 
 def _devices(configuration: Configuration, replicate: int) -> str:
@@ -338,7 +350,11 @@ def _trial_row(
         "n_diverged": sum(row["status"] == "diverged" for row in rows),
     }
     names = dict.fromkeys(key for row in counted for key in row if key not in known)
-    values = {name: tuple(row[name] for row in counted if row.get(name) is not None) for name in names}
+    values = {
+        # no mean over fewer than the n that stand beside it
+        name: tuple(row[name] for row in counted) if all(row.get(name) is not None for row in counted) else ()
+        for name in names
+    }
     for name in names:
         interval = mean_interval(values[name])
         found |= {f"{name}_mean": interval.mean, f"{name}_ci95": interval.half_width}
@@ -363,7 +379,7 @@ def _frame(rows: list[dict[str, Any]], first: list[str]) -> pd.DataFrame:
             frame[name] = pd.Series(cells, index=frame.index, dtype=object)
     # Int64 knows a missing number; float64 would write 3.0.
     gaps = {name: "Int64" for name in ("evaluated", "twin") if name in frame}
-    return frame.astype({"sample": "int64", **gaps})
+    return frame.astype({"sample": "int64", **dict.fromkeys(metrics, float), **gaps})
 
 
 def _split_order(name: str) -> int:

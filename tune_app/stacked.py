@@ -18,9 +18,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from tune_app import metrics
-from tune_app.errors import TrialError
 from tune_app.history import Config
-from tune_app.replicates import Metrics, Outcome, Stopwatch
+from tune_app.replicates import NON_FINITE, Metrics, Outcome, Stopwatch
 from tune_app.task import Task, clip_norm, make_scheduler
 from tune_app.train import (
     Best,
@@ -135,24 +134,13 @@ class Stack:
             self._scheduler.step()
         return found
 
-    def score(
-        self,
-        data: DeviceSplits,
-        split: DeviceSplit,
-        batch_size: int,
-        weights: Sequence[Mapping[str, Tensor]] = (),
-    ) -> tuple[Tensor, Tensor]:
-        """Logits (R, N, C) and mean losses (R,) of a split; by ``weights`` of each replicate, if given."""
-
-        def of(own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-            return {
-                name: _stack(weights, name, tensor) if weights and name in weights[0] else tensor
-                for name, tensor in own.items()
-            }
-
-        parameters, buffers = of(self.parameters), of(self.buffers)
+    def score(self, data: DeviceSplits, split: DeviceSplit, batch_size: int) -> tuple[Tensor, Tensor]:
+        """Logits (R, N, C) and mean losses (R,) of a split."""
+        parameters = self.parameters
         self._template.eval()
-        return score(lambda x, y: self._on_shared(parameters, buffers, x, y), split, batch_size, data.buffers)
+        return score(
+            lambda x, y: self._on_shared(parameters, self.buffers, x, y), split, batch_size, data.buffers
+        )
 
     def finite(self) -> Tensor:
         """Whether all parameters of each replicate are finite, (R,)."""
@@ -308,9 +296,13 @@ class Stacked:
             self._best[place].offer(self._keep_best, found[place], self.epoch, weights)
         if all(found[place] for place in self._live):
             return
+        self._take_out([place for place in self._live if not found[place]], stack, diverged=True)
+
+    def _take_out(self, places: Sequence[int], stack: Stack, diverged: bool) -> None:
+        """Go on with a smaller stack, without the replicates at these places: their states stay."""
         states = {place: self._state(index, stack) for index, place in enumerate(self._live)}
-        for place in [place for place in states if not found[place]]:
-            self._frozen[place] = {**states.pop(place), "diverged": True}
+        for place in places:
+            self._frozen[place] = {**states.pop(place), "diverged": diverged}
         self._live, self._stack = self._assemble(states)
 
     def _state(self, index: int, stack: Stack) -> State:
@@ -320,29 +312,67 @@ class Stacked:
 
     def diverged(self) -> list[int | None]:
         """See Replicates."""
-        return [
-            self._frozen[place]["epoch"] if place in self._frozen else None
-            for place in range(len(self._replicates))
-        ]
+        return self._frozen_at(diverged=True)
+
+    def _frozen_at(self, diverged: bool) -> list[int | None]:
+        out = {
+            place: state["epoch"] for place, state in self._frozen.items() if state["diverged"] == diverged
+        }
+        return [out.get(place) for place in range(len(self._replicates))]
+
+    def why(self, index: int) -> str:
+        """See Replicates."""
+        return NON_FINITE
+
+    def end(self, index: int) -> None:
+        """See Replicates."""
+        if self._stack and index in self._live:
+            self._take_out([index], self._stack, diverged=False)
+
+    def ended(self) -> list[int | None]:
+        """See Replicates."""
+        return self._frozen_at(diverged=False)
+
+    def close(self) -> None:
+        """See Replicates."""
 
     def evaluated(self) -> list[int]:
         """See Replicates."""
         if self._keep_best:
             return [best.epoch for best in self._best]
-        return [self.epoch if at is None else at for at in self.diverged()]
+        return [
+            self._frozen[place]["epoch"] if place in self._frozen else self.epoch
+            for place in range(len(self._replicates))
+        ]
 
     def test(self) -> list[Outcome | None]:
         """See Replicates."""
         outcomes: list[Outcome | None] = [None] * len(self._replicates)
-        if self._stack is None:
+        sound = {place: model for place, model in enumerate(self._evaluated_models()) if model is not None}
+        if not sound:
             return outcomes
         data, y = self._splits, self._splits.test.y.cpu().numpy()
-        best = [self._best[place].weights for place in self._live] if self._keep_best else ()
-        logits, losses = self._stack.score(data, data.test, self._eval_batch_size, best)
-        for place, own, loss in zip(self._live, logits.cpu().numpy(), losses.tolist(), strict=True):
+        _, stack = self._assemble({place: {"model": model} for place, model in sound.items()})
+        assert stack is not None  # it has replicates
+        logits, losses = stack.score(data, data.test, self._eval_batch_size)
+        for place, own, loss in zip(sound, logits.cpu().numpy(), losses.tolist(), strict=True):
             found = metrics.scores(own)
             outcomes[place] = Outcome(metrics.evaluate("test", found, loss, y), found)
         return outcomes
+
+    def _evaluated_models(self) -> list[dict[str, Tensor] | None]:
+        """The ``state_dict`` that ``test`` looks at, of each replicate; None for one that diverged."""
+        if self._keep_best:
+            found = [best.weights for best in self._best]
+        else:
+            stack = self._stack
+            own = {place: stack.weights(index) for index, place in enumerate(self._live)} if stack else {}
+            frozen = {place: state["model"] for place, state in self._frozen.items()}
+            found = [(own | frozen)[place] for place in range(len(self._replicates))]
+        return [
+            None if gone is not None else weights
+            for gone, weights in zip(self.diverged(), found, strict=True)
+        ]
 
     def state(self) -> list[Any]:
         """See Replicates; each is what ``Learner.load`` takes too."""
@@ -352,28 +382,23 @@ class Stacked:
         return [states[place] for place in range(len(self._replicates))]
 
     def load(self, states: Sequence[Any]) -> None:
-        """See Replicates; from whatever stacks, or from ``Learner.state``.
-
-        Raises:
-            TrialError: the states are of several epochs.
-        """
-        live = {place: state for place, state in enumerate(states) if not state["diverged"]}
-        epochs = sorted({state["epoch"] for state in live.values()})
-        if len(epochs) > 1:
-            raise TrialError(f"replicates at the epochs {epochs} cannot be stacked: one schedule is for all")
-        self._frozen = {place: state for place, state in enumerate(states) if state["diverged"]}
-        self._best = [Best(**state["best"]) for state in states]
+        """See Replicates; from whatever stacks, or from ``Learner.state``."""
         self.epoch = max(state["epoch"] for state in states)
+        live = {
+            place: state
+            for place, state in enumerate(states)
+            if not state["diverged"] and state["epoch"] == self.epoch
+        }
+        self._frozen = {place: state for place, state in enumerate(states) if place not in live}
+        self._best = [Best(**state["best"]) for state in states]
         self._live, self._stack = self._assemble(live)
 
     def weights(self) -> list[Any]:
         """See Replicates."""
-        found: list[Any] = [None] * len(self._replicates)
-        if self._stack:
-            for index, place in enumerate(self._live):
-                own = self._best[place].weights if self._keep_best else self._stack.weights(index)
-                found[place] = {name: tensor.cpu() for name, tensor in own.items()}
-        return found
+        return [
+            None if model is None else {name: tensor.cpu() for name, tensor in model.items()}
+            for model in self._evaluated_models()
+        ]
 
 
 def names_by_group(

@@ -183,24 +183,13 @@ def outcome(space: SearchSpace, history: History, configuration: Configuration) 
         return Outcome(TrialState.RUNNING)
     state = STATES[history.status(first, replicates, live=True)]
     if state is TrialState.PRUNED and len(space.metrics) == 1:
-        reached = list(curve(first, space.metric.name, replicates).values())
+        reached = list(first.means(space.metric.name, replicates).values())
         return Outcome(state, tuple(reached[-1:]) or None)
     if state is not TrialState.COMPLETE:
         return Outcome(state)
     values = [first.value(metric, space.evaluate, replicates, space.metric) for metric in space.metrics]
     known = tuple(value for value in values if value is not None)
     return Outcome(state, known) if len(known) == len(values) else Outcome(TrialState.FAIL)
-
-
-def curve(configuration: Configuration, metric: str, replicates: range) -> dict[int, float]:
-    """A metric's mean over the seeds, by epoch, up to where one of them diverged."""
-    by_epoch: dict[int, list[float | None]] = {}
-    for replicate in replicates:
-        for epoch, metrics, _ in configuration.epochs(replicate):
-            by_epoch.setdefault(epoch, []).append(metrics.get(metric))
-    gone = min((at for a in configuration.attempts for at in a.diverged.values()), default=None)
-    means = {epoch: mean(values) for epoch, values in sorted(by_epoch.items()) if not gone or epoch < gone}
-    return {epoch: value for epoch, value in means.items() if value is not None}
 
 
 def trial(
@@ -230,7 +219,7 @@ def trial(
         attributes["twin"] = configuration.twin
     if stands.ended:
         attributes["status"] = history.status(first, space.replicate_numbers, live=True)
-    curves = {m.name: curve(first, m.name, space.replicate_numbers) for m in space.metrics}
+    curves = {m.name: first.means(m.name, space.replicate_numbers) for m in space.metrics}
     if len(curves) > 1:
         attributes |= {f"{name}_by_epoch": list(values.values()) for name, values in curves.items()}
     began, ended = _times(configuration)

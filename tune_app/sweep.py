@@ -341,7 +341,10 @@ class Sweep:
         return not self.outstanding() and not plan_of(self.space, self.data, self.history)
 
     def jobs(self, configuration: Configuration) -> list[Job]:
-        """What a configuration lacks: a job for all replicates that go on from the same checkpoint."""
+        """What a configuration lacks: a job for all replicates that go on from the same checkpoint.
+
+        Whether the checkpoint is whole is seen where it is used: counting reads none.
+        """
         if configuration.twin is not None:
             return []
         groups: dict[Saved | None, list[int]] = {}
@@ -357,7 +360,7 @@ class Sweep:
                 configuration.config,
                 tuple(replicates),
                 stopped_at or self.space.epochs,
-                saved if saved and self.whole(saved) else None,
+                saved,
                 follows=replicates[0] != self.space.replicate_numbers[0],
                 tested=stopped_at is None,
             )

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tune_app import metrics
+from tune_app.evaluation import improved
 from tune_app.history import Config
 from tune_app.replicates import Outcome
 from tune_app.seeds import BATCH_ORDER, INITIALISATION, NOISE, derive_seed
@@ -105,10 +106,10 @@ class Best:
         weights: Callable[[], dict[str, Tensor]],
     ) -> None:
         """Take the weights of an epoch if its metrics ``found`` are better, by ``keep`` (see Learner)."""
-        if keep is None or keep[0] not in found:  # a share of no images; the trial tells it
+        if keep is None:
             return
-        value = keep[1] * found[keep[0]]
-        if not self.weights or value > self.value:
+        value = improved(found, keep, self.value if self.weights else None)
+        if value is not None:
             self.value, self.epoch, self.weights = value, epoch, weights()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import platform
 import sys
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,8 @@ if TYPE_CHECKING:
 class SweepTrainable(tune.Trainable):
     """Trains one job after the other in one process.
 
-    What Ray's searcher and scheduler see of a step is ``epoch``, ``value`` (the metric's mean over the
-    replicates), and ``report`` and ``files``, packed bytes that only our own driver opens: test metrics are
-    in there. ``failure``, packed likewise, stands alone.
+    What Ray's searcher and scheduler see of a step is ``epoch``, and ``report`` and ``files``, packed bytes
+    that only our own driver opens: metrics are in there. ``failure``, packed likewise, stands alone.
     """
 
     def setup(self, config: dict[str, Any], splits: Splits | None = None, path: str = "") -> None:
@@ -40,6 +40,7 @@ class SweepTrainable(tune.Trainable):
             sys.path.insert(0, path)
         self._splits = splits
         self._gpus = ",".join(ray.get_runtime_context().get_accelerator_ids()["GPU"])
+        self._close: Callable[[], None] = lambda: None
         self._begin(config["order"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -50,16 +51,22 @@ class SweepTrainable(tune.Trainable):
     def _begin(self, order: Order) -> None:
         from tune_app.guard import GuardedTrial
 
+        self.cleanup()
         self._order = order
         self._failure: Failure | None = None
         self._leaving = False
         self._trial = GuardedTrial(order, lambda: self._worker)
+        self._close = self._trial.close
 
     @cached_property
     def _worker(self) -> Worker:
         from tune_app.trial import Worker
 
         return Worker(self._splits, "cuda" if self._gpus and _usable() else "cpu")
+
+    def cleanup(self) -> None:
+        """Let go of the trial, when its process is to train another, or to end."""
+        self._close()
 
     def step(self) -> dict[str, Any]:
         """Train one epoch; or say why that failed, and in the next step let this process end.
@@ -77,7 +84,6 @@ class SweepTrainable(tune.Trainable):
         device = device_name(self._worker.device, self._gpus)
         return {
             "epoch": came.epoch,
-            "value": came.value,
             "report": came.pack(),
             "files": came.pack_files(),
             "device": f"{device} on {platform.node()}" if self._order.gather else device,

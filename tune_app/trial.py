@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,10 @@ import numpy as np
 from tune_app import checkpoint
 from tune_app import task as tasks
 from tune_app.errors import TaskError
-from tune_app.history import Saved, Values, mean
+from tune_app.evaluation import usable
+from tune_app.history import PATIENCE, TASK, Saved, Values
 from tune_app.messages import SAVE_NOW, Order, Report, Sealed
-from tune_app.replicates import Generated, Metrics, Outcome, Replicates, Stopwatch
+from tune_app.replicates import Generated, Metrics, Replicates, Stopwatch
 from tune_app.sweep import Numerics
 from tune_app.task import FunctionTask, Splits, Task
 
@@ -55,10 +57,18 @@ class Trial:
         self._folder = Path(order.checkpoints)
         self._files: dict[str, bytes] = {}
         self._too_large = 0
+        self._patience = [replace(order.patience) if order.patience else None for _ in order.job.replicates]
+        #: The places of the replicates that patience has ended.
+        self._converged: set[int] = set()
         if order.job.start:
             file = self._folder / order.job.start.file
             content = checkpoint.load(order.content if order.content is not None else file, str(file))
             self._replicates.load(checkpoint.of(content, "state", order.job.replicates))
+            for place, seen in enumerate(order.seen):
+                patience = self._patience[place]
+                if patience and any(patience.exhausted(at, value) for at, value in seen if value is not None):
+                    self._converged.add(place)
+                    self._replicates.end(place)
 
     def _make(self, task: Task | FunctionTask, worker: Worker) -> Replicates:
         order, job = self._order, self._order.job
@@ -67,7 +77,14 @@ class Trial:
             keep_best = (order.metric, 1 if order.mode == "max" else -1)
         if not isinstance(task, Task):
             return Generated(
-                task, job.config, order.seed, job.replicates, order.epochs, worker.device, keep_best
+                task,
+                job.config,
+                order.seed,
+                job.replicates,
+                order.epochs,
+                worker.device,
+                keep_best,
+                (order.metric, *order.others, order.stop_metric or order.metric),
             )
         if worker.data is None:
             raise TaskError(f"the task {order.task} needs data, and none was given")
@@ -104,18 +121,24 @@ class Trial:
             TaskError: an epoch without the metric that the space names.
         """
         replicates, order = self._replicates, self._order
-        found = replicates.step()
+        found = replicates.step() if self._live() else []
         self._files = {}
-        diverged = replicates.diverged()
-        done = replicates.epoch >= order.job.epochs or None not in diverged
+        self._check(found)
+        self._lose_patience(found)
+        done = replicates.epoch >= order.job.epochs or not self._live()
         saved = self._save(done, save_now)
         weights = self._save_weights() if done and order.job.tested else None
+        diverged = self._by_replicate(replicates.diverged())
         return Report(
             epoch=replicates.epoch,
-            value=self._value(found) if set(diverged) == {None} else None,
             metrics=_by_name(found),
             durations_s=list(replicates.durations_s),
-            diverged={r: at for r, at in zip(order.job.replicates, diverged, strict=True) if at is not None},
+            diverged=diverged,
+            why={r: replicates.why(order.job.replicates.index(r)) for r in diverged},
+            ended={
+                r: (at, PATIENCE if order.job.replicates.index(r) in self._converged else TASK)
+                for r, at in self._by_replicate(replicates.ended()).items()
+            },
             done=done,
             sealed=_seal(replicates) if done and order.job.tested else None,
             saved=saved,
@@ -125,6 +148,29 @@ class Trial:
             too_large=self._too_large,
             looped=self._looped,
         )
+
+    def _live(self) -> list[int]:
+        """The places of the replicates that are still trained."""
+        states = zip(self._replicates.diverged(), self._replicates.ended(), strict=True)
+        return [place for place, (gone, ended) in enumerate(states) if gone is None and ended is None]
+
+    def _by_replicate(self, epochs: list[int | None]) -> dict[int, int]:
+        return {r: at for r, at in zip(self._order.job.replicates, epochs, strict=True) if at is not None}
+
+    def _lose_patience(self, found: list[Metrics]) -> None:
+        """End the replicates that have converged, unless this was their last epoch anyway."""
+        order = self._order
+        for place in self._live() if found else ():
+            patience = self._patience[place]
+            value = found[place][order.stop_metric or order.metric]
+            converged = patience is not None and patience.exhausted(self._replicates.epoch, value)
+            if converged and self._replicates.epoch < order.job.epochs:
+                self._converged.add(place)
+                self._replicates.end(place)
+
+    def close(self) -> None:
+        """Let go of what the task holds open; called once, whatever ended the trial."""
+        self._replicates.close()
 
     def contents(self) -> tuple[Any, Any]:
         """The states and the weights that checkpoints hold, as they stand; None where there are none."""
@@ -165,17 +211,16 @@ class Trial:
         self._files[name] = data
         return checkpoint.described(name, data, epoch)
 
-    def _value(self, found: list[Metrics]) -> float | None:
-        """The mean, over the replicates, of the metric that early stopping goes by; all must be there."""
+    def _check(self, found: list[Metrics]) -> None:
+        """Each replicate that was trained must report the metrics that rank configurations."""
         order = self._order
-        for name in (order.metric, *order.others):
-            for metrics in found:
-                if name not in metrics:
+        for place in self._live() if found else ():
+            for name in (order.metric, *order.others):
+                if name not in found[place]:
                     raise TaskError(
                         f'the metric "{name}" is missing from epoch {self._replicates.epoch}; '
-                        f"reported were: {', '.join(metrics) or 'none'}"
+                        f"reported were: {', '.join(found[place]) or 'none'}"
                     )
-        return mean([metrics[order.stop_metric or order.metric] for metrics in found])
 
 
 def _on_device(splits: Splits, device: str) -> DeviceSplits:
@@ -198,19 +243,14 @@ def _seal(replicates: Replicates) -> Sealed:
     shape = next((outcome.scores.shape for outcome in outcomes if outcome), (0,))
     rows = np.stack([outcome.scores if outcome else np.full(shape, np.nan) for outcome in outcomes])
     return Sealed(
-        _by_name([_metrics(outcome) for outcome in outcomes]),
+        _by_name([outcome.metrics if outcome else {} for outcome in outcomes]),
         replicates.evaluated(),
         rows.astype("<f4").tobytes() if rows.size else b"",
         rows.shape if rows.size else (),
     )
 
 
-def _metrics(outcome: Outcome | None) -> Metrics:
-    """Test metrics without any that is not finite: no mean can be drawn over it, and JSON has none."""
-    return {name: v for name, v in outcome.metrics.items() if np.isfinite(v)} if outcome else {}
-
-
 def _by_name(found: list[Metrics]) -> Values:
-    """R mappings of metrics to one list a metric, with None where a replicate has none."""
+    """R mappings of metrics to one list a metric; None where a replicate has none that is usable."""
     names: Mapping[str, None] = {name: None for each in found for name in each}
-    return {name: [each.get(name) for each in found] for name in names}
+    return {name: [value if usable(value := each.get(name)) else None for each in found] for name in names}

@@ -208,7 +208,7 @@ def _edges(frames: Frames, winner: int) -> Found:
 
 def _still_rising(frames: Frames, winner: int) -> Found:
     """Whether the mean curve of the space's metric has a slope in its last quarter: least squares, t test."""
-    metric, curves = frames.sweep.space.metric, frames.curves
+    metric, curves = frames.sweep.space.metric, frames.carried
     if metric.name not in curves:
         return
     own = curves[curves["sample"] == winner]
@@ -218,7 +218,7 @@ def _still_rising(frames: Frames, winner: int) -> Found:
     if len(curve) < window or np.ptp(last) == 0:
         return
     fit = linregress(np.arange(window), last)
-    gain = fit.slope * (window - 1) * (1 if metric.mode == "max" else -1)
+    gain = fit.slope * (window - 1) * metric.sign
     share = frames.units.is_share(metric.name)
     if fit.pvalue < LEVEL and gain >= GAIN * (1 if share else abs(last.mean())):
         verb = "rising" if metric.mode == "max" else "falling"

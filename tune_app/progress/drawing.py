@@ -182,7 +182,7 @@ def _footer(snapshot: Snapshot, timing: Timing, width: int) -> list[str]:
         lines.append(_best(snapshot, snapshot.best))
     failed = next((row for row in reversed(snapshot.rows) if row.reason), None)
     if failed:
-        lines.append(f"failed: {_name(snapshot, failed)}: {failed.reason}")
+        lines.append(f"{failed.state}: {_name(snapshot, failed)}: {failed.reason}")
     return lines
 
 

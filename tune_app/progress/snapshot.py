@@ -9,14 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from tune_app.arithmetic import mean
-from tune_app.history import Attempt, Config, Configuration
+from tune_app.evaluation import rank
+from tune_app.history import ENDED, FAULTY, Attempt, Config, Configuration
 from tune_app.labels import SHORT, Labels
 from tune_app.space import canonical
 from tune_app.sweep import Sweep
 from tune_app.units import Units
-
-#: States of a replicate after which this sitting trains it no more.
-_ENDED = frozenset({"finished", "stopped", "diverged", "failed"})
 
 
 @dataclass(frozen=True)
@@ -130,10 +128,14 @@ class Surveyor:
         state = "waiting" if status == "planned" or (live and status == "interrupted") else status
         states = [a.status(replicate, live) for replicate, a in begun]
         done = [
-            space.epochs if state in _ENDED else a.epoch if state == "running" else 0
+            space.epochs if state in ENDED else a.epoch if state == "running" else 0
             for state, (_, a) in zip(states, begun, strict=True)
         ]
-        found = [self._value(a, replicate) for replicate, a in begun]
+        found = [
+            configuration.value(space.metric, space.evaluate, [replicate])
+            for replicate, a in begun
+            if replicate not in a.diverged
+        ]
         return Row(
             configuration.sample,
             configuration.config,
@@ -143,30 +145,16 @@ class Surveyor:
             seconds=sum(_seconds(a, replicate) for replicate, a in begun),
             device="+".join(dict.fromkeys(a.device for _, a in begun if a.device)),
             done=sum(done),
-            ended=len(begun) == space.seeds and _ENDED.issuperset(states),
-            reason=next((a.reason for _, a in begun if a.end == "failed"), ""),
+            ended=len(begun) == space.seeds and ENDED.issuperset(states),
+            reason=next((a.fault for _, a in begun if a.fault), "") if state in FAULTY else "",
         )
-
-    def _value(self, attempt: Attempt, replicate: int) -> float | None:
-        """The metric of a replicate at the epoch that the space evaluates, among those recorded."""
-        space = self.sweep.space
-        if replicate in attempt.diverged or not attempt.epochs:
-            return None
-        index = attempt.replicates.index(replicate)
-        considered = attempt.epochs[-1:] if space.evaluate == "last" else list(attempt.epochs)
-        found = [each.metrics.get(space.metric.name, [])[index:] for each in considered]
-        values = [each[0] for each in found if each and each[0] is not None]
-        if not values:
-            return None
-        return max(values) if space.metric.mode == "max" else min(values)
 
     def _best(self, rows: dict[int, Row]) -> Row | None:
         """The best finished configuration; before there is one, the best of those that are running."""
         for state in ("finished", "running"):
             ranked = [row for row in rows.values() if row.state == state and row.values]
             if ranked:
-                sign = 1 if self.sweep.space.metric.mode == "max" else -1
-                return max(ranked, key=lambda row: sign * row.mean)
+                return min(ranked, key=lambda row: rank(self.sweep.space.metric, row.mean, row.sample))
         return None
 
 

@@ -143,25 +143,40 @@ def _sampler(sampler: Sampler) -> str:
 
 
 def _stopping(frames: Frames) -> str:
-    stop = frames.sweep.space.stop
-    if stop.scheduler == "none":
-        return "none"
-    rungs = stop.rungs(frames.sweep.space.epochs)
-    after = f"; decisions after epochs {formats.listed(rungs)}" if rungs else ""
-    stopped = int((frames.trials["status"] == "stopped").sum())
-    return f"{stop.scheduler}{after}; {stopped} of {words.count(len(frames.trials), 'configuration')} stopped"
+    stop, history = frames.sweep.space.stop, frames.sweep.history
+    said = []
+    if stop.scheduler != "none":
+        rungs = stop.rungs(frames.sweep.space.epochs)
+        after = f"; decisions after epochs {formats.listed(rungs)}" if rungs else ""
+        stopped = int((frames.trials["status"] == "stopped").sum())
+        of_all = words.count(len(frames.trials), "configuration")
+        said.append(f"{stop.scheduler}{after}; {stopped} of {of_all} stopped")
+    if stop.patience is not None:
+        trained = frames.seeds[frames.seeds["epochs"] > 0]
+        converged = sum(
+            attempt is not None and replicate in attempt.converged
+            for configuration in history.configurations.values()
+            for replicate in frames.sweep.space.replicate_numbers
+            for attempt in [configuration.last(replicate)]
+        )
+        of_all = words.count(len(trained), "replicate")
+        said.append(f"patience {stop.patience}; {converged} of {of_all} converged before the last epoch")
+    return "; ".join(said) or "none"
 
 
 def failures(frames: Frames) -> list[str]:
-    """Why configurations failed, a line each; of many the first."""
+    """Why configurations failed or diverged, a line each; of many the first."""
     failed = []
     for configuration in frames.sweep.history.configurations.values():
-        last = next((a for a in reversed(configuration.attempts) if a.end == "failed"), None)
-        if last is not None and any(configuration.last(r) is last for r in last.replicates):
-            log = f" ({last.log})" if last.log else ""
-            failed.append(f"Sample {configuration.sample} failed at epoch {last.epoch}: {last.reason}{log}")
+        newest = {id(a): a for r in frames.sweep.space.replicate_numbers if (a := configuration.last(r))}
+        last = next((a for a in newest.values() if a.fault), None)
+        if last is None:
+            continue
+        log = f" ({last.log})" if last.log else ""
+        what = f"failed at epoch {last.epoch}" if last.end == "failed" else "diverged"
+        failed.append(f"Sample {configuration.sample} {what}: {last.fault}{log}")
     more = len(failed) - _NAMED
-    return failed[:_NAMED] + ([f"{words.count(more, 'more configuration')} failed"] if more > 0 else [])
+    return failed[:_NAMED] + ([words.count(more, "further configuration")] if more > 0 else [])
 
 
 def reproduce(frames: Frames) -> list[tuple[str, str]]:

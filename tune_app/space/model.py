@@ -155,6 +155,11 @@ class Metric(Section):
     #: The further metrics of a list of which this is the first.
     _others: tuple[Metric, ...] = PrivateAttr(())
 
+    @property
+    def sign(self) -> int:
+        """+1 where more is better, -1 where less is."""
+        return 1 if self.mode == "max" else -1
+
 
 def _one_or_several(value: Any, validate: ValidatorFunctionWrapHandler) -> Metric:
     """One metric, or the first of a list, which knows the others."""
@@ -204,7 +209,7 @@ class Stop(Section):
     patience: int | None = Field(
         default=None,
         ge=1,
-        description="Epochs without improvement after which a trial is stopped, beside any scheduler.",
+        description="Epochs without improvement after which a replicate has converged and ends, finished.",
         examples=[5],
     )
     min_delta: float = Field(

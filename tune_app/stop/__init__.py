@@ -1,18 +1,19 @@
 """Early stopping: pure rules over reported values. Every judgement is returned, to be recorded.
 
 `rules` holds one class an algorithm; a `Stopper` applies those of a space, and takes them up again from a
-record; `recompute` holds a record's decisions against the events before them.
+record; `Patience` ends a replicate that has converged, whatever the others do; `recompute` holds a record's
+decisions against the events before them.
 """
 
 from __future__ import annotations
 
 from tune_app.stop.audit import recompute
-from tune_app.stop.rules import Asha, Decision, Hyperband, Median, Patience, Rule, bracket, lot
-from tune_app.stop.stopper import DIVERGED, LARGEST, Observation, Stopper, make, recorded
+from tune_app.stop.patience import Patience
+from tune_app.stop.rules import Asha, Decision, Hyperband, Median, Rule, bracket, lot
+from tune_app.stop.stopper import DIVERGED, Observation, Stopper, ended, make, observation, recorded
 
 __all__ = [
     "DIVERGED",
-    "LARGEST",
     "Asha",
     "Decision",
     "Hyperband",
@@ -22,8 +23,10 @@ __all__ = [
     "Rule",
     "Stopper",
     "bracket",
+    "ended",
     "lot",
     "make",
+    "observation",
     "recompute",
     "recorded",
 ]

@@ -8,7 +8,7 @@ from tune_app.history import History, Judgement
 from tune_app.record import Event
 from tune_app.space import SearchSpace, parse
 from tune_app.stop.rules import Decision
-from tune_app.stop.stopper import make, observation, recorded
+from tune_app.stop.stopper import ended, make, observation, recorded
 
 
 def recompute(events: Iterable[Event], space: SearchSpace) -> list[str]:
@@ -46,13 +46,13 @@ class _Audit:
     def take(self, event: Event) -> None:
         """Take in the next event."""
         kind, trial = event["event"], event.get("trial", self._trial)
-        if not self._judged and kind != "diverged":
+        if not self._judged and kind not in ("diverged", "ended"):
             self._judge()
         if kind in ("opened", "extended"):
             if self._due:
                 self._stopper.owe(self._history.attempts[self._trial].sample, self._due)
             self._due = []
-        elif kind == "stopped" and trial == self._trial:  # by a person, who comes before the rules
+        elif kind in ("stopped", "finished") and trial == self._trial:  # by a person, or by itself
             self._due = []
         elif trial != self._trial or kind in ("epoch", "finished", "failed"):
             self.faults += [
@@ -64,6 +64,11 @@ class _Audit:
         self._history.apply(event)
         if kind == "decision":
             self._compare(self._history.decisions[-1])
+        elif kind == "finished":
+            attempt = self._history.attempts[trial]
+            if attempt.epoch < attempt.target and not attempt.follows:
+                seen = ended(attempt, self._space.stop_metric.name)
+                self._stopper.end(seen.sample, seen.epoch, seen.value)
         elif kind == "epoch":
             self._trial, self._judged = trial, self._history.attempts[trial].follows
         elif text := event.get({"created": "yaml", "extended": "space"}.get(kind, "")):

@@ -17,10 +17,9 @@ import numpy as np
 class Decision:
     """One judgement: the value that counted, the threshold it was held against, and the verdict.
 
-    ``rule`` is the one that decided: ``asha``, ``hyperband`` (in its ``bracket``, from 1), ``median``,
-    ``patience`` or ``diverged``. ``rung`` is the epoch that the decision is for; ``threshold`` is None
-    for the first trial at a rung; ``value`` is None for a diverged trial. For ``median`` the value is
-    the best so far; for ``patience`` the epoch's own, and the threshold is what it had to exceed.
+    ``rule`` is the one that decided: ``asha``, ``hyperband`` (in its ``bracket``, from 1), ``median`` or
+    ``diverged``. ``rung`` is the epoch that the decision is for; ``threshold`` is None for the first trial at
+    a rung; ``value`` is None for a diverged trial, and the best so far for ``median``.
     """
 
     rung: int
@@ -128,32 +127,6 @@ class Median:
         values.append(value)
         bisect.insort(others, float(np.mean(values)))
         return decision
-
-
-@dataclass
-class Patience:
-    """Stops a trial whose value has not exceeded its best by more than ``min_delta`` for ``patience`` epochs.
-
-    The epochs up to ``grace_period`` do not count. An improvement of ``min_delta`` or less leaves the best
-    as it was, so that small steps add up: Keras's ``EarlyStopping``.
-    """
-
-    patience: int
-    min_delta: float = 0.0
-    grace_period: int = 1
-    compares = False
-    #: For each sample the best value, and the epoch from which its patience runs.
-    _best: dict[int, tuple[float, int]] = field(default_factory=dict)
-
-    def judge(self, sample: int, epoch: int, value: float) -> Decision | None:
-        """See Rule."""
-        best, since = self._best.get(sample, (-math.inf, 0))
-        threshold = best + self.min_delta
-        if value > threshold:
-            self._best[sample] = (value, max(epoch, self.grace_period))
-        elif epoch - since >= self.patience:
-            return Decision(epoch, value, threshold, True, "patience")
-        return None
 
 
 def lot(seed: int, sample: int, what: str = "") -> float:

@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from tune_app.evaluation import usable
 from tune_app.history import Attempt, Epoch, History, Judgement, mean
 from tune_app.space import SearchSpace
-from tune_app.stop.rules import Asha, Decision, Hyperband, Median, Patience, Rule
-
-#: Beyond this, sums and differences of values need not be finite: such a value counts as diverged.
-LARGEST = 1e100
+from tune_app.stop.rules import Asha, Decision, Hyperband, Median, Rule
 
 #: The rule that stops a diverged trial, whatever the scheduler.
 DIVERGED = "diverged"
@@ -22,11 +20,15 @@ DIVERGED = "diverged"
 
 @dataclass(frozen=True)
 class Observation:
-    """What a trial reported after an epoch: the metric's mean over its seeds, None when one diverged."""
+    """What a trial reported after an epoch: the metric's mean over its seeds, None when one diverged.
+
+    ``end`` says that this is no further report: the trial has ended by itself after that epoch.
+    """
 
     sample: int
     epoch: int
     value: float | None
+    end: bool = False
 
 
 class Stopper:
@@ -58,7 +60,7 @@ class Stopper:
         found = [decision for decision in owed if decision.rung <= epoch]
         if later := [decision for decision in owed if decision.rung > epoch]:
             self._owed[sample] = later
-        if value is None or not abs(value) <= LARGEST:
+        if value is None or not usable(value):
             found.append(Decision(epoch, None, None, stop=True, rule=DIVERGED))
         elif epoch > self._seen.get(sample, 0):
             found += self._apply(sample, epoch, value)
@@ -80,6 +82,14 @@ class Stopper:
             threshold=None if threshold is None else self._sign * threshold,
         )
 
+    def end(self, sample: int, epoch: int, value: float | None) -> None:
+        """A trial has ended by itself: at the rungs after ``epoch`` it stands with its last value."""
+        if value is None or not usable(value):
+            return
+        for later in range(epoch + 1, self._epochs + 1):
+            for rule in self.rules:
+                rule.judge(sample, later, self._sign * value)
+
     def owe(self, sample: int, decisions: Sequence[Decision]) -> None:
         """Decisions that were made and not recorded: given out when the trial comes by there again."""
         if decisions:
@@ -89,6 +99,9 @@ class Stopper:
         """Take in, before anything else, what was reported and decided, in the order of the record."""
         known = {(each.sample, each.rung, each.rule) for each in judgements}
         for seen in observations:
+            if seen.end:
+                self.end(seen.sample, seen.epoch, seen.value)
+                continue
             found = self.judge(seen.sample, seen.epoch, seen.value)
             self.owe(seen.sample, [d for d in found if (seen.sample, d.rung, d.rule) not in known])
 
@@ -104,18 +117,26 @@ def make(space: SearchSpace) -> Stopper:
             rules.append(Hyperband(stop.ladders(space.epochs), stop.reduction_factor, space.seed))
         case "median":
             rules.append(Median(stop.grace_period, stop.min_samples_required))
-    if stop.patience is not None:
-        rules.append(Patience(stop.patience, stop.min_delta, stop.grace_period))
-    return Stopper(rules, space.epochs, 1 if space.stop_metric.mode == "max" else -1)
+    return Stopper(rules, space.epochs, space.stop_metric.sign)
 
 
 def recorded(history: History, metric: str) -> tuple[list[Observation], list[Judgement]]:
     """What a stopper was told and what it decided, in the order of the record: for ``Stopper.replay``."""
-    observations = [observation(*each, metric) for each in history.course if isinstance(each, tuple)]
+    observations = [
+        ended(each, metric) if isinstance(each, Attempt) else observation(*each, metric)
+        for each in history.course
+        if not isinstance(each, Judgement)
+    ]
     return observations, [each for each in history.course if isinstance(each, Judgement)]
 
 
 def observation(attempt: Attempt, epoch: Epoch, metric: str) -> Observation:
-    """What a stopper was told of one recorded epoch: as `Report.value` had it."""
+    """What a stopper is told of one recorded epoch: the mean over the replicates, None where one diverged."""
     gone = any(since <= epoch.epoch for since in attempt.diverged.values())
     return Observation(attempt.sample, epoch.epoch, None if gone else mean(epoch.metrics.get(metric, [])))
+
+
+def ended(attempt: Attempt, metric: str) -> Observation:
+    """What a stopper is told of a trial that ended by itself: its last epoch, whose value it keeps."""
+    last = attempt.epochs[-1] if attempt.epochs else Epoch(attempt.epoch, {}, [])
+    return replace(observation(attempt, last, metric), end=True)

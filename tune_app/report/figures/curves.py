@@ -113,7 +113,7 @@ def curves_info(frames: Frames, most: int = selection.MOST) -> CurvesInfo:
         raise NotDrawn("one epoch is no curve")
     trained = frames.trials[frames.trials["sample"].isin(frames.curves["sample"].unique())]
     chosen = selection.choose(frames, trained, most)
-    rows = frames.curves[frames.curves["sample"].isin(chosen.samples)]
+    rows = frames.carried[frames.carried["sample"].isin(chosen.samples)]
     columns = {column: family.share for family in shown for column in family.columns.values()}
     return CurvesInfo(
         shown,

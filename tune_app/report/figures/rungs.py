@@ -73,7 +73,7 @@ def rungs_info(frames: Frames) -> RungsInfo:
 
 
 _ENDS = {
-    "finished": ("o", "#0072B2", "went to the end"),
+    "finished": ("o", "#0072B2", "finished"),
     "stopped": ("X", "#D55E00", "stopped early"),
     "failed": ("P", "#000000", "failed"),
     "diverged": ("D", "#CC79A7", "diverged"),
