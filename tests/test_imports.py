@@ -15,7 +15,8 @@ import tune_app
 
 #: A module imports only from those before it; a package counts as one.
 ORDER = (
-    *("errors", "arithmetic", "metrics", "stats", "units", "space", "labels", "record", "history"),
+    *("errors", "arithmetic", "metrics", "stats", "units", "space", "labels", "record"),
+    *("evaluation", "history", "stop"),
     *("folders", "sweep", "storage", "data", "task", "tasks"),
     "seeds",
     *(
@@ -31,7 +32,7 @@ ORDER = (
         "guard",
         "task_check",
     ),
-    *("crowd", "study", "search", "stop", "resources", "dealing", "control", "keeping", "driver", "inline"),
+    *("crowd", "study", "search", "resources", "dealing", "control", "keeping", "driver", "inline"),
     *(
         "luggage",
         "addresses",
