@@ -204,6 +204,23 @@ def test_a_divergence_is_recorded_once_and_the_seal_holds_for_all_diverged(drive
     assert events(driver, "finished") == []
 
 
+def test_a_replicate_that_has_ended_counts_at_the_rungs_with_its_last_value(driver: Driver) -> None:
+    first, second = begin(driver), begin(driver)
+    driver.report(first, report(1, 0.5), "cpu")
+    driver.report(second, report(1, 0.9), "cpu")
+    ended = {0: (1, "task")}
+    driver.report(first, Report(2, {"val_accuracy": [None, 0.7]}, [0.0, 0.5], ended=ended), "cpu")
+    [at_2] = [event for event in events(driver, "decision") if event["rung"] == 2]
+    assert at_2["value"] == pytest.approx(0.6), "the mean of its last 0.5 and the other's 0.7"
+    [event] = events(driver, "ended")
+    assert (event["trial"], event["replicates"], event["epoch"], event["by"]) == (first, [0], 1, "task")
+    done = Report(2, {}, [0.0, 0.0], ended={**ended, 1: (2, "task")}, done=True, sealed=SEALED)
+    assert not driver.report(first, done, "cpu")
+    assert [event["epoch"] for event in events(driver, "epoch") if event["trial"] == first] == [1, 2]
+    attempt = driver.sweep.history.attempts[first]
+    assert (attempt.end, attempt.epoch, attempt.ended_at) == ("finished", 2, {0: 1, 1: 2})
+
+
 def test_a_disk_that_refuses_is_kept_as_the_reason(driver: Driver) -> None:
     driver.sweep.paths.logs.write_text("a file, where the folder of logs should be")
     trial = begin(driver)

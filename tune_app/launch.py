@@ -10,7 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -286,8 +286,10 @@ def estimate(request: Request, material: Material) -> Estimate:
     replicates = tuple(range(space_.seeds)) if choice.replicates == "stacked" else (0,)
     numerics = Numerics(choice.replicates, planned.threads, space_.precision)
     order = _sample(space_, replicates, numerics)
-    with task.calling(space_.task, f"one epoch of {canonical(order.job.config)}"):
-        trial = Trial(order, Worker(material.splits, device))
+    with (
+        task.calling(space_.task, f"one epoch of {canonical(order.job.config)}"),
+        closing(Trial(order, Worker(material.splits, device))) as trial,
+    ):
         epoch_s = sum(trial.step().durations_s) / len(replicates)
         sizes = [checkpoint.size(content) // len(replicates) for content in trial.contents()]
     at_a_time = min(planned.concurrent, space_.size() * (parts if choice.replicates == "looped" else 1))

@@ -202,7 +202,10 @@ class Generated:
         """Have a generator run its ``finally`` and ``with`` blocks where it stands."""
         generator = self._generators[index]
         if isinstance(generator, Generator):
-            generator.close()
+            try:
+                generator.close()
+            except Exception:  # noqa: BLE001 - of its clean-up: what it was trained to is known all the same
+                traceback.print_exc()
 
     def end(self, index: int) -> None:
         """See Replicates."""
@@ -216,10 +219,7 @@ class Generated:
     def close(self) -> None:
         """See Replicates."""
         for index in range(len(self._generators)):
-            try:
-                self._finish(index)
-            except Exception:  # noqa: BLE001 - of a ``finally`` block; the trial has ended, and how is recorded
-                traceback.print_exc()
+            self._finish(index)
 
     def why(self, index: int) -> str:
         """See Replicates."""
