@@ -166,7 +166,7 @@ def curves(frames: Frames) -> list[Picture]:
                 if all(split not in below.columns for below in info.families[row + 1 :]):
                     axes.set_xlabel("epoch")
                     axes.tick_params(labelbottom=True)
-                _limit(axes, info, family)
+            _limit(grid[row, -1], info, family)  # the last is drawn: what the row shares has seen all of it
         style.legend(figure, grid[0, -1], "outside lower center")
     band = _band(info, bars=len(told_apart) > MOST_BANDS)
     rest = len(info.selection.samples) - len(told_apart)

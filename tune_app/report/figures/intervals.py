@@ -113,7 +113,7 @@ def intervals(frames: Frames) -> list[Picture]:
             "intervals",
             "Configurations with their intervals",
             _alt(info),
-            sentences(_marks(info), _ties(info), info.note),
+            sentences(_marks(info), _ties(info), info.note, selection.left_out(frames)),
             figure,
         )
     ]

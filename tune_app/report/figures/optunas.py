@@ -13,20 +13,19 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis, XAxis
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from tune_app import results, words
 from tune_app.arithmetic import significant
 from tune_app.report import formats, study
-from tune_app.report.figures import selection, style
+from tune_app.report.figures import parameter_axis, selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
 from tune_app.space import canonical
 from tune_app.study import SAMPLE
+from tune_app.units import NOTHING
 
 if TYPE_CHECKING:
     import optuna
@@ -43,9 +42,6 @@ MOST_LINES = 200
 MOST_POINTS = 2000
 
 _FEWEST_FOR_IMPORTANCE = 4
-
-#: A parameter's own values are the labels of its axis where there are no more than these.
-_FEW_VALUES = 6
 
 
 def history(frames: Frames) -> list[Picture]:
@@ -67,6 +63,7 @@ def history(frames: Frames) -> list[Picture]:
             artist.set_label("")
         axes.collections[0].set_label("a configuration")
         axes.lines[0].set_label("best so far")
+        stopped = _stopped(axes, frames)
         style.legend(figure, axes, "outside upper right")
     best = results.ranked(frames).iloc[0]
     return [
@@ -75,10 +72,28 @@ def history(frames: Frames) -> list[Picture]:
             "History of the search",
             f"Scatter of {label} by sample number, {words.count(_finished(made), 'finished configuration')}; "
             f"the best is sample {int(best['sample'])}.",
-            sentences("Finished configurations by their number; the line is the best until then", thinned),
+            sentences(
+                "Finished configurations by their number; the line is the best until then",
+                "a cross is a configuration that was stopped early, at its last value" if stopped else "",
+                thinned,
+                selection.left_out(frames, *(["stopped"] if stopped else [])),
+            ),
             figure,
         )
     ]
+
+
+def _stopped(axes: Axes, frames: Frames) -> int:
+    """Add configurations that were stopped early, each with its last value; returns how many."""
+    column = f"{frames.sweep.space.metric.name}_mean"
+    trials = frames.trials[frames.trials["status"] == "stopped"].dropna(subset=column)
+    if len(trials):
+        low, high = axes.get_xlim()
+        axes.plot(
+            trials["sample"], trials[column], "x", color=style.GREY, markersize=4, label="stopped early"
+        )
+        axes.set_xlim(min(low, trials["sample"].min() - 0.5), max(high, trials["sample"].max() + 0.5))
+    return len(trials)
 
 
 def slices(frames: Frames) -> list[Picture]:
@@ -95,7 +110,7 @@ def slices(frames: Frames) -> list[Picture]:
             panel.set_title("")
             _thin_points(panel, len(made.trials))
             _scale(panel.yaxis, frames)
-            _values(panel.xaxis, frames, back[panel.get_xlabel()])
+            parameter_axis.label(panel.xaxis, frames, back[panel.get_xlabel()])
             panel.set_xlabel(style.text_of(panel.get_xlabel()))
             _widen(panel)
         bar = figure.axes[-1]
@@ -107,7 +122,12 @@ def slices(frames: Frames) -> list[Picture]:
             "Each parameter by itself",
             f"Scatter of {label} against {formats.listed(list(names))}, "
             f"{words.count(_finished(made), 'point')} each.",
-            sentences("A dot a finished configuration, the darker the later it was tried", note, thinned),
+            sentences(
+                "A dot a finished configuration, the darker the later it was tried",
+                note,
+                thinned,
+                selection.left_out(frames),
+            ),
             figure,
         )
     ]
@@ -129,7 +149,7 @@ def parallel(frames: Frames) -> list[Picture]:
         back = {short: name for name, short in names.items()}
         scales = [each for each in figure.axes if each is not axes and each.get_label() != "<colorbar>"]
         for scale, name in zip(scales, order, strict=True):
-            _values(scale.yaxis, frames, back[name])
+            parameter_axis.label(scale.yaxis, frames, back[name])
             for text in scale.get_yticklabels():
                 text.set_bbox({"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8})
         for each in figure.axes:
@@ -157,9 +177,10 @@ def parallel(frames: Frames) -> list[Picture]:
             f"{formats.listed(list(names))}.",
             sentences(
                 "A line a finished configuration, from its metric through its parameters",
-                "None: a parameter that does not exist there" if gaps else "",
+                f"{NOTHING} stands where a parameter does not exist" if gaps else "",
                 note,
                 chosen.note,
+                selection.left_out(frames),
             ),
             figure,
         )
@@ -207,6 +228,7 @@ def importance(frames: Frames) -> list[Picture]:
                 f"is among the best {share:.0%}",
                 few,
                 thinned,
+                selection.left_out(frames),
             ),
             figure,
         )
@@ -265,9 +287,7 @@ def _label(frames: Frames) -> str:
 
 
 def _finished(made: optuna.Study) -> int:
-    return sum(
-        trial.value is not None for trial in made.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"
-    )
+    return sum(trial.state.name == "COMPLETE" for trial in made.get_trials(deepcopy=False))
 
 
 @contextmanager
@@ -364,26 +384,6 @@ def _widen(axes: Axes) -> None:
     low, high = scale.transform(np.array(axes.get_xlim()))
     room = 0.12 * (high - low)
     axes.set_xlim(*scale.inverted().transform(np.array([low - room, high + room])))
-
-
-def _values(axis: Axis, frames: Frames, name: str) -> None:
-    """Label the axis of a parameter with its own values where they are few, else with short numbers."""
-    spread = study.distribution(frames, name)
-    if isinstance(spread, CategoricalDistribution):
-        texts = [text.get_text().strip(f"'\"{study.MARK}") for text in axis.get_ticklabels()]
-        axis.set_ticks(axis.get_ticklocs(), [style.text_of(selection.cut(text, 14)) for text in texts])
-        if isinstance(axis, XAxis) and len("".join(texts)) > 20:
-            axis.set_tick_params(rotation=45)
-        return
-    assert isinstance(spread, IntDistribution | FloatDistribution)
-    values = sorted(v for v in study.parameter_values(frames, name) if isinstance(v, int | float))
-    if axis.get_majorticklabels() and any(text.get_text() == "None" for text in axis.get_majorticklabels()):
-        return  # where the parameter does not exist in some: Optuna has named the ticks
-    if len(values) <= _FEW_VALUES:
-        axis.set_ticks(list(map(float, values)), [frames.labels.value(name, value) for value in values])
-        axis.set_ticks([], minor=True)
-    elif spread.log:
-        style.log_ticks(axis)
 
 
 def _drop_legend(axes: Axes) -> None:

@@ -119,6 +119,7 @@ def pareto(frames: Frames, x: Goal, y: Goal, number: str = "") -> Picture:
             "On the front are those that no other configuration beats in both, by their means",
             "their numbers are the samples" if len(best) <= _NUMBERED else "",
             listed,
+            selection.left_out(frames),
         ),
         figure,
     )

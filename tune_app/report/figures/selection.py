@@ -49,6 +49,13 @@ def choose(frames: Frames, trials: pd.DataFrame, most: int = MOST) -> Selection:
     return Selection(order[:most], f"{most} of {words.count(len(order), 'configuration')}: {then}")
 
 
+def left_out(frames: Frames, *shown: str) -> str:
+    """How many unfinished configurations a figure leaves out, by status; ``shown`` are those that it has."""
+    counts = frames.trials["status"].value_counts().drop(["finished", *shown], errors="ignore")
+    listed = formats.listed([f"{number} {state}" for state, number in counts.items()])
+    return f"not shown, because they have not finished: {listed}" if listed else ""
+
+
 def labels(frames: Frames, samples: Iterable[int]) -> dict[int, str]:
     """What configurations are called: ``3: lr 3e-6, step_size 4``; where that is too long, the number alone.
 
