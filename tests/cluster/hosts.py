@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,16 +24,19 @@ CODE = Path(tune_app.__file__).parents[1]
 TOOLS = ("sshd", "ssh", "ssh-keygen", "rsync", "ip", "unshare", "nsenter", "mount")
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 MACHINES = ("head", "worker1", "worker2")
-#: Slow enough that each machine gets a trial, and that one can die in mid-trial.
-FAST, SLOW = "lambda logits, y: bce(", "lambda logits, y: wait() or bce("
-#: A batch takes a while, and more while there is a file on the disk of all machines.
+#: A task whose batches wait for what the disk of all machines says.
+QUICK, HELD = "lambda logits, y: bce(", "lambda logits, y: wait() or bce("
+#: Slow enough that each machine gets a trial, and that one can die in mid-trial, until there is ``fast``. The
+#: trials of a machine stand still for as long as there is a file ``pause-`` of its name.
 WAIT = """
+import platform
 import time
 from pathlib import Path
 
 def wait():
-    time.sleep(0.08)
-    while Path("/mnt/pause").exists():
+    if not Path("/mnt/fast").exists():
+        time.sleep(0.08)
+    while Path(f"/mnt/pause-{platform.node()}").exists():
         time.sleep(0.1)
 """
 
@@ -108,9 +112,11 @@ def hosts(folder: Path) -> Iterator[Run]:
     until(lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()])
 
 
-def task() -> str:
-    assert FAST in TASK
-    return WAIT + textwrap.dedent(TASK).replace(FAST, SLOW)
+def task(held: bool = True) -> str:
+    """A small task; ``held`` by what the machines' disk says, or at full speed."""
+    assert QUICK in TASK
+    plain = textwrap.dedent(TASK)
+    return WAIT + plain.replace(QUICK, HELD) if held else plain
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -122,5 +128,8 @@ def until(true: Callable[[], bool]) -> None:
 
 def until_nodes(run: Run, count: int) -> None:
     """Wait until so many machines are alive: ``ray up`` returns when the head is."""
-    command = "ray list nodes --format=json 2>/dev/null"
-    until(lambda: run("run", "head", command, code=None).count('"ALIVE"') == count)
+    program = (
+        "import ray, time; ray.init('auto', log_to_driver=False, logging_level='ERROR')\n"
+        f"while sum(node['Alive'] for node in ray.nodes()) < {count}: time.sleep(0.2)"
+    )
+    run("run", "head", f"python -c {shlex.quote(program)}")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,7 +82,9 @@ def test_a_cluster_from_up_to_down(run: Run, tmp_path: Path, monkeypatch: pytest
     until(lambda: record.exists() and all(f"cpu on {name}" in record.read_text() for name in MACHINES))
     trial = next(e["trial"] for _, e in read(record) if e.get("device") == "cpu on worker2")
     until(lambda: any(e["event"] == "checkpoint" and e["trial"] == trial for _, e in read(record)))
+    (run.folder / "shared/pause-worker2").touch()
     run("crash", "worker2")
+    (run.folder / "shared/fast").touch()
     out = laptop(run, "tune-app attach sent --cluster cluster.yaml")
     assert "on 3 CPUs on 3 nodes, 3 trials at a time" in out
     assert "4 finished" in out
@@ -104,19 +105,14 @@ def test_a_cluster_from_up_to_down(run: Run, tmp_path: Path, monkeypatch: pytest
     assert all(each and there.whole(each) for each in saved)
 
     # The same as trained here.
-    monkeypatch.chdir(home)
-    monkeypatch.syspath_prepend(str(home))
-    monkeypatch.setattr(time, "sleep", lambda _: None)
+    (tmp_path / "mine.py").write_text(task(held=False))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
     request = Request(spaces.parse(SPACE, file="my.yaml", name="my"), address="inline", runs_dir=tmp_path)
     here = launch.train(request, launch.gather(request))
     monkeypatch.undo()
     last = [[c.attempts[-1].test for c in s.history.configurations.values()] for s in (here, there)]
     assert last[0] == last[1]
-
-    # On the head itself nothing needs to be said; the task's module travels to the workers.
-    out = run("run", "head", "cd project && tune-app run my.yaml --epochs 2 --name own")
-    assert "on 2 CPUs on 2 nodes, 2 trials at a time" in out
-    assert "4 finished" in out
 
     # Ended from the laptop in good order: every trial is saved, far from due.
     endless = "--epochs 100000 --set checkpoint_every=3600 --name ended"
