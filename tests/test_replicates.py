@@ -209,13 +209,13 @@ def test_a_trial_that_is_stopped_has_its_functions_clean_up() -> None:
 @pytest.mark.parametrize(
     ("yielded", "words"),
     [
-        (0.5, "yielded 0.5; it must yield a mapping"),
-        (None, "yielded None; it must yield a mapping"),
-        ({"val_accuracy": "high"}, "yielded val_accuracy='high'; a metric is a number"),
-        ({"val_accuracy": None}, "yielded val_accuracy=None; a metric is a number"),
-        ({"val_accuracy": [1]}, "a metric is a number"),
-        ({"epoch": 3}, 'yielded "epoch", .* a parameter or another column .* such as val_epoch'),
-        ({"lr": 0.1}, 'yielded "lr", and "lr" is a parameter'),
+        (0.5, r"\b0\.5\b.*mapping"),
+        (None, "None.*mapping"),
+        ({"val_accuracy": "high"}, "val_accuracy='high'"),
+        ({"val_accuracy": None}, "val_accuracy=None"),
+        ({"val_accuracy": [1]}, r"val_accuracy=\[1\]"),
+        ({"epoch": 3}, '"epoch".*val_epoch'),
+        ({"lr": 0.1}, '"lr".*parameter'),
     ],
 )
 def test_what_is_no_metric_is_told(yielded: Any, words: str) -> None:

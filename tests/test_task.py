@@ -68,11 +68,11 @@ def test_a_function_task_is_found_in_the_working_directory(user_module: UserModu
 @pytest.mark.parametrize(
     ("attribute", "words"),
     [
-        ("Min", 'has no "Min". Did you mean "Mine"'),
-        ("one", r"one" + '" takes \\(config\\); it must take \\(config, context\\)'),
-        ("plain", "neither a generator function .* nor a Task: it lacks splits, model, loss"),
-        ("Half", "it lacks loss, optimizer, scheduler, batch_sizes"),
-        ("Demanding", "Demanding\\(\\) raised TypeError: .*size.*\n.*without arguments"),
+        ("Min", '"Min".*"Mine"'),
+        ("one", r"one\".*\(config\).*\(config, context\)"),
+        ("plain", "splits, model, loss"),
+        ("Half", "loss, optimizer, scheduler, batch_sizes"),
+        ("Demanding", r"Demanding\(\).*TypeError: .*size"),
     ],
 )
 def test_what_is_no_task_is_told(user_module: UserModule, attribute: str, words: str) -> None:
@@ -83,24 +83,24 @@ def test_what_is_no_task_is_told(user_module: UserModule, attribute: str, words:
 @pytest.mark.parametrize(
     ("reference", "words"),
     [
-        ("pneumonai", 'unknown task "pneumonai". Did you mean "pneumonia"?\n  .*module:attribute'),
-        ("", 'unknown task ""'),
-        (":f", 'unknown task ":f"'),
-        ("m:", 'unknown task "m:"'),
-        ("no_such_module_here:f", 'no module called "no_such_module_here" in /'),
+        ("pneumonai", '"pneumonai".*"pneumonia"(.|\n)*module:attribute'),
+        ("", '""'),
+        (":f", '":f"'),
+        ("m:", '"m:"'),
+        ("no_such_module_here:f", '"no_such_module_here".* /'),
     ],
 )
 def test_a_reference_that_leads_nowhere_is_told(reference: str, words: str) -> None:
-    with pytest.raises(TaskError, match=words.replace("?", "\\?")):
+    with pytest.raises(TaskError, match=words):
         task.load(reference)
 
 
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("import no_such_thing", 'no module called "no_such_thing"'),
-        ("1 / 0", "importing user_module_.* raised ZeroDivisionError: division by zero"),
-        ("def broken(:", "raised SyntaxError"),
+        ("import no_such_thing", '"no_such_thing"'),
+        ("1 / 0", "user_module_.*ZeroDivisionError: division by zero"),
+        ("def broken(:", "SyntaxError"),
     ],
 )
 def test_a_module_that_cannot_be_imported_is_told(user_module: UserModule, source: str, words: str) -> None:
@@ -119,23 +119,23 @@ def test_the_built_in_spaces_suit_the_built_in_task(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("epochs: 2\nspace:\n  lrr: {grid: [1e-3]}", 'my.yaml:4: .*no parameter "lrr". Did you mean "lr"'),
-        ("fixed:\n  gama: 0.4", 'my.yaml:3: .*no parameter "gama". Did you mean "gamma"'),
-        ("configs:\n- {lr: 1}\n- {zzz: 1}", 'my.yaml:4: .*no parameter "zzz".\n  it takes: lr, step_size'),
-        ("space:\n  lr: {grid: [1e-3, 0]}", "my.yaml:3: .*0 is not a learning rate above 0"),
-        ("fixed:\n  loss: mse", "my.yaml:3: .*'mse' is not one of: bce, ce"),
-        ("configs:\n- {lr: 1}\n- {lr: -1}", "my.yaml:4: .*-1 is not a learning rate"),
+        ("epochs: 2\nspace:\n  lrr: {grid: [1e-3]}", 'my.yaml:4: .*"lrr".*"lr"'),
+        ("fixed:\n  gama: 0.4", 'my.yaml:3: .*"gama".*"gamma"'),
+        ("configs:\n- {lr: 1}\n- {zzz: 1}", 'my.yaml:4: .*"zzz"(.|\n)*lr, step_size'),
+        ("space:\n  lr: {grid: [1e-3, 0]}", r"my.yaml:3: .*\b0\b"),
+        ("fixed:\n  loss: mse", "my.yaml:3: .*mse.*bce, ce"),
+        ("configs:\n- {lr: 1}\n- {lr: -1}", "my.yaml:4: .*-1"),
         (
             "space:\n  gamma: {uniform: [0.5, 1.5]}\nsearch: {algorithm: random, samples: 2}",
-            "my.yaml:3: .*1.5 is not a factor above 0, at most 1",
+            r"my.yaml:3: .*\b1\.5\b",
         ),
         (
             "metric:\n  name: val_acuracy\n  mode: max",
-            'my.yaml:3: .*Did you mean "val_accuracy".\n  it reports',
+            'my.yaml:3: .*"val_accuracy"',
         ),
         (
             "metric:\n- {name: val_auc, mode: max}\n- {name: val_los, mode: min}",
-            r'my.yaml:4: metric\[1\].name: .* no metric "val_los". Did you mean "val_loss"',
+            r'my.yaml:4: metric\[1\].name: .*"val_los".*"val_loss"',
         ),
     ],
 )

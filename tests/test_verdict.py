@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.stats
+from facts import lacking
 from recorded import DATA, Ended, record, right, steady
 
 from tune_app import launch, results, space, stats, verdict
@@ -120,8 +121,8 @@ def test_patients_with_several_images_say_less_than_as_many_images(tmp_path: Pat
     names = [f"p{i // 8}" for i in range(400)]
     grouped = on_test(verdict.judge(three(tmp_path / "grouped", patients=names)))
     assert grouped.patients == 50
-    assert grouped.notes == ("Patients: 400 test images of 50 patients.",)
-    assert "each of the 400 test images counts as a patient" in single.notes[0]
+    assert [lacking(note, ["400 test images", "50 patients"]) for note in grouped.notes] == [[]]
+    assert lacking(single.notes[0], ["400 test images"]) == []
     for a, b in zip(single.pairs, grouped.pairs, strict=True):
         assert a.difference == b.difference
         assert a.seeds == b.seeds
@@ -155,7 +156,7 @@ def test_one_seed_has_no_interval_and_says_why(tmp_path: Path) -> None:
     assert (judged.winner, judged.tied) == (1, ())
     assert judged.chosen.pairs == ()
     found = on_test(judged)
-    assert "one seed shows no spread" in found.unanswered["seeds"]
+    assert "one seed" in found.unanswered["seeds"]
     pair = found.pair(1, 2)
     assert pair.seeds is None
     assert pair.patients is not None
@@ -171,7 +172,8 @@ def test_two_seeds_have_an_interval_over_seeds_alone(tmp_path: Path) -> None:
     ended = {1: Ended(steady(0.9, 0.92), right(1, [0.9, 0.92]))}
     [standing] = on_test(verdict.judge(record(tmp_path, grid(1, seeds=2), ended))).standings
     assert standing.half_width is not None
-    assert (standing.both, standing.why_not_both) == (None, "2 seeds: it takes 3")
+    assert standing.both is None
+    assert lacking(standing.why_not_both, ["2 seeds", "3"]) == []
     assert standing.letters == {}
 
 
@@ -186,7 +188,7 @@ def test_nothing_finished_is_no_verdict(tmp_path: Path) -> None:
     judged = verdict.judge(record(tmp_path, grid(2), {}))
     assert (judged.winner, judged.tied, judged.test) == (None, (), None)
     assert (judged.chosen.standings, judged.chosen.pairs) == ((), ())
-    assert judged.notes == ("Not compared, having not finished: 2 planned.",)
+    assert [lacking(note, ["2 planned"]) for note in judged.notes] == [[]]
 
 
 def test_the_same_point_twice_is_compared_once(tmp_path: Path) -> None:
@@ -198,7 +200,7 @@ def test_the_same_point_twice_is_compared_once(tmp_path: Path) -> None:
     }
     judged = verdict.judge(record(tmp_path, text, ended))
     assert [standing.sample for standing in judged.chosen.standings] == [1, 2]
-    assert judged.notes == ("Not compared, being the same point as another: 1 configuration.",)
+    assert [lacking(note, ["1 configuration"]) for note in judged.notes] == [[]]
 
 
 def test_of_many_the_best_are_compared(tmp_path: Path) -> None:
@@ -206,7 +208,7 @@ def test_of_many_the_best_are_compared(tmp_path: Path) -> None:
     ended = {i: Ended(steady(0.5 + i / 100, 0.505 + i / 100, 0.5 + i / 99)) for i in range(1, count + 1)}
     judged = verdict.judge(record(tmp_path, grid(count, seeds=3), ended))
     assert [standing.sample for standing in judged.chosen.standings] == list(range(count, 3, -1))
-    assert judged.notes == (f"Of {count} finished configurations the best 20 are compared with one another.",)
+    assert [lacking(note, [str(count), "20"]) for note in judged.notes] == [[]]
     assert judged.test is None
 
 
@@ -252,7 +254,7 @@ def test_too_few_patients_stand_for_no_others(tmp_path: Path) -> None:
 def test_a_damaged_list_of_images_is_told(tmp_path: Path) -> None:
     frames = three(tmp_path)
     frames.sweep.paths.test_images.write_text("index,label\n0,x\n", encoding="utf-8")
-    with pytest.raises(RunError, match=r"test_images\.csv: cannot be read as the list of test images"):
+    with pytest.raises(RunError, match=r"test_images\.csv: "):
         verdict.judge(frames)
 
 

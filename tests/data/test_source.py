@@ -28,12 +28,12 @@ def test_a_folder_of_something_else(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [0, -1, 7, 4097])
 def test_image_size_bounds(size: int) -> None:
-    with pytest.raises(DataError, match=f"image size {size}: must be from 8 to 4096"):
+    with pytest.raises(DataError, match=rf"{size}\b.*\b8\b.*\b4096\b"):
         load("phantom", image_size=size)
 
 
 def test_a_bad_split_is_told_before_anything_is_read() -> None:
-    with pytest.raises(DataError, match=r'no split called "patients"\. Did you mean "patient"'):
+    with pytest.raises(DataError, match=r'"patients".*"patient"'):
         load("nowhere at all", split="patients")
 
 

@@ -104,18 +104,18 @@ def test_papers_counts() -> None:
 
 
 def test_unknown_patients_cannot_be_split_by_patient() -> None:
-    with pytest.raises(DataError, match=r"4 of 4 images name no patient(.|\n)*data import"):
+    with pytest.raises(DataError, match=r"\b4 of 4\b(.|\n)*data import"):
         train_val(images(4), "patient")
 
 
 def test_unknown_split() -> None:
-    with pytest.raises(DataError, match=r'no split called "pateint"\. Did you mean "patient"'):
+    with pytest.raises(DataError, match=r'"pateint".*"patient"'):
         train_val(images(4), "pateint")
 
 
 def test_one_patient_a_class_cannot_be_split() -> None:
     pool = images(8, patients=("a",) * 4 + ("b",) * 4, labels=np.repeat([0, 1], 4))
-    with pytest.raises(DataError, match="4 normal training images cannot be split"):
+    with pytest.raises(DataError, match=r"\b4 normal\b"):
         train_val(pool, "patient")
 
 
