@@ -334,14 +334,58 @@ def test_an_extension_is_whole_after_a_crash_in_its_middle(user_module: UserModu
     assert_alike("one", "whole")
 
 
-def test_files_that_a_crash_kept_from_a_run_are_written_by_the_next_sitting(user_module: UserModule) -> None:
+VIEWS = ("space.yaml", "provenance.json", "test_images.csv")
+
+
+def spoil(path: Path, how: str) -> None:
+    """Remove a file, write something else over it, or put a folder in its place."""
+    text = path.read_text()
+    path.unlink()
+    if how == "folder":
+        path.mkdir()
+    elif how != "removed":
+        edited = text.replace("seeds: 2", "seeds: 9").replace("mode: max", "mode: min").replace(",0,", ",1,")
+        path.write_text(edited if how == "edited" else "}{")
+
+
+@pytest.mark.parametrize("how", ["removed", "edited", "garbage"])
+def test_files_that_the_record_can_make_decide_nothing_and_are_written_again(
+    user_module: UserModule, how: str
+) -> None:
     run(request(f"{user_module(TASK)}:Task"))
-    paths = [Path("runs/one") / name for name in ("provenance.json", "test_images.csv")]
-    before = [path.read_text() for path in paths]
+    paths = [Path("runs/one") / name for name in VIEWS]
+    before, space = [path.read_text() for path in paths], Sweep.open("runs/one").space
     for path in paths:
-        path.unlink()
-    continuing.resume(*again("one"))
+        spoil(path, how)
+    asked, material, sweep = again("one")
+    assert sweep.space == space
+    confirming, _ = continuing.confirmation(sweep, 1, 2)
+    assert (confirming.metric, confirming.epochs) == (space.metric, space.epochs)
+    continuing.resume(asked, material, sweep)
     assert [path.read_text() for path in paths] == before
+    for path in paths:
+        spoil(path, how)
+    assert extend("one", seeds="3").space.seeds == 3
+    assert spaces.load("runs/one/space.yaml").seeds == 3
+    assert [path.read_text() for path in paths[1:]] == before[1:]
+
+
+def test_a_file_that_cannot_be_written_never_ends_a_sweep(
+    user_module: UserModule, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(request(f"{user_module(TASK)}:Task"))
+    for name in VIEWS:
+        spoil(Path("runs/one") / name, "folder")
+    assert set(extend("one", seeds="3").statuses()) == {"finished"}
+    said = capsys.readouterr().out
+    assert [said.count(f"{name}: cannot be written") for name in VIEWS] == [1, 1, 1]
+
+
+def test_test_images_that_were_edited_are_refused(user_module: UserModule) -> None:
+    run(request(f"{user_module(TASK)}:Task"))
+    spoil(Path("runs/one/test_images.csv"), "edited")
+    with pytest.raises(RunError, match=r"test_images\.csv: .*resume one"):
+        results.load(Sweep.open("runs/one")).test_images()
 
 
 @pytest.mark.parametrize(
@@ -545,6 +589,20 @@ def test_the_best_are_confirmed_on_seeds_that_are_new(user_module: UserModule) -
         frames = results.load(made)
         start = 2 + 3 * number
         assert sorted(set(frames.seeds["replicate"])) == [start, start + 1, start + 2]
+
+
+def test_a_point_that_was_drawn_twice_is_confirmed_once_and_goes_by_its_first_number(
+    user_module: UserModule,
+) -> None:
+    draws = GRID.replace("{grid: [0.01, 0.1]}", "{choice: [0.01, 0.1]}")
+    run(request(f"{user_module(TASK)}:Task", f"{draws}search: {{algorithm: random, samples: 5}}\n"))
+    _, _, sweep = again("one")
+    first = {c.sample: c.twin or c.sample for c in sweep.history.configurations.values()}
+    assert len(set(first.values())) == 2
+    confirmed, _ = continuing.confirmation(sweep, top=3, seeds=2)
+    assert {point["lr"] for point in confirmed.configs} == {0.01, 0.1}
+    assert len(confirmed.configs) == 2
+    assert {sample: find_sample(sweep, str(sample)) for sample in first} == first
 
 
 def test_without_a_finished_configuration_there_is_nothing_to_confirm(user_module: UserModule) -> None:

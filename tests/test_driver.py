@@ -221,13 +221,32 @@ def test_a_replicate_that_has_ended_counts_at_the_rungs_with_its_last_value(driv
     assert (attempt.end, attempt.epoch, attempt.ended_at) == ("finished", 2, {0: 1, 1: 2})
 
 
-def test_a_disk_that_refuses_is_kept_as_the_reason(driver: Driver) -> None:
-    driver.sweep.paths.logs.write_text("a file, where the folder of logs should be")
+def test_a_disk_that_refuses_the_record_is_kept_as_the_reason(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trial = begin(driver)
-    with pytest.raises(StorageError, match="my-1: cannot be written"):
+
+    def full(*_: Any, **__: Any) -> None:
+        raise StorageError("no room")
+
+    monkeypatch.setattr(driver.sweep, "note", full)
+    with pytest.raises(StorageError, match="no room"):
         driver.fail(trial, Failure("ValueError: no", "Traceback ..."))
     assert driver.ending == "the disk refused a write"
     assert isinstance(driver.fatal, StorageError)
+
+
+def test_logs_that_cannot_be_written_are_left_out_with_one_note(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(driver, "_tell", told.append)
+    driver.sweep.paths.logs.write_text("a file, where the folder of logs should be")
+    for _ in range(2):
+        driver.fail(begin(driver), Failure("ValueError: no", "Traceback ..."))
+    assert (driver.ending, driver.fatal) == (None, None)
+    assert [event["log"] for event in events(driver, "failed")] == ["", ""]
+    assert len(told) == 1
 
 
 def test_half_a_request_is_read_once_it_is_whole(driver: Driver) -> None:

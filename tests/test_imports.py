@@ -32,7 +32,8 @@ ORDER = (
         "guard",
         "task_check",
     ),
-    *("crowd", "study", "search", "resources", "dealing", "control", "keeping", "driver", "inline"),
+    *("crowd", "study", "views", "search", "resources", "dealing", "control", "keeping", "driver"),
+    "inline",
     *(
         "luggage",
         "addresses",

@@ -49,10 +49,11 @@ def test_a_summary_holds_until_the_record_grows(frames: Frames) -> None:
     assert row["states"] == {"finished": 1, "failed": 1}
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"version": 0, "record_bytes": 1}'])
-def test_a_damaged_summary_is_made_again(frames: Frames, damage: str) -> None:
+@pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"version": 0, "record_bytes": 1}', "edited"])
+def test_a_damaged_or_edited_summary_is_made_again(frames: Frames, damage: str) -> None:
     listing.remember(frames)
-    frames.sweep.paths.summary.write_text(damage)
+    edited = frames.sweep.paths.summary.read_text().replace('"finished": 1', '"finished": 9')
+    frames.sweep.paths.summary.write_text(edited if damage == "edited" else damage)
     assert index.runs(frames.sweep.paths.folder.parent, made_of)[0]["states"] == {"finished": 1, "planned": 1}
 
 

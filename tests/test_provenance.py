@@ -5,12 +5,10 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tune_app import __version__, provenance
-from tune_app.errors import StorageError
 from tune_app.provenance import Gpu, Gpus
 from tune_app.sweep import DataIdentity
 
@@ -134,34 +132,3 @@ def test_memory_is_none_where_the_system_does_not_tell(monkeypatch: pytest.Monke
 
     monkeypatch.setattr("os.sysconf", untold)
     assert provenance.memory_bytes() is None
-
-
-@pytest.mark.parametrize("found", [{"a": "ß", "b": [1, None]}, {"argv": ["\udcff"]}])
-def test_write_replaces_the_whole_file_and_leaves_nothing_else(tmp_path: Path, found: dict[str, Any]) -> None:
-    path = tmp_path / "provenance.json"
-    path.write_text("old " * 1000, encoding="utf-8")
-    provenance.write(path, found)
-    assert json.loads(path.read_text(encoding="utf-8")) == found
-    assert [each.name for each in tmp_path.iterdir()] == ["provenance.json"]
-
-
-def test_write_keeps_the_old_file_when_the_disk_refuses(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "provenance.json"
-    path.write_text("old", encoding="utf-8")
-
-    def full(self: Path, target: Path) -> Path:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(StorageError, match=r"provenance.json: cannot be written: No space left on device"):
-        provenance.write(path, {"a": 1})
-    assert path.read_text(encoding="utf-8") == "old"
-    assert [each.name for each in tmp_path.iterdir()] == ["provenance.json"]
-
-
-def test_write_into_what_is_no_folder_is_told(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(StorageError, match="Not a directory"):
-        provenance.write(tmp_path / "file" / "provenance.json", {})

@@ -21,12 +21,13 @@ from hypothesis import strategies as st
 from optuna.trial import FrozenTrial, TrialState
 
 from benchmarks.in_flight import Flight, Function
-from tune_app import continuing, launch, stop
+from tune_app import continuing, ending, launch, report, results, stop, study, views
 from tune_app import space as spaces
 from tune_app.driver import Driver
-from tune_app.errors import SpaceError, StorageError, TrialsFailed
+from tune_app.errors import SpaceError, TrialsFailed
 from tune_app.launch import Request
 from tune_app.record import read
+from tune_app.report import exporting
 from tune_app.search import OptunaSearch, make_sampler
 from tune_app.sweep import Sweep
 
@@ -678,28 +679,47 @@ def test_somebody_who_meddles_with_a_running_trial_is_overruled(tmp_path: Path) 
     assert outcomes(shown(sweep)) == outcomes(trials)
 
 
-def test_a_file_that_cannot_be_written_ends_the_sweep_resumably(tmp_path: Path) -> None:
-    sweep = new(parse(samples=4), tmp_path)
-    sweep.paths.study.mkdir()
-    with pytest.raises(StorageError, match=r"study\.db: the study cannot be written") as caught:
-        sit(sweep)
-    assert caught.value.exit_code == 1
-    sweep.paths.study.rmdir()
+@contextlib.contextmanager
+def unwritable(path: Path, how: str) -> Iterator[None]:
+    """A ``study.db`` that cannot be written: a folder in its place, or a lock of another process."""
+    if how == "folder":
+        path.unlink(missing_ok=True)
+        path.mkdir()
+        yield
+        path.rmdir()
+        return
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+
+
+@pytest.mark.parametrize("how", ["folder", "lock"])
+@pytest.mark.parametrize("since", [0, 3])
+def test_a_study_file_that_cannot_be_written_never_ends_a_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, since: int
+) -> None:
+    monkeypatch.setattr(study, "_PATIENCE_S", 0.1)
+    sweep, calls = new(parse(samples=4), tmp_path), itertools.count()
+    told: list[str] = []
 
     def function(config: Mapping[str, Any], replicate: int, epoch: int) -> dict[str, float]:
-        if next(calls) == 3:
-            sweep.paths.study.unlink()
-            sweep.paths.study.mkdir()
+        if next(calls) == since:
+            stack.enter_context(unwritable(sweep.paths.study, how))
         return bowl(config, replicate, epoch)
 
-    calls = itertools.count()
-    with sitting(sweep) as (_, driver):
-        with pytest.raises(StorageError):
+    with contextlib.ExitStack() as stack:
+        with sitting(sweep) as (search, driver):
+            monkeypatch.setattr(search, "_tell_user", told.append)
             Flight(driver, function).run()
-        assert (driver.ending, driver.fatal is None) == ("the disk refused a write", False)
-    sweep.paths.study.rmdir()
-    assert [t.state for t in sit(sweep)] == [COMPLETE] * 4
-    assert sweep.statuses() == ["finished"] * 4
+            trials = search.trials()
+        assert (driver.ending, driver.fatal, sweep.statuses()) == (None, None, ["finished"] * 4)
+        assert len(told) == 1
+        assert "study.db" in told[0]
+        views.restore_study(sweep, told.append)
+        assert len(told) == 2
+    views.restore_study(sweep, told.append)
+    assert len(told) == 2
+    assert outcomes(shown(sweep)) == outcomes(trials)
 
 
 def test_an_odd_path_is_no_obstacle(tmp_path: Path) -> None:
@@ -758,25 +778,72 @@ def test_a_sampler_that_cannot_be_had_is_told_before_anything_is_written(
     assert not Path("runs").exists()
 
 
-def test_a_sampler_that_raises_is_told_with_its_sample(
-    user_module: UserModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
-    name = user_module(
-        """
-        from optuna.samplers import RandomSampler
+FAULTY = """
+    import math
+    from optuna.samplers import RandomSampler
 
-        class Sampler(RandomSampler):
-            def sample_independent(self, study, trial, *rest):
-                if trial.number == 2:
-                    raise ValueError("no more ideas")
-                return super().sample_independent(study, trial, *rest)
-        """
-    )
+    class Sampler(RandomSampler):
+        def {method}(self, study, trial, *rest):
+            if trial.number == {number}:
+                {action}
+            return super().{method}(study, trial, *rest)
+    """
+
+
+@pytest.mark.parametrize("number", [0, 2])
+@pytest.mark.parametrize(
+    ("method", "action", "word"),
+    [
+        ("before_trial", "raise RuntimeError('no ideas')", "RuntimeError: no ideas"),
+        ("sample_independent", "raise KeyError('twin')", "KeyError: 'twin'"),
+        ("sample_independent", "return math.nan", "nan"),
+        ("sample_independent", "return math.inf", "inf"),
+        ("sample_independent", "return 99.5", "99.5"),
+        ("sample_independent", "return 'high'", "high"),
+        ("sample_independent", "return None", "None"),
+    ],
+)
+def test_a_faulty_sampler_is_named_with_its_sample_and_keeps_what_was_trained(
+    user_module: UserModule, tmp_path: Path, number: int, method: str, action: str, word: str
+) -> None:
+    sys.path.insert(0, str(tmp_path))
+    name = user_module(FAULTY.format(method=method, number=number, action=action))
     sweep = new(parse(sampler=f"{name}:Sampler"), tmp_path)
-    with pytest.raises(SpaceError, match=r"search\.sampler: .* for sample 3: ValueError: no more ideas"):
-        sit(sweep)
-    assert sweep.statuses() == ["finished", "finished"]
+    for _ in ("a run", "its resume"):
+        with sitting(sweep) as (_, driver):
+            Flight(driver, bowl).run()
+        outcome = ending.outcome(sweep, driver, [])
+        assert isinstance(outcome, SpaceError if number == 0 else TrialsFailed)
+        assert outcome.exit_code == (2 if number == 0 else 1)
+        for part in (f"{name}:Sampler", f"sample {number + 1}", word):
+            assert part in str(outcome)
+        assert sweep.statuses() == ["finished"] * number
+    frames = results.load(sweep)
+    assert len(frames.trials) == number
+    assert {"sample", "status", "twin", "n", "duration_s"} <= set(frames.trials)
+    assert report.write(frames, tmp_path / "report", figures=False)
+    assert exporting.export(frames, "csv").count(b"\n") == 1 + number
+
+
+def test_a_sampler_that_raises_when_it_is_told_suggests_nothing_more(
+    user_module: UserModule, tmp_path: Path
+) -> None:
+    sys.path.insert(0, str(tmp_path))
+    name = user_module(FAULTY.format(method="after_trial", number=1, action="1 / 0"))
+    sweep = new(parse(sampler=f"{name}:Sampler"), tmp_path)
+    with sitting(sweep) as (_, driver):
+        Flight(driver, bowl, lanes=3).run()
+    assert set(sweep.statuses()) == {"finished"}, "those under way are trained to their end"
+    assert 3 <= len(sweep.statuses()) < 12
+    assert "told of sample 2: ZeroDivisionError" in str(ending.outcome(sweep, driver, []))
+
+
+def test_a_sampler_that_has_suggested_every_point_repeats_them(tmp_path: Path) -> None:
+    sampler = "optuna.samplers:BruteForceSampler"
+    sweep = new(parse("x: {choice: [0, 1]}, y: {choice: [1, 10]}", sampler, samples=6), tmp_path)
+    sit(sweep)
+    assert [c.twin is None for c in sweep.history.configurations.values()] == [True] * 4 + [False] * 2
+    assert sweep.statuses() == ["finished"] * 6
 
 
 # ---------------------------------------------------------------- several metrics

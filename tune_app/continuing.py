@@ -125,7 +125,7 @@ def failed(sweep: Sweep, trials: tuple[str, ...]) -> list[int]:
         raise RunError(
             f"{sweep.name}: no configuration has failed. What is lacking is trained by: tune-app resume"
         )
-    chosen = [find_sample(sweep, trial) for trial in trials] or there
+    chosen = list(dict.fromkeys(find_sample(sweep, trial) for trial in trials)) or there
     for sample in chosen:
         if sample not in there:
             raise RunError(
@@ -188,7 +188,6 @@ def rerun(request: Request, material: Material, sweep: Sweep, sample: int) -> Re
         RunError: it has not ended; and what ``launch.train`` raises.
     """
     configuration = sweep.history.configurations[sample]
-    configuration = sweep.history.configurations[configuration.twin or sample]
     status = sweep.history.status(configuration, sweep.space.replicate_numbers, live=False)
     if status not in ("finished", "stopped"):
         raise RunError(
@@ -265,7 +264,7 @@ def _values(configuration: Configuration, replicate: int) -> dict[str, float | N
 
 
 def confirmation(sweep: Sweep, top: int, seeds: int) -> tuple[SearchSpace, str]:
-    """The space that trains a run's best configurations on new seeds, and a name for that run.
+    """The space that trains a run's ``top`` best distinct configurations on new seeds; a name for that run.
 
     The replicates' numbers lie beyond those of the run and of every confirmation of it so far.
 
@@ -274,7 +273,8 @@ def confirmation(sweep: Sweep, top: int, seeds: int) -> tuple[SearchSpace, str]:
     """
     from tune_app import results  # here, for it loads pandas and scipy
 
-    best = results.ranked(results.load(sweep)).head(top)
+    ranked = results.ranked(results.load(sweep))
+    best = ranked[ranked["twin"].isna()].head(top)  # a point that was drawn twice is confirmed once
     if best.empty:
         raise RunError(f"{sweep.name}: no configuration has finished, so there is none to confirm.")
     earlier = [

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from tune_app import control, dealing
-from tune_app.errors import StorageError
+from tune_app.errors import SpaceError, StorageError
 from tune_app.history import Attempt, Configuration, History, Saved, Values
 from tune_app.keeping import Keeper
 from tune_app.messages import SAVE_NOW, Failure, Order, Report, Sealed
@@ -33,10 +33,10 @@ class Searcher(Protocol):
     """Suggests points, and learns of every event that is recorded."""
 
     def ask(self, sample: int) -> dict[str, Scalar]:
-        """A configuration to be tried as that sample."""
+        """A configuration to be tried as that sample. Raises SpaceError when it can suggest none."""
 
     def observe(self, event: Event, history: History) -> None:
-        """An event has been recorded and taken into ``history``."""
+        """An event has been recorded and taken into ``history``. Never raises."""
 
 
 class Driver:
@@ -67,7 +67,7 @@ class Driver:
         #: Whether workers may be on other machines.
         self.gather = gather
         self._tell = tell
-        self._told_of_size = False
+        self._told_of_size = self._told_of_logs = False
         self._deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
         self._identities = {c.fingerprint: c.sample for c in reversed(self._configurations())}
         self._keeper = Keeper(sweep)
@@ -89,6 +89,8 @@ class Driver:
         self.ending: str | None = None
         #: The disk error that ended it, to be raised once the engine has wound down.
         self.fatal: StorageError | None = None
+        #: Why the searcher suggests nothing more; what was suggested before is trained to its end.
+        self.unsuggested: SpaceError | None = None
 
     def _order(self, jobs: list[Job]) -> list[Job]:
         """Where trials are held against one another, the order decides with whom: shuffled by the seed.
@@ -129,15 +131,21 @@ class Driver:
                 return job if sound else replace(job, start=None)
             if self._searcher is None or self._asked() >= (self.sweep.space.search.samples or 0):
                 return None
-            self._ask(self._searcher)
+            if not self._ask(self._searcher):
+                return None
         return None
 
     def _asked(self) -> int:
         return sum(configuration.asked for configuration in self._configurations())
 
-    def _ask(self, searcher: Searcher) -> None:
+    def _ask(self, searcher: Searcher) -> bool:
+        """Plan one more sample, if the searcher suggests one."""
         sample = len(self.sweep.history.configurations) + 1
-        config = searcher.ask(sample)
+        try:
+            config = searcher.ask(sample)
+        except SpaceError as error:
+            self.unsuggested = error
+            return False
         identity = fingerprint(self.sweep.space.task, config, self.sweep.data)
         twin = self._identities.setdefault(identity, sample)
         self._note(
@@ -150,6 +158,7 @@ class Driver:
             asked=True,
         )
         self._jobs.extend(self.sweep.jobs(self.sweep.history.configurations[sample]))
+        return True
 
     def order(self, job: Job) -> Order:
         """The job with all that a worker must know of the sweep."""
@@ -371,8 +380,7 @@ class Driver:
         """
         reason, moved = failure.reason, failure.moved
         job = self._running.pop(trial)
-        name = f"{trial}.log"
-        self._guard(lambda: self._write_log(name, failure.log))
+        written = self._write_log(f"{trial}.log", failure.log)
         configuration = self.sweep.history.configurations[job.sample]
         failures = configuration.failures(job.replicates[0])
         final = not moved and failures >= self.sweep.space.max_failures
@@ -381,7 +389,7 @@ class Driver:
             durable=True,
             trial=trial,
             reason=reason,
-            log=f"logs/{name}",
+            log=written,
             sample=job.sample,
             final=final,
             **({"moved": True} if moved else {}),
@@ -402,10 +410,20 @@ class Driver:
         if alike and not self._ended_well:
             self.ending = f"the first {len(self._failures)} configurations all failed alike: {reason}"
 
-    def _write_log(self, name: str, log: str) -> None:
-        logs = self.sweep.paths.logs
-        logs.mkdir(exist_ok=True)
-        (logs / name).write_text(log, encoding="utf-8")
+    def _write_log(self, name: str, log: str) -> str:
+        """Write a trial's log; returns its place in the run's folder, empty where the disk refuses it."""
+        path = self.sweep.paths.logs / name
+        try:
+            place(path, log.encode(errors="backslashreplace"))
+        except OSError as error:
+            if not self._told_of_logs:
+                self._told_of_logs = True
+                self._tell(
+                    f"note: {path}: cannot be written: {error.strerror}. The sweep goes on. The record says "
+                    "in one line why a trial failed; its traceback is lost."
+                )
+            return ""
+        return f"{path.parent.name}/{name}"
 
     def _ask_to_save(self) -> None:
         self.sweep.paths.checkpoints.mkdir(exist_ok=True)
@@ -427,8 +445,8 @@ class Driver:
 
     def _note(self, event: str, *, durable: bool = False, **fields: Any) -> None:
         noted = self._guard(lambda: self.sweep.note(event, durable=durable, **fields))
-        if searcher := self._searcher:
-            self._guard(lambda: searcher.observe(noted, self.sweep.history))
+        if self._searcher:
+            self._searcher.observe(noted, self.sweep.history)
 
     def _guard(self, write: Callable[[], Any]) -> Any:
         """Run a write; a disk that refuses it ends the sweep, resumably, with this error."""

@@ -58,6 +58,7 @@ def raise_outcome(sweep: Sweep, driver: Driver | None, caught: list[int], mirror
     Raises:
         Interrupted: a signal ended it.
         TrialsFailed: trials did, or it ended before its time.
+        SpaceError: the sampler could suggest nothing.
         StorageError: the run was taken over, or its storage lacks the end of it.
     """
     if mirror and mirror.taken:
@@ -65,16 +66,17 @@ def raise_outcome(sweep: Sweep, driver: Driver | None, caught: list[int], mirror
             f"{sweep.name} was {mirror.taken}.\n  This process has ended in good order; what it trained "
             f"since is in {sweep.paths.folder} alone."
         )
-    outcome, unmirrored = _outcome(sweep, driver, caught), mirror.unmirrored() if mirror else ""
-    if outcome:
+    found, unmirrored = outcome(sweep, driver, caught), mirror.unmirrored() if mirror else ""
+    if found:
         if unmirrored:
             progress.note(unmirrored)
-        raise outcome
+        raise found
     if unmirrored:
         raise StorageError(unmirrored)
 
 
-def _outcome(sweep: Sweep, driver: Driver | None, caught: list[int]) -> TuneAppError | None:
+def outcome(sweep: Sweep, driver: Driver | None, caught: list[int]) -> TuneAppError | None:
+    """What a session came to, ``caught`` being the signals that ended it; None where it did all."""
     statuses = sweep.statuses()
     ended = sum(status in ENDED for status in statuses)
     if driver and driver.ending:
@@ -85,4 +87,9 @@ def _outcome(sweep: Sweep, driver: Driver | None, caught: list[int]) -> TuneAppE
         if caught:
             return Interrupted(message, 128 + caught[0])
         return TrialsFailed(f"{driver.ending}\n  {message}")
+    if driver and driver.unsuggested and not statuses:
+        return driver.unsuggested
+    if driver and driver.unsuggested:
+        there = f"{ended} of {sweep.space.size()} configurations ended; no more are suggested."
+        return TrialsFailed(f"{driver.unsuggested}\n  {there}")
     return failures(sweep)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tune_app import index
+from tune_app import index, views
 from tune_app.errors import TrialsFailed
 from tune_app.folders import NO_STORAGE, RunPaths
 from tune_app.keeping import Keeper
@@ -17,19 +17,19 @@ from tune_app.sweep import Sweep
 def lacks_nothing(sweep: Sweep, asked_storage: str | None) -> bool:
     """Whether a session would neither train anything, nor write a file for which it needs task or data."""
     opened = sweep.history.openings[-1] if sweep.history.openings else {}
-    paths = sweep.paths
-    once = [paths.provenance, *([paths.test_images] if sweep.data.kind != "none" else [])]
+    images = sweep.paths.test_images
     return (
         {asked_storage or NO_STORAGE, opened.get("storage") or NO_STORAGE} == {NO_STORAGE}
-        and all(path.is_file() for path in once)
+        and (sweep.data.kind == "none" or (images.is_file() and not views.edited(sweep, images.read_bytes())))
         and not sweep.live()
         and sweep.complete_and_trained()
     )
 
 
-def tidy(sweep: Sweep) -> None:
+def tidy(sweep: Sweep, tell: views.Tell) -> None:
     """Put in order what a crash at the very end of a run may have left; the run is open for writing."""
     sweep.complete()
+    views.restore(sweep, tell)
     Keeper(sweep).tidy()
 
 
@@ -44,9 +44,9 @@ def failures(sweep: Sweep) -> TrialsFailed | None:
     if not failed:
         return None
     attempt = next(each for each in reversed(failed[0].attempts) if each.end == "failed")
+    log = f"\n  its log: {sweep.paths.folder / attempt.log}" if attempt.log else ""
     return TrialsFailed(
-        f"{len(failed)} of {len(statuses)} configurations failed. The first: {attempt.reason}\n"
-        f"  its log: {sweep.paths.folder / attempt.log}"
+        f"{len(failed)} of {len(statuses)} configurations failed. The first: {attempt.reason}{log}"
     )
 
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ray.util.metrics import Gauge
@@ -64,18 +64,26 @@ def readings(snapshot: Snapshot, per_second: float) -> Iterator[tuple[str, dict[
 
 @contextmanager
 def exporting(sweep: Sweep) -> Iterator[Any]:
-    """Keep the metrics of a sweep up to date for as long as the context lasts, on a thread of its own."""
+    """Keep the metrics of a sweep up to date for as long as the context lasts, on a thread of its own.
+
+    An error in that never ends the sweep: it only leaves the metrics behind.
+    """
     over = threading.Event()
-    gauges = Gauges(sweep)
+    try:
+        gauges = Gauges(sweep)
+    except Exception:  # noqa: BLE001 - see above
+        yield None
+        return
+
+    def update(live: bool = True) -> None:
+        with suppress(Exception):
+            gauges.update(live)
 
     def work() -> None:
         while not over.wait(_EVERY_S):
-            try:
-                gauges.update()
-            except Exception:  # noqa: BLE001 - what is only looked at must not end what it looks at
-                continue
+            update()
 
-    gauges.update()
+    update()
     thread = threading.Thread(target=work, name="metrics", daemon=True)
     thread.start()
     try:
@@ -83,4 +91,4 @@ def exporting(sweep: Sweep) -> Iterator[Any]:
     finally:
         over.set()
         thread.join(_EVERY_S)
-        gauges.update(live=False)
+        update(live=False)

@@ -7,12 +7,14 @@ else it is made again from the record. So a folder of a thousand runs is listed 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tune_app.errors import StorageError
 from tune_app.folders import RunPaths, find_runs
+from tune_app.record import place
 from tune_app.words import aligned
 
 #: The version of what a summary holds; another one is made again.
@@ -31,12 +33,18 @@ def remember(paths: RunPaths, summary: Mapping[str, Any]) -> None:
         StorageError: the disk refused it; the record is untouched.
     """
     stamped = {"version": _VERSION, "record_bytes": paths.record.stat().st_size, **summary}
-    partial = paths.summary.with_suffix(".json.part")
     try:
-        partial.write_text(json.dumps(stamped), encoding="utf-8")
-        partial.replace(paths.summary)
+        place(paths.summary, json.dumps({"crc32": _crc32(stamped), **stamped}).encode())
     except OSError as error:
-        raise StorageError(f"{paths.summary}: cannot be written: {error.strerror}") from error
+        raise StorageError(
+            f"{paths.summary}: cannot be written: {error.strerror}. The record is safe; make room, then: "
+            f"tune-app report {paths.folder.name}"
+        ) from error
+
+
+def _crc32(stamped: Mapping[str, Any]) -> int:
+    """What shows that a summary was edited: it holds no more than the record does, so it is made again."""
+    return zlib.crc32(json.dumps(stamped).encode())
 
 
 def remembered(folder: Path) -> dict[str, Any] | None:
@@ -44,7 +52,8 @@ def remembered(folder: Path) -> dict[str, Any] | None:
     paths = RunPaths(folder)
     try:
         summary: dict[str, Any] = json.loads(paths.summary.read_bytes())
-        fresh = (summary.pop("version"), summary.pop("record_bytes")) == (
+        whole = summary.pop("crc32") == _crc32(summary)
+        fresh = whole and (summary.pop("version"), summary.pop("record_bytes")) == (
             _VERSION,
             paths.record.stat().st_size,
         )

@@ -9,6 +9,7 @@ import csv
 import io
 import os
 import sys
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -29,6 +30,7 @@ from tune_app import (
     stop,
     storage,
     task,
+    views,
 )
 from tune_app.data import Dataset
 from tune_app.driver import Driver, Searcher
@@ -41,7 +43,7 @@ from tune_app.record import read
 from tune_app.resources import Estimate, Plan, plan
 from tune_app.space import SearchSpace, canonical
 from tune_app.sweep import NO_DATA, DataIdentity, Job, Numerics, Sweep
-from tune_app.task import FunctionTask, Labelled, Splits, Task
+from tune_app.task import FunctionTask, Splits, Task
 from tune_app.task_check import check as check_task
 
 #: Opens a view of a sweep for as long as it trains; the second argument is one line on how.
@@ -212,11 +214,15 @@ def conduct(
                 request.argv, material.identity, task.settings(material.task, _first_config(sweep))
             )
             mirrored = {"storage": request.storage} if request.storage else {}
-            sweep.note("opened", durable=True, provenance=collected, **mirrored, **shared)
-            _write_once(sweep, material)
+            images = _test_images(material)
+            listed = {"test_images_crc32": zlib.crc32(images.encode())} if images else {}
+            sweep.note("opened", durable=True, provenance=collected, **mirrored, **listed, **shared)
             if change:
                 change(sweep)
             sweep.complete()
+            views.restore(sweep, progress.note)
+            if images:
+                views.put(sweep.paths.test_images, images, progress.note)
             with _searcher(sweep) as searcher:
                 driver = Driver(
                     sweep,
@@ -251,8 +257,9 @@ def _nothing_to_train(request: Request, material: Material, sweep: Sweep, view: 
         if request.storage != last.get("storage"):
             more = {"storage": request.storage} if request.storage else {}
             sweep.note("opened", durable=True, provenance=last.get("provenance", {}), **more)
-        _write_once(sweep, material)
-        finished.tidy(sweep)
+        finished.tidy(sweep, progress.note)
+        if images := _test_images(material):
+            views.put(sweep.paths.test_images, images, progress.note)
     with view(sweep, "nothing is left to train") if view else nullcontext():
         ending.raise_outcome(sweep, None, [], mirror)
     return True
@@ -432,9 +439,9 @@ def _searcher(sweep: Sweep) -> Iterator[Searcher | None]:
     from tune_app.search import OptunaSearch
 
     first = space.parse(
-        sweep.header["yaml"], file=str(sweep.paths.record), name=sweep.space.name, recorded=True
+        sweep.header["yaml"], file=str(sweep.paths.space), name=sweep.space.name, recorded=True
     )
-    searcher = OptunaSearch(first, sweep.paths.study, sweep.name)
+    searcher = OptunaSearch(first, sweep.paths.study, sweep.name, progress.note)
     begun = any(configuration.attempts for configuration in sweep.history.configurations.values())
     with progress.waiting("catching up with the search") if begun else nullcontext():
         searcher.catch_up(event for _, event in read(sweep.paths.record))
@@ -449,19 +456,14 @@ def _searcher(sweep: Sweep) -> Iterator[Searcher | None]:
         searcher.close()
 
 
-def _write_once(sweep: Sweep, material: Material) -> None:
-    """The files that a run gets in its first sitting; or in the next, where a crash kept it from them."""
-    if not sweep.paths.provenance.exists():
-        provenance.write(sweep.paths.provenance, sweep.history.openings[0]["provenance"])
-    if material.splits and not sweep.paths.test_images.exists():
-        _write_test_images(sweep.paths, material.splits.test, material.dataset)
+def _test_images(material: Material) -> str:
+    """The text of ``test_images.csv``: which image each column of the test scores is; empty without images.
 
-
-def _write_test_images(paths: RunPaths, test: Labelled, dataset: Dataset | None) -> None:
-    """Which image each column of the test scores is: index, label, name, patient.
-
-    The last two are unknown, and left empty, where the task did not take the data's test set as it is.
+    Names and patients are unknown, and left empty, where the task did not take the data's test set as it is.
     """
+    if material.splits is None:
+        return ""
+    test, dataset = material.splits.test, material.dataset
     unknown = ("",) * len(test.y)
     names, patients = unknown, unknown
     if dataset is not None and np.array_equal(dataset.test.y, test.y):
@@ -473,6 +475,4 @@ def _write_test_images(paths: RunPaths, test: Labelled, dataset: Dataset | None)
         (i, int(label), name, patient)
         for i, (label, name, patient) in enumerate(zip(test.y, names, patients, strict=True))
     )
-    partial = paths.test_images.with_suffix(".csv.part")
-    partial.write_text(buffer.getvalue(), encoding="utf-8")
-    partial.replace(paths.test_images)
+    return buffer.getvalue()

@@ -69,7 +69,7 @@ def log(sweep: Sweep, trial: str) -> str:
         RunError: no such trial, or it has left none.
     """
     attempts = sweep.history.configurations[find_sample(sweep, trial)].attempts
-    logged = [each for each in attempts if each.log and trial in (each.trial, str(each.sample))]
+    logged = [each for each in attempts if each.log and ("." not in trial or trial == each.trial)]
     if not logged:
         with_log = [each.trial for each in sweep.history.attempts.values() if each.log]
         there = f"There are logs of: {', '.join(with_log)}" if with_log else "No trial of it has failed."

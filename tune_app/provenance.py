@@ -6,12 +6,10 @@ Versions are read from the installed packages' metadata: neither torch nor ray i
 from __future__ import annotations
 
 import csv
-import json
 import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -19,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from tune_app import __version__
-from tune_app.errors import StorageError
 from tune_app.space import Scalar
 from tune_app.sweep import DataIdentity
 
@@ -66,24 +63,6 @@ def collect(argv: Sequence[str], data: DataIdentity, settings: Mapping[str, Scal
         "data": asdict(data),
         "settings": dict(settings),
     }
-
-
-def write(path: Path, provenance: Mapping[str, Any]) -> None:
-    """Write ``provenance`` as JSON, in one stroke: a reader never finds half of it.
-
-    Raises:
-        StorageError: the disk refused it; a file that was there before is untouched.
-    """
-    partial = path.with_name(path.name + ".part")
-    try:
-        partial.write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise StorageError(
-            f"{path}: cannot be written: {error.strerror}. Make room, then run again."
-        ) from error
 
 
 def versions() -> dict[str, str | None]:

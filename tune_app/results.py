@@ -6,7 +6,8 @@ every column that is not a parameter or a metric.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import io
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,10 +17,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tune_app import views
 from tune_app.errors import RunError, StorageError
 from tune_app.evaluation import Row, evaluated
 from tune_app.history import Attempt, Config, Configuration
 from tune_app.labels import SHORT, Labels
+from tune_app.record import place
 from tune_app.space import Scalar, canonical, quote
 from tune_app.stats import mean_interval
 from tune_app.sweep import Sweep
@@ -156,19 +159,23 @@ class Frames:
         None where the run did not write it down.
 
         Raises:
-            RunError: the file is damaged.
+            RunError: the file is damaged, or was changed since the run wrote it.
         """
         path = self.sweep.paths.test_images
         if not path.is_file():
             return None
         try:
+            text = path.read_bytes()
+            if views.edited(self.sweep, text):
+                raise ValueError("it was changed since the run wrote it")
             return pd.read_csv(
-                path, usecols=["index", "label", "name", "patient"], keep_default_na=False
+                io.BytesIO(text), usecols=["index", "label", "name", "patient"], keep_default_na=False
             ).astype({"label": "int64", "name": str, "patient": str})
         except (ValueError, OSError) as error:
             raise RunError(
-                f"{path}: cannot be read as the list of test images: {error}. Restore it from a copy, or "
-                "remove it: what other patients would change is then left open."
+                f"{path}: cannot be read as the list of test images: {error}. Have it written again "
+                f"with tune-app resume {self.sweep.name}, or remove it: what other patients would change is "
+                "then left open."
             ) from error
 
 
@@ -197,7 +204,7 @@ def load(sweep: Sweep) -> Frames:
         trials.append({**head, **row, "twin": configuration.twin, **source})
     return Frames(
         sweep,
-        _frame(trials, ["sample", *parameters, "status", "epochs", "n", "n_diverged"]),
+        _frame(trials, ["sample", *parameters, "status", "epochs", "n", "n_diverged"], _LAST),
         _frame(seeds, ["sample", *parameters, "replicate", "status", "epochs", "evaluated", "test_looks"]),
         curves.frame(source),
         parameters,
@@ -210,27 +217,22 @@ def write(frames: Frames) -> list[Path]:
     """Write ``results.csv``, ``seeds.csv`` and ``curves.csv`` into the run folder, each in one stroke.
 
     Raises:
-        StorageError: the disk refused it; the record is untouched.
+        StorageError: the disk refused one of them; the others are written, and the record is untouched.
     """
     paths = frames.sweep.paths
-    written = []
-    for frame, path in (
-        (frames.trials, paths.results),
-        (frames.seeds, paths.seeds),
-        (frames.curves, paths.curves),
-    ):
-        partial = path.with_suffix(".csv.part")
+    files = {paths.results: frames.trials, paths.seeds: frames.seeds, paths.curves: frames.curves}
+    refused: StorageError | None = None
+    for path, frame in files.items():
         try:
-            as_texts(frames, frame).to_csv(partial, index=False, lineterminator="\n")
-            partial.replace(path)
+            place(path, as_texts(frames, frame).to_csv(index=False, lineterminator="\n").encode())
         except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise StorageError(
+            refused = refused or StorageError(
                 f"{path}: cannot be written: {error.strerror}. The record is safe; make room, then: "
                 f"tune-app report {frames.sweep.name}"
-            ) from error
-        written.append(path)
-    return written
+            )
+    if refused:
+        raise refused
+    return list(files)
 
 
 def as_texts(frames: Frames, frame: pd.DataFrame) -> pd.DataFrame:
@@ -366,12 +368,15 @@ def _trial_row(
 _LAST = ["duration_s", "device", "twin", "data", "data_sha256"]
 
 
-def _frame(rows: list[dict[str, Any]], first: list[str]) -> pd.DataFrame:
-    """Rows as a frame: the named columns first, then the metrics by split, then the rest."""
+def _frame(rows: list[dict[str, Any]], first: list[str], always: Sequence[str] = ()) -> pd.DataFrame:
+    """Rows as a frame: the named columns first, then the metrics by split, then the rest.
+
+    The columns ``first`` and ``always`` are there without any row, too.
+    """
     names = dict.fromkeys(name for row in rows for name in row)
     metrics = [name for name in names if name not in first and name not in _LAST]
     metrics.sort(key=_split_order)
-    last = [name for name in _LAST if name in names]
+    last = [name for name in _LAST if name in names or name in always]
     frame = pd.DataFrame(rows, columns=[*first, *metrics, *last])
     for name in first:
         cells = [row.get(name, np.nan) for row in rows]

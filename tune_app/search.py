@@ -8,8 +8,9 @@ it, since a sampler could read it.
 from __future__ import annotations
 
 import importlib
+import math
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import optuna
@@ -17,14 +18,14 @@ from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from tune_app import study
-from tune_app.errors import describe
+from tune_app import study, views
+from tune_app.errors import SpaceError, describe
 from tune_app.history import Configuration, History, mean
 from tune_app.record import Event
 from tune_app.space import Sampler, Scalar, SearchSpace, parse
 from tune_app.space.planning import exists
 from tune_app.space.scalars import alike
-from tune_app.study import SAMPLE, Outcome, View
+from tune_app.study import SAMPLE, Axis, Outcome, View
 
 
 def make_sampler(space: SearchSpace) -> BaseSampler:
@@ -81,10 +82,18 @@ class OptunaSearch:
         space: as the run began with it; extensions take their effect where they stand in the record.
         path: the file that shows the study, made anew by ``catch_up``; None for none.
         name: what the study is called there.
+        tell: says a line to the user.
     """
 
-    def __init__(self, space: SearchSpace, path: Path | None = None, name: str = "") -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        path: Path | None = None,
+        name: str = "",
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._space, self._path, self._name = space, path, name or space.name
+        self._tell_user = tell
         self._axes = study.axes(space)
         self._sampler = make_sampler(space)
         self._study = self._new_study()
@@ -96,14 +105,20 @@ class OptunaSearch:
         self._planned: set[int] = set()
         self._idle = False
         self._view: View | None = None
+        #: What the sampler has raised; it is not called again after that.
+        self._broken: SpaceError | None = None
         #: The first sample that the sampler would suggest otherwise now: of another version, or elsewhere.
         self.departs_at: int | None = None
 
     def _new_study(self) -> optuna.Study:
         self._storage = InMemoryStorage()
-        return optuna.create_study(
+        made = optuna.create_study(
             storage=self._storage, sampler=self._sampler, directions=study.directions(self._space)
         )
+        # A sampler that has suggested every point calls this, and it raises outside of `study.optimize`. The
+        # space says how many samples there are; a point that is suggested again trains nothing.
+        setattr(made, "stop", lambda: None)  # noqa: B010 - mypy refuses an assignment to a method
+        return made
 
     # ------------------------------------------------------------ suggestions
 
@@ -111,11 +126,16 @@ class OptunaSearch:
         """The next point, ``fixed`` merged in; conditional parameters only where they exist.
 
         Raises:
-            SpaceError: the sampler raised.
+            SpaceError: the sampler raised, now or before, or suggested a value outside of the space.
         """
         if self._idle:
             raise RuntimeError("nothing is left to be suggested: the sampler was not caught up")
-        return self._ask(sample, None)
+        if self._broken is None:
+            try:
+                return self._ask(sample, None)
+            except SpaceError as error:
+                self._broken = error
+        raise self._broken
 
     def _ask(self, sample: int, recorded: Mapping[str, Scalar] | None) -> dict[str, Scalar]:
         """Ask the sampler; where a point is ``recorded``, it stands, whatever is suggested now."""
@@ -128,17 +148,31 @@ class OptunaSearch:
             for name in _dependencies_first(self._space.space):
                 if exists(name, self._space.space, values):
                     values[name] = self._suggest(sample, trial, name, recorded)
+        except SpaceError:
+            raise
         except Exception as error:
-            rule = f"{self._space.search.sampler} raised when it was asked for sample {sample}"
-            raise self._space.error("search.sampler", f"{rule}: {describe(error)}") from error
+            raise self._raised(f"it was asked for sample {sample}", error) from error
         order = [*self._space.space, *self._space.fixed]
         return {name: values[name] for name in order if name in values}
+
+    def _raised(self, when: str, error: Exception) -> SpaceError:
+        return self._faulty(f"raised when {when}: {describe(error)}")
+
+    def _faulty(self, what: str) -> SpaceError:
+        text = f"{self._space.search.sampler} {what}\n  Correct it, or start a new run with another sampler."
+        return self._space.error("search.sampler", text)
 
     def _suggest(
         self, sample: int, trial: optuna.Trial, name: str, recorded: Mapping[str, Scalar] | None
     ) -> Scalar:
         axis = self._axes[name]
-        value = axis.ours(axis.suggest(trial, name))
+        suggested = axis.suggest(trial, name)
+        value = axis.ours(suggested)
+        if not (axis.holds(value) or _at_an_end(axis, value)):  # Optuna accepts any value from a sampler
+            kind, args = axis.sampler.kind, list(axis.sampler.args)
+            raise self._faulty(
+                f"suggested {name} = {suggested!r} for sample {sample}, which is not in {kind} {args}"
+            )
         if recorded is None or (name in recorded and alike(value, recorded[name])):
             return value
         self.departs_at = self.departs_at or sample
@@ -150,11 +184,14 @@ class OptunaSearch:
     def _add(self, sample: int, point: Mapping[str, Scalar]) -> None:
         """Take in a point that the sampler did not choose: one of ``configs:``, tried before the others."""
         theirs = {name: self._axes[name].theirs(value) for name, value in point.items()}
-        self._study.enqueue_trial(theirs)
-        trial = self._study.ask()
-        self._register(sample, trial)
-        for name in theirs:
-            self._axes[name].suggest(trial, name)
+        try:
+            self._study.enqueue_trial(theirs)
+            trial = self._study.ask()
+            self._register(sample, trial)
+            for name in theirs:
+                self._axes[name].suggest(trial, name)
+        except Exception as error:
+            raise self._raised(f"it was told of sample {sample}", error) from error
 
     def _register(self, sample: int, trial: optuna.Trial) -> None:
         trial.set_user_attr(SAMPLE, sample)
@@ -188,51 +225,66 @@ class OptunaSearch:
     # ------------------------------------------------------------ outcomes
 
     def observe(self, event: Event, history: History) -> None:
-        """Take in an event that has been recorded, and folded into ``history``.
+        """Take in an event that has been recorded, and folded into ``history``. It never raises.
 
-        Raises:
-            StorageError: the file that shows the study cannot be written.
+        A sampler that raises is asked for nothing more: ``ask`` says why. ``study.db`` is left out once it
+        cannot be written.
         """
-        if not self._idle:
-            self._learn(event, history)
-        if self._view:
-            self._view.observe(event, history)
+        self._learn_unless_idle(event, history)
+        if view := self._view:
+            self._keep_view(lambda: view.observe(event, history))
+
+    def _learn_unless_idle(self, event: Event, history: History) -> None:
+        if not self._idle and self._broken is None:
+            try:
+                self._learn(event, history)
+            except SpaceError as error:
+                self._broken = error
+
+    def _keep_view(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the sweep does not need the file
+            self._view = None
+            self._tell_user(views.left_out(self._path or Path("study.db"), error))
 
     def catch_up(self, events: Iterable[Event]) -> None:
         """Take in a whole record, so that the sampler's random state and its study are where it is.
 
         What was told then hangs on the seeds and epochs that were wanted then. Where no more points will
-        be asked for, the sampler is left alone.
-
-        Raises:
-            SpaceError: the sampler raised.
-            StorageError: the file that shows the study cannot be written.
+        be asked for, the sampler is left alone. Errors are treated as in ``observe``.
         """
         recorded = list(events)
         space, whole = self._space, History()
         for event in recorded:
             whole.apply(event)
         if whole.extensions:
-            space = parse(whole.extensions[-1]["space"], name=self._space.name, recorded=True)
+            space = self._parsed(whole.extensions[-1])
         asked = sum(configuration.asked for configuration in whole.configurations.values())
         self._idle = asked >= (space.search.samples or 0)
         history = History()
         for event in recorded if not self._idle else ():
             history.apply(event)
-            self._learn(event, history)
+            self._learn_unless_idle(event, history)
         self._space = space
-        if self._path is not None:
-            self._view = View(self._path, self._name, space, whole)
+        if path := self._path:
+            self._keep_view(lambda: self._open_view(path, whole))
+
+    def _parsed(self, extended: Event) -> SearchSpace:
+        return parse(extended["space"], file=self._space.file, name=self._space.name, recorded=True)
+
+    def _open_view(self, path: Path, history: History) -> None:
+        self._view = View(path, self._name, self._space, history)
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._view:
-            self._view.close()
+        if view := self._view:
+            self._keep_view(view.close)
 
     def _learn(self, event: Event, history: History) -> None:
         kind = event["event"]
         if kind == "extended":
-            self._space = parse(event["space"], name=self._space.name, recorded=True)
+            self._space = self._parsed(event)
         elif kind == "planned":
             self._observe_planned(history.configurations[event["sample"]], history)
         elif kind == "epoch":
@@ -297,7 +349,16 @@ class OptunaSearch:
             if epoch not in self._reported[sample]:  # of a twin, none is
                 self._storage.set_trial_intermediate_value(self._id(sample), epoch, value)
         values = trial.values if trial.state is TrialState.COMPLETE else None
-        self._study.tell(self._numbers[sample], values, state=trial.state)
+        try:
+            self._study.tell(self._numbers[sample], values, state=trial.state)
+        except Exception as error:
+            raise self._raised(f"it was told of sample {sample}", error) from error
+
+
+def _at_an_end(axis: Axis, value: Scalar) -> bool:
+    """Whether a value is an end of its range but for rounding, as of a logarithm."""
+    ends = axis.sampler.args if axis.sampler.kind in ("uniform", "loguniform") else ()
+    return isinstance(value, float) and any(math.isclose(value, end) for end in ends)
 
 
 def _dependencies_first(space: Mapping[str, Sampler]) -> list[str]:

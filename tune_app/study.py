@@ -57,8 +57,8 @@ _LOG_RATIO = 50
 #: Whole numbers up to here are exact as floats.
 _EXACT = 2**53
 
-#: How long a write waits for whoever reads the file, a dashboard for one.
-_PATIENCE_S = 30.0
+#: How long a write waits for whoever reads the file, a dashboard for one; meanwhile nothing is recorded.
+_PATIENCE_S = 5.0
 
 
 # ---------------------------------------------------------------- parameters
@@ -257,7 +257,7 @@ class File:
     the dashboard; else the file is made anew. ``about`` are the study's own user attributes.
 
     Raises:
-        StorageError: the disk refused it.
+        StorageError: the disk refused it, or another process keeps it locked.
     """
 
     def __init__(
@@ -317,9 +317,11 @@ class File:
                 ):
                     return True
             self.close()
-        except (*FAULTS, RuntimeError, ValueError):  # damaged, or written by another version of Optuna
+        except (*FAULTS, RuntimeError, ValueError) as error:  # damaged, or of another version of Optuna
             with suppress(Exception):
                 self.close()
+            if _locked(error):
+                raise _as_storage_error(self._path, error) from error
         return False
 
     def _bring(self, old: FrozenTrial, new: FrozenTrial) -> None:
@@ -376,11 +378,24 @@ def _leads_to(old: FrozenTrial, new: FrozenTrial) -> bool:
 FAULTS = (optuna.exceptions.OptunaError, SQLAlchemyError, sqlite3.Error, OSError, KeyError)
 
 
+def _locked(error: Exception) -> bool:
+    """Whether another process keeps the file locked: a new one in its place would take it from them."""
+    return any(
+        getattr(each, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+        for each in (
+            error,
+            error.__cause__,
+            getattr(error, "orig", None),
+            getattr(error.__cause__, "orig", None),
+        )
+    )
+
+
 def _as_storage_error(path: Path, error: Exception) -> StorageError:
     cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
     return StorageError(
-        f"{path}: the study cannot be written: {describe(cause)}. The record is safe: "
-        "make room or access there, and go on."
+        f"{path}: the study cannot be written: {describe(cause)}. The record is safe; once the file can be "
+        f"written: tune-app report {path.parent.name}"
     )
 
 
@@ -408,11 +423,13 @@ class View:
         A file that is damaged, gone, or changed by somebody else is made again.
 
         Raises:
-            StorageError: the disk refused it.
+            StorageError: the disk refused it, or another process keeps it locked.
         """
         try:
             self._take_in(event, history)
-        except FAULTS:
+        except FAULTS as error:
+            if _locked(error):
+                raise _as_storage_error(self._path, error) from error
             with suppress(*FAULTS):
                 self._file.close()
             self._file = self._make(history)

@@ -164,7 +164,7 @@ class Sweep:
         taken: Collection[str] = (),
         **origin: Any,
     ) -> Sweep:
-        """Make a run folder with its frozen space and a record that holds all that is planned so far.
+        """Make a run folder with a record that holds the frozen space and all that is planned so far.
 
         Without ``name`` the folder is numbered: ``grid-1``, ``grid-2``, ... but as none that is ``taken``
         elsewhere. ``origin`` is kept in the record's first event: where the data was found, and the run that
@@ -176,7 +176,6 @@ class Sweep:
         """
         with new_folder(Path(runs_dir), name, space.name, taken) as folder:
             paths = RunPaths(folder)
-            paths.space.write_text(space.dump(), encoding="utf-8")
             partial = paths.record.with_suffix(".jsonl.part")
             partial.unlink(missing_ok=True)
             with closing(Record(partial)) as record:
@@ -201,7 +200,7 @@ class Sweep:
         """Read a run folder.
 
         Raises:
-            RunError: no such run, or its record or space is missing or damaged.
+            RunError: no such run, or its record is damaged.
         """
         folder = Path(folder)
         paths = RunPaths(folder)
@@ -216,11 +215,15 @@ class Sweep:
             raise RunError(
                 f"{paths.record}: holds no sweep: its first event must be 'created'. Remove {folder}."
             )
-        if history.extensions:
-            space = _extended(history, paths, header["space"])
-        else:
-            space = spaces.load(paths.space, name=header["space"], recorded=True)
+        space = spaces.parse(
+            _frozen(header, history), file=str(paths.space), name=header["space"], recorded=True
+        )
         return cls(folder, space, header, history, offset)
+
+    @property
+    def frozen(self) -> str:
+        """The space as YAML, by the record alone: ``space.yaml`` is a copy of it for people."""
+        return _frozen(self.header, self.history)
 
     def refresh(self) -> None:
         """Take in what another process has recorded since this one looked."""
@@ -229,7 +232,9 @@ class Sweep:
             self._offset = end
             self.history.apply(event)
         if len(self.history.extensions) > known:
-            self.space = _extended(self.history, self.paths, self.space.name)
+            self.space = spaces.parse(
+                self.frozen, file=str(self.paths.space), name=self.space.name, recorded=True
+            )
 
     @contextmanager
     def writing(self, mirror: Mirror | None = None) -> Iterator[Sweep]:
@@ -277,15 +282,11 @@ class Sweep:
     def complete(self) -> int:
         """Record the points that the space knows in advance and the record lacks; returns how many.
 
-        Where a crash cut off an extension, the next sitting makes it whole so: points and space file.
+        Where a crash cut off an extension, the next session completes it this way.
         """
         new = plan_of(self.space, self.data, self.history)
         for fields in new:
             self.note("planned", **fields)
-        if self.history.extensions:
-            partial = self.paths.space.with_suffix(".yaml.part")
-            partial.write_text(self.history.extensions[-1]["space"], encoding="utf-8")
-            partial.replace(self.paths.space)
         return len(new)
 
     def busy(self) -> RunError:
@@ -388,13 +389,14 @@ class Sweep:
             return False
 
 
-def _extended(history: History, paths: RunPaths, name: str) -> SearchSpace:
-    """The space as its last extension left it: by the record, should ``space.yaml`` have missed it."""
-    return spaces.parse(history.extensions[-1]["space"], file=str(paths.record), name=name, recorded=True)
+def _frozen(header: Event, history: History) -> str:
+    """The space as its last extension left it, as YAML."""
+    text: str = history.extensions[-1]["space"] if history.extensions else header["yaml"]
+    return text
 
 
 def find_sample(sweep: Sweep, trial: str) -> int:
-    """The sample that a user means by ``12`` or ``12.1``.
+    """The sample that a user means by ``12`` or ``12.1``; for a point drawn before, the first sample of it.
 
     Raises:
         RunError: there is none of that number.
@@ -412,4 +414,4 @@ def find_sample(sweep: Sweep, trial: str) -> int:
         raise RunError(
             f'{sweep.name}: no trial called "{trial}". There are: {", ".join(attempts) or "none yet"}'
         )
-    return int(number)
+    return known[int(number)].twin or int(number)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,9 +73,9 @@ def make(
     file = folder / f"{name}.yaml"
     file.write_text(text, encoding="utf-8")
     sweep = Sweep.create(space.load(file), data, folder / "runs")
-    if settings is not None:
-        sweep.paths.provenance.write_text(json.dumps({"settings": dict(settings)}), encoding="utf-8")
     with sweep.writing():
+        if settings is not None:
+            sweep.note("opened", provenance={"settings": dict(settings)})
         for sample, outcome in outcomes.items():
             _record(sweep, sample, outcome)
         return results.load(sweep)

@@ -251,15 +251,21 @@ def test_early_stopping_is_told(make: Make) -> None:
 
 def test_how_to_do_it_again_comes_from_what_the_run_wrote_down(tmp_path: Path) -> None:
     frames = CASES["finished"](tmp_path)
-    frames.sweep.paths.provenance.write_text(
-        '{"started": "2026-11-24T16:03:33+00:00", "command": ["tune-app", "run", "my space.yaml"], '
-        '"versions": {"python": "3.11.7", "ray": null, "torch": "2.13.0"}, '
-        '"git": {"commit": "abc123", "branch": "main", "dirty": true}, "os": "Linux-6", '
-        '"hardware": {"cpu": "EPYC", "cores": 2, "gpus": [{"name": "H100"}]}, "settings": {}}',
-        encoding="utf-8",
-    )
+    provenance = {
+        "started": "2026-11-24T16:03:33+00:00",
+        "command": ["tune-app", "run", "my space.yaml"],
+        "versions": {"python": "3.11.7", "ray": None, "torch": "2.13.0"},
+        "git": {"commit": "abc123", "branch": "main", "dirty": True},
+        "os": "Linux-6",
+        "hardware": {"cpu": "EPYC", "cores": 2, "gpus": [{"name": "H100"}]},
+        "settings": {},
+    }
+    with frames.sweep.writing() as sweep:
+        sweep.note("opened", provenance=provenance)
+    sweep.paths.provenance.write_text('{"command": ["a", "copy", "that", "was", "edited"]}')
     text = Written(frames, tmp_path / "report").page.text
     assert "tune-app run 'my space.yaml'" in text
+    assert "edited" not in text
     assert "python 3.11.7, torch 2.13.0" in text
     assert "git commit abc123, with changes that were not committed" in text
     assert "EPYC, 2 cores, GPU: H100" in text

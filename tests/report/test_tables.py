@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from make_run import DEFAULTS, PHANTOM, SAMPLES, SHA, XRAYS, Outcome, make, write_tables
 
-from tune_app.errors import RunError, StorageError
+from tune_app.errors import StorageError
 from tune_app.sweep import NO_DATA
 
 FIVE = {
@@ -214,14 +214,6 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "report").write_text("a file", encoding="utf-8")
     with pytest.raises(StorageError, match=r"results\.md: cannot be written: .*make room or access"):
         write_tables(frames, tmp_path / "report")
-
-
-@pytest.mark.parametrize("text", ["{", "[]", '{"settings": {"lr": [1]}}'])
-def test_a_damaged_provenance_is_told(tmp_path: Path, text: str) -> None:
-    frames = make(tmp_path, ONE, {})
-    frames.sweep.paths.provenance.write_text(text, encoding="utf-8")
-    with pytest.raises(RunError, match=r"provenance\.json: is damaged .*Remove it"):
-        write_tables(frames, tmp_path)
 
 
 def test_the_data_stands_on_every_table(tmp_path: Path) -> None:

@@ -62,11 +62,14 @@ _OUT = click.option("--out", type=click.Path(path_type=Path), help="File to writ
 @RUNS_DIR
 def report(name: str, figures: bool, runs_dir: Path, **view: Any) -> None:
     """Write the CSV files and the report of a run again from its record: a page, tables and figures."""
-    from tune_app import progress, results
+    from tune_app import listing, progress, results, views
     from tune_app import report as reports
 
     with progress.waiting("writing results and report"):
         frames = _frames(name, runs_dir)
+        views.restore(frames.sweep, progress.note)
+        views.restore_study(frames.sweep, progress.note)
+        listing.remember(frames)
         folder = frames.sweep.paths.report
         written = [*results.write(frames), *reports.write(frames, folder, _view(**view), figures)]
     for path in written:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tune_app.cli.options import RUNS_DIR, STORAGE, sitting, space
-from tune_app.errors import RunError, TuneAppError
+from tune_app.errors import RunError, StorageError, TuneAppError
 
 if TYPE_CHECKING:
     from tune_app.launch import Material, Request, View
@@ -34,22 +34,29 @@ def train(wanted: SearchSpace, material: Material, conduct: Callable[[View], Swe
         if view.sweep is None:
             raise
         sweep, outcome = view.sweep, error
-    _write(sweep)
-    if outcome:
+    refused = _write(sweep)
+    if outcome := outcome or refused:
         raise outcome
 
 
-def _write(sweep: Sweep) -> None:
-    """Write results and report of a sweep, and sum up."""
+def _write(sweep: Sweep) -> TuneAppError | None:
+    """Write results and report of a sweep, and sum up; returns the first error, after all else is written."""
     # Not above: all that only results need would keep the engine from starting at once.
     from tune_app import listing, progress, report, results, terminal
 
+    frames, refused = results.load(sweep), None
     with progress.waiting("writing results and report"):
-        frames = results.load(sweep)
-        results.write(frames)
-        listing.remember(frames)
-        report.write(frames, sweep.paths.report)
+        for write in (
+            lambda: results.write(frames),
+            lambda: listing.remember(frames),
+            lambda: report.write(frames, sweep.paths.report),
+        ):
+            try:
+                write()
+            except (StorageError, RunError) as error:
+                refused = refused or error
     click.echo(terminal.summary(frames))
+    return refused
 
 
 def _finished(sweep: Sweep) -> None:
@@ -58,16 +65,17 @@ def _finished(sweep: Sweep) -> None:
     Raises:
         TrialsFailed: of its configurations some have failed.
     """
-    from tune_app import finished
+    from tune_app import finished, progress
 
     with sweep.writing():
-        finished.tidy(sweep)
+        finished.tidy(sweep, progress.note)
+    outcome: TuneAppError | None = None
     if said := finished.described(sweep):
         click.echo(said)
     else:
-        _write(sweep)
-    if failed := finished.failures(sweep):
-        raise failed
+        outcome = _write(sweep)
+    if outcome := finished.failures(sweep) or outcome:
+        raise outcome
 
 
 class _View:

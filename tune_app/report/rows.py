@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from tune_app import stats
-from tune_app.errors import RunError
 from tune_app.space import Scalar
 from tune_app.units import DIGITS, NOTHING, Units
 
@@ -66,23 +63,6 @@ def identity(frames: Frames) -> dict[str, str]:
 
 
 def provenance(frames: Frames) -> Mapping[str, Any]:
-    """What the run wrote down of its beginnings; empty where it did not.
-
-    Raises:
-        RunError: the file is damaged.
-    """
-    path = frames.sweep.paths.provenance
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found, dict):
-            raise TypeError("not an object")
-    except (ValueError, TypeError) as error:
-        raise damaged(path, error) from error
-    return found
-
-
-def damaged(path: Path, error: Exception) -> RunError:
-    """The error of a provenance file that cannot be used."""
-    return RunError(f"{path}: is damaged ({error}). Remove it: the report then leaves out what it says.")
+    """What the run recorded of its first session: versions, machine, command; empty where it had none."""
+    openings = frames.sweep.history.openings
+    return openings[0].get("provenance", {}) if openings else {}

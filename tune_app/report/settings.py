@@ -143,9 +143,6 @@ def _used(frames: Frames, trials: pd.DataFrame) -> dict[str, list[Scalar]]:
 
 def _recorded(frames: Frames) -> dict[str, Scalar]:
     """The defaults that the first configuration left to the task, as its run wrote them down."""
-    try:
-        recorded = rows.provenance(frames).get("settings", {})
-        plain = {name: formats.plain(value) for name, value in recorded.items()}
-    except (TypeError, AttributeError) as error:
-        raise rows.damaged(frames.sweep.paths.provenance, error) from error
+    recorded = rows.provenance(frames).get("settings", {})
+    plain = {name: formats.plain(value) for name, value in recorded.items()}
     return {name: value for name, value in plain.items() if value is not None}

@@ -407,6 +407,11 @@ class SearchSpace(Section):
         """The name of its file, without the ending."""
         return self._name
 
+    @property
+    def file(self) -> str:
+        """What its errors call the file that it was read from."""
+        return self._origin.file
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SearchSpace) and self._asked() == other._asked()
 
