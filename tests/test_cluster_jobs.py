@@ -155,11 +155,12 @@ def test_a_space_travels_as_it_was_asked_for(client: Client, capsys: pytest.Capt
     assert ended.value.code == 0
     assert "tune-app attach it --cluster c.yaml" in capsys.readouterr().out
     [job] = client.sent
-    assert set(client.texts) == {"grid.yaml"}, "the task comes with tune-app"
-    assert "epochs: 3" in client.texts["grid.yaml"]
-    assert "0.5" in client.texts["grid.yaml"]
-    assert "max_concurrent: 2" in client.texts["grid.yaml"]
-    command = "exec tune-app run grid.yaml --name it --data /there --split image --time-limit 7200s"
+    assert set(client.texts) == {"task-folder/grid.yaml"}, "the task comes with tune-app"
+    assert "epochs: 3" in client.texts["task-folder/grid.yaml"]
+    assert "0.5" in client.texts["task-folder/grid.yaml"]
+    assert "max_concurrent: 2" in client.texts["task-folder/grid.yaml"]
+    command = "cd task-folder && exec tune-app run grid.yaml --name it --data /there --split image"
+    command += " --time-limit 7200s"
     command += " --wait-for-gpus 4 --wait-at-most 3600s --storage s3://b/runs"
     assert command in job["entrypoint"]
     assert re.fullmatch(r"it-\d{8}-\d{6}", job["submission_id"])
@@ -173,8 +174,10 @@ def test_a_task_of_ones_own_travels_with_its_folder(client: Client) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(["submit", "my.yaml", "--cluster", "c.yaml", "--seeds", "4", "--detach"])
     assert ended.value.code == 0
-    assert set(client.texts) == {"mine.py", "my.yaml", "c.yaml"}
-    assert "seeds: 4" in client.texts["my.yaml"], "the space as it was asked for, not the file as it stands"
+    sent = client.texts["task-folder/my.yaml"]
+    assert "seeds: 4" in sent, "the space as it was asked for, not the file as it stands"
+    names = {"mine.py", "my.yaml", "c.yaml"}
+    assert set(client.texts) == {f"task-folder/{name}" for name in names}, "not first on Python's path there"
     [job] = client.sent
     assert re.search(r"tune-app run my\.yaml --name my-\d{4}-\d{6} --split image", job["entrypoint"])
 
@@ -186,9 +189,11 @@ def test_another_version_over_there_is_refused(version: str, code: int, tmp_path
         f'#!/bin/sh\n[ "$1" = --version ] && echo "tune-app, version {version}" && exit\nexit 7\n'
     )
     tool.chmod(0o755)
+    (tmp_path / "task-folder").mkdir()
     ran = subprocess.run(
         ["/bin/sh", "-c", jobs._entrypoint("tune-app run x.yaml", Path("c.yaml"))],
         env={"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path)},
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,

@@ -17,7 +17,7 @@ import tune_app
 ORDER = (
     *("errors", "arithmetic", "metrics", "stats", "units", "space", "labels", "record"),
     *("evaluation", "history", "stop"),
-    *("folders", "sweep", "storage", "data", "task", "tasks"),
+    *("folders", "sweep", "storage", "data", "isolation", "task_folder", "task", "tasks"),
     "seeds",
     *(
         "replicates",
@@ -78,6 +78,7 @@ WITH_TORCH = {"train", "looped", "stacked", "stackable"}
 WITH_TORCH_IN_FUNCTIONS = WITH_TORCH | {
     *(
         "checkpoint",
+        "isolation",
         "measure",
         "crowd",
         "task",

@@ -348,25 +348,47 @@ def test_a_control_file_stops_the_sweep_and_a_new_sitting_trains_what_lacks(user
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
-def test_an_interruption_in_mid_epoch_loses_only_the_trial_under_way(
-    user_module: UserModule, interruption: type[BaseException]
+def test_an_interruption_in_mid_trial_loses_only_the_trial_under_way(
+    user_module: UserModule, monkeypatch: pytest.MonkeyPatch, interruption: type[BaseException]
 ) -> None:
-    name = user_module(
-        CURVES.replace(
-            "yield {",
-            f"if config['level'] == 2 and epoch == 3 and not Path('hit').exists():\n"
-            f"                Path('hit').touch()\n"
-            f"                raise {interruption.__name__}\n"
-            "            yield {",
-        )
-    )
-    sweep = new(parse(f"{name}:task"))
-    with pytest.raises(interruption):
-        sit(sweep)
+    sweep = new(parse(f"{user_module(CURVES)}:task"))
+    tick = Driver.tick
+
+    def interrupted(driver: Driver) -> None:
+        tick(driver)
+        if len(events(sweep, "epoch")) == 4 + 2:
+            raise interruption
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Driver, "tick", interrupted)
+        with pytest.raises(interruption):
+            sit(sweep)
     assert statuses(sweep) == ["finished", "interrupted", "planned"]
     assert not sweep.live()
     sit(sweep)
     assert statuses(sweep) == ["finished"] * 3
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        ("import sys; sys.exit(0)", "the task called sys.exit(0)"),
+        ("exit('enough')", "the task called sys.exit('enough')"),
+        ("raise KeyboardInterrupt", "the task raised KeyboardInterrupt"),
+        ("raise GeneratorExit", "the task raised GeneratorExit"),
+    ],
+)
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_a_task_that_would_end_the_process_has_failed_and_the_others_go_on(
+    user_module: UserModule, end: str, reason: str, epoch: int
+) -> None:
+    exits = f"if config['level'] == 2 and epoch == {epoch}:\n                {end}\n            yield {{"
+    sweep = new(parse(f"{user_module(CURVES.replace('yield {', exits))}:task"))
+    sit(sweep)
+    assert statuses(sweep) == ["finished", "failed", "finished"]
+    failed = events(sweep, "failed")[-1]
+    assert reason in failed["reason"]
+    assert end in (sweep.paths.folder / failed["log"]).read_text()
 
 
 def test_a_resumed_sweep_under_asha_decides_on_all_of_its_record(user_module: UserModule) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tune_app import launch, measure, stop
+from tune_app import isolation, launch, measure, stop
 from tune_app import space as spaces
 from tune_app.data import Dataset
 from tune_app.driver import Driver
@@ -111,7 +111,7 @@ def test_otherwise_a_few_of_the_inputs_are_taken(text: str, seeds: int, side: in
 def test_a_gpu_is_looked_for_before_torch_is_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
 ) -> None:
-    monkeypatch.setattr(measure, "_GPU_DRIVERS", (str(tmp_path if there else tmp_path / "none"),))
+    monkeypatch.setattr(isolation, "_GPU_DRIVERS", (str(tmp_path if there else tmp_path / "none"),))
     found = ask(parse(), images(6), "any")
     assert isinstance(found, Question)
     assert found.device == ("any" if there else "cpu")

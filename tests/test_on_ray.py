@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
+from drawing import DRAWING, PROGRAMS
 from raising import EXPECTED, RAISING
 from rays_own import QUIET
 from small_task import TASK
@@ -48,7 +49,8 @@ def cluster() -> Iterator[nodes.Cluster]:
 
 def parse(task: str, text: str = "", levels: str = "[1, 2, 3]") -> spaces.SearchSpace:
     grid = f"space: {{level: {{grid: {levels}}}}}\n" if levels else ""
-    return spaces.parse(f"task: {task}\nepochs: 3\nseeds: 2\n{grid}{text}", file="my.yaml", name="my")
+    seeds = "" if "seeds:" in text else "seeds: 2\n"
+    return spaces.parse(f"task: {task}\nepochs: 3\n{grid}{seeds}{text}", file="my.yaml", name="my")
 
 
 def sit(
@@ -134,6 +136,17 @@ def test_ray_trains_stacked_replicates_as_the_inline_engine_does(
     splits, numerics = Pneumonia().splits(tiny), Numerics("stacked")
     (on_ray, _), (here, _) = (sit(space, splits, engine, numerics) for engine in ("ray", "inline"))
     assert statuses(on_ray) == ["finished", "finished", "diverged"]
+    assert outcome(on_ray) == outcome(here)
+
+
+def test_a_function_task_draws_and_sets_on_ray_what_it_does_inline(user_module: UserModule) -> None:
+    """Processes that are used again included."""
+    text = f"space: {{program: {{grid: [{', '.join(PROGRAMS)}]}}}}\nfixed: {{a: 1, extra: 2}}\nseeds: 3\n"
+    text += "metric: {name: val_loss, mode: min}"
+    space = parse(f"{user_module(DRAWING)}:train", text, levels="")
+    (here, _), (on_ray, driver) = sit(space, engine="inline"), sit(space)
+    assert set(statuses(here)) == {"finished"}
+    assert driver.ending is None
     assert outcome(on_ray) == outcome(here)
 
 

@@ -58,11 +58,20 @@ def test_a_trial_reports_each_epoch_and_breaks_the_seal_with_the_last(worker: Wo
     assert found.tolist() == sealed.metrics["test_accuracy"]
 
 
-def test_threads_are_those_of_the_order(worker: Worker) -> None:
-    Trial(replace(order(), numerics=Numerics(threads=2)), worker)
-    assert torch.get_num_threads() == 2
-    Trial(order(), worker)
-    assert torch.get_num_threads() == 1
+@pytest.mark.parametrize("import_at", ["import torch\n\n", ""])
+def test_numerics_are_those_of_the_order_and_only_while_it_trains(
+    worker: Worker, user_module: Callable[[str], str], import_at: str
+) -> None:
+    name = user_module(
+        import_at
+        + "def task(config, context):\n    import torch\n    precise = torch.get_float32_matmul_precision()\n"
+        "    yield {'val_accuracy': torch.get_num_threads() + (0.5 if precise == 'high' else 0)}\n"
+    )
+    before = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    for numerics, found in ((Numerics(threads=3, precision="tf32"), 3.5), (Numerics(threads=1), 1.0)):
+        trial = Trial(replace(order(), task=f"{name}:task", numerics=numerics), worker)
+        assert trial.step().metrics["val_accuracy"] == [found] * 2
+        assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == before
 
 
 STACKED, LOOPED = Numerics("stacked"), Numerics("looped")

@@ -40,6 +40,9 @@ def run(
 ) -> Frames:
     """What ``tune-app run`` does, from Python; returns the results, as ``tune_app.open`` does.
 
+    It leaves this process as it was: random generators, torch's settings, working directory, environment,
+    signal handlers, warnings, loggers.
+
     Args:
         space: the name or path of a search space, its content as a mapping, or one that is loaded.
         data: ``phantom``, ``course`` or a folder; for a task that brings its own, None.
@@ -52,6 +55,27 @@ def run(
         TuneAppError: as the command line would say it: a mistake in what was asked, a trial that failed
             (``TrialsFailed``, after everything else has ended), a signal (``Interrupted``).
     """
+    from tune_app import isolation, task_folder
+
+    with isolation.preserved():
+        task_folder.keep_off_path(Path.cwd())
+        return _run(
+            space,
+            changes,
+            show,
+            data=None if data is None else str(data),
+            image_size=image_size,
+            split=split,
+            name=name,
+            runs_dir=Path(runs_dir),
+            address=address,
+            time_limit_s=time_limit_s,
+        )
+
+
+def _run(
+    space: str | Path | Mapping[str, Any] | SearchSpace, changes: Mapping[str, Any], show: bool, **asked: Any
+) -> Frames:
     from tune_app import launch, listing, progress, report, results
     from tune_app import space as spaces
 
@@ -61,17 +85,7 @@ def run(
         space = spaces.build(space)
     if changes:
         space = spaces.changed(space, changes, "changed")
-    request = launch.Request(
-        space=space,
-        data=None if data is None else str(data),
-        image_size=image_size,
-        split=split,
-        name=name,
-        runs_dir=Path(runs_dir),
-        address=address,
-        argv=["tune_app.run"],
-        time_limit_s=time_limit_s,
-    )
+    request = launch.Request(space=space, argv=["tune_app.run"], **asked)
     material = launch.gather(request)
     try:
         sweep = launch.train(request, material, progress.watch if show else None)

@@ -21,7 +21,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tune_app.measure import environment
+from tune_app import task_folder
+from tune_app.measure import command, environment
 from tune_app.messages import Order
 from tune_app.task import Labelled, Splits
 
@@ -147,12 +148,13 @@ class _Processes:
     def _start(self, place: int) -> subprocess.Popen[str]:
         errors = self._stack.enter_context((self._folder / f"{place}.err").open("w"))
         process = subprocess.Popen(
-            [sys.executable, "-m", "tune_app.crowd", str(self._folder)],
+            command("tune_app.crowd", self._folder),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
             env=environment(),
+            cwd=task_folder.current().path,
         )
         self._stack.callback(_end, process)
         return process

@@ -15,7 +15,7 @@ from tune_app import addresses, progress
 from tune_app.crowd import Sharing
 from tune_app.driver import Driver
 from tune_app.errors import ResourceError
-from tune_app.measure import gpus_possible
+from tune_app.isolation import gpus_possible
 from tune_app.messages import Order
 from tune_app.resources import Plan, plan, room
 from tune_app.space import Resources

@@ -76,6 +76,10 @@ class Interrupted(TuneAppError):
         self.exit_code = exit_code
 
 
+class Terminated(SystemExit):
+    """SIGTERM, as an exception that clears up: not to be taken for a task's own ``sys.exit``."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """`` Did you mean "x"?`` for the known word nearest to ``word``, or an empty string.
 

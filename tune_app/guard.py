@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tune_app.isolation import TaskExited
 from tune_app.messages import Failure, Order, Report
 from tune_app.trial import Trial, Worker
 
@@ -28,6 +29,8 @@ class GuardedTrial:
             return self._trial.step(save_now)
         except Exception as error:  # noqa: BLE001 - whatever the user's task raises
             return Failure.of(error)
+        except KeyboardInterrupt as error:  # the task's own: signals are handled without one
+            return Failure.of(TaskExited(error).with_traceback(error.__traceback__))
 
     def close(self) -> None:
         """Let go of what the task holds open, whatever ended the trial."""

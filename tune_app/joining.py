@@ -8,7 +8,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import ray
 from tune_app import luggage, nodes, ray_private
 from tune_app.errors import ResourceError, describe
 from tune_app.nodes import Cluster
+from tune_app.task_folder import TRAVELLED
 
 _SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -80,7 +81,10 @@ def connect(
         else:
             options = {"runtime_env": stack.enter_context(_travelling(modules))}
         left()
-        _init(address, options, ray_private.ahead(ahead))
+        # Ray would put the working directory first on its workers' path, where a `random.py` stops them.
+        empty = stack.enter_context(tempfile.TemporaryDirectory(prefix="tune-app-ray-"))
+        with chdir(empty):
+            _init(address, options, ray_private.ahead(ahead))
         stack.callback(_leave)
         yield nodes.capacity() if address != "local" else nodes.present()
 
@@ -147,7 +151,8 @@ def _travelling(modules: Path | None) -> Iterator[dict[str, Any]]:
         yield environment
         return
     with tempfile.TemporaryDirectory(prefix="tune-app-modules-") as folder:
-        luggage.pack(modules, Path(folder))
+        # Below the working directory, for that comes first on the workers' path.
+        luggage.pack(modules, Path(folder) / TRAVELLED)
         yield {**environment, "working_dir": folder}
 
 

@@ -37,6 +37,7 @@ from tune_app.driver import Driver, Searcher
 from tune_app.engines import Engine, Wanted, open_engine
 from tune_app.errors import RunError, TaskError
 from tune_app.folders import RunPaths
+from tune_app.isolation import gpus_possible
 from tune_app.measure import Choice, Question
 from tune_app.messages import Order
 from tune_app.record import read
@@ -136,10 +137,10 @@ def gather(request: Request) -> Material:
         dataset = data.load(
             source, image_size=request.image_size, split=request.split, everything=request.everything
         )
-    with task.calling(request.space.task, "splits()"):
+    with task.calling(request.space.task, "splits()"), task.code(request.space.task):
         splits = loaded.splits(dataset)
     if request.space.task not in task.BUILTIN:
-        gpus = request.space.resources.gpus_per_trial != 0 and measure.gpus_possible()
+        gpus = request.space.resources.gpus_per_trial != 0 and gpus_possible()
         check_task(request.space, loaded, splits, gpus or request.address not in ("inline", "local"))
     return Material(loaded, dataset.identity if dataset else task.identify(splits), dataset, splits)
 

@@ -17,14 +17,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tune_app import task as tasks
+from tune_app import task_folder
 from tune_app.errors import describe
 from tune_app.history import Config
+from tune_app.isolation import gpus_possible, set_numerics
 from tune_app.space import SearchSpace
 from tune_app.task import FunctionTask, Labelled, Splits, Task
 
@@ -51,8 +54,6 @@ _BUDGET_S = 1.0
 _CLEARLY = 0.83
 #: Seconds to wait for the process that measures; then the replicates are looped.
 _PATIENCE_S = 120.0
-#: Where the drivers of the GPUs that torch calls "cuda" show themselves: NVIDIA, WSL2, AMD.
-_GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,8 @@ def question(
         return Choice("looped", f"inputs of more than {LARGEST_ON_CPU:,} numbers, on a CPU")
     config = space.example()
     try:
-        batch_size = task.batch_sizes(config)[0]
+        with tasks.code(space.task):
+            batch_size = task.batch_sizes(tasks.copied(config))[0]
         batches = math.ceil(len(splits.train.y) / batch_size)
     except Exception as error:  # noqa: BLE001 - of the user's task; its trials will tell
         return Choice("looped", f"measuring failed: {describe(error)}")
@@ -126,11 +128,6 @@ def question(
         threads,
         device,
     )
-
-
-def gpus_possible() -> bool:
-    """Whether this machine has the driver of a GPU that torch could use."""
-    return any(Path(driver).exists() for driver in _GPU_DRIVERS)
 
 
 def _too_large(splits: Splits) -> bool:
@@ -162,22 +159,20 @@ def answer(asked: Question) -> Choice:
 
 
 def _answer(asked: Question) -> Choice:
-    import torch
-
     from tune_app.stackable import stackable
-    from tune_app.train import DeviceSplits, set_precision
+    from tune_app.train import DeviceSplits
 
-    torch.set_num_threads(asked.threads)
-    set_precision(asked.precision)
     task = tasks.load(asked.task)
     assert isinstance(task, Task), "question asks of no function"
     data = DeviceSplits.load(asked.splits, asked.device)
-    fault = stackable(task, asked.config, data, asked.precision)
-    if asked.asked == "stacked":
-        return Choice(
-            "stacked", f"where it can be; the first configuration is looped: {fault}" if fault else AS_ASKED
-        )
-    return Choice("looped", fault) if fault else _measure(task, asked, data)
+    with tasks.code(asked.task, with_torch=partial(set_numerics, asked.threads, asked.precision)):
+        fault = stackable(task, asked.config, data, asked.precision)
+        if asked.asked == "stacked":
+            return Choice(
+                "stacked",
+                f"where it can be; the first configuration is looped: {fault}" if fault else AS_ASKED,
+            )
+        return Choice("looped", fault) if fault else _measure(task, asked, data)
 
 
 def _measure(task: Task, asked: Question, data: DeviceSplits) -> Choice:
@@ -226,14 +221,25 @@ def started(asked: Question) -> Iterator[Callable[[], Choice]]:
     with tempfile.TemporaryDirectory(prefix="tune-app-measure-") as name:
         folder = Path(name)
         (folder / "question").write_bytes(pickle.dumps(asked))
-        command = [sys.executable, "-m", "tune_app.measure", name]
         quiet = subprocess.DEVNULL
-        process = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet, env=environment())
+        process = subprocess.Popen(
+            command("tune_app.measure", folder),
+            stdin=quiet,
+            stdout=quiet,
+            stderr=quiet,
+            env=environment(),
+            cwd=task_folder.current().path,
+        )
         try:
             yield lambda: _wait(process, folder, asked)
         finally:
             process.kill()
             process.wait()
+
+
+def command(module: str, folder: Path) -> list[str]:
+    """What starts a module of tune-app in a process of its own, without the working directory on its path."""
+    return [sys.executable, "-P", "-m", module, str(folder)]
 
 
 def environment() -> dict[str, str]:

@@ -109,23 +109,23 @@ def predict(path: Path, inputs: Sequence[Path]) -> list[Prediction]:
     if not isinstance(made, task.Task):
         raise DataError(f"{path}: its task {content['task']} is a function, which has no model.")
     shape = tuple(content["shape"])
-    model = made.model(content["config"], shape)
-    try:
-        model.load_state_dict(content["weights"])
-    except RuntimeError as error:
-        raise DataError(
-            f"{path}: its weights do not fit the model that {content['task']} makes now: {error}"
-        ) from error
-    model.eval()
+    arrays = [found for each in inputs for found in _inputs(each, shape)]
+    with task.code(content["task"]), torch.no_grad():
+        model = made.model(task.copied(content["config"]), shape)
+        try:
+            model.load_state_dict(content["weights"])
+        except RuntimeError as error:
+            raise DataError(
+                f"{path}: its weights do not fit the model that {content['task']} makes now: {error}"
+            ) from error
+        model.eval()
+        logits = [model(torch.tensor(x)[None].float())[0] for _, x in arrays]
     found = []
-    for each in inputs:
-        for name, x in _inputs(each, shape):
-            with torch.no_grad():
-                logits = model(torch.tensor(x)[None].float())[0]
-            shares = torch.softmax(logits, 0) if len(logits) > 1 else _both(torch.sigmoid(logits[0]))
-            names = _names(made, len(shares))
-            label = names[int(shares.argmax())]
-            found.append(Prediction(name, label, dict(zip(names, shares.tolist(), strict=True))))
+    for (name, _), each in zip(arrays, logits, strict=True):
+        shares = torch.softmax(each, 0) if len(each) > 1 else _both(torch.sigmoid(each[0]))
+        names = _names(made, len(shares))
+        label = names[int(shares.argmax())]
+        found.append(Prediction(name, label, dict(zip(names, shares.tolist(), strict=True))))
     return found
 
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import pickle
 import re
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -20,7 +18,7 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from tune_app import crowd, measure, nodes, ray_private
+from tune_app import crowd, measure, nodes, ray_private, task_folder
 from tune_app.crowd import Sharing
 from tune_app.driver import Driver
 from tune_app.errors import describe
@@ -53,12 +51,11 @@ def crowded(order: Order, splits: Splits, most: int) -> Sharing:
 
 def _by_a_worker(cpus: float, gpus: float, work: Callable[..., Any], *given: Any) -> Any:
     worker = ray.remote(_from_here).options(num_cpus=cpus, num_gpus=gpus, max_retries=0)
-    return ray.get(worker.remote(str(Path.cwd()), work, *given))
+    return ray.get(worker.remote(str(task_folder.current().path), work, *given))
 
 
 def _from_here(path: str, work: Callable[..., Any], *given: Any) -> Any:
-    if path not in sys.path:  # where the user's own task module lies
-        sys.path.insert(0, path)
+    task_folder.choose(path)
     return work(*given)
 
 
@@ -82,7 +79,7 @@ def run(
     with tempfile.TemporaryDirectory(prefix="tune-app-") as scratch:
         tune.Tuner(
             tune.with_resources(
-                tune.with_parameters(SweepTrainable, splits=splits, path=str(Path.cwd())),
+                tune.with_parameters(SweepTrainable, splits=splits, path=str(task_folder.current().path)),
                 _Reserving(plan),
             ),
             tune_config=tune.TuneConfig(

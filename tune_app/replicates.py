@@ -5,6 +5,7 @@ Nothing in here loads torch: a function may do without.
 
 from __future__ import annotations
 
+import copy
 import time
 import traceback
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 from tune_app.errors import TaskError
 from tune_app.evaluation import improved, usable
 from tune_app.history import Config
-from tune_app.seeds import FUNCTION, derive_seed
+from tune_app.isolation import ProcessState
+from tune_app.seeds import NOISE, derive_seed, function_seed
 from tune_app.space.rules import clash, sealed
 from tune_app.task import Context, FunctionTask
 
@@ -120,8 +122,14 @@ class Generated:
         keep_best: tuple[str, int] | None = None,
         needed: Collection[str] = (),
     ) -> None:
-        self._generators: list[Iterator[Mapping[str, float]]] = [
-            function(config, Context(derive_seed(seed, FUNCTION, r), r, epochs, device)) for r in replicates
+        self._generators = [
+            _isolated(
+                function,
+                copy.deepcopy(dict(config)),
+                Context(function_seed(seed, r), r, epochs, device),
+                ProcessState(derive_seed(seed, NOISE, r)),
+            )
+            for r in replicates
         ]
         self._parameters = list(config)
         count = len(self._generators)
@@ -255,6 +263,26 @@ class Generated:
 
 
 _NO_STATE = "a function task has no state that could be saved or gone on from"
+
+
+def _isolated(
+    function: FunctionTask, config: Config, context: Context, state: ProcessState
+) -> Iterator[Mapping[str, float]]:
+    """What a function yields; ``state`` is in place while its code runs, also when it is closed."""
+    with state:
+        generator = function(config, context)
+    try:
+        while True:
+            with state:
+                try:
+                    found = next(generator)
+                except StopIteration:
+                    return
+            yield found
+    finally:
+        if isinstance(generator, Generator):
+            with state:
+                generator.close()
 
 
 def _number(name: Any, value: Any) -> float:

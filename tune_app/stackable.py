@@ -19,8 +19,9 @@ from torch import Tensor, nn, optim
 
 from tune_app.errors import describe
 from tune_app.history import Config
+from tune_app.isolation import ProcessState
 from tune_app.stacked import Stack, first_names, names_by_group
-from tune_app.task import Task
+from tune_app.task import Task, copied
 from tune_app.train import DeviceSplit, DeviceSplits, clone, make_model, predict, score
 
 #: Each element of a parameter moves by its own gradients, and by numbers that are the same for all.
@@ -49,7 +50,7 @@ def stackable(task: Task, config: Config, splits: DeviceSplits, precision: str =
 
     Whatever fails here is such a reason too: where it fails by itself as well, training will tell.
     """
-    with warnings.catch_warnings():
+    with ProcessState(0), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of operations that vmap does one replicate after the other
         try:
             return _fault(task, config, splits, precision)
@@ -63,7 +64,7 @@ def _fault(task: Task, config: Config, splits: DeviceSplits, precision: str) -> 
     return (
         _of_structure(*models)
         or _of_modules(models[0])
-        or _of_optimizer(task.optimizer(config, models[0].parameters()))
+        or _of_optimizer(task.optimizer(copied(config), models[0].parameters()))
         or _of_trial(task, config, splits, precision, models)
     )
 
@@ -114,7 +115,7 @@ def _of_trial(
         if not all(torch.equal(buffer, before[name]) for name, buffer in model.named_buffers()):
             return "it changes its buffers while it trains"
     stack = Stack(task, config, models[0], tensors, precision=precision)
-    if fault := _of_groups(task.optimizer(config, models[0].parameters()), stack, models[0]):
+    if fault := _of_groups(task.optimizer(copied(config), models[0].parameters()), stack, models[0]):
         return fault
     together = _together(few, stack)
     if drawn != _generators(x.device):
@@ -128,7 +129,7 @@ def _alone(
     task: Task, config: Config, few: DeviceSplits, precision: str, model: nn.Module, place: int
 ) -> list[Tensor]:
     """Losses, logits and validation scores of one model, and its gradients."""
-    forward = partial(predict, model, task.loss(config), precision)
+    forward = partial(predict, model, task.loss(copied(config)), precision)
     model.train()
     losses, logits = forward(few.train.x[place].clone(), few.train.y[place])
     losses.mean().backward()

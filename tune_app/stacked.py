@@ -19,8 +19,10 @@ from torch.func import functional_call, vmap
 
 from tune_app import metrics
 from tune_app.history import Config
+from tune_app.isolation import ProcessState
 from tune_app.replicates import NON_FINITE, Metrics, Outcome, Stopwatch
-from tune_app.task import Task, clip_norm, make_scheduler
+from tune_app.seeds import NOISE, derive_seed
+from tune_app.task import Task, clip_norm, copied, make_scheduler
 from tune_app.train import (
     Best,
     DeviceSplit,
@@ -69,10 +71,10 @@ class Stack:
             for name, own in template.named_parameters()
         }
         self.buffers = {name: _stack(tensors, name, own) for name, own in template.named_buffers()}
-        self.optimizer = task.optimizer(config, list(self._leaves.values()))
+        self.optimizer = task.optimizer(copied(config), list(self._leaves.values()))
         self._scheduler = None if epochs is None else make_scheduler(task, config, self.optimizer, epochs)
         self._max_norm = clip_norm(task, config)
-        loss = task.loss(config)
+        loss = task.loss(copied(config))
 
         def single(
             parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], x: Tensor, y: Tensor
@@ -230,8 +232,10 @@ class Stacked:
         self._task, self._config, self._splits = task, config, splits
         self._seed, self._replicates, self._epochs = seed, list(replicates), epochs
         self._keep_best, self._precision = keep_best, precision
-        self._batch_size, self._eval_batch_size = task.batch_sizes(config)
-        models = [make_model(task, config, splits, seed, r) for r in replicates]
+        self._batch_size, self._eval_batch_size = task.batch_sizes(copied(config))
+        self._process = ProcessState(seed)
+        with self._process:
+            models = [make_model(task, config, splits, seed, r) for r in replicates]
         self._template = models[0]
         #: Of each replicate, what is drawn with the model and is no part of any state.
         self._unsaved = [_unsaved(model) for model in models]
@@ -240,7 +244,9 @@ class Stacked:
         self._frozen: dict[int, State] = {}
         self.epoch = 0
         self.durations_s = [0.0] * len(models)
-        self._live, self._stack = self._assemble({i: {"model": m.state_dict()} for i, m in enumerate(models)})
+        drawn = {place: {"model": model.state_dict()} for place, model in enumerate(models)}
+        with self._process:
+            self._live, self._stack = self._assemble(drawn)
 
     def _assemble(self, states: Mapping[int, State]) -> tuple[list[int], Stack | None]:
         """A stack of the replicates at these places, and the places; no stack where there are none."""
@@ -257,11 +263,12 @@ class Stacked:
         """See Replicates."""
         watch = Stopwatch()
         live, found = self._live, [dict[str, float]() for _ in self._replicates]
-        if self._stack:
-            for place, metrics_ in zip(live, self._train(self._stack), strict=True):
-                found[place] = metrics_
-        self.epoch += 1
-        self._keep(found)
+        with self._process.reseed(derive_seed(self._seed, NOISE, self._replicates[0], self.epoch)):
+            if self._stack:
+                for place, metrics_ in zip(live, self._train(self._stack), strict=True):
+                    found[place] = metrics_
+            self.epoch += 1
+            self._keep(found)
         each_s = watch.seconds() / max(len(live), 1)
         self.durations_s = [each_s if place in live else 0.0 for place in range(len(found))]
         return list(found)
@@ -300,12 +307,12 @@ class Stacked:
 
     def _take_out(self, places: Sequence[int], stack: Stack, diverged: bool) -> None:
         """Go on with a smaller stack, without the replicates at these places: their states stay."""
-        states = {place: self._state(index, stack) for index, place in enumerate(self._live)}
+        states = {place: self._state_of(index, stack) for index, place in enumerate(self._live)}
         for place in places:
             self._frozen[place] = {**states.pop(place), "diverged": diverged}
         self._live, self._stack = self._assemble(states)
 
-    def _state(self, index: int, stack: Stack) -> State:
+    def _state_of(self, index: int, stack: Stack) -> State:
         """The state of the replicate that is so far up in the stack."""
         best = self._best[self._live[index]]
         return {"epoch": self.epoch, "diverged": False, **stack.state(index), "best": {**vars(best)}}
@@ -378,7 +385,7 @@ class Stacked:
         """See Replicates; each is what ``Learner.load`` takes too."""
         states = dict(self._frozen)
         if self._stack:
-            states |= {place: self._state(index, self._stack) for index, place in enumerate(self._live)}
+            states |= {place: self._state_of(index, self._stack) for index, place in enumerate(self._live)}
         return [states[place] for place in range(len(self._replicates))]
 
     def load(self, states: Sequence[Any]) -> None:

@@ -6,25 +6,28 @@ not wait seconds for a library that only the trials need.
 
 from __future__ import annotations
 
+import copy
 import hashlib
-import importlib
 import inspect
-import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tune_app import task_folder
 from tune_app.data import Dataset
-from tune_app.errors import TaskError, describe, nearest
+from tune_app.errors import TaskError, Terminated, describe, nearest
 from tune_app.history import Config
+from tune_app.isolation import TaskExited
 from tune_app.space import Scalar, SearchSpace
 from tune_app.sweep import DataIdentity
+from tune_app.task_folder import NameTaken
 
 if TYPE_CHECKING:
     import torch
@@ -130,8 +133,8 @@ FunctionTask = Callable[[Config, Context], Iterator[Mapping[str, float]]]
 def load(reference: str) -> Task | FunctionTask:
     """The task called ``reference``: a built-in name, or ``module:attribute`` of the user's.
 
-    A module is found as Python finds it, with the working directory first. The attribute is a
-    generator function ``(config, context)``, a Task, or a class of one that is called without arguments.
+    A module is found in the working directory, or as Python finds it. The attribute is a generator
+    function ``(config, context)``, a Task, or a class of one that is called without arguments.
 
     Raises:
         TaskError: no such task, module or attribute, or it is neither of the three.
@@ -143,17 +146,7 @@ def load(reference: str) -> Task | FunctionTask:
             f'unknown task "{reference}".{nearest(reference, BUILTIN)}\n'
             f"  a task is one of: {', '.join(BUILTIN)}; or module:attribute of your own, found from here"
         )
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise TaskError(
-            f'task "{reference}": no module called "{error.name}" in {here} or among the installed packages.'
-        ) from error
-    except Exception as error:
-        raise TaskError(f'task "{reference}": importing {module_name} raised {describe(error)}') from error
+    module = _import(reference, module_name)
     try:
         found = getattr(module, attribute)
     except AttributeError as error:
@@ -162,14 +155,36 @@ def load(reference: str) -> Task | FunctionTask:
             f"{nearest(attribute, vars(module))}"
         ) from error
     if inspect.isclass(found):
-        try:
+        with (
+            calling(reference, f"{attribute}()", "a class of a task is called without arguments"),
+            code(reference),
+        ):
             found = found()
-        except Exception as error:
-            raise TaskError(
-                f'task "{reference}": {attribute}() raised {describe(error)}\n'
-                "  a class of a task is called without arguments"
-            ) from error
     return _as_task(reference, found)
+
+
+def _import(reference: str, name: str) -> ModuleType:
+    folder = task_folder.current()
+    try:
+        return folder.load(name)
+    except ModuleNotFoundError as error:
+        raise TaskError(
+            f'task "{reference}": no module called "{error.name}" in {folder.path} or among the installed '
+            "packages."
+        ) from error
+    except NameTaken as error:
+        raise TaskError(f'task "{reference}": {error}') from error
+    except Exception as error:
+        hint = folder.hidden() if isinstance(error, ImportError | AttributeError) else ""
+        raise _raised(reference, f"importing {name}", error, hint) from error
+
+
+def code(
+    reference: str, seed: int = 0, with_torch: Callable[[], None] | None = None
+) -> AbstractContextManager[None]:
+    """Where code of a task that has been loaded is to run: see `TaskFolder.code`."""
+    module_name = BUILTIN.get(reference, reference).partition(":")[0]
+    return task_folder.current().code(module_name, seed, with_torch)
 
 
 def _as_task(reference: str, found: Any) -> Task | FunctionTask:
@@ -203,12 +218,18 @@ def calling(reference: str, what: str, hint: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except TaskError:
-        raise
     except (Exception, SystemExit) as error:
-        at = _where(error)
-        text = f'task "{reference}": {what} raised {describe(error)}{at and f" ({at})"}'
-        raise TaskError(text + (f"\n  {hint}" if hint else "")) from error
+        if isinstance(error, TaskError | Terminated) and not isinstance(error, TaskExited):
+            raise
+        raise _raised(reference, what, error, hint) from error
+
+
+def _raised(reference: str, what: str, error: Exception | SystemExit, hint: str) -> TaskError:
+    exited = TaskExited(error) if isinstance(error, SystemExit) else error
+    came = exited.what if isinstance(exited, TaskExited) else f"raised {describe(error)}"
+    at = _where(error)
+    text = f'task "{reference}": {what} {came}{at and f" ({at})"}'
+    return TaskError(text + (f"\n  {hint}" if hint else ""))
 
 
 def _where(error: BaseException) -> str:
@@ -290,7 +311,12 @@ def make_scheduler(
 ) -> LRScheduler | None:
     """A task's schedule, told the number of epochs if it asks for it."""
     more = {"epochs": epochs} if reads_epochs(task) else {}
-    return task.scheduler(config, optimizer, **more)
+    return task.scheduler(copied(config), optimizer, **more)
+
+
+def copied(config: Config) -> dict[str, Any]:
+    """A configuration for one call of a task: what the call changes in it concerns nothing else."""
+    return copy.deepcopy(dict(config))
 
 
 def clip_norm(task: Task, config: Config) -> float | None:
@@ -300,7 +326,7 @@ def clip_norm(task: Task, config: Config) -> float | None:
         TaskError: it is no number above 0.
     """
     asked = getattr(task, "clip_norm", None)
-    norm = asked(config) if asked else None
+    norm = asked(copied(config)) if asked else None
     if norm is not None and not norm > 0:
         raise TaskError(f"clip_norm gave {norm!r}; it must be a number above 0, or None for no clipping")
     return norm

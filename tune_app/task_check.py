@@ -6,17 +6,17 @@ else is trained reports its own metrics, as a function.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tune_app.errors import TaskError
 from tune_app.history import Config
+from tune_app.isolation import set_numerics
 from tune_app.space import SearchSpace
-from tune_app.task import Labelled, Splits, Task, calling, clip_norm, make_scheduler
+from tune_app.task import Labelled, Splits, Task, calling, clip_norm, code, copied, make_scheduler
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -106,12 +106,12 @@ def _check_labels(reference: str, name: str, part: Labelled) -> None:
 def check_training(space: SearchSpace, task: Task, splits: Splits) -> None:
     """Take one step with a few inputs, on the CPU, and look at all that comes out.
 
-    It leaves the random generators of numpy, Python and torch as they were.
-
     Raises:
         TaskError: a method raised, or gave what training cannot use.
     """
-    from tune_app.train import DeviceSplits, autocast, set_precision
+    import torch
+
+    from tune_app.train import DeviceSplits, autocast
 
     reference, config = space.task, space.example()
     sizes = _batch_sizes(reference, task, config)
@@ -124,12 +124,11 @@ def check_training(space: SearchSpace, task: Task, splits: Splits) -> None:
         *(Labelled(part.x[:count], part.y[:count]) for part in (splits.train, splits.val, splits.test))
     )
     few = Splits(Labelled(splits.train.x[index], splits.train.y[index]), few.val, few.test)
-    with _undisturbed():
+    with code(reference, with_torch=partial(set_numerics, torch.get_num_threads(), space.precision)):
         with calling(reference, f"moving inputs of {few.train.x.dtype} and labels to torch"):
             data = DeviceSplits.load(few, "cpu")
-        set_precision(space.precision)
         with calling(reference, "model()"):
-            model = task.model(config, tuple(data.train.x.shape[1:]))
+            model = task.model(copied(config), tuple(data.train.x.shape[1:]))
         _is_module(reference, model)
         optimizer = _optimizer(reference, task, config, model)
         with calling(reference, "clip_norm()"):
@@ -138,7 +137,7 @@ def check_training(space: SearchSpace, task: Task, splits: Splits) -> None:
             scheduler = make_scheduler(task, config, optimizer, space.epochs)
         _is_schedule(reference, scheduler)
         with calling(reference, "loss()"):
-            loss = task.loss(config)
+            loss = task.loss(copied(config))
         batch = data.buffers.gatherer(data.train.x, count)(_range(count))
         model.train()
         with (
@@ -164,8 +163,8 @@ def check_training(space: SearchSpace, task: Task, splits: Splits) -> None:
 
 
 def _batch_sizes(reference: str, task: Task, config: Config) -> tuple[int, int]:
-    with calling(reference, "batch_sizes()"):
-        sizes = task.batch_sizes(config)
+    with calling(reference, "batch_sizes()"), code(reference):
+        sizes = task.batch_sizes(copied(config))
     fine = isinstance(sizes, Sequence) and len(sizes) == 2
     if not fine or not all(type(n) is int and n > 0 for n in sizes):
         raise _fault(reference, f"batch_sizes() gave {sizes!r}: give two of int, both above 0")
@@ -183,7 +182,7 @@ def _optimizer(reference: str, task: Task, config: Config, model: nn.Module) -> 
     from torch import optim
 
     with calling(reference, "optimizer()"):
-        optimizer = task.optimizer(config, model.parameters())
+        optimizer = task.optimizer(copied(config), model.parameters())
     if not isinstance(optimizer, optim.Optimizer):
         raise _fault(reference, f"optimizer() gave {_kind(optimizer)}: give a torch.optim.Optimizer")
     return optimizer
@@ -250,23 +249,6 @@ def _range(count: int) -> Tensor:
     import torch
 
     return torch.arange(count)
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Put every global random generator, and torch's precision, back afterwards."""
-    import torch
-
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    precision, tf32 = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
-        torch.set_float32_matmul_precision(precision)
-        torch.backends.cudnn.allow_tf32 = tf32
 
 
 def _kind(value: object) -> str:

@@ -7,9 +7,8 @@ whether it is trained by itself, beside others, or after a resume.
 from __future__ import annotations
 
 import copy
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,9 +20,10 @@ from torch import Tensor, nn
 from tune_app import metrics
 from tune_app.evaluation import improved
 from tune_app.history import Config
+from tune_app.isolation import ProcessState, seed_generators
 from tune_app.replicates import Outcome
 from tune_app.seeds import BATCH_ORDER, INITIALISATION, NOISE, derive_seed
-from tune_app.task import Labelled, Loss, Splits, Task, clip_norm, make_scheduler
+from tune_app.task import Labelled, Loss, Splits, Task, clip_norm, copied, make_scheduler
 
 #: Inputs (..., B, *shape) and labels (..., B) to losses (..., B) and logits (..., B, C).
 Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -120,7 +120,7 @@ class Learner:
         epochs: how many the sweep wants, for schedules that hang on it.
         keep_best: ``(metric, sign)`` to remember the weights of the best epoch, sign +1 for max and -1
             for min; None to evaluate the last.
-        precision: ``bf16`` to run the model under autocast; see ``set_precision`` for the others.
+        precision: ``bf16`` to run the model under autocast; see `isolation.set_numerics` for the others.
     """
 
     def __init__(
@@ -136,11 +136,13 @@ class Learner:
     ) -> None:
         self._seed, self._replicate = seed, replicate
         self._splits, self._keep_best, self._precision = splits, keep_best, precision
-        self._batch_size, self._eval_batch_size = task.batch_sizes(config)
-        self._loss, self._clip = task.loss(config), clip_norm(task, config)
-        self._model = make_model(task, config, splits, seed, replicate)
-        self._optimizer = task.optimizer(config, self._model.parameters())
-        self._scheduler = make_scheduler(task, config, self._optimizer, epochs)
+        self._state = ProcessState(derive_seed(seed, INITIALISATION, replicate))
+        with self._state:
+            self._model = make_model(task, config, splits, seed, replicate)
+            self._batch_size, self._eval_batch_size = task.batch_sizes(copied(config))
+            self._loss, self._clip = task.loss(copied(config)), clip_norm(task, config)
+            self._optimizer = task.optimizer(copied(config), self._model.parameters())
+            self._scheduler = make_scheduler(task, config, self._optimizer, epochs)
         self._best = Best()
         self.epoch = 0
         self.diverged = False
@@ -158,6 +160,14 @@ class Learner:
         """
         if self.diverged:
             return {}
+        with self._drawing():
+            return self._step()
+
+    def _drawing(self) -> ProcessState:
+        """What is drawn in an epoch follows from the epoch alone, so a resumed one comes out the same."""
+        return self._state.reseed(derive_seed(self._seed, NOISE, self._replicate, self.epoch))
+
+    def _step(self) -> dict[str, float]:
         found = self._train()
         self.epoch += 1
         if not (
@@ -179,7 +189,8 @@ class Learner:
         if self._keep_best:
             model = copy.deepcopy(model)
             model.load_state_dict(self._best.weights)
-        score, loss = self._score(model, self._splits.test)
+        with self._drawing():
+            score, loss = self._score(model, self._splits.test)
         return Outcome(metrics.evaluate("test", score, loss, self._splits.test.y.cpu().numpy()), score)
 
     def weights(self) -> dict[str, Tensor]:
@@ -191,16 +202,15 @@ class Learner:
         train = self._splits.train
         order = batch_order(self._seed, self._replicate, self.epoch, len(train.x)).to(train.x.device)
         self._model.train()
-        with _seeded(derive_seed(self._seed, NOISE, self._replicate, self.epoch), train.x.device):
-            losses, correct = train_epoch(
-                self._forward(self._model),
-                self._optimizer,
-                train,
-                order,
-                self._batch_size,
-                self._splits.buffers,
-                self._clip_gradients,
-            )
+        losses, correct = train_epoch(
+            self._forward(self._model),
+            self._optimizer,
+            train,
+            order,
+            self._batch_size,
+            self._splits.buffers,
+            self._clip_gradients,
+        )
         if self._scheduler:
             self._scheduler.step()
         return {"train_accuracy": correct.item(), "train_loss": losses.item()}
@@ -239,10 +249,9 @@ class Learner:
 
 
 def make_model(task: Task, config: Config, splits: DeviceSplits, seed: int, replicate: int) -> nn.Module:
-    """A replicate's model as it is drawn: on the CPU, so that it starts alike on every device."""
-    device = splits.train.x.device
-    with _seeded(derive_seed(seed, INITIALISATION, replicate), device):
-        return task.model(config, tuple(splits.train.x.shape[1:])).to(device)
+    """A replicate's model as it is drawn, within a process state: on the CPU, so alike for every device."""
+    seed_generators(derive_seed(seed, INITIALISATION, replicate))
+    return task.model(copied(config), tuple(splits.train.x.shape[1:])).to(splits.train.x.device)
 
 
 def batch_order(seed: int, replicate: int, epoch: int, n: int) -> Tensor:
@@ -339,36 +348,6 @@ def clone(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
-def set_precision(precision: str) -> None:
-    """Set how this process multiplies matrices of float32: under ``tf32``, a GPU that has it may use TF32."""
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-    torch.backends.cudnn.allow_tf32 = precision == "tf32"
-
-
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """What a model runs in: under ``bf16``, matrix products and convolutions are of bfloat16."""
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
-
-
-@contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's global generators, which modules draw from, and put them back afterwards.
-
-    ``torch.manual_seed`` would leave word for the GPUs that are not there, with a stack trace: 2 ms.
-    """
-    generators = [torch.default_generator]
-    if device.type == "cuda":
-        generators.append(torch.cuda.default_generators[device.index])
-    with _drawing:
-        before = [generator.get_state() for generator in generators]
-        try:
-            for generator in generators:
-                generator.manual_seed(seed)
-            yield
-        finally:
-            for generator, state in zip(generators, before, strict=True):
-                generator.set_state(state)
-
-
-#: Two sweeps in threads of one process would draw from each other's generators.
-_drawing = threading.RLock()

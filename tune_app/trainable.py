@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import platform
-import sys
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray import tune
 
-from tune_app import notices
+from tune_app import notices, task_folder
 from tune_app.errors import MachineLeaving, TrialError
 from tune_app.messages import Failure, Order, Report
 from tune_app.task import Splits
@@ -36,8 +35,7 @@ class SweepTrainable(tune.Trainable):
             splits: the task's arrays, from the object store.
             path: the driver's working directory, where the user's own task module lies.
         """
-        if path and path not in sys.path:
-            sys.path.insert(0, path)
+        task_folder.choose(path)
         self._splits = splits
         self._gpus = ",".join(ray.get_runtime_context().get_accelerator_ids()["GPU"])
         self._close: Callable[[], None] = lambda: None

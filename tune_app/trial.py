@@ -6,9 +6,9 @@ loaded for a Task; a function that does without is not made to wait for it.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,9 @@ from tune_app import task as tasks
 from tune_app.errors import TaskError
 from tune_app.evaluation import usable
 from tune_app.history import PATIENCE, TASK, Saved, Values
+from tune_app.isolation import set_numerics
 from tune_app.messages import SAVE_NOW, Order, Report, Sealed
 from tune_app.replicates import Generated, Metrics, Replicates, Stopwatch
-from tune_app.sweep import Numerics
 from tune_app.task import FunctionTask, Splits, Task
 
 if TYPE_CHECKING:
@@ -49,9 +49,11 @@ class Trial:
         #: Why the replicates are not stacked though the sweep's are; empty where they are.
         self._looped = ""
         task = tasks.load(order.task)
-        if isinstance(task, Task) or "torch" in sys.modules:
-            _set_numerics(order.numerics)
-        self._replicates = self._make(task, worker)
+        numerics = partial(set_numerics, order.numerics.threads, order.numerics.precision)
+        #: Where the task's code runs: what it draws and sets stays in there.
+        self._code = tasks.code(order.task, order.seed, numerics)
+        with self._code:
+            self._replicates = self._make(task, worker)
         self._shape = list(worker.data.train.x.shape[1:]) if worker.data else []
         self._clock = checkpoint.Clock(order.checkpoint_every_s)
         self._folder = Path(order.checkpoints)
@@ -63,12 +65,15 @@ class Trial:
         if order.job.start:
             file = self._folder / order.job.start.file
             content = checkpoint.load(order.content if order.content is not None else file, str(file))
-            self._replicates.load(checkpoint.of(content, "state", order.job.replicates))
-            for place, seen in enumerate(order.seen):
-                patience = self._patience[place]
-                if patience and any(patience.exhausted(at, value) for at, value in seen if value is not None):
-                    self._converged.add(place)
-                    self._replicates.end(place)
+            with self._code:
+                self._replicates.load(checkpoint.of(content, "state", order.job.replicates))
+                for place, seen in enumerate(order.seen):
+                    patience = self._patience[place]
+                    if patience and any(
+                        patience.exhausted(at, value) for at, value in seen if value is not None
+                    ):
+                        self._converged.add(place)
+                        self._replicates.end(place)
 
     def _make(self, task: Task | FunctionTask, worker: Worker) -> Replicates:
         order, job = self._order, self._order.job
@@ -120,6 +125,10 @@ class Trial:
         Raises:
             TaskError: an epoch without the metric that the space names.
         """
+        with self._code:
+            return self._step(save_now)
+
+    def _step(self, save_now: bool) -> Report:
         replicates, order = self._replicates, self._order
         found = replicates.step() if self._live() else []
         self._files = {}
@@ -170,12 +179,14 @@ class Trial:
 
     def close(self) -> None:
         """Let go of what the task holds open; called once, whatever ended the trial."""
-        self._replicates.close()
+        with self._code:
+            self._replicates.close()
 
     def contents(self) -> tuple[Any, Any]:
         """The states and the weights that checkpoints hold, as they stand; None where there are none."""
         replicates = self._replicates
-        return (replicates.state(), replicates.weights()) if replicates.savable else (None, None)
+        with self._code:
+            return (replicates.state(), replicates.weights()) if replicates.savable else (None, None)
 
     def _save(self, done: bool, save_now: bool) -> Saved | None:
         """Write a checkpoint when it is time; at the end only where the whole state is to be kept."""
@@ -227,15 +238,6 @@ def _on_device(splits: Splits, device: str) -> DeviceSplits:
     from tune_app.train import DeviceSplits
 
     return DeviceSplits.load(splits, device)
-
-
-def _set_numerics(numerics: Numerics) -> None:
-    import torch
-
-    from tune_app.train import set_precision
-
-    torch.set_num_threads(numerics.threads)
-    set_precision(numerics.precision)
 
 
 def _seal(replicates: Replicates) -> Sealed:

@@ -18,7 +18,7 @@ import click
 from tune_app import __version__
 from tune_app.cli import clusters, looking, reporting, training
 from tune_app.cli.options import EVERYTHING, IMAGE_SIZE, RUNS_DIR, SPLIT
-from tune_app.errors import TuneAppError
+from tune_app.errors import Terminated, TuneAppError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -160,7 +160,7 @@ def _terminable() -> Iterator[None]:
     """
 
     def terminate(number: int, _: object) -> None:
-        raise SystemExit(128 + number)
+        raise Terminated(128 + number)
 
     def again(lost: sys.UnraisableHookArgs) -> None:
         if issubclass(lost.exc_type, (SystemExit, KeyboardInterrupt)):

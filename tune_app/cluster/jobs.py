@@ -26,6 +26,7 @@ from typing import Any
 from tune_app import __version__, luggage
 from tune_app.cluster.reading import read
 from tune_app.errors import ClusterError, RunError, describe, nearest
+from tune_app.task_folder import TRAVELLED
 
 #: Where the run folders of sent sweeps lie, in the home folder of the head.
 RUNS = "runs"
@@ -97,8 +98,9 @@ def submit(
     """
     with tempfile.TemporaryDirectory(prefix="tune-app-job-") as folder, _connected(file) as client:
         if modules is not None:
-            luggage.pack(modules, Path(folder))
-        (Path(folder) / f"{space}.yaml").write_text(text, encoding="utf-8")
+            luggage.pack(modules, Path(folder) / TRAVELLED)
+        (Path(folder) / TRAVELLED).mkdir(exist_ok=True)
+        (Path(folder) / TRAVELLED / f"{space}.yaml").write_text(text, encoding="utf-8")
         run = ["tune-app", "run", f"{space}.yaml", "--name", name, *options]
         job = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
         client.submit_job(
@@ -124,7 +126,7 @@ def _entrypoint(run: str, file: Path) -> str:
     return (
         f'v=$(tune-app --version 2>&1); if [ "$v" != {shlex.quote(expected)} ]; '
         f'then echo {shlex.quote(refusal)}; echo "  over there: $v"; exit 2; fi; '
-        f'exec {run} --runs-dir "$HOME/{RUNS}"'
+        f'cd {TRAVELLED} && exec {run} --runs-dir "$HOME/{RUNS}"'
     )
 
 

@@ -293,8 +293,10 @@ def _finished(made: optuna.Study) -> int:
 @contextmanager
 def _pyplot() -> Iterator[Any]:
     """Optuna's figures for matplotlib, which are made through pyplot and warn that they are experimental."""
-    if "matplotlib.pyplot" not in sys.modules:
-        mpl.use("agg")  # nobody else draws in this process: no window system is needed
+    backend = dict.__getitem__(mpl.rcParams, "backend")  # as it is: to ask for it may start a window system
+    first = "matplotlib.pyplot" not in sys.modules or not isinstance(backend, str)
+    if first:
+        mpl.use("agg")  # nobody else draws in this process yet: no window system is needed
     import matplotlib.pyplot as plt
     import optuna.visualization.matplotlib as visualization
 
@@ -308,6 +310,9 @@ def _pyplot() -> Iterator[Any]:
     finally:
         for number in set(plt.get_fignums()) - before:
             plt.close(number)
+        if first:  # a notebook whose cells draw later shows them where it would have
+            dict.__setitem__(mpl.rcParams, "backend", backend)
+            plt._backend_mod = None
 
 
 @contextmanager
