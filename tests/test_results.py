@@ -293,3 +293,8 @@ def test_a_diverged_replicate_that_has_not_begun_again_has_no_evaluated_epoch(tm
     frames = results.load(Sweep.open(sweep.paths.folder))
     assert frames.seeds["val_accuracy"].isna().tolist() == [True, False]
     assert frames.seeds["epochs"].tolist() == [1, 1]
+
+
+def test_the_ranking_has_the_rows_of_the_frame(frames: Frames) -> None:
+    ranked = results.ranked(frames)
+    pd.testing.assert_frame_equal(ranked, frames.trials.loc[ranked.index])

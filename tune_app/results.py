@@ -259,12 +259,12 @@ def _text(cell: Scalar, taken: set[str]) -> Scalar:
 
 
 def ranked(frames: Frames) -> pd.DataFrame:
-    """Finished configurations, best first by the space's metric; see `History.ranked`."""
+    """The rows of ``trials`` that have finished, best first by the space's metric; see `History.ranked`."""
     space = frames.sweep.space
     found = frames.sweep.history.ranked(space.metric, space.evaluate, space.replicate_numbers)
-    rows = frames.trials.set_index("sample", drop=False)
-    finished = set(rows.index[rows["status"] == "finished"])
-    return rows.loc[[c.sample for c, _ in found if c.sample in finished]].reset_index(drop=True)
+    finished = frames.trials[frames.trials["status"] == "finished"]
+    places = dict(zip(finished["sample"], finished.index, strict=True))
+    return finished.loc[[places[c.sample] for c, _ in found if c.sample in places]]
 
 
 def _parameters(sweep: Sweep) -> list[str]:

@@ -12,6 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
+from tune_app.arithmetic import mean
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -125,7 +127,7 @@ class Median:
                 decision = Decision(epoch, best, threshold, True, "median")
         values = self._values.setdefault(sample, [])
         values.append(value)
-        bisect.insort(others, float(np.mean(values)))
+        bisect.insort(others, mean(values))
         return decision
 
 
