@@ -65,6 +65,20 @@ def test_a_run_that_is_copied_goes_by_its_own_name(frames: Frames) -> None:
     assert json.loads(frames.sweep.paths.summary.read_text())["run"] == "my-1"
 
 
+@pytest.mark.parametrize("damage", [b"", b"no JSON\n", b'{"event": "created"}\n', b'{"event": "planned"}\n'])
+def test_a_run_that_cannot_be_read_hides_no_other(frames: Frames, damage: bytes) -> None:
+    folder = frames.sweep.paths.folder.parent
+    for name in ("a", "z"):
+        (folder / name).mkdir()
+        (folder / name / "record.jsonl").write_bytes(damage)
+    found = {each["run"]: each for each in index.runs(folder, made_of)}
+    assert found["my-1"]["states"] == {"finished": 1, "planned": 1}
+    assert all(set(found[name]) == {"run", "folder", "error"} for name in ("a", "z"))
+    lines = index.text(list(found.values()), folder).splitlines()
+    assert lines[0].split()[0] == "my-1"
+    assert {line.split()[0] for line in lines[1:]} == {"a", "z"}
+
+
 def test_nothing_is_told_of_nothing(tmp_path: Path) -> None:
     assert index.text(index.runs(tmp_path, made_of), tmp_path) == (
         f"no runs in {tmp_path} yet. Start one with: tune-app run grid"

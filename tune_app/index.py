@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tune_app.errors import StorageError
+from tune_app.errors import StorageError, TuneAppError, describe
 from tune_app.folders import RunPaths, find_runs
 from tune_app.record import place
 from tune_app.words import aligned
@@ -22,8 +22,19 @@ _VERSION = 2
 
 
 def runs(runs_dir: Path, make: Callable[[Path], dict[str, Any]]) -> list[dict[str, Any]]:
-    """What there is to say of each run, newest first; ``make`` reads it from the record where it must."""
-    return [remembered(folder) or make(folder) for folder in find_runs(runs_dir)]
+    """What there is to say of each run, newest first; ``make`` reads it from the record where it must.
+
+    A run that cannot be read has the keys ``run``, ``folder`` and ``error`` alone, and hides no other.
+    """
+    return [remembered(folder) or _made(folder, make) for folder in find_runs(runs_dir)]
+
+
+def _made(folder: Path, make: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return make(folder)
+    except Exception as error:  # noqa: BLE001 - whatever a damaged record happens to cause
+        said = str(error) if isinstance(error, TuneAppError) else describe(error)
+        return {"run": folder.name, "folder": str(folder), "error": said}
 
 
 def remember(paths: RunPaths, summary: Mapping[str, Any]) -> None:
@@ -64,12 +75,20 @@ def remembered(folder: Path) -> dict[str, Any] | None:
 
 
 def text(found: Sequence[Mapping[str, Any]], runs_dir: Path) -> str:
-    """A line a run."""
+    """A line a run; those that cannot be read come last, each with the reason."""
+    if not found:
+        return f"no runs in {runs_dir} yet. Start one with: tune-app run grid"
     rows = [
         [each["run"], tally(each["states"], each["configurations"]), each["data"], each["shown"]]
         for each in found
+        if "error" not in each
     ]
-    return aligned(rows) if rows else f"no runs in {runs_dir} yet. Start one with: tune-app run grid"
+    damaged = [
+        f"  {each['run']} cannot be read: {each['error'].splitlines()[0]}"
+        for each in found
+        if "error" in each
+    ]
+    return "\n".join([*([aligned(rows)] if rows else []), *damaged])
 
 
 def tally(states: Mapping[str, int], total: int) -> str:
