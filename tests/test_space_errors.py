@@ -72,6 +72,15 @@ MALFORMED: list[tuple[str, str, list[str]]] = [
     ("float epochs", f"{TASK}epochs: 4.0\n", ["my.yaml:2: epochs: ", "4.0"]),
     ("no epochs", f"{TASK}epochs: 0\n", ["my.yaml:2: epochs: ", "0", "1"]),
     ("no seeds", f"{TASK}seeds: 0\n", ["my.yaml:2: seeds: ", "0", "1"]),
+    ("seeds without end", f"{TASK}seeds: 300000000\n", ["my.yaml:2: seeds: ", "300,000,000", "1000000"]),
+    ("seeds of many", one("a: {grid: [1, 3]}") + "seeds: 500001\n", [": seeds: ", "500,001", "166666"]),
+    ("epochs without end", f"{TASK}epochs: 300000000\n", ["my.yaml:2: epochs: ", "1000000"]),
+    ("epochs of many", f"{TASK}epochs: 20000\nseeds: 100000\n", ["my.yaml:2: epochs: ", "20,000", "10000"]),
+    (
+        "samples without end",
+        f"{TASK}space: {{lr: {{uniform: [0, 1]}}}}\nsearch: {{algorithm: optuna, samples: 300000000}}\n",
+        ["my.yaml:3: search.samples: ", "1,000,000"],
+    ),
     ("negative seed", f"{TASK}seed: -1\n", ["my.yaml:2: seed: ", "-1", "0"]),
     ("huge seed", f"{TASK}seed: 4294967296\n", ["my.yaml:2: seed: ", "4294967296", "4294967295"]),
     (

@@ -37,12 +37,20 @@ class RunPaths:
         self.lock = folder / ".lock"
 
 
+def is_run(folder: Path) -> bool:
+    """Whether there is a run in ``folder``; no name is too odd to ask."""
+    try:
+        return RunPaths(folder).record.is_file()
+    except (OSError, ValueError):  # a name that is too long, or holds a null character
+        return False
+
+
 def find_runs(runs_dir: Path | str) -> list[Path]:
     """The run folders in ``runs_dir``, newest first."""
     root = Path(runs_dir)
     if not root.is_dir():
         return []
-    folders = [folder for folder in root.iterdir() if RunPaths(folder).record.is_file()]
+    folders = [folder for folder in root.iterdir() if is_run(folder)]
     return sorted(folders, key=lambda folder: RunPaths(folder).record.stat().st_mtime, reverse=True)
 
 
@@ -53,7 +61,7 @@ def find_run(name: str, runs_dir: Path | str) -> Path:
         RunError: naming the nearest run that there is.
     """
     for folder in (Path(name), Path(runs_dir) / name):
-        if RunPaths(folder).record.is_file():
+        if is_run(folder):
             return folder
     raise RunError(no_such_run(Path(runs_dir) / name))
 

@@ -36,7 +36,7 @@ from tune_app.data import Dataset
 from tune_app.driver import Driver, Searcher
 from tune_app.engines import Engine, Wanted, open_engine
 from tune_app.errors import RunError, TaskError
-from tune_app.folders import RunPaths
+from tune_app.folders import RunPaths, is_run
 from tune_app.isolation import gpus_possible
 from tune_app.measure import Choice, Question
 from tune_app.messages import Order
@@ -341,7 +341,7 @@ def _existing(request: Request, material: Material) -> Sweep | None:
     """
     if request.name is None:
         return None
-    if not RunPaths(request.runs_dir / request.name).record.is_file():
+    if not is_run(request.runs_dir / request.name):
         if request.name not in storage.runs(request.storage):
             return None
         storage.fetch(str(request.storage), request.name, request.runs_dir, progress.note)
@@ -373,7 +373,7 @@ def nothing_left(request: Request) -> Sweep | None:
     if request.name is None or request.storage:
         return None
     folder = request.runs_dir / request.name
-    if not RunPaths(folder).record.is_file():
+    if not is_run(folder):
         return None
     sweep = Sweep.open(folder)
     same = sweep.header.get("source") == request.origin["source"] and not _differences(sweep, request)

@@ -364,13 +364,12 @@ def _at_an_end(axis: Axis, value: Scalar) -> bool:
 def _dependencies_first(space: Mapping[str, Sampler]) -> list[str]:
     """Parameters in the order of the file, but each after those that its ``when`` names."""
     ordered: dict[str, None] = {}
-
-    def visit(name: str) -> None:
-        for other in space[name].when:
-            if other in space and other not in ordered:
-                visit(other)
-        ordered.setdefault(name)
-
     for name in space:
-        visit(name)
+        waiting = [name]  # no recursion: conditions may form a chain of any length
+        while waiting:
+            before = [each for each in space[waiting[-1]].when if each in space and each not in ordered]
+            if before:
+                waiting += reversed(before)
+            else:
+                ordered.setdefault(waiting.pop())
     return list(ordered)

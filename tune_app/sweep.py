@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from tune_app import space as spaces
 from tune_app.errors import RunError
-from tune_app.folders import RunPaths, new_folder, no_such_run
+from tune_app.folders import RunPaths, is_run, new_folder, no_such_run
 from tune_app.history import Config, Configuration, History, Saved
 from tune_app.record import Event, Mirror, Record, Scores, read, uncollected
 from tune_app.space import SearchSpace
@@ -204,7 +204,7 @@ class Sweep:
         """
         folder = Path(folder)
         paths = RunPaths(folder)
-        if not paths.record.is_file():
+        if not is_run(folder):
             raise RunError(no_such_run(folder))
         history, offset, header = History(), 0, None
         with uncollected():

@@ -234,10 +234,12 @@ class Stop(Section):
         found: list[int] = []
         rung, k = self.grace_period, 0
         while rung < epochs:
-            if rung not in found[-1:]:
-                found.append(rung)
-            k += 1
-            rung = math.ceil(self.grace_period * self.reduction_factor**k)
+            found.append(rung)
+            # the first milestone past this rung: there may be many before it, for a factor close to 1
+            k = max(k + 1, int(math.log(rung / self.grace_period) / math.log(self.reduction_factor)))
+            while (after := math.ceil(self.grace_period * self.reduction_factor**k)) <= rung:
+                k += 1
+            rung = after
         return found
 
     def ladders(self, epochs: int) -> list[list[int]]:

@@ -9,7 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from tune_app.space.samplers import Sampler
 from tune_app.space.scalars import Scalar, alike, canonical
 
-LARGEST_PLAN = 1_000_000  # configurations; a larger plan is a slip of the pen, and would fill the memory
+#: Replicates of all configurations together, and epochs: more of them is a typing error, and would fill the
+#: memory.
+LARGEST_PLAN = 1_000_000
+#: Epochs of all replicates together.
+LARGEST_WORK = 1_000_000_000
 
 Space = Mapping[str, Sampler]
 Config = dict[str, Scalar]
@@ -19,12 +23,15 @@ def exists(name: str, space: Space, values: Mapping[str, Scalar]) -> bool:
     """Whether ``name`` exists beside ``values``: its conditions hold, and those of what they name."""
     if name not in space:
         return name in values
-    return all(
-        exists(other, space, values)
-        and other in values
-        and any(alike(values[other], value) for value in allowed)
-        for other, allowed in space[name].when.items()
-    )
+    reached, waiting = {name}, [name]  # no recursion: conditions may form a chain of any length
+    while waiting:
+        for other, allowed in space[waiting.pop()].when.items():
+            if other not in values or not any(alike(values[other], value) for value in allowed):
+                return False
+            if other in space and other not in reached:
+                reached.add(other)
+                waiting.append(other)
+    return True
 
 
 def count(space: Space, samples: int | None) -> int:

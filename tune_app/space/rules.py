@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from tune_app.errors import nearest
-from tune_app.space.planning import LARGEST_PLAN, count, exists
+from tune_app.space.planning import LARGEST_PLAN, LARGEST_WORK, count, exists
 from tune_app.space.problems import RuleError
 from tune_app.space.reader import Path
 from tune_app.space.samplers import KINDS, Sampler
@@ -63,6 +63,9 @@ def broken(space: SearchSpace, recorded: bool = False) -> list[RuleError]:
     """
     conditions = list(_conditions(space))
     points = [] if conditions else list(_points(space))  # which points are whole hangs on sound conditions
+    too_much = [] if recorded else list(_amount(space))
+    if too_much:  # before anything is counted out
+        return too_much
     taken = [] if recorded else [*_taken(space)]
     return [
         *taken,
@@ -73,6 +76,23 @@ def broken(space: SearchSpace, recorded: bool = False) -> list[RuleError]:
         *points,
         *_stopping(space),
     ]
+
+
+def _amount(space: SearchSpace) -> Iterator[RuleError]:
+    """What would take all memory, or no end, is refused before anything is recorded."""
+    configurations, seeds, epochs = _most(space), space.seeds, space.epochs
+    replicates = configurations * seeds
+    if configurations > LARGEST_PLAN:
+        rule = f"more than {LARGEST_PLAN:,} configurations: take fewer values, or draw samples of them"
+        yield RuleError(rule, ("search", "samples") if space.search.algorithm == "optuna" else ("space",))
+    elif replicates > LARGEST_PLAN:
+        rule = (
+            f"{seeds:,} seeds of {configurations:,} configurations are more than {LARGEST_PLAN:,} replicates"
+        )
+        yield RuleError(f"{rule}: write {LARGEST_PLAN // configurations} or less", ("seeds",))
+    elif epochs > (most := min(LARGEST_PLAN, LARGEST_WORK // max(replicates, 1))):
+        rule = f"{epochs:,} epochs of {replicates:,} replicates are more than can be trained and recorded"
+        yield RuleError(f"{rule}: write {most} or less", ("epochs",))
 
 
 def _named(space: SearchSpace) -> Iterator[tuple[Path, str]]:
@@ -151,9 +171,6 @@ def _searchable(space: SearchSpace) -> Iterator[RuleError]:
     if algorithm == "random" and all(sampler.kind == "grid" for sampler in space.space.values()):
         rule = "nothing in space is drawn at random, so every sample would be the same: leave search out"
         yield RuleError(rule, ("search", "algorithm"))
-    if count(space.space, space.search.samples if algorithm == "random" else 1) > LARGEST_PLAN:
-        rule = f"more than {LARGEST_PLAN:,} configurations: take fewer values, or draw samples of them"
-        yield RuleError(rule, ("space",))
 
 
 def _for_optuna(sampler: Sampler) -> str:
