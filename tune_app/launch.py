@@ -36,7 +36,7 @@ from tune_app.data import Dataset
 from tune_app.driver import Driver, Searcher
 from tune_app.engines import Engine, Wanted, open_engine
 from tune_app.errors import RunError, TaskError
-from tune_app.folders import RunPaths, is_run
+from tune_app.folders import is_run
 from tune_app.isolation import gpus_possible
 from tune_app.measure import Choice, Question
 from tune_app.messages import Order
