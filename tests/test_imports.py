@@ -29,10 +29,11 @@ ORDER = (
         "measure",
         "messages",
         "trial",
+        "output",
         "guard",
         "task_check",
     ),
-    *("crowd", "study", "views", "search", "resources", "dealing", "control", "keeping", "driver"),
+    *("crowd", "study", "views", "search", "resources", "dealing", "control", "keeping", "logs", "driver"),
     "inline",
     *(
         "luggage",

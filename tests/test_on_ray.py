@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import textwrap
@@ -17,11 +18,12 @@ import numpy as np
 import pytest
 import ray
 from drawing import DRAWING, PROGRAMS
+from printing import PRINTING, WAYS
 from raising import EXPECTED, RAISING
 from rays_own import QUIET
 from small_task import TASK
 
-from tune_app import inline, joining, measure, nodes, on_ray, resources, results, stop, task
+from tune_app import inline, joining, listing, measure, nodes, on_ray, resources, results, stop, task
 from tune_app import space as spaces
 from tune_app.data import Dataset
 from tune_app.driver import Driver
@@ -285,6 +287,38 @@ def test_exceptions_that_cannot_be_pickled_are_recorded_as_they_are_inline(user_
             assert f'{module}.py", line' in log
             assert words in log
             assert len(log) < 100_000
+
+
+@pytest.mark.filterwarnings("ignore:warned:UserWarning")
+@pytest.mark.parametrize("engine", ["ray", "inline", "ray on another machine"])
+def test_what_a_trial_prints_is_in_its_log(
+    user_module: UserModule, engine: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    levels = "[1, 2, 3]" if engine == "ray" else "[1, 2]"
+    space = parse(f"{user_module(PRINTING)}:task", "max_failures: 0", levels=levels)
+    with Sweep.create(space, NO_DATA, "runs").writing() as sweep:
+        driver = Driver(sweep, stop.make(space), gather=engine == "ray on another machine")
+        if engine == "inline":
+            inline.run(driver, None)
+        else:
+            on_ray.run(driver, None, TWO)
+    sweep = Sweep.open(sweep.paths.folder)
+    logs = {trial: listing.log(sweep, trial) for trial in sweep.history.attempts}
+    assert len(logs) == space.size()
+    for trial, log in logs.items():
+        level, lines = trial[0], re.split(r"[\n\r]|partly ", log)
+        names = [f"{level}.{replicate}.{epoch}" for epoch in (1, 2, 3) for replicate in (0, 1)]
+        names = names[: {"2": 3, "3": 3}.get(level, 6)]
+        for way in WAYS:
+            assert [name for name in names if f"{way} {name}" not in lines] == [], way
+        assert not any(f"printed {other}." in log for other in "123" if other != level)
+    assert logs["2.1"].endswith("ValueError: cannot bear two")
+    assert "Traceback" in logs["2.1"]
+    if engine == "ray":
+        assert "last words\n" in logs["3.1"]
+        assert "actor died" in logs["3.1"]
+    assert not [path.name for path in sweep.paths.logs.iterdir() if path.suffix != ".log"]
+    assert "printed" not in "".join(capfd.readouterr())
 
 
 def test_a_model_that_cannot_be_made_fails_with_its_own_words(user_module: UserModule) -> None:

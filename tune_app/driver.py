@@ -11,12 +11,14 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
-from tune_app import control, dealing
+from tune_app import control, dealing, logs
 from tune_app.errors import SpaceError, StorageError
 from tune_app.history import Attempt, Configuration, History, Saved, Values
 from tune_app.keeping import Keeper
+from tune_app.logs import Logs
 from tune_app.messages import SAVE_NOW, Failure, Order, Report, Sealed
 from tune_app.record import Event, place
 from tune_app.space import Scalar
@@ -67,7 +69,7 @@ class Driver:
         #: Whether workers may be on other machines.
         self.gather = gather
         self._tell = tell
-        self._told_of_size = self._told_of_logs = False
+        self._told_of_size = False
         self._deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
         self._identities = {c.fingerprint: c.sample for c in reversed(self._configurations())}
         self._keeper = Keeper(sweep)
@@ -78,6 +80,7 @@ class Driver:
         #: How many trials there are to be run, those included that are yet to be suggested.
         self.trials = max(len(jobs), sweep.outstanding())
         self._running: dict[str, Job] = {}
+        self._logs = Logs(sweep.paths, lambda line: self._tell(line))
         self._fresh: set[str] = set()
         #: Samples that are to stop, in whatever parts they are trained.
         self._to_stop: set[int] = set()
@@ -181,6 +184,7 @@ class Driver:
             self._seen(job) if job.start and space.stop.patience else (),
             gather=self.gather,
             content=self._content(job) if self.gather else None,
+            output="" if self.gather else str(self._output(job).absolute()),
         )
 
     def _seen(self, job: Job) -> tuple[tuple[tuple[int, float | None], ...], ...]:
@@ -196,12 +200,16 @@ class Driver:
             for replicate in job.replicates
         )
 
+    def _output(self, job: Job) -> Path:
+        return logs.expected(self.sweep.paths, self.sweep.history.configurations[job.sample], job)
+
     def _content(self, job: Job) -> bytes | None:
         return (self.sweep.paths.checkpoints / job.start.file).read_bytes() if job.start else None
 
     def start(self, job: Job, node: str = "") -> str:
         """A worker has begun a job; returns the name of the trial."""
         trial = self.sweep.history.next_trial(job.sample)
+        self._logs.open(trial, self._output(job))
         before = self.sweep.history.configurations[job.sample].last(job.replicates[0])
         if job.start is None and before and before.saved and not before.ended:
             self._tell(
@@ -241,6 +249,7 @@ class Driver:
                 durations_s=report.durations_s,
                 **where,
             )
+        self._logs.add(trial, report.output)
         for name, data in report.files.items():
             self._guard(partial(place, self.sweep.paths.checkpoints / name, data))
         if report.too_large and not self._told_of_size:
@@ -291,6 +300,7 @@ class Driver:
         going = not self.over() and (self.ending is None or (report.savable and not report.saved))
         if not going:
             self._running.pop(trial)
+            self._logs.close(trial)
         return going
 
     def _carried(self, job: Job, report: Report) -> Values:
@@ -358,6 +368,7 @@ class Driver:
     def _end(self, trial: str, *states: Saved | None) -> bool:
         """A trial has ended, and its end is recorded; of the states that it has written the last may stay."""
         job = self._running.pop(trial)
+        self._logs.close(trial)
         self._ended_well = True
         last = self.sweep.history.attempts[trial].saved if self.sweep.space.keep == "last" else None
         for state in states:
@@ -380,7 +391,8 @@ class Driver:
         """
         reason, moved = failure.reason, failure.moved
         job = self._running.pop(trial)
-        written = self._write_log(f"{trial}.log", failure.log)
+        self._logs.add(trial, failure.output)
+        written = self._logs.close(trial, failure.log)
         configuration = self.sweep.history.configurations[job.sample]
         failures = configuration.failures(job.replicates[0])
         final = not moved and failures >= self.sweep.space.max_failures
@@ -409,21 +421,6 @@ class Driver:
         alike = len(self._failures) >= ALIKE_FAILURES and len(set(self._failures.values())) == 1
         if alike and not self._ended_well:
             self.ending = f"the first {len(self._failures)} configurations all failed alike: {reason}"
-
-    def _write_log(self, name: str, log: str) -> str:
-        """Write a trial's log; returns its place in the run's folder, empty where the disk refuses it."""
-        path = self.sweep.paths.logs / name
-        try:
-            place(path, log.encode(errors="backslashreplace"))
-        except OSError as error:
-            if not self._told_of_logs:
-                self._told_of_logs = True
-                self._tell(
-                    f"note: {path}: cannot be written: {error.strerror}. The sweep goes on. The record says "
-                    "in one line why a trial failed; its traceback is lost."
-                )
-            return ""
-        return f"{path.parent.name}/{name}"
 
     def _ask_to_save(self) -> None:
         self.sweep.paths.checkpoints.mkdir(exist_ok=True)

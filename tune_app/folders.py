@@ -36,6 +36,14 @@ class RunPaths:
         self.study = folder / "study.db"
         self.lock = folder / ".lock"
 
+    def log(self, trial: str) -> Path:
+        """What a trial that has ended has printed, and the traceback of one that failed."""
+        return self.logs / f"{trial}.log"
+
+    def output(self, sample: int, replicate: int, before: int) -> Path:
+        """What a trial prints while it trains; ``before`` it, so many trials had its first replicate."""
+        return self.logs / f"{sample}-{replicate}-{before}.out"
+
 
 def is_run(folder: Path) -> bool:
     """Whether there is a run in ``folder``; no name is too odd to ask."""

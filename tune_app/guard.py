@@ -1,11 +1,14 @@
-"""A trial as an engine runs it: nothing that the user's task raises leaves it as an exception."""
+"""A trial as an engine runs it: what the user's task raises or prints goes into reports and its log."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from tune_app.isolation import TaskExited
 from tune_app.messages import Failure, Order, Report
+from tune_app.output import Output
 from tune_app.trial import Trial, Worker
 
 
@@ -20,9 +23,15 @@ class GuardedTrial:
     def __init__(self, order: Order, worker: Callable[[], Worker]) -> None:
         self._order, self._worker = order, worker
         self._trial: Trial | None = None
+        self._output = Output(Path(order.output) if order.output else None)
 
     def step(self, save_now: bool = False) -> Report | Failure:
         """Train one epoch; see ``Trial.step``. After a failure there is nothing more to train."""
+        with self._output.kept():
+            came = self._step(save_now)
+        return came if self._order.output else replace(came, output=self._output.take())
+
+    def _step(self, save_now: bool) -> Report | Failure:
         try:
             if self._trial is None:
                 self._trial = Trial(self._order, self._worker())
@@ -34,6 +43,9 @@ class GuardedTrial:
 
     def close(self) -> None:
         """Let go of what the task holds open, whatever ended the trial."""
-        if self._trial is not None:
+        if self._trial is None:
+            return
+        with self._output.kept():  # the driver has closed the log by now; readers add this to it
             self._trial.close()
-            self._trial = None
+        self._trial = None
+        self._output.drop(empty_only=bool(self._order.output))

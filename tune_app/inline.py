@@ -16,8 +16,9 @@ def run(driver: Driver, splits: Splits | None, device: str = "cpu") -> None:
     """Train all jobs of a driver here. A trial that raises has failed; the sweep goes on."""
     worker = cache(lambda: Worker(splits, device))
     while (job := driver.next_job()) is not None:
+        order = driver.order(job)
         name = driver.start(job, node="inline")
-        with closing(GuardedTrial(driver.order(job), worker)) as trial:
+        with closing(GuardedTrial(order, worker)) as trial:
             going = True
             while going:
                 report = trial.step()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from tune_app import index, results
+from tune_app import index, logs, results
 from tune_app.errors import RunError
 from tune_app.results import Frames
 from tune_app.sweep import Sweep, find_sample
@@ -63,22 +63,25 @@ def best(frames: Frames) -> dict[str, Any]:
 
 
 def log(sweep: Sweep, trial: str) -> str:
-    """The log of a failed trial, ``12.1``, or of the newest that failed of sample ``12``.
+    """What the trial ``12.1`` has printed, and its traceback if it failed; for ``12``, its newest trial.
 
     Raises:
-        RunError: no such trial, or it has left none.
+        RunError: no such trial, or there is nothing of it.
     """
     attempts = sweep.history.configurations[find_sample(sweep, trial)].attempts
-    logged = [each for each in attempts if each.log and ("." not in trial or trial == each.trial)]
-    if not logged:
-        with_log = [each.trial for each in sweep.history.attempts.values() if each.log]
-        there = f"There are logs of: {', '.join(with_log)}" if with_log else "No trial of it has failed."
-        raise RunError(f'{sweep.name}: the trial "{trial}" has left no log, for it has not failed. {there}')
-    path = sweep.paths.folder / logged[-1].log
+    asked = [each for each in attempts if "." not in trial or trial == each.trial]
+    found = next((paths for each in reversed(asked) if (paths := logs.find(sweep, each))), [])
+    if not found:
+        there = [each.trial for each in sweep.history.attempts.values() if logs.find(sweep, each)]
+        known = f"There are logs of: {', '.join(there)}" if there else "Nor has any other trial of it."
+        raise RunError(
+            f'{sweep.name}: the trial "{trial}" has left no log: nothing was printed or raised. {known}'
+        )
     try:
-        return path.read_text(encoding="utf-8").rstrip()
+        texts = [path.read_text(encoding="utf-8", errors="backslashreplace") for path in found]
     except OSError as error:
-        raise RunError(f"{path}: cannot be read: {error.strerror}") from error
+        raise RunError(f"{error.filename}: cannot be read: {error.strerror}") from error
+    return "\n".join(texts).rstrip()
 
 
 def _head(frames: Frames) -> dict[str, Any]:

@@ -29,7 +29,8 @@ class Order:
     ``patience`` and what belongs to it come from the space's ``stop``; ``seen`` holds, for each replicate
     that goes on from a checkpoint, the epochs and values of the stopping metric up to there.
     Where the worker may be on another machine, which has no such folder, it is to ``gather``: checkpoints
-    travel in reports, and the one to start from is ``content``.
+    travel in reports, and the one to start from is ``content``. What the trial prints goes to the file
+    ``output``, or, where that is empty, into its reports.
     """
 
     job: Job
@@ -49,6 +50,7 @@ class Order:
     seen: tuple[tuple[tuple[int, float | None], ...], ...] = ()
     gather: bool = False
     content: bytes | None = None
+    output: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ class Report:
     ``saved`` is a checkpoint that was written after this epoch, ``savable`` says whether there can be one.
     ``looped`` is why the replicates are not stacked though the sweep's are, or empty.
     ``files`` are the checkpoints of an order that gathers them, by name, packed apart from the rest, since an
-    engine may keep that; one of ``too_large`` bytes was left behind.
+    engine may keep that; one of ``too_large`` bytes was left behind. ``output`` is what was printed, where
+    that has no file.
     """
 
     epoch: int
@@ -89,6 +92,7 @@ class Report:
     looped: str = ""
     files: Mapping[str, bytes] = field(default_factory=dict)
     too_large: int = 0
+    output: str = ""
 
     def pack(self) -> bytes:
         """The report as bytes that mean nothing to an engine, a searcher or a scheduler."""
@@ -115,7 +119,7 @@ class Failure:
     (``file:line``) the innermost line of the user's own code in the traceback, or of any code where there is
     none; the place of a process that died is empty. ``mistaken`` says that the task has reported what it may
     not, so that another try would fail too; ``moved`` that the trial's machine was taken away with notice,
-    which is no fault of the trial.
+    which is no fault of the trial. ``output`` is what was printed in its last epoch, where that has no file.
     """
 
     reason: str
@@ -124,6 +128,7 @@ class Failure:
     place: str = ""
     mistaken: bool = False
     moved: bool = False
+    output: str = ""
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:

@@ -93,7 +93,7 @@ def predict(model: Path, images: tuple[Path, ...], as_json: bool) -> None:
 @click.argument("trial")
 @RUNS_DIR
 def logs(name: str, trial: str, runs_dir: Path) -> None:
-    """Print what the trial TRIAL of a run left when it failed: its newest log, or that of 12.1."""
+    """Print what the trial TRIAL of a run (12.1, or 12 for the newest) has printed, and its traceback."""
     from tune_app import listing
     from tune_app.folders import find_run
     from tune_app.sweep import Sweep

@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Protocol
+from typing import IO, Protocol
 
+from rich._null_file import NULL_FILE
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from tune_app import output
 from tune_app.progress import drawing
 from tune_app.progress.pace import Pace
 from tune_app.progress.snapshot import Snapshot, Surveyor
@@ -25,9 +27,22 @@ _HEARTBEAT_S = 10.0
 Clock = Callable[[], float]
 
 
+class Terminal(Console):
+    """Standard output, also while a trial in this process prints to its log."""
+
+    @property
+    def file(self) -> IO[str]:
+        """See rich."""
+        stream = output.terminal()
+        return getattr(stream, "rich_proxied_file", stream) or NULL_FILE
+
+    @file.setter
+    def file(self, new: IO[str]) -> None: ...
+
+
 def note(text: str, console: Console | None = None) -> None:
     """Print a line as it is, whether or not something live is on the screen."""
-    _say(console or Console(), text)
+    _say(console or Terminal(), text)
 
 
 @contextmanager
@@ -63,7 +78,7 @@ def watch(
         console: where to; standard output unless given.
         clock: seconds, never going backwards.
     """
-    return Watch(sweep, plan_line, console or Console(), clock)
+    return Watch(sweep, plan_line, console or Terminal(), clock)
 
 
 def follow(sweep: Sweep, console: Console | None = None) -> None:
