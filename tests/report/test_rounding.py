@@ -16,6 +16,7 @@ from tune_app import index, listing, terminal, verdict
 from tune_app.progress import drawing, snapshot
 from tune_app.report import View, compare, export, saying, tables
 from tune_app.report.figures import heatmap, intervals
+from tune_app.sweep import Sweep
 from tune_app.units import Units
 
 Accuracies = Sequence[Sequence[float]]
@@ -28,7 +29,7 @@ seeds: %d
 """
 
 
-def live(sweep: snapshot.Sweep) -> str:
+def live(sweep: Sweep) -> str:
     console = Console(file=io.StringIO(), record=True, width=200, height=40)
     shown = snapshot.Surveyor(sweep).look(live=False)
     console.print(drawing.live(shown, drawing.Timing(None, 0.0), 200, 40))
