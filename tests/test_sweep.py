@@ -6,17 +6,21 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tune_app import control
 from tune_app import space as spaces
 from tune_app.errors import RunError
 from tune_app.folders import find_run, find_runs
 from tune_app.history import History
-from tune_app.record import read
+from tune_app.record import Record, read
 from tune_app.space import SearchSpace
 from tune_app.sweep import NO_DATA, DataIdentity, Job, Numerics, Sweep, fingerprint
 
@@ -306,6 +310,46 @@ def test_what_was_asked_of_a_process_that_died_is_not_asked_of_the_next(tmp_path
     (sweep.paths.control / "1.json").write_text('{"do": "stop"}')
     with sweep.writing():
         assert list(sweep.paths.control.iterdir()) == []
+
+
+def test_what_is_asked_while_a_run_is_being_opened_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock is held, so whoever asks sees a live run; nothing has been read yet."""
+    sweep = Sweep.create(parse(), runs_dir=tmp_path)
+    made = Record.__init__
+
+    def ask_first(self: Record, *args: Any) -> None:
+        control.ask(sweep.paths.control, {"do": "stop"})
+        made(self, *args)
+
+    acquire = FileLock.acquire
+
+    def ask_then(self: FileLock, *args: Any, **options: Any) -> Any:
+        held = acquire(self, *args, **options)
+        control.ask(sweep.paths.control, {"do": "stop", "sample": 1})
+        return held
+
+    monkeypatch.setattr(FileLock, "acquire", ask_then)
+    monkeypatch.setattr(Record, "__init__", ask_first)
+    with sweep.writing():
+        heard = list(control.heard(sweep.paths.control))
+    assert heard == [{"do": "stop", "sample": 1}, {"do": "stop"}]
+
+
+def test_readers_do_not_take_one_another_for_an_owner(tmp_path: Path) -> None:
+    sweep = Sweep.create(parse(), runs_dir=tmp_path)
+
+    def look() -> None:
+        seen.extend(Sweep.open(sweep.paths.folder).live() for _ in range(100))
+
+    seen: list[bool] = []
+    readers = [threading.Thread(target=look) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    assert (len(seen), any(seen)) == (400, False)
 
 
 def test_points_that_a_crash_kept_from_the_record_are_planned(tmp_path: Path) -> None:

@@ -20,6 +20,9 @@ from tune_app.history import Config, Configuration, History, Saved
 from tune_app.record import Event, Mirror, Record, Scores, read, uncollected
 from tune_app.space import SearchSpace
 
+#: How long a held lock is looked at before its holder counts as the process that works on the run.
+_LOOK_AGAIN_S = 0.1
+
 
 @dataclass(frozen=True)
 class DataIdentity:
@@ -245,6 +248,8 @@ class Sweep:
                 written.
         """
         lock = FileLock(self.paths.lock)
+        # Asked of a process that has died since. What is asked once the lock is held is for this process.
+        stale = list(self.paths.control.glob("*"))
         try:
             # Whoever only looks whether the run is live holds it for moments.
             lock.acquire(timeout=0.5)
@@ -256,8 +261,8 @@ class Sweep:
                 "out --name to start a new run."
             ) from error
         try:
-            for path in self.paths.control.glob("*"):  # asked of a process that has died since
-                path.unlink()
+            for path in stale:
+                path.unlink(missing_ok=True)
             self._record = Record(self.paths.record, mirror)
             self.refresh()
             yield self
@@ -300,7 +305,9 @@ class Sweep:
         """Whether a process is working on this run now."""
         lock = FileLock(self.paths.lock)
         try:
-            with lock.acquire(timeout=0):
+            # Others that only look hold it for moments, the process that works on the run for as long as it
+            # does.
+            with lock.acquire(timeout=_LOOK_AGAIN_S, poll_interval=_LOOK_AGAIN_S / 20):
                 return self._record is not None
         except Timeout:
             return True
