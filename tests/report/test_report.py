@@ -199,7 +199,7 @@ def test_nothing_finished_is_told_with_what_failed(make: Make) -> None:
     text = make("all_failed").page.text
     assert "No configuration has finished, so nothing is chosen: 6 failed." in text
     assert "Sample 1 failed at epoch 1: RuntimeError: boom" in text
-    assert "3 more configurations failed" in text
+    assert "3 further configurations" in text
     assert "failed at epoch 1" in text
 
 
