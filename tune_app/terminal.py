@@ -11,6 +11,7 @@ import pandas as pd
 
 from tune_app import advice, index, results, verdict
 from tune_app import space as spaces_
+from tune_app.arithmetic import fixed
 from tune_app.models import Prediction
 from tune_app.report import confirmed
 from tune_app.results import Frames
@@ -88,7 +89,9 @@ def best(frames: Frames, found: Mapping[str, Any]) -> str:
 
 def predictions(found: Sequence[Prediction]) -> str:
     """What a model says of each input, and how sure it is."""
-    return aligned([[each.name, each.label, f"{each.probabilities[each.label]:.1%}"] for each in found], "")
+    return aligned(
+        [[each.name, each.label, f"{fixed(each.probabilities[each.label], 1, 2)}%"] for each in found], ""
+    )
 
 
 def rerun(sample: int, compared: int, differences: Sequence[tuple[int, str, Any, Any]], device: str) -> str:

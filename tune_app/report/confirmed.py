@@ -131,13 +131,17 @@ def _luck(pairs: list[_Pair], frames: Frames, name: str) -> str:
         return "Too few new seeds have finished to say how much of the winner's lead was luck."
     units, better = frames.units, 1 if frames.sweep.space.metric.mode == "max" else -1
     lead = better * ((first.chosen.mean or 0.0) - (second.chosen.mean or 0.0))
-    leads = "it leads" if better * difference.difference >= 0 else "the second leads"
     points = " points" if units.is_share(metric) else ""
-    now = units.number(metric, abs(difference.difference))
-    if difference.half_width is not None and len(first.confirmed) > 2:
-        now += f" ± {units.half_width(metric, difference.half_width)}"
-    sure = "." if difference.p < 0.05 else ", which these seeds cannot tell from none."
+    if difference.difference == 0:
+        now = "the two are equal."
+    else:
+        leads = "it leads" if better * difference.difference > 0 else "the second leads"
+        by = units.number(metric, abs(difference.difference))
+        if difference.half_width is not None and len(first.confirmed) > 2:
+            by += f" ± {units.half_width(metric, difference.half_width)}"
+        sure = "." if difference.p < 0.05 else ", which these seeds cannot tell from none."
+        now = f"{leads} by {by}{points}{sure}"
     return (
         f"In {name} the winner led the second by {units.number(metric, lead)}{points}; on "
-        f"{words.count(len(first.confirmed), 'new seed')} {leads} by {now}{points}{sure}"
+        f"{words.count(len(first.confirmed), 'new seed')} {now}"
     )

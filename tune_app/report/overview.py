@@ -14,7 +14,7 @@ from tune_app.errors import ReportError, nearest
 from tune_app.report import formats, rows, settings
 from tune_app.report.render import Table
 from tune_app.space.rules import metric_columns
-from tune_app.units import DIGITS, NOTHING, legend
+from tune_app.units import DIGITS, NOTHING, legend, named_share
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -109,7 +109,7 @@ def _sorted(frames: Frames, frame: pd.DataFrame, sort: str) -> pd.DataFrame:
         raise ReportError(f'--sort {sort}: after the colon stands asc or desc, not "{direction}"')
     _check(frames, [name], frame)
     metric = frames.sweep.space.metric
-    upwards = metric.mode == "min" if name == metric.name else not frames.units.is_share(name)
+    upwards = metric.mode == "min" if name == metric.name else not named_share(name)
     if direction:
         upwards = direction == "asc"
     values = frame[f"{name}_mean" if name not in frame else name].tolist()

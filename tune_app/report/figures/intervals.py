@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -135,7 +136,11 @@ def _panel(axes: Axes, info: IntervalsInfo, name: str, look: style.Look) -> None
                 markeredgewidth=0.7,
                 zorder=2,
             )
-        error = None if found.half_width is None else [found.half_width]
+        error = None
+        if found.half_width is not None:
+            share = info.units.is_share(name)
+            room = (found.mean, 100 - found.mean) if share else (math.inf, math.inf)
+            error = [[min(found.half_width, side)] for side in room]  # no share lies outside 0 to 100%
         axes.errorbar(
             [found.mean],
             [place],

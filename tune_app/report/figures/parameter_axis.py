@@ -29,7 +29,8 @@ def label(axis: Axis, frames: Frames, name: str) -> None:
     drawn = [text.get_text() for text in axis.get_majorticklabels()]
     absent = _ABSENT in drawn
     if isinstance(spread, CategoricalDistribution):
-        texts = [_spelled(frames, name).get(text, text) for text in drawn]
+        spelled = _spelled(frames, name)
+        texts = [spelled.get(text, text) for text in drawn]
         axis.set_ticks(axis.get_ticklocs(), list(map(style.text_of, texts)))
         if isinstance(axis, XAxis) and len("".join(texts)) > 20:
             axis.set_tick_params(rotation=45)
