@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import torch
 from drawing import DRAWING, PROGRAMS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from process_state import process
 
 from tune_app import continuing, launch
 from tune_app import space as spaces
@@ -77,29 +77,6 @@ def test_a_generated_task_leaves_no_trace_in_its_process(
     assert process() == before
     del group
     assert process() == before
-
-
-def process() -> dict[str, Any]:
-    """What a task could have changed."""
-    return {
-        "random": random.getstate(),
-        "numpy": str(np.random.get_state()),
-        "torch": torch.get_rng_state().tolist(),
-        "dtype": torch.get_default_dtype(),
-        "threads": torch.get_num_threads(),
-        "gradients": (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
-        "precision": (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32),
-        "autocast": [torch.is_autocast_enabled(device) for device in ("cpu", "cuda")],
-        "determinism": torch.are_deterministic_algorithms_enabled(),
-        "device": str(torch.get_default_device()),
-        "errors": np.geterr(),
-        "filters": list(warnings.filters),
-        "folder": str(Path.cwd()),
-        "environment": dict(os.environ),
-        "path": list(sys.path),
-        "arguments": list(sys.argv),
-        "handlers": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)],
-    }
 
 
 # ---------------------------------------------------------------- whole sweeps

@@ -288,7 +288,11 @@ def _set_filters(wanted: list[Any]) -> None:
     warnings.filters[:] = wanted  # type: ignore[index]
 
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM")
+    if hasattr(signal, name)
+]
 
 _OF_PYTHON: dict[str, _Setting] = {
     "folder": (_folder, _go_to),
@@ -297,6 +301,7 @@ _OF_PYTHON: dict[str, _Setting] = {
     "path": (lambda: list(sys.path), lambda wanted: sys.path.__setitem__(slice(None), wanted)),
     "signals": (_handlers, _handle),
     "warnings": (_filters, _set_filters),
+    "hook": (lambda: sys.excepthook, lambda wanted: setattr(sys, "excepthook", wanted)),
     "numpy errors": (np.geterr, lambda wanted: np.seterr(**wanted)),
 }
 
