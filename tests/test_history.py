@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tune_app.errors import RunError
 from tune_app.history import PRECEDENCE, Configuration, History
 from tune_app.record import Event
 from tune_app.space import Metric
@@ -195,3 +196,27 @@ def test_times_are_those_of_the_events() -> None:
     history = fold(*({**each, "t": float(second)} for second, each in enumerate(events)))
     assert history.configurations[1].planned_at == 0
     assert (history.attempts["1.1"].started_at, history.attempts["1.1"].last_at) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "name", ["../a.pt", "/home/me/thesis.tex", "a/b.pt", "..", ".lock", "a\\b", "", "a\nb"]
+)
+@pytest.mark.parametrize("where", ["saved", "weights", "log", "trial"])
+def test_a_record_names_no_file_outside_of_its_run(name: str, where: str) -> None:
+    history = History()
+    history.apply({"event": "planned", "t": 0.0, "sample": 1, "fingerprint": "f", "config": {}, "twin": None})
+    trial = name if where == "trial" else "1.1"
+    file = {"epoch": 1, "file": name, "size_bytes": 1, "crc32": 0}
+    started = {"trial": trial, "sample": 1, "replicates": [0], "epoch": 0, "target": 2, "node": "", "t": 0.0}
+    failed = {"event": "failed", "t": 0.0, "trial": "1.1", "reason": "", "log": name}
+    finished = {"event": "finished", "t": 0.0, "trial": "1.1", "test": {}, "evaluated": [1], "scores": None}
+    ending = failed if where == "log" else {**finished, where: file}
+    if where == "log" and not name:
+        return
+
+    def fold() -> None:
+        for each in ({"event": "started", **started}, ending):
+            history.apply(each)
+
+    with pytest.raises(RunError):
+        fold()

@@ -5,10 +5,12 @@ The driver folds each event as it writes it, a reader folds the file: both see t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tune_app import arithmetic
+from tune_app.errors import RunError
 from tune_app.evaluation import Row, evaluated, rank
 from tune_app.record import Event
 from tune_app.space import Metric, Scalar
@@ -330,7 +332,7 @@ class History:
 
     def _on_started(self, event: Event) -> None:
         attempt = Attempt(
-            event["trial"],
+            _bare(event["trial"]),
             event["sample"],
             tuple(event["replicates"]),
             event["epoch"],
@@ -403,9 +405,23 @@ class History:
     def _on_failed(self, event: Event) -> None:
         attempt = self.attempts[event["trial"]]
         attempt.end = "failed" if event.get("final", True) else "interrupted"
-        attempt.reason, attempt.log = event["reason"], event["log"]
+        attempt.reason = event["reason"]
+        attempt.log = event["log"] and f"logs/{_bare(event['log'].removeprefix('logs/'))}"
         attempt.forgiven = event.get("moved", False)
 
 
 def _saved(fields: Event | None) -> Saved | None:
-    return Saved(**fields) if fields else None
+    return Saved(**{**fields, "file": _bare(fields["file"])}) if fields else None
+
+
+def _bare(name: str) -> str:
+    """The name of a file that a record names, which lies in its run's folder: records may come from strangers.
+
+    Raises:
+        RunError: it leads to another folder.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", name):
+        raise RunError(
+            f"the record names the file {name!r}, and files of a run have bare names: do not use it"
+        )
+    return name
