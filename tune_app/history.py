@@ -415,13 +415,12 @@ def _saved(fields: Event | None) -> Saved | None:
 
 
 def _bare(name: str) -> str:
-    """The name of a file that a record names, which lies in its run's folder: records may come from strangers.
+    """The name of a file that a record names, which lies in its run's folder: records may come from
+    strangers.
 
     Raises:
         RunError: it leads to another folder.
     """
     if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", name):
-        raise RunError(
-            f"the record names the file {name!r}, and files of a run have bare names: do not use it"
-        )
+        raise RunError(f"the record names the file {name!r}: the files of a run have bare names")
     return name
