@@ -37,6 +37,7 @@ ORDER = (
     "inline",
     *(
         "luggage",
+        "sockets",
         "addresses",
         "ray_private",
         "notices",

@@ -168,13 +168,15 @@ def test_a_sweep_on_ray_ends_the_same_without_any_of_them(
     with pytest.raises(TrialsFailed):
         launch.train(request, launch.gather(request))
     results.write(results.load(Sweep.open("runs/inline")))
+    long = tmp_path / ("x" * 60)  # too long for Ray's sockets
+    long.mkdir()
     places = os.pathsep.join([str(Path(__file__).parent), str(tmp_path)])
     ran = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": places, "ON_RAY": "1"},
+        env={**os.environ, "PYTHONPATH": places, "TMPDIR": str(long), "ON_RAY": "1"},
     )
     assert ran.returncode == 1, ran.stderr
     assert "1 of 3 configurations failed" in ran.stderr

@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 
 from tune_app.errors import ResourceError
+from tune_app.sockets import ray_folder
 
 _ANSWER_WITHIN_S = 1.0
 #: Seconds within which a head must answer; a name server may take several to find its machine.
@@ -40,7 +41,7 @@ def _of_environment() -> str:
 
 def _left(folder: Path | None = None) -> str:
     """The address that ``ray start`` left on this machine, which ``ray stop`` removes; else empty."""
-    folder = folder or Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray"
+    folder = folder or Path(ray_folder()[0]) / "ray"
     try:
         return (folder / "ray_current_cluster").read_text(encoding="utf-8").strip()
     except (OSError, ValueError):

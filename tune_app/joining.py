@@ -14,7 +14,7 @@ from typing import Any
 
 import ray
 
-from tune_app import luggage, nodes, ray_private
+from tune_app import luggage, nodes, ray_private, sockets
 from tune_app.errors import ResourceError, describe
 from tune_app.nodes import Cluster
 from tune_app.task_folder import TRAVELLED
@@ -77,6 +77,7 @@ def connect(
         }
     with ExitStack() as stack:
         if address == "local":
+            stack.enter_context(sockets.roomy())
             stack.enter_context(ray_private.inherited_environment())
         else:
             options = {"runtime_env": stack.enter_context(_travelling(modules))}
