@@ -160,15 +160,32 @@ def awkward(folder: Path) -> Frames:
 
 
 def enormous(folder: Path) -> Frames:
-    """A metric whose square is no number any more."""
+    """A metric as large as may be: its fourth power is no number any more."""
     text = (
         "task: mine:train\nspace: {lr: {grid: [1, 2, 3]}}\n"
         "epochs: 3\nseeds: 3\nmetric: {name: val_loss, mode: min}\n"
     )
     ended = {
-        i: Ended({"val_loss": [[1e305 * (1 - 0.01 * (i + r) / e) for r in range(3)] for e in range(1, 4)]})
+        i: Ended({"val_loss": [[1e100 * (1 - 0.01 * (i + r) / e) for r in range(3)] for e in range(1, 4)]})
         for i in range(1, 4)
     }
+    return record(folder, text, ended, NO_DATA)
+
+
+def beyond(folder: Path) -> Frames:
+    """Values that no mean can be drawn over, as an earlier version recorded them, beside others."""
+    text = (
+        "task: mine:train\nspace: {lr: {grid: [1, 2, 3]}, big: {grid: [1e308, 1]}}\n"
+        "epochs: 2\nseeds: 2\nmetric: {name: val_loss, mode: min}\n"
+    )
+    values = {
+        1: (1.7e308, 1.7e308),
+        2: (-1.7e308, 1.7e308),
+        3: (1e101, 2.0),
+        4: (0.0, -0.0),
+        5: (5e-324, 0.1),
+    }
+    ended = {i: Ended({"val_loss": [list(row)] * 2}) for i, row in values.items()}
     return record(folder, text, ended, NO_DATA)
 
 
@@ -176,6 +193,6 @@ CASES: dict[str, Callable[[Path], Frames]] = {
     made.__name__: made
     for made in (
         *(finished, phantom, running, one_trial, one_seed, all_failed, nothing, forty, stopped),
-        *(function_task, conditional, awkward, enormous),
+        *(function_task, conditional, awkward, enormous, beyond),
     )
 }

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from tune_app import arithmetic
 from tune_app.errors import RunError
-from tune_app.evaluation import Row, evaluated, rank
+from tune_app.evaluation import Row, evaluated, rank, usable
 from tune_app.record import Event
 from tune_app.space import Metric, Scalar
 from tune_app.units import beyond
@@ -348,7 +348,7 @@ class History:
     def _on_epoch(self, event: Event) -> None:
         attempt = self.attempts[event["trial"]]
         attempt.device = event.get("device", attempt.device)
-        attempt.epochs.append(Epoch(event["epoch"], event["metrics"], event["durations_s"]))
+        attempt.epochs.append(Epoch(event["epoch"], _usable(event["metrics"]), event["durations_s"]))
         self.beyond = self.beyond | beyond(event["metrics"])
         if not attempt.follows:
             self.course.append((attempt, attempt.epochs[-1]))
@@ -389,7 +389,7 @@ class History:
         attempt.end = "finished"
         if attempt.epoch < attempt.target and not attempt.follows:
             self.course.append(attempt)
-        attempt.test = event["test"]
+        attempt.test = _usable(event["test"])
         self.beyond = self.beyond | beyond(attempt.test)
         attempt.evaluated = event["evaluated"]
         attempt.scores = event["scores"]
@@ -408,6 +408,11 @@ class History:
         attempt.reason = event["reason"]
         attempt.log = event["log"] and f"logs/{_bare(event['log'].removeprefix('logs/'))}"
         attempt.forgiven = event.get("moved", False)
+
+
+def _usable(metrics: Values) -> Values:
+    """Metrics without values that no mean can be drawn over; an earlier version recorded such."""
+    return {name: [value if usable(value) else None for value in values] for name, values in metrics.items()}
 
 
 def _saved(fields: Event | None) -> Saved | None:

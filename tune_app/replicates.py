@@ -6,6 +6,7 @@ Nothing in here loads torch: a function may do without.
 from __future__ import annotations
 
 import copy
+import math
 import time
 import traceback
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ Metrics = Mapping[str, float]
 
 
 #: Why a replicate of a Task has diverged.
-NON_FINITE = "a loss or a parameter was not finite"
+NON_FINITE = "a loss or a parameter was not finite, or beyond 1e100"
 
 
 @dataclass(frozen=True)
@@ -288,5 +289,7 @@ def _isolated(
 def _number(name: Any, value: Any) -> float:
     try:
         return float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return math.inf
     except (TypeError, ValueError):
         raise TaskError(f"the function task yielded {name}={value!r}; a metric is a number") from None

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from tune_app import metrics
+from tune_app.evaluation import LARGEST
 from tune_app.history import Config
 from tune_app.isolation import ProcessState
 from tune_app.replicates import NON_FINITE, Metrics, Outcome, Stopwatch
@@ -283,7 +284,7 @@ class Stacked:
         order = torch.stack(orders).to(data.train.x.device)
         train_loss, correct = stack.train(data, order, self._batch_size)
         logits, val_loss = stack.score(data, data.val, self._eval_batch_size)
-        sound = stack.finite() & train_loss.isfinite() & val_loss.isfinite()
+        sound = stack.finite() & (train_loss.abs() <= LARGEST) & (val_loss.abs() <= LARGEST)
         numbers = torch.stack([sound.double(), correct, train_loss, val_loss]).T.tolist()
         return [
             {"train_accuracy": share, "train_loss": loss}

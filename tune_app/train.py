@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tune_app import metrics
-from tune_app.evaluation import improved
+from tune_app.evaluation import improved, usable
 from tune_app.history import Config
 from tune_app.isolation import ProcessState, seed_generators
 from tune_app.replicates import Outcome
@@ -155,8 +155,8 @@ class Learner:
     def step(self) -> dict[str, float]:
         """Train one epoch; returns ``train_`` metrics (running, over the epoch) and ``val_`` metrics.
 
-        When a loss or a parameter becomes non-finite the learner freezes: ``diverged`` is set, and this
-        and every later call return no metrics.
+        When a loss cannot be averaged (``usable``) or a parameter is not finite the learner freezes:
+        ``diverged`` is set, and this and every later call return no metrics.
         """
         if self.diverged:
             return {}
@@ -170,13 +170,11 @@ class Learner:
     def _step(self) -> dict[str, float]:
         found = self._train()
         self.epoch += 1
-        if not (
-            np.isfinite(found["train_loss"]) and all_finite(p[None] for p in self._model.parameters()).item()
-        ):
+        if not (usable(found["train_loss"]) and all_finite(p[None] for p in self._model.parameters()).item()):
             self.diverged = True
             return {}
         scores, loss = self._score(self._model, self._splits.val)
-        if not np.isfinite(loss):
+        if not usable(loss):
             self.diverged = True
             return {}
         found |= metrics.evaluate("val", scores, loss, self._splits.val.y.cpu().numpy())

@@ -35,6 +35,7 @@ EXPECTED = {
     "awkward": {"intervals", "curves", "panels", "heatmap", "importance"} | SEARCH,
     "conditional": {"intervals", "curves", "panels", "heatmap", "importance"} | SEARCH,
     "enormous": {"intervals", "curves", "panels"} | SEARCH,
+    "beyond": {"intervals", "curves", "panels", "heatmap"} | SEARCH,
 }
 
 

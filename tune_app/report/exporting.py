@@ -101,10 +101,11 @@ def _csv(frames: Frames, frame: pd.DataFrame) -> bytes:
 
 
 def _parquet(frames: Frames, frame: pd.DataFrame) -> bytes:
-    """Columns of one type each: one that mixes numbers and words becomes text."""
+    """Columns of one type each: one that mixes numbers and words, or of too large integers, becomes text."""
     buffer = io.BytesIO()
     frame = results.as_texts(frames, frame)
-    mixed = [name for name in frame if frame[name].dtype == object and len(_kinds(frame[name])) > 1]
+    objects = [name for name in frame if frame[name].dtype == object]
+    mixed = [name for name in objects if len(_kinds(frame[name])) > 1 or _too_large(frame[name])]
     texts = {name: [None if pd.isna(v) else str(v) for v in frame[name]] for name in mixed}
     frame.assign(**texts).to_parquet(buffer, index=False)  # type: ignore[arg-type]
     return buffer.getvalue()
@@ -116,6 +117,11 @@ def _kinds(column: pd.Series[Any]) -> set[str]:
         "bool" if isinstance(value, bool) else "number" if isinstance(value, int | float) else "text"
         for value in column.dropna()
     }
+
+
+def _too_large(column: pd.Series[Any]) -> bool:
+    """Whether a column holds an integer of more than 64 bits."""
+    return any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in column.dropna())
 
 
 def _json(frames: Frames, frame: pd.DataFrame) -> bytes:
