@@ -8,6 +8,7 @@ from typing import TypeGuard
 
 import numpy as np
 
+from tune_app.evaluation import usable
 from tune_app.labels import text
 from tune_app.results import Frames
 from tune_app.space import KINDS, Sampler
@@ -74,10 +75,11 @@ def _edge_of_range(value: float, sampler: Sampler) -> tuple[bool, float] | None:
 
 def _edge_of_list(value: float, tried: Sequence[int | float]) -> tuple[bool, float] | None:
     """The same for one of several values: beyond lies as far as the last two are apart, or their ratio."""
-    if len(tried) < FEWEST_VALUES or value not in (tried[0], tried[-1]):
+    if len(tried) < FEWEST_VALUES or value not in (tried[0], tried[-1]) or not all(map(usable, tried)):
         return None
-    steps = np.diff(np.asarray(tried, dtype=np.float64))
-    ratios = np.diff(np.log(tried)) if tried[0] > 0 else np.array([])
+    numbers = np.asarray(tried, dtype=np.float64)
+    steps = np.diff(numbers)
+    ratios = np.diff(np.log(numbers)) if tried[0] > 0 else np.array([])
     geometric = len(ratios) > 0 and ratios.std() / ratios.mean() < steps.std() / steps.mean()
     if value == tried[-1]:
         return True, value * math.exp(ratios[-1]) if geometric else _upwards(value, value + steps[-1])
