@@ -93,16 +93,16 @@ def test_the_table_for_people(frames: Frames, form: str) -> None:
 
 @given(st.sampled_from(FORMATS), st.sampled_from(["", "csvv", "excel", "Csv"]))
 def test_a_format_that_there_is_not_is_told(form: str, other: str) -> None:
-    with pytest.raises(ReportError, match=f"--format {other}: it is one of .*{form}"):
+    with pytest.raises(ReportError, match=f"--format {other}: .*{form}"):
         export(None, other)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("form", "of", "view", "says"),
     [
-        ("latex", "seeds", View(), "latex is the table of configurations; use csv, parquet or json"),
-        ("csv", "trial", View(), '--of trial: it is one of .* Did you mean "trials"'),
-        ("csv", "trials", View(digits=3), "--digits 3: csv keeps every digit; use latex or markdown"),
+        ("latex", "seeds", View(), "latex.*csv, parquet or json"),
+        ("csv", "trial", View(), '--of trial: .*"trials"'),
+        ("csv", "trials", View(digits=3), "--digits 3: csv .*latex or markdown"),
         ("json", "seeds", View(("speed",)), 'no column "speed"'),
     ],
 )
@@ -117,7 +117,7 @@ def test_delivery_to_a_file_or_the_terminal(tmp_path: Path) -> None:
     assert terminal.getvalue() == b"text"
     deliver(b"bytes", "parquet", tmp_path / "deep" / "x.parquet", terminal)
     assert (tmp_path / "deep" / "x.parquet").read_bytes() == b"bytes"
-    with pytest.raises(ReportError, match="is no text for a terminal; give a file with --out"):
+    with pytest.raises(ReportError, match=r"parquet.*--out"):
         deliver(b"bytes", "parquet", None, terminal)
     with pytest.raises(StorageError, match=r"deep: cannot be written"):
         deliver(b"bytes", "csv", tmp_path / "deep", terminal)

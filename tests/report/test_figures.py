@@ -11,6 +11,7 @@ import optuna
 import pandas as pd
 import pytest
 from edge_cases import CASES, GRID, XRAYS, curves, full
+from facts import lacking
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -85,10 +86,8 @@ def test_the_best_are_chosen_then_those_that_got_furthest(tmp_path: Path) -> Non
     assert selection.choose(frames, frames.trials).samples[:4] == [*best.index, 4, 3]
     chosen = selection.choose(frames, frames.trials, 3)
     assert chosen.samples == [*best.index, 4]
-    assert chosen.note == (
-        "3 of 6 configurations: the best by validation accuracy, then those that got furthest"
-    )
-    assert selection.choose(frames, frames.trials, 2).note.endswith("the best by validation accuracy")
+    assert lacking(chosen.note, ["3 of 6", "validation accuracy"]) == []
+    assert lacking(selection.choose(frames, frames.trials, 2).note, ["2 of 6", "validation accuracy"]) == []
 
 
 @given(st.lists(st.text("abc_", min_size=1, max_size=64), unique=True, max_size=8), st.integers(9, 30))
@@ -139,7 +138,7 @@ def test_a_cell_of_several_configurations_shows_the_best(tmp_path: Path) -> None
 
 
 def test_random_draws_are_no_grid(tmp_path: Path) -> None:
-    with pytest.raises(NotDrawn, match="two parameters that form a grid"):
+    with pytest.raises(NotDrawn, match="two parameters"):
         heatmap_infos(CASES["forty"](tmp_path))
 
 
@@ -207,14 +206,14 @@ def test_scores_of_three_classes_have_a_matrix_and_no_roc_curve(tmp_path: Path) 
     assert scores.confusion(info)[0].tolist() == [[2, 0, 0], [0, 2, 0], [1, 0, 1]]
     [picture] = figures.draw(frames, "confusion")
     assert "6 test images" in picture.alt
-    with pytest.raises(NotDrawn, match="takes two classes, and there are 3"):
+    with pytest.raises(NotDrawn, match=r"\b3\b"):
         figures.draw(frames, "roc")
 
 
 def test_scores_that_do_not_fit_the_list_of_images_are_damage(tmp_path: Path) -> None:
     frames = CASES["finished"](tmp_path)
     frames.sweep.paths.test_images.write_text("index,label,name,patient\n0,1,,\n", encoding="utf-8")
-    with pytest.raises(RunError, match="names 1 images, but there are scores of 60"):
+    with pytest.raises(RunError, match=r"\b1 image.*\b60\b"):
         scores.scores_info(frames)
 
 
@@ -375,11 +374,11 @@ def test_a_kind_of_several_pictures_names_each(finished: Frames, tmp_path: Path)
         (
             "interval",
             None,
-            r'no figure "interval"\. Did you mean "intervals"\?\n  there are: intervals, curves',
+            r'"interval".*"intervals"(.|\n)*intervals, curves',
         ),
-        ("rungs", None, "rungs: nothing to draw: the space has no early stopping"),
-        ("curves", "x.jpeg", r"x\.jpeg: a figure's file ends with one of \.svg, \.png, \.pdf"),
-        ("curves", "x", "ends with one of"),
+        ("rungs", None, "rungs: .*early stopping"),
+        ("curves", "x.jpeg", r"x\.jpeg: .*\.svg, \.png, \.pdf"),
+        ("curves", "x", r"x: .*\.svg, \.png, \.pdf"),
     ],
 )
 def test_what_cannot_be_drawn_is_told(finished: Frames, kind: str, out: str | None, says: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from edge_cases import CASES
+from facts import lacking
 from make_run import SAMPLES, Outcome, make
 
 from tune_app import verdict
@@ -102,9 +103,8 @@ def test_digits_are_decimals_of_a_percentage(frames: Frames) -> None:
 def test_the_first_rows_alone_are_said_to_be_some(frames: Frames) -> None:
     made = table(frames, top=2)
     assert samples(made) == [3, 1]
-    assert "The first 2 of 5 configurations" in made.about
-    assert "not ranked" not in markdown(made)
-    assert "The first" not in markdown(table(frames, top=5))
+    assert any(lacking(line, ["2 of 5"]) == [] for line in made.about)
+    assert " of 5" not in markdown(table(frames, top=5))
 
 
 @pytest.mark.parametrize(
@@ -112,13 +112,13 @@ def test_the_first_rows_alone_are_said_to_be_some(frames: Frames) -> None:
     [
         (
             {"columns": ["lrr"]},
-            r'no column "lrr" in the results\. Did you mean "lr"\?\n  there are: sample, lr',
+            r'"lrr".*"lr"(.|\n)*sample, lr',
         ),
-        ({"columns": ["val_acuracy"]}, 'Did you mean "val_accuracy"'),
+        ({"columns": ["val_acuracy"]}, '"val_acuracy".*"val_accuracy"'),
         ({"sort": "step"}, 'no column "step"'),
-        ({"sort": "lr:up"}, 'after the colon stands asc or desc, not "up"'),
-        ({"top": 0}, "--top 0: ask for 1 row or more"),
-        ({"digits": -1}, "--digits -1: a number of decimals is 0 or more"),
+        ({"sort": "lr:up"}, 'asc or desc.*"up"'),
+        ({"top": 0}, r"--top 0: .*\b1\b"),
+        ({"digits": -1}, r"--digits -1: .*\b0\b"),
     ],
 )
 def test_what_is_not_there_is_told(frames: Frames, wish: dict[str, object], says: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+from facts import lacking
 from hypothesis import given
 from hypothesis import strategies as st
 from make_run import PHANTOM, Outcome, make
@@ -53,8 +54,7 @@ def test_the_table_has_what_no_other_configuration_beats(tmp_path: Path) -> None
     assert table.rows[2] == ["2", "2", "80.0 (79.0, 81.0)", "0.200 (0.190, 0.210)", "2"]
     assert len(table.align) == len(table.header)
     [said] = table.below
-    assert said.startswith("3 of 5 finished configurations are not dominated: no other one")
-    assert "validation accuracy (max) and validation loss (min)" in said
+    assert lacking(said, ["3 of 5", "validation accuracy (max)", "validation loss (min)"]) == []
     assert list(table.frame["val_loss_mean"]) == [0.5, 0.5, 0.2]
     assert {"data", "data_sha256"} <= set(table.frame)
 
@@ -72,7 +72,7 @@ def test_with_nothing_finished_the_table_is_empty_and_says_so(tmp_path: Path) ->
     table = pareto.pareto_table(make(tmp_path, SPACE, {}, PHANTOM, name="two"))
     assert table
     assert table.rows == []
-    assert table.below[0].startswith("0 of 0 finished configurations are not dominated")
+    assert lacking(table.below[0], ["0 of 0"]) == []
 
 
 @given(
