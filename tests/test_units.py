@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tune_app.units import Units, beyond
+from tune_app.units import Units, beyond, legend
 
 TEN = (0.84, 0.98, 0.82, 0.88, 0.835, 0.955, 0.94, 0.95, 0.92, 0.865)
 
@@ -76,3 +77,8 @@ def test_what_is_shown_of_a_share_lies_between_0_and_100(values: list[float]) ->
     else:
         numbers = [float(part.strip("(),")) for part in text.replace(" to ", " ").split()]
         assert all(0 <= number <= 100 for number in numbers)
+
+
+def test_the_legend_speaks_of_two_seeds_where_there_are_two() -> None:
+    assert "two seeds" not in legend(pd.Series([3, 3, 3, 1]))
+    assert "two seeds" in legend(pd.Series([3, 2]))

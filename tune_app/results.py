@@ -245,7 +245,7 @@ def as_texts(frames: Frames, frame: pd.DataFrame) -> pd.DataFrame:
     for name in frames.parameters:
         if name in frame and frame[name].dtype.kind not in "iufb":
             cells = frame[name].tolist()
-            taken = {str(cell) for cell in cells if not isinstance(cell, str)} | {"", "null"}
+            taken = {str(cell).lower() for cell in cells if not isinstance(cell, str)} | {"", "null"}
             texts = [_text(cell, taken) for cell in cells]
             if any(one is not other for one, other in zip(texts, cells, strict=True)):
                 changed[name] = pd.Series(texts, index=frame.index, dtype=object)
@@ -255,7 +255,7 @@ def as_texts(frames: Frames, frame: pd.DataFrame) -> pd.DataFrame:
 def _text(cell: Scalar, taken: set[str]) -> Scalar:
     if cell is None:
         return "null"
-    return quote(cell) if isinstance(cell, str) and (cell in taken or cell.startswith('"')) else cell
+    return quote(cell) if isinstance(cell, str) and (cell.lower() in taken or cell.startswith('"')) else cell
 
 
 def ranked(frames: Frames) -> pd.DataFrame:

@@ -39,7 +39,7 @@ def beyond(metrics: Mapping[str, Iterable[float | None]]) -> set[str]:
 
 def legend(counts: Iterable[int]) -> str:
     """What ``Units.measure`` writes, for configurations of so many seeds each."""
-    two = "; of two seeds, both values" if 2 in counts else ""
+    two = "; of two seeds, both values" if any(count == 2 for count in counts) else ""
     return f"Mean ± half-width of its 95% interval, over n seeds{two}"
 
 

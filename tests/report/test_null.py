@@ -22,7 +22,7 @@ from tune_app.report.figures.optunas import KINDS
 from tune_app.results import Frames
 
 #: Values that are easily taken for null, or for one another; the accuracy depends on them alone.
-LEVELS: list[space.Scalar] = [None, "null", "", "nan", "None", True, 1, "1", 0.12341, 0.12342]
+LEVELS: list[space.Scalar] = [None, "null", "", "nan", "None", True, "true", 1, "1", 0.12341, 0.12342]
 
 TEXT = f"""
 task: mine:train
@@ -63,7 +63,7 @@ def test_each_configuration_has_its_own_name_everywhere(frames: Frames) -> None:
 
 def test_null_is_none_and_an_absent_parameter_is_missing(frames: Frames) -> None:
     for frame in (frames.trials, frames.seeds):
-        assert (frame["cw"].map(lambda value: value is None).sum() * 11) == len(frame) * 2
+        assert (frame["cw"].map(lambda value: value is None).sum() * (len(LEVELS) + 1)) == len(frame) * 2
         absent = frame["extra"].map(lambda value: value is not None and pd.isna(value))
         assert (absent == frame["sample"].map(lambda sample: "extra" not in frames.config(sample))).all()
     assert frames.varying == ["cw", "lr", "extra"]
@@ -108,7 +108,7 @@ def test_settings_name_every_value(frames: Frames) -> None:
     table = next(each for each in tables.make(frames, verdict.judge(frames)) if each.name == "table1")
     shown = {row[1]: row[2] for row in table.rows}
     assert shown["extra"] == "null, 5"
-    assert shown["cw"] == 'null, "null", "", "nan", None, true, 1, "1", 0.12341, 0.12342'
+    assert shown["cw"] == 'null, "null", "", "nan", None, true, "true", 1, "1", 0.12341, 0.12342'
 
 
 def test_a_heat_map_has_a_row_for_each_value(frames: Frames) -> None:

@@ -42,6 +42,7 @@ def swept(
         )
         for i, values in enumerate(val)
     }
+    folder.mkdir(exist_ok=True)
     return make(folder, text, outcomes)
 
 
@@ -106,3 +107,13 @@ def test_a_task_that_heeds_its_seed_elsewhere_does_not_ignore_it(tmp_path: Path)
     frames = swept(tmp_path, [[0.5] * 3, [0.5] * 3], around(0.7, 0.8, seeds=3))
     assert verdict.judge(frames).chosen.seedless
     assert "seed_ignored" not in kinds(frames)
+
+
+def test_an_easy_task_does_not_prove_that_seeds_play_no_part(tmp_path: Path) -> None:
+    # 19 of 20 images with both seeds is what chance does; that the others are all right tells nothing of it
+    frames = swept(tmp_path, [[1.0] * 2] * 6 + [[0.95] * 2])
+    judged = verdict.judge(frames)
+    assert not judged.chosen.seedless
+    assert 7 in judged.tied
+    right = swept(tmp_path / "2", [[1.0] * 2, [0.0] * 2])
+    assert verdict.judge(right).tied == ()

@@ -64,15 +64,18 @@ def _tied(frames: Frames, judged: Verdict) -> str:
         if all(pair.seeds and pair.seeds.still for pair in mine):
             what = "the same value" if judged.chosen.seedless else "the same difference"
             why = f"seeds play no part, as each of the {seeds} gives {what}"
-            return f"It is told apart from {_all(others)}: {why}."
-        return f"It is told apart from {_all(others)} with {seeds} (paired t tests, Holm's correction at 5%)."
+            return f"It is told apart from {_all(others, judged)}: {why}."
+        how = "(paired t tests, Holm's correction at 5%)"
+        return f"It is told apart from {_all(others, judged)} with {seeds} {how}."
     tied = [f"sample {each} ({frames.name_of(each)})" for each in judged.tied]
     same = [pair.second for pair in mine if pair.same]
     if len(same) == len(tied):
         more = [f"{len(tied) - _NAMED} more"] if len(tied) > _NAMED else []
         return f"It is tied with {formats.listed([*tied[:_NAMED], *more])}: the same values with all {seeds}."
     if len(tied) == others:
-        return f"It is not told apart from {_all(others)}: with {seeds}, chance may have put it first."
+        return (
+            f"It is not told apart from {_all(others, judged)}: with {seeds}, chance may have put it first."
+        )
     more = [f"{len(tied) - _NAMED} more"] if len(tied) > _NAMED else []
     return (
         f"It is tied with {formats.listed([*tied[:_NAMED], *more])}: "
@@ -80,8 +83,9 @@ def _tied(frames: Frames, judged: Verdict) -> str:
     )
 
 
-def _all(others: int) -> str:
-    return "the other" if others == 1 else f"any of the other {others}"
+def _all(others: int, judged: Verdict) -> str:
+    all_of_them = "the other" if others == 1 else f"any of the other {others}"
+    return f"{all_of_them} that {'is' if others == 1 else 'are'} compared" if judged.notes else all_of_them
 
 
 def _tested(frames: Frames, judged: Verdict, winner: int) -> str:

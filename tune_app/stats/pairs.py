@@ -29,8 +29,8 @@ Floats = NDArray[np.float64]
 #: Differences that differ by less than this share of the values do so by the rounding of float32.
 _ROUNDING = 2.5e-7
 
-#: Shares of more images than this are as good as continuous.
-_MOST_IMAGES = 1000
+#: Shares of more images than this are as good as continuous; nobody validates on fewer than these.
+_MOST_IMAGES, _FEWEST_IMAGES = 1000, 20
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def step(values: Iterable[float]) -> float:
         images = math.lcm(images, share.denominator)
         if abs(share - Fraction(value)) > _ROUNDING / 2 or images > _MOST_IMAGES or not 0 <= share <= 1:
             return 0.0
-    return 1 / images
+    return 1 / (images * math.ceil(_FEWEST_IMAGES / images))
 
 
 def _unseen(step: float) -> float:
