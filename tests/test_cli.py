@@ -247,7 +247,12 @@ def test_the_best_model_predicts(tool: Tool, tmp_path: Path) -> None:
     [seen] = json.loads(tool("predict", "m.pt", "film.png", "--json"))
     assert seen["name"] == "film.png"
     assert sum(seen["probabilities"].values()) == pytest.approx(1)
-    assert re.fullmatch(r"film.png   (normal|pneumonia)   \d+\.\d%\n", tool("predict", "m.pt", "film.png"))
+    assert seen["model"]["kind"] == "phantom"
+    assert seen["model"]["warning"]
+    *about, line = tool("predict", "m.pt", "film.png").splitlines()
+    assert re.fullmatch(r"film.png   (normal|pneumonia)   \d+\.\d%", line)
+    assert [each.partition(":")[0] for each in about[:2]] == ["model", "warning"]
+    assert "phantom" in about[0]
 
 
 def begin(folder: Path, *options: str) -> subprocess.Popen[str]:

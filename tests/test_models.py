@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from small_task import GRID, TASK, request, run
 
-from tune_app import models, results
-from tune_app.errors import DataError, RunError, StorageError
+from tune_app import models, results, terminal
+from tune_app.errors import DataError, RunError, StorageError, TaskError
 
 UserModule = Callable[[str], str]
 
@@ -63,3 +66,119 @@ def test_what_cannot_be_is_told(user_module: UserModule) -> None:
     sweep.prune()
     with pytest.raises(RunError, match=r"(?s)tune-app confirm one"):
         models.export(frames, 1, Path("m.pt"))
+
+
+# ---------------------------------------------------------------- what a model was trained on
+
+
+@pytest.fixture
+def phantom(user_module: UserModule) -> Path:
+    """A model of the built-in task, trained on phantoms of 16 x 16."""
+    del user_module  # it moves to an empty folder
+    text = "space: {lr: {grid: [0.001]}}\nepochs: 1\nseeds: 1\n"
+    frames = results.load(run(request("pneumonia", text, image_size=16)))
+    models.export(frames, 1, Path("m.pt"))
+    return Path("m.pt")
+
+
+def image(pixels: NDArray[Any], name: str = "film.png") -> Path:
+    Image.fromarray(pixels).save(name)
+    return Path(name)
+
+
+def test_a_model_says_what_it_was_trained_on(phantom: Path) -> None:
+    origin = models.origin(phantom)
+    assert (origin.kind, origin.shape, origin.classes) == ("phantom", (16, 16), ("normal", "pneumonia"))
+    assert origin.extent is not None
+    assert 0 <= origin.extent[0] < origin.extent[1] <= 255
+    assert "drawn by code" in origin.line
+    assert "drawn by code" in origin.warning
+    grey = np.arange(400, dtype=np.uint8).reshape(20, 20)
+    found = models.predict(phantom, [image(grey)])
+    assert found[0].warnings == ()
+    assert terminal.predictions(origin, found).splitlines()[1] == f"warning: {origin.warning}"
+
+
+def test_an_input_unlike_those_in_training_is_named(phantom: Path) -> None:
+    ramp = np.arange(400, dtype=np.uint8).reshape(20, 20)
+    colour = np.stack([ramp, ramp.T, 255 - ramp], axis=2)
+    odd: dict[str, tuple[NDArray[Any], str]] = {
+        "small.png": (np.array([[7]], np.uint8), "1 x 1, enlarged to 16 x 16"),
+        "long.png": (np.tile(ramp, (1, 5)), "100 x 20, squeezed"),
+        "colour.png": (colour, "in colour"),
+        "dark.png": (ramp.astype(np.uint16), "lie from 0 to 0 only"),
+        "flat.png": (np.full((20, 20), 9, np.uint8), "lie from 9 to 9 only"),
+    }
+    for name, (pixels, words) in odd.items():
+        [found] = models.predict(phantom, [image(pixels, name)])
+        assert any(words in warning for warning in found.warnings), name
+        assert f"warning: {name}: " in terminal.predictions(models.origin(phantom), [found])
+    [fine] = models.predict(phantom, [image((ramp.astype(np.uint16) << 8), "deep.png")])
+    assert fine.warnings == ()
+    for scale, words in ((1 / 255, "only, those in training"), (1000, "those in training")):
+        np.save("x.npy", np.linspace(0, 255, 256).reshape(16, 16) * scale)
+        [found] = models.predict(phantom, [Path("x.npy")])
+        assert words in found.warnings[0]
+
+
+def test_what_is_no_input_is_told(phantom: Path) -> None:
+    Path("folder.png").mkdir()
+    Path("text.png").write_text("no image")
+    whole = image(np.zeros((40, 40), np.uint8)).read_bytes()
+    Path("cut.png").write_bytes(whole[: len(whole) // 2])
+    np.save("nan.npy", np.full((16, 16), np.nan))
+    np.save("words.npy", np.full((16, 16), "a"))
+    Path("empty.npy").touch()
+    for name, words in {
+        "folder.png": "is a folder",
+        "none.png": "No such file",
+        "text.png": "not a readable",
+        "cut.png": "not a readable",
+        "nan.npy": "holds NaN",
+        "words.npy": "is no number",
+        "empty.npy": "cannot be read as an array",
+    }.items():
+        with pytest.raises(DataError, match=rf"^{name}: .*{words}"):
+            models.predict(phantom, [Path(name)])
+
+
+def test_a_file_of_an_earlier_version_says_what_it_knows(phantom: Path) -> None:
+    content = torch.load(phantom, weights_only=True)
+    for key in ("data_kind", "classes", "extent"):
+        del content[key]
+    torch.save(content, phantom)
+    assert models.origin(phantom).kind == "phantom"
+    film = image(np.zeros((20, 20), np.uint8))
+    assert models.predict(phantom, [film])[0].warnings == ()
+    torch.save(content | {"data": "/my/films"}, phantom)
+    assert models.origin(phantom).kind == models.UNKNOWN
+    assert "does not say" in models.origin(phantom).warning
+    del content["data"], content["data_sha256"]
+    torch.save(content, phantom)
+    assert "unknown data" in models.origin(phantom).line
+    del content["weights"]
+    torch.save(content, phantom)
+    with pytest.raises(DataError, match="lacks weights"):
+        models.predict(phantom, [film])
+
+
+def test_a_model_of_own_arrays_keeps_their_extent(user_module: UserModule) -> None:
+    task = f"{user_module(TASK)}:Task"
+    models.export(results.load(run(request(task, GRID))), 1, Path("m.pt"))
+    origin = models.origin(Path("m.pt"))
+    assert (origin.kind, origin.shape, origin.classes, origin.warning) == ("arrays", (6,), None, "")
+    np.save("x.npy", np.full((2, 6), 1e6))
+    assert "numbers lie from 1e+06" in models.predict(Path("m.pt"), [Path("x.npy")])[1].warnings[0]
+
+
+def test_what_the_task_of_a_model_raises_is_told(user_module: UserModule) -> None:
+    name = user_module(TASK)
+    models.export(results.load(run(request(f"{name}:Task", GRID))), 1, Path("m.pt"))
+    content = torch.load("m.pt", weights_only=True)
+    other = user_module(
+        "from " + name + " import Task as T\n\nclass Task(T):\n    def model(self, c, s): 1 / 0\n"
+    )
+    torch.save(content | {"task": f"{other}:Task"}, "m.pt")
+    np.save("x.npy", np.zeros(6))
+    with pytest.raises(TaskError, match=r"model\(\) raised ZeroDivisionError"):
+        models.predict(Path("m.pt"), [Path("x.npy")])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tune_app import task
+from tune_app.data import CLASSES
 from tune_app.errors import DataError, RunError, StorageError, TrialError
 from tune_app.history import Attempt
 from tune_app.results import Frames
 
 FORMAT = "tune-app model 1"
+UNKNOWN = "unknown"
+#: An image whose sides are shorter than this share of the model's inputs is enlarged beyond recognition.
+_SMALLEST = 0.5
+#: The longer side of an image, of the shorter: beyond it a square is no picture of it.
+_LONGEST = 2.0
+#: Numbers of an input span less than this share of those in training: almost nothing is to be seen.
+_FLAT = 0.05
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,41 @@ class Prediction:
     name: str
     label: str
     probabilities: dict[str, float]
+    #: Why this input is not like those that the model was trained on, a sentence each.
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a model was trained on; ``unknown`` or None where its file does not say, as of an earlier version.
+
+    ``kind`` is that of the data's identity; ``shape`` that of one input; ``extent`` the smallest and largest
+    number in the training inputs.
+    """
+
+    task: str
+    data: str
+    kind: str
+    fingerprint: str
+    shape: tuple[int, ...]
+    classes: tuple[str, ...] | None
+    extent: tuple[float, float] | None
+
+    @property
+    def line(self) -> str:
+        """The model in a line."""
+        which = f" (sha256 {self.fingerprint[:12]})" if self.fingerprint else ""
+        drawn = ", images drawn by code" if self.kind == "phantom" else ""
+        return f"task {self.task}, trained on {self.data}{drawn}{which}; inputs of {_by(self.shape)}"
+
+    @property
+    def warning(self) -> str:
+        """What must be known of all that the model says; empty where there is nothing."""
+        if self.kind == "phantom":
+            return "trained on images drawn by code: what it says of a real X-ray means nothing"
+        if self.kind == UNKNOWN:
+            return "its file does not say what it was trained on: do not rely on what it says"
+        return ""
 
 
 def export(frames: Frames, sample: int, path: Path) -> dict[str, Any]:
@@ -56,7 +99,10 @@ def export(frames: Frames, sample: int, path: Path) -> dict[str, Any]:
         "epoch": int(chosen["evaluated"]),
         "metric": {"name": metric.name, "value": float(chosen[metric.name])},
         "data": sweep.data.source,
+        "data_kind": sweep.data.kind,
         "data_sha256": sweep.data.fingerprint,
+        "classes": list(CLASSES) if sweep.space.task in task.BUILTIN else None,
+        "extent": content.get("extent"),
     }
     partial = path.with_name(path.name + ".part")
     try:
@@ -100,33 +146,60 @@ def predict(path: Path, inputs: Sequence[Path]) -> list[Prediction]:
 
     Raises:
         DataError: the file holds no model of ours, or an input does not fit it.
-        TaskError: the model's task is not to be found here.
+        TaskError: the model's task is not to be found here, or it raised.
     """
     import torch
 
     content = _read(path)
-    made = task.load(content["task"])
+    known = _origin(content)
+    made = task.load(known.task)
     if not isinstance(made, task.Task):
-        raise DataError(f"{path}: its task {content['task']} is a function, which has no model.")
-    shape = tuple(content["shape"])
-    arrays = [found for each in inputs for found in _inputs(each, shape)]
-    with task.code(content["task"]), torch.no_grad():
-        model = made.model(task.copied(content["config"]), shape)
-        try:
-            model.load_state_dict(content["weights"])
-        except RuntimeError as error:
-            raise DataError(
-                f"{path}: its weights do not fit the model that {content['task']} makes now: {error}"
-            ) from error
-        model.eval()
-        logits = [model(torch.tensor(x)[None].float())[0] for _, x in arrays]
+        raise DataError(f"{path}: its task {known.task} is a function, which has no model.")
+    with task.calling(known.task, "model()"):
+        model = made.model(content["config"], known.shape)
+    try:
+        model.load_state_dict(content["weights"])
+    except (RuntimeError, TypeError) as error:
+        raise DataError(
+            f"{path}: its weights do not fit the model that {known.task} makes now: {error}"
+        ) from error
+    model.eval()
     found = []
-    for (name, _), each in zip(arrays, logits, strict=True):
-        shares = torch.softmax(each, 0) if len(each) > 1 else _both(torch.sigmoid(each[0]))
-        names = _names(made, len(shares))
-        label = names[int(shares.argmax())]
-        found.append(Prediction(name, label, dict(zip(names, shares.tolist(), strict=True))))
+    for each in inputs:
+        for name, x, warnings in _inputs(each, known):
+            with torch.no_grad(), task.calling(known.task, f"the model, given {name},"):
+                logits = model(torch.tensor(x)[None].float())[0]
+                shares = torch.softmax(logits, 0) if len(logits) > 1 else _both(torch.sigmoid(logits[0]))
+            names = _names(made, len(shares))
+            label = names[int(shares.argmax())]
+            shown = dict(zip(names, shares.tolist(), strict=True))
+            found.append(Prediction(name, label, shown, tuple(warnings)))
     return found
+
+
+def origin(path: Path) -> Origin:
+    """What the model of a file was trained on.
+
+    Raises:
+        DataError: the file holds no model of ours.
+    """
+    return _origin(_read(path))
+
+
+def _origin(content: dict[str, Any]) -> Origin:
+    data = content.get("data")
+    # A file of an earlier version has no kind, but phantoms are always called so.
+    kind = content.get("data_kind") or ("phantom" if data == "phantom" else UNKNOWN)
+    extent, classes = content.get("extent"), content.get("classes")
+    return Origin(
+        str(content["task"]),
+        "data of its own" if kind == "arrays" else str(data or f"{UNKNOWN} data"),
+        kind,
+        str(content.get("data_sha256") or ""),
+        tuple(content["shape"]),
+        tuple(classes) if classes else None,
+        (float(extent[0]), float(extent[1])) if extent else None,
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -144,27 +217,75 @@ def _read(path: Path) -> dict[str, Any]:
         raise DataError(
             f'{path}: is not of the format "{FORMAT}"; tune-app best NAME --model FILE makes one.'
         )
+    if lacking := [key for key in ("task", "config", "shape", "weights") if key not in content]:
+        raise DataError(
+            f"{path}: lacks {', '.join(lacking)}; tune-app best NAME --model FILE makes a whole one."
+        )
     return content
 
 
-def _inputs(path: Path, shape: tuple[int, ...]) -> list[tuple[str, NDArray[Any]]]:
+def _inputs(path: Path, known: Origin) -> Iterator[tuple[str, NDArray[Any], list[str]]]:
+    """Each input of a file with its name and what is odd about it."""
     from tune_app import data
 
+    shape = known.shape
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder: name the images in it, as in {path}/*.png")
     if path.suffix != ".npy":
         if len(shape) != 2 or shape[0] != shape[1]:
             raise DataError(f"{path}: the model takes inputs of shape {shape}: give a .npy array of those.")
-        return [(str(path), data.decode(path, shape[0]))]
+        x = data.decode(path, shape[0])
+        yield str(path), x, [*_odd_image(path, shape[0]), *_odd_numbers(x, known)]
+        return
     try:
         array = np.load(path)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: cannot be read as an array: {error}") from error
-    if array.shape == shape:
-        return [(str(path), array)]
-    if array.shape[1:] != shape:
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"{path}: holds {array.dtype}, which is no number.")
+    if array.shape != shape and array.shape[1:] != shape:
         raise DataError(
             f"{path}: its shape is {array.shape}; the model takes {shape}, one input or a stack of them."
         )
-    return [(f"{path}[{index}]", x) for index, x in enumerate(array)]
+    if not np.isfinite(array).all():
+        raise DataError(f"{path}: holds NaN or infinity.")
+    if array.shape == shape:
+        yield str(path), array, _odd_numbers(array, known)
+        return
+    for index, x in enumerate(array):
+        yield f"{path}[{index}]", x, _odd_numbers(x, known)
+
+
+def _odd_image(path: Path, size: int) -> Iterator[str]:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        short, long = sorted(image.size)
+        if short < _SMALLEST * size:
+            yield f"is {image.width} x {image.height}, enlarged to {size} x {size}"
+        elif long > _LONGEST * short:
+            yield f"is {image.width} x {image.height}, squeezed to {size} x {size}"
+        colours = np.asarray(image.convert("RGB").resize((size, size)), np.int16)
+        if np.abs(colours - colours.mean(axis=2, keepdims=True)).mean() > 255 * _FLAT:
+            yield "is in colour, and was made grey"
+
+
+def _odd_numbers(x: NDArray[Any], known: Origin) -> list[str]:
+    """Whether the numbers of an input lie where those in training lay."""
+    if known.extent is None or not x.size:
+        return []
+    low, high = known.extent
+    least, most = float(x.min()), float(x.max())
+    trained = f"those in training from {low:g} to {high:g}"
+    if least < low - (high - low) or most > high + (high - low):
+        return [f"its numbers lie from {least:g} to {most:g}, {trained}"]
+    if most - least < _FLAT * (high - low):
+        return [f"its numbers lie from {least:g} to {most:g} only, {trained}"]
+    return []
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "one number"
 
 
 def _both(share: Any) -> Any:

@@ -12,7 +12,7 @@ import pandas as pd
 from tune_app import advice, index, results, verdict
 from tune_app import space as spaces_
 from tune_app.arithmetic import fixed
-from tune_app.models import Prediction
+from tune_app.models import Origin, Prediction
 from tune_app.report import confirmed
 from tune_app.results import Frames
 from tune_app.sweep import Sweep
@@ -84,14 +84,19 @@ def best(frames: Frames, found: Mapping[str, Any]) -> str:
         lines.append(
             f"its model ({how}) is in {model['file']}. Next: tune-app predict {model['file']} IMAGE..."
         )
+        if frames.sweep.data.kind == "phantom":
+            lines.append("warning: it was trained on images drawn by code, and knows no real X-ray")
     return "\n\n".join(lines)
 
 
-def predictions(found: Sequence[Prediction]) -> str:
-    """What a model says of each input, and how sure it is."""
-    return aligned(
-        [[each.name, each.label, f"{fixed(each.probabilities[each.label], 1, 2)}%"] for each in found], ""
-    )
+def predictions(origin: Origin, found: Sequence[Prediction]) -> str:
+    """What a model was trained on, and what it says of each input, and how sure it is."""
+    lines = [f"model: {origin.line}"]
+    if origin.warning:
+        lines.append(f"warning: {origin.warning}")
+    lines += [f"warning: {each.name}: {warning}" for each in found for warning in each.warnings]
+    rows = [[each.name, each.label, f"{fixed(each.probabilities[each.label], 1, 2)}%"] for each in found]
+    return "\n".join([*lines, *([aligned(rows, "")] if rows else [])])
 
 
 def rerun(sample: int, compared: int, differences: Sequence[tuple[int, str, Any, Any]], device: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,15 @@ class Worker:
         self.device = device
         self.data = _on_device(splits, device) if splits else None
 
+    @cached_property
+    def extent(self) -> tuple[float, float] | None:
+        """The smallest and the largest number in the training inputs; None where torch cannot say."""
+        try:
+            low, high = self.data.train.x.aminmax() if self.data else (None, None)
+        except RuntimeError:  # of a type that torch only moves around
+            return None
+        return None if low is None or high is None else (float(low), float(high))
+
 
 class Trial:
     """A job being trained on a worker."""
@@ -54,6 +63,7 @@ class Trial:
         self._code = tasks.code(order.task, order.seed, numerics)
         with self._code:
             self._replicates = self._make(task, worker)
+        self._worker = worker
         self._shape = list(worker.data.train.x.shape[1:]) if worker.data else []
         self._clock = checkpoint.Clock(order.checkpoint_every_s)
         self._folder = Path(order.checkpoints)
@@ -212,6 +222,7 @@ class Trial:
     def _write(self, what: str, states: list[Any]) -> Saved | None:
         job, epoch = self._order.job, self._replicates.epoch
         content = {"epoch": epoch, "replicates": list(job.replicates), "shape": self._shape, what: states}
+        content["extent"] = self._worker.extent
         name = f"{job.sample}-{job.replicates[0]}-{epoch:06d}-{what}.pt"
         if not self._order.gather:
             return checkpoint.save(self._folder, name, content, epoch)

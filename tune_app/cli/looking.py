@@ -82,10 +82,12 @@ def predict(model: Path, images: tuple[Path, ...], as_json: bool) -> None:
 
     from tune_app import models, terminal
 
-    found = models.predict(model, images)
-    click.echo(
-        json.dumps([asdict(each) for each in found], indent=2) if as_json else terminal.predictions(found)
-    )
+    origin, found = models.origin(model), models.predict(model, images)
+    if not as_json:
+        click.echo(terminal.predictions(origin, found))
+        return
+    known = {**asdict(origin), "warning": origin.warning}
+    click.echo(json.dumps([{**asdict(each), "model": known} for each in found], indent=2))
 
 
 @click.command()
