@@ -162,7 +162,7 @@ def test_a_task_that_prints_or_raises_is_measured_or_said(user_module: UserModul
     reference = f"{user_module(loud)}:Task"
     assert crowd.measure(order(reference), splits(reference), 1).measured
     broken = TASK.replace(
-        "def loss(self, config):", "def loss(self, config):\n            raise RuntimeError('a')"
+        "def loss(self, config):", "def loss(self, config):\n            raise RuntimeError('a\\nb')"
     )
     reference = f"{user_module(broken)}:Task"
     found = crowd.measure(order(reference), splits(reference), 1)

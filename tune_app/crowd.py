@@ -22,6 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tune_app import task_folder
+from tune_app.errors import describe
 from tune_app.measure import command, environment
 from tune_app.messages import Order
 from tune_app.task import Labelled, Splits
@@ -179,6 +180,8 @@ class _Processes:
             last = (errors.strip().splitlines() or ["its process ended without a word"])[-1]
             raise CrowdFailed(last[:200])
         answer: dict[str, Any] = json.loads(line)
+        if "failed" in answer:
+            raise CrowdFailed(answer["failed"])
         return answer
 
 
@@ -191,6 +194,14 @@ def main(folder: Path) -> None:
     """Be one of a crowd: on each line of the input, train for so many seconds, and say what came of it."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever the user's task prints
+    try:
+        for answer in _train(folder):
+            print(json.dumps(answer), file=answers, flush=True)
+    except Exception as error:  # noqa: BLE001 - of the user's task, or memory
+        print(json.dumps({"failed": describe(error)}), file=answers, flush=True)
+
+
+def _train(folder: Path) -> Iterator[dict[str, Any]]:
     import torch
 
     from tune_app.trial import Trial, Worker
@@ -200,7 +211,7 @@ def main(folder: Path) -> None:
     worker = Worker(Splits(*(_mapped(folder, name) for name in _PARTS)), device)
     trial = Trial(order, worker)
     trial.step()
-    print("{}", file=answers, flush=True)
+    yield {}
     for line in sys.stdin:
         began, epochs = time.perf_counter(), 0
         while time.perf_counter() < began + float(line):
@@ -209,8 +220,7 @@ def main(folder: Path) -> None:
             epochs += 1
         seconds = time.perf_counter() - began
         free, total = torch.cuda.mem_get_info() if device == "cuda" else (0, 0)
-        found = {"epochs": epochs, "seconds": seconds, "used": total - free, "total": total}
-        print(json.dumps(found), file=answers, flush=True)
+        yield {"epochs": epochs, "seconds": seconds, "used": total - free, "total": total}
 
 
 def _mapped(folder: Path, name: str) -> Labelled:

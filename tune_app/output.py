@@ -58,7 +58,7 @@ class Output:
                 descriptor, name = tempfile.mkstemp(prefix="tune-app-", suffix=".out")
                 os.close(descriptor)
                 self._path = Path(name)
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(exist_ok=True)  # in a run that is still there
             return _Redirection(self._path)
         except OSError:
             return None
