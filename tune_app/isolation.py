@@ -224,9 +224,13 @@ class _Random:
             torch.default_generator.manual_seed(seed)
         if self.cuda is not None:
             torch.cuda.set_rng_state_all(self.cuda)
-        elif torch.cuda.is_initialized() or gpus_possible():
+        elif torch.cuda.is_initialized() or _gpus_were_possible():
             # Torch keeps this for the moment at which it looks for the GPUs.
             torch.cuda.manual_seed_all(torch.initial_seed() if seed is None else seed)
+
+
+#: Asked at each epoch of each replicate; the answer does not change while a process lives.
+_gpus_were_possible = cache(gpus_possible)
 
 
 # ---------------------------------------------------------------- settings
