@@ -260,17 +260,54 @@ def test_a_failed_trial_goes_on_and_nothing_is_lost(user_module: UserModule) -> 
     assert [epoch for epoch, *_ in rows] == [1, 2, 3, 4]
 
 
-def test_the_sweep_ends_when_its_first_three_trials_fail_alike(user_module: UserModule) -> None:
-    sweep = new(parse(f"{user_module(broken('1, 2, 3, 4', 'it'))}:task", levels="[1, 2, 3, 4]"))
+FAILING = """
+    def task(config, context):
+        x = config["level"]
+        if x:
+            {action}
+        for _ in range(context.epochs):
+            yield {{"val_accuracy": 0.5}}
+    """
+
+#: What a task may do wrong, how often it is tried then, and whether the configurations fail alike.
+FAULTS = {
+    "the same message": ("raise ValueError('no')", 3, True),
+    "messages of their own": ("raise ValueError(f'no {x}')", 3, True),
+    "a list": ("yield {'val_accuracy': [x]}", 1, True),
+    "a text": ("yield {'val_accuracy': f'high {x}'}", 1, True),
+    "no metric": ("yield {f'val_{x}': 0.5}", 1, True),
+    "no mapping": ("yield [x]", 1, True),
+    "a column": ("yield {'val_accuracy': x, 'n': x}", 1, True),
+    "other types": ("raise {1: ValueError, 2: KeyError}.get(x % 3, TypeError)('no')", 3, False),
+    "other lines": (
+        "if x % 3 == 0: raise ValueError('no')\n"
+        "            if x % 3 == 1: raise ValueError('no')\n"
+        "            raise ValueError('no')",
+        3,
+        False,
+    ),
+    "too large": ("raise MemoryError(f'{x} GiB')", 3, False),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("max_failures", [0, 2])
+def test_a_sweep_ends_when_three_configurations_fail_alike(
+    user_module: UserModule, fault: str, max_failures: int
+) -> None:
+    action, tries, alike = FAULTS[fault]
+    name = user_module(FAILING.format(action=action))
+    levels = "[1, 2, 3, 4, 5, 6]" if alike else "[1, 2, 3]"
+    sweep = new(parse(f"{name}:task", f"max_failures: {max_failures}", levels=levels))
     driver = sit(sweep)
-    assert driver.ending == "the first 3 configurations all failed alike: ValueError: cannot bear it"
-    assert statuses(sweep) == ["interrupted"] * 3 + ["planned"], "mend the task, and they are tried again"
-
-
-def test_three_failures_that_differ_end_nothing(user_module: UserModule) -> None:
-    sweep = new(parse(f"{user_module(broken('1, 2, 3', '{config}'))}:task", levels="[1, 2, 3, 4]"))
-    assert sit(sweep).ending is None
-    assert statuses(sweep) == ["failed"] * 3 + ["finished"]
+    assert (driver.ending is not None) is alike
+    if alike:
+        ended = "failed" if tries == 1 or max_failures == 0 else "interrupted"
+        assert statuses(sweep) == [ended] * 3 + ["planned"] * 3
+    else:
+        assert statuses(sweep) == ["failed"] * 3
+        tries = min(tries, 1 + max_failures)
+        assert [len(c.attempts) for c in sweep.history.configurations.values()] == [tries] * 3
 
 
 def test_after_one_good_end_failures_end_nothing(user_module: UserModule) -> None:

@@ -25,8 +25,10 @@ from tune_app.space import Scalar
 from tune_app.stop import Decision, Patience, Stopper, ended, lot, observation, recorded
 from tune_app.sweep import Job, Sweep, fingerprint
 
-#: When so many configurations were tried, and each failed with the same words, the sweep ends.
+#: When so many configurations have failed alike, and no trial has ended well, the sweep ends.
 ALIKE_FAILURES = 3
+#: Errors that depend on the size of a configuration: the same one elsewhere may have room.
+_OF_MEMORY = ("OutOfMemoryError", "MemoryError")
 #: When a sweep ends before its time, how long its trials may take to reach the end of an epoch and be saved.
 GRACE_S = 10.0
 
@@ -85,7 +87,8 @@ class Driver:
         #: Samples that are to stop, in whatever parts they are trained.
         self._to_stop: set[int] = set()
         self._ending_since: float | None = None
-        self._failures: dict[int, str] = {}
+        #: The samples that failed in this session, by what makes two failures alike.
+        self._failures: dict[tuple[str, str], set[int]] = {}
         self._ended_well = False
         self.tidy()
         #: Why the sweep is to end before all is trained; engines look at it after each event.
@@ -386,8 +389,9 @@ class Driver:
     def fail(self, trial: str, failure: Failure) -> None:
         """A trial has failed. The sweep goes on.
 
-        It is tried again from its last checkpoint, up to ``max_failures`` times; one that was ``moved`` has
-        not failed. When the first trials all fail alike, the sweep ends.
+        It is tried again from its last checkpoint, up to ``max_failures`` times, but not where another try
+        must fail too; one that was ``moved`` has not failed. When several configurations have failed alike,
+        no trial has ended well, and none that runs has reported an epoch, the sweep ends.
         """
         reason, moved = failure.reason, failure.moved
         job = self._running.pop(trial)
@@ -395,7 +399,7 @@ class Driver:
         written = self._logs.close(trial, failure.log)
         configuration = self.sweep.history.configurations[job.sample]
         failures = configuration.failures(job.replicates[0])
-        final = not moved and failures >= self.sweep.space.max_failures
+        final = not moved and (failure.mistaken or failures >= self.sweep.space.max_failures)
         self._note(
             "failed",
             durable=True,
@@ -416,11 +420,18 @@ class Driver:
             self._jobs = deque(self._order([*self._jobs, *again]))
         else:
             self._let_follow(job)
-        if not moved:
-            self._failures.setdefault(job.sample, reason)
-        alike = len(self._failures) >= ALIKE_FAILURES and len(set(self._failures.values())) == 1
-        if alike and not self._ended_well:
-            self.ending = f"the first {len(self._failures)} configurations all failed alike: {reason}"
+        if moved or self._ended_well:
+            return
+        alike = self._failures.setdefault(_likeness(failure), set())
+        alike.add(job.sample)
+        going_well = any(
+            other.sample not in alike and name not in self._fresh for name, other in self._running.items()
+        )
+        if len(alike) >= ALIKE_FAILURES and not going_well:
+            at = f" ({failure.place})" if failure.place else ""
+            self.ending = (
+                f"{len(alike)} configurations failed alike, and none has ended well: {failure.reason}{at}"
+            )
 
     def _ask_to_save(self) -> None:
         self.sweep.paths.checkpoints.mkdir(exist_ok=True)
@@ -453,6 +464,15 @@ class Driver:
             self.ending = "the disk refused a write"
             self.fatal = self.fatal or _as_storage_error(error, self.sweep)
             raise self.fatal from error
+
+
+def _likeness(failure: Failure) -> tuple[str, str]:
+    """What two failures share that are alike: the exception's class, and the line that raised it.
+
+    The message counts where no line is known, and where memory ran out: it says how much was asked for.
+    """
+    by_message = not failure.place or failure.kind in _OF_MEMORY
+    return failure.kind, failure.reason if by_message else failure.place
 
 
 def _as_storage_error(error: Exception, sweep: Sweep) -> StorageError:
