@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from facts import lacking
 
-from tune_app import doctor, provenance
+from tune_app import code, doctor, provenance
 from tune_app.doctor import Answer, Check, judging, looking
 from tune_app.provenance import Gpu, Gpus
 
@@ -60,7 +60,7 @@ def test_quick_does_not_start_ray(quiet: Path, monkeypatch: pytest.MonkeyPatch) 
     found = by_name(doctor.checks(quiet, quick=True))
     assert [program for program in asked if "ray" in program] == []
     assert (found["Ray"].status, found["Ray"].mend) == ("ok", "")
-    assert str(provenance.version("ray")) in found["Ray"].found
+    assert str(code.version("ray")) in found["Ray"].found
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tune_app import __version__, provenance
+from tune_app import __version__, code, provenance
 from tune_app.provenance import Gpu, Gpus
 from tune_app.sweep import DataIdentity
 
@@ -63,7 +63,7 @@ def test_versions_are_those_installed_and_none_for_what_is_missing() -> None:
     import numpy as np
 
     assert provenance.versions()["numpy"] == np.__version__
-    assert provenance.version("no-such-package-anywhere") is None
+    assert code.version("no-such-package-anywhere") is None
 
 
 def test_git_state_through_the_life_of_a_repository(tmp_path: Path) -> None:

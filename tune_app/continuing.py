@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tune_app import control, launch, storage, task
+from tune_app import code, control, launch, progress, storage, task
 from tune_app import space as spaces
 from tune_app.errors import DataError, RunError
 from tune_app.folders import find_runs
@@ -65,6 +65,13 @@ def gather(request: Request, sweep: Sweep) -> Material:
     return material
 
 
+def say_of_code(sweep: Sweep) -> None:
+    """Note how the code differs from that of a run whose results are compared with what is trained now."""
+    now = code.collect(sweep.space.task, code.known_files(sweep.history))
+    if said := code.note(code.changes(sweep.history, now), {}):
+        progress.note(said)
+
+
 def resume(request: Request, material: Material, sweep: Sweep, view: View | None = None) -> Sweep:
     """Train what a run lacks, and nothing more; raises as ``launch.train`` does."""
     return launch.conduct(request, material, sweep, view)
@@ -77,10 +84,19 @@ def extend(
     wider: SearchSpace,
     asked: str,
     view: View | None = None,
+    code_changed: bool = False,
 ) -> Sweep:
-    """Want what ``wider`` wants, ``asked`` so, and train it; raises as ``launch.train`` does."""
+    """Want what ``wider`` wants, ``asked`` so, and train it; raises as ``launch.train`` does.
+
+    Raises:
+        RunError: seeds or epochs would be added to those of other code, unless ``code_changed``.
+    """
     task.check(wider, material.task)
     from_start = restarts(sweep.space, wider, material)
+    now = code.collect(wider.task, code.known_files(sweep.history))
+    mixed = code.mixing(sweep.history, wider, now, from_start)
+    if mixed and not code_changed:
+        raise code.refusal(sweep.name, mixed)
 
     def change(run: Sweep) -> None:
         run.extend(wider, asked, from_start)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from tune_app import control, dealing, logs
+from tune_app import code, control, dealing, logs
 from tune_app.errors import SpaceError, StorageError
 from tune_app.history import Attempt, Configuration, History, Saved, Values
 from tune_app.keeping import Keeper
@@ -72,6 +72,7 @@ class Driver:
         self.gather = gather
         self._tell = tell
         self._told_of_size = False
+        self._code = code.of_session(sweep.history, len(sweep.history.openings) - 1)
         self._deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
         self._identities = {c.fingerprint: c.sample for c in reversed(self._configurations())}
         self._keeper = Keeper(sweep)
@@ -188,6 +189,7 @@ class Driver:
             gather=self.gather,
             content=self._content(job) if self.gather else None,
             output="" if self.gather else str(self._output(job).absolute()),
+            code=self._code,
         )
 
     def _seen(self, job: Job) -> tuple[tuple[tuple[int, float | None], ...], ...]:
@@ -253,6 +255,8 @@ class Driver:
                 **where,
             )
         self._logs.add(trial, report.output)
+        if report.code:
+            self._note_code(trial, report.code)
         for name, data in report.files.items():
             self._guard(partial(place, self.sweep.paths.checkpoints / name, data))
         if report.too_large and not self._told_of_size:
@@ -322,6 +326,15 @@ class Driver:
         """What early stopping decides on the epoch that was recorded last."""
         seen = observation(attempt, attempt.epochs[-1], self.sweep.space.stop_metric.name)
         return self._stopper.judge(seen.sample, seen.epoch, seen.value)
+
+    def _note_code(self, trial: str, found: Mapping[str, Mapping[str, Any]]) -> None:
+        """Record what code a trial's process had beyond what this session knows of, or instead of it."""
+        self._note("code", trial=trial, files=found["files"], versions=found["versions"])
+        theirs = code.of_attempt(self.sweep.history, self.sweep.history.attempts[trial], self._code)
+        if departed := code.differences(self._code, theirs):
+            self._tell(f"note: the process of trial {trial} has other code: {', '.join(departed)}")
+        new = {name: value for name, value in found["files"].items() if name not in self._code.all}
+        self._code = replace(self._code, found={**self._code.found, **new})
 
     def over(self) -> bool:
         """Whether the sitting ends now: something has ended it, and no trial is still to be saved."""

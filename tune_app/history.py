@@ -84,6 +84,10 @@ class Attempt:
     weights: Saved | None = None
     forgiven: bool = False
     follows: bool = False
+    #: The session that it ran in: an index of ``History.openings``.
+    session: int = -1
+    #: Files and versions, where its process had others than its session has recorded; see ``tune_app.code``.
+    code: Event = field(default_factory=dict)
 
     @property
     def epoch(self) -> int:
@@ -341,6 +345,7 @@ class History:
             node=event["node"],
             saved=_saved(event.get("start")),
             follows=bool(event.get("follows")),
+            session=len(self.openings) - 1,
         )
         self.attempts[attempt.trial] = attempt
         self.configurations[attempt.sample].attempts.append(attempt)
@@ -352,6 +357,11 @@ class History:
         self.beyond = self.beyond | beyond(event["metrics"])
         if not attempt.follows:
             self.course.append((attempt, attempt.epochs[-1]))
+
+    def _on_code(self, event: Event) -> None:
+        code = self.attempts[event["trial"]].code
+        for kind in ("files", "versions"):
+            code[kind] = {**code.get(kind, {}), **event.get(kind, {})}
 
     def _on_checkpoint(self, event: Event) -> None:
         self.attempts[event["trial"]].saved = _saved(event["saved"])

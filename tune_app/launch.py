@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from tune_app import (
+    code,
     data,
     dealing,
     ending,
@@ -211,15 +212,19 @@ def conduct(
             storage.mirrored(request.storage, sweep.paths, progress.note) as mirror,
             sweep.writing(mirror),
         ):
+            now = code.collect(request.space.task, code.known_files(sweep.history))
             collected = provenance.collect(
-                request.argv, material.identity, task.settings(material.task, _first_config(sweep))
+                request.argv, material.identity, task.settings(material.task, _first_config(sweep)), now
             )
+            changed = code.changes(sweep.history, now)
             mirrored = {"storage": request.storage} if request.storage else {}
             images = _test_images(material)
             listed = {"test_images_crc32": zlib.crc32(images.encode())} if images else {}
             sweep.note("opened", durable=True, provenance=collected, **mirrored, **listed, **shared)
             if change:
                 change(sweep)
+            if said := code.note(changed, code.mixing(sweep.history, sweep.space, now)):
+                progress.note(said)
             sweep.complete()
             views.restore(sweep, progress.note)
             if images:

@@ -8,7 +8,9 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from tune_app.code import Code
 from tune_app.errors import MachineLeaving, TaskError, describe, printable
 from tune_app.history import Saved, Values
 from tune_app.stop.patience import Patience
@@ -31,6 +33,7 @@ class Order:
     Where the worker may be on another machine, which has no such folder, it is to ``gather``: checkpoints
     travel in reports, and the one to start from is ``content``. What the trial prints goes to the file
     ``output``, or, where that is empty, into its reports.
+    A worker that has other code than ``code`` says so; None where that is of no interest.
     """
 
     job: Job
@@ -51,6 +54,7 @@ class Order:
     gather: bool = False
     content: bytes | None = None
     output: str = ""
+    code: Code | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class Report:
     ``files`` are the checkpoints of an order that gathers them, by name, packed apart from the rest, since an
     engine may keep that; one of ``too_large`` bytes was left behind. ``output`` is what was printed, where
     that has no file.
+    ``code`` is what the process has loaded of the task's files, or installed, other than the order says.
     """
 
     epoch: int
@@ -93,6 +98,7 @@ class Report:
     files: Mapping[str, bytes] = field(default_factory=dict)
     too_large: int = 0
     output: str = ""
+    code: Mapping[str, Any] = field(default_factory=dict)
 
     def pack(self) -> bytes:
         """The report as bytes that mean nothing to an engine, a searcher or a scheduler."""

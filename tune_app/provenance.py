@@ -12,15 +12,14 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tune_app import __version__
+from tune_app import code
+from tune_app.code import Code
 from tune_app.space import Scalar
 from tune_app.sweep import DataIdentity
 
-PACKAGES = ("torch", "ray", "optuna", "numpy", "pandas")
 _ANSWER_WITHIN_S = 10.0
 
 
@@ -42,7 +41,9 @@ class Gpus:
     fault: str = ""
 
 
-def collect(argv: Sequence[str], data: DataIdentity, settings: Mapping[str, Scalar]) -> dict[str, Any]:
+def collect(
+    argv: Sequence[str], data: DataIdentity, settings: Mapping[str, Scalar], code_: Code | None = None
+) -> dict[str, Any]:
     """Everything that is worth knowing of a run when it starts.
 
     Of the working directory only the name is kept; ``git`` is None outside of a repository.
@@ -51,12 +52,14 @@ def collect(argv: Sequence[str], data: DataIdentity, settings: Mapping[str, Scal
         argv: the command line, program included.
         data: what the sweep trains on.
         settings: what the task adds to the configurations (its defaults, for one).
+        code_: the source files that the task imports.
     """
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": list(argv),
         "directory": Path.cwd().name,
         "versions": versions(),
+        **({"code": code_.plain()} if code_ else {}),
         "git": git_state(),
         "os": platform.platform(),
         "hardware": hardware(),
@@ -66,20 +69,8 @@ def collect(argv: Sequence[str], data: DataIdentity, settings: Mapping[str, Scal
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of Python, tune-app and the packages that decide results; None for one that is missing."""
-    return {
-        "python": platform.python_version(),
-        "tune-app": __version__,
-        **{name: version(name) for name in PACKAGES},
-    }
-
-
-def version(package: str) -> str | None:
-    """The installed version of a package, without importing it."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+    """Versions of Python, tune-app and the packages that it works with; None for one that is missing."""
+    return {**code.versions(), "pandas": code.version("pandas")}
 
 
 def git_state(folder: Path | None = None) -> dict[str, Any] | None:

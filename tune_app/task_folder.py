@@ -59,9 +59,12 @@ class TaskFolder(MetaPathFinder):
                     sys.path.reverse()
                     sys.path.remove(place)
                     sys.path.reverse()
-                for name in sys.modules.keys() - there:
-                    if isinstance(module := sys.modules[name], ModuleType) and self.holds(module):
-                        self.modules[name] = sys.modules.pop(name)
+                new = {name: sys.modules[name] for name in sys.modules.keys() - there}
+                # Not one by one: a package without `__init__.py` needs its parent to say where it lies.
+                held = {n: m for n, m in new.items() if isinstance(m, ModuleType) and self.holds(m)}
+                self.modules |= held
+                for name in held:
+                    del sys.modules[name]
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tune_app import checkpoint
+from tune_app import checkpoint, code
 from tune_app import task as tasks
 from tune_app.errors import TaskError
 from tune_app.evaluation import usable
@@ -69,6 +69,7 @@ class Trial:
         self._folder = Path(order.checkpoints)
         self._files: dict[str, bytes] = {}
         self._too_large = 0
+        self._departed: Mapping[str, Any] | None = None
         self._patience = [replace(order.patience) if order.patience else None for _ in order.job.replicates]
         #: The places of the replicates that patience has ended.
         self._converged: set[int] = set()
@@ -166,7 +167,18 @@ class Trial:
             files=self._files,
             too_large=self._too_large,
             looped=self._looped,
+            code=self._departures(done),
         )
+
+    def _departures(self, done: bool) -> Mapping[str, Any]:
+        """What code this process has that the order does not name: asked at the first epoch and at the end.
+
+        Modules may be imported within functions, while it trains.
+        """
+        if self._order.code is None or (self._departed is not None and not done):
+            return {}
+        before, self._departed = self._departed, code.departures(self._order.task, self._order.code)
+        return {} if self._departed == before else self._departed
 
     def _live(self) -> list[int]:
         """The places of the replicates that are still trained."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import linregress, norm
 
-from tune_app import stats, words
+from tune_app import code, stats, words
 from tune_app.advice import edges
 from tune_app.arithmetic import fixed, mean, significant
 from tune_app.errors import RunError
@@ -47,15 +47,16 @@ class Caution:
 
 
 def cautions(frames: Frames, verdict: Verdict, others: Sequence[str] = ()) -> list[Caution]:
-    """All that is to be said of the choice, the weightiest first; nothing where nothing has finished.
+    """All that is to be said of the choice, the weightiest first; without one, only of its code.
 
     Args:
         frames: the sweep.
         verdict: ``verdict.judge`` of the same frames.
         others: names of other runs that have looked at the same test set: see ``seen_before``.
     """
+    mixed = [Caution("code", text) for text in _code(frames)]
     if verdict.winner is None:
-        return []
+        return mixed
     found = [
         *_worse_on_test(frames, verdict, verdict.winner),
         *_seed_ignored(frames, verdict),
@@ -66,7 +67,7 @@ def cautions(frames: Frames, verdict: Verdict, others: Sequence[str] = ()) -> li
         *_still_rising(frames, verdict.winner),
         *_overfitting(frames, verdict.winner),
     ]
-    return [Caution(kind, text, verdict.winner) for kind, text in found]
+    return mixed + [Caution(kind, text, verdict.winner) for kind, text in found]
 
 
 def seen_before(sweep: Sweep) -> list[str]:
@@ -124,6 +125,22 @@ def _seed_ignored(frames: Frames, verdict: Verdict) -> Found:
             "every seed gives the same values in every configuration: the task seems to ignore its seed, and "
             "more seeds would show nothing new",
         )
+
+
+def _code(frames: Frames) -> Iterator[str]:
+    """Which sessions trained other code than the first, and whose means are of both."""
+    sweep = frames.sweep
+    found = code.mixture(sweep.history, sweep.space.replicate_numbers)
+    if found.samples:
+        named = code.configurations(found.samples)
+        yield f"the means of {named} have seeds or epochs of differing code: they describe neither"
+    elif found.sessions:
+        yield "configurations are compared that were trained with differing code"
+    alike: dict[str, list[str]] = {}
+    for number, (began, differing) in found.sessions.items():
+        alike.setdefault(", ".join(differing), []).append(f"session {number} ({began or 'undated'})")
+    for what, sessions in alike.items():
+        yield f"other code than in the first session: {' and '.join(sessions)}: {what}"
 
 
 def _few_seeds(verdict: Verdict, winner: int) -> Found:

@@ -238,6 +238,11 @@ def resume(name: str, **options: Any) -> None:
     multiple=True,
     help="One more value of a grid, as in lr=1e-5, or a whole point, as in '{lr: 1e-5, step_size: 4}'.",
 )
+@click.option(
+    "--code-changed",
+    is_flag=True,
+    help="Add to configurations that were trained with other code: their means then have both.",
+)
 @_DATA
 @STORAGE
 @sitting
@@ -247,6 +252,7 @@ def extend(
     seeds: str | None,
     epochs: str | None,
     add: tuple[str, ...],
+    code_changed: bool,
     **options: Any,
 ) -> None:
     """Want more of the run NAME, and train what is lacking; all that it has stays as it is."""
@@ -268,7 +274,7 @@ def extend(
     train(
         wider,
         material,
-        lambda view: continuing.extend(request, material, sweep, wider, " ".join(asked), view),
+        lambda view: continuing.extend(request, material, sweep, wider, " ".join(asked), view, code_changed),
     )
 
 
@@ -301,6 +307,7 @@ def rerun(name: str, trial: str, **options: Any) -> None:
     sweep, request = _again(name, options)
     sample = find_sample(sweep, trial)
     material = _loaded(sweep, request)
+    continuing.say_of_code(sweep)
     with progress.waiting(f"training configuration {sample} again"):
         found = continuing.rerun(request, material, sweep, sample)
     click.echo(terminal.rerun(found.sample, found.compared, found.differences, found.device))
@@ -321,6 +328,7 @@ def confirm(name: str, top: int, seeds: int, **options: Any) -> None:
     sweep, request = _again(name, options)
     confirmed, confirming = continuing.confirmation(sweep, top, seeds)
     material = _loaded(sweep, request)
+    continuing.say_of_code(sweep)
     request = replace(request, space=confirmed, name=confirming, confirms=sweep.name)
     train(confirmed, material, lambda view: launch.conduct(request, material, None, view))
 

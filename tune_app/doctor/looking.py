@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tune_app import addresses, provenance
+from tune_app import addresses, code, provenance
 from tune_app import space as spaces
 from tune_app.doctor import judging
 from tune_app.doctor.judging import Answer, Check
@@ -63,7 +63,7 @@ def checks(runs_dir: Path, data: str = "phantom", *, quick: bool = False) -> lis
     engines = [
         judging.check_torch(torch),
         judging.check_gpus(gpus, torch, os.environ.get("CUDA_VISIBLE_DEVICES")),
-        judging.check_ray(provenance.version("ray"), ray, torch),
+        judging.check_ray(code.version("ray"), ray, torch),
     ]
     return [*found[:2], *engines, *found[2:]]
 

@@ -1,0 +1,405 @@
+"""The code that results come from: a hash of each source file that a task imports, and library versions.
+
+Files are named relative to the task's folder, in which Python found the task's top-level module or package.
+Only Python sources count, with any line ending: compiled modules and files that a task reads are not covered.
+A built-in task is covered by the version of tune-app.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import inspect
+import platform
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tune_app import __version__
+from tune_app.errors import RunError
+from tune_app.history import Attempt, Configuration, History
+from tune_app.record import Event
+from tune_app.space import SearchSpace
+from tune_app.task_folder import current
+
+LIBRARIES = ("torch", "ray", "optuna", "numpy")
+
+#: What a file counts as that cannot be read.
+UNREADABLE = "unreadable"
+
+#: How many configurations a message names.
+_NAMED = 8
+
+#: Folders of installed packages.
+_INSTALLED = ("site-packages", "dist-packages")
+
+
+@dataclass(frozen=True)
+class Code:
+    """The code of a session, or of one trial.
+
+    ``files`` are those that the task imports, as far as its source says so; ``found`` others that were
+    imported while it trained. Each maps a path to a SHA-256 in hex. ``files`` is None where an older record
+    does not say.
+    """
+
+    files: Mapping[str, str] | None = None
+    found: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def all(self) -> dict[str, str]:
+        """All files by path."""
+        return {**self.found, **(self.files or {})}
+
+    def plain(self) -> dict[str, Any]:
+        """The files as they are recorded, beside the versions."""
+        return {"files": dict(self.files or {}), "found": dict(self.found)}
+
+
+def differences(old: Code, new: Code) -> list[str]:
+    """What differs between two codes, a file or library each: ``train.py (1a2b3c4d -> 5e6f7a8b)``."""
+    said = []
+    if old.files is not None and new.files is not None:
+        before, after = old.all, new.all
+        for path in sorted(before.keys() | after.keys()):
+            if path in before and path in after:
+                if before[path] != after[path]:
+                    said.append(f"{path} ({before[path][:8]} -> {after[path][:8]})")
+            elif path in old.files:
+                said.append(f"{path} (no longer imported)")
+            elif path in new.files:
+                said.append(f"{path} (new)")
+    for name in old.versions.keys() & new.versions.keys() & {"python", "tune-app", *LIBRARIES}:
+        then, now = (versions[name] or "not installed" for versions in (old.versions, new.versions))
+        if then != now:
+            said.append(f"{name} {then} -> {now}")
+    return sorted(said)
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of Python, tune-app and the libraries that decide results; None for one that is missing."""
+    return {
+        "python": platform.python_version(),
+        "tune-app": __version__,
+        **{name: version(name) for name in LIBRARIES},
+    }
+
+
+def version(package: str) -> str | None:
+    """The installed version of a package, without importing it."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+# ---------------------------------------------------------------- of this process
+
+
+def collect(reference: str, known: Iterable[str] = ()) -> Code:
+    """The code of the task ``reference``, which is loaded, and of ``known`` further files that are there."""
+    home = _Home.of(reference)
+    if home is None:
+        return Code(_of_no_file(reference), {}, versions())
+    files = {home.name(path): home.hash(path) for path in home.imported()}
+    others = {home.root / name for name in known if name not in files}
+    found = {home.name(path): home.hash(path) for path in others if path.is_file()}
+    return Code(files, found, versions())
+
+
+def departures(reference: str, code: Code) -> dict[str, dict[str, Any]]:
+    """What this process has loaded of a task's files, or installed, that is not in ``code``, by name.
+
+    Empty where all is.
+    """
+    home, here, recorded = _Home.of(reference), _installed(), code.all
+    files = {home.name(path): home.hash(path) for path in home.loaded()} if home else {}
+    found: dict[str, dict[str, Any]] = {
+        "files": {name: value for name, value in files.items() if recorded.get(name) != value},
+        "versions": {name: value for name, value in here.items() if code.versions.get(name, value) != value},
+    }
+    return found if any(found.values()) else {}
+
+
+@cache
+def _installed() -> dict[str, str | None]:
+    """The versions that this process began with."""
+    return versions()
+
+
+@dataclass(frozen=True)
+class _Home:
+    """Where a task's own modules lie: below ``root``, and in ``package`` alone among installed ones."""
+
+    first: ModuleType
+    root: Path
+    package: str | None
+
+    @classmethod
+    def of(cls, reference: str) -> _Home | None:
+        """None for a built-in task, and where no file holds the task."""
+        name, folder = reference.partition(":")[0], current()
+        module, top = _modules().get(name), name.partition(".")[0]
+        path = getattr(module, "__file__", None)
+        if module is None or path is None or ":" not in reference or top == "tune_app":
+            return None
+        if folder.holds(module):
+            return cls(module, folder.path, None)
+        depth = name.count(".") + (1 if hasattr(module, "__path__") else 0)
+        root = Path(path).absolute().parents[depth]
+        return cls(module, root, top if root.name in _INSTALLED else None)
+
+    def name(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+    def hash(self, path: Path) -> str:
+        """Of a module that this process has loaded, as it was when it was first asked for."""
+        for module in _modules().values():
+            if vars(module).get("__file__") == str(path):
+                spec = module.__spec__
+                if path not in _loaded or _loaded[path][0] is not spec:
+                    _loaded[path] = spec, _hash(path)
+                return _loaded[path][1]
+        return _hash(path)
+
+    def loaded(self) -> list[Path]:
+        places = (vars(module).get("__file__") for module in _modules().values())
+        return [Path(place) for place in places if isinstance(place, str) and self._own(Path(place))]
+
+    def _own(self, path: Path) -> bool:
+        """Whether a file is the user's source: not of an environment that lies in the same folder."""
+        if path.suffix != ".py" or not path.is_relative_to(self.root):
+            return False
+        parts = path.relative_to(self.root).parts
+        installed = any(part.startswith(".") or part in _INSTALLED for part in parts[:-1])
+        top = parts[0].removesuffix(".py")
+        return not installed and top != "tune_app" and self.package in (None, top)
+
+    def imported(self) -> set[Path]:
+        """The files that the task's module imports, at its top or within functions, and what those import."""
+        found = {Path(str(self.first.__file__)).absolute(), *self._files(self.first.__name__)}
+        waiting = list(found)
+        while waiting:
+            path = waiting.pop()
+            package = path.relative_to(self.root).parts[:-1] if path.is_relative_to(self.root) else ()
+            for name in _imports(path, ".".join(package)):
+                new = set(self._files(name)) - found
+                found |= new
+                waiting += new
+        return found
+
+    def _files(self, module: str) -> list[Path]:
+        """The files of a module and of the packages that it lies in, as far as they are the user's."""
+        parts = module.split(".")
+        if not module or not self._finds(parts[0]):
+            return []
+        folders = [self.root.joinpath(*parts[: n + 1]) for n in range(len(parts))]
+        files = [folder / "__init__.py" for folder in folders] + [folders[-1].with_suffix(".py")]
+        return [path for path in files if path.is_file() and self._own(path)]
+
+    def _finds(self, top: str) -> bool:
+        """Whether Python finds a top-level name here, and not a standard or an installed module."""
+        loaded = _modules().get(top)
+        if loaded is not None:
+            places = [vars(loaded).get("__file__"), *(vars(loaded).get("__path__") or ())]
+            return any(place and Path(place).is_relative_to(self.root) for place in places)
+        folder = current()
+        mere_folder = (self.root / top).is_dir() and not (self.root / top / "__init__.py").is_file()
+        if self.root == folder.path and not mere_folder:
+            return folder.find_spec(top) is not None
+        return top not in sys.stdlib_module_names
+
+
+def _modules() -> dict[str, ModuleType]:
+    """The modules of this process, those of the task's folder included, which others do not see."""
+    found = {**sys.modules, **current().modules}
+    return {name: module for name, module in found.items() if isinstance(module, ModuleType)}
+
+
+#: By path: the import of a module that this process has made, and the hash of what was imported.
+_loaded: dict[Path, tuple[Any, str]] = {}
+
+
+def _hash(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+    except OSError:
+        archive = next((folder for folder in path.parents if folder.is_file()), None)  # a module in a zip
+        return _hash(archive) if archive else UNREADABLE
+
+
+def _imports(path: Path, package: str) -> Iterator[str]:
+    """The names of all modules that a file may import; ``from a import b`` gives ``a`` and ``a.b``."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                yield from (each.name for each in names)
+            case ast.ImportFrom(module=module, names=names, level=level):
+                if base := _absolute("." * level + (module or ""), package):
+                    yield base
+                    yield from (f"{base}.{each.name}" for each in names)
+                else:
+                    yield from (each.name for each in names)
+            case ast.Call(
+                func=ast.Name(id="__import__" | "import_module") | ast.Attribute(attr="import_module"),
+                args=[ast.Constant(value=str(name)), *_],
+            ):
+                yield _absolute(name, package)
+
+
+def _absolute(name: str, package: str) -> str:
+    with suppress(ImportError, ValueError):
+        return importlib.util.resolve_name(name, package) if name.startswith(".") else name
+    return ""
+
+
+def _of_no_file(reference: str) -> dict[str, str]:
+    """Of a task that was typed into a notebook, the source of its function or class."""
+    module, _, attribute = reference.partition(":")
+    found = getattr(_modules().get(module), attribute, None)
+    if found is None or module.partition(".")[0] == "tune_app":
+        return {}
+    with suppress(OSError, TypeError):
+        return {reference: hashlib.sha256(inspect.getsource(found).encode()).hexdigest()}
+    return {}
+
+
+# ---------------------------------------------------------------- of a record
+
+
+def of_session(history: History, session: int) -> Code:
+    """The code of a session, by its number from 0; with what its trials found besides."""
+    opened = history.openings[session].get("provenance", {}) if 0 <= session < len(history.openings) else {}
+    recorded: Event = opened.get("code") or {}
+    files = recorded.get("files")
+    found = dict(recorded.get("found", {}))
+    for attempt in history.attempts.values():
+        if attempt.session == session:
+            for name, value in attempt.code.get("files", {}).items():
+                if name not in (files or {}):
+                    found.setdefault(name, value)
+    return Code(files, found, opened.get("versions", {}))
+
+
+def of_attempt(history: History, attempt: Attempt, session: Code | None = None) -> Code:
+    """The code of a trial: that of its session, unless its process had loaded or installed another."""
+    code = session or of_session(history, attempt.session)
+    own = attempt.code.get("files", {})
+    files = None if code.files is None else {n: own.get(n, v) for n, v in code.files.items()}
+    return Code(files, {**code.found, **own}, {**code.versions, **attempt.code.get("versions", {})})
+
+
+def known_files(history: History) -> set[str]:
+    """All files that any session of a run has recorded."""
+    return {name for session in range(len(history.openings)) for name in of_session(history, session).all}
+
+
+def contributing(configuration: Configuration, replicate: int) -> list[Attempt]:
+    """The trials that the epochs of a replicate come from, oldest first."""
+    found: list[Attempt] = []
+    for attempt in configuration.attempts:
+        if replicate in attempt.replicates and attempt.epochs:
+            found = [*(found if attempt.start_epoch else []), attempt]
+    return found
+
+
+def changes(history: History, now: Code) -> list[str]:
+    """How the code ``now`` differs from that of the newest session that has begun a trial."""
+    last = max((attempt.session for attempt in history.attempts.values()), default=None)
+    return [] if last is None else differences(of_session(history, last), now)
+
+
+def mixing(history: History, space: SearchSpace, now: Code, from_start: bool = False) -> dict[int, list[str]]:
+    """The samples whose seeds, or whose epochs of a seed, would come from differing code if trained now.
+
+    Each with the differences. ``from_start`` says that no trial goes on from a checkpoint.
+    """
+    found: dict[int, list[str]] = {}
+    for configuration in history.configurations.values():
+        to_train = {r for r in space.replicate_numbers if configuration.lacks(r, space.epochs)}
+        kept: list[Attempt] = []
+        for replicate in space.replicate_numbers if to_train and configuration.twin is None else ():
+            last = configuration.last(replicate)
+            if replicate not in to_train or (last and last.saved and not from_start):
+                kept += contributing(configuration, replicate)
+        differing = {each for attempt in kept for each in differences(of_attempt(history, attempt), now)}
+        if differing:
+            found[configuration.sample] = sorted(differing)
+    return found
+
+
+def note(changed: Sequence[str], mixed: Mapping[int, Sequence[str]]) -> str:
+    """What a session says that goes on with other code; empty where it is the same."""
+    said = []
+    if changed:
+        said.append(f"the code has changed since the last session of this run: {', '.join(changed)}.")
+    if mixed:
+        said.append(
+            f"Seeds or epochs of differing code will be in the means of {configurations(list(mixed))}."
+        )
+    return " ".join(["note:", *said]) if said else ""
+
+
+def refusal(name: str, mixed: Mapping[int, Sequence[str]]) -> RunError:
+    """Why an extension would give means of differing code."""
+    differing = sorted({each for differences in mixed.values() for each in differences})
+    return RunError(
+        f"{name}: the code differs from the one that trained {configurations(list(mixed))}: "
+        f"{', '.join(differing)}.\n  A mean would have seeds or epochs of both. Restore the code, start a "
+        "new run, or train all the same with --code-changed."
+    )
+
+
+def configurations(samples: Sequence[int]) -> str:
+    """``configurations 1, 2``."""
+    named = ", ".join(map(str, samples[:_NAMED])) + (", ..." if len(samples) > _NAMED else "")
+    return f"configuration{'s' if len(samples) > 1 else ''} {named}"
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """How code differs within a run.
+
+    ``sessions`` maps a session's number, from 1, to when it began and how its code differs from that of the
+    first session that trained anything; ``samples`` are the configurations whose seeds or epochs come from
+    differing code.
+    """
+
+    sessions: Mapping[int, tuple[str, list[str]]]
+    samples: list[int]
+
+
+def mixture(history: History, replicates: Iterable[int]) -> Mixture:
+    """How the code of the recorded results differs, for the replicates that count."""
+    codes: dict[str, Code] = {}
+    of_sessions: dict[int, Code] = {}
+    for attempt in history.attempts.values():
+        session = of_sessions.setdefault(attempt.session, of_session(history, attempt.session))
+        codes[attempt.trial] = of_attempt(history, attempt, session) if attempt.code else session
+    trained = [a for a in history.attempts.values() if a.epochs]
+    sessions: dict[int, tuple[str, list[str]]] = {}
+    for attempt in trained:
+        found = differences(codes[trained[0].trial], codes[attempt.trial])
+        if found and attempt.session + 1 not in sessions:
+            began = history.openings[attempt.session].get("provenance", {}).get("started", "")
+            sessions[attempt.session + 1] = (began, found)
+    samples = []
+    if sessions:
+        numbers = list(replicates)
+        for configuration in history.configurations.values():
+            own = [codes[a.trial] for r in numbers for a in contributing(configuration, r)]
+            if any(differences(own[0], each) for each in own[1:]):
+                samples.append(configuration.sample)
+    return Mixture(sessions, samples)
