@@ -175,6 +175,12 @@ def test_a_resume_goes_on_with_other_code_and_says_so(
     assert "compared" in warnings(sweep)[0]
     with pytest.raises(RunError, match="configuration 1:"):
         extend("+1")
+    configs = [c.config for c in sweep.history.configurations.values()]
+    capsys.readouterr()
+    continuing.say_of_code(sweep, configs[1:])
+    assert capsys.readouterr().out == ""
+    continuing.say_of_code(sweep, configs)
+    assert "configuration 1: " in capsys.readouterr().out
 
 
 def test_an_older_record_says_nothing_of_files(

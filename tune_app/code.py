@@ -334,10 +334,29 @@ def mixing(history: History, space: SearchSpace, now: Code, from_start: bool = F
             last = configuration.last(replicate)
             if replicate not in to_train or (last and last.saved and not from_start):
                 kept += contributing(configuration, replicate)
-        differing = {each for attempt in kept for each in differences(of_attempt(history, attempt), now)}
-        if differing:
-            found[configuration.sample] = sorted(differing)
+        if differing := _differing(history, kept, now):
+            found[configuration.sample] = differing
     return found
+
+
+def departed(history: History, samples: Iterable[int], replicates: Iterable[int], now: Code) -> str:
+    """A note on how the code ``now`` differs from the one that trained these configurations; empty if not."""
+    found = {}
+    for sample in samples:
+        configuration = history.configurations[sample]
+        attempts = [a for r in replicates for a in contributing(configuration, r)]
+        if differing := _differing(history, attempts, now):
+            found[sample] = differing
+    return f"note: {_told_apart(found)}." if found else ""
+
+
+def _differing(history: History, attempts: Iterable[Attempt], now: Code) -> list[str]:
+    return sorted({each for a in attempts for each in differences(of_attempt(history, a), now)})
+
+
+def _told_apart(found: Mapping[int, Sequence[str]]) -> str:
+    what = sorted({each for differing in found.values() for each in differing})
+    return f"the code differs from the one that trained {configurations(list(found))}: {', '.join(what)}"
 
 
 def note(changed: Sequence[str], mixed: Mapping[int, Sequence[str]]) -> str:
@@ -354,11 +373,9 @@ def note(changed: Sequence[str], mixed: Mapping[int, Sequence[str]]) -> str:
 
 def refusal(name: str, mixed: Mapping[int, Sequence[str]]) -> RunError:
     """Why an extension would give means of differing code."""
-    differing = sorted({each for differences in mixed.values() for each in differences})
     return RunError(
-        f"{name}: the code differs from the one that trained {configurations(list(mixed))}: "
-        f"{', '.join(differing)}.\n  A mean would have seeds or epochs of both. Restore the code, start a "
-        "new run, or train all the same with --code-changed."
+        f"{name}: {_told_apart(mixed)}.\n  A mean would have seeds or epochs of both. Restore the code, "
+        "start a new run, or train all the same with --code-changed."
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from tune_app import code, control, launch, progress, storage, task
 from tune_app import space as spaces
 from tune_app.errors import DataError, RunError
 from tune_app.folders import find_runs
-from tune_app.history import Configuration
+from tune_app.history import Config, Configuration
 from tune_app.launch import Material, Request, View
 from tune_app.space import Scalar, SearchSpace
 from tune_app.sweep import Sweep, find_sample
@@ -65,10 +65,11 @@ def gather(request: Request, sweep: Sweep) -> Material:
     return material
 
 
-def say_of_code(sweep: Sweep) -> None:
-    """Note how the code differs from that of a run whose results are compared with what is trained now."""
+def say_of_code(sweep: Sweep, points: Sequence[Config]) -> None:
+    """Note how the code differs from the one that trained configurations which are now trained once more."""
     now = code.collect(sweep.space.task, code.known_files(sweep.history))
-    if said := code.note(code.changes(sweep.history, now), {}):
+    samples = [c.sample for c in sweep.history.configurations.values() if c.config in points]
+    if said := code.departed(sweep.history, samples, sweep.space.replicate_numbers, now):
         progress.note(said)
 
 

@@ -307,7 +307,7 @@ def rerun(name: str, trial: str, **options: Any) -> None:
     sweep, request = _again(name, options)
     sample = find_sample(sweep, trial)
     material = _loaded(sweep, request)
-    continuing.say_of_code(sweep)
+    continuing.say_of_code(sweep, [sweep.history.configurations[sample].config])
     with progress.waiting(f"training configuration {sample} again"):
         found = continuing.rerun(request, material, sweep, sample)
     click.echo(terminal.rerun(found.sample, found.compared, found.differences, found.device))
@@ -328,7 +328,7 @@ def confirm(name: str, top: int, seeds: int, **options: Any) -> None:
     sweep, request = _again(name, options)
     confirmed, confirming = continuing.confirmation(sweep, top, seeds)
     material = _loaded(sweep, request)
-    continuing.say_of_code(sweep)
+    continuing.say_of_code(sweep, confirmed.configs)
     request = replace(request, space=confirmed, name=confirming, confirms=sweep.name)
     train(confirmed, material, lambda view: launch.conduct(request, material, None, view))
 
