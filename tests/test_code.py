@@ -103,6 +103,8 @@ def test_files_are_those_that_the_task_imports_in_whatever_way(folder: Path) -> 
     assert set(found.files) == IMPORTED
     assert code.differences(found, code.collect("work:train", ["unused.py"])) == []
     assert code.collect("pneumonia").files == {}
+    elsewhere = ["../lib/first.py", "/etc/hosts.py", "lib/../../x.py", ".venv/site-packages/local2.py"]
+    assert code.collect("work:train", elsewhere).found == {}
     assert {"torch", "numpy", "ray", "optuna", "python", "tune-app"} <= set(found.versions)
 
 

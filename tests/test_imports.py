@@ -17,7 +17,18 @@ import tune_app
 ORDER = (
     *("errors", "arithmetic", "metrics", "stats", "units", "space", "labels", "record"),
     *("evaluation", "history", "stop"),
-    *("folders", "sweep", "storage", "data", "isolation", "task_folder", "code", "task", "tasks"),
+    *(
+        "folders",
+        "sweep",
+        "storage",
+        "data",
+        "isolation",
+        "task_folder",
+        "source_files",
+        "code",
+        "task",
+        "tasks",
+    ),
     "seeds",
     *(
         "replicates",
