@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ import pytest
 from facts import lacking
 from small_task import GRID, TASK, request, run
 
-from tune_app import continuing, launch, results
+from tune_app import continuing, launch, results, task_folder
 from tune_app import space as spaces
 from tune_app.driver import Driver
 from tune_app.errors import DataError, Interrupted, RunError, SpaceError, TrialsFailed
@@ -205,7 +204,7 @@ def test_what_is_not_the_same_data_is_refused(
 ) -> None:
     name = user_module(TASK)
     run(request(f"{name}:Task"))
-    sys.modules.pop(name)
+    task_folder._folders.clear()  # as a new process begins
     Path(f"{name}.py").write_text(Path(f"{name}.py").read_text().replace("default_rng(3)", "default_rng(4)"))
     with pytest.raises(DataError, match=r"\bone\b"):
         again("one")
@@ -548,7 +547,7 @@ def test_a_rerun_comes_out_the_same_or_says_what_differs(user_module: UserModule
     per_epoch, tests = 7, 5
     assert same.compared == 2 * (4 * per_epoch + tests)
     source = Path(f"{name}.py").read_text()
-    sys.modules.pop(name)
+    task_folder._folders.clear()  # as a new process begins
     Path(f"{name}.py").write_text(source.replace("Dropout(0.2)", "Dropout(0.3)"))
     other = continuing.rerun(*again("one"), 2)
     assert 0 < len(other.differences) <= other.compared
