@@ -35,6 +35,7 @@ ORDER = (
         "train",
         "checkpoint",
         "looped",
+        "stack",
         "stacked",
         "stackable",
         "measure",
@@ -87,7 +88,7 @@ WITH_RAY = {
     "gauges",
     "service",
 }
-WITH_TORCH = {"train", "looped", "stacked", "stackable"}
+WITH_TORCH = {"train", "looped", "stack", "stacked", "stackable"}
 WITH_TORCH_IN_FUNCTIONS = WITH_TORCH | {
     *(
         "checkpoint",

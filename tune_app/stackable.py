@@ -20,7 +20,7 @@ from torch import Tensor, nn, optim
 from tune_app.errors import describe
 from tune_app.history import Config
 from tune_app.isolation import ProcessState
-from tune_app.stacked import Stack, first_names, names_by_group
+from tune_app.stack import Stack, first_names, names_by_group
 from tune_app.task import Task, copied
 from tune_app.train import DeviceSplit, DeviceSplits, clone, make_model, predict, score
 
