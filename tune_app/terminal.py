@@ -160,9 +160,9 @@ def _tied(frames: Frames, judged: Verdict) -> Iterable[str]:
     """What cannot be told from the winner, or that all else can."""
     seeds = count(judged.chosen.standings[0].n, "seed")
     mine = [pair for pair in judged.chosen.pairs if pair.first == judged.winner]
-    compared = " that are compared" if judged.notes else ""
     tied = [frames.name_of(sample, short=True) for sample in judged.tied]
     others = len(judged.chosen.standings) - 1
+    compared = f" that {'is' if others == 1 else 'are'} compared" if judged.notes else ""
     if not tied:
         apart = f"told apart from {'the other' if others == 1 else f'all {others} others'}{compared}"
         still = all(pair.seeds and pair.seeds.still for pair in mine)
