@@ -39,6 +39,15 @@ def test_a_machine_of_a_cluster_joins_it_while_it_answers(folder: Path) -> None:
     assert addresses.default() == "local", "the file outlived its cluster"
 
 
+def test_what_ray_start_left_is_found_in_tmpdir(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_TMPDIR")
+    monkeypatch.setenv("TMPDIR", str(folder.parent))
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        address = f"127.0.0.1:{head.getsockname()[1]}"
+        (folder / "ray_current_cluster").write_text(address)
+        assert addresses.default() == address
+
+
 @pytest.mark.parametrize("text", ["", "nonsense", "host:port", "127.0.0.1:0"])
 def test_a_damaged_file_names_no_cluster(text: str, folder: Path) -> None:
     (folder / "ray_current_cluster").write_text(text)
@@ -127,10 +136,16 @@ def test_a_wrong_address_is_refused_at_once_by_where_it_was_given(
 
 
 def test_an_address_that_swallows_everything_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> None:
+        over.wait(60)
+        raise OSError("too late to be heard")
+
+    over = threading.Event()
     monkeypatch.setattr(addresses, "_REACH_WITHIN_S", 0.2)
-    monkeypatch.setattr(socket, "create_connection", lambda *_: time.sleep(5))
+    monkeypatch.setattr(socket, "create_connection", never)
     with pytest.raises(ResourceError, match=r"10\.255\.255\.1:6379: .* no answer within 0\.2 s"):
         addresses.reached("10.255.255.1:6379")
+    over.set()
 
 
 def test_auto_names_the_cluster_that_is_gone(folder: Path) -> None:

@@ -102,6 +102,27 @@ def test_streams_outlive_the_trial_that_took_them(tmp_path: Path, capfd: pytest.
     assert (tmp_path / "two").read_text() == "in the second\n"
 
 
+def descriptors() -> int:
+    """How many this process has open, where that can be seen."""
+    folder = Path("/proc/self/fd")
+    return len(list(folder.iterdir())) if folder.exists() else 0
+
+
+def test_a_task_that_closes_its_output_closes_no_others(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        with Output(tmp_path / name).kept():
+            print("kept")
+            sys.stdout.close()
+            os.close(2)
+        assert (tmp_path / name).read_text() == "kept\n"
+    before = descriptors()
+    for _ in range(3):
+        with Output(tmp_path / "gone" / "logs" / "log").kept():
+            pass
+    assert not (tmp_path / "gone").exists(), "a run that was moved away is not made again"
+    assert descriptors() == before
+
+
 def test_a_trial_within_a_trial_shares_its_log(tmp_path: Path) -> None:
     with Output(tmp_path / "outer").kept():
         with Output(tmp_path / "inner").kept():

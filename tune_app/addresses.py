@@ -11,6 +11,7 @@ import os
 import re
 import socket
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from tune_app.errors import ResourceError
@@ -41,11 +42,12 @@ def _of_environment() -> str:
 
 def _left(folder: Path | None = None) -> str:
     """The address that ``ray start`` left on this machine, which ``ray stop`` removes; else empty."""
-    folder = folder or Path(ray_folder()[0]) / "ray"
-    try:
-        return (folder / "ray_current_cluster").read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):
-        return ""
+    given, name = ray_folder()
+    usual = [Path(given), *([Path("/tmp")] if name == "TMPDIR" else [])]  # $TMPDIR may be new since then
+    for place in [folder] if folder else [each / "ray" for each in usual]:
+        with suppress(OSError, ValueError):
+            return (place / "ray_current_cluster").read_text(encoding="utf-8").strip()
+    return ""
 
 
 def started(folder: Path | None = None) -> str | None:

@@ -42,7 +42,7 @@ class RunPaths:
 
     def output(self, sample: int, replicate: int, before: int) -> Path:
         """What a trial prints while it trains; ``before`` it, so many trials had its first replicate."""
-        return self.logs / f"{sample}-{replicate}-{before}.out"
+        return self.logs / f"{sample:d}-{replicate:d}-{before:d}.out"
 
 
 def is_run(folder: Path) -> bool:

@@ -90,12 +90,16 @@ class _Redirection:
         _flush()
         _open_descriptors()
         seen = _persons() if _is_descriptor(sys.stdout, 1) else sys.stdout
-        self._saved = [os.dup(number) for number in (1, 2)]
         log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        for number in (1, 2):
-            os.dup2(log, number)
-        os.close(log)
+        try:
+            self._saved = [os.dup(number) for number in (1, 2)]
+            for number in (1, 2):
+                os.dup2(log, number)
+        finally:
+            os.close(log)
         _before.append(seen)
+        if _stream(1).closed or _stream(2).closed:  # by a task before
+            _stream.cache_clear()
         sys.stdout, sys.stderr = _stream(1), _stream(2)
         _Descriptor.path = path
         sys.breakpointhook = self._break
