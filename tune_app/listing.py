@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from typing import Any
 
 import pandas as pd
@@ -24,7 +24,7 @@ def summary(frames: Frames) -> dict[str, Any]:
         return found | {"shown": ""}
     sample, metric = int(ranked.iloc[0]["sample"]), frames.sweep.space.metric.name
     reached = frames.units.measure(metric, frames.measured(sample, metric), unit=True)
-    best = _rows(frames, ranked.head(1))[0]
+    best = rows(frames, ranked.head(1))[0]
     return found | {"best": best, "shown": f"{frames.name_of(sample, short=True)}: {metric} {reached}"}
 
 
@@ -39,7 +39,7 @@ def remember(frames: Frames) -> None:
 
 def run(frames: Frames) -> dict[str, Any]:
     """A run with all of its configurations, as in ``results.csv``."""
-    return {**_head(frames), "trials": _rows(frames, frames.trials)}
+    return {**_head(frames), "trials": rows(frames, frames.trials)}
 
 
 def best(frames: Frames) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def best(frames: Frames) -> dict[str, Any]:
         "sample": sample,
         "metric": {"name": sweep.space.metric.name, "mode": sweep.space.metric.mode},
         "config": dict(sweep.history.configurations[sample].config),
-        "results": _rows(frames, ranked.head(1))[0],
+        "results": rows(frames, ranked.head(1))[0],
     }
 
 
@@ -101,14 +101,19 @@ def _head(frames: Frames) -> dict[str, Any]:
     }
 
 
-def _rows(frames: Frames, frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as JSON's own values: null where there is none; a parameter that does not exist has no key."""
-    rows: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", double_precision=15))
-    for row in rows:
-        config = frames.config(row["sample"])
-        for name in frames.parameters:
-            if name in config:
-                row[name] = config[name]
-            else:
-                row.pop(name, None)
-    return rows
+def rows(frames: Frames, frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON's own values: null where there is none, no key for a parameter that does not exist."""
+    return [
+        {
+            str(name): _cell(value)
+            for name, value in row.items()
+            if name not in frames.parameters or value is None or not pd.isna(value)
+        }
+        for row in frame.to_dict("records")
+    ]
+
+
+def _cell(value: Any) -> Any:
+    if value is None or value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value.item() if hasattr(value, "item") else value

@@ -157,3 +157,11 @@ def test_every_pair_of_a_grid_with_null_is_a_configuration(tmp_path: Path) -> No
     made = make(tmp_path, text, ended)
     wanted = {f"a {a}, b {b}" for a, b in product(("null", 1), ("null", "x"))}
     assert {made.name_of(sample) for sample in made.trials["sample"]} == wanted
+
+
+def test_json_for_scripts_keeps_every_digit(tmp_path: Path) -> None:
+    text = "task: mine:train\nspace: {a: {grid: [null, 1]}}\nepochs: 1\nseeds: 3\n"
+    made = make(tmp_path, text, {1: Outcome(val=[0.1, 0.7, 0.2], epochs=1)})
+    row = listing.run(made)["trials"][0]
+    assert json.loads(json.dumps(row))["val_accuracy_mean"] == made.trials["val_accuracy_mean"][0]
+    assert (row["status"], row["n"], row["twin"]) == ("finished", 3, None)

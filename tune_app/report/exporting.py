@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tune_app import __version__, results, verdict
+from tune_app import __version__, listing, results, verdict
 from tune_app.errors import ReportError, nearest
 from tune_app.report import render
 from tune_app.report.files import put
@@ -133,20 +132,6 @@ def _json(frames: Frames, frame: pd.DataFrame) -> bytes:
         "metric": {"name": metric.name, "mode": metric.mode},
         "data": asdict(frames.sweep.data),
         "columns": list(frame),
-        "rows": [
-            {
-                str(name): _cell(value)
-                for name, value in row.items()
-                if name not in frames.parameters or value is None or not pd.isna(value)
-            }
-            for row in frame.to_dict("records")
-        ],
+        "rows": listing.rows(frames, frame),
     }
     return (json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
-def _cell(value: Any) -> Any:
-    """A cell that JSON has a word for: null where there is nothing."""
-    if value is None or value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
-        return None
-    return value.item() if hasattr(value, "item") else value
