@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import small_task
 
 from tune_app import advice, code, continuing, launch, report, results, task_folder, verdict
 from tune_app import space as spaces
@@ -16,6 +18,7 @@ from tune_app.driver import Driver
 from tune_app.errors import RunError, TrialsFailed
 from tune_app.launch import Request
 from tune_app.record import read
+from tune_app.report import compare
 from tune_app.sweep import Sweep
 
 TASK = """
@@ -61,6 +64,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     forget()
 
 
+def first(name: str = "one", **more: Any) -> tuple[Request, launch.Material]:
+    asked = Request(spaces.parse(SPACE, name="my"), name=name, address="inline", **more)
+    return asked, launch.gather(asked)
+
+
 def again(name: str = "one") -> tuple[Request, launch.Material, Sweep]:
     forget()
     sweep = Sweep.open(Path("runs") / name)
@@ -78,11 +86,10 @@ def half(monkeypatch: pytest.MonkeyPatch) -> None:
             self.ending = "a test"
         return going
 
-    asked = Request(spaces.parse(SPACE, name="my"), name="one", address="inline")
     with monkeypatch.context() as patch:
         patch.setattr(Driver, "report", ending)
         with pytest.raises(TrialsFailed):
-            launch.train(asked, launch.gather(asked))
+            launch.train(*first())
 
 
 def extend(more: str, code_changed: bool = False) -> Sweep:
@@ -183,6 +190,44 @@ def test_a_resume_goes_on_with_other_code_and_says_so(
     assert capsys.readouterr().out == ""
     continuing.say_of_code(sweep, configs)
     assert "configuration 1: " in capsys.readouterr().out
+    other = launch.train(*first("two", confirms="one"))
+    assert warnings(other) == []
+    (folder / "moved.py").write_text("ADD = 5\n")
+    forget()
+    other = launch.train(*first("three", confirms="one"))
+    assert len(warnings(other)) == 1
+    for said in (warnings(other)[0], " ".join(compare([results.load(sweep), results.load(other)]).about)):
+        assert "moved.py" in said
+        assert "one" in said
+
+
+def test_epochs_of_one_seed_that_come_from_differing_code_are_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = textwrap.dedent(small_task.TASK)
+    (folder / "work.py").write_text(source)
+    with monkeypatch.context() as patch:
+        reports, original = [0], Driver.report
+
+        def report(self: Driver, *args: Any) -> bool:
+            going = original(self, *args)
+            reports[0] += 1
+            if reports[0] == 2:
+                self.ending = "a test"
+                return False
+            return going
+
+        patch.setattr(Driver, "report", report)
+        with pytest.raises(TrialsFailed):
+            small_task.run(small_task.request("work:Task"))
+    (folder / "work.py").write_text(f"{source}# edited\n")
+    capsys.readouterr()
+    with pytest.raises(RunError, match="configuration 1:"):
+        extend("+1")
+    sweep = continuing.resume(*again())
+    assert [a.start_epoch for a in sweep.history.configurations[1].attempts] == [0, 2]
+    assert "means of configuration 1." in capsys.readouterr().out
+    assert "configuration 1 " in warnings(sweep)[0]
 
 
 def test_an_older_record_says_nothing_of_files(
@@ -218,8 +263,7 @@ def test_a_process_with_other_code_than_its_session_is_recorded(
 
     monkeypatch.setattr(code, "departures", elsewhere)
     monkeypatch.setattr(Driver, "start", started)
-    asked = Request(spaces.parse(SPACE, name="my"), name="one", address="inline")
-    sweep = launch.train(asked, launch.gather(asked))
+    sweep = launch.train(*first())
     events = [event for _, event in read(sweep.paths.record) if event["event"] == "code"]
     assert [event["trial"] for event in events] == ["2.1"]
     told = warnings(sweep)

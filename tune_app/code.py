@@ -189,6 +189,12 @@ def departed(history: History, samples: Iterable[int], replicates: Iterable[int]
     return f"note: {_told_apart(found)}." if found else ""
 
 
+def between(one: History, other: History) -> list[str]:
+    """How the code of two runs differs, each by its newest session that has begun a trial."""
+    last = max((attempt.session for attempt in other.attempts.values()), default=None)
+    return [] if last is None else changes(one, of_session(other, last))
+
+
 def _differing(history: History, attempts: Iterable[Attempt], now: Code) -> list[str]:
     return sorted({each for a in attempts for each in differences(of_attempt(history, a), now)})
 

@@ -136,11 +136,22 @@ def _code(frames: Frames) -> Iterator[str]:
         yield f"the means of {named} have seeds or epochs of differing code: they describe neither"
     elif found.sessions:
         yield "configurations are compared that were trained with differing code"
+    if (name := sweep.header.get("confirms")) and (confirmed := _beside(sweep, name)):
+        differing = code.between(confirmed.history, sweep.history)
+        if differing:
+            yield f"the code differs from that of {name}, which this run confirms: {', '.join(differing)}"
     alike: dict[str, list[str]] = {}
     for number, (began, differing) in found.sessions.items():
         alike.setdefault(", ".join(differing), []).append(f"session {number} ({began or 'undated'})")
     for what, sessions in alike.items():
         yield f"other code than in the first session: {' and '.join(sessions)}: {what}"
+
+
+def _beside(sweep: Sweep, name: str) -> Sweep | None:
+    try:
+        return Sweep.open(sweep.paths.folder.parent / name)
+    except RunError:
+        return None
 
 
 def _few_seeds(verdict: Verdict, winner: int) -> Found:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tune_app import results, stats, verdict, words
+from tune_app import code, results, stats, verdict, words
 from tune_app.errors import ReportError
 from tune_app.labels import Labels
 from tune_app.report import formats, render, rows
@@ -88,6 +88,7 @@ def compare(sweeps: Sequence[Frames]) -> Table:
             *([order] if not apart else [f"Not ranked: {reason}" for reason in apart]),
             *(f"Data of {each.name}: {each.frames.sweep.data.label()}" for each in best),
             *_notes(best),
+            *_code(sweeps),
         ],
         below=[] if apart else _told_apart(best, shown[-1], units),
     )
@@ -197,6 +198,14 @@ def _record(each: Best, shown: Sequence[str]) -> dict[str, Any]:
     found["epochs"] = each.frames.sweep.space.epochs
     found["finished"] = int((each.frames.trials["status"] == "finished").sum())
     return found | rows.identity(each.frames)
+
+
+def _code(sweeps: Sequence[Frames]) -> Iterator[str]:
+    """Which runs of the same task were trained with other code than the first of them."""
+    first = sweeps[0].sweep
+    for other in (frames.sweep for frames in sweeps[1:] if frames.sweep.space.task == first.space.task):
+        if differing := code.between(first.history, other.history):
+            yield f"The code of {other.name} differs from that of {first.name}: {', '.join(differing)}"
 
 
 def _told_apart(best: Sequence[Best], metric: str, units: Units) -> list[str]:

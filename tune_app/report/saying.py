@@ -195,7 +195,7 @@ def command(frames: Frames) -> str:
 
 def _reproduce(frames: Frames, found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     sweep = frames.sweep
-    yield "space", f"{sweep.paths.space.name} in the run's folder, frozen when it began"
+    yield "space", f"in the record, frozen when the run began; {sweep.paths.space.name} is a copy"
     yield "seed", f"{sweep.space.seed}, from which every other is derived"
     yield "data", sweep.data.label()
     if sweep.data.fingerprint:
