@@ -7,7 +7,10 @@ own mistakes only.
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
 
 
 class TuneAppError(Exception):
@@ -111,6 +114,22 @@ def describe(error: BaseException) -> str:
     if not lines:
         return name
     return f"{name}: {lines[0][:_LONGEST]}{'...' if len(lines[0]) > _LONGEST else ''}"
+
+
+@cache
+def _others() -> tuple[str, ...]:
+    """Where code lies that is not the user's own."""
+    import sysconfig  # here, for `tune-app --help` does without
+
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    return (str(Path(__file__).parent), *filter(None, map(sysconfig.get_path, names)), "<frozen")
+
+
+def own_line(error: BaseException) -> str:
+    """``file:line`` of the innermost frame of the user's own code that an error passed; empty without any."""
+    passed = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    own = [f"{file}:{line}" for file, line in passed if not file.startswith(_others())]
+    return own[-1] if own else ""
 
 
 def printable(text: str) -> str:

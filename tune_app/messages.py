@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import pickle
-import sysconfig
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from tune_app.code import Code
-from tune_app.errors import MachineLeaving, TaskError, describe, printable
+from tune_app.errors import MachineLeaving, TaskError, describe, own_line, printable
 from tune_app.history import Saved, Values
 from tune_app.stop.patience import Patience
 from tune_app.sweep import Job, Numerics
@@ -151,17 +149,6 @@ class Failure:
 
 #: Bytes of a traceback: a message may hold a whole array.
 _LONGEST_LOG = 64 << 10
-#: Where code lies that is not the user's own.
-_OTHERS = tuple(
-    {
-        str(Path(__file__).parent),
-        *(
-            path
-            for name in ("stdlib", "platstdlib", "purelib", "platlib")
-            if (path := sysconfig.get_path(name))
-        ),
-    }
-)
 
 
 def _traceback(error: BaseException) -> str:
@@ -177,6 +164,5 @@ def _traceback(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    own = [each for each in frames if not each[0].startswith((*_OTHERS, "<frozen"))]
-    return ":".join(map(str, (own or frames)[-1])) if frames else ""
+    frames = [f"{frame.f_code.co_filename}:{line}" for frame, line in traceback.walk_tb(error.__traceback__)]
+    return own_line(error) or (frames[-1] if frames else "")

@@ -9,11 +9,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -22,7 +20,7 @@ from numpy.typing import NDArray
 
 from tune_app import task_folder
 from tune_app.data import Dataset
-from tune_app.errors import TaskError, Terminated, describe, nearest
+from tune_app.errors import TaskError, Terminated, describe, nearest, own_line
 from tune_app.history import Config
 from tune_app.isolation import TaskExited
 from tune_app.space import Scalar, SearchSpace
@@ -227,20 +225,9 @@ def calling(reference: str, what: str, hint: str = "") -> Iterator[None]:
 def _raised(reference: str, what: str, error: Exception | SystemExit, hint: str) -> TaskError:
     exited = TaskExited(error) if isinstance(error, SystemExit) else error
     came = exited.what if isinstance(exited, TaskExited) else f"raised {describe(error)}"
-    at = _where(error)
+    at = own_line(error)
     text = f'task "{reference}": {what} {came}{at and f" ({at})"}'
     return TaskError(text + (f"\n  {hint}" if hint else ""))
-
-
-def _where(error: BaseException) -> str:
-    """The last line of the user's own code that an error passed, as ``mine.py:12``."""
-    ours = str(Path(__file__).parent)
-    own = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith((ours, "<")) and "site-packages" not in frame.filename
-    ]
-    return f"{own[-1].filename}:{own[-1].lineno}" if own else ""
 
 
 def parameters(task: Task | FunctionTask) -> Mapping[str, Parameter] | None:
