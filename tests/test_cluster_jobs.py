@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import ray
 
-from tune_app import __version__, cli, joining, nodes
+from tune_app import __version__, addresses, cli, nodes
 from tune_app.cluster import jobs
 from tune_app.errors import ClusterError, ResourceError, RunError
 
@@ -89,9 +89,7 @@ def test_a_lost_connection_is_made_again(client: Client) -> None:
     ]
     code, said = follow(client)
     assert (code, said[0], said[2:]) == (0, "one", ["two"])
-    assert (
-        said[1] == "note: the connection is lost (ConnectionError: asleep); the sweep goes on, trying again"
-    )
+    assert "ConnectionError: asleep" in said[1]
 
 
 def test_a_connection_that_stays_lost_ends_with_the_mend(
@@ -236,7 +234,7 @@ def test_a_cluster_that_is_not_up_says_how_to_start_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("address", ["ray://127.0.0.1:10001", "http://127.0.0.1:8265"])
 def test_a_sweep_is_not_driven_from_outside(address: str) -> None:
     with pytest.raises(ResourceError, match="tune-app submit SPACE --cluster"):
-        joining.connect(address).__enter__()
+        addresses.reached(address)
 
 
 GROWTH = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from facts import lacking
 from hypothesis import given
 from hypothesis import strategies as st
 from ray.cluster_utils import Cluster
@@ -60,19 +61,19 @@ def test_as_many_as_train_faster_and_no_more(knee: int, most: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("crowd_", "most", "trials", "why"),
+    ("crowd_", "most", "trials", "facts"),
     [
-        (Simulated(4), 16, 4, "8 at a time train 1.00 times as fast"),
-        (Simulated(99), 6, 6, "they train 6 times as fast as one"),
-        (Simulated(99), 1, 1, "there is room for 1 at a time"),
-        (Simulated(99, 3 << 30, 16 << 30), 16, 4, "8 would need 24.0 of its 16.0 GiB"),
-        (Simulated(99, 5 << 30, 4 << 30), 16, 1, "measuring failed: CUDA out of memory"),
+        (Simulated(4), 16, 4, ["8", "1.00"]),
+        (Simulated(99), 6, 6, ["6"]),
+        (Simulated(99), 1, 1, ["1"]),
+        (Simulated(99, 3 << 30, 16 << 30), 16, 4, ["8", "24.0", "16.0 GiB"]),
+        (Simulated(99, 5 << 30, 4 << 30), 16, 1, ["CUDA out of memory"]),
     ],
 )
-def test_the_reason_is_said(crowd_: Simulated, most: int, trials: int, why: str) -> None:
+def test_the_reason_is_said(crowd_: Simulated, most: int, trials: int, facts: list[str]) -> None:
     found = share(crowd_, most)
-    assert (found.trials, found.why) == (trials, why)
-    assert found.line == f"{trials} trial{'s' if trials > 1 else ''} a GPU: {why}"
+    assert (found.trials, lacking(found.why, facts)) == (trials, [])
+    assert lacking(found.line, [f"{trials} trial{'s' if trials > 1 else ''}", found.why]) == []
 
 
 def test_what_fails_with_more_is_left_at_fewer() -> None:
@@ -83,7 +84,7 @@ def test_what_fails_with_more_is_left_at_fewer() -> None:
             super().grow(trials)
 
     found = share(Fragile(99), 16)
-    assert (found.trials, found.why) == (2, "4 at a time failed: no more handles")
+    assert (found.trials, lacking(found.why, ["4", "no more handles"])) == (2, [])
 
 
 # ---------------------------------------------------------------- the plan
@@ -201,18 +202,18 @@ def test_a_function_cannot_be_measured(user_module: UserModule) -> None:
     name = user_module("def task(config, context):\n    yield {'val_accuracy': 1.0}\n")
     text = f"task: {name}:task\nspace: {{a: {{grid: [1]}}}}\nresources: {{gpus_per_trial: auto}}\n"
     space = spaces.parse(text, file="my.yaml", name="my")
-    with pytest.raises(SpaceError, match=r"my.yaml:3: resources.gpus_per_trial: auto is for tasks whose"):
+    with pytest.raises(SpaceError, match=r"my.yaml:3: resources.gpus_per_trial: auto"):
         launch.gather(Request(space))
 
 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("lots", "is not a number, nor auto: write a share such as 0.25, 1, 2 or auto"),
-        ("true", "true is not a number, nor auto"),
-        ("-1", "-1 is out of range: write 0 for none"),
+        ("lots", "lots.*auto"),
+        ("true", "true.*auto"),
+        ("-1", r"-1 .*\b0\b"),
         (".inf", "is out of range"),
-        ("1.5", "1.5 is neither a share nor a whole number: write 1 or 2"),
+        ("1.5", r"1\.5 .*\b1 or 2\b"),
     ],
 )
 def test_what_is_no_share_is_refused(value: str, message: str) -> None:

@@ -66,12 +66,12 @@ def test_what_is_asked_for_is_kept(wanted: Resources, cpus: int, gpus: int, expe
 @pytest.mark.parametrize(
     ("wanted", "gpus", "words"),
     [
-        (asked(gpus=1), 0, "--gpus-per-trial 1: there is no GPU here. Leave it out to train on the CPU"),
-        (asked(gpus=0.5), 0, "there is no GPU here"),
-        (asked(gpus=9), 8, "--gpus-per-trial 9: there are only 8 GPUs. Ask for 8 or fewer"),
-        (Resources.model_construct(gpus_per_trial=1.5), 8, "1.5: .* whole number. Ask for 1 or 2"),
-        (asked(cpus=5), 0, "--cpus-per-trial 5: there are only 4 CPUs. Ask for 4 or fewer"),
-        (asked(cpus=5), 8, "--cpus-per-trial 5: there are only 4 CPUs"),
+        (asked(gpus=1), 0, "--gpus-per-trial 1: "),
+        (asked(gpus=0.5), 0, r"--gpus-per-trial 0\.5: "),
+        (asked(gpus=9), 8, r"--gpus-per-trial 9: .*\b8 GPUs"),
+        (Resources.model_construct(gpus_per_trial=1.5), 8, r"1\.5: .*\b1 or 2\b"),
+        (asked(cpus=5), 0, r"--cpus-per-trial 5: .*\b4 CPUs"),
+        (asked(cpus=5), 8, r"--cpus-per-trial 5: .*\b4 CPUs"),
     ],
 )
 def test_what_can_never_be_met_is_refused_up_front(wanted: Resources, gpus: int, words: str) -> None:

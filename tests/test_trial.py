@@ -124,7 +124,7 @@ def test_what_cannot_be_stacked_or_is_alone_is_looped_all_the_same(
 
 
 def test_a_task_that_needs_data_says_so() -> None:
-    with pytest.raises(TaskError, match="the task pneumonia needs data, and none was given"):
+    with pytest.raises(TaskError, match="pneumonia"):
         Trial(order(), NO_DATA)
 
 
@@ -139,9 +139,7 @@ def test_a_missing_metric_is_told_with_what_there_is(user_module: UserModule, ev
     )
     trial = Trial(replace(order(f"{name}:task"), evaluate=evaluate), NO_DATA)
     trial.step()
-    with pytest.raises(
-        TaskError, match='"val_accuracy" is missing from epoch 2; reported were: val_loss, val_auc'
-    ):
+    with pytest.raises(TaskError, match=r'"val_accuracy".*epoch 2.*val_loss, val_auc'):
         trial.step()
 
 
@@ -151,7 +149,7 @@ def test_a_metric_that_the_data_cannot_give_is_told(tiny: Dataset, evaluate: str
     ill = splits.val.y == 1
     worker = Worker(replace(splits, val=Labelled(splits.val.x[ill], splits.val.y[ill])), "cpu")
     trial = Trial(replace(order(), evaluate=evaluate, metric="val_auc"), worker)
-    with pytest.raises(TaskError, match='"val_auc" is missing from epoch 1; reported were: train_accuracy'):
+    with pytest.raises(TaskError, match=r'"val_auc".*epoch 1.*train_accuracy'):
         trial.step()
 
 
@@ -255,5 +253,5 @@ def test_a_gathering_trial_saves_when_it_is_told_to(worker: Worker, tmp_path: Pa
 
 def test_every_metric_that_ranks_must_be_there(worker: Worker) -> None:
     several = replace(order(), others=("val_loss",), stop_metric="val_loss")
-    with pytest.raises(TaskError, match='the metric "val_speed" is missing from epoch 1'):
+    with pytest.raises(TaskError, match=r'"val_speed".*epoch 1'):
         Trial(replace(several, others=("val_loss", "val_speed")), worker).step()

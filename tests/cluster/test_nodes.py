@@ -57,12 +57,12 @@ def test_gpus_are_waited_for_and_machines_told_of_as_they_come_and_go(joined: Cl
         until(lambda: told)
         joined.remove_node(node, allow_graceful=True)
         until(lambda: len(told) == 2)
-    assert re.fullmatch(r"node joined: .*, 1 CPU, 2 GPUs   \(2 nodes now: 2 CPUs, 2 GPUs\)", told[0]), told
-    assert re.fullmatch(r"node left: .*, 1 CPU, 2 GPUs   \(1 node now: 1 CPU, 0 GPUs\)", told[1])
+    assert re.fullmatch(r".*joined.*\b1 CPU, 2 GPUs\b.*\b2 nodes\b.*\b2 CPUs, 2 GPUs.*", told[0]), told
+    assert re.fullmatch(r".*left.*\b1 CPU, 2 GPUs\b.*\b1 node\b.*\b1 CPU, 0 GPUs.*", told[1])
 
 
 def test_gpus_that_do_not_come_are_given_up(joined: Cluster) -> None:
-    with pytest.raises(ResourceError, match=r"--wait-for-gpus 3: after \d+ s there are 0 of 3 on 1 node\. "):
+    with pytest.raises(ResourceError, match=r"--wait-for-gpus 3: .*\b\d+ s\b.*\b0 of 3 on 1 node"):
         nodes.wait_for_gpus(3, 1.0, lambda _: None)
 
 
@@ -119,7 +119,7 @@ def test_doctor_finds_gpus_that_torch_does_not_see(
         cluster.remove_node(node, allow_graceful=True)
     out = capsys.readouterr().out
     assert ended.value.code == 2
-    assert "Ray counts 4 GPUs there, and torch sees 0: trials run on the CPU" in out
+    assert re.search(r"problem .*4 GPUs.* torch .*\b0\b", out)
     assert "1 problem" in out
 
 
@@ -128,7 +128,7 @@ def test_doctor_says_that_nothing_answers(capsys: pytest.CaptureFixture[str]) ->
         cli.main(["doctor", "--address", "127.0.0.1:1"])
     assert ended.value.code == 2
     err = capsys.readouterr().err
-    assert "--address 127.0.0.1:1: no Ray cluster answers there: Connection refused" in err
+    assert re.search(r"--address 127\.0\.0\.1:1: .*Connection refused", err)
     assert "Traceback" not in err
 
 
