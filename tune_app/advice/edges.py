@@ -8,7 +8,7 @@ from typing import TypeGuard
 
 import numpy as np
 
-from tune_app.evaluation import usable
+from tune_app.evaluation import LARGEST
 from tune_app.labels import text
 from tune_app.results import Frames
 from tune_app.space import KINDS, Sampler
@@ -27,6 +27,8 @@ def at_the_edge(frames: Frames, sample: int) -> Iterator[str]:
         if not _is_number(value) or (sampler and sampler.kind == "randn"):  # a bell has no edge
             continue
         tried = _tried(frames, name, sampler)
+        if max(map(abs, tried)) > LARGEST:  # steps and ratios need not be finite, nor a value any float
+            continue
         if sampler and sampler.kind not in ("grid", "choice"):
             edge = _edge_of_range(float(value), sampler)
         else:
@@ -75,7 +77,7 @@ def _edge_of_range(value: float, sampler: Sampler) -> tuple[bool, float] | None:
 
 def _edge_of_list(value: float, tried: Sequence[int | float]) -> tuple[bool, float] | None:
     """The same for one of several values: beyond lies as far as the last two are apart, or their ratio."""
-    if len(tried) < FEWEST_VALUES or value not in (tried[0], tried[-1]) or not all(map(usable, tried)):
+    if len(tried) < FEWEST_VALUES or value not in (tried[0], tried[-1]):
         return None
     numbers = np.asarray(tried, dtype=np.float64)
     steps = np.diff(numbers)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from typing import Any
 
 Scalar = str | int | float | bool | None
@@ -80,8 +79,6 @@ def scalar_fault(value: object) -> str:
         return f"{show(value)} is {kind}: a value here is one number, text, true, false or null"
     if value is not None and not isinstance(value, str | int | float | bool):
         return f"a {type(value).__name__} is no value: write a number, text, true, false or null"
-    if isinstance(value, int) and abs(value) > sys.float_info.max:
-        return f"{show(value)} is beyond 1.8e308, the largest number: put it in quotes, as text"
     if isinstance(value, float) and not math.isfinite(value):
         return f"{show(value)} is not finite: no trial can be trained with it"
     if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
