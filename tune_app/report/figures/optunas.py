@@ -112,7 +112,7 @@ def slices(frames: Frames) -> list[Picture]:
             _scale(panel.yaxis, frames)
             parameter_axis.label(panel.xaxis, frames, back[panel.get_xlabel()])
             panel.set_xlabel(style.text_of(panel.get_xlabel()))
-            _widen(panel)
+            style.widen(panel)
         bar = figure.axes[-1]
         bar.set_ylabel("sample")
         _coloured_by_sample(panels, made)
@@ -381,14 +381,6 @@ def _thin_points(axes: Axes, count: int) -> None:
         points.set_sizes([18 if count <= 200 else 6])
         points.set_linewidth(0.8 if count <= 200 else 0.3)
         points.set_rasterized(count > 2000)
-
-
-def _widen(axes: Axes) -> None:
-    """Room at both sides, for labels that would run into those of the next panel."""
-    scale = axes.xaxis.get_transform()
-    low, high = scale.transform(np.array(axes.get_xlim()))
-    room = 0.12 * (high - low)
-    axes.set_xlim(*scale.inverted().transform(np.array([low - room, high + room])))
 
 
 def _drop_legend(axes: Axes) -> None:
