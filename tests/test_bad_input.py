@@ -297,14 +297,14 @@ CASES: dict[str, tuple[Prepare, list[str], list[str]]] = {
     "a limit of nothing": (file(SPACE), [*RUN, "--time-limit", "0s"], ["--time-limit 0s"]),
     "the data has moved": (
         finished_run,
-        ["resume", "mine", "--data", "no-folder"],
+        ["extend", "mine", "--seeds", "+1", "--data", "no-folder"],
         ["no-folder", "takes no data"],
     ),
     "predict with no model": (file("", "m.pt"), ["predict", "m.pt", "x.png"], ["m.pt", "is no model file"]),
     "predict with a missing model": (nothing, ["predict", "m.pt", "x.png"], ["m.pt", "cannot be read"]),
     "the data is not the same": (
         both(trained_run, arrays()),
-        ["resume", "mine", "--data", "xrays"],
+        ["extend", "mine", "--seeds", "+1", "--data", "xrays"],
         ["mine was trained on phantom", "--data"],
     ),
     # the resources
