@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from process_state import process
 
-from tune_app import continuing, launch
+from tune_app import continuing, isolation, launch
 from tune_app import space as spaces
 from tune_app.driver import Driver
 from tune_app.errors import TaskError, Terminated
@@ -172,6 +172,44 @@ def test_torch_that_is_imported_in_the_first_epoch_is_seeded_all_the_same(tmp_pa
     assert found[0] == found[1]
     assert found[2] == {1: found[0][1]}
     assert found[0][0] != found[0][1]
+
+
+class Gpu:
+    """Torch's functions on the generators of a GPU, which there are once something has looked for it."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.initialized, self._queued, self._state = False, 0, 0
+        patch.setattr(isolation, "_gpus_were_possible", lambda: True)
+        patch.setattr(torch.cuda, "is_initialized", lambda: self.initialized)
+        patch.setattr(torch.cuda, "manual_seed_all", self._seed)
+        patch.setattr(torch.cuda, "get_rng_state_all", lambda: [self._state])
+        patch.setattr(torch.cuda, "set_rng_state_all", lambda states: setattr(self, "_state", states[0]))
+
+    def _seed(self, seed: int) -> None:
+        if self.initialized:
+            self._state = seed
+        self._queued = seed
+
+    def draw(self) -> int:
+        if not self.initialized:
+            self.initialized, self._state = True, self._queued
+        self._state += 1
+        return self._state
+
+
+def test_a_gpus_generators_are_each_replicates_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def task(config: Config, context: Context) -> Iterator[Mapping[str, float]]:
+        for epoch in range(3):
+            yield {"val_loss": gpu.draw() if epoch or context.replicate else 0}
+
+    found: dict[int, list[float]] = {}
+    for numbers in [(0,), (1,), (0, 1), (1, 0)]:
+        with monkeypatch.context() as patch:
+            gpu = Gpu(patch)
+            for r, each in zip(numbers, values(Generated(task, {}, 0, numbers, 3, "cuda")), strict=True):
+                assert found.setdefault(r, each) == each
+            assert gpu.draw() == torch.initial_seed() + 1, "as it was for whoever else is in this process"
+    assert found[0][1:] != found[1][1:]
 
 
 # ---------------------------------------------------------------- what ends a process

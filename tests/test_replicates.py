@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
+from process_state import process
 
 from tune_app.data import Dataset
 from tune_app.errors import TaskError
@@ -93,6 +95,44 @@ def test_a_replicate_that_diverges_freezes_and_the_others_go_on(splits: DeviceSp
         assert any(found[r]) != diverged
         assert (tests[r] is None) == diverged
     assert {e for e, diverged in zip(group.evaluated(), gone, strict=True) if not diverged} == {3}
+
+
+class Noisy(torch.nn.Module):
+    """Draws from all three generators, in training and in validation."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * (random.random() + np.random.rand() + torch.rand(()))
+
+
+class Careless(Pneumonia):
+    """Draws wherever it can, changes its configuration, and sets what is global."""
+
+    def model(self, config: Config, shape: tuple[int, ...]) -> torch.nn.Module:
+        own = dict(config, nodes=random.randint(4, 8) + np.random.randint(4))
+        cast(dict[str, Any], config).clear()
+        torch.set_float32_matmul_precision("high")
+        return torch.nn.Sequential(Noisy(), super().model(own, shape))
+
+    def optimizer(self, config: Config, params: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
+        assert torch.get_float32_matmul_precision() == "high"
+        cast(dict[str, Any], config)["lr"] *= random.random()
+        return super().optimizer(config, params)
+
+
+def test_a_task_that_draws_and_changes_its_configuration_comes_out_the_same(splits: DeviceSplits) -> None:
+    before = process()
+    config = dict(CONFIG)
+    alone = [train(Looped(Careless(), config, splits, 0, [r], 4), 4)[0] for r in range(3)]
+    assert train(Looped(Careless(), config, splits, 0, [2, 0, 1], 4), 4) == {
+        place: alone[r] for place, r in enumerate((2, 0, 1))
+    }
+    first = Looped(Careless(), config, splits, 0, [0, 1], 4)
+    train(first, 2)
+    resumed = Looped(Careless(), config, splits, 0, [1], 4)
+    resumed.load(first.state()[1:])
+    assert train(resumed, 2)[0] == alone[1][2:]
+    assert len({str(each) for each in alone}) == 3
+    assert (config, process()) == (CONFIG, before)
 
 
 # ---------------------------------------------------------------- Generated

@@ -141,11 +141,11 @@ def test_every_sampler_searches_to_the_end(user_module: UserModule, sampler: str
                 yield {"loss": value + 1 / epoch, "test_loss": 0.5}
         """
     )
-    Path("mine.py").write_text("from optuna.samplers import RandomSampler as Sampler\n")
+    Path("mine.py").write_text("import its_own\nfrom optuna.samplers import RandomSampler as Sampler\n")
+    Path("its_own.py").touch()
     space = parse(sampler=sampler, samples=13)
     asked = Request(space.model_copy(update={"task": f"{name}:task"}), name="one", address="inline")
     sweep = launch.train(asked, launch.gather(asked))
-    sys.modules.pop("mine", None)
     assert sweep.statuses() == ["finished"] * 13
     trials = shown(sweep)
     assert [t.state for t in trials] == [COMPLETE] * 13

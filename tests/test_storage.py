@@ -84,6 +84,30 @@ def assert_mirrored(sweep: Sweep, place: Store) -> None:
     assert {"space.yaml", "provenance.json", "test_images.csv"} <= set(place.names())
 
 
+def test_a_task_that_goes_to_another_folder_is_mirrored_meanwhile(
+    user_module: UserModule, shared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = user_module(
+        """
+        import os, time
+
+        def task(config, context):
+            os.chdir("/")
+            for _ in range(context.epochs):
+                time.sleep(0.05)
+                yield {"val_accuracy": 1.0}
+        """
+    )
+    sweep = run(
+        request(f"{name}:task", "space: {a: {grid: [1]}}\nepochs: 6\nseeds: 1\n", storage=str(shared))
+    )
+    assert not sweep.paths.folder.is_absolute()
+    assert capsys.readouterr().out.splitlines() == [f"mirrored to {shared / sweep.name}"]
+    copy = segments.newest(store.connect(str(shared)).below(sweep.name))
+    assert copy
+    assert copy.record == sweep.paths.record.read_bytes()
+
+
 # ---------------------------------------------------------------- taking over
 
 

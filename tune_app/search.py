@@ -11,6 +11,7 @@ import importlib
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import optuna
@@ -18,7 +19,7 @@ from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from tune_app import study, views
+from tune_app import study, task_folder, views
 from tune_app.errors import SpaceError, describe
 from tune_app.history import Configuration, History, mean
 from tune_app.record import Event
@@ -63,7 +64,8 @@ def _sampler(space: SearchSpace, name: str, seed: int) -> BaseSampler:
 def _own_sampler(space: SearchSpace, reference: str) -> BaseSampler:
     module, _, attribute = reference.partition(":")
     try:
-        made = getattr(importlib.import_module(module), attribute)(seed=space.seed)
+        with task_folder.current().code(module):
+            made = getattr(importlib.import_module(module), attribute)(seed=space.seed)
     except Exception as error:
         raise space.error(
             "search.sampler", f"{reference}(seed={space.seed}) raised {describe(error)}"
@@ -132,7 +134,8 @@ class OptunaSearch:
             raise RuntimeError("nothing is left to be suggested: the sampler was not caught up")
         if self._broken is None:
             try:
-                return self._ask(sample, None)
+                with self._its_modules():
+                    return self._ask(sample, None)
             except SpaceError as error:
                 self._broken = error
         raise self._broken
@@ -234,10 +237,16 @@ class OptunaSearch:
         if view := self._view:
             self._keep_view(lambda: view.observe(event, history))
 
+    def _its_modules(self) -> AbstractContextManager[None]:
+        """Where a sampler of the user's own finds what it imports late."""
+        own = ":" in str(self._space.search.sampler)
+        return task_folder.current().visible() if own else nullcontext()
+
     def _learn_unless_idle(self, event: Event, history: History) -> None:
         if not self._idle and self._broken is None:
             try:
-                self._learn(event, history)
+                with self._its_modules():
+                    self._learn(event, history)
             except SpaceError as error:
                 self._broken = error
 

@@ -273,7 +273,9 @@ def check(space: SearchSpace, task: Task | FunctionTask) -> None:
                 f"  it takes: {', '.join(declared)}",
             )
         for value in values:
-            if not declared[name].accepts(value):
+            with calling(space.task, f"the check of {name}={value!r}"), code(space.task):
+                accepted = declared[name].accepts(value)
+            if not accepted:
                 raise space.error(key, f"{value!r} is not {declared[name].rule}")
 
 

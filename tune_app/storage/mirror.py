@@ -43,7 +43,9 @@ class Mirror:
     """
 
     def __init__(self, store: Store, paths: RunPaths, owner: str, tell: Tell) -> None:
-        self._store, self._paths, self._owner, self._tell = store, paths, owner, tell
+        self._store, self._owner, self._tell = store, owner, tell
+        # For its thread: a task may change the working directory while it trains.
+        self._paths = RunPaths(paths.folder.absolute())
         self._wake, self._ending = threading.Event(), threading.Event()
         self._lock = threading.Lock()
         self._on_taken: Tell | None = None
