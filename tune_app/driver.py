@@ -441,7 +441,7 @@ class Driver:
             other.sample not in alike and name not in self._fresh for name, other in self._running.items()
         )
         if len(alike) >= ALIKE_FAILURES and not going_well:
-            at = f" ({failure.place})" if failure.place else ""
+            at = f" ({failure.place})" if failure.place and not failure.mistaken else ""
             self.ending = (
                 f"{len(alike)} configurations failed alike, and none has ended well: {failure.reason}{at}"
             )
