@@ -20,8 +20,11 @@ def everything(name: str) -> None:
     print("printed", name)
     print("error", name, file=sys.stderr)
     os.write(1, f"descriptor {name}\n".encode())
-    ctypes.CDLL(None).puts(f"from C {name}".encode())
+    libc = ctypes.CDLL(None)
+    libc.puts(f"from C {name}".encode())
     subprocess.run(["echo", f"process {name}"], check=True)
+    if name == "after":
+        libc.fflush(None)  # C keeps what goes to a file, unless PYTHONUNBUFFERED is set
 
 
 def test_what_is_printed_goes_to_the_file_and_then_to_where_it_went(
