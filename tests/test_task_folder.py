@@ -160,6 +160,7 @@ def test_a_module_that_would_end_the_process_is_told(folder: Path, source: str, 
     with pytest.raises(TaskError) as caught:
         task.load("its:train")
     assert words in str(caught.value)
+    assert ("__main__" in str(caught.value)) == words.startswith("importing")
 
 
 def test_a_module_that_parses_arguments_finds_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

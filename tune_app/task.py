@@ -174,6 +174,8 @@ def _import(reference: str, name: str) -> ModuleType:
         raise TaskError(f'task "{reference}": {error}') from error
     except Exception as error:
         hint = folder.hidden() if isinstance(error, ImportError | AttributeError) else ""
+        if isinstance(error, TaskExited):
+            hint = 'put what is for a program of its own below `if __name__ == "__main__":`'
         raise _raised(reference, f"importing {name}", error, hint) from error
 
 
