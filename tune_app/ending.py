@@ -81,9 +81,11 @@ def outcome(sweep: Sweep, driver: Driver | None, caught: list[int]) -> TuneAppEr
     ended = sum(status in ENDED for status in statuses)
     if driver and driver.ending:
         message = (
-            f"{ended} of {max(len(statuses), sweep.space.size())} configurations ended. Go on with: "
+            f"{ended} of {max(len(statuses), sweep.space.size())} configurations ended. Continue with: "
             f"tune-app resume {sweep.name}"
         )
+        if "failed" in statuses:
+            message += f"\n  What has failed is tried again by: tune-app retry {sweep.name}"
         if caught:
             return Interrupted(message, 128 + caught[0])
         return TrialsFailed(f"{driver.ending}\n  {message}")
