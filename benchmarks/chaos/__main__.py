@@ -1,4 +1,4 @@
-"""``python -m benchmarks.chaos``: how many sweeps were killed, when, and what did not hold afterwards.
+"""``python -m benchmarks.chaos [PART]``: how many sweeps were killed, when, and what did not hold afterwards.
 
 Without Ray each run dies at one of its own writes, often a second time in the next sitting; on Ray the
 driver, a worker or the raylet is killed -9 from outside. Every point follows from ``--seed``.
@@ -58,10 +58,15 @@ class Run:
 def main() -> int:
     """Print and keep the figures; returns how many runs were not as they must be."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("part", nargs="?", choices=("inline", "ray"), help="Of the two parts only this one.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--inline", type=int, default=40, help="Runs of each sweep without Ray.")
     parser.add_argument("--ray", type=int, default=72, help="Runs on Ray, of all sweeps together.")
     asked = parser.parse_args()
+    if asked.part == "inline":
+        asked.ray = 0
+    if asked.part == "ray":
+        asked.inline = 0
     runs: list[Run] = []
     for run in (*_inline(asked.seed, asked.inline), *_on_ray(plans(asked.ray, asked.seed))):
         runs.append(run)
