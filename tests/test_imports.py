@@ -22,6 +22,7 @@ ORDER = (
         "sweep",
         "storage",
         "data",
+        "process_settings",
         "isolation",
         "task_folder",
         "source_files",

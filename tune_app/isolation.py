@@ -10,14 +10,11 @@ Module globals, a Task's own attributes and generators that the task made itself
 from __future__ import annotations
 
 import logging
-import os
 import random
-import signal
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -28,15 +25,13 @@ from typing import Any
 import numpy as np
 
 from tune_app.errors import TaskError, Terminated
+from tune_app.process_settings import read, write
 
 #: Held while a state is in place: two sweeps in threads of one process take turns, an epoch at a time.
 LOCK = threading.RLock()
 
 #: Where the drivers of the GPUs that torch calls "cuda" show themselves: NVIDIA, WSL2, AMD.
 _GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
-
-#: A setting of the process: how it is read, and how it is set.
-_Setting = tuple[Callable[[], Any], Callable[[Any], object]]
 
 
 class TaskExited(TaskError):
@@ -97,11 +92,11 @@ class ProcessState:
     def __enter__(self) -> None:
         LOCK.acquire()
         try:
-            self._before, self._random_before = _read(), _Random.of_now()
+            self._before, self._random_before = read(), _Random.of_now()
             if self._shield:
                 self._shield.__exit__(None, None, None)
                 self._shield = None
-            _write(self._settings)
+            write(self._settings)
             self._prepare_torch()
             (self._random or _Random()).restore(self._seed)
             _entered.append(self)
@@ -116,11 +111,11 @@ class ProcessState:
         try:
             _entered.remove(self)
             _watch_for_torch()
-            now, self._random = _read(), _Random.of_now()
+            now, self._random = read(), _Random.of_now()
             # What the task has not changed goes on to follow the process.
             self._settings = {name: value for name, value in now.items() if value != self._before.get(name)}
             self._leave_inference()
-            _write(self._before)
+            write(self._before)
             if self._random_before:
                 self._random_before.restore(None)
         finally:
@@ -139,7 +134,7 @@ class ProcessState:
 
     def torch_is_here(self) -> None:
         """Torch has been imported while this state is in place."""
-        now, drawn = _read(), _Random.of_now()
+        now, drawn = read(), _Random.of_now()
         self._before = {**now, **self._before}
         if self._random_before:
             self._random_before.torch = drawn.torch
@@ -173,12 +168,12 @@ def seed_generators(seed: int) -> None:
 def preserved() -> Iterator[None]:
     """Leave the process as it was, in all that a `ProcessState` holds, and loggers; others may take turns."""
     with LOCK:
-        settings, drawn, loggers = _read(), _Random.of_now(), _loggers()
+        settings, drawn, loggers = read(), _Random.of_now(), _loggers()
     try:
         yield
     finally:
         with LOCK:
-            _write(settings)
+            write(settings)
             drawn.restore(None)
             for logger, (level, propagates, handlers) in loggers.items():
                 logger.setLevel(level)
@@ -231,147 +226,6 @@ class _Random:
 
 #: Asked at each epoch of each replicate; the answer does not change while a process lives.
 _gpus_were_possible = cache(gpus_possible)
-
-
-# ---------------------------------------------------------------- settings
-
-
-def _read() -> dict[str, Any]:
-    return {name: get() for name, (get, _) in _all().items()}
-
-
-def _write(values: dict[str, Any]) -> None:
-    """Set what differs: to set a number of threads that is set already would take a while."""
-    for name, (get, change) in _all().items():
-        if name in values and get() != values[name]:
-            change(values[name])
-
-
-def _all() -> dict[str, _Setting]:
-    return {**_OF_PYTHON, **(_of_torch(sys.modules["torch"]) if "torch" in sys.modules else {})}
-
-
-def _folder() -> str | None:
-    try:
-        return os.getcwd()  # noqa: PTH109 - a Path would be made of it each time
-    except FileNotFoundError:  # it has been removed
-        return None
-
-
-def _go_to(folder: str | None) -> None:
-    if folder is not None:
-        with suppress(FileNotFoundError):  # likewise: there is nothing to go back to
-            os.chdir(folder)
-
-
-def _set_environment(wanted: dict[str, str]) -> None:
-    for name in os.environ.keys() - wanted.keys():
-        del os.environ[name]
-    os.environ.update({name: value for name, value in wanted.items() if os.environ.get(name) != value})
-
-
-def _handlers() -> tuple[Any, ...] | None:
-    if threading.current_thread() is not threading.main_thread():
-        return None
-    return tuple(signal.getsignal(number) for number in _SIGNALS)
-
-
-def _handle(handlers: Sequence[Any] | None) -> None:
-    for number, handler in zip(_SIGNALS, handlers or (), strict=False):
-        if handler is not None and handler != signal.getsignal(number):
-            signal.signal(number, handler)
-
-
-def _filters() -> list[Any]:
-    return list(warnings.filters)
-
-
-def _set_filters(wanted: list[Any]) -> None:
-    # Through the module's own functions, so that warnings that were shown once are looked at again.
-    warnings.resetwarnings()
-    warnings.filters[:] = wanted  # type: ignore[index]
-
-
-_SIGNALS = [
-    getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM")
-    if hasattr(signal, name)
-]
-
-_OF_PYTHON: dict[str, _Setting] = {
-    "folder": (_folder, _go_to),
-    "environment": (lambda: dict(os.environ), _set_environment),
-    "arguments": (lambda: list(sys.argv), lambda wanted: sys.argv.__setitem__(slice(None), wanted)),
-    "path": (lambda: list(sys.path), lambda wanted: sys.path.__setitem__(slice(None), wanted)),
-    "signals": (_handlers, _handle),
-    "warnings": (_filters, _set_filters),
-    "hook": (lambda: sys.excepthook, lambda wanted: setattr(sys, "excepthook", wanted)),
-    "numpy errors": (np.geterr, lambda wanted: np.seterr(**wanted)),
-}
-
-
-@cache
-def _of_torch(torch: ModuleType) -> dict[str, _Setting]:
-    """What is global in torch, or of a thread: a generator that yields in ``no_grad`` leaves it so."""
-    found: dict[str, _Setting] = {
-        "inference": (torch.is_inference_mode_enabled, lambda _: None),
-        "gradients": (torch.is_grad_enabled, torch.set_grad_enabled),
-        "dtype": (torch.get_default_dtype, torch.set_default_dtype),
-        "device": (lambda: str(torch.get_default_device()), _device_setter(torch)),
-        "threads": (torch.get_num_threads, torch.set_num_threads),
-        "determinism": (
-            lambda: (
-                torch.are_deterministic_algorithms_enabled(),
-                torch.is_deterministic_algorithms_warn_only_enabled(),
-            ),
-            lambda wanted: torch.use_deterministic_algorithms(wanted[0], warn_only=wanted[1]),
-        ),
-    }
-    backends = torch.backends
-    for name in ("enabled", "benchmark", "deterministic", "allow_tf32"):
-        found[f"cudnn {name}"] = _attribute(backends.cudnn, name)
-    found["matrix products"] = (
-        _unless_mixed(torch.get_float32_matmul_precision),
-        lambda wanted: wanted and torch.set_float32_matmul_precision(wanted),
-    )
-    for of in (backends, backends.cuda.matmul, backends.cudnn, backends.mkldnn):
-        for part in (of, *(getattr(of, name) for name in ("matmul", "conv", "rnn") if hasattr(of, name))):
-            if hasattr(part, "fp32_precision"):  # torch 2.9 and later
-                found[f"precision {len(found)}"] = _attribute(part, "fp32_precision")
-    for device in ("cpu", "cuda"):
-        found[f"autocast {device}"] = _autocast(torch, device)
-    return found
-
-
-def _autocast(torch: ModuleType, device: str) -> _Setting:
-    def change(wanted: tuple[bool, Any]) -> None:
-        torch.set_autocast_enabled(device, wanted[0])
-        torch.set_autocast_dtype(device, wanted[1])
-
-    return (lambda: (torch.is_autocast_enabled(device), torch.get_autocast_dtype(device))), change
-
-
-def _attribute(of: Any, name: str) -> _Setting:
-    return _unless_mixed(lambda: getattr(of, name)), lambda wanted: setattr(of, name, wanted)
-
-
-def _unless_mixed(get: Callable[[], Any]) -> Callable[[], Any]:
-    """Reads None where torch refuses: its old and its new names of one setting contradict each other."""
-
-    def read() -> Any:
-        try:
-            return get()
-        except RuntimeError:
-            return None
-
-    return read
-
-
-def _device_setter(torch: ModuleType) -> Callable[[str], None]:
-    def change(device: str) -> None:
-        torch.set_default_device(None if device == "cpu" else device)
-
-    return change
 
 
 # ---------------------------------------------------------------- torch, imported on the way
