@@ -70,7 +70,7 @@ SAMPLED = "search: {algorithm: random, samples: 4}"
     [
         (SAMPLED, 4),
         (f"{SAMPLED}\nstop: {{scheduler: asha}}", 1),
-        (f"{SAMPLED}\nstop: {{scheduler: none, patience: 3}}", 1),
+        (f"{SAMPLED}\nstop: {{scheduler: none, patience: 3}}", 4),
         (f"{SAMPLED}\nreplicates: stacked", 1),
         ("search: {algorithm: optuna, samples: 4}", 1),
     ],
