@@ -83,7 +83,7 @@ class Case:
 CASES = [
     Case(1, 1, 1),
     Case(1, 0.5, 2),
-    Case(1, 0.25, 4),
+    Case(1, 0.25, 4, brief=True),
     Case(4, 1, 4),
     Case(4, 0.5, 8),
     Case(4, 0.25, 16),
@@ -93,7 +93,7 @@ CASES = [
     Case(8, 1, 8),
     Case(8, 0.5, 16),
     Case(8, 0.25, 32),
-    Case(8, 2, 4),
+    Case(8, 2, 4, brief=True),
     Case(8, 0.25, 9, at_most=9),
 ]
 THOROUGH = "TUNE_APP_ALL_GPUS"
