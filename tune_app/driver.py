@@ -376,7 +376,7 @@ class Driver:
             saved=asdict(last) if last else None,
         )
         attempt = self.sweep.history.attempts[trial]
-        if attempt.epoch < attempt.target and not job.follows:
+        if attempt.ended_early:
             seen = ended(attempt, self.sweep.space.stop_metric.name)
             self._stopper.end(seen.sample, seen.epoch, seen.value)
         self._keeper.compare(configuration)

@@ -100,6 +100,11 @@ class Attempt:
         return self.end in ("finished", "stopped") or len(self.diverged) == len(self.replicates)
 
     @property
+    def ended_early(self) -> bool:
+        """Whether it has finished before its last epoch, and early stopping goes by it."""
+        return self.end == "finished" and self.epoch < self.target and not self.follows
+
+    @property
     def complete(self) -> bool:
         """Whether more epochs would train none of its replicates: each diverged, or was ended by patience."""
         return all(r in self.diverged or r in self.converged for r in self.replicates)
@@ -397,7 +402,7 @@ class History:
     def _on_finished(self, event: Event) -> None:
         attempt = self.attempts[event["trial"]]
         attempt.end = "finished"
-        if attempt.epoch < attempt.target and not attempt.follows:
+        if attempt.ended_early:
             self.course.append(attempt)
         attempt.test = _usable(event["test"])
         self.beyond = self.beyond | beyond(attempt.test)

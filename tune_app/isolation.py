@@ -101,7 +101,7 @@ class ProcessState:
             (self._random or _Random()).restore(self._seed)
             _entered.append(self)
             _watch_for_torch()
-        except BaseException:
+        except BaseException:  # whatever it is: it passes on, and the lock is not held for ever
             LOCK.release()
             raise
 

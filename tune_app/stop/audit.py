@@ -66,7 +66,7 @@ class _Audit:
             self._compare(self._history.decisions[-1])
         elif kind == "finished":
             attempt = self._history.attempts[trial]
-            if attempt.epoch < attempt.target and not attempt.follows:
+            if attempt.ended_early:
                 seen = ended(attempt, self._space.stop_metric.name)
                 self._stopper.end(seen.sample, seen.epoch, seen.value)
         elif kind == "epoch":
