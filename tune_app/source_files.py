@@ -19,13 +19,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tune_app.task_folder import current
+from tune_app.task_folder import INSTALLED, current
 
 #: What a file counts as that cannot be read.
 UNREADABLE = "unreadable"
-
-#: Folders of installed packages.
-_INSTALLED = ("site-packages", "dist-packages")
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class Sources:
             return cls(module, folder.path, None)
         depth = name.count(".") + (1 if hasattr(module, "__path__") else 0)
         root = Path(path).absolute().parents[depth]
-        return cls(module, root, top if root.name in _INSTALLED else None)
+        return cls(module, root, top if root.name in INSTALLED else None)
 
     def hashes(self, paths: Iterable[Path]) -> dict[str, str]:
         """The SHA-256 of files, by their paths below ``root``."""
@@ -78,7 +75,7 @@ class Sources:
         if path.suffix != ".py" or not path.is_relative_to(self.root):
             return False
         parts = path.relative_to(self.root).parts
-        installed = any(part.startswith(".") or part in _INSTALLED for part in parts[:-1])
+        installed = any(part.startswith(".") or part in INSTALLED for part in parts[:-1])
         top = parts[0].removesuffix(".py")
         return not installed and top != "tune_app" and self.package in (None, top)
 

@@ -169,8 +169,8 @@ class Stacked:
         if not sound:
             return outcomes
         data, y = self._splits, self._splits.test.y.cpu().numpy()
-        _, stack = self._assemble({place: {"model": model} for place, model in sound.items()})
-        assert stack is not None  # it has replicates
+        tensors = [{**self._unsaved[place], **model} for place, model in sound.items()]
+        stack = Stack(self._task, self._config, self._template, tensors, precision=self._precision)
         logits, losses = stack.score(data, data.test, self._eval_batch_size)
         for place, own, loss in zip(sound, logits.cpu().numpy(), losses.tolist(), strict=True):
             found = metrics.scores(own)

@@ -137,7 +137,7 @@ class TaskFolder(MetaPathFinder):
 
     def _below(self, place: str | None) -> bool:
         path = Path(place or "/").resolve()
-        return path.is_relative_to(self.path) and not _INSTALLED & {*path.relative_to(self.path).parts}
+        return path.is_relative_to(self.path) and not INSTALLED & {*path.relative_to(self.path).parts}
 
 
 class NameTaken(TaskError):
@@ -161,7 +161,8 @@ class TaskCode:
         self._stack.__exit__(*error)
 
 
-_INSTALLED = {"site-packages", "dist-packages"}
+#: Folders of installed packages.
+INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 #: What the folder is called where its copy has travelled to: in the working directory of Ray's workers.
 TRAVELLED = "task-folder"
