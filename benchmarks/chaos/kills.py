@@ -112,7 +112,9 @@ _BEGAN = time.perf_counter()
 
 def _text(asked: argparse.Namespace, runs: list[Run]) -> str:
     faults = [fault for run in runs for fault in run.faults]
-    command = f"python -m benchmarks.chaos kills --seed {asked.seed} --inline {asked.inline} --ray {asked.ray}"
+    command = (
+        f"python -m benchmarks.chaos kills --seed {asked.seed} --inline {asked.inline} --ray {asked.ray}"
+    )
     versions = ", ".join(f"{name} {version}" for name, version in provenance.versions().items())
     on_ray = sum(run.moment != "write" for run in runs)
     wrong = sum(bool(run.faults) for run in runs)

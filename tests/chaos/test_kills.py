@@ -1,4 +1,4 @@
-"""A few of the kills of ``python -m benchmarks.chaos kills``: sweeps killed -9 end as if nothing had happened."""
+"""A few of the kills of ``python -m benchmarks.chaos kills``: sweeps end as if nothing had happened."""
 
 from __future__ import annotations
 
