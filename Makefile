@@ -10,9 +10,9 @@ READY := $(VENV)/.ready
 run: $(READY)
 	$(BIN)/tune-app run grid
 
-# Two processes, since many tests only wait for others: half the time, and no more than two cores at work.
+# Three processes on two cores, since many tests only wait for others: for a cluster, for what a kill leaves.
 test: check
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 3
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -48,36 +49,25 @@ class Sources:
         return cls(module, root, top if root.name in INSTALLED else None)
 
     def hashes(self, paths: Iterable[Path]) -> dict[str, str]:
-        """The SHA-256 of files, by their paths below ``root``."""
-        return {path.relative_to(self.root).as_posix(): self._hash(path) for path in paths}
+        """The SHA-256 of files, by their paths below ``root``.
+
+        Of a module that this process has loaded, as it was when it was first asked for.
+        """
+        loaded = _by_file()
+        return {
+            path.relative_to(self.root).as_posix(): _as_loaded(path, loaded.get(str(path))) for path in paths
+        }
 
     def holds(self, path: Path) -> bool:
         """Whether a path, which a record may name, is a source file of the task's."""
         return ".." not in path.parts and self._own(path) and path.is_file()
 
-    def _hash(self, path: Path) -> str:
-        """Of a module that this process has loaded, as it was when it was first asked for."""
-        for module in _modules().values():
-            if vars(module).get("__file__") == str(path):
-                spec = module.__spec__
-                if path not in _loaded or _loaded[path][0] is not spec:
-                    _loaded[path] = spec, _hash(path)
-                return _loaded[path][1]
-        return _hash(path)
-
     def loaded(self) -> list[Path]:
         """The files of those modules that this process has imported."""
-        places = (vars(module).get("__file__") for module in _modules().values())
-        return [Path(place) for place in places if isinstance(place, str) and self._own(Path(place))]
+        return [Path(place) for place in _by_file() if _own(place, self.root, self.package)]
 
     def _own(self, path: Path) -> bool:
-        """Whether a file is the user's source: not of an environment that lies in the same folder."""
-        if path.suffix != ".py" or not path.is_relative_to(self.root):
-            return False
-        parts = path.relative_to(self.root).parts
-        installed = any(part.startswith(".") or part in INSTALLED for part in parts[:-1])
-        top = parts[0].removesuffix(".py")
-        return not installed and top != "tune_app" and self.package in (None, top)
+        return _own(str(path), self.root, self.package)
 
     def imported(self) -> set[Path]:
         """The files that the task's module imports, at its top or within functions, and what those import."""
@@ -120,8 +110,36 @@ def _modules() -> dict[str, ModuleType]:
     return {name: module for name, module in found.items() if isinstance(module, ModuleType)}
 
 
+def _by_file() -> dict[str, ModuleType]:
+    """The modules of this process that have a file, by its path."""
+    places = ((vars(module).get("__file__"), module) for module in _modules().values())
+    return {place: module for place, module in places if isinstance(place, str)}
+
+
+@cache  # asked of each loaded module after each trial, and a process has thousands of modules
+def _own(place: str, root: Path, package: str | None) -> bool:
+    """Whether a file is the user's source: not of an environment that lies in the same folder."""
+    path = Path(place)
+    if path.suffix != ".py" or not path.is_relative_to(root):
+        return False
+    parts = path.relative_to(root).parts
+    installed = any(part.startswith(".") or part in INSTALLED for part in parts[:-1])
+    top = parts[0].removesuffix(".py")
+    return not installed and top != "tune_app" and package in (None, top)
+
+
 #: By path: the import of a module that this process has made, and the hash of what was imported.
 _loaded: dict[Path, tuple[Any, str]] = {}
+
+
+def _as_loaded(path: Path, module: ModuleType | None) -> str:
+    """The hash of what a module was imported from; of the file as it is now where none was."""
+    if module is None:
+        return _hash(path)
+    spec = module.__spec__
+    if path not in _loaded or _loaded[path][0] is not spec:
+        _loaded[path] = spec, _hash(path)
+    return _loaded[path][1]
 
 
 def _hash(path: Path) -> str:
