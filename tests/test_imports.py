@@ -15,10 +15,20 @@ import tune_app
 
 #: A module imports only from those before it; a package counts as one.
 ORDER = (
-    *("errors", "arithmetic", "metrics", "stats", "units", "space", "labels", "record"),
+    *(
+        "errors",
+        "arithmetic",
+        "metrics",
+        "stats",
+        "units",
+        "space",
+        "labels",
+        "folders",
+        "opened_folder",
+        "record",
+    ),
     *("evaluation", "history", "stop"),
     *(
-        "folders",
         "sweep",
         "storage",
         "data",

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from tune_app import space as spaces
 from tune_app import stop
 from tune_app.driver import Driver
+from tune_app.folders import RunPaths
 from tune_app.history import PATIENCE, TASK, History
 from tune_app.messages import Report, Sealed
+from tune_app.opened_folder import OpenedFolder
 from tune_app.record import Event
 from tune_app.stop import recompute
 from tune_app.sweep import NO_DATA, Job, Sweep
@@ -78,7 +80,7 @@ def resumed(space: spaces.SearchSpace, events: list[Event], last: int | None = N
     for event in events:
         history.apply(event)
     header = {"data": asdict(NO_DATA), "numerics": {}}
-    sweep = Sweep(Path("nowhere"), space, header, history, 0)
+    sweep = Sweep(OpenedFolder(RunPaths(Path("nowhere"))), space, header, history, 0)
     sweep._record = Memory(events, last)  # type: ignore[assignment]
     return sweep
 

@@ -90,9 +90,10 @@ def _run(
     try:
         sweep = launch.train(request, material, progress.watch if show else None)
         frames = results.load(sweep)
-        results.write(frames)
-        listing.remember(frames)
-        report.write(frames, sweep.paths.report)
+        with sweep.rewriting():
+            results.write(frames)
+            listing.remember(frames)
+            report.write(frames, sweep.paths.report)
     finally:
         launch.left(request)
     return frames

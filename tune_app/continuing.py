@@ -171,7 +171,8 @@ def ask_to_stop(sweep: Sweep, trial: str | None, wait_s: float = 10.0) -> None:
             raise RunError(f"{sweep.name}: configuration {sample} is {status}, so there is nothing to stop.")
     if not sweep.live():
         raise RunError(f"{sweep.name}: nothing is working on this run, so there is nothing to stop.")
-    path = control.ask(sweep.paths.control, request)
+    with sweep.rewriting():
+        path = control.ask(sweep.paths.control, request)
     deadline = time.monotonic() + wait_s
     while path.exists():
         if time.monotonic() > deadline:

@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tune_app.record import place, remove
+
 
 def ask(folder: Path, request: dict[str, Any]) -> Path:
     """Leave a request; returns its file, which goes once it is heard."""
-    folder.mkdir(exist_ok=True)
     path = folder / f"{time.time_ns()}-{os.getpid()}.json"
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(request), encoding="utf-8")
-    partial.replace(path)
+    place(path, json.dumps(request).encode())
     return path
 
 
@@ -27,6 +26,6 @@ def heard(folder: Path) -> Iterator[dict[str, Any]]:
             request = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:  # being written right now: it is whole the next time
             continue
-        path.unlink()
+        remove(path)
         if isinstance(request, dict):
             yield request

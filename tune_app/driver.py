@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from tune_app import code, control, dealing, logs
-from tune_app.errors import SpaceError, StorageError
+from tune_app.errors import FolderChanged, SpaceError, StorageError
 from tune_app.history import Attempt, Configuration, History, Saved, Values
 from tune_app.keeping import Keeper
 from tune_app.logs import Logs
@@ -94,8 +95,8 @@ class Driver:
         self.tidy()
         #: Why the sweep is to end before all is trained; engines look at it after each event.
         self.ending: str | None = None
-        #: The disk error that ended it, to be raised once the engine has wound down.
-        self.fatal: StorageError | None = None
+        #: The error of a write that ended it, to be raised once the engine has wound down.
+        self.fatal: StorageError | FolderChanged | None = None
         #: Why the searcher suggests nothing more; what was suggested before is trained to its end.
         self.unsuggested: SpaceError | None = None
 
@@ -131,6 +132,7 @@ class Driver:
         Jobs that are known come first; then the searcher is asked, until there are as many samples as
         the space wants. A point that was tried before trains nothing.
         """
+        self._guard(self.sweep.opened.verify)  # what a job starts from is read from there
         while not self.ending:
             if self._jobs:
                 job = self._jobs.popleft()
@@ -190,6 +192,7 @@ class Driver:
             content=self._content(job) if self.gather else None,
             output="" if self.gather else str(self._output(job).absolute()),
             code=self._code,
+            opened=None if self.gather else self.sweep.opened,
         )
 
     def _seen(self, job: Job) -> tuple[tuple[tuple[int, float | None], ...], ...]:
@@ -343,7 +346,8 @@ class Driver:
         if self._ending_since is None:
             self._ending_since = time.monotonic()
             if self.fatal is None and self._running:
-                self._guard(self._ask_to_save)
+                with suppress(StorageError, FolderChanged):  # kept in ``fatal``
+                    self._guard(partial(place, self.sweep.paths.checkpoints / SAVE_NOW, b""))
         late = time.monotonic() - self._ending_since > GRACE_S
         return late or self.fatal is not None or not self._running
 
@@ -406,6 +410,7 @@ class Driver:
         must fail too; one that was ``moved`` has not failed. When several configurations have failed alike,
         no trial has ended well, and none that runs has reported an epoch, the sweep ends.
         """
+        self._guard(self.sweep.opened.verify)  # else it may be what the trial has failed of
         reason, moved = failure.reason, failure.moved
         job = self._running.pop(trial)
         self._logs.add(trial, failure.output)
@@ -446,10 +451,6 @@ class Driver:
                 f"{len(alike)} configurations failed alike, and none has ended well: {failure.reason}{at}"
             )
 
-    def _ask_to_save(self) -> None:
-        self.sweep.paths.checkpoints.mkdir(exist_ok=True)
-        (self.sweep.paths.checkpoints / SAVE_NOW).touch()
-
     def tick(self) -> None:
         """Called a few times a second: sync the record; obey the clock and the control folder."""
         self._guard(self.sweep.sync_if_due)
@@ -470,12 +471,13 @@ class Driver:
             self._searcher.observe(noted, self.sweep.history)
 
     def _guard(self, write: Callable[[], Any]) -> Any:
-        """Run a write; a disk that refuses it ends the sweep, resumably, with this error."""
+        """Run a write; one that is refused ends the sweep at once, resumably, with its error."""
         try:
             return write()
-        except (StorageError, OSError) as error:
-            self.ending = "the disk refused a write"
-            self.fatal = self.fatal or _as_storage_error(error, self.sweep)
+        except (StorageError, FolderChanged, OSError) as error:
+            self.fatal = self.fatal or _as_own_error(error, self.sweep)
+            storage = isinstance(self.fatal, StorageError)
+            self.ending = "the disk refused a write" if storage else "the folder of the run was changed"
             raise self.fatal from error
 
 
@@ -488,8 +490,8 @@ def _likeness(failure: Failure) -> tuple[str, str]:
     return failure.kind, failure.reason if by_message else failure.place
 
 
-def _as_storage_error(error: Exception, sweep: Sweep) -> StorageError:
-    if isinstance(error, StorageError):
+def _as_own_error(error: Exception, sweep: Sweep) -> StorageError | FolderChanged:
+    if isinstance(error, StorageError | FolderChanged):
         return error
     return StorageError(
         f"{sweep.paths.folder}: cannot be written: {error}. Everything recorded before is safe."

@@ -53,6 +53,12 @@ class StorageError(TuneAppError):
     exit_code = 1
 
 
+class FolderChanged(TuneAppError):
+    """A run folder was moved, removed or replaced in mid-run: nothing more is written at its path."""
+
+    exit_code = 1
+
+
 class TrialError(TuneAppError):
     """One trial cannot go on: recorded as its failure, never the end of the sweep."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ class GuardedTrial:
 
     def step(self, save_now: bool = False) -> Report | Failure:
         """Train one epoch; see ``Trial.step``. After a failure there is nothing more to train."""
-        with self._output.kept():
+        with self._watched(), self._output.kept():
             came = self._step(save_now)
         return came if self._order.output else replace(came, output=self._output.take())
 
@@ -45,7 +46,11 @@ class GuardedTrial:
         """Let go of what the task holds open, whatever ended the trial."""
         if self._trial is None:
             return
-        with self._output.kept():  # the driver has closed the log by now; readers add this to it
-            self._trial.close()
-        self._trial = None
-        self._output.drop(empty_only=bool(self._order.output))
+        with self._watched():
+            with self._output.kept():  # the driver has closed the log by now; readers add this to it
+                self._trial.close()
+            self._trial = None
+            self._output.drop(empty_only=bool(self._order.output))
+
+    def _watched(self) -> AbstractContextManager[None]:
+        return self._order.opened.watched() if self._order.opened else nullcontext()

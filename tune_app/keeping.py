@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from tune_app.evaluation import rank
 from tune_app.history import Attempt, Configuration, Saved
+from tune_app.record import remove
 from tune_app.sweep import Sweep
 
 
@@ -18,14 +19,14 @@ class Keeper:
 
     def remove(self, file: str) -> None:
         """Remove a file of the folder, if it is there."""
-        (self._sweep.paths.checkpoints / file).unlink(missing_ok=True)
+        remove(self._sweep.paths.checkpoints / file)
 
     def tidy(self) -> None:
         """Remove from the checkpoints' folder what is of no use any more, such as what a crash left there."""
         used = {kept.file for c in self._sweep.history.configurations.values() for kept in self._used(c)}
         for path in self._sweep.paths.checkpoints.glob("*"):
             if path.name not in used:
-                path.unlink(missing_ok=True)
+                remove(path)
 
     def _used(self, configuration: Configuration) -> Iterator[Saved]:
         """The checkpoints of a configuration that a trial may go on from, or that are to be kept."""

@@ -154,6 +154,7 @@ def train(request: Request, material: Material, view: View | None = None) -> Swe
     Raises:
         ResourceError, RunError: before anything is written.
         StorageError: the disk refused a write; resumable.
+        FolderChanged: the folder was moved, removed or replaced; resumable where it lies now.
         Interrupted: a signal ended it; resumable.
         TrialsFailed: all else ended, but these failed.
     """
@@ -209,7 +210,7 @@ def conduct(
             )
         engine, shared = _sharing(engine, sweep)
         with (
-            storage.mirrored(request.storage, sweep.paths, progress.note) as mirror,
+            storage.mirrored(request.storage, sweep.opened, progress.note) as mirror,
             sweep.writing(mirror),
         ):
             now = code.collect(request.space.task, code.known_files(sweep.history))
@@ -256,7 +257,7 @@ def _nothing_to_train(request: Request, material: Material, sweep: Sweep, view: 
     """
     if not sweep.complete_and_trained():
         return False
-    with storage.mirrored(request.storage, sweep.paths, progress.note) as mirror, sweep.writing(mirror):
+    with storage.mirrored(request.storage, sweep.opened, progress.note) as mirror, sweep.writing(mirror):
         if not sweep.complete_and_trained():
             return False
         last = sweep.history.openings[-1] if sweep.history.openings else {}

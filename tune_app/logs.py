@@ -9,8 +9,9 @@ from pathlib import Path
 
 from tune_app.folders import RunPaths
 from tune_app.history import Attempt, Configuration
+from tune_app.opened_folder import verify
 from tune_app.output import bound
-from tune_app.record import place
+from tune_app.record import place, remove
 from tune_app.sweep import Job, Sweep
 
 #: The record may come from elsewhere: its names of trials are no paths.
@@ -49,6 +50,7 @@ class Logs:
         """Take in what a trial on another machine has printed."""
         path = self._open[trial]
         if text:
+            verify(path)
             with self._noting(path):
                 path.parent.mkdir(exist_ok=True)
                 with path.open("a", encoding="utf-8") as file:
@@ -67,7 +69,7 @@ class Logs:
                 printed = printed.rstrip(b"\n") + b"\n\n"
             if traceback or printed:
                 place(log, printed + traceback.encode("utf-8", "backslashreplace"))
-            path.unlink(missing_ok=True)
+            remove(path)
         return f"{log.parent.name}/{log.name}" if log.is_file() else ""
 
     @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 from tune_app.code import Code
 from tune_app.errors import MachineLeaving, TaskError, describe, own_line, printable
 from tune_app.history import Saved, Values
+from tune_app.opened_folder import OpenedFolder
 from tune_app.stop.patience import Patience
 from tune_app.sweep import Job, Numerics
 
@@ -31,7 +32,8 @@ class Order:
     Where the worker may be on another machine, which has no such folder, it is to ``gather``: checkpoints
     travel in reports, and the one to start from is ``content``. What the trial prints goes to the file
     ``output``, or, where that is empty, into its reports.
-    A worker that has other code than ``code`` says so; None where that is of no interest.
+    A worker that has other code than ``code`` says so; None where that is of no interest. It changes nothing
+    below ``opened`` once another folder lies there; None where it writes nothing.
     """
 
     job: Job
@@ -53,6 +55,7 @@ class Order:
     content: bytes | None = None
     output: str = ""
     code: Code | None = None
+    opened: OpenedFolder | None = None
 
 
 @dataclass(frozen=True)

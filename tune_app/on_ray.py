@@ -73,7 +73,7 @@ def run(
         tell: says a line to the user.
 
     Raises:
-        StorageError: the disk refused a write (see Driver.fatal).
+        StorageError, FolderChanged: a write was refused (see Driver.fatal).
     """
     bridge = _Bridge(driver, shares(plan, gpus), tell)
     with tempfile.TemporaryDirectory(prefix="tune-app-") as scratch:
@@ -196,8 +196,8 @@ class _Bridge:
             return None
 
     def raise_error(self) -> None:
-        if self._error:
-            raise self._error
+        if error := self._error or self.driver.fatal:
+            raise error
 
 
 def _explain(trial: Any) -> Failure:

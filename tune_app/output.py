@@ -17,6 +17,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
 
+from tune_app.errors import FolderChanged
+from tune_app.opened_folder import verify
+from tune_app.record import remove
+
 #: Bytes of a log; of one that grows beyond that the first quarter and the last half are kept.
 LARGEST = 256 << 10
 
@@ -58,27 +62,28 @@ class Output:
                 descriptor, name = tempfile.mkstemp(prefix="tune-app-", suffix=".out")
                 os.close(descriptor)
                 self._path = Path(name)
+            verify(self._path)
             self._path.parent.mkdir(exist_ok=True)  # in a run that is still there
             return _Redirection(self._path)
-        except OSError:
+        except (OSError, FolderChanged):  # the latter ends the sweep, once it is to write
             return None
 
     def take(self) -> str:
         """What was printed since the last call; for a temporary file, which is removed."""
         if self._path is None:
             return ""
-        with suppress(OSError):
+        with suppress(OSError, FolderChanged):
             bound(self._path)
             text = self._path.read_text(encoding="utf-8", errors="backslashreplace")
-            self._path.unlink()
+            remove(self._path)
             return text
         return ""
 
     def drop(self, empty_only: bool) -> None:
         """Remove the file."""
-        with suppress(OSError):
+        with suppress(OSError, FolderChanged):
             if self._path and not (empty_only and self._path.stat().st_size):
-                self._path.unlink()
+                remove(self._path)
 
 
 class _Redirection:
@@ -117,7 +122,7 @@ class _Redirection:
             os.dup2(saved, number)
             os.close(saved)
         self._saved = []
-        with suppress(OSError):
+        with suppress(OSError, FolderChanged):
             bound(self._path)
 
     def _break(self, *given: Any, **named: Any) -> Any:
@@ -149,7 +154,7 @@ class _Descriptor(io.RawIOBase):
         _Descriptor._written += len(data)
         if _Descriptor._written > LARGEST and self.path:
             _Descriptor._written = 0
-            with suppress(OSError):
+            with suppress(OSError, FolderChanged):
                 bound(self.path)
         return len(data)
 
@@ -196,10 +201,11 @@ def _flush() -> None:
 
 
 def bound(path: Path) -> None:
-    """Keep the first quarter and the last half of a log that has become too large. Raises OSError."""
+    """Keep the first quarter and the last half of a log that has become too large; raises as ``place``."""
     size = path.stat().st_size
     if size <= LARGEST:
         return
+    verify(path)
     with path.open("r+b") as file:
         first = file.read(LARGEST // 4)
         file.seek(size - LARGEST // 2)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tune_app.errors import RunError, StorageError
+from tune_app.opened_folder import verify
 
 Event = dict[str, Any]
 
@@ -57,9 +58,13 @@ class Record:
             self.sync_if_due()
         return entry
 
+    def due(self) -> bool:
+        """Whether the last sync is a second ago."""
+        return time.monotonic() - self._synced_at >= _SYNC_EVERY_S
+
     def sync_if_due(self) -> None:
         """Sync when the oldest unsynced event may be a second old; called from the engine's loop."""
-        if self._unsynced and time.monotonic() - self._synced_at >= _SYNC_EVERY_S:
+        if self._unsynced and self.due():
             self.sync()
 
     def sync(self) -> None:
@@ -123,7 +128,13 @@ def uncollected() -> Iterator[None]:
 
 
 def place(path: Path, data: bytes) -> None:
-    """Write a file that is whole or not there; its folder is made. Raises OSError."""
+    """Write a file that is whole or not there; its folder is made.
+
+    Raises:
+        FolderChanged: it would go into another folder than the one that was opened.
+        OSError: the disk refused it.
+    """
+    verify(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.part")
     try:
@@ -133,6 +144,23 @@ def place(path: Path, data: bytes) -> None:
         with suppress(OSError):
             partial.unlink()
         raise
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there; raises as ``place`` does."""
+    verify(path)
+    path.unlink(missing_ok=True)
+
+
+def extend(path: Path, end: int, lines: bytes) -> None:
+    """Write lines to a record from byte ``end`` on, durably; raises as ``place`` does."""
+    verify(path)
+    with path.open("r+b") as file:
+        file.truncate(end)
+        file.seek(end)
+        file.write(lines)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 class Scores:
@@ -148,6 +176,7 @@ class Scores:
 
     def append(self, rows: bytes, shape: Sequence[int]) -> Event:
         """Add rows (R, N) or (R, N, C) as raw ``<f4`` bytes, durably; returns their place."""
+        verify(self.path)
         with _storage(self.path), self.path.open("ab", buffering=0) as file:
             offset = file.tell()
             _write_whole(file, rows)

@@ -20,7 +20,7 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from tune_app import study, task_folder, views
-from tune_app.errors import SpaceError, describe
+from tune_app.errors import FolderChanged, SpaceError, describe
 from tune_app.history import Configuration, History, mean
 from tune_app.record import Event
 from tune_app.space import Sampler, Scalar, SearchSpace, parse
@@ -253,6 +253,8 @@ class OptunaSearch:
     def _keep_view(self, write: Callable[[], None]) -> None:
         try:
             write()
+        except FolderChanged:  # which concerns the whole sweep
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the sweep does not need the file
             self._view = None
             self._tell_user(views.left_out(self._path or Path("study.db"), error))

@@ -30,6 +30,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tune_app.errors import StorageError, describe
 from tune_app.history import Configuration, History, mean
+from tune_app.opened_folder import verify
 from tune_app.record import Event
 from tune_app.space import Sampler, Scalar, SearchSpace
 from tune_app.space.samplers import multiple, steps
@@ -269,6 +270,7 @@ class File:
         about: Mapping[str, Any] | None = None,
     ) -> None:
         self._path = path
+        verify(path)
         if path.is_file() and self._goes_on(name, space, trials):
             return
         try:
@@ -424,7 +426,9 @@ class View:
 
         Raises:
             StorageError: the disk refused it, or another process keeps it locked.
+            FolderChanged: it would be written into another folder than the one that was opened.
         """
+        verify(self._path)
         try:
             self._take_in(event, history)
         except FAULTS as error:

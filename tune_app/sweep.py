@@ -6,22 +6,23 @@ import hashlib
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from tune_app import space as spaces
 from tune_app.errors import RunError
 from tune_app.folders import RunPaths, is_run, new_folder, no_such_run
 from tune_app.history import Config, Configuration, History, Saved
-from tune_app.record import Event, Mirror, Record, Scores, read, uncollected
+from tune_app.opened_folder import OpenedFolder, in_use
+from tune_app.record import Event, Mirror, Record, Scores, read, remove, uncollected
 from tune_app.space import SearchSpace
 
-#: How long a held lock is looked at before its holder counts as the process that works on the run.
-_LOOK_AGAIN_S = 0.1
+#: How long to wait for a run that is in use: whoever only looks whether it is live locks it for moments.
+_BUSY_FOR_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -139,9 +140,11 @@ class Sweep:
     """A run folder: made by ``create``, found again by ``open``; written through ``writing``."""
 
     def __init__(
-        self, folder: Path, space: SearchSpace, header: Event, history: History, offset: int
+        self, opened: OpenedFolder, space: SearchSpace, header: Event, history: History, offset: int
     ) -> None:
-        self.paths = RunPaths(folder)
+        self.paths = opened.paths
+        #: The folder whose record was read: nothing is written into another.
+        self.opened = opened
         self.space = space
         self.header = header
         self.history = history
@@ -209,6 +212,7 @@ class Sweep:
         paths = RunPaths(folder)
         if not is_run(folder):
             raise RunError(no_such_run(folder))
+        opened = OpenedFolder(paths)
         history, offset, header = History(), 0, None
         with uncollected():
             for end, event in read(paths.record):
@@ -221,7 +225,7 @@ class Sweep:
         space = spaces.parse(
             _frozen(header, history), file=str(paths.space), name=header["space"], recorded=True
         )
-        return cls(folder, space, header, history, offset)
+        return cls(opened, space, header, history, offset)
 
     @property
     def frozen(self) -> str:
@@ -229,7 +233,8 @@ class Sweep:
         return _frozen(self.header, self.history)
 
     def refresh(self) -> None:
-        """Take in what another process has recorded since this one looked."""
+        """Take in what another process has recorded since this one looked; raises FolderChanged."""
+        self.opened.verify()
         known = len(self.history.extensions)
         for end, event in read(self.paths.record, self._offset):
             self._offset = end
@@ -246,33 +251,46 @@ class Sweep:
         Raises:
             RunError: another process is writing it (a crash releases the lock by itself), or it may not be
                 written.
+            FolderChanged: its folder is not the one that was opened.
         """
-        lock = FileLock(self.paths.lock)
         # Asked of a process that has died since. What is asked once the lock is held is for this process.
         stale = list(self.paths.control.glob("*"))
-        try:
-            # Whoever only looks whether the run is live holds it for moments.
-            lock.acquire(timeout=0.5)
-        except Timeout as error:
-            raise self.busy() from error
-        except OSError as error:
-            raise RunError(
-                f"{self.paths.folder}: cannot be written: {error.strerror}. Mend its permissions, or leave "
-                "out --name to start a new run."
-            ) from error
-        try:
-            for path in stale:
-                path.unlink(missing_ok=True)
-            self._record = Record(self.paths.record, mirror)
-            self.refresh()
-            yield self
-        finally:
-            record, self._record = self._record, None
+        with ExitStack() as stack:
             try:
-                if record:
-                    record.close()
+                stack.enter_context(self.opened.locked(_BUSY_FOR_S))
+            except Timeout as error:
+                raise self.busy() from error
+            except OSError as error:
+                raise RunError(
+                    f"{self.paths.folder}: cannot be written: {error.strerror}. Fix its permissions, or "
+                    "leave out --name to start a new run."
+                ) from error
+            self._check_header()
+            for path in stale:
+                remove(path)
+            self._record = Record(self.paths.record, mirror)
+            try:
+                self.refresh()
+                yield self
             finally:
-                lock.release()
+                record, self._record = self._record, None
+                record.close()
+
+    @contextmanager
+    def rewriting(self) -> Iterator[None]:
+        """For writing again what is made from the record: results, report, and other views of it.
+
+        Raises:
+            FolderChanged: the folder is not the one whose record was read, or ceases to be.
+        """
+        with self.opened.held():
+            self._check_header()
+            yield
+
+    def _check_header(self) -> None:
+        """Another run's record may have got the inode of the one that was read, if that was removed."""
+        if next((event for _, event in read(self.paths.record)), None) != self.header:
+            raise self.opened.changed()
 
     def extend(self, space: SearchSpace, asked: str, from_start: bool) -> int:
         """Want more: ``space`` is what is wanted now, ``asked`` how it was put. Returns the new samples.
@@ -303,16 +321,7 @@ class Sweep:
 
     def live(self) -> bool:
         """Whether a process is working on this run now."""
-        lock = FileLock(self.paths.lock)
-        try:
-            # Others that only look hold it for moments, the process that works on the run for as long as it
-            # does.
-            with lock.acquire(timeout=_LOOK_AGAIN_S, poll_interval=_LOOK_AGAIN_S / 20):
-                return self._record is not None
-        except Timeout:
-            return True
-        except OSError:  # a folder that we may read but not write: nobody to tell us
-            return False
+        return in_use(self.paths)
 
     def statuses(self, live: bool = False) -> list[str]:
         """How each configuration stands; ``live`` says whether what has not ended is being trained now."""
@@ -323,13 +332,20 @@ class Sweep:
         """Record an event and take it into ``history``: the record first, then what follows from it."""
         if self._record is None:
             raise RuntimeError("Sweep.note outside of Sweep.writing")
+        if durable:
+            self.opened.verify()
         noted = self._record.append(event, durable=durable, **fields)
         self.history.apply(noted)
         return noted
 
     def sync_if_due(self) -> None:
-        """Keep the promise that an event waits a second at most for the disk."""
-        if self._record:
+        """Keep the promise that an event waits a second at most for the disk; see that the folder is there.
+
+        Raises:
+            FolderChanged: it is not the one that was opened.
+        """
+        if self._record and self._record.due():
+            self.opened.verify()
             self._record.sync_if_due()
 
     def lacking(self) -> list[Job]:
@@ -385,7 +401,7 @@ class Sweep:
             files = [path for path in self.paths.checkpoints.glob("*") if path.is_file()]
             size_bytes = sum(path.stat().st_size for path in files)
             for path in files:
-                path.unlink()
+                remove(path)
         return len(files), size_bytes
 
     def whole(self, saved: Saved) -> bool:

@@ -21,6 +21,7 @@ from tune_app.evaluation import usable
 from tune_app.history import PATIENCE, TASK, Saved, Values
 from tune_app.isolation import set_numerics
 from tune_app.messages import SAVE_NOW, Order, Report, Sealed
+from tune_app.opened_folder import verify
 from tune_app.replicates import Generated, Metrics, Replicates, Stopwatch
 from tune_app.task import FunctionTask, Splits, Task
 
@@ -76,6 +77,7 @@ class Trial:
         if order.job.start:
             file = self._folder / order.job.start.file
             content = checkpoint.load(order.content if order.content is not None else file, str(file))
+            verify(file)  # it may have been another run's
             with self._code:
                 self._replicates.load(checkpoint.of(content, "state", order.job.replicates))
                 for place, seen in enumerate(order.seen):

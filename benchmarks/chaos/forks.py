@@ -1,7 +1,10 @@
-"""A process that has everything imported and forks a child for each call of the command line, without Ray.
+"""A process that has everything imported and forks a child for each call of the command line.
 
-A call takes a fraction of the time that a fresh interpreter needs, also since it writes no report, which is a
-view that is made from the record again and again. One child at a time.
+A call takes a fraction of the time that a fresh interpreter needs, also since it writes a report only where
+that is asked: a report is a view that is made from the record again and again. One child at a time.
+
+Ray starts for a process, not for its children. So with Ray the calls are made in that process itself, one
+after the other, on one Ray that the first of them starts.
 """
 
 from __future__ import annotations
@@ -11,24 +14,34 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+from unittest import mock
 
 _MODULES = (
     *("torch", "torch._dynamo", "optuna", "pandas", "scipy.stats", "tune_app.cli", "tune_app.launch"),
     *("tune_app.continuing", "tune_app.inline", "tune_app.trial", "tune_app.results", "tune_app.report"),
     *("tune_app.progress", "tune_app.search", "tune_app.terminal"),
 )
+#: What a call on Ray loads besides.
+_RAY_MODULES = ("tune_app.on_ray", "tune_app.joining", "tune_app.gauges")
 
 
 class Forks:
-    """Starts the process, asks it for children, and ends it."""
+    """Starts the process, asks it for children, and ends it.
 
-    def __init__(self) -> None:
+    Args:
+        ray: whether it makes its calls itself, on one Ray.
+    """
+
+    def __init__(self, ray: bool = False) -> None:
         root = Path(__file__).parents[2]
         self._server = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.chaos.forks"],
+            [sys.executable, "-m", "benchmarks.chaos.forks", *(["ray"] if ray else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -44,11 +57,31 @@ class Forks:
                 stream.close()
         self._server.wait(30)
 
-    def call(self, folder: Path, args: Sequence[str], die_at: int | None = None) -> Called:
-        """Call ``tune-app`` in ``folder``, let it die at a step, and wait for its end."""
+    def call(
+        self,
+        folder: Path,
+        args: Sequence[str],
+        die_at: int | None = None,
+        steps: bool = True,
+        report: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> Called:
+        """Call ``tune-app`` in ``folder``, let it die at a step, and wait for its end.
+
+        Args:
+            folder: its working directory.
+            args: of the command line.
+            die_at: the number of the step; None to let it live.
+            steps: whether its steps are counted, which makes its writes slower.
+            report: whether it writes a report.
+            environment: what is added to its environment.
+        """
         assert self._server.stdin
         assert self._server.stdout
-        request = {"folder": str(folder), "args": list(args), "die_at": die_at}
+        request = {
+            **{"folder": str(folder), "args": list(args), "die_at": die_at, "steps": steps, "report": report},
+            "environment": dict(environment or {}),
+        }
         self._server.stdin.write(json.dumps(request) + "\n")
         self._server.stdin.flush()
         return Called(json.loads(self._server.stdout.readline()), folder)
@@ -60,46 +93,80 @@ class Called:
     def __init__(self, code: int, folder: Path) -> None:
         self.code = code
         self.output = (folder / "output.txt").read_text(encoding="utf-8", errors="replace")
-        self.steps = (folder / "steps.txt").read_text(encoding="utf-8").splitlines()
+        steps = folder / "steps.txt"
+        self.steps = steps.read_text(encoding="utf-8").splitlines() if steps.exists() else []
 
 
-def _serve() -> None:
-    for module in _MODULES:
+def _serve(ray: bool) -> None:
+    for module in (*_MODULES, *(_RAY_MODULES if ray else ())):
         importlib.import_module(module)
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    for line in sys.stdin:
-        pid = os.fork()
-        if not pid:
-            _be_child(json.loads(line), answers)
-        _, status = os.waitpid(pid, 0)
-        answers.write(f"{os.waitstatus_to_exitcode(status)}\n")
-        answers.flush()
+    requests, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w", encoding="utf-8")
+    with _kept_ray() if ray else nullcontext():
+        for line in requests:
+            answers.write(f"{(_call if ray else _fork)(json.loads(line))}\n")
+            answers.flush()
 
 
-def _be_child(request: dict[str, Any], answers: IO[str]) -> None:
-    """Call the command line here; never returns."""
+def _fork(request: dict[str, Any]) -> int:
+    """Call the command line in a child; returns how that ended."""
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    code = 1
+    try:
+        code = _call(request)
+    finally:
+        os._exit(code)
+
+
+def _call(request: dict[str, Any]) -> int:
+    """Call the command line here; returns its exit code."""
     from benchmarks.chaos.steps import Steps
     from tune_app import report
     from tune_app.cli import main
 
-    code: Any = 1
-    vars(report)["write"] = lambda *_: []
-    try:
-        os.chdir(request["folder"])
-        output = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        for number, descriptor in enumerate((nothing, output, output)):
-            os.dup2(descriptor, number)
-        Path("runs").mkdir(exist_ok=True)
+    os.environ.update(request["environment"])
+    tempfile.tempdir = None  # it was taken from the environment before
+    os.chdir(request["folder"])
+    output = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for number, descriptor in enumerate((nothing, output, output)):
+        os.dup2(descriptor, number)
+    Path("runs").mkdir(exist_ok=True)
+    if request["steps"]:
         Steps(Path("runs"), Path("steps.txt"), request["die_at"]).install()
-        main(request["args"])
+    try:
+        with mock.patch.object(report, "write", report.write if request["report"] else lambda *_: []):
+            main(request["args"])
     except SystemExit as end:
-        code = end.code
+        return end.code if isinstance(end.code, int) else 1
+    except Exception:  # noqa: BLE001 - what is called is on trial
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code if isinstance(code, int) else 1)
+        os.close(output)
+        os.close(nothing)
+    return 1
+
+
+@contextmanager
+def _kept_ray() -> Iterator[None]:
+    """The first call's Ray is there for all that follow."""
+    from tune_app import joining, nodes
+
+    with ExitStack() as stack:
+        connect, began = joining.connect, []
+
+        @contextmanager
+        def once(*args: Any, **named: Any) -> Iterator[nodes.Cluster]:
+            if not began:
+                began.append(stack.enter_context(connect(*args, **named)))
+            yield began[0]
+
+        with mock.patch.object(joining, "connect", once):
+            yield
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve("ray" in sys.argv[1:])

@@ -65,8 +65,8 @@ def report(name: str, figures: bool, runs_dir: Path, **view: Any) -> None:
     from tune_app import listing, progress, results, views
     from tune_app import report as reports
 
-    with progress.waiting("writing results and report"):
-        frames = _frames(name, runs_dir)
+    frames = _frames(name, runs_dir)
+    with progress.waiting("writing results and report"), frames.sweep.rewriting():
         views.restore(frames.sweep, progress.note)
         views.restore_study(frames.sweep, progress.note)
         listing.remember(frames)
@@ -112,7 +112,10 @@ def plot(name: str, kind: str, out: Path | None, runs_dir: Path) -> None:
     """
     from tune_app.report import figures
 
-    for path in figures.plot(_frames(name, runs_dir), kind, out):
+    frames = _frames(name, runs_dir)
+    with frames.sweep.rewriting():
+        drawn = figures.plot(frames, kind, out)
+    for path in drawn:
         click.echo(path)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tune_app.cli.options import RUNS_DIR, STORAGE, sitting, space
-from tune_app.errors import RunError, StorageError, TuneAppError
+from tune_app.errors import FolderChanged, RunError, StorageError, TuneAppError
 
 if TYPE_CHECKING:
     from tune_app.launch import Material, Request, View
@@ -31,7 +31,7 @@ def train(wanted: SearchSpace, material: Material, conduct: Callable[[View], Swe
     try:
         sweep = conduct(view)
     except TuneAppError as error:
-        if view.sweep is None:
+        if view.sweep is None or isinstance(error, FolderChanged):
             raise
         sweep, outcome = view.sweep, error
     refused = _write(sweep)
@@ -45,7 +45,7 @@ def _write(sweep: Sweep) -> TuneAppError | None:
     from tune_app import listing, progress, report, results, terminal
 
     frames, refused = results.load(sweep), None
-    with progress.waiting("writing results and report"):
+    with progress.waiting("writing results and report"), sweep.rewriting():
         for write in (
             lambda: results.write(frames),
             lambda: listing.remember(frames),

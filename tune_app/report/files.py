@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 
 from tune_app.errors import StorageError
+from tune_app.record import place
 
 
 def put(path: Path, content: str | bytes) -> Path:
@@ -13,15 +13,11 @@ def put(path: Path, content: str | bytes) -> Path:
 
     Raises:
         StorageError: the disk refused it; a file that was there before is untouched.
+        FolderChanged: see `record.place`.
     """
-    partial = path.with_name(f"{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
-        partial.replace(path)
+        place(path, content.encode() if isinstance(content, str) else content)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         raise StorageError(
             f"{path}: cannot be written: {error.strerror}. The record is safe: "
             "make room or access there, and write it again."

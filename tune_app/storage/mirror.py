@@ -15,9 +15,10 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
-from tune_app.errors import describe
+from tune_app.errors import FolderChanged, describe
 from tune_app.folders import RunPaths
 from tune_app.history import Saved
+from tune_app.opened_folder import OpenedFolder
 from tune_app.record import Event
 from tune_app.storage import segments
 from tune_app.storage.store import FAULTS, Store
@@ -37,15 +38,15 @@ class Mirror:
 
     Args:
         store: the folder of the run on the storage.
-        paths: the run here.
+        opened: the run here. Nothing is read from another folder in its place.
         owner: the claim under which it is written.
         tell: says a line to the user, from a thread.
     """
 
-    def __init__(self, store: Store, paths: RunPaths, owner: str, tell: Tell) -> None:
-        self._store, self._owner, self._tell = store, owner, tell
+    def __init__(self, store: Store, opened: OpenedFolder, owner: str, tell: Tell) -> None:
+        self._store, self._opened, self._owner, self._tell = store, opened, owner, tell
         # For its thread: a task may change the working directory while it trains.
-        self._paths = RunPaths(paths.folder.absolute())
+        self._paths = RunPaths(opened.paths.folder.absolute())
         self._wake, self._ending = threading.Event(), threading.Event()
         self._lock = threading.Lock()
         self._on_taken: Tell | None = None
@@ -105,6 +106,10 @@ class Mirror:
             try:
                 self._catch_up()
             except Exception as error:  # noqa: BLE001 - said, tried again, and in the end the sitting's outcome
+                try:
+                    self._opened.verify()
+                except FolderChanged:  # so will the driver
+                    return
                 self._fail(error)
             else:
                 self._recover()
@@ -145,6 +150,7 @@ class Mirror:
             name = segments.segment_name(self._owner, self._number + 1, lines, self._scored, "jsonl")
             self._store.write(f"{segments.RECORD}/{name}", lines)
             self._number, self._sent = self._number + 1, self._sent + len(lines)
+        self._opened.verify()  # else nothing was here
         if gone and not self._superseded():
             for name in gone:
                 self._store.remove(f"{segments.CHECKPOINTS}/{name}")
@@ -171,6 +177,7 @@ class Mirror:
         with self._paths.record.open("rb") as file:
             file.seek(self._sent)
             lines = file.read()
+        self._opened.verify()
         return lines[: lines.rfind(b"\n") + 1]
 
     def _collect(self) -> bytes:
@@ -212,6 +219,7 @@ class Mirror:
                 data = file.read()
         except FileNotFoundError:
             return
+        self._opened.verify()
         if data:
             end = self._scored + len(data)
             name = segments.segment_name(self._owner, self._number + 1, data, end, "bin")
@@ -226,7 +234,9 @@ class Mirror:
                 stat = path.stat()
                 name = str(path.relative_to(paths.folder))
                 if self._frozen.get(name) != (stat.st_mtime_ns, stat.st_size):
-                    self._store.write(name, path.read_bytes())
+                    content = path.read_bytes()
+                    self._opened.verify()
+                    self._store.write(name, content)
                     self._frozen[name] = stat.st_mtime_ns, stat.st_size
 
 

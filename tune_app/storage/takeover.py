@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from tune_app.errors import RunError, nearest
 from tune_app.folders import RunPaths
 from tune_app.history import History
-from tune_app.record import place
+from tune_app.opened_folder import OpenedFolder
+from tune_app.record import extend, place
 from tune_app.storage import segments
 from tune_app.storage.mirror import Mirror, Tell, frozen
 from tune_app.storage.segments import Copy
@@ -44,7 +45,8 @@ def fetch(uri: str, name: str, runs_dir: Path, tell: Tell) -> Path:
     """
     names = sorted(runs(uri))
     with usable(uri):
-        if name not in names or not _bring(connect(uri).below(name), RunPaths(runs_dir / name), tell):
+        opened = OpenedFolder(RunPaths(runs_dir / name))
+        if name not in names or not _bring(connect(uri).below(name), opened, tell):
             known = f"there are: {', '.join(names[:8])}" if names else "there are none yet"
             raise RunError(
                 f'no run called "{name}" in {runs_dir} or {uri}.{nearest(name, names)}\n  {known} in {uri}'
@@ -53,27 +55,30 @@ def fetch(uri: str, name: str, runs_dir: Path, tell: Tell) -> Path:
 
 
 @contextmanager
-def mirrored(uri: str | None, paths: RunPaths, tell: Tell) -> Iterator[Mirror | None]:
+def mirrored(uri: str | None, opened: OpenedFolder, tell: Tell) -> Iterator[Mirror | None]:
     """Claim a run, and mirror it for as long as the context lasts; nothing at all without a storage.
 
     What the storage has and the folder here lacks is added to it first.
 
     Raises:
         RunError: the storage cannot be used, or the two have gone separate ways.
+        FolderChanged: the folder is not the one that was opened.
     """
     if uri is None:
         yield None
         return
     with usable(uri):
-        store = connect(uri).below(paths.folder.name)
+        store = connect(uri).below(opened.paths.folder.name)
         seen = store.names(segments.RECORD)
-        _bring(store, paths, tell, seen)  # before the claim: what cannot be gone on with is left to its owner
+        _bring(
+            store, opened, tell, seen
+        )  # before the claim: what cannot be gone on with is left to its owner
         owner = _claim(store, seen)
         there = store.names(segments.RECORD)
         if there != seen:
-            _bring(store, paths, tell, there)
+            _bring(store, opened, tell, there)
     tell(f"mirrored to {store.label}")
-    with Mirror(store, paths, owner, tell) as mirror:
+    with Mirror(store, opened, owner, tell) as mirror:
         yield mirror
 
 
@@ -86,7 +91,7 @@ def _claim(store: Store, names: list[str]) -> str:
     return owner
 
 
-def _bring(store: Store, paths: RunPaths, tell: Tell, names: list[str] | None = None) -> bool:
+def _bring(store: Store, opened: OpenedFolder, tell: Tell, names: list[str] | None = None) -> bool:
     """Add what the storage has of a run to its folder here; False where it has nothing.
 
     Raises:
@@ -95,9 +100,11 @@ def _bring(store: Store, paths: RunPaths, tell: Tell, names: list[str] | None = 
     copy = segments.newest(store, names)
     if copy is None:
         return False
+    paths = opened.paths
     try:
+        opened.verify()
         paths.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(paths.lock, timeout=0.5):
+        with opened.locked(0.5):
             _merge(store, paths, copy, tell)
     except Timeout:
         raise RunError(
@@ -123,7 +130,10 @@ def _merge(store: Store, paths: RunPaths, copy: Copy, tell: Tell) -> None:
             "there on is trained again."
         )
     _fetch_files(store, paths, copy)
-    place(paths.record, copy.record)  # last: a folder without it is no run
+    if here:
+        extend(paths.record, len(here), copy.record[len(here) :])
+    else:
+        place(paths.record, copy.record)  # last: a folder without it is no run
 
 
 def _fetch_files(store: Store, paths: RunPaths, copy: Copy) -> None:
