@@ -156,7 +156,8 @@ def _kept_ray() -> Iterator[None]:
     from tune_app import joining, nodes
 
     with ExitStack() as stack:
-        connect, began = joining.connect, []
+        connect = joining.connect
+        began: list[nodes.Cluster] = []
 
         @contextmanager
         def once(*args: Any, **named: Any) -> Iterator[nodes.Cluster]:
