@@ -42,6 +42,10 @@ def restore_interrupts() -> None:
 
 restore_interrupts()
 
+#: What this user's commands have named, in a folder of the tests' own.
+_STATE = tempfile.TemporaryDirectory(prefix="tune-app-state-")
+os.environ["XDG_STATE_HOME"] = _STATE.name
+
 
 @pytest.fixture(scope="session")
 def xrays() -> Path:

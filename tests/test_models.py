@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from small_task import GRID, TASK, request, run
 
-from tune_app import models, results, terminal
+from tune_app import model_file, models, results, terminal
 from tune_app.errors import DataError, RunError, StorageError, TaskError
 
 UserModule = Callable[[str], str]
@@ -151,7 +151,7 @@ def test_a_file_of_an_earlier_version_says_what_it_knows(phantom: Path) -> None:
     film = image(np.zeros((20, 20), np.uint8))
     assert models.predict(phantom, [film])[0].warnings == ()
     torch.save(content | {"data": "/my/films"}, phantom)
-    assert models.origin(phantom).kind == models.UNKNOWN
+    assert models.origin(phantom).kind == model_file.UNKNOWN
     assert "does not say" in models.origin(phantom).warning
     del content["data"], content["data_sha256"]
     torch.save(content, phantom)
@@ -181,4 +181,4 @@ def test_what_the_task_of_a_model_raises_is_told(user_module: UserModule) -> Non
     torch.save(content | {"task": f"{other}:Task"}, "m.pt")
     np.save("x.npy", np.zeros(6))
     with pytest.raises(TaskError, match=r"model\(\) raised ZeroDivisionError"):
-        models.predict(Path("m.pt"), [Path("x.npy")])
+        models.predict(Path("m.pt"), [Path("x.npy")], trust=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import time
+import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tune_app.errors import TrialError
 from tune_app.history import Saved
@@ -49,6 +51,29 @@ def packed(content: Any) -> bytes:
     return buffer.getvalue()
 
 
+def unpacked(file: IO[bytes]) -> Any:
+    """The tensors and plain values of a file that ``packed`` made, which may come from a stranger.
+
+    No code of it is run. It takes no more memory than it has bytes, though a tensor may claim to be larger.
+
+    Raises:
+        Exception: it is damaged, by the checksums that it holds, or none of ours.
+    """
+    import torch
+
+    size_bytes = file.seek(0, os.SEEK_END)
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        if any(each.compress_type != zipfile.ZIP_STORED for each in entries):
+            raise ValueError("it is compressed, which no file of tune-app is")
+        if sum(each.file_size for each in entries) > size_bytes:
+            raise ValueError("its parts are larger than the file")
+        if damaged := archive.testzip():
+            raise ValueError(f"its part {damaged} is damaged")
+    file.seek(0)
+    return torch.load(file, map_location="cpu", weights_only=True)
+
+
 def described(name: str, data: bytes, epoch: int) -> Saved:
     """What is recorded of a file."""
     return Saved(epoch, name, len(data), zlib.crc32(data))
@@ -67,11 +92,9 @@ def load(source: Path | bytes, name: str = "") -> dict[str, Any]:
     Raises:
         TrialError: it is missing, damaged, or none of ours.
     """
-    import torch
-
     try:
-        file = io.BytesIO(source) if isinstance(source, bytes) else source
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+            content = unpacked(file)
         content["epoch"], content["replicates"]
     except Exception as error:  # torch.load raises what the damage happens to cause
         raise TrialError(f"{name or source!s}: cannot be read as a checkpoint: {error}") from error

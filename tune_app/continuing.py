@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tune_app import code, control, launch, progress, storage, task
+from tune_app import code, control, launch, progress, storage, task, trust
 from tune_app import space as spaces
 from tune_app.errors import DataError, RunError
 from tune_app.folders import find_runs
@@ -24,13 +24,22 @@ def request_for(sweep: Sweep, **options: Any) -> Request:
 
     ``options`` are those of Request; ``data`` names another place where the same data lies now,
     ``resources`` replaces those of the space, key by key, and ``storage`` is as it was last unless given.
+    ``trust`` says that what the run names may be used though it may come from a stranger.
 
     Raises:
+        TrustError: it names code, data or a storage that this user has not named for it.
         DataError: the data is not where it was.
     """
+    opened = sweep.history.openings[-1] if sweep.history.openings else {}
+    asked_data, asked_storage = options.pop("data", None), options.pop("storage", None)
+    names = trust.named(
+        sweep.space,
+        sweep.header["source"] if asked_data is None else {},
+        opened.get("storage") if asked_storage is None else None,
+    )
+    trust.require(sweep.paths.folder, sweep.identity, names, options.pop("trust", False))
     source = {**sweep.header["source"]}
     path, data = source.pop("path"), source.pop("data")
-    asked_data = options.pop("data", None)
     if asked_data is not None:
         data = asked_data
     elif path is not None and not Path(data).exists():
@@ -43,8 +52,7 @@ def request_for(sweep: Sweep, **options: Any) -> Request:
     known = sweep.space.resources.model_dump()
     resources = spaces.Resources.model_validate(known | {k: v for k, v in asked.items() if v is not None})
     space = sweep.space.model_copy(update={"resources": resources})
-    opened = sweep.history.openings[-1] if sweep.history.openings else {}
-    place = options.pop("storage", None) or opened.get("storage")
+    place = asked_storage or opened.get("storage")
     options["storage"] = None if place == storage.NONE else place
     return Request(space, data=data, **source, name=sweep.name, runs_dir=sweep.paths.folder.parent, **options)
 

@@ -11,6 +11,9 @@ from typing import Any
 
 from tune_app.record import place, remove
 
+#: Bytes of a request: a larger file is none.
+_LARGEST = 4096
+
 
 def ask(folder: Path, request: dict[str, Any]) -> Path:
     """Leave a request; returns its file, which goes once it is heard."""
@@ -23,9 +26,10 @@ def heard(folder: Path) -> Iterator[dict[str, Any]]:
     """The requests that there are, each removed as it is given out."""
     for path in sorted(folder.glob("*.json")):
         try:
-            request = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:  # being written right now: it is whole the next time
+            with path.open("rb") as file:
+                request = json.loads(file.read(_LARGEST))
+        except (OSError, ValueError, RecursionError):  # no request of ours
             continue
         remove(path)
-        if isinstance(request, dict):
+        if isinstance(request, dict) and isinstance(request.get("sample", 0), int):
             yield request

@@ -47,6 +47,10 @@ class ReportError(TuneAppError):
     """A table, figure or comparison that cannot be made as it was asked for."""
 
 
+class TrustError(TuneAppError):
+    """A run or a model that may come from a stranger names code, data or a storage; see `tune_app.trust`."""
+
+
 class StorageError(TuneAppError):
     """The disk refused a write in mid-run; what was recorded before is safe and resumable."""
 

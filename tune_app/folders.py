@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import re
+import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -47,10 +51,62 @@ class RunPaths:
 
 def is_run(folder: Path) -> bool:
     """Whether there is a run in ``folder``; no name is too odd to ask."""
+    record = RunPaths(folder).record
     try:
-        return RunPaths(folder).record.is_file()
+        return record.is_file() or record.is_symlink()  # a link is refused when the run is opened
     except (OSError, ValueError):  # a name that is too long, or holds a null character
         return False
+
+
+def open_plain(path: Path) -> io.BufferedReader:
+    """A file, to be read: no link is followed, and no pipe waited at.
+
+    Raises:
+        OSError: it is a link, or no file.
+    """
+    flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    number = os.open(path, os.O_RDONLY | flags)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+    return io.BufferedReader(io.FileIO(number))
+
+
+def check_contained(folder: Path, written: bool = False) -> None:
+    """Refuse a folder in which a name leads elsewhere: it may come from a stranger.
+
+    Args:
+        folder: of a run, which need not be there.
+        written: whether it will be written to. A file with a second name, a hard link, is refused then too.
+
+    Raises:
+        RunError: something in it is a link, or neither a file nor a folder, or cannot be looked at.
+    """
+    waiting = [os.fspath(folder)]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    elif entry.is_symlink():
+                        raise _leads_out(entry, f"is a link to {str(Path(entry.path).readlink())!r}")
+                    elif not entry.is_file(follow_symlinks=False):
+                        raise _leads_out(entry, "is neither a file nor a folder")
+                    elif written and entry.stat(follow_symlinks=False).st_nlink > 1:
+                        raise _leads_out(entry, "has a second name elsewhere (a hard link)")
+        except (FileNotFoundError, NotADirectoryError):  # it was not there, or was removed meanwhile
+            continue
+        except PermissionError as error:
+            raise RunError(
+                f"{error.filename}: cannot be looked at: {error.strerror}. Fix its permissions."
+            ) from error
+
+
+def _leads_out(entry: os.DirEntry[str], what: str) -> RunError:
+    return RunError(
+        f"{entry.path}: {what}. All files of a run lie in its folder. Put a copy there instead, or remove it."
+    )
 
 
 def find_runs(runs_dir: Path | str) -> list[Path]:
@@ -59,7 +115,7 @@ def find_runs(runs_dir: Path | str) -> list[Path]:
     if not root.is_dir():
         return []
     folders = [folder for folder in root.iterdir() if is_run(folder)]
-    return sorted(folders, key=lambda folder: RunPaths(folder).record.stat().st_mtime, reverse=True)
+    return sorted(folders, key=lambda folder: RunPaths(folder).record.lstat().st_mtime, reverse=True)
 
 
 def find_run(name: str, runs_dir: Path | str) -> Path:
@@ -97,6 +153,7 @@ def new_folder(
     paths = RunPaths(folder)
     taken = RunError(f"{folder}: exists and is no run folder. Give another --name or --runs-dir.")
     try:
+        check_contained(folder, written=True)
         with FileLock(paths.lock, timeout=0):
             known = {paths.space.name, paths.lock.name, f"{paths.record.name}.part"}
             if any(path.name not in known for path in folder.iterdir()):

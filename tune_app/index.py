@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from tune_app.errors import StorageError, TuneAppError, describe
-from tune_app.folders import RunPaths, find_runs
+from tune_app.folders import RunPaths, find_runs, open_plain
 from tune_app.record import place
 from tune_app.words import aligned
 
 #: The version of what a summary holds; another one is made again.
 _VERSION = 2
+#: Bytes of a summary: a larger one is not ours.
+_LARGEST = 16 << 20
+#: What is shown of it, by key.
+_KINDS = {"states": dict, "configurations": int, "data": str, "shown": str}
 
 
 def runs(runs_dir: Path, make: Callable[[Path], dict[str, Any]]) -> list[dict[str, Any]]:
@@ -62,14 +66,16 @@ def remembered(folder: Path) -> dict[str, Any] | None:
     """What a run wrote down of itself; None where its record has grown since, or there is nothing."""
     paths = RunPaths(folder)
     try:
-        summary: dict[str, Any] = json.loads(paths.summary.read_bytes())
+        with open_plain(paths.summary) as file:
+            summary: dict[str, Any] = json.loads(file.read(_LARGEST))
         whole = summary.pop("crc32") == _crc32(summary)
         fresh = whole and (summary.pop("version"), summary.pop("record_bytes")) == (
             _VERSION,
             paths.record.stat().st_size,
         )
-    except (OSError, ValueError, AttributeError, KeyError, TypeError):  # none, or a damaged one: made again
-        return None
+        fresh = fresh and all(isinstance(summary[key], kind) for key, kind in _KINDS.items())
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
+        return None  # there is none, or it is damaged: made again
     # A run may be copied or renamed together with its summary.
     return {**summary, "run": folder.name, "folder": str(folder)} if fresh else None
 

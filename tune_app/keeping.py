@@ -25,7 +25,7 @@ class Keeper:
         """Remove from the checkpoints' folder what is of no use any more, such as what a crash left there."""
         used = {kept.file for c in self._sweep.history.configurations.values() for kept in self._used(c)}
         for path in self._sweep.paths.checkpoints.glob("*"):
-            if path.name not in used:
+            if path.name not in used and path.is_file():
                 remove(path)
 
     def _used(self, configuration: Configuration) -> Iterator[Saved]:

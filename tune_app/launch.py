@@ -31,6 +31,7 @@ from tune_app import (
     stop,
     storage,
     task,
+    trust,
     views,
 )
 from tune_app.data import Dataset
@@ -221,6 +222,8 @@ def conduct(
             mirrored = {"storage": request.storage} if request.storage else {}
             images = _test_images(material)
             listed = {"test_images_crc32": zlib.crc32(images.encode())} if images else {}
+            names = trust.named(request.space, request.origin["source"], request.storage)
+            trust.remember(sweep.identity, names)
             sweep.note("opened", durable=True, provenance=collected, **mirrored, **listed, **shared)
             if change:
                 change(sweep)

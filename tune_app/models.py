@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tune_app import task
-from tune_app.data import CLASSES
-from tune_app.errors import DataError, RunError, StorageError, TrialError
+from tune_app import checkpoint, model_file, task
+from tune_app import trust as trusting
+from tune_app.data import CLASSES, decode
+from tune_app.errors import DataError, RunError, StorageError, TaskError, TrialError, describe
 from tune_app.history import Attempt
+from tune_app.model_file import Origin
 from tune_app.results import Frames
+from tune_app.space.scalars import show
 
-FORMAT = "tune-app model 1"
-UNKNOWN = "unknown"
+if TYPE_CHECKING:
+    import torch
+
 #: An image whose sides are shorter than this share of the model's inputs is enlarged beyond recognition.
 _SMALLEST = 0.5
 #: The longer side of an image, of the shorter: beyond it a square is no picture of it.
@@ -35,39 +41,6 @@ class Prediction:
     probabilities: dict[str, float]
     #: Why this input is not like those that the model was trained on, a sentence each.
     warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What a model was trained on; ``unknown`` or None where its file does not say, as of an earlier version.
-
-    ``kind`` is that of the data's identity; ``shape`` that of one input; ``extent`` the smallest and largest
-    number in the training inputs.
-    """
-
-    task: str
-    data: str
-    kind: str
-    fingerprint: str
-    shape: tuple[int, ...]
-    classes: tuple[str, ...] | None
-    extent: tuple[float, float] | None
-
-    @property
-    def line(self) -> str:
-        """The model in a line."""
-        which = f" (sha256 {self.fingerprint[:12]})" if self.fingerprint else ""
-        drawn = ", images drawn by code" if self.kind == "phantom" else ""
-        return f"task {self.task}, trained on {self.data}{drawn}{which}; inputs of {_by(self.shape)}"
-
-    @property
-    def warning(self) -> str:
-        """What must be known of all that the model says; empty where there is nothing."""
-        if self.kind == "phantom":
-            return "trained on images drawn by code: what it says of a real X-ray means nothing"
-        if self.kind == UNKNOWN:
-            return "its file does not say what it was trained on: do not rely on what it says"
-        return ""
 
 
 def export(frames: Frames, sample: int, path: Path) -> dict[str, Any]:
@@ -90,7 +63,7 @@ def export(frames: Frames, sample: int, path: Path) -> dict[str, Any]:
     configuration = sweep.history.configurations[sample]
     content = _kept(frames, configuration.last(replicate))
     found = {
-        "format": FORMAT,
+        "format": model_file.FORMAT,
         "run": sweep.name,
         "task": sweep.space.task,
         "config": dict(configuration.config),
@@ -104,18 +77,19 @@ def export(frames: Frames, sample: int, path: Path) -> dict[str, Any]:
         "classes": list(CLASSES) if sweep.space.task in task.BUILTIN else None,
         "extent": content.get("extent"),
     }
-    partial = path.with_name(path.name + ".part")
+    partial, names = path.with_name(path.name + ".part"), trusting.of_task(sweep.space.task)
     try:
         torch.save(found | {"weights": _weights(content, replicate)}, partial)
         partial.replace(path)
+        if trusting.trusted(sweep.identity, names):
+            with path.open("rb") as file:
+                trusting.remember(hashlib.file_digest(file, "sha256").hexdigest(), names)
     except (OSError, RuntimeError) as error:  # torch raises RuntimeError where a folder is missing
         raise StorageError(f"{path}: cannot be written: {error}. Give another path with --model.") from error
     return found
 
 
 def _kept(frames: Frames, attempt: Attempt | None) -> dict[str, Any]:
-    from tune_app import checkpoint
-
     sweep = frames.sweep
     kept = attempt and (attempt.weights or attempt.saved)
     if not kept or not sweep.whole(kept):
@@ -131,50 +105,84 @@ def _kept(frames: Frames, attempt: Attempt | None) -> dict[str, Any]:
 
 
 def _weights(content: dict[str, Any], replicate: int) -> Any:
-    from tune_app import checkpoint
-
     if "weights" in content:
         return checkpoint.of(content, "weights", [replicate])[0]
     state = checkpoint.of(content, "state", [replicate])[0]
     return state["best"]["weights"] or state["model"]
 
 
-def predict(path: Path, inputs: Sequence[Path]) -> list[Prediction]:
+def predict(path: Path, inputs: Sequence[Path], trust: bool = False) -> list[Prediction]:
     """What the model of a file says of each input: an image, or a ``.npy`` array of inputs.
 
-    Images are made grey and of the size that the model was trained on.
+    Images are made grey and of the size that the model was trained on. ``trust`` says that the task which the
+    file names may be imported, though the file may come from a stranger.
 
     Raises:
         DataError: the file holds no model of ours, or an input does not fit it.
+        TrustError: the file names a task that this user has not named for it.
         TaskError: the model's task is not to be found here, or it raised.
     """
-    import torch
-
-    content = _read(path)
-    known = _origin(content)
-    made = task.load(known.task)
+    content, known, identity = model_file.read(path)
+    trusting.require(path, identity, trusting.of_task(known.task), trust)
+    try:
+        made = task.load(known.task)
+    except TaskError as error:
+        raise TaskError(f"{path}: {_one_line(error)}") from error
     if not isinstance(made, task.Task):
         raise DataError(f"{path}: its task {known.task} is a function, which has no model.")
-    with task.calling(known.task, "model()"):
-        model = made.model(content["config"], known.shape)
-    try:
-        model.load_state_dict(content["weights"])
-    except (RuntimeError, TypeError) as error:
-        raise DataError(
-            f"{path}: its weights do not fit the model that {known.task} makes now: {error}"
-        ) from error
-    model.eval()
+    model = _model(path, made, known, content)
     found = []
     for each in inputs:
         for name, x, warnings in _inputs(each, known):
-            with torch.no_grad(), task.calling(known.task, f"the model, given {name},"):
-                logits = model(torch.tensor(x)[None].float())[0]
-                shares = torch.softmax(logits, 0) if len(logits) > 1 else _both(torch.sigmoid(logits[0]))
-            names = _names(made, len(shares))
-            label = names[int(shares.argmax())]
-            shown = dict(zip(names, shares.tolist(), strict=True))
-            found.append(Prediction(name, label, shown, tuple(warnings)))
+            shown = _shares(known.task, made, model, name, x)
+            found.append(Prediction(name, max(shown, key=lambda label: shown[label]), shown, tuple(warnings)))
     return found
+
+
+def _model(path: Path, made: task.Task, known: Origin, content: dict[str, Any]) -> torch.nn.Module:
+    """The task's model with the weights of the file."""
+    import torch
+
+    config, weights = content["config"], content["weights"]
+    builtin = known.task in task.BUILTIN
+    for name, parameter in (task.parameters(made) or {}).items() if builtin else ():
+        if name in config and not parameter.accepts(config[name]):
+            raise DataError(f"{path}: its {name} is {show(config[name])}, and must be {parameter.rule}.")
+    try:
+        # On the device "meta" a model takes no memory, however large the file says that it is.
+        with torch.device("meta") if builtin else nullcontext(), task.calling(known.task, "model()"):
+            model = made.model(dict(config), known.shape)
+    except TaskError as error:
+        raise TaskError(f"{path}: {_one_line(error)}") from error
+    try:
+        model.load_state_dict(weights, assign=builtin)
+    except Exception as error:  # of a model's own code, too
+        raise DataError(
+            f"{path}: its weights do not fit the model that {known.task} makes now: {describe(error)}"
+        ) from error
+    return model.eval()
+
+
+def _shares(
+    reference: str, made: task.Task, model: torch.nn.Module, name: str, x: NDArray[Any]
+) -> dict[str, float]:
+    """The probability of each class by its name, for one input."""
+    import torch
+
+    with torch.no_grad(), task.calling(reference, f"the model, given {name},"):
+        logits = model(torch.from_numpy(x)[None])
+        if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or not logits.numel():
+            raise TaskError(f"the model of {reference} gives no logits (1, C) of one input.")
+        logits = logits[0]
+        shares = torch.softmax(logits, 0) if len(logits) > 1 else _both(torch.sigmoid(logits[0]))
+    if not shares.isfinite().all():
+        raise DataError(f"{name}: the model's answer is no number.")
+    names = [str(each) for each in getattr(made, "classes", None) or range(len(shares))]
+    if len(set(names)) != len(shares):
+        raise TaskError(
+            f"the task {reference} names {len(set(names))} classes; its model tells {len(shares)} apart."
+        )
+    return dict(zip(names, shares.tolist(), strict=True))
 
 
 def origin(path: Path) -> Origin:
@@ -183,83 +191,58 @@ def origin(path: Path) -> Origin:
     Raises:
         DataError: the file holds no model of ours.
     """
-    return _origin(_read(path))
-
-
-def _origin(content: dict[str, Any]) -> Origin:
-    data = content.get("data")
-    # A file of an earlier version has no kind, but phantoms are always called so.
-    kind = content.get("data_kind") or ("phantom" if data == "phantom" else UNKNOWN)
-    extent, classes = content.get("extent"), content.get("classes")
-    return Origin(
-        str(content["task"]),
-        "data of its own" if kind == "arrays" else str(data or f"{UNKNOWN} data"),
-        kind,
-        str(content.get("data_sha256") or ""),
-        tuple(content["shape"]),
-        tuple(classes) if classes else None,
-        (float(extent[0]), float(extent[1])) if extent else None,
-    )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    import torch
-
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except Exception as error:  # whatever the damage happens to cause
-        raise DataError(
-            f"{path}: is no model file. Make one with: tune-app best NAME --model FILE"
-        ) from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise DataError(
-            f'{path}: is not of the format "{FORMAT}"; tune-app best NAME --model FILE makes one.'
-        )
-    if lacking := [key for key in ("task", "config", "shape", "weights") if key not in content]:
-        raise DataError(
-            f"{path}: lacks {', '.join(lacking)}; tune-app best NAME --model FILE makes a whole one."
-        )
-    return content
+    return model_file.read(path)[1]
 
 
 def _inputs(path: Path, known: Origin) -> Iterator[tuple[str, NDArray[Any], list[str]]]:
-    """Each input of a file with its name and what is odd about it."""
-    from tune_app import data
+    """Each input of a file as float32, with its name and what is odd about it."""
+    from tune_app.data.source import check_size
 
     shape = known.shape
     if path.is_dir():
         raise DataError(f"{path}: is a folder: name the images in it, as in {path}/*.png")
+    if path.suffix != ".npy" and (len(shape) != 2 or shape[0] != shape[1]):
+        raise DataError(f"{path}: the model takes inputs of shape {shape}: give a .npy array of those.")
+    if not path.is_file():
+        raise DataError(f"{path}: cannot be read: {'it is no file' if path.exists() else 'No such file'}.")
     if path.suffix != ".npy":
-        if len(shape) != 2 or shape[0] != shape[1]:
-            raise DataError(f"{path}: the model takes inputs of shape {shape}: give a .npy array of those.")
-        x = data.decode(path, shape[0])
-        yield str(path), x, [*_odd_image(path, shape[0]), *_odd_numbers(x, known)]
+        check_size(shape[0])
+        try:
+            x = decode(path, shape[0])
+        except DataError as error:
+            raise DataError(_one_line(error)) from error
+        yield str(path), x.astype(np.float32), [*_odd_image(path, shape[0]), *_odd_numbers(x, known)]
         return
     try:
-        array = np.load(path)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: cannot be read as an array: {error}") from error
+        # memory-mapped: the header is checked against the file's length, and nothing is unpickled
+        array = np.load(path, mmap_mode="r")
+    except Exception as error:  # whatever the damage happens to cause
+        raise DataError(f"{path}: cannot be read as an array: {describe(error)}") from error
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"{path}: cannot be read as an array: it is an archive of several.")
     if array.dtype.kind not in "biuf":
         raise DataError(f"{path}: holds {array.dtype}, which is no number.")
     if array.shape != shape and array.shape[1:] != shape:
         raise DataError(
             f"{path}: its shape is {array.shape}; the model takes {shape}, one input or a stack of them."
         )
-    if not np.isfinite(array).all():
-        raise DataError(f"{path}: holds NaN or infinity.")
-    if array.shape == shape:
-        yield str(path), array, _odd_numbers(array, known)
-        return
-    for index, x in enumerate(array):
-        yield f"{path}[{index}]", x, _odd_numbers(x, known)
+    if not array.size:
+        raise DataError(f"{path}: holds no input.")
+    single = array.shape == shape
+    for index, x in enumerate([array] if single else array):
+        with np.errstate(over="ignore"):
+            numbers = np.array(x, np.float32)
+        if not np.isfinite(numbers).all():
+            raise DataError(f"{path}: holds NaN, infinity, or a number beyond float32.")
+        yield str(path) if single else f"{path}[{index}]", numbers, _odd_numbers(numbers, known)
 
 
 def _odd_image(path: Path, size: int) -> Iterator[str]:
     from PIL import Image
 
-    with Image.open(path) as image:
+    from tune_app.data.pixels import FORMATS
+
+    with Image.open(path, formats=FORMATS) as image:
         short, long = sorted(image.size)
         if short < _SMALLEST * size:
             yield f"is {image.width} x {image.height}, enlarged to {size} x {size}"
@@ -284,17 +267,11 @@ def _odd_numbers(x: NDArray[Any], known: Origin) -> list[str]:
     return []
 
 
-def _by(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape)) or "one number"
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _both(share: Any) -> Any:
     import torch
 
     return torch.stack([1 - share, share])
-
-
-def _names(made: task.Task, classes: int) -> list[str]:
-    """The names of the classes where the task tells them, else their numbers."""
-    names = getattr(made, "classes", None) or range(classes)
-    return [str(name) for name in names]

@@ -14,8 +14,9 @@ from typing import Any
 from filelock import Timeout
 
 from tune_app import space as spaces
+from tune_app import trust
 from tune_app.errors import RunError
-from tune_app.folders import RunPaths, is_run, new_folder, no_such_run
+from tune_app.folders import RunPaths, check_contained, is_run, new_folder, no_such_run
 from tune_app.history import Config, Configuration, History, Saved
 from tune_app.opened_folder import OpenedFolder, in_use
 from tune_app.record import Event, Mirror, Record, Scores, read, remove, uncollected
@@ -145,6 +146,8 @@ class Sweep:
         self.paths = opened.paths
         #: The folder whose record was read: nothing is written into another.
         self.opened = opened
+        #: What tells this run from all others, for `tune_app.trust`.
+        self.identity = trust.identity_of_run(self.paths.record)
         self.space = space
         self.header = header
         self.history = history
@@ -198,6 +201,8 @@ class Sweep:
                 )
                 for fields in plan_of(space, data, History()):
                     record.append("planned", **fields)
+            names = trust.named(space, origin.get("source", {}), None)
+            trust.remember(trust.identity_of_run(partial), names)
             partial.replace(paths.record)
         return cls.open(folder)
 
@@ -212,6 +217,7 @@ class Sweep:
         paths = RunPaths(folder)
         if not is_run(folder):
             raise RunError(no_such_run(folder))
+        check_contained(folder)
         opened = OpenedFolder(paths)
         history, offset, header = History(), 0, None
         with uncollected():
@@ -221,6 +227,10 @@ class Sweep:
         if header is None or header["event"] != "created":
             raise RunError(
                 f"{paths.record}: holds no sweep: its first event must be 'created'. Remove {folder}."
+            )
+        if (name := header.get("confirms")) is not None and (Path(name).name != name or name == ".."):
+            raise RunError(
+                f"{paths.record}: says that it confirms the run {name!r}, which is no name of a run."
             )
         space = spaces.parse(
             _frozen(header, history), file=str(paths.space), name=header["space"], recorded=True
@@ -253,8 +263,9 @@ class Sweep:
                 written.
             FolderChanged: its folder is not the one that was opened.
         """
+        check_contained(self.paths.folder, written=True)
         # Asked of a process that has died since. What is asked once the lock is held is for this process.
-        stale = list(self.paths.control.glob("*"))
+        stale = [path for path in self.paths.control.glob("*") if path.is_file()]
         with ExitStack() as stack:
             try:
                 stack.enter_context(self.opened.locked(_BUSY_FOR_S))

@@ -12,7 +12,8 @@ import pandas as pd
 from tune_app import advice, index, results, verdict
 from tune_app import space as spaces_
 from tune_app.arithmetic import fixed
-from tune_app.models import Origin, Prediction
+from tune_app.model_file import Origin
+from tune_app.models import Prediction
 from tune_app.report import confirmed
 from tune_app.results import Frames
 from tune_app.sweep import Sweep

@@ -13,6 +13,7 @@ from importlib import import_module
 PARTS = {
     "kills": "sweeps killed -9 at their writes, and on Ray drivers, workers and raylets",
     "moved": "run folders moved, removed, swapped, or robbed of their lock while they train",
+    "strangers": "run folders and model files that a stranger has made up",
 }
 
 

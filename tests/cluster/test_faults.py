@@ -227,7 +227,7 @@ def the_head_dies_and_another_machine_takes_over(cluster: Run, undisturbed: pd.D
     lead(cluster, "worker1")
     join(cluster, "worker1", "worker2")
     fast.touch()
-    again = Sitting(cluster, "worker1", "headless", "tune-app resume headless --storage /mnt")
+    again = Sitting(cluster, "worker1", "headless", "tune-app resume headless --storage /mnt --trust")
     sweep = again.end(undisturbed)
     before, then = pair(sweep, lost)
     assert before.saved

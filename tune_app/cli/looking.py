@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tune_app.cli.options import JSON, RUNS_DIR
+from tune_app.cli.options import JSON, RUNS_DIR, TRUST
 
 
 @click.command()
@@ -76,13 +76,14 @@ def best(name: str, runs_dir: Path, as_json: bool, model_file: Path | None) -> N
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True)
 @JSON
-def predict(model: Path, images: tuple[Path, ...], as_json: bool) -> None:
+@TRUST
+def predict(model: Path, images: tuple[Path, ...], as_json: bool, trust: bool) -> None:
     """Say what the model of a file (tune-app best NAME --model FILE) sees in IMAGES."""
     from dataclasses import asdict
 
     from tune_app import models, terminal
 
-    origin, found = models.origin(model), models.predict(model, images)
+    origin, found = models.origin(model), models.predict(model, images, trust)
     if not as_json:
         click.echo(terminal.predictions(origin, found))
         return

@@ -32,7 +32,11 @@ EVERYTHING = click.option(
     "--all", "everything", is_flag=True, help="Of an image folder, take all images, not a draw of them."
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-
+TRUST = click.option(
+    "--trust",
+    is_flag=True,
+    help="Use the code, data and storage that it names, though it may come from a stranger; asked for once.",
+)
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tune_app.cli.options import RUNS_DIR, STORAGE, sitting, space
+from tune_app.cli.options import RUNS_DIR, STORAGE, TRUST, sitting, space
 from tune_app.errors import FolderChanged, RunError, StorageError, TuneAppError
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ def _again(name: str, options: dict[str, Any]) -> tuple[Sweep, Request]:
         argv=["tune-app", *sys.argv[1:]],
         resources={key: options[key] for key in asked},
         storage=options.get("storage"),
+        trust=options["trust"],
     )
     return sweep, replace(request, wait_for_gpus=options["wait_for_gpus"], wait_s=options["wait_s"])
 
@@ -211,6 +212,7 @@ def wanted(options: dict[str, Any]) -> SearchSpace:
 @click.argument("name")
 @_DATA
 @STORAGE
+@TRUST
 @sitting
 def resume(name: str, **options: Any) -> None:
     """Go on with the run NAME: train what it lacks, from the last checkpoints, and nothing more."""
@@ -245,6 +247,7 @@ def resume(name: str, **options: Any) -> None:
 )
 @_DATA
 @STORAGE
+@TRUST
 @sitting
 def extend(
     name: str,
@@ -283,6 +286,7 @@ def extend(
 @click.argument("trials", nargs=-1)
 @_DATA
 @STORAGE
+@TRUST
 @sitting
 def retry(name: str, trials: tuple[str, ...], **options: Any) -> None:
     """Try the failed configurations of the run NAME again, or those of TRIALS alone."""
@@ -298,6 +302,7 @@ def retry(name: str, trials: tuple[str, ...], **options: Any) -> None:
 @click.argument("name")
 @click.argument("trial")
 @_DATA
+@TRUST
 @sitting
 def rerun(name: str, trial: str, **options: Any) -> None:
     """Train the configuration TRIAL of the run NAME once more, and say whether it came out the same."""
@@ -320,6 +325,7 @@ def rerun(name: str, trial: str, **options: Any) -> None:
 @click.option("--seeds", type=click.IntRange(2), default=20, show_default=True, help="New seeds for each.")
 @_DATA
 @STORAGE
+@TRUST
 @sitting
 def confirm(name: str, top: int, seeds: int, **options: Any) -> None:
     """Train the best configurations of the run NAME on new seeds: how much of their lead was luck?"""

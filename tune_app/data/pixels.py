@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 from tune_app.errors import DataError
 
 SUFFIXES = (".jpeg", ".jpg", ".png")
+FORMATS = ("JPEG", "PNG")
 # Pillow's bilinear filter widens its support when it shrinks, so large films are averaged, not sampled.
 FILTER = Image.Resampling.BILINEAR
 
@@ -21,9 +23,12 @@ def decode(path: Path, size: int) -> NDArray[np.uint8]:
     Raises DataError for what is no readable JPEG or PNG.
     """
     try:
-        with Image.open(path, formats=("JPEG", "PNG")) as image:
-            return np.asarray(_grey(image).resize((size, size), FILTER))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        with warnings.catch_warnings():
+            # Twice as many pixels are an error.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as image:
+                return np.asarray(_grey(image).resize((size, size), FILTER))
+    except Exception as error:  # Pillow raises what the damage happens to cause
         raise DataError(
             f"{path}: not a readable JPEG or PNG image ({str(error).replace(str(path), 'the file')}).\n"
             "  Replace it by a good copy, or take it out of the folder"

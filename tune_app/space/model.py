@@ -31,7 +31,8 @@ from tune_app.space.samplers import Sampler
 from tune_app.space.scalars import Scalar, canonical, literal, scalar_fault, show
 
 OPTUNA_SAMPLERS = ("tpe", "gp", "cmaes", "random", "qmc", "nsga2")
-_REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+#: A task or sampler of the user's own: ``module:attribute``.
+REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
 def recorded(info: ValidationInfo) -> bool:
@@ -47,7 +48,7 @@ def _value(value: object) -> Scalar:
 
 
 def _task(value: str) -> str:
-    if not (rules.NAME.fullmatch(value) or _REFERENCE.fullmatch(value)):
+    if not (rules.NAME.fullmatch(value) or REFERENCE.fullmatch(value)):
         raise RuleError(f"{show(value)} names no task: write pneumonia, or module:attribute for your own")
     return value
 
@@ -68,7 +69,7 @@ def _metric_name(value: Any, info: ValidationInfo) -> Any:
 
 
 def _optuna_sampler(value: str) -> str:
-    if value not in OPTUNA_SAMPLERS and not _REFERENCE.fullmatch(value):
+    if value not in OPTUNA_SAMPLERS and not REFERENCE.fullmatch(value):
         raise RuleError(
             f"{show(value)} is not one of {', '.join(OPTUNA_SAMPLERS)}, nor module:Class."
             + nearest(value, OPTUNA_SAMPLERS)

@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from tune_app.errors import RunError, nearest
-from tune_app.folders import RunPaths
+from tune_app.folders import RunPaths, check_contained
 from tune_app.history import History
 from tune_app.opened_folder import OpenedFolder
 from tune_app.record import extend, place
@@ -104,6 +104,7 @@ def _bring(store: Store, opened: OpenedFolder, tell: Tell, names: list[str] | No
     try:
         opened.verify()
         paths.folder.mkdir(parents=True, exist_ok=True)
+        check_contained(paths.folder, written=True)
         with opened.locked(0.5):
             _merge(store, paths, copy, tell)
     except Timeout:

@@ -31,8 +31,8 @@ def _number(accepts: Callable[[float], bool]) -> Callable[[Scalar], bool]:
     return check
 
 
-def _whole(least: int) -> Callable[[Scalar], bool]:
-    return _number(lambda value: value >= least and value == int(value))
+def _whole(least: int, most: float = math.inf) -> Callable[[Scalar], bool]:
+    return _number(lambda value: least <= value <= most and value == int(value))
 
 
 def _one_of(*names: str) -> tuple[str, Callable[[Scalar], bool]]:
@@ -53,8 +53,8 @@ PARAMETERS: Mapping[str, Parameter] = {
         0.0, "a number from 0 to below 1", _number(lambda v: 0 <= v < 1), "momentum of sgd"
     ),
     "weight_decay": Parameter(0.0, "a number, 0 or more", _number(lambda v: v >= 0), "weight decay"),
-    "hidden_layers": Parameter(3, "a whole number of layers, 0 or more", _whole(0), "hidden layers"),
-    "nodes": Parameter(64, "a whole number of nodes, 1 or more", _whole(1), "nodes in each"),
+    "hidden_layers": Parameter(3, "a whole number of layers, 0 to 1000", _whole(0, 1000), "hidden layers"),
+    "nodes": Parameter(64, "a whole number of nodes, 1 to 100000", _whole(1, 100_000), "nodes in each"),
     "dropout": Parameter(0.0, "a share from 0 to below 1", _number(lambda v: 0 <= v < 1), "dropout"),
 }
 

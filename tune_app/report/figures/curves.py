@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -239,17 +240,19 @@ def panels(frames: Frames) -> list[Picture]:
     """A panel a configuration, training and validation in it; a picture a quantity."""
     info = curves_info(frames, MOST_PANELS)
     pictures = []
-    for family in info.families:
+    for number, family in enumerate(info.families, 1):
         if len(family.columns) < 2 and len(info.families) > 1:
             continue  # nothing to set beside the validation, and `curves` has that
-        pictures.append(_panels(info, family))
+        # A function names its metrics as it likes, and a record may come from a stranger.
+        plain = re.fullmatch(r"[\w .+=-]{1,80}", family.name)
+        pictures.append(_panels(info, family, f"panels_{family.name if plain else number}"))
     return pictures
 
 
 _TWO = {"train": style.Look("#D55E00", (0, (4, 1.5)), ""), "val": style.Look("#0072B2", "-", "")}
 
 
-def _panels(info: CurvesInfo, family: Family) -> Picture:
+def _panels(info: CurvesInfo, family: Family, name: str) -> Picture:
     samples = info.selection.samples
     across = min(len(samples), 3 if len(samples) <= 6 else 4)
     down = math.ceil(len(samples) / across)
@@ -280,7 +283,7 @@ def _panels(info: CurvesInfo, family: Family) -> Picture:
         style.legend(figure, grid[0, 0], "outside upper right")
     what = family.words
     return Picture(
-        f"panels_{family.name}",
+        name,
         f"{what[0].upper()}{what[1:]} of each configuration",
         f"{_alt(info)} One panel each, with {formats.listed([_SPLITS[s] for s in family.columns])} {what}.",
         sentences(f"Mean over the seeds, {_band(info)}", info.selection.note),
