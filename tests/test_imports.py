@@ -29,6 +29,7 @@ ORDER = (
     ),
     *("evaluation", "history", "stop"),
     *(
+        "trust",
         "sweep",
         "storage",
         "data",
@@ -78,6 +79,7 @@ ORDER = (
         "finished",
         "results",
         "listing",
+        "model_file",
         "models",
         "verdict",
         "advice",
@@ -113,6 +115,7 @@ WITH_TORCH_IN_FUNCTIONS = WITH_TORCH | {
         "trainable",
         "launch",
         "doctor",
+        "model_file",
         "models",
     )
 }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import pickle
 import time
+import warnings
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -71,7 +73,12 @@ def unpacked(file: IO[bytes]) -> Any:
         if damaged := archive.testzip():
             raise ValueError(f"its part {damaged} is damaged")
     file.seek(0)
-    return torch.load(file, map_location="cpu", weights_only=True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of how it was pickled
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:  # torch advises to load it all the same
+        raise ValueError("it holds more than tensors and plain values") from error
 
 
 def described(name: str, data: bytes, epoch: int) -> Saved:

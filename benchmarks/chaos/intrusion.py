@@ -106,6 +106,7 @@ class Cell:
             nothing = os.open(os.devnull, os.O_RDONLY)
             for number, descriptor in enumerate((nothing, output, output)):
                 os.dup2(descriptor, number)
+            sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
             size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (size + MOST_BYTES, size + MOST_BYTES))
             sys.addaudithook(self._hook(os.open(log, os.O_WRONLY | os.O_APPEND)))
