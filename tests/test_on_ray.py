@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,11 +27,12 @@ from raising import EXPECTED, RAISING
 from rays_own import QUIET
 from small_task import TASK
 
+from benchmarks.chaos.moved import ACTS, content, elsewhere, other
 from tune_app import inline, joining, listing, measure, nodes, on_ray, resources, results, stop, task
 from tune_app import space as spaces
 from tune_app.data import Dataset
 from tune_app.driver import Driver
-from tune_app.errors import ResourceError
+from tune_app.errors import FolderChanged, ResourceError
 from tune_app.measure import Choice, Question
 from tune_app.messages import Report
 from tune_app.record import read
@@ -93,6 +97,31 @@ def test_checkpoints_come_from_workers_that_share_no_disk(user_module: UserModul
     saved = [attempt.saved for attempt in attempts.values()]
     assert len(saved) == 2
     assert all(each and sweep.whole(each) for each in saved)
+
+
+def test_workers_write_nothing_into_a_folder_that_lies_where_theirs_did(user_module: UserModule) -> None:
+    text = f"task: {user_module(TASK)}:Task\nspace: {{lr: {{grid: [0.1, 0.2]}}}}\nseeds: 1\nepochs: 100000\n"
+    space = spaces.parse(f"{text}checkpoint_every: 0\nkeep: last", file="my.yaml", name="my")
+    own = task.load(space.task)
+    assert isinstance(own, task.Task)
+    folder, reports = Path("runs/run"), itertools.count(1)
+    before: dict[str, bytes] = {}
+
+    class Swapping(Driver):
+        def report(self, trial: str, report: Report, device: str) -> bool:
+            if next(reports) == 5:
+                shutil.copytree(folder, other(folder))
+                before.update(content(other(folder)))
+                ACTS["swapped"](folder)
+                time.sleep(0.2)  # for the workers to come to a checkpoint
+            return super().report(trial, report, device)
+
+    with Sweep.create(space, NO_DATA, "runs", "run").writing() as sweep:
+        driver = Swapping(sweep, stop.make(space))
+        with pytest.raises(FolderChanged, match="run-elsewhere"):
+            on_ray.run(driver, own.splits(None), TWO)
+    assert content(folder) == before
+    assert [each.end for each in Sweep.open(elsewhere(folder)).history.attempts.values()] == [None, None]
 
 
 def statuses(sweep: Sweep) -> list[str]:

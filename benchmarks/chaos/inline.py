@@ -32,7 +32,7 @@ class Mortal:
     """
 
     def __init__(self, case: Case, folder: Path, forks: Forks) -> None:
-        self.case, self.folder, self._forks = case.alone(), folder, forks
+        self.case, self.folder, self.forks = case.alone(), folder, forks
         self.case.write(folder)
         self.whole = self._run("whole")
         done = self._must(self.case.run("whole", "inline"))
@@ -72,7 +72,7 @@ class Mortal:
 
     def call(self, args: list[str], die_at: int | None = None) -> Called:
         """Any call of the command line where the runs are."""
-        return self._forks.call(self.folder, args, die_at)
+        return self.forks.call(self.folder, args, die_at)
 
     def die(self, at: int, then: int | None = None) -> Death:
         """Let a run die at a step, and its next sitting at the step ``then``, and go on until it is done."""

@@ -103,7 +103,8 @@ class Case:
 
     Args:
         runs: of the sweep; the undisturbed run lies there.
-        forks: for the disturbed run, and for a second process that would go on with it meanwhile.
+        forks: call the disturbed run.
+        beside: calls a second process that would go on with it meanwhile; None for no such process.
         name: of the run.
         act: see ``ACTS``.
         address: ``inline`` or ``local``.
@@ -111,10 +112,17 @@ class Case:
     """
 
     def __init__(
-        self, runs: Mortal, forks: tuple[Forks, Forks], name: str, act: str, address: str, instant: float
+        self,
+        runs: Mortal,
+        forks: Forks,
+        beside: Forks | None,
+        name: str,
+        act: str,
+        address: str,
+        instant: float,
     ) -> None:
         self._runs, self._act, self._address = runs, act, address
-        self._first, self._second = forks
+        self._forks, self._beside = forks, beside
         self._run = runs.folder / "runs" / name
         self._reporting = instant >= 1
         lines = whole_lines(runs.whole / RECORD).splitlines()
@@ -137,12 +145,12 @@ class Case:
             if wait(self._moment, self._run, time.monotonic(), over.is_set, _LIMIT_S):
                 ACTS[self._act](self._run)
                 left.append(content(self._run) if self._run.exists() else {})
-                if self._act == "lock removed":
-                    second.append(self._resume_beside())
+                if self._act == "lock removed" and self._beside:
+                    second.append(self._resume(self._beside))
 
         striking = threading.Thread(target=strike)
         striking.start()
-        called = self._first.call(
+        called = self._forks.call(
             self._runs.folder,
             self._begun().run(self._run.name, self._address),
             steps=False,
@@ -161,13 +169,13 @@ class Case:
         case = self._runs.case
         return case if self._address == "inline" or case.ordered else replace(case, concurrent=2)
 
-    def _resume_beside(self) -> Called:
+    def _resume(self, beside: Forks) -> Called:
         """A second process, in a working directory of its own, goes on with the run."""
         folder = self._runs.folder / "second"
         folder.mkdir(exist_ok=True)
         self._runs.case.write(folder)
         resume = [*self._runs.case.resume(self._run.name, "inline"), "--runs-dir", "../runs"]
-        return self._second.call(folder, resume, steps=False)
+        return beside.call(folder, resume, steps=False)
 
     def _judge(self, called: Called, left: list[dict[str, bytes]], before: dict[str, bytes]) -> Iterator[str]:
         said = " ".join(called.output.split())
@@ -256,7 +264,7 @@ def _cases(address: str, count: int, seed: int) -> Iterator[Outcome]:
             runs[name] = Mortal(CASES[name], folder, second)
         for number, (act, instant) in enumerate(planned):
             case = Case(
-                runs[SWEEPS[number % len(SWEEPS)]], (first, second), f"run-{number}", act, address, instant
+                runs[SWEEPS[number % len(SWEEPS)]], first, second, f"run-{number}", act, address, instant
             )
             began, outcome = time.monotonic(), case.carry_out()
             said = "; ".join(outcome.faults) or ("well" if outcome.seen else "done before")
