@@ -146,35 +146,37 @@ class OpenedFolder:
         record, lock = self.paths.record.absolute(), self.paths.lock.absolute()
         changed = [path for path, identity in self._known.items() if _identity(path) != identity]
         resume = f"Continue with: tune-app resume {_quoted(self.paths.folder)}"
+        also = ""
         if record not in changed:
             names = " and ".join(path.name for path in changed) or record.name
             happened = f"its {names} was moved, removed or replaced"
             if lock in changed:
-                happened += ", so another process could have begun to write there"
+                also = " Another process could have begun to write there."
         else:
             alone = lock in self._known and lock not in changed
+            there, another = self._place(), os.path.lexists(record)
             subject = f"its {record.name}" if alone else "the folder"
-            there = self._place()
             if there is None:
                 happened = f"{subject} was moved, removed or replaced"
                 resume = "Continue where it lies now: tune-app resume FOLDER"
             elif there.name != record.name:
                 happened = f"{subject} was removed, or moved to another disk"
-                resume = (
-                    "Where a copy is left, continue with: tune-app resume FOLDER. Else start again with the "
-                    "command that began the run."
-                )
+                if not (alone and another):
+                    resume = (
+                        "Where a copy is left, continue with: tune-app resume FOLDER. Else start again with "
+                        "the command that began the run."
+                    )
             elif alone:
                 happened = f"{subject} was moved to {_quoted(there)}"
                 resume = f"Put it back. {resume}"
             else:
                 happened = f"{subject} was moved to {_quoted(there.parent)}"
                 resume = f"Continue with: tune-app resume {_quoted(there.parent)}"
-            if os.path.lexists(record):
-                happened += "; another one lies in its place, and was left alone"
+            if another:
+                also = " Another one lies in its place, and was left alone."
         return FolderChanged(
-            f"{self.paths.folder}: {happened}, while tune-app worked on it. This process has ended and has "
-            f"written nothing more.\n  {resume}"
+            f"{self.paths.folder}: {happened} while tune-app worked on it.{also} This process has ended and "
+            f"has written nothing more.\n  {resume}"
         )
 
     def _place(self) -> Path | None:
