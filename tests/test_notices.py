@@ -55,17 +55,19 @@ def test_a_trial_leaves_a_machine_that_is_drained_and_no_other(head: Head) -> No
     for draining, notice in steps:
         head.draining = draining
         head.clock += 1.0
-        board.tick(ending=False)
+        board.tick(saving=False)
         assert heard() == notice
 
 
 def test_all_are_saved_at_the_end_at_once(head: Head) -> None:
     board = Board()
     head.clock += 0.1
-    board.tick(ending=False)
+    board.tick(saving=False)
     assert head.asked == 0, "once a second is enough"
-    board.tick(ending=True)
+    board.tick(saving=True)
     assert heard() == Notice(save=True, leave=False)
     head.clock += 5.0
-    board.tick(ending=True)
+    board.tick(saving=True)
     assert (head.asked, len(head.kept)) == (0, 1)
+    board.tick(saving=False)
+    assert heard() == Notice(), "a sweep that goes on asks no more"

@@ -76,7 +76,7 @@ def run(
 def _run(
     space: str | Path | Mapping[str, Any] | SearchSpace, changes: Mapping[str, Any], show: bool, **asked: Any
 ) -> Frames:
-    from tune_app import launch, listing, progress, report, results
+    from tune_app import launch, progress, report, results
     from tune_app import space as spaces
 
     if isinstance(space, str | Path):
@@ -91,9 +91,9 @@ def _run(
         sweep = launch.train(request, material, progress.watch if show else None)
         frames = results.load(sweep)
         with sweep.rewriting():
-            results.write(frames)
-            listing.remember(frames)
-            report.write(frames, sweep.paths.report)
+            refused = report.write_all(frames)
+        if refused:
+            raise refused
     finally:
         launch.left(request)
     return frames

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from tune_app.errors import TrialError
+from tune_app.errors import TrialError, refused
 from tune_app.history import Saved
 from tune_app.record import place
 
@@ -87,9 +87,16 @@ def described(name: str, data: bytes, epoch: int) -> Saved:
 
 
 def save(folder: Path, name: str, content: dict[str, Any], epoch: int) -> Saved:
-    """Write ``content`` to ``folder/name``, which is whole or not there."""
+    """Write ``content`` to ``folder/name``, which is whole or not there.
+
+    Raises:
+        DiskError: the disk refused it.
+    """
     data = packed(content)
-    place(folder / name, data)
+    try:
+        place(folder / name, data)
+    except OSError as error:
+        raise refused(error, folder / name) or error from error
     return described(name, data, epoch)
 
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tune_app import code, control, dealing, logs
-from tune_app.errors import FolderChanged, SpaceError, StorageError
+from tune_app.errors import DiskError, FolderChanged, SpaceError, StorageError, refused
 from tune_app.history import Attempt, Configuration, History, Saved, Values
-from tune_app.keeping import Keeper
+from tune_app.keeping import Keeper, SaveNow
 from tune_app.logs import Logs
-from tune_app.messages import SAVE_NOW, Failure, Order, Report, Sealed
+from tune_app.messages import Failure, Order, Report, Sealed
 from tune_app.record import Event, place
 from tune_app.space import Scalar
 from tune_app.stop import Decision, Patience, Stopper, ended, lot, observation, recorded
@@ -89,6 +89,7 @@ class Driver:
         #: Samples that are to stop, in whatever parts they are trained.
         self._to_stop: set[int] = set()
         self._ending_since: float | None = None
+        self._save_now = SaveNow(sweep.paths.checkpoints)
         #: The samples that failed in this session, by what makes two failures alike.
         self._failures: dict[tuple[str, str], set[int]] = {}
         self._ended_well = False
@@ -306,6 +307,8 @@ class Driver:
         # Only now: what would go on from here, after a crash, must not be past what is decided here.
         if report.saved:
             self._keep(trial, report.saved)
+        if report.saved or not report.savable:
+            self._save_now.saved(trial)
         # A sweep that ends lets its trials be saved first, if they can be.
         going = not self.over() and (self.ending is None or (report.savable and not report.saved))
         if not going:
@@ -339,6 +342,20 @@ class Driver:
         new = {name: value for name, value in found["files"].items() if name not in self._code.all}
         self._code = replace(self._code, found={**self._code.found, **new})
 
+    def end(self, why: str) -> None:
+        """Have the session end in good order, from whatever thread; the first reason stands."""
+        self.ending = self.ending or why
+
+    def save(self) -> None:
+        """Have all trials that run saved after their epoch, and go on. Called by a signal's handler too."""
+        with suppress(OSError, StorageError, FolderChanged):  # the next write tells
+            self._save_now.ask(self._running)
+
+    @property
+    def saving(self) -> bool:
+        """Whether trials are to be saved after their epoch, due or not."""
+        return self.ending is not None or self._save_now.asked
+
     def over(self) -> bool:
         """Whether the sitting ends now: something has ended it, and no trial is still to be saved."""
         if self.ending is None:
@@ -347,7 +364,7 @@ class Driver:
             self._ending_since = time.monotonic()
             if self.fatal is None and self._running:
                 with suppress(StorageError, FolderChanged):  # kept in ``fatal``
-                    self._guard(partial(place, self.sweep.paths.checkpoints / SAVE_NOW, b""))
+                    self._guard(lambda: self._save_now.ask(self._running))
         late = time.monotonic() - self._ending_since > GRACE_S
         return late or self.fatal is not None or not self._running
 
@@ -403,16 +420,27 @@ class Driver:
             configuration = self.sweep.history.configurations[leader.sample]
             self._jobs.extend(job for job in self._ready(configuration) if job.follows)
 
+    def abandon(self, trial: str) -> None:
+        """The process of a trial is gone with all others: the next session goes on from its checkpoint."""
+        if self._running.pop(trial, None):
+            self._logs.close(trial)
+
     def fail(self, trial: str, failure: Failure) -> None:
         """A trial has failed. The sweep goes on.
 
         It is tried again from its last checkpoint, up to ``max_failures`` times, but not where another try
         must fail too; one that was ``moved`` has not failed. When several configurations have failed alike,
         no trial has ended well, and none that runs has reported an epoch, the sweep ends.
+
+        Raises:
+            DiskError: it is no failure; the disk has refused a checkpoint.
         """
         self._guard(self.sweep.opened.verify)  # else it may be what the trial has failed of
         reason, moved = failure.reason, failure.moved
         job = self._running.pop(trial)
+        if failure.refused:
+            self._logs.close(trial)
+            raise self._refused(DiskError(failure.refused))
         self._logs.add(trial, failure.output)
         written = self._logs.close(trial, failure.log)
         configuration = self.sweep.history.configurations[job.sample]
@@ -454,8 +482,9 @@ class Driver:
     def tick(self) -> None:
         """Called a few times a second: sync the record; obey the clock and the control folder."""
         self._guard(self.sweep.sync_if_due)
+        self._save_now.tidy(self._running)
         if self._deadline is not None and time.monotonic() >= self._deadline:
-            self.ending = self.ending or "the time limit was reached"
+            self.end("the time limit was reached")
         self.over()
         for request in control.heard(self.sweep.paths.control):
             if request.get("do") != "stop":
@@ -463,7 +492,7 @@ class Driver:
             if "sample" in request:
                 self._to_stop.add(request["sample"])
             else:
-                self.ending = self.ending or "asked to stop by tune-app stop"
+                self.end("asked to stop by tune-app stop")
 
     def _note(self, event: str, *, durable: bool = False, **fields: Any) -> None:
         noted = self._guard(lambda: self.sweep.note(event, durable=durable, **fields))
@@ -475,10 +504,16 @@ class Driver:
         try:
             return write()
         except (StorageError, FolderChanged, OSError) as error:
-            self.fatal = self.fatal or _as_own_error(error, self.sweep)
-            storage = isinstance(self.fatal, StorageError)
-            self.ending = "the disk refused a write" if storage else "the folder of the run was changed"
-            raise self.fatal from error
+            raise self._refused(error) from error
+
+    def _refused(self, error: Exception) -> StorageError | FolderChanged:
+        """A write was refused: the session ends with this error."""
+        if not isinstance(error, StorageError | FolderChanged):
+            error = refused(error) or DiskError(f"{self.sweep.paths.folder}: cannot be written: {error}.")
+        self.fatal = self.fatal or error
+        storage = isinstance(self.fatal, StorageError)
+        self.ending = "the disk refused a write" if storage else "the folder of the run was changed"
+        return self.fatal
 
 
 def _likeness(failure: Failure) -> tuple[str, str]:
@@ -488,11 +523,3 @@ def _likeness(failure: Failure) -> tuple[str, str]:
     """
     by_message = not failure.place or failure.kind in _OF_MEMORY
     return failure.kind, failure.reason if by_message else failure.place
-
-
-def _as_own_error(error: Exception, sweep: Sweep) -> StorageError | FolderChanged:
-    if isinstance(error, StorageError | FolderChanged):
-        return error
-    return StorageError(
-        f"{sweep.paths.folder}: cannot be written: {error}. Everything recorded before is safe."
-    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tune_app import addresses, progress
+from tune_app import addresses, progress, ray_session
 from tune_app.crowd import Sharing
 from tune_app.driver import Driver
 from tune_app.errors import ResourceError
@@ -91,6 +91,7 @@ def open_engine(
     local = address == "local"
     if local and wanted.wait_for_gpus and not gpus_possible():
         raise _no_cluster(wanted, "this machine has none")
+    ray_session.prepare()
     from tune_app import gauges, joining, nodes, on_ray
 
     threading.Thread(target=_load_ahead, daemon=True).start()

@@ -7,6 +7,7 @@ own mistakes only.
 from __future__ import annotations
 
 import difflib
+import errno
 import traceback
 from collections.abc import Iterable
 from functools import cache
@@ -63,6 +64,10 @@ class FolderChanged(TuneAppError):
     exit_code = 1
 
 
+class DiskError(StorageError):
+    """It was a disk of this machine: full, over quota, or not to be written."""
+
+
 class TrialError(TuneAppError):
     """One trial cannot go on: recorded as its failure, never the end of the sweep."""
 
@@ -81,6 +86,12 @@ class TrialsFailed(TuneAppError):
     exit_code = 1
 
 
+class RayLost(TuneAppError):
+    """A server of Ray has died or cannot be reached; what was recorded before is safe and resumable."""
+
+    exit_code = 1
+
+
 class Interrupted(TuneAppError):
     """A signal ended the sweep; it can be resumed."""
 
@@ -91,6 +102,27 @@ class Interrupted(TuneAppError):
 
 class Terminated(SystemExit):
     """SIGTERM, as an exception that clears up: not to be taken for a task's own ``sys.exit``."""
+
+
+#: What a disk that takes no more answers: full, over quota, read-only, file too large, broken, not permitted.
+_REFUSALS = {
+    getattr(errno, name, 0) for name in ("ENOSPC", "EDQUOT", "EROFS", "EFBIG", "EIO", "EACCES", "EPERM")
+}
+
+
+def full(error: OSError) -> bool:
+    """Whether a disk, or a user's share of it, is full."""
+    return error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", 0))
+
+
+def refused(error: BaseException, path: object = None) -> DiskError | None:
+    """A disk's refusal as a user is told it; None for any other error. ``path``: where none is known."""
+    if isinstance(error, DiskError):
+        return error
+    if not isinstance(error, OSError) or error.errno not in _REFUSALS:
+        return None
+    where = error.filename2 or error.filename or path
+    return DiskError(f"{where or 'a file'}: cannot be written: {error.strerror}.")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

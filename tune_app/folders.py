@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tune_app.errors import RunError, nearest
+from tune_app.errors import DiskError, RunError, full, nearest
 
 #: As the place of a run's storage: nowhere but in its folder.
 NO_STORAGE = "none"
@@ -161,6 +161,12 @@ def new_folder(
             yield folder
     except Timeout:
         raise taken from None
+    except (OSError, DiskError):
+        with suppress(OSError):  # a folder with anything else in it stays
+            for path in (paths.record.with_name(f"{paths.record.name}.part"), paths.lock):
+                path.unlink(missing_ok=True)
+            folder.rmdir()
+        raise
 
 
 def _make_folder(runs_dir: Path, name: str | None, stem: str, taken: Collection[str]) -> Path:
@@ -187,6 +193,8 @@ def _make_folder(runs_dir: Path, name: str | None, stem: str, taken: Collection[
             f"{error.filename}: exists and is no run folder. Give another --name or --runs-dir."
         ) from error
     except OSError as error:
+        if full(error):
+            raise
         raise RunError(
             f"{error.filename or runs_dir}: the runs folder cannot be written: {error.strerror}. "
             "Give one that can be with --runs-dir."

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tune_app.errors import StorageError, TuneAppError, describe
+from tune_app.errors import DiskError, TuneAppError, describe
 from tune_app.folders import RunPaths, find_runs, open_plain
 from tune_app.record import place
 from tune_app.words import aligned
@@ -45,16 +45,13 @@ def remember(paths: RunPaths, summary: Mapping[str, Any]) -> None:
     """Write down what there is to say of a run.
 
     Raises:
-        StorageError: the disk refused it; the record is untouched.
+        DiskError: the disk refused it; the record is untouched.
     """
     stamped = {"version": _VERSION, "record_bytes": paths.record.stat().st_size, **summary}
     try:
         place(paths.summary, json.dumps({"crc32": _crc32(stamped), **stamped}).encode())
     except OSError as error:
-        raise StorageError(
-            f"{paths.summary}: cannot be written: {error.strerror}. The record is safe; make room, then: "
-            f"tune-app report {paths.folder.name}"
-        ) from error
+        raise DiskError(f"{paths.summary}: cannot be written: {error.strerror}.") from error
 
 
 def _crc32(stamped: Mapping[str, Any]) -> int:

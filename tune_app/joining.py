@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
-import signal
 import tempfile
-import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, chdir, contextmanager
 from pathlib import Path
@@ -14,9 +14,10 @@ from typing import Any
 
 import ray
 
-from tune_app import luggage, nodes, ray_private, sockets
+from tune_app import luggage, nodes, ray_private, ray_session, sockets
 from tune_app.errors import ResourceError, describe
 from tune_app.nodes import Cluster
+from tune_app.ray_session import Session
 from tune_app.task_folder import TRAVELLED
 
 _SETTINGS = {
@@ -61,6 +62,7 @@ def connect(
 
     Raises:
         ResourceError: no cluster answers at the address, or Ray does not start here.
+        RayLost: one of its servers has died meanwhile.
     """
     os.environ.update({name: os.environ.get(name, value) for name, value in _SETTINGS.items()})
     options: dict[str, Any] = {}
@@ -76,6 +78,7 @@ def connect(
             "object_store_memory": _object_store_bytes(data_bytes),
         }
     with ExitStack() as stack:
+        stack.enter_context(ray_private.quiet())
         if address == "local":
             stack.enter_context(sockets.roomy())
             stack.enter_context(ray_private.inherited_environment())
@@ -84,35 +87,36 @@ def connect(
         left()
         # Ray would put the working directory first on its workers' path, where a `random.py` stops them.
         empty = stack.enter_context(tempfile.TemporaryDirectory(prefix="tune-app-ray-"))
-        with chdir(empty):
-            _init(address, options, ray_private.ahead(ahead))
-        stack.callback(_leave)
-        yield nodes.capacity() if address != "local" else nodes.present()
+        session = ray_session.begin(owned=address == "local")
+        stack.callback(_leave, session)
+        with chdir(empty), session.starting():
+            session.call(lambda: _init(address, options, ray_private.ahead(ahead)))
+        session.servers = session.call(lambda: nodes.servers(address == "local"))
+        yield session.call(nodes.capacity if address != "local" else nodes.present)
 
 
-_leaving: list[threading.Thread] = []
+_leaving: list[Session] = []
 
 
-def _leave() -> None:
-    # No daemon: an interpreter that ends waits for it, and leaves no process behind.
-    thread = threading.Thread(target=ray.shutdown, name="leaving Ray")
-    thread.start()
-    _leaving.append(thread)
+def _leave(session: Session) -> None:
+    session.end(ray.shutdown)
+    _leaving.append(session)
     # Ray ends this process if one of its objects is let go of while its core worker is taken down; after
     # that it only waits for its processes to end.
-    while thread.is_alive() and ray_private.connected():
-        thread.join(0.01)
+    while session.ending() and ray_private.connected():
+        time.sleep(0.01)
 
 
 def left() -> None:
     """Wait until the Ray that ``connect`` has left is gone."""
     while _leaving:
-        _leaving[-1].join()
-        _leaving.pop()
+        _leaving.pop().wait()
+
+
+atexit.register(left)  # before Ray's own, which waits without a limit
 
 
 def _init(address: str, options: dict[str, Any], ahead: dict[str, Any]) -> None:
-    handler = signal.getsignal(signal.SIGTERM)
     try:
         ray_private.init(
             ahead,
@@ -122,8 +126,6 @@ def _init(address: str, options: dict[str, Any], ahead: dict[str, Any]) -> None:
             configure_logging=True,
             **options,
         )
-    except SystemExit as error:  # by Ray's own handler, which takes the signal's number for an exit code
-        raise SystemExit(128 + signal.SIGTERM if error.code == signal.SIGTERM else error.code) from None
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         if "Version mismatch" in str(error):
             raise ResourceError(
@@ -135,8 +137,6 @@ def _init(address: str, options: dict[str, Any], ahead: dict[str, Any]) -> None:
             '  Use "local" to start it here, or the address that "ray start --head" printed; from outside of '
             "a cluster: tune-app submit"
         ) from error
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
+from tune_app.errors import FolderChanged
 from tune_app.evaluation import rank
 from tune_app.history import Attempt, Configuration, Saved
-from tune_app.record import remove
+from tune_app.messages import SAVE_NOW
+from tune_app.record import place, remove
 from tune_app.sweep import Sweep
 
 
@@ -73,3 +77,35 @@ class Keeper:
         for attempt in attempts:
             if attempt.weights:
                 self.remove(attempt.weights.file)
+
+
+class SaveNow:
+    """Asks the trials that run, by a file among the checkpoints, to be saved after their epoch."""
+
+    def __init__(self, checkpoints: Path) -> None:
+        self._path = checkpoints / SAVE_NOW
+        self._waited_for: set[str] = set()
+
+    def ask(self, trials: Iterable[str]) -> None:
+        """Ask these trials. Raises OSError and FolderChanged."""
+        self._waited_for |= set(trials)
+        place(self._path, b"")
+
+    @property
+    def asked(self) -> bool:
+        """Whether a trial that was asked is not saved yet."""
+        return bool(self._waited_for)
+
+    def saved(self, trial: str) -> None:
+        """A trial was saved, or cannot be."""
+        self._wait_for(self._waited_for - {trial})
+
+    def tidy(self, running: Collection[str]) -> None:
+        """A trial that has ended is not waited for."""
+        self._wait_for(self._waited_for & set(running))
+
+    def _wait_for(self, trials: set[str]) -> None:
+        if self._waited_for and not trials:
+            with suppress(OSError, FolderChanged):  # the latter ends the sweep, once it is to write
+                remove(self._path)
+        self._waited_for = trials

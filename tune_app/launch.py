@@ -154,8 +154,10 @@ def train(request: Request, material: Material, view: View | None = None) -> Swe
 
     Raises:
         ResourceError, RunError: before anything is written.
-        StorageError: the disk refused a write; resumable.
+        DiskError: a disk of this machine refused a write; resumable.
         FolderChanged: the folder was moved, removed or replaced; resumable where it lies now.
+        RayLost: Ray has died before training began; resumable.
+        StorageError: the run was taken over, or its storage lacks the end of it.
         Interrupted: a signal ended it; resumable.
         TrialsFailed: all else ended, but these failed.
     """
@@ -176,6 +178,19 @@ def conduct(
     ``numerics`` are those of another run, where a new one is to come out the same.
     Raises as ``train`` does.
     """
+    with ending.telling(existing, changed=change is None) as session:
+        return _conduct(request, material, session, view, change, numerics)
+
+
+def _conduct(
+    request: Request,
+    material: Material,
+    session: ending.Session,
+    view: View | None,
+    change: Callable[[Sweep], Any] | None,
+    numerics: Numerics | None,
+) -> Sweep:
+    existing = session.sweep
     if existing and existing.live():
         raise existing.busy()  # before an engine is started for nothing
     if existing and not change and _nothing_to_train(request, material, existing, view):
@@ -209,6 +224,7 @@ def conduct(
                 measured=asdict(choice),
                 **request.origin,
             )
+        session.sweep = sweep
         engine, shared = _sharing(engine, sweep)
         with (
             storage.mirrored(request.storage, sweep.opened, progress.note) as mirror,
@@ -227,6 +243,7 @@ def conduct(
             sweep.note("opened", durable=True, provenance=collected, **mirrored, **listed, **shared)
             if change:
                 change(sweep)
+                session.changed = True
             if said := code.note(changed, code.mixing(sweep.history, sweep.space, now)):
                 progress.note(said)
             sweep.complete()
@@ -244,7 +261,7 @@ def conduct(
                     slots=engine.plan.concurrent,
                 )
                 if mirror:
-                    mirror.on_taken_over(lambda why: ending.end(driver, why))
+                    mirror.on_taken_over(driver.end)
                 opened = view(sweep, engine.line(driver)) if view else nullcontext()
                 with opened, engine.exporting(sweep), ending.signals(driver) as caught:
                     engine.run(driver)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tune_app.code import Code
-from tune_app.errors import MachineLeaving, TaskError, describe, own_line, printable
+from tune_app.errors import DiskError, MachineLeaving, TaskError, describe, own_line, printable
 from tune_app.history import Saved, Values
 from tune_app.opened_folder import OpenedFolder
 from tune_app.stop.patience import Patience
@@ -126,7 +126,8 @@ class Failure:
     (``file:line``) the innermost line of the user's own code in the traceback, or of any code where there is
     none; the place of a process that died is empty. ``mistaken`` says that the task has reported what it may
     not, so that another try would fail too; ``moved`` that the trial's machine was taken away with notice,
-    which is no fault of the trial. ``output`` is what was printed in its last epoch, where that has no file.
+    which is no fault of the trial, nor is what ``refused`` tells: that a disk has refused its checkpoint.
+    ``output`` is what was printed in its last epoch, where that has no file.
     """
 
     reason: str
@@ -135,6 +136,7 @@ class Failure:
     place: str = ""
     mistaken: bool = False
     moved: bool = False
+    refused: str = ""
     output: str = ""
 
     @classmethod
@@ -147,6 +149,7 @@ class Failure:
             _place(error),
             mistaken=isinstance(error, TaskError),
             moved=isinstance(error, MachineLeaving),
+            refused=str(error) if isinstance(error, DiskError) else "",
         )
 
 

@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from tune_app.errors import ResourceError
+from tune_app.ray_session import GONE_AFTER_S, HEAD, HEAD_AWAY_S, LOCAL, Server
 
 #: Where ``ray up`` leaves the configuration that a head's autoscaler grows its cluster by.
 _GROWTH = Path("~/ray_bootstrap_config.yaml")
@@ -65,6 +66,17 @@ def alive() -> list[Node]:
         if each["Alive"]
     ]
     return sorted(found, key=lambda node: (node.name, node.id))
+
+
+def servers(local: bool) -> tuple[Server, ...]:
+    """Those of Ray's servers that this process depends on; ``local`` where Ray was started here."""
+    context = ray.get_runtime_context()
+    host, _, port = context.gcs_address.rpartition(":")
+    mine = next(each for each in ray.nodes() if each["NodeID"] == context.get_node_id())
+    return (
+        Server(HEAD, host.strip("[]"), int(port), GONE_AFTER_S if local else HEAD_AWAY_S),
+        Server(LOCAL, mine["NodeManagerAddress"], mine["NodeManagerPort"], GONE_AFTER_S),
+    )
 
 
 def present() -> Cluster:

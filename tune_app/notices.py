@@ -26,13 +26,13 @@ class Board:
         self._written = ""
         self._looked_at = time.monotonic()
 
-    def tick(self, ending: bool) -> None:
-        """Called a few times a second; ``ending`` says whether the sweep ends."""
+    def tick(self, saving: bool) -> None:
+        """Called a few times a second; ``saving`` says whether all trials are to be saved."""
         now = time.monotonic()
-        if self._written == _ALL or not (ending or now - self._looked_at >= _LOOK_EVERY_S):
+        if (saving and self._written == _ALL) or not (saving or now - self._looked_at >= _LOOK_EVERY_S):
             return
         self._looked_at = now
-        notice = _ALL if ending else self._draining()
+        notice = _ALL if saving else self._draining()
         if notice != self._written:
             ray_private.put(_KEY + _job(), notice.encode())
             self._written = notice

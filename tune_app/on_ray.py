@@ -9,7 +9,9 @@ from __future__ import annotations
 import pickle
 import re
 import tempfile
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,10 +20,10 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from tune_app import crowd, measure, nodes, ray_private, task_folder
+from tune_app import crowd, measure, nodes, ray_private, ray_session, task_folder
 from tune_app.crowd import Sharing
 from tune_app.driver import Driver
-from tune_app.errors import describe
+from tune_app.errors import RayLost, describe
 from tune_app.measure import Choice, Question
 from tune_app.messages import Failure, Order, Report
 from tune_app.notices import Board
@@ -51,7 +53,8 @@ def crowded(order: Order, splits: Splits, most: int) -> Sharing:
 
 def _by_a_worker(cpus: float, gpus: float, work: Callable[..., Any], *given: Any) -> Any:
     worker = ray.remote(_from_here).options(num_cpus=cpus, num_gpus=gpus, max_retries=0)
-    return ray.get(worker.remote(str(task_folder.current().path), work, *given))
+    path = str(task_folder.current().path)
+    return ray_session.call(lambda: ray.get(worker.remote(path, work, *given)))
 
 
 def _from_here(path: str, work: Callable[..., Any], *given: Any) -> Any:
@@ -76,6 +79,13 @@ def run(
         StorageError, FolderChanged: a write was refused (see Driver.fatal).
     """
     bridge = _Bridge(driver, shares(plan, gpus), tell)
+    with suppress(RayLost):  # by then the driver ends for that reason
+        ray_session.call(lambda: _fit(bridge, splits, plan), tell, bridge.lose)
+    bridge.close()
+    bridge.raise_error()
+
+
+def _fit(bridge: _Bridge, splits: Splits | None, plan: Plan) -> None:
     with tempfile.TemporaryDirectory(prefix="tune-app-") as scratch:
         tune.Tuner(
             tune.with_resources(
@@ -100,7 +110,6 @@ def run(
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()
-    bridge.raise_error()
 
 
 @dataclass
@@ -120,6 +129,8 @@ class _Bridge:
     _told: bool = False
     _error: BaseException | None = None
     _board: Board = field(default_factory=Board)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _closed: bool = False
 
     @property
     def busy(self) -> bool:
@@ -169,7 +180,9 @@ class _Bridge:
 
     def fail(self, trial_id: str, trial: Any) -> None:
         """The process of a trial has ended: by itself, or after the trial has reported its failure."""
-        if trial_id in self._jobs:
+        if ray_session.died():  # which is no fault of the trial
+            self.guard(lambda: self.driver.abandon(self._trials.get(trial_id, "")))
+        elif trial_id in self._jobs:
             self._failed(trial_id, _explain(trial))
         self._let_go(trial_id)
 
@@ -182,18 +195,32 @@ class _Bridge:
         self.guard(record)
         self._jobs.pop(trial_id, None)
 
+    def lose(self, why: str) -> bool:
+        """Ray is lost: end the sweep; whether no trial is waited for any more, that could still be saved."""
+        with self._lock:
+            if self.driver.ending is None:
+                self._tell(f"{why}: ending, and saving what can be saved")
+            self.driver.end(why)
+            return self.driver.over()
+
+    def close(self) -> None:
+        """Let nothing more reach the driver: Tune may be left behind in the middle of its work."""
+        with self._lock:
+            self._closed = True
+
     def tick(self) -> None:
         self.guard(self.driver.tick)
         if self.driver.gather:
-            self.guard(lambda: self._board.tick(self.driver.ending is not None))
+            self.guard(lambda: self._board.tick(self.driver.saving))
 
     def guard(self, action: Callable[[], Any]) -> Any:
-        try:
-            return action()
-        except Exception as error:  # noqa: BLE001 - kept, and raised by raise_error
-            self._error = self._error or error
-            self.driver.ending = self.driver.ending or describe(error)
-            return None
+        with self._lock:
+            try:
+                return None if self._closed else action()
+            except Exception as error:  # noqa: BLE001 - kept, and raised by raise_error
+                self._error = self._error or error
+                self.driver.end(describe(error))
+                return None
 
     def raise_error(self) -> None:
         if error := self._error or self.driver.fatal:

@@ -6,7 +6,6 @@ So also what libraries in C and its other processes print. A log is bounded, and
 from __future__ import annotations
 
 import ctypes
-import io
 import os
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from typing import Any, TextIO
 from tune_app.errors import FolderChanged
 from tune_app.opened_folder import verify
 from tune_app.record import remove
+from tune_app.streams import Dropping, is_descriptor, open_descriptors, text
 
 #: Bytes of a log; of one that grows beyond that the first quarter and the last half are kept.
 LARGEST = 256 << 10
@@ -74,7 +74,7 @@ class Output:
             return ""
         with suppress(OSError, FolderChanged):
             bound(self._path)
-            text = self._path.read_text(encoding="utf-8", errors="backslashreplace")
+            text = self._path.readtext(encoding="utf-8", errors="backslashreplace")
             remove(self._path)
             return text
         return ""
@@ -93,8 +93,8 @@ class _Redirection:
         self._path = path
         self._streams, self._hook = (sys.stdout, sys.stderr), sys.breakpointhook
         _flush()
-        _open_descriptors()
-        seen = _persons() if _is_descriptor(sys.stdout, 1) else sys.stdout
+        open_descriptors()
+        seen = _persons() if is_descriptor(sys.stdout, 1) else sys.stdout
         log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             self._saved = [os.dup(number) for number in (1, 2)]
@@ -106,7 +106,7 @@ class _Redirection:
         if _stream(1).closed or _stream(2).closed:  # by a task before
             _stream.cache_clear()
         sys.stdout, sys.stderr = _stream(1), _stream(2)
-        _Descriptor.path = path
+        _Log.path = path
         sys.breakpointhook = self._break
 
     def end(self) -> None:
@@ -114,7 +114,7 @@ class _Redirection:
         if not self._saved:
             return
         _flush()
-        _Descriptor.path = None
+        _Log.path = None
         sys.breakpointhook = self._hook
         sys.stdout, sys.stderr = self._streams
         _before.clear()
@@ -131,29 +131,17 @@ class _Redirection:
         return self._hook(*given, **named)
 
 
-class _Descriptor(io.RawIOBase):
-    """Writes to a descriptor of this process. No print fails, and no log overflows."""
+class _Log(Dropping):
+    """Bounds the log that is written to."""
 
     path: Path | None = None
     _written = 0
 
-    def __init__(self, number: int) -> None:
-        self._number = number
-
-    def fileno(self) -> int:
-        return self._number
-
-    def writable(self) -> bool:
-        return True
-
     def write(self, data: Any) -> int:
-        with suppress(OSError):
-            view = memoryview(data)
-            while view:
-                view = view[os.write(self._number, view) :]
-        _Descriptor._written += len(data)
-        if _Descriptor._written > LARGEST and self.path:
-            _Descriptor._written = 0
+        super().write(data)
+        _Log._written += len(data)
+        if _Log._written > LARGEST and self.path:
+            _Log._written = 0
             with suppress(OSError, FolderChanged):
                 bound(self.path)
         return len(data)
@@ -162,34 +150,13 @@ class _Descriptor(io.RawIOBase):
 @cache
 def _stream(number: int) -> TextIO:
     """A stream that stays usable after its trial: a library may keep it."""
-    raw = io.BufferedWriter(_Descriptor(number))
-    return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    return text(_Log(number), "utf-8", "backslashreplace")
 
 
 @cache
 def _persons() -> TextIO:
     """Standard output by a descriptor that no trial is given."""
-    return os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding, errors="replace", buffering=1)
-
-
-def _open_descriptors() -> None:
-    """Where output is closed, let it lead nowhere: else the next file to be opened would take its place."""
-    for number in (1, 2):
-        try:
-            os.fstat(number)
-        except OSError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            if nowhere != number:
-                os.dup2(nowhere, number)
-                os.close(nowhere)
-
-
-def _is_descriptor(stream: Any, number: int) -> bool:
-    """Whether a stream writes to this descriptor; rich may have put its own before it."""
-    try:
-        return bool(getattr(stream, "rich_proxied_file", stream).fileno() == number)
-    except (OSError, ValueError, AttributeError):
-        return False
+    return text(Dropping(os.dup(1)), sys.stdout.encoding, "replace")
 
 
 def _flush() -> None:

@@ -80,6 +80,23 @@ def inherited_environment() -> Iterator[None]:
         class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = before
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Have Ray not print what its servers publish, such as the raylet's log when it has died."""
+    try:
+        from ray._private import worker
+
+        before = worker.print_to_stdstream
+        worker.print_to_stdstream = lambda *_, **__: None
+    except _MISSING:
+        yield
+        return
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = before
+
+
 def in_a_job() -> bool:
     """Whether this process is a job that was submitted to a cluster; else its modules travel once more."""
     return bool(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR"))

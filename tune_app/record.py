@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from tune_app.errors import RunError, StorageError
+from tune_app.errors import DiskError, RunError
 from tune_app.opened_folder import verify
 
 Event = dict[str, Any]
@@ -33,7 +33,7 @@ class Record:
     reach the disk in groups, at most a second later, and survive the death of this process at once.
 
     Raises:
-        StorageError: when the disk refuses a write; every event before it is kept.
+        DiskError: when the disk refuses a write; every event before it is kept.
     """
 
     def __init__(self, path: Path, mirror: Mirror | None = None) -> None:
@@ -203,7 +203,7 @@ class Scores:
 
 
 class _storage:  # noqa: N801 - reads as a statement: with _storage(path): ...
-    """Turns an OSError of a write into a StorageError that says what to do."""
+    """Turns an OSError of a write into a DiskError."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -212,10 +212,8 @@ class _storage:  # noqa: N801 - reads as a statement: with _storage(path): ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if isinstance(error, OSError):
-            raise StorageError(
-                f"{self._path}: cannot be written: {error.strerror}.\n"
-                f"  Everything recorded before is safe. Make room, then go on with the same --name: "
-                f"tune-app run ... --name {self._path.parent.name}"
+            raise DiskError(
+                f"{self._path}: cannot be written: {error.strerror}. Everything recorded before is safe."
             ) from error
 
 

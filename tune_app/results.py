@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tune_app import views
-from tune_app.errors import RunError, StorageError
+from tune_app.errors import DiskError, RunError
 from tune_app.evaluation import Row, evaluated
 from tune_app.history import Attempt, Config, Configuration
 from tune_app.labels import SHORT, Labels
@@ -217,19 +217,16 @@ def write(frames: Frames) -> list[Path]:
     """Write ``results.csv``, ``seeds.csv`` and ``curves.csv`` into the run folder, each in one stroke.
 
     Raises:
-        StorageError: the disk refused one of them; the others are written, and the record is untouched.
+        DiskError: the disk refused one of them; the others are written, and the record is untouched.
     """
     paths = frames.sweep.paths
     files = {paths.results: frames.trials, paths.seeds: frames.seeds, paths.curves: frames.curves}
-    refused: StorageError | None = None
+    refused: DiskError | None = None
     for path, frame in files.items():
         try:
             place(path, as_texts(frames, frame).to_csv(index=False, lineterminator="\n").encode())
         except OSError as error:
-            refused = refused or StorageError(
-                f"{path}: cannot be written: {error.strerror}. The record is safe; make room, then: "
-                f"tune-app report {frames.sweep.name}"
-            )
+            refused = refused or DiskError(f"{path}: cannot be written: {error.strerror}.")
     if refused:
         raise refused
     return list(files)

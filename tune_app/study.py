@@ -396,8 +396,8 @@ def _locked(error: Exception) -> bool:
 def _as_storage_error(path: Path, error: Exception) -> StorageError:
     cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
     return StorageError(
-        f"{path}: the study cannot be written: {describe(cause)}. The record is safe; once the file can be "
-        f"written: tune-app report {path.parent.name}"
+        f"{path}: the study cannot be written: {describe(cause)}. The record has all "
+        "that is in there, and the next session writes it again."
     )
 
 

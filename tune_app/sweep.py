@@ -15,7 +15,7 @@ from filelock import Timeout
 
 from tune_app import space as spaces
 from tune_app import trust
-from tune_app.errors import RunError
+from tune_app.errors import RunError, full
 from tune_app.folders import RunPaths, check_contained, is_run, new_folder, no_such_run
 from tune_app.history import Config, Configuration, History, Saved
 from tune_app.opened_folder import OpenedFolder, in_use
@@ -272,6 +272,8 @@ class Sweep:
             except Timeout as error:
                 raise self.busy() from error
             except OSError as error:
+                if full(error):
+                    raise
                 raise RunError(
                     f"{self.paths.folder}: cannot be written: {error.strerror}. Fix its permissions, or "
                     "leave out --name to start a new run."

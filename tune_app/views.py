@@ -1,7 +1,6 @@
 """Files of a run folder that can be made again, from the record or from the data.
 
-A disk that refuses one never ends a sweep: the file is left out with a note, and the next session, or
-``tune-app report``, writes it again.
+A disk that refuses one never ends a sweep: the file is left out with a note, and the next session writes it.
 """
 
 from __future__ import annotations
@@ -36,10 +35,7 @@ def left_out(path: Path, error: Exception) -> str:
     if isinstance(error, StorageError):
         return f"note: {error}"
     why = error.strerror if isinstance(error, OSError) and error.strerror else describe(error)
-    return (
-        f"note: {path}: cannot be written: {why}. The sweep goes on without this file. The record has what "
-        f"it holds; to write it again: tune-app report {path.parent.name}"
-    )
+    return f"note: {path}: cannot be written: {why}. The sweep goes on; the next session writes this file."
 
 
 def restore(sweep: Sweep, tell: Tell) -> None:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import io
 import json
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
-from tune_app import __version__
+from tune_app import __version__, streams
 from tune_app.cli import clusters, looking, reporting, training
 from tune_app.cli.options import EVERYTHING, IMAGE_SIZE, RUNS_DIR, SPLIT
-from tune_app.errors import Terminated, TuneAppError
+from tune_app.errors import DiskError, Terminated, TuneAppError, refused
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -133,22 +136,59 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; errors of use end with one message and exit code 2, never a traceback."""
     # At its end the interpreter looks for garbage in all that is loaded, which takes a third of a second.
     atexit.register(gc.freeze)
+    streams.open_descriptors()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without "±" shows "?"
     try:
+        code: str | int | None = _outcome(argv)
+    except SystemExit as ended:
+        code = ended.code
+    _leave(code)
+
+
+def _outcome(argv: Sequence[str] | None) -> int:
+    """Run the command line; returns the exit code, after an error has been told."""
+    try:
         with _terminable():
             code = cli.main(args=argv, prog_name="tune-app", standalone_mode=False)
+            if sys.stdout:
+                sys.stdout.flush()  # not at the interpreter's end, which tells of a failure in its own words
     except click.exceptions.Abort:
-        raise SystemExit(130) from None
+        return 130
     except click.ClickException as error:
         error.show()
-        raise SystemExit(2) from None
+        return 2
     except TuneAppError as error:
-        text = str(error)
-        click.echo(text if _located(text) else f"tune-app: {text}", err=True)
-        raise SystemExit(error.exit_code) from None
-    raise SystemExit(code if isinstance(code, int) else 0)
+        return _told(error)
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # nobody reads the output any more
+            return 1
+        if told := refused(error, "standard output"):
+            return _told(told)
+        raise
+    return code if isinstance(code, int) else 0
+
+
+def _told(error: TuneAppError) -> int:
+    text = str(error)
+    if isinstance(error, DiskError) and "\n" not in text:
+        text += "\n  Make room there, and give the command again."
+    click.echo(text if _located(text) else f"tune-app: {text}", err=True)
+    return error.exit_code
+
+
+def _leave(code: str | int | None) -> NoReturn:
+    """End this process: at once where a thread is left in a call of Ray's that does not end."""
+    left = sys.modules.get("tune_app.joining")  # else no Ray was started
+    if left:
+        left.left()
+    if left and sys.modules["tune_app.ray_session"].abandoned:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, AttributeError):
+                stream.flush()
+        os._exit(code if isinstance(code, int) else 1)
+    raise SystemExit(code)
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def report(name: str, figures: bool, runs_dir: Path, **view: Any) -> None:
     from tune_app import report as reports
 
     frames = _frames(name, runs_dir)
-    with progress.waiting("writing results and report"), frames.sweep.rewriting():
+    with progress.waiting("writing results and report"), frames.sweep.rewriting(), reports.telling(name):
         views.restore(frames.sweep, progress.note)
         views.restore_study(frames.sweep, progress.note)
         listing.remember(frames)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tune_app.cli.options import RUNS_DIR, STORAGE, TRUST, sitting, space
-from tune_app.errors import FolderChanged, RunError, StorageError, TuneAppError
+from tune_app.errors import FolderChanged, RunError, TuneAppError
 
 if TYPE_CHECKING:
     from tune_app.launch import Material, Request, View
@@ -23,7 +24,7 @@ _DATA = click.option("--data", metavar="SOURCE", help="Where the same data lies 
 
 def train(wanted: SearchSpace, material: Material, conduct: Callable[[View], Sweep]) -> None:
     """Show a sitting while it lasts, write results and report, and sum up; then raise what ended it."""
-    from tune_app import outlook
+    from tune_app import outlook, progress
 
     click.echo(outlook.headline(wanted, material.identity))
     outcome: TuneAppError | None = None
@@ -35,6 +36,8 @@ def train(wanted: SearchSpace, material: Material, conduct: Callable[[View], Swe
             raise
         sweep, outcome = view.sweep, error
     refused = _write(sweep)
+    if outcome and refused:
+        progress.note(f"note: {refused}")
     if outcome := outcome or refused:
         raise outcome
 
@@ -42,19 +45,11 @@ def train(wanted: SearchSpace, material: Material, conduct: Callable[[View], Swe
 def _write(sweep: Sweep) -> TuneAppError | None:
     """Write results and report of a sweep, and sum up; returns the first error, after all else is written."""
     # Not above: all that only results need would keep the engine from starting at once.
-    from tune_app import listing, progress, report, results, terminal
+    from tune_app import progress, report, results, terminal
 
-    frames, refused = results.load(sweep), None
+    frames = results.load(sweep)
     with progress.waiting("writing results and report"), sweep.rewriting():
-        for write in (
-            lambda: results.write(frames),
-            lambda: listing.remember(frames),
-            lambda: report.write(frames, sweep.paths.report),
-        ):
-            try:
-                write()
-            except (StorageError, RunError) as error:
-                refused = refused or error
+        refused = report.write_all(frames)
     click.echo(terminal.summary(frames))
     return refused
 
@@ -76,6 +71,19 @@ def _finished(sweep: Sweep) -> None:
         outcome = _write(sweep)
     if outcome := finished.failures(sweep) or outcome:
         raise outcome
+
+
+def outliving(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A command that the loss of its terminal does not end."""
+
+    @wraps(command)
+    def outlived(*given: Any, **named: Any) -> Any:
+        from tune_app import hangup
+
+        with hangup.outlived():
+            return command(*given, **named)
+
+    return outlived
 
 
 class _View:
@@ -138,6 +146,7 @@ def _folder(name: str, options: dict[str, Any]) -> Path:
 @space
 @STORAGE
 @sitting
+@outliving
 def run(**options: Any) -> None:
     """Train every configuration of SPACE (a name or a file) and write results and report."""
     from tune_app import launch, progress
@@ -214,6 +223,7 @@ def wanted(options: dict[str, Any]) -> SearchSpace:
 @STORAGE
 @TRUST
 @sitting
+@outliving
 def resume(name: str, **options: Any) -> None:
     """Go on with the run NAME: train what it lacks, from the last checkpoints, and nothing more."""
     from tune_app import finished
@@ -249,6 +259,7 @@ def resume(name: str, **options: Any) -> None:
 @STORAGE
 @TRUST
 @sitting
+@outliving
 def extend(
     name: str,
     samples: str | None,
@@ -288,6 +299,7 @@ def extend(
 @STORAGE
 @TRUST
 @sitting
+@outliving
 def retry(name: str, trials: tuple[str, ...], **options: Any) -> None:
     """Try the failed configurations of the run NAME again, or those of TRIALS alone."""
     from tune_app import continuing
@@ -304,6 +316,7 @@ def retry(name: str, trials: tuple[str, ...], **options: Any) -> None:
 @_DATA
 @TRUST
 @sitting
+@outliving
 def rerun(name: str, trial: str, **options: Any) -> None:
     """Train the configuration TRIAL of the run NAME once more, and say whether it came out the same."""
     from tune_app import continuing, progress, terminal
@@ -327,6 +340,7 @@ def rerun(name: str, trial: str, **options: Any) -> None:
 @STORAGE
 @TRUST
 @sitting
+@outliving
 def confirm(name: str, top: int, seeds: int, **options: Any) -> None:
     """Train the best configurations of the run NAME on new seeds: how much of their lead was luck?"""
     from tune_app import continuing, launch

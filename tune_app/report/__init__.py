@@ -2,21 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tune_app import advice, verdict
+from tune_app.errors import DiskError, RunError, StorageError, TuneAppError
 from tune_app.report import tables
 from tune_app.report.comparing import compare
 from tune_app.report.exporting import export
-from tune_app.report.files import put
+from tune_app.report.files import all_that_fit, put
 from tune_app.report.overview import View
 from tune_app.report.render import save
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
 
-__all__ = ["View", "compare", "export", "write"]
+__all__ = ["View", "compare", "export", "telling", "write", "write_all"]
+
+
+def write_all(frames: Frames) -> TuneAppError | None:
+    """Write a run's CSV files, summary and report; returns the first error, after all else is written."""
+    from tune_app import listing, results  # here, for pages and tables are made without them
+
+    sweep, found = frames.sweep, None
+    for each in (
+        lambda: results.write(frames),
+        lambda: listing.remember(frames),
+        lambda: write(frames, sweep.paths.report),
+    ):
+        try:
+            with telling(sweep.name):
+                each()
+        except (StorageError, RunError) as error:
+            found = found or error
+    return found
+
+
+@contextmanager
+def telling(run: str) -> Iterator[None]:
+    """Where the disk refuses a file, say how to write it again."""
+    try:
+        yield
+    except DiskError as error:
+        raise DiskError(f"{error}\n  Make room there. Then: tune-app report {run}") from error
 
 
 def write(frames: Frames, folder: Path, view: View | None = None, figures: bool = True) -> list[Path]:
@@ -29,7 +59,7 @@ def write(frames: Frames, folder: Path, view: View | None = None, figures: bool 
         figures: whether to draw any.
 
     Raises:
-        StorageError: the disk refused it.
+        DiskError: the disk refused one of the files; the others are written.
         ReportError: ``view`` asks for what is not there.
         RunError: a file of the run is damaged.
     """
@@ -37,15 +67,16 @@ def write(frames: Frames, folder: Path, view: View | None = None, figures: bool 
     from tune_app.report.figures import KINDS
     from tune_app.report.figures import write as draw
 
-    judged = verdict.judge(frames)
-    made = tables.make(frames, judged, view)
-    files = [file for table in made for file in save(table, folder)]
-    drawn = draw(frames, folder / "figures", KINDS if figures else ())
-    cautions = advice.cautions(frames, judged, advice.seen_before(frames.sweep))
-    written = page.gather(frames, judged, cautions, made, drawn)
-    return [
-        put(folder / "index.html", page.html(written)),
-        put(folder / "report.md", page.markdown(written)),
-        *files,
-        *drawn.files,
-    ]
+    with all_that_fit():
+        judged = verdict.judge(frames)
+        made = tables.make(frames, judged, view)
+        files = [file for table in made for file in save(table, folder)]
+        drawn = draw(frames, folder / "figures", KINDS if figures else ())
+        cautions = advice.cautions(frames, judged, advice.seen_before(frames.sweep))
+        written = page.gather(frames, judged, cautions, made, drawn)
+        return [
+            put(folder / "index.html", page.html(written)),
+            put(folder / "report.md", page.markdown(written)),
+            *files,
+            *drawn.files,
+        ]

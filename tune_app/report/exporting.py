@@ -32,7 +32,7 @@ def deliver(content: bytes, form: str, out: Path | None, terminal: IO[bytes]) ->
 
     Raises:
         ReportError: no file is given, and the format is no text.
-        StorageError: the disk refused it.
+        DiskError: the disk refused it.
     """
     if out is not None:
         put(out, content)

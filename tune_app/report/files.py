@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from tune_app.errors import StorageError
+from tune_app.errors import DiskError
 from tune_app.record import place
 
 
@@ -12,14 +14,33 @@ def put(path: Path, content: str | bytes) -> Path:
     """Write ``content`` to ``path``, text as UTF-8, making its folder if need be; returns ``path``.
 
     Raises:
-        StorageError: the disk refused it; a file that was there before is untouched.
+        DiskError: the disk refused it, outside of ``all_that_fit``; a file that was there is untouched.
         FolderChanged: see `record.place`.
     """
     try:
         place(path, content.encode() if isinstance(content, str) else content)
     except OSError as error:
-        raise StorageError(
-            f"{path}: cannot be written: {error.strerror}. The record is safe: "
-            "make room or access there, and write it again."
-        ) from error
+        refusal = DiskError(f"{path}: cannot be written: {error.strerror}.")
+        if not _refusals:
+            raise refusal from error
+        _refusals[-1].append(refusal)
     return path
+
+
+_refusals: list[list[DiskError]] = []
+
+
+@contextmanager
+def all_that_fit() -> Iterator[None]:
+    """Have each file written that the disk takes, whichever it refuses.
+
+    Raises:
+        DiskError: at the end, where it has refused one.
+    """
+    _refusals.append([])
+    try:
+        yield
+    finally:
+        refusals = _refusals.pop()
+    if refusals:
+        raise refusals[0]

@@ -38,7 +38,7 @@ def save(table: Table, folder: Path) -> list[Path]:
     """Write a table as ``<name>.md``, ``.csv`` and ``.tex`` into ``folder``, which is made if need be.
 
     Raises:
-        StorageError: the disk refused it.
+        DiskError: the disk refused it.
     """
     texts = {
         ".md": markdown(table),

@@ -74,7 +74,7 @@ def save(picture: Picture, path: Path) -> Path:
     """Write one picture to ``path``, as the format that its ending names: ``.png``, ``.svg`` or ``.pdf``.
 
     Raises:
-        StorageError: the disk refused it.
+        DiskError: the disk refused it.
     """
     with style.styled():
         return put(path, style.rendered(picture.figure, path.suffix.removeprefix(".").lower()))
@@ -87,7 +87,7 @@ def plot(frames: Frames, kind: str, out: Path | None = None) -> list[Path]:
 
     Raises:
         ReportError: a kind or a format that there is not, or nothing to show.
-        StorageError: the disk refused it.
+        DiskError: the disk refused it.
         RunError: a file of the run is damaged.
     """
     if kind not in KINDS:
@@ -111,7 +111,7 @@ def write(frames: Frames, folder: Path, kinds: Iterable[str] = KINDS) -> Drawn:
     """Draw every kind that applies into ``folder``, each picture as PNG and SVG.
 
     Raises:
-        StorageError: the disk refused it.
+        DiskError: the disk refused it.
         RunError: a file of the run is damaged.
     """
     pictures: list[tuple[Picture, bytes]] = []
