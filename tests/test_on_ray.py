@@ -483,12 +483,14 @@ def test_trials_run_in_the_processes_that_ray_starts_at_once_and_ray_ends_beside
             idle = []
             while len(idle) < 2:
                 time.sleep(0.1)
-                idle = subprocess.run(["pgrep", "-f", "ray::IDLE"], capture_output=True, text=True).stdout
-                idle = idle.split()
+                raylet = subprocess.run(["pgrep", "-P", str(os.getpid()), "raylet"], capture_output=True)
+                parent = raylet.stdout.decode().strip()
+                idle = subprocess.run(["pgrep", "-P", parent, "-f", "ray::IDLE"], capture_output=True)
+                idle = idle.stdout.decode().split()
             with Sweep.create(wanted, NO_DATA, "runs").writing() as sweep:
                 on_ray.run(Driver(sweep, stop.make(wanted)), None, Plan(1, 0, 2))
             ref = ray.put(1)
-        busy = [each for each in threading.enumerate() if each.name == "leaving Ray"]
+        busy = [each for each in threading.enumerate() if each.name == "Ray"]
         del ref
         known = ray.is_initialized()
         joining.left()

@@ -74,7 +74,7 @@ class Output:
             return ""
         with suppress(OSError, FolderChanged):
             bound(self._path)
-            text = self._path.readtext(encoding="utf-8", errors="backslashreplace")
+            text = self._path.read_text(encoding="utf-8", errors="backslashreplace")
             remove(self._path)
             return text
         return ""
