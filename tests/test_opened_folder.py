@@ -132,6 +132,17 @@ def test_a_folder_that_changes_at_random_instants(kind: str, task: str) -> None:
         pd.testing.assert_frame_equal(rows(train(Sweep.open(left))), rows(whole))
 
 
+def test_scores_that_are_taken_away_end_a_sweep(task: str) -> None:
+    """Those that follow would else be at the places of those that are gone."""
+    sweep = new(task, "run")
+    with (
+        disturbed(sweep.paths.scores.unlink, "before a report", 7),
+        pytest.raises(FolderChanged, match=r"test_scores\.bin"),
+    ):
+        train(sweep)
+    assert not sweep.paths.scores.exists()
+
+
 # ---------------------------------------------------------------- two writers
 
 

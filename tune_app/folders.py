@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tune_app.errors import DiskError, RunError, full, nearest
+from tune_app.errors import DiskError, FolderChanged, RunError, full, nearest
 
 #: As the place of a run's storage: nowhere but in its folder.
 NO_STORAGE = "none"
@@ -161,6 +161,10 @@ def new_folder(
             yield folder
     except Timeout:
         raise taken from None
+    except FileNotFoundError as error:
+        raise FolderChanged(
+            f"{folder}: the folder was moved or removed while it was made. Give the command again."
+        ) from error
     except (OSError, DiskError):
         with suppress(OSError):  # a folder with anything else in it stays
             for path in (paths.record.with_name(f"{paths.record.name}.part"), paths.lock):

@@ -45,6 +45,13 @@ def verify(path: Path) -> None:
             opened.verify()
 
 
+def know(path: Path) -> None:
+    """Call this once a file at ``path`` is there that must stay what it is while a session lasts."""
+    for opened in list(_watched):
+        if opened.holds(path):
+            opened.know(path)
+
+
 class OpenedFolder:
     """What identifies a run's folder from the moment at which its record was read.
 
@@ -125,8 +132,7 @@ class OpenedFolder:
         self.verify()  # before a `.lock` is made in what may be another folder
         lock = self.paths.lock
         with FileLock(lock, timeout=timeout_s), ExitStack() as stack:
-            for path in (lock, self.paths.checkpoints):
-                stack.callback(self._known.pop, path.absolute(), None)
+            stack.callback(setattr, self, "_known", dict(self._known))
             stack.enter_context(self.held(os.O_RDWR))
             if self._descriptor is not None:
                 deadline = time.monotonic() + timeout_s
@@ -138,6 +144,7 @@ class OpenedFolder:
             with suppress(OSError):  # then the first checkpoint says what is wrong
                 self.paths.checkpoints.mkdir(exist_ok=True)
             self.know(self.paths.checkpoints)
+            self.know(self.paths.scores)
             yield
 
     def changed(self) -> FolderChanged:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tune_app.errors import DiskError, RunError
-from tune_app.opened_folder import verify
+from tune_app.opened_folder import know, verify
 
 Event = dict[str, Any]
 
@@ -181,6 +181,7 @@ class Scores:
             offset = file.tell()
             _write_whole(file, rows)
             os.fsync(file.fileno())
+        know(self.path)  # scores at the same place of another file would be taken for these
         return {"offset": offset, "shape": list(shape)}
 
     def read(self, place: Mapping[str, Any]) -> bytes:

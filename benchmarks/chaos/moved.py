@@ -228,9 +228,12 @@ def _differing(before: dict[str, bytes], now: dict[str, bytes]) -> str:
     return ", ".join(sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name)))
 
 
-def instants(count: int, rng: random.Random) -> list[float]:
-    """So many instants, spread over a run; some over the writing of its results and report."""
-    late = count // _REPORTS
+def instants(act: str, count: int, rng: random.Random) -> list[float]:
+    """So many instants, spread over a run; some over the writing of its results and report.
+
+    By then its lock is let go of.
+    """
+    late = 0 if act == "lock removed" else count // _REPORTS
     found = [(number + rng.random()) / (count - late) for number in range(count - late)]
     return found + [1 + (number + rng.random()) / late for number in range(late)]
 
@@ -253,7 +256,7 @@ def _cases(address: str, count: int, seed: int) -> Iterator[Outcome]:
     if not count:
         return
     rng = random.Random(f"{seed} {address}")
-    planned = [(act, instant) for act in ACTS for instant in instants(count, rng)]
+    planned = [(act, instant) for act in ACTS for instant in instants(act, count, rng)]
     rng.shuffle(planned)
     with ExitStack() as stack:
         first = stack.enter_context(Forks(ray=address == "local"))
