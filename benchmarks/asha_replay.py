@@ -27,6 +27,7 @@ from typing import Any
 
 from benchmarks import asha_page
 from tune_app import launch, progress, provenance, results, space, stop
+from tune_app.events import Created, Opened, Planned
 from tune_app.launch import Request
 from tune_app.record import read
 from tune_app.space import SearchSpace
@@ -237,8 +238,8 @@ def seconds(sweep: Sweep) -> float:
     """Wall time of a run's sittings, each from its opening to its last event."""
     taken = before = 0.0
     for _, event in read(sweep.paths.record):
-        now = float(event["t"])
-        taken += now - before if event["event"] not in ("created", "planned", "opened") else 0.0
+        now = event.t
+        taken += 0.0 if isinstance(event, Created | Planned | Opened) else now - before
         before = now
     return taken
 

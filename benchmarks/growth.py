@@ -20,7 +20,9 @@ import numpy as np
 from benchmarks.speed import ROOT, report
 from tune_app import listing, results
 from tune_app import space as spaces
-from tune_app.sweep import DataIdentity, Sweep
+from tune_app.events import Epoch, Finished, Started
+from tune_app.identity import DataIdentity
+from tune_app.sweep import Sweep
 
 DATA = DataIdentity(
     "made up", "folder", "ab" * 32, 64, "image", {"train": 1800, "val": 200, "test": 400}, ("No images.",)
@@ -79,12 +81,12 @@ def make_run(folder: Path, trials: int, name: str) -> None:
         for sample in range(1, trials + 1):
             trial = f"{sample}.1"
             curve = np.round(rng.uniform(0.5, 1.0, (30, len(METRICS))), 6).tolist()
-            sweep.note("started", trial=trial, sample=sample, replicates=[0], epoch=0, target=30, node="here")
+            sweep.note(Started(trial=trial, sample=sample, replicates=[0], epoch=0, target=30, node="here"))
             for epoch, values_ in enumerate(curve, start=1):
                 metrics = {metric: [value] for metric, value in zip(METRICS, values_, strict=True)}
-                sweep.note("epoch", trial=trial, epoch=epoch, metrics=metrics, durations_s=[0.1])
+                sweep.note(Epoch(trial=trial, epoch=epoch, metrics=metrics, durations_s=[0.1]))
             test = {"test_accuracy": [curve[-1][2]]}
-            sweep.note("finished", trial=trial, epoch=30, evaluated=[30], test=test, scores=None)
+            sweep.note(Finished(trial=trial, epoch=30, evaluated=[30], test=test, scores=None))
 
 
 def measure(command: list[str], folder: Path) -> tuple[float, int]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tune_app.driver import Driver
-from tune_app.history import Values
+from tune_app.events import Values
 from tune_app.messages import Failure, Report, Sealed
 from tune_app.sweep import Job
 

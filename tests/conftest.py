@@ -20,7 +20,7 @@ from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 from tune_app.data import Dataset, Images
-from tune_app.sweep import DataIdentity
+from tune_app.identity import DataIdentity
 
 if TYPE_CHECKING:
     from benchmarks.chaos.inline import Mortal

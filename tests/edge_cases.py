@@ -10,8 +10,10 @@ import numpy as np
 from recorded import Ended, record, right
 
 from tune_app import results
+from tune_app.events import Decision, Epoch, Started, Values
+from tune_app.identity import NO_DATA, DataIdentity
 from tune_app.results import Frames
-from tune_app.sweep import NO_DATA, DataIdentity, Sweep
+from tune_app.sweep import Sweep
 
 XRAYS = DataIdentity(
     "röntgen $5 & <b>", "folder", "c0ffee" * 10, 64, "image", {"train": 1800, "val": 200, "test": 60}
@@ -71,12 +73,12 @@ def began(sweep: Sweep, sample: int, epochs: int) -> str:
     replicates, trial = list(range(sweep.space.seeds)), f"{sample}.1"
     target, found = sweep.space.epochs, curves(sample, len(replicates), epochs)
     sweep.note(
-        "started", trial=trial, sample=sample, replicates=replicates, epoch=0, target=target, node="here"
+        Started(trial=trial, sample=sample, replicates=replicates, epoch=0, target=target, node="here")
     )
     for epoch in range(epochs):
-        metrics = {name: rows[epoch] for name, rows in found.items()}
+        metrics: Values = {name: [*rows[epoch]] for name, rows in found.items()}
         seconds = [0.1] * len(replicates)
-        sweep.note("epoch", trial=trial, epoch=epoch + 1, metrics=metrics, durations_s=seconds, device="cpu")
+        sweep.note(Epoch(trial=trial, epoch=epoch + 1, metrics=metrics, durations_s=seconds, device="cpu"))
     return trial
 
 
@@ -123,7 +125,7 @@ def stopped(folder: Path) -> Frames:
                 "threshold": 0.6,
                 "stop": sample <= 3,
             }
-            sweep.note("decision", trial=trial, sample=sample, epoch=epoch, **more)
+            sweep.note(Decision(trial=trial, sample=sample, epoch=epoch, **more))
         return results.load(sweep)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tune_app.record import read
+from lines import read
 
 
 def epochs_done_twice(record: Path, since: int = 0) -> list[tuple[str, int]]:

@@ -6,13 +6,16 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tune_app import metrics, results, space
+from tune_app.events import Diverged, Epoch, Failed, Finished, Started, Stopped, Values
+from tune_app.identity import DataIdentity
 from tune_app.results import Frames
-from tune_app.sweep import DataIdentity, Sweep
+from tune_app.sweep import Sweep
 
 DATA = DataIdentity("xrays", "folder", "c0ffee" * 10, 64, "image", {"train": 1800, "val": 200, "test": 400})
 
@@ -85,25 +88,26 @@ def _write(sweep: Sweep, sample: int, one: Ended, labels: NDArray[np.int64]) -> 
     trial, replicates = f"{sample}.1", list(range(sweep.space.seeds))
     target = sweep.space.epochs
     sweep.note(
-        "started", trial=trial, sample=sample, replicates=replicates, epoch=0, target=target, node="here"
+        Started(trial=trial, sample=sample, replicates=replicates, epoch=0, target=target, node="here")
     )
     epochs = max((len(rows) for rows in one.curves.values()), default=0)
     for epoch in range(epochs):
-        found = {name: list(rows[epoch]) for name, rows in one.curves.items()}
+        found: Values = {name: list(rows[epoch]) for name, rows in one.curves.items()}
         seconds = [0.1] * len(replicates)
-        sweep.note("epoch", trial=trial, epoch=epoch + 1, metrics=found, durations_s=seconds, device="cpu")
+        sweep.note(Epoch(trial=trial, epoch=epoch + 1, metrics=found, durations_s=seconds, device="cpu"))
+    end: dict[str, Any] = {"trial": trial, "epoch": epochs, "evaluated": [epochs] * len(replicates)}
     if one.end == "finished":
-        test: dict[str, list[float]] = {}
+        test: Values = {}
         place = None
         if one.scores is not None:
             each = [metrics.evaluate("test", row, 0.5, labels) for row in one.scores]
             test = {name: [row[name] for row in each] for name in each[0]}
             place = sweep.scores.append(one.scores.astype("<f4").tobytes(), one.scores.shape)
-        sweep.note("finished", trial=trial, test=test, evaluated=[epochs] * len(replicates), scores=place)
+        sweep.note(Finished(**end, test=test, scores=place))
     elif one.end == "failed":
-        sweep.note("failed", trial=trial, reason="RuntimeError: boom", log="", sample=sample)
+        sweep.note(Failed(trial=trial, reason="RuntimeError: boom", log="", sample=sample))
     elif one.end == "diverged":
-        sweep.note("diverged", trial=trial, epoch=1, replicates=[0])
-        sweep.note("finished", trial=trial, test={}, evaluated=[epochs] * len(replicates), scores=None)
+        sweep.note(Diverged(trial=trial, epoch=1, replicates=[0]))
+        sweep.note(Finished(**end, test={}, scores=None))
     else:
-        sweep.note("stopped", trial=trial, reason=one.end)
+        sweep.note(Stopped(trial=trial, reason=one.end))

@@ -9,8 +9,8 @@ from facts import lacking
 from recorded import DATA, Ended, record, right, steady
 
 from tune_app import advice, verdict
+from tune_app.identity import DataIdentity
 from tune_app.results import Frames
-from tune_app.sweep import DataIdentity
 
 FIXED = "task: pneumonia\nconfigs: [{lr: 1.0e-6}]\nepochs: %d\nseeds: %d\n"
 

@@ -15,7 +15,9 @@ from benchmarks.asha_replay import RESULTS, Full, Outcome, Played, full_record, 
 from tune_app import inline, stop
 from tune_app import space as spaces
 from tune_app.driver import Driver
-from tune_app.sweep import NO_DATA, Sweep
+from tune_app.events import Opened
+from tune_app.identity import NO_DATA
+from tune_app.sweep import Sweep
 
 FULL = Full({1: [0.5, 0.6], 2: [0.6, 0.9], 3: [0.4, 0.95], 4: [0.7, 0.9]}, {1: 0.2, 2: 0.1, 3: 0.04, 4: 0.0})
 STOPPING = "stop: {scheduler: asha, reduction_factor: 2}"
@@ -82,7 +84,7 @@ def test_a_replay_comes_out_as_the_sweep_itself(user_module: Callable[[str], str
     def run(text: str) -> Sweep:
         sweep = Sweep.create(parse(text, f"{name}:task", epochs=4), NO_DATA, "runs")
         with sweep.writing():
-            sweep.note("opened")
+            sweep.note(Opened())
             inline.run(Driver(sweep, stop.make(sweep.space)), None)
         return sweep
 

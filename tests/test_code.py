@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -11,13 +10,13 @@ from typing import Any
 
 import pytest
 import small_task
+from lines import read, write
 
 from tune_app import advice, code, continuing, launch, report, results, task_folder, verdict
 from tune_app import space as spaces
 from tune_app.driver import Driver
 from tune_app.errors import RunError, TrialsFailed
 from tune_app.launch import Request
-from tune_app.record import read
 from tune_app.report import compare
 from tune_app.sweep import Sweep
 
@@ -235,10 +234,10 @@ def test_an_older_record_says_nothing_of_files(
 ) -> None:
     half(monkeypatch)
     path = Path("runs/one/record.jsonl")
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    for event in lines:
+    found = [event for _, event in read(path) if event["event"] != "code"]
+    for event in found:
         event.get("provenance", {}).pop("code", None)
-    path.write_text("".join(f"{json.dumps(event)}\n" for event in lines if event["event"] != "code"))
+    write(path, found)
     (folder / "work.py").write_text(TASK + "# edited\n")
     capsys.readouterr()
     assert warnings(continuing.resume(*again())) == []

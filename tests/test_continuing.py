@@ -13,15 +13,15 @@ from typing import Any
 import pandas as pd
 import pytest
 from facts import lacking
+from lines import read
 from small_task import GRID, TASK, request, run
 
 from tune_app import continuing, launch, results, task_folder
 from tune_app import space as spaces
 from tune_app.driver import Driver
 from tune_app.errors import DataError, Interrupted, RunError, SpaceError, TrialsFailed
-from tune_app.history import Saved
+from tune_app.events import Saved
 from tune_app.launch import Request
-from tune_app.record import read
 from tune_app.sweep import Sweep, find_sample
 
 UserModule = Callable[[str], str]
@@ -580,7 +580,7 @@ def test_the_best_are_confirmed_on_seeds_that_are_new(user_module: UserModule) -
 
     first, second = confirm(), confirm()
     assert (first.name, second.name) == ("one-confirm", "one-confirm-2")
-    assert first.header["confirms"] == "one"
+    assert first.header.confirms == "one"
     for number, made in enumerate((first, second)):
         assert made.statuses() == ["finished"] * 2
         configs = [c.config for c in made.history.configurations.values()]

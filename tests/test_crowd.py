@@ -16,11 +16,12 @@ from tune_app import crowd, launch, outlook, progress, task
 from tune_app import space as spaces
 from tune_app.crowd import CrowdFailed, Measured, Sharing, share
 from tune_app.errors import SpaceError
+from tune_app.identity import Numerics
 from tune_app.launch import Request
 from tune_app.messages import Order
 from tune_app.resources import Estimate, plan, room
 from tune_app.space import Resources
-from tune_app.sweep import Job, Numerics
+from tune_app.sweep import Job
 from tune_app.task import Splits, Task
 
 pytestmark = QUIET
@@ -189,7 +190,7 @@ def test_a_sweep_goes_by_what_was_measured(
     request = Request(spaces.parse(text, file="my.yaml", name="my"), name="one", address=one_gpu)
     sweep = launch.train(request, launch.gather(request))
     assert sweep.statuses() == ["finished"] * 3
-    recorded = sweep.history.openings[0]["sharing"]
+    recorded = sweep.history.openings[0].sharing or {}
     assert [each["trials"] for each in recorded["measured"]] == [1, 2], "of three trials, two have a core"
     assert Sharing(recorded["trials"], recorded["why"]).line in told
     assert plan(AUTO, 2, 1, 3, sharing=recorded["trials"]).concurrent == recorded["trials"]

@@ -3,21 +3,23 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from lines import read
 
 from tune_app import control, stop
 from tune_app import driver as drivers
 from tune_app import space as spaces
 from tune_app.driver import Driver
 from tune_app.errors import StorageError
-from tune_app.history import Saved
+from tune_app.events import Saved
+from tune_app.identity import Numerics
 from tune_app.messages import SAVE_NOW, Failure, Report, Sealed
-from tune_app.record import read
-from tune_app.sweep import Numerics, Sweep
+from tune_app.sweep import Sweep
 
 SPACE = """
 task: pneumonia
@@ -86,7 +88,9 @@ def test_decisions_and_ends_are_on_the_disk_before_they_take_effect(
     assert driver.report(first, report(2, 0.5), "cpu")
     assert not driver.report(first, report(3, 0.5, done=True, sealed=SEALED), "cpu")
     assert unsynced() == 0
-    assert driver.sweep.scores.read(events(driver, "finished")[0]["scores"]) == SEALED.scores
+    place = driver.sweep.history.attempts[first].scores
+    assert place
+    assert driver.sweep.scores.read(place) == SEALED.scores
     driver.fail(third, Failure("ValueError: no", "Traceback ..."))
     assert unsynced() == 0
     assert [event["stop"] for event in events(driver, "decision")] == [False, True, False]
@@ -119,9 +123,10 @@ def test_a_last_state_is_recorded_with_the_end_in_one_event(tmp_path: Path, keep
         trial = begin(driver)
         driver.report(trial, report(1, 0.5, saved=saved(driver, "1.pt")), "cpu")
         last = saved(driver, "3.pt", 3) if keep == "last" else None
+        driver.report(trial, report(2, 0.5), "cpu")
         driver.report(trial, report(3, 0.5, done=True, sealed=SEALED, saved=last), "cpu")
         assert [event["saved"]["file"] for event in events(driver, "checkpoint")] == ["1.pt"]
-        assert events(driver, "finished")[0]["saved"] == (asdict(last) if last else None)
+        assert events(driver, "finished")[0].get("saved") == (msgspec.structs.asdict(last) if last else None)
         assert files(driver) == (["3.pt"] if last else [])
         attempt = Sweep.open(sweep.paths.folder).history.attempts[trial]
         assert attempt.saved == (last or Saved(1, "1.pt", 0, 0))
@@ -133,6 +138,7 @@ def test_of_no_use_any_more_is_what_a_crash_left(driver: Driver) -> None:
         trial = begin(driver)
         driver.report(trial, report(1, value, saved=saved(driver, f"{trial}-state.pt")), "cpu")
         weights = saved(driver, f"{trial}-weights.pt")
+        driver.report(trial, report(2, value), "cpu")
         driver.report(trial, report(3, value, done=True, sealed=SEALED, weights=weights), "cpu")
     gone = begin(driver)
     driver.report(gone, report(1, 0.9, saved=saved(driver, f"{gone}-state.pt")), "cpu")
@@ -187,6 +193,8 @@ def test_an_ending_sweep_hands_out_nothing_and_lets_trials_go(driver: Driver) ->
 
 def test_a_trial_that_ends_while_the_sweep_ends_is_finished_all_the_same(driver: Driver) -> None:
     trial = begin(driver)
+    driver.report(trial, report(1, 0.5), "cpu")
+    driver.report(trial, report(2, 0.5), "cpu")
     driver.ending = "a test"
     driver.report(trial, report(3, 0.5, done=True, sealed=SEALED), "cpu")
     assert driver.sweep.history.attempts[trial].end == "finished"
@@ -269,7 +277,8 @@ def test_what_is_stopped_by_name_stops_in_all_its_parts_those_that_wait_included
         first = begin(driver)
         control.ask(sweep.paths.control, {"do": "stop", "sample": 1})
         driver.tick()
-        going = [driver.report(trial, report(1, 0.5), "cpu") for trial in (first, begin(driver))]
+        part = Report(1, {"val_accuracy": [0.5]}, [0.5])
+        going = [driver.report(trial, part, "cpu") for trial in (first, begin(driver))]
         assert going == [False, False]
         assert driver.next_job() is None
         assert [event["reason"] for event in events(driver, "stopped")] == [

@@ -12,6 +12,7 @@ import pytest
 
 from tune_app import finished
 from tune_app.cli import main
+from tune_app.events import Extended
 from tune_app.sweep import Sweep
 
 TASK = """
@@ -124,5 +125,5 @@ def test_a_run_that_lacks_something_is_not_finished(folder: Path) -> None:
         assert not finished.lacks_nothing(Sweep.open("runs/one"), None), "another process is at work on it"
     wider = sweep.space.model_copy(update={"configs": ({"level": 9},)})
     with sweep.writing():
-        sweep.note("extended", durable=True, space=wider.dump(), asked="", from_start=False)
+        sweep.note(Extended(space=wider.dump(), asked="", from_start=False), durable=True)
     assert not finished.lacks_nothing(Sweep.open("runs/one"), None)

@@ -15,19 +15,8 @@ import tune_app
 
 #: A module imports only from those before it; a package counts as one.
 ORDER = (
-    *(
-        "errors",
-        "arithmetic",
-        "metrics",
-        "stats",
-        "units",
-        "space",
-        "labels",
-        "folders",
-        "opened_folder",
-        "record",
-    ),
-    *("evaluation", "history", "stop"),
+    *("errors", "arithmetic", "metrics", "stats", "units", "space", "labels", "folders", "opened_folder"),
+    *("identity", "events", "record", "evaluation", "history", "coherence", "stop"),
     *(
         "trust",
         "sweep",

@@ -9,6 +9,7 @@ import pytest
 from recorded import Ended, record, steady
 
 from tune_app import index, listing, results
+from tune_app.events import Failed, Started
 from tune_app.results import Frames
 from tune_app.sweep import Sweep
 
@@ -43,8 +44,8 @@ def test_a_summary_holds_until_the_record_grows(frames: Frames) -> None:
     folder = frames.sweep.paths.folder
     listing.remember(frames)
     with Sweep.open(folder).writing() as sweep:
-        sweep.note("started", trial="2.1", sample=2, replicates=[0, 1], epoch=0, target=2, node="")
-        sweep.note("failed", trial="2.1", reason="no", log="", sample=2, final=True)
+        sweep.note(Started(trial="2.1", sample=2, replicates=[0, 1], epoch=0, target=2, node=""))
+        sweep.note(Failed(trial="2.1", reason="no", log="", sample=2, final=True))
     [row] = index.runs(folder.parent, made_of)
     assert row["states"] == {"finished": 1, "failed": 1}
 

@@ -10,7 +10,7 @@ import pytest
 from tune_app import results, stop
 from tune_app import space as spaces
 from tune_app.driver import Driver
-from tune_app.history import Saved, Values
+from tune_app.events import Saved, Values
 from tune_app.messages import Report, Sealed
 from tune_app.sweep import Sweep
 

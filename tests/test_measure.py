@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from facts import lacking
+from lines import read
 
 from tune_app import isolation, launch, measure, stop
 from tune_app import space as spaces
@@ -20,12 +21,12 @@ from tune_app.data import Dataset
 from tune_app.driver import Driver
 from tune_app.errors import RunError, SpaceError
 from tune_app.history import Config
+from tune_app.identity import NO_DATA, Numerics
 from tune_app.launch import Material, Request
 from tune_app.looped import Looped
 from tune_app.measure import Choice, Question
-from tune_app.record import read
 from tune_app.stacked import Stacked
-from tune_app.sweep import NO_DATA, Numerics, Sweep
+from tune_app.sweep import Sweep
 from tune_app.task import Labelled, Splits
 from tune_app.tasks.pneumonia import Pneumonia
 from tune_app.trial import Trial
@@ -296,9 +297,9 @@ def test_the_choice_is_in_the_record_and_goes_for_all_trials(
     monkeypatch.setattr(Trial, "_of_task", _spy(Trial._of_task, made))
     space = parse("space: {gamma: {grid: [0.3, 0.4]}}")
     sweep = train(space, material, name="mine")
-    assert sweep.header["numerics"] == {"replicates": better, "threads": 1, "precision": "float32"}
-    assert sweep.header["measured"]["replicates"] == better
-    assert sweep.header["measured"]["stacked_s"] > 0
+    assert sweep.header.numerics == Numerics(better)
+    assert sweep.header.measured["replicates"] == better
+    assert sweep.header.measured["stacked_s"] > 0
     assert [kind.__name__.lower() for kind in made] == [better] * 2
     clock |= {Looped: 0.01, Stacked: 0.01}  # it would come out otherwise now
     clock[Looped if better == "stacked" else Stacked] = 0.001

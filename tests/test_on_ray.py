@@ -28,17 +28,17 @@ from rays_own import QUIET
 from small_task import TASK
 
 from benchmarks.chaos.moved import ACTS, content, elsewhere, other
-from tune_app import inline, joining, listing, measure, nodes, on_ray, resources, results, stop, task
+from tune_app import inline, joining, listing, measure, nodes, on_ray, record, resources, results, stop, task
 from tune_app import space as spaces
 from tune_app.data import Dataset
 from tune_app.driver import Driver
 from tune_app.errors import FolderChanged, ResourceError
+from tune_app.identity import NO_DATA, Numerics
 from tune_app.measure import Choice, Question
 from tune_app.messages import Report
-from tune_app.record import read
 from tune_app.resources import Plan
 from tune_app.search import OptunaSearch
-from tune_app.sweep import NO_DATA, Numerics, Sweep
+from tune_app.sweep import Sweep
 from tune_app.task import Splits
 from tune_app.tasks.pneumonia import Pneumonia
 
@@ -419,7 +419,7 @@ def search(name: str, sampler: str) -> tuple[Sweep, OptunaSearch, Driver]:
     space = parse(f"{name}:task", text, levels="")
     with Sweep.create(space, NO_DATA, "runs").writing() as sweep:
         searcher = OptunaSearch(space, sweep.paths.study)
-        searcher.catch_up(event for _, event in read(sweep.paths.record))
+        searcher.catch_up(event for _, event in record.read(sweep.paths.record))
         driver = Driver(sweep, stop.make(space), searcher)
         on_ray.run(driver, None, TWO)
     return Sweep.open(sweep.paths.folder), searcher, driver
@@ -475,7 +475,8 @@ def test_trials_run_in_the_processes_that_ray_starts_at_once_and_ray_ends_beside
         from tune_app import joining, on_ray, stop, space
         from tune_app.driver import Driver
         from tune_app.resources import Plan
-        from tune_app.sweep import NO_DATA, Sweep
+        from tune_app.identity import NO_DATA
+        from tune_app.sweep import Sweep
         grid = "task: looking:task\\nspace: {a: {grid: [1, 2, 3, 4]}}\\nmetric: {name: loaded, mode: max}\\n"
         wanted = space.parse(f"{grid}epochs: 1\\nseeds: 1\\n", file="my.yaml", name="my")
         with joining.connect("local", cpus=2, ahead=["tune_app.trial", "torch"]):

@@ -25,10 +25,12 @@ from tune_app import space as spaces
 from tune_app import task as tasks
 from tune_app.driver import Driver
 from tune_app.errors import FolderChanged, RunError
+from tune_app.events import Opened
 from tune_app.folders import RunPaths
+from tune_app.identity import NO_DATA
 from tune_app.opened_folder import OpenedFolder, in_use
 from tune_app.record import place, remove
-from tune_app.sweep import NO_DATA, Sweep
+from tune_app.sweep import Sweep
 from tune_app.task import Task
 from tune_app.trial import Trial
 
@@ -53,7 +55,7 @@ def train(sweep: Sweep) -> Sweep:
     loaded = tasks.load(sweep.space.task)
     assert isinstance(loaded, Task)
     with sweep.writing():
-        sweep.note("opened", durable=True)
+        sweep.note(Opened(), durable=True)
         driver = Driver(sweep, stop.make(sweep.space))
         inline.run(driver, loaded.splits(None))
         driver.tidy()
@@ -162,10 +164,10 @@ def test_without_its_lock_a_run_still_has_one_writer(sweep: Sweep) -> None:
             pass
         before = sweep.paths.record.read_bytes()
         with pytest.raises(FolderChanged, match=r"\.lock"):
-            sweep.note("opened", durable=True)
+            sweep.note(Opened(), durable=True)
         assert sweep.paths.record.read_bytes() == before
     with Sweep.open(sweep.paths.folder).writing() as again:
-        again.note("opened", durable=True)
+        again.note(Opened(), durable=True)
 
 
 def test_who_only_looks_whether_a_run_is_in_use_is_not_taken_for_a_writer(sweep: Sweep) -> None:
@@ -194,7 +196,7 @@ def said(sweep: Sweep, act: Callable[[Path], object]) -> str:
     with sweep.writing():
         act(sweep.paths.folder)
         with pytest.raises(FolderChanged) as raised:
-            sweep.note("opened", durable=True)
+            sweep.note(Opened(), durable=True)
     assert raised.value.exit_code == 1
     text = str(raised.value)
     assert text.startswith(f"{sweep.paths.folder}: ")

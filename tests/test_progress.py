@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -21,6 +20,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from tune_app import labels, progress, space, words
+from tune_app.events import Diverged, Epoch, Event, Failed, Finished, Opened, Planned, Started, Stopped
 from tune_app.progress import drawing
 from tune_app.progress.drawing import Timing
 from tune_app.progress.pace import Pace
@@ -61,19 +61,20 @@ class Run:
         chosen = list(replicates) or list(range(self.sweep.space.seeds))
         target = self.sweep.space.epochs
         self.sweep.note(
-            "started", trial=trial, sample=sample, replicates=chosen, epoch=0, target=target, node="n"
+            Started(trial=trial, sample=sample, replicates=chosen, epoch=0, target=target, node="n")
         )
         return trial
 
     def epoch(self, trial: str, values: list[float | None], device: str = "cpu", s: float = 0.5) -> None:
         attempt = self.sweep.history.attempts[trial]
         self.sweep.note(
-            "epoch",
-            trial=trial,
-            epoch=attempt.epoch + 1,
-            device=device,
-            metrics={self.sweep.space.metric.name: values},
-            durations_s=[s] * len(values),
+            Epoch(
+                trial=trial,
+                epoch=attempt.epoch + 1,
+                device=device,
+                metrics={self.sweep.space.metric.name: values},
+                durations_s=[s] * len(values),
+            )
         )
 
     def finish(self, sample: int, values: list[float | None]) -> None:
@@ -83,12 +84,14 @@ class Run:
         self.end(trial)
 
     def end(self, trial: str, event: str = "finished") -> None:
-        known: dict[str, dict[str, Any]] = {
-            "finished": {"evaluated": [], "test": {}, "scores": None},
-            "failed": {"reason": "ValueError: no", "log": "x"},
-            "stopped": {"reason": "early"},
+        attempt = self.sweep.history.attempts[trial]
+        evaluated = [attempt.epoch] * len(attempt.replicates)
+        known: dict[str, Event] = {
+            "finished": Finished(trial=trial, epoch=attempt.epoch, evaluated=evaluated, test={}, scores=None),
+            "failed": Failed(trial=trial, reason="ValueError: no", log="logs/x.log"),
+            "stopped": Stopped(trial=trial, reason="early"),
         }
-        self.sweep.note(event, trial=trial, **known[event])
+        self.sweep.note(known[event])
 
 
 @contextmanager
@@ -157,7 +160,7 @@ def test_snapshot_of_every_state(tmp_path: Path) -> None:
         made.end(stopped, "stopped")
         diverged = made.start(3)
         made.epoch(diverged, [0.99, None], device="gpu 0")
-        made.sweep.note("diverged", trial=diverged, epoch=1, replicates=[1])
+        made.sweep.note(Diverged(trial=diverged, epoch=1, replicates=[1]))
         made.end(diverged)
         made.end(made.start(4), "failed")
         running = made.start(5)
@@ -223,7 +226,7 @@ def test_replicates_dealt_out_over_trials_are_one_row(tmp_path: Path) -> None:
 def test_what_a_crash_cut_off_waits_again_and_reads_interrupted_at_the_end(tmp_path: Path) -> None:
     with run(tmp_path) as made:
         made.epoch(made.start(1), [0.5, 0.5])
-        made.sweep.note("opened", provenance={})
+        made.sweep.note(Opened(provenance={}))
         made.epoch(made.start(2), [0.5, 0.5])
         assert [row.state for row in look(made).rows[:2]] == ["waiting", "running"]
         assert look(made).done == 2
@@ -270,7 +273,7 @@ seeds: 2
         assert (snapshot.rows, snapshot.unplanned, snapshot.wanted) == ([], 20, 160)
         assert snapshot.varying == ["lr", "gamma"]
         assert "  ... and 20 more: 20 waiting" in drawn(snapshot)
-        made.sweep.note("planned", sample=1, fingerprint="f", config={"lr": 1e-5, "gamma": 0.5}, twin=None)
+        made.sweep.note(Planned(sample=1, fingerprint="f", config={"lr": 1e-5, "gamma": 0.5}, twin=None))
         made.epoch(made.start(1), [0.5, 0.6])
         snapshot = look(made)
     assert (len(snapshot.rows), snapshot.unplanned, snapshot.wanted) == (1, 19, 160)
@@ -551,9 +554,7 @@ def test_it_can_be_looked_at_while_it_is_written(tmp_path: Path) -> None:
         thread = threading.Thread(target=watch)
         thread.start()
         for sample in range(1, 301):
-            made.sweep.note(
-                "planned", sample=sample, fingerprint=f"{sample}", config={"lr": sample}, twin=None
-            )
+            made.sweep.note(Planned(sample=sample, fingerprint=f"{sample}", config={"lr": sample}, twin=None))
             made.finish(sample, [0.5, 0.5])
         over.set()
         thread.join()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tune_app import __version__, code, provenance
+from tune_app.identity import DataIdentity
 from tune_app.provenance import Gpu, Gpus
-from tune_app.sweep import DataIdentity
 
 DATA = DataIdentity("phantom", "phantom", "ab" * 32, 64, "image", {"train": 1800, "val": 200, "test": 400})
 
@@ -52,7 +52,7 @@ def test_collect_says_what_made_a_result_and_is_plain_json(
 
 def test_collect_imports_neither_torch_nor_ray() -> None:
     script = (
-        "import sys; from tune_app import provenance, sweep; provenance.collect([], sweep.NO_DATA, {});"
+        "import sys; from tune_app import identity, provenance; provenance.collect([], identity.NO_DATA, {});"
         "print(sorted({'torch', 'ray', 'optuna', 'pandas'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)

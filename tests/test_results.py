@@ -13,8 +13,10 @@ from tune_app import space as spaces
 from tune_app.data import Dataset
 from tune_app.driver import Driver
 from tune_app.errors import SpaceError, StorageError
+from tune_app.events import Decision, Diverged, Epoch, Failed, Finished, Opened, ScoreRows, Started
+from tune_app.identity import DataIdentity
 from tune_app.results import COLUMNS, Frames
-from tune_app.sweep import DataIdentity, Sweep
+from tune_app.sweep import Sweep
 from tune_app.tasks.pneumonia import Pneumonia
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -42,7 +44,7 @@ stop: {scheduler: asha}
 def began(sweep: Sweep, sample: int, replicates: tuple[int, ...] = (0, 1)) -> str:
     trial = sweep.history.next_trial(sample)
     more: dict[str, Any] = {"replicates": list(replicates), "epoch": 0, "target": 2, "node": "here"}
-    sweep.note("started", trial=trial, sample=sample, **more)
+    sweep.note(Started(trial=trial, sample=sample, **more))
     return trial
 
 
@@ -50,17 +52,13 @@ def epoch(sweep: Sweep, trial: str, number: int, accuracy: list[float | None], *
     loss = [None if value is None else round(1 - value, 3) for value in accuracy]
     metrics = {"val_accuracy": accuracy, "train_loss": loss}
     sweep.note(
-        "epoch", trial=trial, epoch=number, metrics=metrics, durations_s=[0.25] * len(accuracy), **device
+        Epoch(trial=trial, epoch=number, metrics=metrics, durations_s=[0.25] * len(accuracy), **device)
     )
 
 
-def finished(sweep: Sweep, trial: str, test: list[float | None], **scores: Any) -> None:
-    more: dict[str, Any] = {
-        "evaluated": [2] * len(test),
-        "test": {"test_accuracy": test},
-        "scores": scores or None,
-    }
-    sweep.note("finished", trial=trial, epoch=2, **more)
+def finished(sweep: Sweep, trial: str, test: list[float | None], scores: ScoreRows | None = None) -> None:
+    evaluated, metrics = [2] * len(test), {"test_accuracy": test}
+    sweep.note(Finished(trial=trial, epoch=2, evaluated=evaluated, test=metrics, scores=scores))
 
 
 @pytest.fixture
@@ -74,17 +72,17 @@ def sweep(tmp_path: Path) -> Sweep:
         finished(made, one, [0.55, 0.65])
         epoch(made, two, 1, [0.2, 0.3], device="cuda:1")
         more: dict[str, Any] = {"epoch": 1, "rung": 1, "value": 0.25, "threshold": 0.4, "stop": True}
-        made.note("decision", trial=two, sample=2, **more)
+        made.note(Decision(trial=two, sample=2, **more))
         epoch(made, three, 1, [None, 0.4], device="cuda:0")
-        made.note("diverged", trial=three, epoch=1, replicates=[0])
+        made.note(Diverged(trial=three, epoch=1, replicates=[0]))
         epoch(made, three, 2, [None, 0.5])
         finished(made, three, [None, 0.45])
         epoch(made, four, 1, [0.1, 0.1], device="cpu")
-        made.note("failed", trial=four, reason="ValueError: no", log="logs/4.1.log", sample=4)
+        made.note(Failed(trial=four, reason="ValueError: no", log="logs/4.1.log", sample=4))
         five = began(made, 5)
         epoch(made, five, 1, [0.11, 0.12], device="cpu")
         epoch(made, five, 2, [0.21, 0.22])
-        made.note("opened")
+        made.note(Opened())
         again = began(made, 5)
         epoch(made, again, 1, [0.31, 0.33], device="cuda:1")
     return Sweep.open(made.paths.folder)
@@ -273,8 +271,8 @@ def test_scores_follow_the_replicates_over_several_trials(sweep: Sweep) -> None:
             rows = np.array(values, "<f4")
             place = sweep.scores.append(rows.tobytes(), rows.shape)
             trial = began(sweep, 6, replicates)
-            epoch(sweep, trial, 2, [0.5], device="cpu")
-            finished(sweep, trial, [0.5], **place)
+            epoch(sweep, trial, 1, [0.5], device="cpu")
+            finished(sweep, trial, [0.5], place)
     frames = results.load(sweep)
     assert frames.scores(6).tolist() == [[1, 2], [3, 4]]
     assert frames.scores(1).shape == (0,)
@@ -284,12 +282,12 @@ def test_a_diverged_replicate_that_has_not_begun_again_has_no_evaluated_epoch(tm
     text = "task: pneumonia\nspace: {lr: {grid: [1]}}\nseeds: 2\nepochs: 2\nevaluate: best"
     space = spaces.parse(text, file="my.yaml", name="my")
     with Sweep.create(space, runs_dir=tmp_path).writing() as sweep:
-        sweep.note("opened")
+        sweep.note(Opened())
         trial = began(sweep, 1)
         epoch(sweep, trial, 1, [None, 0.5])
-        sweep.note("diverged", trial=trial, epoch=1, replicates=[0], why="val_accuracy was nan")
-        sweep.note("opened")
-        sweep.note("started", trial="1.2", sample=1, replicates=[0, 1], epoch=1, target=2, node="here")
+        sweep.note(Diverged(trial=trial, epoch=1, replicates=[0], why="val_accuracy was nan"))
+        sweep.note(Opened())
+        sweep.note(Started(trial="1.2", sample=1, replicates=[0, 1], epoch=1, target=2, node="here"))
     frames = results.load(Sweep.open(sweep.paths.folder))
     assert frames.seeds["val_accuracy"].isna().tolist() == [True, False]
     assert frames.seeds["epochs"].tolist() == [1, 1]

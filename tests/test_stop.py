@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule, TrialScheduler
 
 from tune_app import space as spaces
 from tune_app import stop
-from tune_app.history import History, Judgement, mean
+from tune_app.events import Decision as Recorded
+from tune_app.events import Diverged, Epoch, Extended, Finished, Planned, Started
+from tune_app.history import History, mean
 from tune_app.messages import Report
 from tune_app.stop import DIVERGED, Asha, Decision, Hyperband, Observation, Patience, Stopper
 
@@ -80,10 +83,10 @@ def live(stopper: Stopper, arrivals: Iterable[tuple[int, float | None]]) -> Life
     return life
 
 
-def recorded(life: Life) -> list[Judgement]:
+def recorded(life: Life) -> list[Recorded]:
     """The decisions as a record gives them back."""
     return [
-        Judgement("t", seen.sample, seen.epoch, **json.loads(json.dumps(vars(decision), allow_nan=False)))
+        Recorded(trial="t", sample=seen.sample, epoch=seen.epoch, **vars(decision))
         for seen, decisions in life
         for decision in decisions
     ]
@@ -111,8 +114,8 @@ def test_less_is_better_is_more_is_better_turned_around(
     least = live(made(text, "min"), [(sample, turned(value)) for sample, value in arrivals])
     assert live(made(text), arrivals) == [
         (
-            replace(seen, value=turned(seen.value)),
-            [replace(d, value=turned(d.value), threshold=turned(d.threshold)) for d in decisions],
+            dataclasses.replace(seen, value=turned(seen.value)),
+            [dataclasses.replace(d, value=turned(d.value), threshold=turned(d.threshold)) for d in decisions],
         )
         for seen, decisions in least
     ]
@@ -523,9 +526,8 @@ def test_a_decision_that_comes_late_is_made_of_what_was_known_then() -> None:
     assert stopper.judge(1, 10, 0.1) == [Decision(9, 0.5, None, False, "asha")]
 
 
-PLANNED = {"event": "planned", "t": 0.0, "sample": 4, "fingerprint": "f", "config": {}, "twin": None}
-STARTED = {"event": "started", "trial": "4.1", "sample": 4, "replicates": [0, 1, 2], "epoch": 0, "t": 0.0}
-STARTED |= {"target": EPOCHS, "node": ""}
+PLANNED = Planned(sample=4, fingerprint="f", config={}, twin=None)
+STARTED = Started(trial="4.1", sample=4, replicates=[0, 1, 2], epoch=0, target=EPOCHS, node="")
 THIRDS = [0.1, 0.2, 0.4]
 
 
@@ -546,33 +548,31 @@ def test_what_was_reported_is_found_again_in_the_record(
     history = History()
     history.apply(PLANNED)
     history.apply(STARTED)
-    epoch = {"event": "epoch", "t": 0.0, "trial": "4.1", "epoch": report.epoch}
-    epoch["durations_s"] = report.durations_s
-    history.apply(json.loads(json.dumps({**epoch, "metrics": report.metrics})))
+    more: dict[str, Any] = {"metrics": report.metrics, "durations_s": report.durations_s}
+    history.apply(Epoch(trial="4.1", epoch=report.epoch, **more))
     for replicate, since in diverged.items():
-        gone = {"event": "diverged", "t": 0.0, "trial": "4.1", "replicates": [replicate], "epoch": since}
-        history.apply(gone)
+        history.apply(Diverged(trial="4.1", replicates=[replicate], epoch=since))
     assert stop.recorded(history, "val_accuracy") == ([Observation(4, 2, value)], [])
     assert stop.recorded(history, "val_auc") == ([Observation(4, 2, None)], [])
-    finished = {"event": "finished", "t": 0.0, "trial": "4.1", "epoch": 2, "test": {}, "evaluated": [2] * 3}
-    history.apply({**finished, "scores": None})  # before its last epoch
+    # before its last epoch
+    history.apply(Finished(trial="4.1", epoch=2, test={}, evaluated=[2] * 3, scores=None))
     assert stop.recorded(history, "val_accuracy")[0][1:] == [Observation(4, 2, value, end=True)]
 
 
 def test_replicates_that_follow_take_no_part_and_another_course_begins_anew() -> None:
     history = History()
-    epoch = {"event": "epoch", "trial": "4.1", "epoch": 1, "durations_s": [0.1] * 3}
-    epoch |= {"metrics": {"val_accuracy": THIRDS}}
-    decision = {"event": "decision", "trial": "4.1", "sample": 4, "epoch": 1}
-    decision |= {"rung": 1, "value": mean(THIRDS), "threshold": None, "stop": False}
-    follower = {**STARTED, "trial": "4.2", "replicates": [3, 4, 5], "follows": True}
-    for event in (PLANNED, STARTED, epoch, decision, follower, {**epoch, "trial": "4.2"}):
-        history.apply({"t": 0.0, **event})
+    more: dict[str, Any] = {"metrics": {"val_accuracy": THIRDS}, "durations_s": [0.1] * 3}
+    epoch = Epoch(trial="4.1", epoch=1, **more)
+    decision: dict[str, Any] = {"rung": 1, "value": mean(THIRDS), "threshold": None, "stop": False}
+    decided = Recorded(trial="4.1", sample=4, epoch=1, **decision)
+    follower = replace(STARTED, trial="4.2", replicates=[3, 4, 5], follows=True)
+    for event in (PLANNED, STARTED, epoch, decided, follower, replace(epoch, trial="4.2")):
+        history.apply(event)
     observations, judgements = stop.recorded(history, "val_accuracy")
     assert observations == [Observation(4, 1, mean(THIRDS))]
     assert judgements == history.decisions
-    history.apply({"event": "extended", "space": "", "asked": "--seeds +1", "from_start": False})
+    history.apply(Extended(space="", asked="--seeds +1", from_start=False))
     assert stop.recorded(history, "val_accuracy") == (observations, judgements)
-    history.apply({"event": "extended", "space": "", "asked": "--epochs +1", "from_start": True})
+    history.apply(Extended(space="", asked="--epochs +1", from_start=True))
     assert stop.recorded(history, "val_accuracy") == ([], [])
     assert history.decisions == judgements, "what was decided is still to be read"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,22 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from tune_app import events, stop
 from tune_app import space as spaces
-from tune_app import stop
 from tune_app.driver import Driver
+from tune_app.events import Created, Decision, Epoch, Event, Extended, Opened, Planned, Started
 from tune_app.folders import RunPaths
 from tune_app.history import PATIENCE, TASK, History
+from tune_app.identity import NO_DATA, Numerics
 from tune_app.messages import Report, Sealed
 from tune_app.opened_folder import OpenedFolder
-from tune_app.record import Event
+from tune_app.record import START
 from tune_app.stop import recompute
-from tune_app.sweep import NO_DATA, Job, Sweep
+from tune_app.sweep import Job, Sweep
 
 EPOCHS, SAMPLES = 7, 8
-SEALED = Sealed({}, [], b"", ())
 
 STOPPERS = (
     "scheduler: asha",
@@ -59,9 +62,10 @@ class Memory:
 
     def __init__(self, events: list[Event], last: int | None = None) -> None:
         self.events, self.last = events, last
+        self.position = START
 
-    def append(self, event: str, *, durable: bool = False, **fields: Any) -> Event:
-        entry: Event = json.loads(json.dumps({"event": event, "t": 0.0, **fields}, allow_nan=False))
+    def append(self, event: Event, *, durable: bool = False) -> Event:
+        entry = events.parse(json.loads(json.dumps(events.plain(event), allow_nan=False)) | {"t": 0.0})
         self.events.append(entry)
         if len(self.events) == self.last:
             raise Killed
@@ -70,24 +74,25 @@ class Memory:
 
 def plan(space: spaces.SearchSpace) -> list[Event]:
     return [
-        {"event": "planned", "t": 0.0, "sample": n, "fingerprint": str(n), "config": config, "twin": None}
+        Planned(sample=n, fingerprint=str(n), config=dict(config), twin=None)
         for n, config in enumerate(space.planned(), start=1)
     ]
 
 
-def resumed(space: spaces.SearchSpace, events: list[Event], last: int | None = None) -> Sweep:
+def resumed(space: spaces.SearchSpace, recorded: list[Event], last: int | None = None) -> Sweep:
     history = History()
-    for event in events:
+    for event in recorded:
         history.apply(event)
-    header = {"data": asdict(NO_DATA), "numerics": {}}
-    sweep = Sweep(OpenedFolder(RunPaths(Path("nowhere"))), space, header, history, 0)
-    sweep._record = Memory(events, last)  # type: ignore[assignment]
+    more: dict[str, Any] = {"data": NO_DATA, "numerics": Numerics(), "version": 2, "seed": 0}
+    header = Created(space="my", task=space.task, yaml="", **more)
+    sweep = Sweep(OpenedFolder(RunPaths(Path("nowhere"))), space, header, history, START)
+    sweep._record = Memory(recorded, last)  # type: ignore[assignment]
     return sweep
 
 
 def sitting(sweep: Sweep, world: World) -> Sweep:
     """Train what lacks with the driver itself."""
-    sweep.note("opened")
+    sweep.note(Opened())
     driver = Driver(sweep, stop.make(sweep.space))
     running: list[tuple[str, Job, int]] = []
     while True:
@@ -130,7 +135,7 @@ class World:
                 ended[replicate] = (last, by)
         done = epoch == job.epochs or len(diverged) + len(ended) == len(values)
         metrics = {"val_accuracy": values}
-        sealed = SEALED if done and job.tested else None
+        sealed = Sealed({}, [epoch] * len(values), b"", ()) if done and job.tested else None
         nothing = [0.0] * len(values)
         return Report(epoch, metrics, nothing, diverged, ended=ended, done=done, sealed=sealed)
 
@@ -142,22 +147,21 @@ def killed_sweep(
 
     Then once more for each wider space, with whether all begins anew with it, perhaps before that end.
     """
-    events = plan(space)
+    found = plan(space)
     for more, from_start in [(space, None), *wider]:
         if from_start is not None:
-            resumed(space, events).note("extended", space=more.dump(), asked="more", from_start=from_start)
+            resumed(space, found).note(Extended(space=more.dump(), asked="more", from_start=from_start))
         for lived in deaths:
             with suppress(Killed):
-                sitting(resumed(more, events, len(events) + lived), world)
+                sitting(resumed(more, found, len(found) + lived), world)
         if world.rng.random() < 0.5:
-            sitting(resumed(more, events), world)
+            sitting(resumed(more, found), world)
         space = more
-    return events, sitting(resumed(space, events), world)
+    return found, sitting(resumed(space, found), world)
 
 
-def decisions(events: list[Event]) -> list[dict[str, Any]]:
-    found = [event for event in events if event["event"] == "decision"]
-    return [{k: v for k, v in event.items() if k not in ("trial", "t")} for event in found]
+def decisions(recorded: list[Event]) -> list[Event]:
+    return [replace(event, trial="", t=0.0) for event in recorded if isinstance(event, Decision)]
 
 
 DEATHS = st.lists(st.integers(1, 60), max_size=4)
@@ -173,8 +177,8 @@ def test_whatever_the_order_and_the_kills_each_decision_follows_from_the_record(
     text: str, world: World, deaths: list[int]
 ) -> None:
     space = parse(text)
-    events, sweep = killed_sweep(space, world, deaths)
-    assert recompute(events, space) == []
+    found, sweep = killed_sweep(space, world, deaths)
+    assert recompute(found, space) == []
     assert set(sweep.statuses()) <= {"finished", "stopped", "diverged"}
     assert sweep.lacking() == []
 
@@ -198,18 +202,18 @@ def test_when_more_is_wanted_each_decision_still_follows(
     steps = [(parse(text, 2 * EPOCHS), from_start), (both, False)]
     if seeds_first:
         steps = [(parse(text, seeds=3), False), (both, from_start)]
-    events, sweep = killed_sweep(parse(text), world, deaths, *steps)
-    assert recompute(events, parse(text)) == []
+    found, sweep = killed_sweep(parse(text), world, deaths, *steps)
+    assert recompute(found, parse(text)) == []
     assert sweep.lacking() == []
 
 
-SPOILT = {
-    "verdict": lambda event: {**event, "stop": not event["stop"]},
-    "value": lambda event: {**event, "value": (event["value"] or 0) + 1e-9},
-    "threshold": lambda event: {**event, "threshold": (event["threshold"] or 0) + 1e-9},
-    "rung": lambda event: {**event, "rung": event["rung"] + 1},
-    "rule": lambda event: {**event, "rule": "luck"},
-    "bracket": lambda event: {**event, "bracket": 9},
+SPOILT: dict[str, Callable[[Decision], Decision]] = {
+    "verdict": lambda event: replace(event, stop=not event.stop),
+    "value": lambda event: replace(event, value=(event.value or 0) + 1e-9),
+    "threshold": lambda event: replace(event, threshold=(event.threshold or 0) + 1e-9),
+    "rung": lambda event: replace(event, rung=event.rung + 1),
+    "rule": lambda event: replace(event, rule="luck"),
+    "bracket": lambda event: replace(event, bracket=9),
 }
 
 
@@ -218,41 +222,42 @@ SPOILT = {
 @given(text=st.sampled_from(STOPPERS[:-1]), seed=SEEDS, rng=st.randoms(use_true_random=False))
 def test_a_record_that_was_tampered_with_is_told(what: str, text: str, seed: int, rng: random.Random) -> None:
     space = parse(text)
-    events, _ = killed_sweep(space, World(seed, slots=2), [20])
-    places = [place for place, event in enumerate(events[:-1]) if event["event"] == "decision"]
+    found, _ = killed_sweep(space, World(seed, slots=2), [20])
+    places = {at: event for at, event in enumerate(found[:-1]) if isinstance(event, Decision)}
     if what == "after its stop":
-        places = [place for place in places if events[place]["stop"]]
+        places = {at: event for at, event in places.items() if event.stop}
     if what == "lost":  # before a new sitting a decision may be lacking, whose trial will then come by again
-        places = [place for place in places if events[place + 1]["event"] != "opened"]
+        places = {at: event for at, event in places.items() if not isinstance(found[at + 1], Opened)}
     assume(places)
-    place = rng.choice(places)
-    event = events[place]
+    place, event = rng.choice(list(places.items()))
     match what:
         case "lost":
-            del events[place]
+            del found[place]
         case "twice":
-            events.insert(place, event)
+            found.insert(place, event)
         case "out of nowhere":
-            started = next(i for i, each in enumerate(events) if each.get("trial") == event["trial"])
-            events.insert(started + 1, event)
+            started = next(
+                i for i, each in enumerate(found) if isinstance(each, Started) and each.trial == event.trial
+            )
+            found.insert(started + 1, event)
         case "after its stop":
-            epochs = [each for each in events[:place] if each["event"] == "epoch"]
-            last = next(each for each in reversed(epochs) if each["trial"] == event["trial"])
-            events.insert(place + 1, {**last, "epoch": last["epoch"] + 1})
+            epochs = [e for e in found[:place] if isinstance(e, Epoch) and e.trial == event.trial]
+            found.insert(place + 1, replace(epochs[-1], epoch=epochs[-1].epoch + 1))
         case _:
-            events[place] = SPOILT[what](event)
-    faults = recompute(events, space)
+            found[place] = SPOILT[what](event)
+    faults = recompute(found, space)
     assert faults
-    assert f"trial {event['trial']}: " in "\n".join(faults)
+    assert f"trial {event.trial}: " in "\n".join(faults)
 
 
 def test_a_fault_is_told_in_a_sentence() -> None:
     space = parse("scheduler: asha")
-    events, _ = killed_sweep(space, World(1), [])
-    place = next(i for i, event in enumerate(events) if event["event"] == "decision" and event["stop"])
-    event = events[place] = {**events[place], "value": 0.75, "threshold": 0.5}
-    [told] = recompute(events, space)
+    found, _ = killed_sweep(space, World(1), [])
+    stops = ((at, event) for at, event in enumerate(found) if isinstance(event, Decision) and event.stop)
+    place, event = next(stops)
+    found[place] = replace(event, value=0.75, threshold=0.5)
+    [told] = recompute(found, space)
     assert told.startswith(
-        f"trial {event['trial']}: recorded: stop by asha at epoch 1 (value 0.75, threshold 0.5); "
+        f"trial {event.trial}: recorded: stop by asha at epoch 1 (value 0.75, threshold 0.5); "
         "what follows from before: stop by asha at epoch 1 (value "
     )

@@ -247,12 +247,12 @@ def test_a_run_without_name_takes_no_number_that_the_storage_has(
 
 def test_a_run_can_be_mirrored_from_some_sitting_on_and_no_more_from_another(task: str, shared: Path) -> None:
     sweep = run(request(task))
-    assert resume("one", Path("runs"), shared).history.openings[-1]["storage"] == str(shared)
+    assert resume("one", Path("runs"), shared).history.session.storage == str(shared)
     place = storage.connect(str(shared)).below("one")
     assert_mirrored(sweep, place)
     before = place.names("record")
-    assert "storage" not in resume("one", Path("runs"), "none").history.openings[-1]
-    assert "storage" not in resume("one", Path("runs")).history.openings[-1]
+    assert resume("one", Path("runs"), "none").history.session.storage is None
+    assert resume("one", Path("runs")).history.session.storage is None
     assert place.names("record") == before
 
 

@@ -14,15 +14,18 @@ import pytest
 from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
+from lines import read
 
 from tune_app import control
 from tune_app import space as spaces
 from tune_app.errors import RunError
+from tune_app.events import Diverged, Failed, Finished, Opened, Started, Stopped
 from tune_app.folders import find_run, find_runs
 from tune_app.history import History
-from tune_app.record import Record, read
+from tune_app.identity import NO_DATA, DataIdentity, Numerics
+from tune_app.record import Record
 from tune_app.space import SearchSpace
-from tune_app.sweep import NO_DATA, DataIdentity, Job, Numerics, Sweep, fingerprint
+from tune_app.sweep import Job, Sweep, fingerprint
 
 DATA = DataIdentity(
     "xrays", "folder", "c0ffee" * 4, 64, "image", {"train": 8, "val": 2, "test": 4}, ("A note.",)
@@ -45,7 +48,7 @@ def test_what_is_created_is_found_again(tmp_path: Path) -> None:
     assert [c.fingerprint for c in found.history.configurations.values()] == [
         fingerprint("pneumonia", {"lr": lr}, DATA) for lr in (0.1, 0.2)
     ]
-    assert found.header["seed"] == 0
+    assert found.header.seed == 0
 
 
 def test_unnamed_runs_are_numbered(tmp_path: Path) -> None:
@@ -212,21 +215,20 @@ def test_exactly_what_has_not_ended_is_lacking(
         if not replicates:
             continue
         trial = history.next_trial(sample)
-        start = {"trial": trial, "sample": sample, "replicates": replicates, "epoch": 0, "target": 30}
-        history.apply({"event": "started", "t": 0.0, "node": "", **start})
+        history.apply(Started(trial=trial, sample=sample, replicates=replicates, epoch=0, target=30, node=""))
         if end == "diverged":  # the lowest; the others of its trial are under way
-            history.apply({"event": end, "trial": trial, "epoch": 1, "replicates": replicates[:1]})
+            history.apply(Diverged(trial=trial, epoch=1, replicates=replicates[:1]))
             if len(replicates) == 1:  # else it goes along, frozen, when the others go on
                 todo[sample] -= set(replicates)
         elif end == "stopped":
-            history.apply({"event": end, "trial": trial, "reason": "asked"})
+            history.apply(Stopped(trial=trial, reason="asked"))
         elif end == "failed":
-            history.apply({"event": end, "trial": trial, "reason": "", "log": ""})
+            history.apply(Failed(trial=trial, reason="", log=""))
         elif end == "finished":
-            more = {"epoch": 30, "evaluated": [30] * len(replicates), "test": {}, "scores": None}
-            history.apply({"event": end, "trial": trial, **more})
+            evaluated = [30] * len(replicates)
+            history.apply(Finished(trial=trial, epoch=30, evaluated=evaluated, test={}, scores=None))
         elif end == "interrupted":
-            history.apply({"event": "opened"})
+            history.apply(Opened())
         if end in ("finished", "stopped", "failed"):
             todo[sample] -= set(replicates)
     expected = {sample: tuple(sorted(left)) for sample, left in todo.items() if left}
@@ -244,9 +246,10 @@ def test_a_new_sweep_lacks_everything(planned: Sweep) -> None:
 
 WRITER = """
 import sys, time
+from tune_app.events import Opened
 from tune_app.sweep import Sweep
 with Sweep.open(sys.argv[1]).writing() as sweep:
-    sweep.note("opened", durable=True)
+    sweep.note(Opened(), durable=True)
     print("writing", flush=True)
     time.sleep(60)
 """
@@ -268,7 +271,7 @@ def test_a_second_writer_is_refused_while_the_first_lives(tmp_path: Path) -> Non
     with sweep.writing():
         assert sweep.live()
         assert len(sweep.history.openings) == 1, "what the other process wrote was taken in"
-        sweep.note("opened")
+        sweep.note(Opened())
     assert not sweep.live()
     assert len(Sweep.open(folder).history.openings) == 2
 
@@ -278,15 +281,15 @@ def test_writing_folds_what_it_notes_and_a_reader_catches_up(tmp_path: Path) -> 
     reader = Sweep.open(sweep.paths.folder)
     mirrored: list[bytes] = []
     with sweep.writing(mirrored.append):
-        sweep.note("opened", by="me")
-        assert sweep.history.openings[0]["by"] == "me"
+        sweep.note(Opened(storage="/mnt"))
+        assert sweep.history.openings[0].storage == "/mnt"
         reader.refresh()
         assert reader.history.openings == sweep.history.openings
         reader.refresh()
         assert len(reader.history.openings) == 1
     assert b"".join(mirrored) == sweep.paths.record.read_bytes().splitlines(keepends=True)[-1]
     with pytest.raises(RuntimeError, match="outside"):
-        sweep.note("opened")
+        sweep.note(Opened())
 
 
 def test_a_torn_event_is_cut_by_the_next_writer(tmp_path: Path) -> None:
@@ -295,7 +298,7 @@ def test_a_torn_event_is_cut_by_the_next_writer(tmp_path: Path) -> None:
     sweep.paths.record.write_bytes(whole + b'{"event":"ope')
     sweep = Sweep.open(sweep.paths.folder)
     with sweep.writing():
-        sweep.note("opened")
+        sweep.note(Opened())
     assert [event["event"] for _, event in read(sweep.paths.record)] == [
         "created",
         "planned",
@@ -361,7 +364,7 @@ def test_points_that_a_crash_kept_from_the_record_are_planned(tmp_path: Path) ->
     with sweep.writing():
         assert [sweep.complete(), sweep.complete()] == [1, 0]
     now = [event for _, event in read(sweep.paths.record)]
-    assert [{**e, "t": 0} for e in now] == [{**e, "t": 0} for e in whole]
+    assert [{**e, "t": 0, "crc": ""} for e in now] == [{**e, "t": 0, "crc": ""} for e in whole]
 
 
 def test_a_run_that_may_not_be_written_is_told(tmp_path: Path) -> None:
@@ -378,7 +381,7 @@ def test_a_record_without_a_sweep_is_told(tmp_path: Path) -> None:
     sweep.paths.record.write_bytes(b"")
     with pytest.raises(RunError, match="holds no sweep"):
         Sweep.open(sweep.paths.folder)
-    sweep.paths.record.write_bytes(b'{"event":"opened"}\n')
+    sweep.paths.record.write_bytes(b'{"event":"opened","t":1}\n')
     with pytest.raises(RunError, match="holds no sweep"):
         Sweep.open(sweep.paths.folder)
 

@@ -12,8 +12,9 @@ import torch
 from tune_app import trial as trials
 from tune_app.data import Dataset
 from tune_app.errors import TaskError
+from tune_app.identity import Numerics
 from tune_app.messages import Order, Report
-from tune_app.sweep import Job, Numerics
+from tune_app.sweep import Job
 from tune_app.task import Labelled, Splits
 from tune_app.tasks.pneumonia import Pneumonia
 from tune_app.trial import Trial, Worker

@@ -15,6 +15,7 @@ from small_task import GRID, TASK, request, run
 from tune_app import continuing, launch, models, results, trust
 from tune_app.cli import main
 from tune_app.errors import TrustError
+from tune_app.events import Source
 from tune_app.sweep import Sweep
 
 UserModule = Callable[[str], str]
@@ -109,10 +110,10 @@ def test_data_and_storage_of_a_stranger_are_left_alone(
     assert continuing.request_for(sweep, storage=asked.storage).storage == asked.storage
 
     monkeypatch.setattr(sweep.history, "openings", [])
-    for source in ({"data": "xrays", "path": None}, {"data": "phantom", "path": "/xrays"}):
+    for source in (Source("xrays", None, None, "", False), Source("phantom", "/xrays", None, "", False)):
         names = trust.named(sweep.space, source, None)
-        assert names == [f"the data {source['path'] or source['data']}"]
-    assert trust.named(sweep.space, {"data": "course", "path": None}, None) == []
+        assert names == [f"the data {source.path or source.data}"]
+    assert trust.named(sweep.space, Source("course", None, None, "", False), None) == []
 
 
 def test_a_model_of_ones_own_needs_no_trust_and_a_strangers_does(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tune_app.errors import TrialError, refused
-from tune_app.history import Saved
+from tune_app.events import Saved
 from tune_app.record import place
 
 #: A write may take at most one part in so many of the time between two of them.

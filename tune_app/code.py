@@ -12,7 +12,6 @@ from typing import Any
 from tune_app import __version__
 from tune_app.errors import RunError
 from tune_app.history import Attempt, Configuration, History
-from tune_app.record import Event
 from tune_app.source_files import Sources, of_no_file
 from tune_app.space import SearchSpace
 
@@ -120,13 +119,13 @@ def _installed() -> dict[str, str | None]:
 
 def of_session(history: History, session: int) -> Code:
     """The code of a session, by its number from 0; with what its trials found besides."""
-    opened = history.openings[session].get("provenance", {}) if 0 <= session < len(history.openings) else {}
-    recorded: Event = opened.get("code") or {}
+    opened = history.openings[session].provenance if 0 <= session < len(history.openings) else {}
+    recorded = opened.get("code") or {}
     files = recorded.get("files")
     found = dict(recorded.get("found", {}))
     for attempt in history.attempts.values():
         if attempt.session == session:
-            for name, value in attempt.code.get("files", {}).items():
+            for name, value in attempt.files.items():
                 if name not in (files or {}):
                     found.setdefault(name, value)
     return Code(files, found, opened.get("versions", {}))
@@ -135,9 +134,9 @@ def of_session(history: History, session: int) -> Code:
 def of_attempt(history: History, attempt: Attempt, session: Code | None = None) -> Code:
     """The code of a trial: that of its session, unless its process had loaded or installed another."""
     code = session or of_session(history, attempt.session)
-    own = attempt.code.get("files", {})
+    own = attempt.files
     files = None if code.files is None else {n: own.get(n, v) for n, v in code.files.items()}
-    return Code(files, {**code.found, **own}, {**code.versions, **attempt.code.get("versions", {})})
+    return Code(files, {**code.found, **own}, {**code.versions, **attempt.versions})
 
 
 def known_files(history: History) -> set[str]:
@@ -249,13 +248,14 @@ def mixture(history: History, replicates: Iterable[int]) -> Mixture:
     of_sessions: dict[int, Code] = {}
     for attempt in history.attempts.values():
         session = of_sessions.setdefault(attempt.session, of_session(history, attempt.session))
-        codes[attempt.trial] = of_attempt(history, attempt, session) if attempt.code else session
+        departed = attempt.files or attempt.versions
+        codes[attempt.trial] = of_attempt(history, attempt, session) if departed else session
     trained = [a for a in history.attempts.values() if a.epochs]
     sessions: dict[int, tuple[str, list[str]]] = {}
     for attempt in trained:
         found = differences(codes[trained[0].trial], codes[attempt.trial])
         if found and attempt.session + 1 not in sessions:
-            began = history.openings[attempt.session].get("provenance", {}).get("started", "")
+            began = history.openings[attempt.session].provenance.get("started", "")
             sessions[attempt.session + 1] = (began, found)
     samples = []
     if sessions:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tune_app import code, control, launch, progress, storage, task, trust
+from tune_app import code, control, events, launch, progress, storage, task, trust
 from tune_app import space as spaces
 from tune_app.errors import DataError, RunError
 from tune_app.folders import find_runs
@@ -30,19 +30,20 @@ def request_for(sweep: Sweep, **options: Any) -> Request:
         TrustError: it names code, data or a storage that this user has not named for it.
         DataError: the data is not where it was.
     """
-    opened = sweep.history.openings[-1] if sweep.history.openings else {}
     asked_data, asked_storage = options.pop("data", None), options.pop("storage", None)
+    source, recorded = sweep.header.source, sweep.history.session.storage
+    if source is None:
+        raise RunError(f"{sweep.paths.record}: does not say where the data is, so the run cannot go on.")
     names = trust.named(
         sweep.space,
-        sweep.header["source"] if asked_data is None else {},
-        opened.get("storage") if asked_storage is None else None,
+        source if asked_data is None else None,
+        recorded if asked_storage is None else None,
     )
     trust.require(sweep.paths.folder, sweep.identity, names, options.pop("trust", False))
-    source = {**sweep.header["source"]}
-    path, data = source.pop("path"), source.pop("data")
+    path, data = source.path, source.data
     if asked_data is not None:
         data = asked_data
-    elif path is not None and not Path(data).exists():
+    elif data is not None and path is not None and not Path(data).exists():
         data = path
     if path is not None and data == path and not Path(path).exists():
         raise DataError(
@@ -52,9 +53,18 @@ def request_for(sweep: Sweep, **options: Any) -> Request:
     known = sweep.space.resources.model_dump()
     resources = spaces.Resources.model_validate(known | {k: v for k, v in asked.items() if v is not None})
     space = sweep.space.model_copy(update={"resources": resources})
-    place = asked_storage or opened.get("storage")
+    place = asked_storage or recorded
     options["storage"] = None if place == storage.NONE else place
-    return Request(space, data=data, **source, name=sweep.name, runs_dir=sweep.paths.folder.parent, **options)
+    return Request(
+        space,
+        data,
+        source.image_size,
+        source.split,
+        source.everything,
+        name=sweep.name,
+        runs_dir=sweep.paths.folder.parent,
+        **options,
+    )
 
 
 def gather(request: Request, sweep: Sweep) -> Material:
@@ -129,9 +139,8 @@ def retry(
     request: Request, material: Material, sweep: Sweep, samples: list[int], view: View | None = None
 ) -> Sweep:
     """Try failed configurations again, from their last checkpoints; raises as ``launch.train`` does."""
-    return launch.conduct(
-        request, material, sweep, view, lambda run: run.note("retried", durable=True, samples=samples)
-    )
+    retried = events.Retried(samples=samples)
+    return launch.conduct(request, material, sweep, view, lambda run: run.note(retried, durable=True))
 
 
 def failed(sweep: Sweep, trials: tuple[str, ...]) -> list[int]:
@@ -236,9 +245,9 @@ def rerun(request: Request, material: Material, sweep: Sweep, sample: int) -> Re
         )
         device = "+".join(dict.fromkeys(a.device for a in made.history.attempts.values()))
     with sweep.writing():
-        sweep.note(
-            "rerun", durable=True, sample=sample, compared=found[0], differing=len(found[1]), device=device
-        )
+        compared, differing = found[0], len(found[1])
+        again_ = events.Rerun(sample=sample, compared=compared, differing=differing, device=device)
+        sweep.note(again_, durable=True)
     return Rerun(sample, *found, device)
 
 
@@ -306,7 +315,7 @@ def confirmation(sweep: Sweep, top: int, seeds: int) -> tuple[SearchSpace, str]:
     earlier = [
         other
         for other in map(Sweep.open, find_runs(sweep.paths.folder.parent))
-        if other.header.get("confirms") == sweep.name
+        if other.header.confirms == sweep.name
     ]
     first = max(other.space.replicate_numbers.stop for other in (sweep, *earlier))
     points = [sweep.history.configurations[sample].config for sample in best["sample"]]

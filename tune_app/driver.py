@@ -10,18 +10,34 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from tune_app import code, control, dealing, logs
 from tune_app.errors import DiskError, FolderChanged, SpaceError, StorageError, refused
-from tune_app.history import Attempt, Configuration, History, Saved, Values
+from tune_app.events import (
+    Checkpoint,
+    Code,
+    Diverged,
+    Ended,
+    Epoch,
+    Event,
+    Failed,
+    Finished,
+    Planned,
+    Saved,
+    Started,
+    Stopped,
+    Values,
+)
+from tune_app.events import Decision as Decided
+from tune_app.history import Attempt, Configuration, History
 from tune_app.keeping import Keeper, SaveNow
 from tune_app.logs import Logs
 from tune_app.messages import Failure, Order, Report, Sealed
-from tune_app.record import Event, place
+from tune_app.record import place
 from tune_app.space import Scalar
 from tune_app.stop import Decision, Patience, Stopper, ended, lot, observation, recorded
 from tune_app.sweep import Job, Sweep, fingerprint
@@ -158,15 +174,9 @@ class Driver:
             return False
         identity = fingerprint(self.sweep.space.task, config, self.sweep.data)
         twin = self._identities.setdefault(identity, sample)
-        self._note(
-            "planned",
-            durable=True,
-            sample=sample,
-            fingerprint=identity,
-            config=config,
-            twin=twin if twin != sample else None,
-            asked=True,
-        )
+        repeated = twin if twin != sample else None
+        planned = Planned(sample=sample, fingerprint=identity, config=config, twin=repeated, asked=True)
+        self._note(planned, durable=True)
         self._jobs.extend(self.sweep.jobs(self.sweep.history.configurations[sample]))
         return True
 
@@ -226,15 +236,16 @@ class Driver:
                 "damaged: it starts again from its first epoch"
             )
         self._note(
-            "started",
-            trial=trial,
-            sample=job.sample,
-            replicates=list(job.replicates),
-            epoch=job.start.epoch if job.start else 0,
-            start=asdict(job.start) if job.start else None,
-            target=job.epochs,
-            node=node,
-            follows=job.follows or None,
+            Started(
+                trial=trial,
+                sample=job.sample,
+                replicates=list(job.replicates),
+                epoch=job.start.epoch if job.start else 0,
+                target=job.epochs,
+                node=node,
+                start=job.start,
+                follows=job.follows or None,
+            )
         )
         self._running[trial] = job
         self._fresh.add(trial)
@@ -243,20 +254,20 @@ class Driver:
     def report(self, trial: str, report: Report, device: str) -> bool:
         """Record a worker's report, decide on it, and say whether the trial goes on."""
         job = self._running[trial]
-        where: dict[str, Any] = {"device": device} if trial in self._fresh else {}
-        if where and report.looped:
-            where["looped"] = report.looped
+        first = trial in self._fresh
         self._fresh.discard(trial)
         attempt = self.sweep.history.attempts[trial]
         trained = report.epoch > attempt.epoch  # else the last replicates ended without another epoch
         if trained:
             self._note(
-                "epoch",
-                trial=trial,
-                epoch=report.epoch,
-                metrics=self._carried(job, report),
-                durations_s=report.durations_s,
-                **where,
+                Epoch(
+                    trial=trial,
+                    epoch=report.epoch,
+                    metrics=self._carried(job, report),
+                    durations_s=report.durations_s,
+                    device=device if first else "",
+                    looped=report.looped if first else "",
+                )
             )
         self._logs.add(trial, report.output)
         if report.code:
@@ -273,12 +284,10 @@ class Driver:
         for replicate, epoch in report.diverged.items():
             if replicate not in attempt.diverged:
                 why = report.why.get(replicate)
-                self._note(
-                    "diverged", durable=True, trial=trial, epoch=epoch, replicates=[replicate], why=why
-                )
+                self._note(Diverged(trial=trial, epoch=epoch, replicates=[replicate], why=why), durable=True)
         for replicate, (epoch, by) in report.ended.items():
             if replicate not in attempt.ended_at:
-                self._note("ended", durable=True, trial=trial, epoch=epoch, replicates=[replicate], by=by)
+                self._note(Ended(trial=trial, epoch=epoch, replicates=[replicate], by=by), durable=True)
         # The stopper takes in every value, as it will again when it is made anew from the record.
         decisions = self._judge(attempt) if trained and not job.follows else []
         # An end is one event, with the last state in it: there is no moment at which a crash parts them.
@@ -293,15 +302,11 @@ class Driver:
             self._stop(trial, f"by tune-app stop, at epoch {report.epoch}", last)
             return self._end(trial, before, report.saved)
         for decision in decisions:
-            self._note(
-                "decision",
-                durable=True,
-                trial=trial,
-                sample=job.sample,
-                epoch=report.epoch,
-                **asdict(decision),
-                **({"saved": asdict(last)} if last and decision.stop else {}),
+            kept = last if decision.stop else None
+            decided = Decided(
+                trial=trial, sample=job.sample, epoch=report.epoch, saved=kept, **vars(decision)
             )
+            self._note(decided, durable=True)
             if decision.stop:
                 return self._end(trial, before, report.saved)
         # Only now: what would go on from here, after a crash, must not be past what is decided here.
@@ -335,7 +340,7 @@ class Driver:
 
     def _note_code(self, trial: str, found: Mapping[str, Mapping[str, Any]]) -> None:
         """Record what code a trial's process had beyond what this session knows of, or instead of it."""
-        self._note("code", trial=trial, files=found["files"], versions=found["versions"])
+        self._note(Code(trial=trial, files=dict(found["files"]), versions=dict(found["versions"])))
         theirs = code.of_attempt(self.sweep.history, self.sweep.history.attempts[trial], self._code)
         if departed := code.differences(self._code, theirs):
             self._tell(f"note: the process of trial {trial} has other code: {', '.join(departed)}")
@@ -371,12 +376,12 @@ class Driver:
     def _keep(self, trial: str, saved: Saved) -> None:
         """Record a checkpoint; only then may the one before it go."""
         before = self.sweep.history.attempts[trial].saved
-        self._note("checkpoint", durable=True, trial=trial, saved=asdict(saved))
+        self._note(Checkpoint(trial=trial, saved=saved), durable=True)
         if before and before.file != saved.file:
             self._keeper.remove(before.file)
 
     def _stop(self, trial: str, reason: str, last: Saved | None) -> None:
-        self._note("stopped", durable=True, trial=trial, reason=reason, saved=asdict(last) if last else None)
+        self._note(Stopped(trial=trial, reason=reason, saved=last), durable=True)
 
     def _finish(self, trial: str, report: Report, sealed: Sealed, last: Saved | None) -> None:
         job = self._running[trial]
@@ -384,18 +389,17 @@ class Driver:
         place = None
         if sealed.scores:
             place = self._guard(lambda: self.sweep.scores.append(sealed.scores, sealed.shape))
-        self._note(
-            "finished",
-            durable=True,
+        finished = Finished(
             trial=trial,
             epoch=report.epoch,
             evaluated=sealed.evaluated,
             test=sealed.metrics,
             scores=place,
             look=1 + max(configuration.looks(replicate) for replicate in job.replicates),
-            weights=asdict(report.weights) if report.weights else None,
-            saved=asdict(last) if last else None,
+            weights=report.weights,
+            saved=last,
         )
+        self._note(finished, durable=True)
         attempt = self.sweep.history.attempts[trial]
         if attempt.ended_early:
             seen = ended(attempt, self.sweep.space.stop_metric.name)
@@ -446,16 +450,8 @@ class Driver:
         configuration = self.sweep.history.configurations[job.sample]
         failures = configuration.failures(job.replicates[0])
         final = not moved and (failure.mistaken or failures >= self.sweep.space.max_failures)
-        self._note(
-            "failed",
-            durable=True,
-            trial=trial,
-            reason=reason,
-            log=written,
-            sample=job.sample,
-            final=final,
-            **({"moved": True} if moved else {}),
-        )
+        failed = Failed(trial=trial, reason=reason, log=written, sample=job.sample, final=final, moved=moved)
+        self._note(failed, durable=True)
         if not final:
             retried = set(job.replicates)
             again = [
@@ -494,8 +490,8 @@ class Driver:
             else:
                 self.end("asked to stop by tune-app stop")
 
-    def _note(self, event: str, *, durable: bool = False, **fields: Any) -> None:
-        noted = self._guard(lambda: self.sweep.note(event, durable=durable, **fields))
+    def _note(self, event: Event, *, durable: bool = False) -> None:
+        noted = self._guard(lambda: self.sweep.note(event, durable=durable))
         if self._searcher:
             self._searcher.observe(noted, self.sweep.history)
 

@@ -16,10 +16,9 @@ from tune_app.sweep import Sweep
 
 def lacks_nothing(sweep: Sweep, asked_storage: str | None) -> bool:
     """Whether a session would neither train anything, nor write a file for which it needs task or data."""
-    opened = sweep.history.openings[-1] if sweep.history.openings else {}
     images = sweep.paths.test_images
     return (
-        {asked_storage or NO_STORAGE, opened.get("storage") or NO_STORAGE} == {NO_STORAGE}
+        {asked_storage or NO_STORAGE, sweep.history.session.storage or NO_STORAGE} == {NO_STORAGE}
         and (sweep.data.kind == "none" or (images.is_file() and not views.edited(sweep, images.read_bytes())))
         and not sweep.live()
         and sweep.complete_and_trained()

@@ -5,14 +5,35 @@ The driver folds each event as it writes it, a reader folds the file: both see t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from tune_app import arithmetic
-from tune_app.errors import RunError
 from tune_app.evaluation import Row, evaluated, rank, usable
-from tune_app.record import Event
+from tune_app.events import (
+    Checkpoint,
+    Code,
+    Created,
+    Decision,
+    Diverged,
+    Ended,
+    Epoch,
+    Event,
+    Extended,
+    Failed,
+    Finished,
+    Opened,
+    Planned,
+    Rerun,
+    Retried,
+    Saved,
+    ScoreRows,
+    Started,
+    Stopped,
+    Values,
+)
 from tune_app.space import Metric, Scalar
 from tune_app.units import beyond
 
@@ -22,33 +43,11 @@ Config = Mapping[str, Scalar]
 #: itself.
 PATIENCE, TASK = "patience", "task"
 
-#: A metric's values of one epoch, one a replicate; None where a replicate has none.
-Values = dict[str, list[float | None]]
-
 
 def mean(values: Sequence[float | None]) -> float | None:
     """The mean of a metric over replicates; None when there are none, or one has no value."""
     known = [value for value in values if value is not None]
     return arithmetic.mean(known) if known and len(known) == len(values) else None
-
-
-@dataclass(frozen=True)
-class Saved:
-    """A checkpoint in the run's ``checkpoints/``: the epoch it holds, its name, size and CRC-32."""
-
-    epoch: int
-    file: str
-    size_bytes: int
-    crc32: int
-
-
-@dataclass
-class Epoch:
-    """Metrics of one epoch: each a list with one value a replicate, and each replicate's seconds."""
-
-    epoch: int
-    metrics: Values
-    durations_s: list[float]
 
 
 @dataclass
@@ -78,7 +77,7 @@ class Attempt:
     log: str = ""
     test: Values = field(default_factory=dict)
     evaluated: list[int] = field(default_factory=list)
-    scores: Event | None = None
+    scores: ScoreRows | None = None
     look: int = 0
     saved: Saved | None = None
     weights: Saved | None = None
@@ -87,7 +86,8 @@ class Attempt:
     #: The session that it ran in: an index of ``History.openings``.
     session: int = -1
     #: Files and versions, where its process had others than its session has recorded; see ``tune_app.code``.
-    code: Event = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str | None] = field(default_factory=dict)
 
     @property
     def epoch(self) -> int:
@@ -235,47 +235,49 @@ FAULTY = frozenset({"diverged", "failed"})
 PRECEDENCE = ("running", "failed", "interrupted", "diverged", "planned", "stopped", "finished")
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """A decision of the early stopping, as it was recorded."""
-
-    trial: str
-    sample: int
-    epoch: int
-    rung: float
-    value: float | None
-    threshold: float | None
-    stop: bool
-    rule: str = "asha"
-    bracket: int | None = None
-
-
 class History:
     """The events of a record, folded in order."""
 
     def __init__(self) -> None:
+        self.header: Created | None = None
         self.configurations: dict[int, Configuration] = {}
         self.attempts: dict[str, Attempt] = {}
-        self.decisions: list[Judgement] = []
+        self.decisions: list[Decision] = []
         #: What early stopping goes by, in the order of the record: epochs, the decisions on them, and
         #: attempts
         #: that ended by themselves before their last epoch. An extension that trains everything from the
         #: start begins a new course.
-        self.course: list[tuple[Attempt, Epoch] | Attempt | Judgement] = []
-        self.openings: list[Event] = []
+        self.course: list[tuple[Attempt, Epoch] | Attempt | Decision] = []
+        self.openings: list[Opened] = []
         #: The space as it stands after each extension, as YAML, with what was asked.
-        self.extensions: list[Event] = []
-        self.reruns: list[Event] = []
+        self.extensions: list[Extended] = []
+        self.reruns: list[Rerun] = []
         #: Metrics that are shares by their names, but have a value outside of 0 to 1.
         self.beyond: frozenset[str] = frozenset()
 
     def apply(self, event: Event) -> None:
-        """Take in one event; kinds that this version does not know are left alone."""
-        handler = getattr(self, f"_on_{event['event']}", None)
-        if handler:
-            handler(event)
-        if attempt := self.attempts.get(event.get("trial", "")):
-            attempt.last_at = event.get("t", attempt.last_at)
+        """Take in one event, which can follow those before it: see `tune_app.coherence`."""
+        match event:
+            case Epoch():
+                self._on_epoch(event, attempt := self.attempts[event.trial])
+            case Decision():
+                self._on_decision(event, attempt := self.attempts[event.trial])
+            case Started():
+                attempt = self._on_started(event)
+            case Planned():
+                self._on_planned(event)
+                return
+            case Opened() | Extended() | Retried() | Created() | Rerun():
+                self._on_session(event)
+                return
+            case _:
+                self._on_trial(event, attempt := self.attempts[event.trial])
+        attempt.last_at = event.t
+
+    @property
+    def session(self) -> Opened:
+        """How the newest session began; an empty event before the first."""
+        return self.openings[-1] if self.openings else Opened()
 
     def next_trial(self, sample: int) -> str:
         """A name for the next attempt at a sample: ``12.1``, then ``12.2``, ..."""
@@ -307,140 +309,107 @@ class History:
                     found.append((configuration, value))
         return sorted(found, key=lambda each: rank(metric, each[1], each[0].sample))
 
-    def _on_opened(self, event: Event) -> None:
-        self.openings.append(event)
-        for attempt in self.attempts.values():
-            attempt.end = attempt.end or "interrupted"
+    def _on_session(self, event: Created | Opened | Extended | Retried | Rerun) -> None:
+        match event:
+            case Created():
+                self.header = event
+            case Opened():
+                self.openings.append(event)
+                for attempt in self.attempts.values():
+                    attempt.end = attempt.end or "interrupted"
+            case Extended():
+                self.extensions.append(event)
+                if event.from_start:
+                    self.course.clear()
+                    for attempt in self.attempts.values():
+                        attempt.saved = None
+                        attempt.converged.clear()  # another schedule may converge later
+            case Retried():
+                for sample in event.samples:
+                    for attempt in self.configurations[sample].attempts:
+                        attempt.forgiven = True
+                        attempt.end = "interrupted" if attempt.end == "failed" else attempt.end
+            case Rerun():
+                self.reruns.append(event)
 
-    def _on_extended(self, event: Event) -> None:
-        self.extensions.append(event)
-        if event["from_start"]:
-            self.course.clear()
-            for attempt in self.attempts.values():
-                attempt.saved = None
-                attempt.converged.clear()  # another schedule may converge later
-
-    def _on_rerun(self, event: Event) -> None:
-        self.reruns.append(event)
-
-    def _on_retried(self, event: Event) -> None:
-        for sample in event["samples"]:
-            for attempt in self.configurations[sample].attempts:
-                attempt.forgiven = True
-                attempt.end = "interrupted" if attempt.end == "failed" else attempt.end
-
-    def _on_planned(self, event: Event) -> None:
-        self.configurations[event["sample"]] = Configuration(
-            event["sample"],
-            event["fingerprint"],
-            event["config"],
-            event["twin"],
-            event.get("asked", False),
-            event["t"],
+    def _on_planned(self, event: Planned) -> None:
+        self.configurations[event.sample] = Configuration(
+            event.sample, event.fingerprint, event.config, event.twin, event.asked, event.t
         )
 
-    def _on_started(self, event: Event) -> None:
+    def _on_started(self, event: Started) -> Attempt:
         attempt = Attempt(
-            _bare(event["trial"]),
-            event["sample"],
-            tuple(event["replicates"]),
-            event["epoch"],
-            event["target"],
-            event["t"],
-            node=event["node"],
-            saved=_saved(event.get("start")),
-            follows=bool(event.get("follows")),
+            event.trial,
+            event.sample,
+            tuple(event.replicates),
+            event.epoch,
+            event.target,
+            event.t,
+            node=event.node,
+            saved=event.start,
+            follows=bool(event.follows),
             session=len(self.openings) - 1,
         )
         self.attempts[attempt.trial] = attempt
         self.configurations[attempt.sample].attempts.append(attempt)
+        return attempt
 
-    def _on_epoch(self, event: Event) -> None:
-        attempt = self.attempts[event["trial"]]
-        attempt.device = event.get("device", attempt.device)
-        attempt.epochs.append(Epoch(event["epoch"], _usable(event["metrics"]), event["durations_s"]))
-        self.beyond = self.beyond | beyond(event["metrics"])
+    def _on_epoch(self, event: Epoch, attempt: Attempt) -> None:
+        attempt.device = event.device or attempt.device
+        self.beyond = self.beyond | beyond(event.metrics)
+        if not all(usable(value) for values in event.metrics.values() for value in values):
+            event = replace(event, metrics=_usable(event.metrics))
+        attempt.epochs.append(event)
         if not attempt.follows:
-            self.course.append((attempt, attempt.epochs[-1]))
+            self.course.append((attempt, event))
 
-    def _on_code(self, event: Event) -> None:
-        code = self.attempts[event["trial"]].code
-        for kind in ("files", "versions"):
-            code[kind] = {**code.get(kind, {}), **event.get(kind, {})}
-
-    def _on_checkpoint(self, event: Event) -> None:
-        self.attempts[event["trial"]].saved = _saved(event["saved"])
-
-    def _on_decision(self, event: Event) -> None:
-        fields = ("trial", "sample", "epoch", "rung", "value", "threshold", "stop")
-        judgement = Judgement(
-            **{name: event[name] for name in fields},
-            rule=event.get("rule", "asha"),
-            bracket=event.get("bracket"),
-        )
-        self.decisions.append(judgement)
-        self.course.append(judgement)
-        if judgement.stop:  # the decision is the end: no second event that a crash could lose
-            attempt = self.attempts[judgement.trial]
+    def _on_decision(self, event: Decision, attempt: Attempt) -> None:
+        self.decisions.append(event)
+        self.course.append(event)
+        if event.stop:  # the decision is the end: no second event that a crash could lose
             attempt.end = "stopped"
-            attempt.reason = f"early stopping at epoch {judgement.epoch}"
-            attempt.saved = _saved(event.get("saved")) or attempt.saved
+            attempt.reason = f"early stopping at epoch {event.epoch}"
+            attempt.saved = event.saved or attempt.saved
 
-    def _on_diverged(self, event: Event) -> None:
-        for replicate in event["replicates"]:
-            attempt = self.attempts[event["trial"]]
-            attempt.diverged[replicate] = event["epoch"]
-            attempt.why[replicate] = event.get("why") or ""
+    def _on_trial(
+        self, event: Code | Checkpoint | Diverged | Ended | Finished | Stopped | Failed, attempt: Attempt
+    ) -> None:
+        match event:
+            case Code():
+                attempt.files |= event.files
+                attempt.versions |= event.versions
+            case Checkpoint():
+                attempt.saved = event.saved
+            case Diverged():
+                attempt.diverged |= dict.fromkeys(event.replicates, event.epoch)
+                attempt.why |= dict.fromkeys(event.replicates, event.why or "")
+            case Ended():
+                attempt.ended_at |= dict.fromkeys(event.replicates, event.epoch)
+                if event.by == PATIENCE:
+                    attempt.converged.update(event.replicates)
+            case Finished():
+                self._on_finished(event, attempt)
+            case Stopped():
+                attempt.end, attempt.reason = "stopped", event.reason
+                attempt.saved = event.saved or attempt.saved
+            case Failed():
+                attempt.end = "failed" if event.final else "interrupted"
+                attempt.reason, attempt.log = event.reason, event.log
+                attempt.forgiven = event.moved
 
-    def _on_ended(self, event: Event) -> None:
-        attempt = self.attempts[event["trial"]]
-        for replicate in event["replicates"]:
-            attempt.ended_at[replicate] = event["epoch"]
-            if event["by"] == PATIENCE:
-                attempt.converged.add(replicate)
-
-    def _on_finished(self, event: Event) -> None:
-        attempt = self.attempts[event["trial"]]
+    def _on_finished(self, event: Finished, attempt: Attempt) -> None:
         attempt.end = "finished"
         if attempt.ended_early:
             self.course.append(attempt)
-        attempt.test = _usable(event["test"])
+        attempt.test = _usable(event.test)
         self.beyond = self.beyond | beyond(attempt.test)
-        attempt.evaluated = event["evaluated"]
-        attempt.scores = event["scores"]
-        attempt.look = event.get("look", 1)
-        attempt.weights = _saved(event.get("weights"))
-        attempt.saved = _saved(event.get("saved")) or attempt.saved
-
-    def _on_stopped(self, event: Event) -> None:
-        attempt = self.attempts[event["trial"]]
-        attempt.end, attempt.reason = "stopped", event["reason"]
-        attempt.saved = _saved(event.get("saved")) or attempt.saved
-
-    def _on_failed(self, event: Event) -> None:
-        attempt = self.attempts[event["trial"]]
-        attempt.end = "failed" if event.get("final", True) else "interrupted"
-        attempt.reason = event["reason"]
-        attempt.log = event["log"] and f"logs/{_bare(event['log'].removeprefix('logs/'))}"
-        attempt.forgiven = event.get("moved", False)
+        attempt.evaluated = event.evaluated
+        attempt.scores = event.scores
+        attempt.look = event.look
+        attempt.weights = event.weights
+        attempt.saved = event.saved or attempt.saved
 
 
 def _usable(metrics: Values) -> Values:
     """Metrics without values that no mean can be drawn over; an earlier version recorded such."""
     return {name: [value if usable(value) else None for value in values] for name, values in metrics.items()}
-
-
-def _saved(fields: Event | None) -> Saved | None:
-    return Saved(**{**fields, "file": _bare(fields["file"])}) if fields else None
-
-
-def _bare(name: str) -> str:
-    """The name of a file that a record names, which lies in its run's folder: records may come from
-    strangers.
-
-    Raises:
-        RunError: it leads to another folder.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", name):
-        raise RunError(f"the record names the file {name!r}: the files of a run have bare names")
-    return name

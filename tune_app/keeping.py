@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tune_app.errors import FolderChanged
 from tune_app.evaluation import rank
-from tune_app.history import Attempt, Configuration, Saved
+from tune_app.events import Saved
+from tune_app.history import Attempt, Configuration
 from tune_app.messages import SAVE_NOW
 from tune_app.record import place, remove
 from tune_app.sweep import Sweep

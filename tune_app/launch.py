@@ -38,14 +38,16 @@ from tune_app.data import Dataset
 from tune_app.driver import Driver, Searcher
 from tune_app.engines import Engine, Wanted, open_engine
 from tune_app.errors import RunError, TaskError
+from tune_app.events import Opened, Source
 from tune_app.folders import is_run
+from tune_app.identity import NO_DATA, DataIdentity, Numerics
 from tune_app.isolation import gpus_possible
 from tune_app.measure import Choice, Question
 from tune_app.messages import Order
 from tune_app.record import read
 from tune_app.resources import Estimate, Plan, plan
 from tune_app.space import SearchSpace, canonical
-from tune_app.sweep import NO_DATA, DataIdentity, Job, Numerics, Sweep
+from tune_app.sweep import Job, Sweep
 from tune_app.task import FunctionTask, Splits, Task
 from tune_app.task_check import check as check_task
 
@@ -77,13 +79,8 @@ class Request:
     def origin(self) -> dict[str, Any]:
         """Where the data was found, for whoever goes on with the run, from whatever folder."""
         here = self.data is not None and Path(self.data).exists()
-        source = {
-            "data": self.data,
-            "path": str(Path(str(self.data)).resolve()) if here else None,
-            "image_size": self.image_size,
-            "split": self.split,
-            "everything": self.everything,
-        }
+        path = str(Path(str(self.data)).resolve()) if here else None
+        source = Source(self.data, path, self.image_size, self.split, self.everything)
         return {"source": source, "confirms": self.confirms}
 
     @property
@@ -235,12 +232,16 @@ def _conduct(
                 request.argv, material.identity, task.settings(material.task, _first_config(sweep)), now
             )
             changed = code.changes(sweep.history, now)
-            mirrored = {"storage": request.storage} if request.storage else {}
             images = _test_images(material)
-            listed = {"test_images_crc32": zlib.crc32(images.encode())} if images else {}
             names = trust.named(request.space, request.origin["source"], request.storage)
             trust.remember(sweep.identity, names)
-            sweep.note("opened", durable=True, provenance=collected, **mirrored, **listed, **shared)
+            begun = Opened(
+                provenance=collected,
+                storage=request.storage,
+                test_images_crc32=zlib.crc32(images.encode()) if images else None,
+                sharing=shared,
+            )
+            sweep.note(begun, durable=True)
             if change:
                 change(sweep)
                 session.changed = True
@@ -280,10 +281,9 @@ def _nothing_to_train(request: Request, material: Material, sweep: Sweep, view: 
     with storage.mirrored(request.storage, sweep.opened, progress.note) as mirror, sweep.writing(mirror):
         if not sweep.complete_and_trained():
             return False
-        last = sweep.history.openings[-1] if sweep.history.openings else {}
-        if request.storage != last.get("storage"):
-            more = {"storage": request.storage} if request.storage else {}
-            sweep.note("opened", durable=True, provenance=last.get("provenance", {}), **more)
+        last = sweep.history.session
+        if request.storage != last.storage:
+            sweep.note(Opened(provenance=last.provenance, storage=request.storage), durable=True)
         finished.tidy(sweep, progress.note)
         if images := _test_images(material):
             views.put(sweep.paths.test_images, images, progress.note)
@@ -349,14 +349,14 @@ def _sample(space_: SearchSpace, replicates: tuple[int, ...], numerics: Numerics
     )
 
 
-def _sharing(engine: Engine, sweep: Sweep) -> tuple[Engine, dict[str, Any]]:
+def _sharing(engine: Engine, sweep: Sweep) -> tuple[Engine, dict[str, Any] | None]:
     """The engine with as many trials a GPU as were measured to be of use; and what is recorded of it."""
     if not engine.share:
-        return engine, {}
+        return engine, None
     replicates = tuple(range(sweep.space.seeds))
     engine, found = engine.share(_sample(sweep.space, replicates, sweep.numerics))
     progress.note(found.line)
-    return engine, {"sharing": asdict(found)}
+    return engine, asdict(found)
 
 
 def _existing(request: Request, material: Material) -> Sweep | None:
@@ -402,7 +402,7 @@ def nothing_left(request: Request) -> Sweep | None:
     if not is_run(folder):
         return None
     sweep = Sweep.open(folder)
-    same = sweep.header.get("source") == request.origin["source"] and not _differences(sweep, request)
+    same = sweep.header.source == request.origin["source"] and not _differences(sweep, request)
     return sweep if same and finished.lacks_nothing(sweep, None) else None
 
 
@@ -465,9 +465,7 @@ def _searcher(sweep: Sweep) -> Iterator[Searcher | None]:
         return
     from tune_app.search import OptunaSearch
 
-    first = space.parse(
-        sweep.header["yaml"], file=str(sweep.paths.space), name=sweep.space.name, recorded=True
-    )
+    first = space.parse(sweep.header.yaml, file=str(sweep.paths.space), name=sweep.space.name, recorded=True)
     searcher = OptunaSearch(first, sweep.paths.study, sweep.name, progress.note)
     begun = any(configuration.attempts for configuration in sweep.history.configurations.values())
     with progress.waiting("catching up with the search") if begun else nullcontext():

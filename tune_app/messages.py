@@ -10,10 +10,11 @@ from typing import Any
 
 from tune_app.code import Code
 from tune_app.errors import DiskError, MachineLeaving, TaskError, describe, own_line, printable
-from tune_app.history import Saved, Values
+from tune_app.events import Saved, Values
+from tune_app.identity import Numerics
 from tune_app.opened_folder import OpenedFolder
 from tune_app.stop.patience import Patience
-from tune_app.sweep import Job, Numerics
+from tune_app.sweep import Job
 
 #: A file of this name among the checkpoints asks every trial to write one after its epoch.
 SAVE_NOW = ".save-now"

@@ -92,14 +92,19 @@ def export(frames: Frames, sample: int, path: Path) -> dict[str, Any]:
 def _kept(frames: Frames, attempt: Attempt | None) -> dict[str, Any]:
     sweep = frames.sweep
     kept = attempt and (attempt.weights or attempt.saved)
-    if not kept or not sweep.whole(kept):
+    path = sweep.paths.checkpoints / kept.file if kept else None
+    if not kept or not path or not path.exists():
         raise RunError(
             f"{sweep.name}: there are no weights of its best configuration: keep is {sweep.space.keep}, or "
-            "they were pruned, or are damaged.\n"
-            f"  Train it again with: tune-app confirm {sweep.name} --top 1"
+            f"they were pruned.\n  Train it again with: tune-app confirm {sweep.name} --top 1"
+        )
+    if not sweep.whole(kept):
+        raise RunError(
+            f"{path}: damaged: it is not the file that was recorded. Restore it from a copy, or train the "
+            f"configuration again with: tune-app confirm {sweep.name} --top 1"
         )
     try:
-        return checkpoint.load(sweep.paths.checkpoints / kept.file)
+        return checkpoint.load(path)
     except TrialError as error:
         raise RunError(str(error)) from error
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from tune_app.identity import DataIdentity
 from tune_app.resources import Estimate
 from tune_app.space import SearchSpace
 from tune_app.stop import bracket
-from tune_app.sweep import DataIdentity
 from tune_app.words import count, duration, size
 
 

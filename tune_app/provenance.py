@@ -17,8 +17,8 @@ from typing import Any
 
 from tune_app import code
 from tune_app.code import Code
+from tune_app.identity import DataIdentity
 from tune_app.space import Scalar
-from tune_app.sweep import DataIdentity
 
 _ANSWER_WITHIN_S = 10.0
 

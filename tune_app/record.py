@@ -2,28 +2,58 @@
 
 Whatever else a run folder holds (CSV files, reports, an Optuna study) is a view that can be made
 again from ``record.jsonl`` and ``test_scores.bin``.
+
+The first event has ``version: 2``, which says that each line ends with a checksum: ``,"crc":"01234567"}``,
+the CRC-32 of this line and all lines before it, of each only what precedes ``,"crc"``. So a line that was
+changed, dropped, doubled or moved is noticed, and the error names the byte at which it begins. The removal of
+whole lines at the end cannot be noticed: what is left is the record as it was earlier. Records of version 1
+have no checksums; they are read and continued without.
 """
 
 from __future__ import annotations
 
 import gc
 import json
+import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, NamedTuple
 
+from msgspec.structs import replace
+
+from tune_app import events
 from tune_app.errors import DiskError, RunError
+from tune_app.events import Created, Event, EventError, ScoreRows
 from tune_app.opened_folder import know, verify
 
-Event = dict[str, Any]
+#: The version of the records that are begun now.
+VERSION = 2
 
 #: Receives each group of lines once it is safely on this disk: the seam for copies on shared storage.
 Mirror = Callable[[bytes], None]
 
 _SYNC_EVERY_S = 1.0
+
+_ENCODE = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
+
+class Position(NamedTuple):
+    """A place between two lines of a record.
+
+    ``offset`` in bytes, the ``version`` of the record (0 before its header), and the ``crc`` of the lines
+    before.
+    """
+
+    offset: int = 0
+    version: int = 0
+    crc: int = 0
+
+
+START = Position()
 
 
 class Record:
@@ -32,31 +62,69 @@ class Record:
     An event written with ``durable=True`` is on the disk (fsync) before ``append`` returns; the others
     reach the disk in groups, at most a second later, and survive the death of this process at once.
 
+    Args:
+        path: the file; where it is new, the first event makes it.
+        mirror: receives the lines.
+        at: where it ends, as it was read. A torn line after that is cut.
+
     Raises:
         DiskError: when the disk refuses a write; every event before it is kept.
+        RunError: the file does not end there.
     """
 
-    def __init__(self, path: Path, mirror: Mirror | None = None) -> None:
+    def __init__(self, path: Path, mirror: Mirror | None = None, at: Position = START) -> None:
         self._path = path
         self._mirror = mirror
         self._unsynced: list[bytes] = []
         self._synced_at = time.monotonic()
+        #: Where it ends.
+        self.position = at if at.version else at._replace(version=VERSION)
         with _storage(path):
-            _cut_torn_tail(path)
-            self._file: IO[bytes] = path.open("ab", buffering=0)
+            self._file: IO[bytes] = path.open("ab+", buffering=0)
+            try:
+                self._cut_torn_line(at.offset)
+            except BaseException:
+                self._file.close()
+                raise
 
-    def append(self, event: str, *, durable: bool = False, **fields: Any) -> Event:
-        """Write one event, stamped with the time ``t`` (seconds since 1970), and return it."""
-        entry: Event = {"event": event, "t": round(time.time(), 3), **fields}
-        line = (json.dumps(entry, allow_nan=False, separators=(",", ":")) + "\n").encode()
+    def _cut_torn_line(self, offset: int) -> None:
+        """Drop a last line without newline, so that the next event starts on a line of its own."""
+        end = self._file.seek(0, os.SEEK_END)
+        self._file.seek(min(offset, end))
+        if end < offset or b"\n" in self._file.read():
+            raise RunError(f"{self._path}: another process has changed the record since it was read.")
+        if end > offset:
+            self._file.truncate(offset)
+        self._file.seek(offset)
+
+    def append(self, event: Event, *, durable: bool = False) -> Event:
+        """Write one event, stamped with the time ``t``, and return it.
+
+        Raises:
+            ValueError: it holds a number that JSON does not have.
+        """
+        event = replace(event, t=round(time.time(), 3))
+        line, after = self._line(event)
         with _storage(self._path):
             _write_whole(self._file, line)
+        self.position = after
         self._unsynced.append(line)
         if durable:
             self.sync()
         else:
             self.sync_if_due()
-        return entry
+        return event
+
+    def _line(self, event: Event) -> tuple[bytes, Position]:
+        """The line of an event, and the place after it."""
+        offset, version, crc = self.position
+        line = _ENCODE(events.plain(event)).encode()
+        if version == 1:
+            line += b"\n"
+        else:
+            crc = zlib.crc32(line[:-1], crc)
+            line = line[:-1] + _seal(crc)
+        return line, Position(offset + len(line), version, crc)
 
     def due(self) -> bool:
         """Whether the last sync is a second ago."""
@@ -85,34 +153,100 @@ class Record:
                 self._file.close()
 
 
-def read(path: Path, start: int = 0) -> Iterator[tuple[int, Event]]:
-    """Yield ``(offset_after, event)`` for each whole line from byte ``start`` on.
+def _seal(crc: int) -> bytes:
+    """The end of a line: its checksum, which is not part of what the next ones are reckoned from."""
+    return b',"crc":"%08x"}\n' % crc
+
+
+_SEAL_BYTES = len(_seal(0))
+
+
+def read(path: Path, at: Position = START) -> Iterator[tuple[Position, Event]]:
+    """Yield each event from ``at`` on, with the place after it.
 
     A last line without its newline was torn by a crash, or is being written right now: it is left out.
 
     Raises:
-        RunError: for a record that is missing or damaged before its last line.
+        RunError: for a record that is missing or damaged, with the byte.
     """
     try:
         file = path.open("rb")
     except OSError as error:
         raise RunError(f"{path}: cannot read the record of this run: {error.strerror}") from error
     with file:
-        file.seek(start)
-        offset = start
-        for line in file:
-            if not line.endswith(b"\n"):
-                return
-            offset += len(line)
-            try:
-                event = json.loads(line)
-                event["event"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise RunError(
-                    f"{path}: damaged at byte {offset - len(line)}: not a JSON event: {line[:60]!r}.\n"
-                    "  Restore the file from a copy, or cut it before that byte to go on from there."
-                ) from error
-            yield offset, event
+        file.seek(at.offset)
+        yield from parse(file, str(path), at)
+
+
+def parse(lines: Iterable[bytes], label: str, at: Position = START) -> Iterator[tuple[Position, Event]]:
+    """The same for lines that come from anywhere; ``label`` is what they are called in an error."""
+    for line in lines:
+        if not line.endswith(b"\n"):
+            # A line is written from its start: what is whole but for its newline had another last byte.
+            if at.version != 1 and _sealed(line[:-1] + b"\n", at.crc):
+                raise damaged(label, at, "its line does not end with a newline", line)
+            return
+        try:
+            at, event = _next(line, at)
+        except EventError as error:
+            raise damaged(label, at, str(error), line) from error
+        yield at, event
+
+
+def _next(line: bytes, at: Position) -> tuple[Position, Event]:
+    """The event of a line, and the place after it."""
+    offset = at.offset + len(line)
+    if at.version == 0:
+        return _header(line)
+    if at.version == 1:
+        return Position(offset, 1), _without_checksum(line)
+    body = line[:-_SEAL_BYTES]
+    crc = zlib.crc32(body, at.crc)
+    if not line.endswith(_seal(crc)):
+        raise EventError(_UNSEALED)
+    event = events.parse(events.decode(body + b"}"))
+    if isinstance(event, Created):
+        raise EventError("a second header")
+    return Position(offset, at.version, crc), event
+
+
+def _header(line: bytes) -> tuple[Position, Event]:
+    if sealed := _sealed(line, 0):
+        header = events.parse(events.decode(line[:-_SEAL_BYTES] + b"}"))
+    else:
+        header = _without_checksum(line)
+    if not isinstance(header, Created):
+        raise EventError("holds no sweep: the first event must be `created`")
+    if header.version not in (1, VERSION):
+        raise EventError(f"version {header.version}; this tune-app reads versions 1 and {VERSION}")
+    if sealed != (header.version == VERSION):
+        raise EventError(_UNSEALED)
+    crc = zlib.crc32(line[:-_SEAL_BYTES]) if sealed else 0
+    return Position(len(line), header.version, crc), header
+
+
+def _sealed(line: bytes, crc: int) -> bool:
+    """Whether a line ends with the checksum that follows from that of the lines before."""
+    return line.endswith(_seal(zlib.crc32(line[:-_SEAL_BYTES], crc)))
+
+
+def _without_checksum(line: bytes) -> Event:
+    fields = events.decode(line)
+    if isinstance(fields, dict) and "crc" in fields:
+        raise EventError(_UNSEALED)
+    return events.parse(fields, strict=False)
+
+
+_UNSEALED = "its checksum does not follow from this line and those before it"
+
+
+def damaged(label: str, at: Position, why: str, line: bytes = b"") -> RunError:
+    """What to say of a record that cannot be read on from a line."""
+    shown = f": {line[:60]!r}" if line else ""
+    return RunError(
+        f"{label}: damaged at byte {at.offset}: {why}{shown}.\n"
+        "  Restore the file from a copy, or cut it before that byte to go on from there."
+    )
 
 
 @contextmanager
@@ -167,14 +301,14 @@ class Scores:
     """Test scores of finished trials: rows of little-endian float32 in one append-only file.
 
     Each row is one replicate's score for every test image, shape (N,) or (N, C). The record's
-    ``finished`` event holds where the rows of its replicates lie, so a tail that was torn by a crash
-    belongs to no trial.
+    ``finished`` event holds where the rows of its replicates lie, and their CRC-32, so a tail that was torn
+    by a crash belongs to no trial.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def append(self, rows: bytes, shape: Sequence[int]) -> Event:
+    def append(self, rows: bytes, shape: Sequence[int]) -> ScoreRows:
         """Add rows (R, N) or (R, N, C) as raw ``<f4`` bytes, durably; returns their place."""
         verify(self.path)
         with _storage(self.path), self.path.open("ab", buffering=0) as file:
@@ -182,23 +316,31 @@ class Scores:
             _write_whole(file, rows)
             os.fsync(file.fileno())
         know(self.path)  # scores at the same place of another file would be taken for these
-        return {"offset": offset, "shape": list(shape)}
+        return ScoreRows(offset, tuple(shape), zlib.crc32(rows))
 
-    def read(self, place: Mapping[str, Any]) -> bytes:
-        """The raw bytes at ``place``, to be read as ``<f4`` with ``place["shape"]``."""
-        size_bytes = 4
-        for length in place["shape"]:
-            size_bytes *= length
+    def read(self, place: ScoreRows) -> bytes:
+        """The raw bytes at ``place``, to be read as ``<f4`` with ``place.shape``.
+
+        Raises:
+            RunError: they are missing or damaged.
+        """
+        size_bytes = 4 * math.prod(place.shape)
         try:
             with self.path.open("rb") as file:
-                file.seek(place["offset"])
-                rows = file.read(size_bytes)
+                there = max(0, file.seek(0, os.SEEK_END) - place.offset)
+                file.seek(place.offset if there else 0)
+                rows = file.read(min(size_bytes, there))
         except OSError as error:
             raise RunError(f"{self.path}: cannot read the test scores: {error.strerror}") from error
         if len(rows) != size_bytes:
             raise RunError(
                 f"{self.path}: too short: {size_bytes} bytes of test scores belong at byte "
-                f"{place['offset']}, {len(rows)} are there. Restore the file from a copy."
+                f"{place.offset}, {len(rows)} are there. Restore the file from a copy."
+            )
+        if place.crc32 is not None and zlib.crc32(rows) != place.crc32:
+            raise RunError(
+                f"{self.path}: damaged: the {size_bytes} bytes of test scores at byte {place.offset} are not "
+                "those that were recorded. Restore the file from a copy."
             )
         return rows
 
@@ -228,20 +370,3 @@ def _write_whole(file: IO[bytes], data: bytes) -> None:
         file.truncate(end)
         file.seek(end)
         raise
-
-
-def _cut_torn_tail(path: Path) -> None:
-    """Drop a last line without newline, so that the next event starts on a line of its own."""
-    if not path.exists():
-        return
-    with path.open("r+b") as file:
-        end = file.seek(0, os.SEEK_END)
-        keep, position = 0, end
-        while position > 0 and not keep:
-            step = min(position, 1 << 16)
-            position = file.seek(position - step)
-            newline = file.read(step).rfind(b"\n")
-            if newline >= 0:
-                keep = position + newline + 1
-        if keep != end:
-            file.truncate(keep)

@@ -129,9 +129,7 @@ class Frames:
         for attempt in configuration.attempts:
             if attempt.scores:
                 raw = np.frombuffer(self.sweep.scores.read(attempt.scores), "<f4")
-                for replicate, row in zip(
-                    attempt.replicates, raw.reshape(attempt.scores["shape"]), strict=True
-                ):
+                for replicate, row in zip(attempt.replicates, raw.reshape(attempt.scores.shape), strict=True):
                     rows[replicate] = row
         return np.stack([rows[r] for r in sorted(rows)]) if rows else np.empty(0, np.float32)
 

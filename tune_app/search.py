@@ -21,8 +21,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tune_app import study, task_folder, views
 from tune_app.errors import FolderChanged, SpaceError, describe
+from tune_app.events import Epoch, Event, Extended, Planned
 from tune_app.history import Configuration, History, mean
-from tune_app.record import Event
 from tune_app.space import Sampler, Scalar, SearchSpace, parse
 from tune_app.space.planning import exists
 from tune_app.space.scalars import alike
@@ -281,8 +281,8 @@ class OptunaSearch:
         if path := self._path:
             self._keep_view(lambda: self._open_view(path, whole))
 
-    def _parsed(self, extended: Event) -> SearchSpace:
-        return parse(extended["space"], file=self._space.file, name=self._space.name, recorded=True)
+    def _parsed(self, extended: Extended) -> SearchSpace:
+        return parse(extended.space, file=self._space.file, name=self._space.name, recorded=True)
 
     def _open_view(self, path: Path, history: History) -> None:
         self._view = View(path, self._name, self._space, history)
@@ -293,15 +293,14 @@ class OptunaSearch:
             self._keep_view(view.close)
 
     def _learn(self, event: Event, history: History) -> None:
-        kind = event["event"]
-        if kind == "extended":
+        if isinstance(event, Extended):
             self._space = self._parsed(event)
-        elif kind == "planned":
-            self._observe_planned(history.configurations[event["sample"]], history)
-        elif kind == "epoch":
-            self._report(history.attempts[event["trial"]].sample, event)
-        elif kind in study.ENDS:
-            sample = history.attempts[event["trial"]].sample
+        elif isinstance(event, Planned):
+            self._observe_planned(history.configurations[event.sample], history)
+        elif isinstance(event, Epoch):
+            self._report(history.attempts[event.trial].sample, event)
+        elif isinstance(event, study.ENDS):
+            sample = history.attempts[event.trial].sample
             for each in (sample, *self._twins.get(sample, ())):
                 self._settle(history.configurations[each], history)
 
@@ -327,9 +326,9 @@ class OptunaSearch:
         held = all(name in self._axes and self._axes[name].holds(value) for name, value in point.items())
         return point if held else None
 
-    def _report(self, sample: int, event: Event) -> None:
+    def _report(self, sample: int, event: Epoch) -> None:
         """A sample's value after an epoch; one that is trained again after a resume is known already."""
-        epoch, value = event["epoch"], mean(event["metrics"].get(self._space.metric.name, []))
+        epoch, value = event.epoch, mean(event.metrics.get(self._space.metric.name, []))
         running = sample in self._numbers and sample not in self._told and len(self._space.metrics) == 1
         if running and value is not None and epoch not in self._reported[sample]:
             self._reported[sample].add(epoch)

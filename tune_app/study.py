@@ -29,9 +29,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from tune_app.errors import StorageError, describe
+from tune_app.events import Decision, Diverged, Epoch, Event, Failed, Finished, Planned, Stopped
 from tune_app.history import Configuration, History, mean
 from tune_app.opened_folder import verify
-from tune_app.record import Event
 from tune_app.space import Sampler, Scalar, SearchSpace
 from tune_app.space.samplers import multiple, steps
 from tune_app.space.scalars import alike, literal
@@ -439,13 +439,12 @@ class View:
             self._file = self._make(history)
 
     def _take_in(self, event: Event, history: History) -> None:
-        kind = event["event"]
-        if kind == "planned":
-            self._plan(history, history.configurations[event["sample"]])
-        elif kind == "epoch":
-            self._report(history.attempts[event["trial"]].sample, event)
-        elif kind in ENDS:
-            sample = history.attempts[event["trial"]].sample
+        if isinstance(event, Planned):
+            self._plan(history, history.configurations[event.sample])
+        elif isinstance(event, Epoch):
+            self._report(history.attempts[event.trial].sample, event)
+        elif isinstance(event, ENDS):
+            sample = history.attempts[event.trial].sample
             for configuration in history.configurations.values():
                 if sample in (configuration.sample, configuration.twin):
                     self._settle(history, configuration)
@@ -457,12 +456,12 @@ class View:
         if not made.state.is_finished():
             self._running.add(configuration.sample)
 
-    def _report(self, sample: int, event: Event) -> None:
-        value = mean(event["metrics"].get(self._space.metric.name, []))
-        new = value is not None and event["epoch"] not in self._reported[sample]
+    def _report(self, sample: int, event: Epoch) -> None:
+        value = mean(event.metrics.get(self._space.metric.name, []))
+        new = value is not None and event.epoch not in self._reported[sample]
         if value is not None and new and sample in self._running and len(self._space.metrics) == 1:
-            self._reported[sample].add(event["epoch"])
-            self._file.report(sample, event["epoch"], value)
+            self._reported[sample].add(event.epoch)
+            self._file.report(sample, event.epoch, value)
 
     def _settle(self, history: History, configuration: Configuration) -> None:
         if configuration.sample not in self._running:
@@ -478,7 +477,7 @@ class View:
 
 
 #: The events with which a configuration may have ended.
-ENDS = ("finished", "decision", "stopped", "diverged", "failed")
+ENDS = (Finished, Decision, Stopped, Diverged, Failed)
 
 
 def directions(space: SearchSpace) -> list[StudyDirection]:

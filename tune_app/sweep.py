@@ -5,75 +5,27 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from filelock import Timeout
 
+from tune_app import coherence, trust
 from tune_app import space as spaces
-from tune_app import trust
 from tune_app.errors import RunError, full
+from tune_app.events import Created, Event, Extended, Planned, Saved
 from tune_app.folders import RunPaths, check_contained, is_run, new_folder, no_such_run
-from tune_app.history import Config, Configuration, History, Saved
+from tune_app.history import Config, Configuration, History
+from tune_app.identity import NO_DATA, DataIdentity, Numerics
 from tune_app.opened_folder import OpenedFolder, in_use
-from tune_app.record import Event, Mirror, Record, Scores, read, remove, uncollected
+from tune_app.record import VERSION, Mirror, Position, Record, Scores, read, remove, uncollected
 from tune_app.space import SearchSpace
 
 #: How long to wait for a run that is in use: whoever only looks whether it is live locks it for moments.
 _BUSY_FOR_S = 0.5
-
-
-@dataclass(frozen=True)
-class DataIdentity:
-    """Which data a sweep trains on: part of every fingerprint, named on every table.
-
-    ``kind`` is ``phantom``, ``course``, ``folder``, ``arrays`` (a task's own) or ``none``;
-    ``fingerprint`` a SHA-256 in hex over all arrays, empty for ``none``; ``image_size`` in pixels a
-    side; ``counts`` the images a split; ``notes`` what a reader of a table must know, a sentence each.
-    """
-
-    source: str
-    kind: str
-    fingerprint: str
-    image_size: int = 0
-    split: str = ""
-    counts: Mapping[str, int] | None = None
-    notes: tuple[str, ...] = ()
-
-    def same(self, other: DataIdentity) -> bool:
-        """Whether the images are the same, split the same way, wherever they were found."""
-        return (self.fingerprint, self.split) == (other.fingerprint, other.split)
-
-    def label(self) -> str:
-        """One line for tables and pages."""
-        if self.kind == "none":
-            return "no data (the task computes its metrics itself)"
-        counts = self.counts or {}
-        numbers = ", ".join(
-            f"{counts[key]} {word}"
-            for key, word in (("train", "train"), ("val", "validation"), ("test", "test"))
-            if key in counts
-        )
-        return f"{self.source} ({numbers}; sha256 {self.fingerprint[:12]})"
-
-
-NO_DATA = DataIdentity("none", "none", "")
-
-
-@dataclass(frozen=True)
-class Numerics:
-    """What decides whether equal work gives equal numbers; fixed when a sweep is planned.
-
-    ``replicates`` is ``stacked`` or ``looped``; the replicates of a job are looped in any case where there
-    is only one, or its configuration cannot be stacked. ``precision`` is as in a search-space file.
-    """
-
-    replicates: str = "looped"
-    threads: int = 1
-    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -109,8 +61,8 @@ def fingerprint(task: str, config: Config, data: DataIdentity) -> str:
     return hashlib.sha256(spaces.canonical(identity).encode()).hexdigest()
 
 
-def plan_of(space: SearchSpace, data: DataIdentity, history: History) -> list[dict[str, Any]]:
-    """The fields of a ``planned`` event for every point that a space knows in advance and a record lacks.
+def plan_of(space: SearchSpace, data: DataIdentity, history: History) -> list[Planned]:
+    """An event for every point that a space knows in advance and a record lacks.
 
     A point that the record has as often as the space wants it is not planned again. One that comes a
     second time trains nothing: it is the ``twin`` of the first.
@@ -118,7 +70,7 @@ def plan_of(space: SearchSpace, data: DataIdentity, history: History) -> list[di
     recorded = [c for c in history.configurations.values() if not c.asked]
     there = Counter(c.fingerprint for c in recorded)
     first = {c.fingerprint: c.sample for c in reversed(history.configurations.values())}
-    found: list[dict[str, Any]] = []
+    found: list[Planned] = []
     for config in space.planned():
         identity = fingerprint(space.task, config, data)
         if there[identity]:
@@ -126,14 +78,8 @@ def plan_of(space: SearchSpace, data: DataIdentity, history: History) -> list[di
             continue
         sample = len(history.configurations) + len(found) + 1
         twin = first.setdefault(identity, sample)
-        found.append(
-            {
-                "sample": sample,
-                "fingerprint": identity,
-                "config": dict(config),
-                "twin": twin if twin != sample else None,
-            }
-        )
+        repeated = twin if twin != sample else None
+        found.append(Planned(sample=sample, fingerprint=identity, config=dict(config), twin=repeated))
     return found
 
 
@@ -141,7 +87,12 @@ class Sweep:
     """A run folder: made by ``create``, found again by ``open``; written through ``writing``."""
 
     def __init__(
-        self, opened: OpenedFolder, space: SearchSpace, header: Event, history: History, offset: int
+        self,
+        opened: OpenedFolder,
+        space: SearchSpace,
+        header: Created,
+        history: History,
+        position: Position,
     ) -> None:
         self.paths = opened.paths
         #: The folder whose record was read: nothing is written into another.
@@ -151,10 +102,9 @@ class Sweep:
         self.space = space
         self.header = header
         self.history = history
-        self.data = DataIdentity(**{**header["data"], "notes": tuple(header["data"]["notes"])})
-        self.numerics = Numerics(**header["numerics"])
+        self.data, self.numerics = header.data, header.numerics
         self.scores = Scores(self.paths.scores)
-        self._offset = offset
+        self._position = position
         self._record: Record | None = None
 
     @property
@@ -189,19 +139,20 @@ class Sweep:
             partial.unlink(missing_ok=True)
             with closing(Record(partial)) as record:
                 record.append(
-                    "created",
-                    version=1,
-                    space=space.name,
-                    task=space.task,
-                    yaml=space.dump(),
-                    seed=space.seed,
-                    data=asdict(data),
-                    numerics=asdict(numerics or Numerics()),
-                    **origin,
+                    Created(
+                        version=VERSION,
+                        space=space.name,
+                        task=space.task,
+                        yaml=space.dump(),
+                        seed=space.seed,
+                        data=data,
+                        numerics=numerics or Numerics(),
+                        **origin,
+                    )
                 )
-                for fields in plan_of(space, data, History()):
-                    record.append("planned", **fields)
-            names = trust.named(space, origin.get("source", {}), None)
+                for planned in plan_of(space, data, History()):
+                    record.append(planned)
+            names = trust.named(space, origin.get("source"), None)
             trust.remember(trust.identity_of_run(partial), names)
             partial.replace(paths.record)
         return cls.open(folder)
@@ -219,23 +170,18 @@ class Sweep:
             raise RunError(no_such_run(folder))
         check_contained(folder)
         opened = OpenedFolder(paths)
-        history, offset, header = History(), 0, None
+        history = History()
         with uncollected():
-            for end, event in read(paths.record):
-                offset, header = end, header or event
-                history.apply(event)
-        if header is None or header["event"] != "created":
-            raise RunError(
-                f"{paths.record}: holds no sweep: its first event must be 'created'. Remove {folder}."
-            )
-        if (name := header.get("confirms")) is not None and (Path(name).name != name or name == ".."):
+            position = coherence.fold(read(paths.record), str(paths.record), history)
+        if (header := history.header) is None:
+            raise RunError(f"{paths.record}: holds no sweep: it has no whole line. Remove {folder}.")
+        if (name := header.confirms) is not None and (Path(name).name != name or name == ".."):
             raise RunError(
                 f"{paths.record}: says that it confirms the run {name!r}, which is no name of a run."
             )
-        space = spaces.parse(
-            _frozen(header, history), file=str(paths.space), name=header["space"], recorded=True
-        )
-        return cls(opened, space, header, history, offset)
+        text = _frozen(header, history)
+        space = spaces.parse(text, file=str(paths.space), name=header.space, recorded=True)
+        return cls(opened, space, header, history, position)
 
     @property
     def frozen(self) -> str:
@@ -246,9 +192,8 @@ class Sweep:
         """Take in what another process has recorded since this one looked; raises FolderChanged."""
         self.opened.verify()
         known = len(self.history.extensions)
-        for end, event in read(self.paths.record, self._offset):
-            self._offset = end
-            self.history.apply(event)
+        found = read(self.paths.record, self._position)
+        self._position = coherence.fold(found, str(self.paths.record), self.history, self._position)
         if len(self.history.extensions) > known:
             self.space = spaces.parse(
                 self.frozen, file=str(self.paths.space), name=self.space.name, recorded=True
@@ -281,9 +226,9 @@ class Sweep:
             self._check_header()
             for path in stale:
                 remove(path)
-            self._record = Record(self.paths.record, mirror)
+            self.refresh()
+            self._record = Record(self.paths.record, mirror, self._position)
             try:
-                self.refresh()
                 yield self
             finally:
                 record, self._record = self._record, None
@@ -311,7 +256,7 @@ class Sweep:
         What is recorded keeps its number; points that the wider space adds are numbered after it.
         ``from_start`` says that no trial can go on from its checkpoint, since its schedule would be another.
         """
-        self.note("extended", durable=True, space=space.dump(), asked=asked, from_start=from_start)
+        self.note(Extended(space=space.dump(), asked=asked, from_start=from_start), durable=True)
         self.space = space
         return self.complete()
 
@@ -321,8 +266,8 @@ class Sweep:
         Where a crash cut off an extension, the next session completes it this way.
         """
         new = plan_of(self.space, self.data, self.history)
-        for fields in new:
-            self.note("planned", **fields)
+        for planned in new:
+            self.note(planned)
         return len(new)
 
     def busy(self) -> RunError:
@@ -341,13 +286,15 @@ class Sweep:
         history, replicates = self.history, self.space.replicate_numbers
         return [history.status(c, replicates, live) for c in history.configurations.values()]
 
-    def note(self, event: str, *, durable: bool = False, **fields: Any) -> Event:
+    def note(self, event: Event, *, durable: bool = False) -> Event:
         """Record an event and take it into ``history``: the record first, then what follows from it."""
         if self._record is None:
             raise RuntimeError("Sweep.note outside of Sweep.writing")
         if durable:
             self.opened.verify()
-        noted = self._record.append(event, durable=durable, **fields)
+        coherence.check(event, self.history)  # one that cannot be read again is not recorded
+        noted = self._record.append(event, durable=durable)
+        self._position = self._record.position
         self.history.apply(noted)
         return noted
 
@@ -425,10 +372,9 @@ class Sweep:
             return False
 
 
-def _frozen(header: Event, history: History) -> str:
+def _frozen(header: Created, history: History) -> str:
     """The space as its last extension left it, as YAML."""
-    text: str = history.extensions[-1]["space"] if history.extensions else header["yaml"]
-    return text
+    return history.extensions[-1].space if history.extensions else header.yaml
 
 
 def find_sample(sweep: Sweep, trial: str) -> int:

@@ -22,9 +22,9 @@ from tune_app import task_folder
 from tune_app.data import Dataset
 from tune_app.errors import TaskError, Terminated, describe, nearest, own_line
 from tune_app.history import Config
+from tune_app.identity import DataIdentity
 from tune_app.isolation import TaskExited
 from tune_app.space import Scalar, SearchSpace
-from tune_app.sweep import DataIdentity
 from tune_app.task_folder import NameTaken
 
 if TYPE_CHECKING:

@@ -133,7 +133,7 @@ def summary(frames: Frames) -> str:
         lines.append(f"Chosen by {metric}: {frames.name_of(winner['sample'], short=True)} ({reached}{n})")
         judged = verdict.judge(frames)
         lines += _tied(frames, judged) if judged.chosen.pairs else _runners_up(frames, best, metric)
-        if judged.tied and not sweep.header.get("confirms"):
+        if judged.tied and not sweep.header.confirms:
             following = f"confirm {sweep.name} --top {min(_TOP, 1 + len(judged.tied))} --seeds {_SEEDS}"
         if "test_accuracy_mean" in best:
             lines.append(f"  on the test set: accuracy {_measured(frames, winner, 'test_accuracy')}")

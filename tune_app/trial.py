@@ -18,7 +18,8 @@ from tune_app import checkpoint, code
 from tune_app import task as tasks
 from tune_app.errors import TaskError
 from tune_app.evaluation import usable
-from tune_app.history import PATIENCE, TASK, Saved, Values
+from tune_app.events import Saved, Values
+from tune_app.history import PATIENCE, TASK
 from tune_app.isolation import set_numerics
 from tune_app.messages import SAVE_NOW, Order, Report, Sealed
 from tune_app.opened_folder import verify

@@ -10,31 +10,32 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tune_app.errors import TrustError, printable
 
 if TYPE_CHECKING:
+    from tune_app.events import Source
     from tune_app.space import SearchSpace
 
 #: Sources of data that come with tune-app, or that it fetches itself.
 _OWN_DATA = (None, "phantom", "course")
 
 
-def named(space: SearchSpace, source: Mapping[str, Any], storage: str | None) -> list[str]:
+def named(space: SearchSpace, source: Source | None, storage: str | None) -> list[str]:
     """What training a run uses beyond its folder and tune-app itself, as messages call it.
 
     Args:
         space: of the run.
-        source: where its data was found, by ``data`` and ``path``; empty where the user has said it anew.
+        source: where its data was found; None where the user has said it anew.
         storage: where it is mirrored; None for nowhere.
     """
     found = of_task(space.task)
     if ":" in (space.search.sampler or ""):
         found.append(f"the sampler {space.search.sampler}")
-    data, path = source.get("data"), source.get("path")
+    data, path = (source.data, source.path) if source else (None, None)
     if path is not None or data not in _OWN_DATA:
         found.append(f"the data {path or data}")
     return found + ([f"the storage {storage}"] if storage is not None else [])

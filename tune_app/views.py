@@ -42,15 +42,15 @@ def restore(sweep: Sweep, tell: Tell) -> None:
     """Write ``space.yaml`` and ``provenance.json`` as the record has them."""
     put(sweep.paths.space, sweep.frozen, tell)
     if sweep.history.openings:
-        text = json.dumps(sweep.history.openings[0].get("provenance", {}), indent=2)
+        text = json.dumps(sweep.history.openings[0].provenance, indent=2)
         put(sweep.paths.provenance, f"{text}\n", tell)
 
 
 def edited(sweep: Sweep, images: bytes) -> bool:
     """Whether the content of ``test_images.csv`` is other than recorded; False where nothing is."""
-    key = "test_images_crc32"
-    written = [opened[key] for opened in sweep.history.openings if key in opened]
-    return bool(written) and zlib.crc32(images) != written[-1]
+    written = [opened.test_images_crc32 for opened in sweep.history.openings]
+    known = [crc32 for crc32 in written if crc32 is not None]
+    return bool(known) and zlib.crc32(images) != known[-1]
 
 
 def restore_study(sweep: Sweep, tell: Tell) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 from tune_app import checkpoint, results, stop
 from tune_app import space as spaces
+from tune_app.events import Created
+from tune_app.record import read
 from tune_app.sweep import Sweep
 
 Event = dict[str, Any]
@@ -35,8 +37,10 @@ def _replicates(found: Iterable[Event]) -> dict[str, list[tuple[int, int]]]:
 
 def decisions_follow(record: Path) -> list[str]:
     """Each recorded decision follows from what was recorded before it."""
-    found = events(record)
-    return stop.recompute(found, spaces.parse(found[0]["yaml"], name=found[0]["space"]))
+    found = [event for _, event in read(record)]
+    header = found[0]
+    assert isinstance(header, Created)
+    return stop.recompute(found, spaces.parse(header.yaml, name=header.space))
 
 
 def append_only(before: bytes, record: Path) -> list[str]:

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from lines import read
 from ray.cluster_utils import Cluster
 from rays_own import QUIET
 
 from tune_app import launch, results
 from tune_app import space as spaces
 from tune_app.launch import Request
-from tune_app.record import read
 from tune_app.sweep import Sweep
 
 pytestmark = QUIET

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tune_app import results, space, verdict
-from tune_app.history import Values
+from tune_app.events import Diverged, Epoch, Failed, Finished, Opened, Started, Stopped, Values
+from tune_app.identity import DataIdentity
 from tune_app.report import View, tables
 from tune_app.report.render import save
 from tune_app.results import Frames
-from tune_app.sweep import DataIdentity, Sweep
+from tune_app.sweep import Sweep
 
 SHA = "9c1f0a" + "0" * 58
 XRAYS = DataIdentity(
@@ -75,7 +77,7 @@ def make(
     sweep = Sweep.create(space.load(file), data, folder / "runs")
     with sweep.writing():
         if settings is not None:
-            sweep.note("opened", provenance={"settings": dict(settings)})
+            sweep.note(Opened(provenance={"settings": dict(settings)}))
         for sample, outcome in outcomes.items():
             _record(sweep, sample, outcome)
         return results.load(sweep)
@@ -86,27 +88,26 @@ def _record(sweep: Sweep, sample: int, outcome: Outcome) -> None:
     replicates = list(range(seeds))
     target = sweep.space.epochs
     sweep.note(
-        "started", trial=trial, sample=sample, replicates=replicates, epoch=0, target=target, node="here"
+        Started(trial=trial, sample=sample, replicates=replicates, epoch=0, target=target, node="here")
     )
     val = [*outcome.val] or [*outcome.test] or [0.5] * seeds
     metrics: Values = {"val_accuracy": [*val], **{k: [*v] for k, v in outcome.metrics.items()}}
     for epoch in range(1, outcome.epochs + 1):
-        sweep.note(
-            "epoch", trial=trial, epoch=epoch, metrics=metrics, durations_s=[0.5] * seeds, device="cpu"
-        )
+        sweep.note(Epoch(trial=trial, epoch=epoch, metrics=metrics, durations_s=[0.5] * seeds, device="cpu"))
+    end: dict[str, Any] = {"trial": trial, "epoch": outcome.epochs, "evaluated": [outcome.epochs] * seeds}
     match outcome.end:
         case "finished":
-            test = {"test_accuracy": [*outcome.test]} if outcome.test else {}
-            sweep.note("finished", trial=trial, test=test, evaluated=[outcome.epochs] * seeds, scores=None)
+            test: Values = {"test_accuracy": [*outcome.test]} if outcome.test else {}
+            sweep.note(Finished(**end, test=test, scores=None))
         case "stopped":
-            sweep.note("stopped", trial=trial, reason="asked to")
+            sweep.note(Stopped(trial=trial, reason="asked to"))
         case "failed":
-            sweep.note("failed", trial=trial, reason="RuntimeError: boom", log="")
+            sweep.note(Failed(trial=trial, reason="RuntimeError: boom", log=""))
         case "diverged":
-            sweep.note("diverged", trial=trial, epoch=outcome.epochs, replicates=[0])
-            sweep.note("finished", trial=trial, test={}, evaluated=[outcome.epochs] * seeds, scores=None)
+            sweep.note(Diverged(trial=trial, epoch=outcome.epochs, replicates=[0]))
+            sweep.note(Finished(**end, test={}, scores=None))
         case "interrupted":
-            sweep.note("opened", provenance={})
+            sweep.note(Opened(provenance={}))
         case other:
             assert other == "running", other
 

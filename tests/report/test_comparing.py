@@ -17,10 +17,10 @@ from make_run import XRAYS as REAL
 from recorded import Ended, record
 
 from tune_app.errors import ReportError
+from tune_app.identity import DataIdentity
 from tune_app.report import compare
 from tune_app.report.comparing import why_not_ranked, written
 from tune_app.results import Frames
-from tune_app.sweep import DataIdentity
 
 
 def run(folder: Path, name: str, accuracy: float, data: DataIdentity = REAL, text: str = SAMPLES) -> Frames:

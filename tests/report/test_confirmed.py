@@ -8,6 +8,7 @@ from facts import lacking
 from make_run import PHANTOM, Outcome, make, write_tables
 
 from tune_app import results, space
+from tune_app.events import Epoch, Finished, Started
 from tune_app.report.confirmed import confirmed, luck
 from tune_app.results import Frames
 from tune_app.sweep import Sweep
@@ -25,12 +26,12 @@ def confirming(folder: Path, first: list[float], second: list[float], original: 
         for sample, values in ((1, first), (2, second)):
             numbers = list(sweep.space.replicate_numbers)
             trial: dict[str, Any] = {"trial": f"{sample}.1", "sample": sample, "replicates": numbers}
-            sweep.note("started", **trial, epoch=0, target=2, node="")
-            metrics = {"val_accuracy": values}
-            sweep.note(
-                "epoch", trial=f"{sample}.1", epoch=2, metrics=metrics, durations_s=[0.1] * len(values)
-            )
-            sweep.note("finished", trial=f"{sample}.1", test={}, evaluated=[2] * len(values), scores=None)
+            sweep.note(Started(**trial, epoch=0, target=2, node=""))
+            more: dict[str, Any] = {"metrics": {"val_accuracy": values}, "durations_s": [0.1] * len(values)}
+            for epoch in (1, 2):
+                sweep.note(Epoch(trial=f"{sample}.1", epoch=epoch, **more))
+            evaluated = [2] * len(values)
+            sweep.note(Finished(trial=f"{sample}.1", epoch=2, test={}, evaluated=evaluated, scores=None))
     return results.load(sweep)
 
 

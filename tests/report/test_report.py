@@ -15,6 +15,7 @@ from edge_cases import CASES, LONG
 from markdown_it import MarkdownIt
 
 from tune_app import report
+from tune_app.events import Opened
 from tune_app.results import Frames
 
 TEST_SCORES = {"confusion", "roc"}
@@ -261,7 +262,7 @@ def test_how_to_do_it_again_comes_from_what_the_run_wrote_down(tmp_path: Path) -
         "settings": {},
     }
     with frames.sweep.writing() as sweep:
-        sweep.note("opened", provenance=provenance)
+        sweep.note(Opened(provenance=provenance))
     sweep.paths.provenance.write_text('{"command": ["a", "copy", "that", "was", "edited"]}')
     report.write(frames, tmp_path / "report", figures=False)
     text = Page((tmp_path / "report/index.html").read_text(encoding="utf-8")).text

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from make_run import Outcome, make, write_tables
 from markdown_it import MarkdownIt
 
+from tune_app.identity import DataIdentity
 from tune_app.report import formats
 from tune_app.report.render import Table, latex, latex_text, markdown
-from tune_app.sweep import DataIdentity
 
 NASTY = r"""a_b_c _x_ \ { } $ & # % ~ ^ ` " ' < > | [o] * -- --- ?` é ü ñ ß Å ± × – λ ω ο 中 😀 .. !"""
 

@@ -17,6 +17,7 @@ from tune_app import code, stats, words
 from tune_app.advice import edges
 from tune_app.arithmetic import fixed, mean, significant
 from tune_app.errors import RunError
+from tune_app.events import Created, Finished
 from tune_app.folders import RunPaths, find_runs
 from tune_app.record import read
 from tune_app.results import Frames
@@ -78,7 +79,7 @@ def seen_before(sweep: Sweep) -> list[str]:
     """
     if not sweep.data.fingerprint:
         return []
-    family = sweep.header.get("confirms") or sweep.name
+    family = sweep.header.confirms or sweep.name
     runs = find_runs(sweep.paths.folder.parent)
     return [
         run.name for run in runs if run.name != family and _has_looked(run, sweep.data.fingerprint, family)
@@ -88,12 +89,12 @@ def seen_before(sweep: Sweep) -> list[str]:
 def _has_looked(folder: Path, fingerprint: str, family: str) -> bool:
     try:
         for _, event in read(RunPaths(folder).record):
-            if event["event"] == "created":
-                if event["data"]["fingerprint"] != fingerprint or event.get("confirms") == family:
+            if isinstance(event, Created):
+                if event.data.fingerprint != fingerprint or event.confirms == family:
                     return False
-            elif event["event"] == "finished":
+            elif isinstance(event, Finished):
                 return True
-    except (RunError, KeyError, TypeError):
+    except RunError:
         return False
     return False
 
@@ -136,7 +137,7 @@ def _code(frames: Frames) -> Iterator[str]:
         yield f"the means of {named} have seeds or epochs of differing code: they describe neither"
     elif found.sessions:
         yield "configurations are compared that were trained with differing code"
-    if (name := sweep.header.get("confirms")) and (confirmed := _beside(sweep, name)):
+    if (name := sweep.header.confirms) and (confirmed := _beside(sweep, name)):
         differing = code.between(confirmed.history, sweep.history)
         if differing:
             yield f"the code differs from that of {name}, which this run confirms: {', '.join(differing)}"
@@ -229,7 +230,7 @@ def _rounded(number: int) -> int:
 
 
 def _edges(frames: Frames, winner: int) -> Found:
-    if not frames.sweep.header.get("confirms"):  # which tries a choice of what was tried
+    if not frames.sweep.header.confirms:  # which tries a choice of what was tried
         for text in edges.at_the_edge(frames, winner):
             yield "edge", text
 

@@ -65,4 +65,4 @@ def identity(frames: Frames) -> dict[str, str]:
 def provenance(frames: Frames) -> Mapping[str, Any]:
     """What the run recorded of its first session: versions, machine, command; empty where it had none."""
     openings = frames.sweep.history.openings
-    return openings[0].get("provenance", {}) if openings else {}
+    return openings[0].provenance if openings else {}

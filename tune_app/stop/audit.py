@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tune_app.history import History, Judgement
-from tune_app.record import Event
+from tune_app.events import (
+    Created,
+    Diverged,
+    Ended,
+    Epoch,
+    Event,
+    Extended,
+    Failed,
+    Finished,
+    Opened,
+    Stopped,
+)
+from tune_app.events import Decision as Recorded
+from tune_app.history import History
 from tune_app.space import SearchSpace, parse
 from tune_app.stop.rules import Decision
 from tune_app.stop.stopper import ended, make, observation, recorded
@@ -45,34 +57,36 @@ class _Audit:
 
     def take(self, event: Event) -> None:
         """Take in the next event."""
-        kind, trial = event["event"], event.get("trial", self._trial)
-        if not self._judged and kind not in ("diverged", "ended"):
+        trial = getattr(event, "trial", self._trial)
+        if not self._judged and not isinstance(event, Diverged | Ended):
             self._judge()
-        if kind in ("opened", "extended"):
+        if isinstance(event, Opened | Extended):
             if self._due:
                 self._stopper.owe(self._history.attempts[self._trial].sample, self._due)
             self._due = []
-        elif kind in ("stopped", "finished") and trial == self._trial:  # by a person, or by itself
+        elif isinstance(event, Stopped | Finished) and trial == self._trial:  # by a person, or by itself
             self._due = []
-        elif trial != self._trial or kind in ("epoch", "finished", "failed"):
+        elif trial != self._trial or isinstance(event, Epoch | Finished | Failed):
             self.faults += [
                 f"trial {self._trial}: not recorded: {_words(decision)}" for decision in self._due
             ]
             self._due = []
-        if kind in ("epoch", "finished", "decision") and self._history.attempts[trial].end == "stopped":
-            self.faults.append(f"trial {trial}: {kind} at epoch {event['epoch']}, after it was stopped")
+        if isinstance(event, Epoch | Finished | Recorded) and self._history.attempts[trial].end == "stopped":
+            kind = type(event).__name__.lower()
+            self.faults.append(f"trial {trial}: {kind} at epoch {event.epoch}, after it was stopped")
         self._history.apply(event)
-        if kind == "decision":
-            self._compare(self._history.decisions[-1])
-        elif kind == "finished":
-            attempt = self._history.attempts[trial]
-            if attempt.ended_early:
-                seen = ended(attempt, self._space.stop_metric.name)
-                self._stopper.end(seen.sample, seen.epoch, seen.value)
-        elif kind == "epoch":
-            self._trial, self._judged = trial, self._history.attempts[trial].follows
-        elif text := event.get({"created": "yaml", "extended": "space"}.get(kind, "")):
-            self._want(parse(text, name=self._space.name, recorded=True))
+        match event:
+            case Recorded():
+                self._compare(event)
+            case Finished():
+                attempt = self._history.attempts[trial]
+                if attempt.ended_early:
+                    seen = ended(attempt, self._space.stop_metric.name)
+                    self._stopper.end(seen.sample, seen.epoch, seen.value)
+            case Epoch():
+                self._trial, self._judged = trial, self._history.attempts[trial].follows
+            case Created(yaml=text) | Extended(space=text):
+                self._want(parse(text, name=self._space.name, recorded=True))
 
     def _judge(self) -> None:
         attempt = self._history.attempts[self._trial]
@@ -84,7 +98,7 @@ class _Audit:
             self._due = found
         self._judged = True
 
-    def _compare(self, recorded: Judgement) -> None:
+    def _compare(self, recorded: Recorded) -> None:
         expected = self._due.pop(0) if self._due else None
         same = expected and all(getattr(recorded, name) == value for name, value in vars(expected).items())
         if not same:
@@ -95,7 +109,7 @@ class _Audit:
             self.faults.append(found)
 
 
-def _words(decision: Decision | Judgement) -> str:
+def _words(decision: Decision | Recorded) -> str:
     verdict = "stop" if decision.stop else "go on"
     where = f" in bracket {decision.bracket}" if decision.bracket else ""
     return (

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tune_app.evaluation import usable
-from tune_app.history import Attempt, Epoch, History, Judgement, mean
+from tune_app.events import Decision as Recorded
+from tune_app.events import Epoch
+from tune_app.history import Attempt, History, mean
 from tune_app.space import SearchSpace
 from tune_app.stop.rules import Asha, Decision, Hyperband, Median, Rule
 
@@ -95,7 +97,7 @@ class Stopper:
         if decisions:
             self._owed[sample] = list(decisions)
 
-    def replay(self, observations: Iterable[Observation], judgements: Iterable[Judgement]) -> None:
+    def replay(self, observations: Iterable[Observation], judgements: Iterable[Recorded]) -> None:
         """Take in, before anything else, what was reported and decided, in the order of the record."""
         known = {(each.sample, each.rung, each.rule) for each in judgements}
         for seen in observations:
@@ -120,14 +122,14 @@ def make(space: SearchSpace) -> Stopper:
     return Stopper(rules, space.epochs, space.stop_metric.sign)
 
 
-def recorded(history: History, metric: str) -> tuple[list[Observation], list[Judgement]]:
+def recorded(history: History, metric: str) -> tuple[list[Observation], list[Recorded]]:
     """What a stopper was told and what it decided, in the order of the record: for ``Stopper.replay``."""
     observations = [
         ended(each, metric) if isinstance(each, Attempt) else observation(*each, metric)
         for each in history.course
-        if not isinstance(each, Judgement)
+        if not isinstance(each, Recorded)
     ]
-    return observations, [each for each in history.course if isinstance(each, Judgement)]
+    return observations, [each for each in history.course if isinstance(each, Recorded)]
 
 
 def observation(attempt: Attempt, epoch: Epoch, metric: str) -> Observation:
@@ -138,5 +140,6 @@ def observation(attempt: Attempt, epoch: Epoch, metric: str) -> Observation:
 
 def ended(attempt: Attempt, metric: str) -> Observation:
     """What a stopper is told of a trial that ended by itself: its last epoch, whose value it keeps."""
-    last = attempt.epochs[-1] if attempt.epochs else Epoch(attempt.epoch, {}, [])
+    none = Epoch(trial=attempt.trial, epoch=attempt.epoch, metrics={}, durations_s=[])
+    last = attempt.epochs[-1] if attempt.epochs else none
     return replace(observation(attempt, last, metric), end=True)

@@ -15,11 +15,12 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
+import msgspec
+
 from tune_app.errors import FolderChanged, describe
+from tune_app.events import Saved
 from tune_app.folders import RunPaths
-from tune_app.history import Saved
 from tune_app.opened_folder import OpenedFolder
-from tune_app.record import Event
 from tune_app.storage import segments
 from tune_app.storage.store import FAULTS, Store
 
@@ -250,10 +251,10 @@ def _checkpoints(lines: bytes) -> Iterator[Saved]:
     seen: set[Saved] = set()
     for line in reversed(lines.splitlines()):
         if b'"saved":{' in line or b'"weights":{' in line or b'"start":{' in line:
-            event: Event = json.loads(line)
+            event = json.loads(line)
             for key in ("saved", "weights", "start"):
                 if fields := event.get(key):
-                    saved = Saved(**fields)
+                    saved = msgspec.convert(fields, Saved)
                     if saved not in seen:
                         seen.add(saved)
                         yield saved

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import platform
@@ -13,11 +14,12 @@ from pathlib import Path
 
 from filelock import Timeout
 
+from tune_app import coherence
 from tune_app.errors import RunError, nearest
 from tune_app.folders import RunPaths, check_contained
 from tune_app.history import History
 from tune_app.opened_folder import OpenedFolder
-from tune_app.record import extend, place
+from tune_app.record import extend, parse, place
 from tune_app.storage import segments
 from tune_app.storage.mirror import Mirror, Tell, frozen
 from tune_app.storage.segments import Copy
@@ -139,8 +141,7 @@ def _merge(store: Store, paths: RunPaths, copy: Copy, tell: Tell) -> None:
 
 def _fetch_files(store: Store, paths: RunPaths, copy: Copy) -> None:
     history = History()
-    for line in copy.record.splitlines():
-        history.apply(json.loads(line))
+    coherence.fold(parse(io.BytesIO(copy.record), store.label), store.label, history)
     there = set(store.names(segments.CHECKPOINTS))
     for attempt in history.attempts.values():
         for saved in (attempt.saved, attempt.weights):
