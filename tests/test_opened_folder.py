@@ -266,6 +266,17 @@ def test_an_inode_that_was_used_again_is_noticed_by_the_first_line(sweep: Sweep,
             pass
 
 
+def test_events_that_wait_for_the_disk_see_the_folder_within_a_second(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with sweep.writing():
+        ACTS["moved"](sweep.paths.folder)
+        sweep.note(Opened())
+        monkeypatch.setattr("tune_app.record._SYNC_EVERY_S", 0.0)
+        with pytest.raises(FolderChanged):
+            sweep.note(Opened())
+
+
 def test_while_an_epoch_lasts_the_folder_is_looked_for(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
     with sweep.writing():
         driver = Driver(sweep, stop.make(sweep.space))

@@ -18,7 +18,7 @@ from lines import read
 
 from tune_app import control
 from tune_app import space as spaces
-from tune_app.errors import RunError
+from tune_app.errors import FolderChanged, RunError
 from tune_app.events import Diverged, Failed, Finished, Opened, Started, Stopped
 from tune_app.folders import find_run, find_runs
 from tune_app.history import History
@@ -77,6 +77,19 @@ def test_a_record_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     made = Sweep.create(parse(), runs_dir=tmp_path, name="mine")
     assert [event["event"] for _, event in read(made.paths.record)] == ["created", "planned", "planned"]
     assert not (tmp_path / "mine" / "record.jsonl.part").exists()
+
+
+def test_a_folder_that_is_taken_away_while_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take_away(*_: object) -> list[object]:
+        (tmp_path / "mine").rename(tmp_path / "elsewhere")
+        return []
+
+    monkeypatch.setattr("tune_app.sweep.plan_of", take_away)
+    with pytest.raises(FolderChanged, match="mine: "):
+        Sweep.create(parse(), runs_dir=tmp_path, name="mine")
+    assert not (tmp_path / "mine").exists()
 
 
 def test_a_folder_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:

@@ -144,7 +144,6 @@ class OpenedFolder:
             with suppress(OSError):  # then the first checkpoint says what is wrong
                 self.paths.checkpoints.mkdir(exist_ok=True)
             self.know(self.paths.checkpoints)
-            self.know(self.paths.scores)
             yield
 
     def changed(self) -> FolderChanged:

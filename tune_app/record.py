@@ -66,15 +66,22 @@ class Record:
         path: the file; where it is new, the first event makes it.
         mirror: receives the lines.
         at: where it ends, as it was read. A torn line after that is cut.
+        check: called before each write to the disk, and at least once a second while ``sync_if_due`` is.
 
     Raises:
         DiskError: when the disk refuses a write; every event before it is kept.
         RunError: the file does not end there.
     """
 
-    def __init__(self, path: Path, mirror: Mirror | None = None, at: Position = START) -> None:
+    def __init__(
+        self,
+        path: Path,
+        mirror: Mirror | None = None,
+        at: Position = START,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         self._path = path
-        self._mirror = mirror
+        self._mirror, self._check = mirror, check
         self._unsynced: list[bytes] = []
         self._synced_at = time.monotonic()
         #: Where it ends.
@@ -105,6 +112,8 @@ class Record:
         """
         event = replace(event, t=round(time.time(), 3))
         line, after = self._line(event)
+        if durable:
+            self._check()
         with _storage(self._path):
             _write_whole(self._file, line)
         self.position = after
@@ -126,14 +135,13 @@ class Record:
             line = line[:-1] + _seal(crc)
         return line, Position(offset + len(line), version, crc)
 
-    def due(self) -> bool:
-        """Whether the last sync is a second ago."""
-        return time.monotonic() - self._synced_at >= _SYNC_EVERY_S
-
     def sync_if_due(self) -> None:
         """Sync when the oldest unsynced event may be a second old; called from the engine's loop."""
-        if self._unsynced and self.due():
-            self.sync()
+        if time.monotonic() - self._synced_at >= _SYNC_EVERY_S:
+            self._check()
+            if self._unsynced:
+                self.sync()
+            self._synced_at = time.monotonic()
 
     def sync(self) -> None:
         """Put every event so far on the disk, and hand the group to the mirror."""

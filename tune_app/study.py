@@ -281,7 +281,8 @@ class File:
             raise _as_storage_error(path, error) from error
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=_PATIENCE_S)
+        # SQLAlchemy keeps a connection for each thread, and whoever ends the session closes those of all.
+        connection = sqlite3.connect(self._path, timeout=_PATIENCE_S, check_same_thread=False)
         # The record is the truth and can make this file again, so it need not wait for the disk.
         connection.execute("PRAGMA synchronous=OFF")
         return connection

@@ -224,10 +224,11 @@ class Sweep:
                     "leave out --name to start a new run."
                 ) from error
             self._check_header()
+            self.opened.know(self.paths.scores)
             for path in stale:
                 remove(path)
             self.refresh()
-            self._record = Record(self.paths.record, mirror, self._position)
+            self._record = Record(self.paths.record, mirror, self._position, self.opened.verify)
             try:
                 yield self
             finally:
@@ -290,8 +291,6 @@ class Sweep:
         """Record an event and take it into ``history``: the record first, then what follows from it."""
         if self._record is None:
             raise RuntimeError("Sweep.note outside of Sweep.writing")
-        if durable:
-            self.opened.verify()
         coherence.check(event, self.history)  # one that cannot be read again is not recorded
         noted = self._record.append(event, durable=durable)
         self._position = self._record.position
@@ -304,8 +303,7 @@ class Sweep:
         Raises:
             FolderChanged: it is not the one that was opened.
         """
-        if self._record and self._record.due():
-            self.opened.verify()
+        if self._record:
             self._record.sync_if_due()
 
     def lacking(self) -> list[Job]:
