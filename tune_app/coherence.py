@@ -25,6 +25,7 @@ from tune_app.events import (
     Retried,
     Started,
     Stopped,
+    Undone,
 )
 from tune_app.history import Attempt, Configuration, History
 from tune_app.record import START, Position
@@ -86,10 +87,27 @@ def check(event: Event, history: History) -> None:
         case Retried():
             for sample in event.samples:
                 _configuration(sample, history)
+        case Undone():
+            _check_undone(event, history)
         case Created() | Opened() | Extended():
             pass
         case other:
             assert_never(other)
+
+
+def _check_undone(event: Undone, history: History) -> None:
+    if not history.extensions:
+        raise EventError("there is no extension that could be undone")
+    before, there = history.before[-1], len(history.configurations)
+    if not before.configurations <= event.keeps <= there:
+        raise EventError(f"{event.keeps} configurations stay, and not {before.configurations} to {there}")
+    undone = [_attempt(trial, history) for trial in event.trials]
+    for attempt in undone:
+        if attempt.trial in before.attempts:
+            raise EventError(f"trial {attempt.trial} is older than the extension that is undone")
+    for configuration in list(history.configurations.values())[event.keeps :]:
+        if any(attempt not in undone for attempt in configuration.attempts):
+            raise EventError(f"configuration {configuration.sample} was trained")
 
 
 def _attempt(trial: str, history: History) -> Attempt:

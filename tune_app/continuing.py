@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tune_app import code, control, events, launch, progress, storage, task, trust
+from tune_app import code, control, events, launch, progress, storage, task, trust, undoing, views
 from tune_app import space as spaces
 from tune_app.errors import DataError, RunError
 from tune_app.folders import find_runs
@@ -128,6 +128,22 @@ def extend(
         view,
         change,
     )
+
+
+def undo(sweep: Sweep) -> str:
+    """Take back what the last extension of a run added and nobody has trained; returns how it was asked for.
+
+    Raises:
+        RunError: nothing can be taken back, or a process is working on the run.
+    """
+    with (
+        storage.mirrored(sweep.history.session.storage, sweep.opened, progress.note) as mirror,
+        sweep.writing(mirror),
+    ):
+        asked = undoing.undo(sweep)
+        views.restore(sweep, progress.note)
+    views.restore_study(sweep, progress.note)
+    return asked
 
 
 def restarts(space: SearchSpace, wider: SearchSpace, material: Material) -> bool:

@@ -261,6 +261,18 @@ class Extended(Line, frozen=True, kw_only=True):
     from_start: bool
 
 
+class Undone(Line, frozen=True, kw_only=True):
+    """What the last extension wants and nobody has trained is wanted no more.
+
+    ``space`` is the text of the space that is wanted now. Of the configurations only the first ``keeps``
+    stay, and ``trials``, which have trained nothing new, count as never begun.
+    """
+
+    space: str
+    keeps: Count
+    trials: list[str]
+
+
 class Rerun(Line, frozen=True, kw_only=True):
     """A configuration was trained once more: so many values were compared, so many of them differ."""
 
@@ -291,6 +303,7 @@ Event = (
     | Stopped
     | Failed
     | Extended
+    | Undone
     | Rerun
     | Retried
 )

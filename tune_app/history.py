@@ -32,6 +32,7 @@ from tune_app.events import (
     ScoreRows,
     Started,
     Stopped,
+    Undone,
     Values,
 )
 from tune_app.space import Metric, Scalar
@@ -138,6 +139,8 @@ class Configuration:
     #: Seconds since 1970.
     planned_at: float = 0.0
     attempts: list[Attempt] = field(default_factory=list)
+    #: How many attempts have begun, those included that were undone.
+    begun: int = 0
 
     def last(self, replicate: int) -> Attempt | None:
         """The newest attempt that trained this replicate."""
@@ -235,6 +238,15 @@ FAULTY = frozenset({"diverged", "failed"})
 PRECEDENCE = ("running", "failed", "interrupted", "diverged", "planned", "stopped", "finished")
 
 
+@dataclass(frozen=True)
+class Before:
+    """What an extension found: how many configurations, the checkpoint of each trial, and what converged."""
+
+    configurations: int
+    attempts: Mapping[str, tuple[Saved | None, set[int]]]
+    course: list[tuple[Attempt, Epoch] | Attempt | Decision]
+
+
 class History:
     """The events of a record, folded in order."""
 
@@ -251,6 +263,8 @@ class History:
         self.openings: list[Opened] = []
         #: The space as it stands after each extension, as YAML, with what was asked.
         self.extensions: list[Extended] = []
+        #: What each extension found.
+        self.before: list[Before] = []
         self.reruns: list[Rerun] = []
         #: Metrics that are shares by their names, but have a value outside of 0 to 1.
         self.beyond: frozenset[str] = frozenset()
@@ -267,7 +281,7 @@ class History:
             case Planned():
                 self._on_planned(event)
                 return
-            case Opened() | Extended() | Retried() | Created() | Rerun():
+            case Opened() | Extended() | Undone() | Retried() | Created() | Rerun():
                 self._on_session(event)
                 return
             case _:
@@ -281,7 +295,7 @@ class History:
 
     def next_trial(self, sample: int) -> str:
         """A name for the next attempt at a sample: ``12.1``, then ``12.2``, ..."""
-        return f"{sample}.{len(self.configurations[sample].attempts) + 1}"
+        return f"{sample}.{self.configurations[sample].begun + 1}"
 
     def status(self, configuration: Configuration, replicates: range, live: bool) -> str:
         """How a configuration stands, over its replicates."""
@@ -309,7 +323,12 @@ class History:
                     found.append((configuration, value))
         return sorted(found, key=lambda each: rank(metric, each[1], each[0].sample))
 
-    def _on_session(self, event: Created | Opened | Extended | Retried | Rerun) -> None:
+    @property
+    def wanted(self) -> str:
+        """The space that is wanted now, as YAML."""
+        return self.extensions[-1].space if self.extensions else self.header.yaml if self.header else ""
+
+    def _on_session(self, event: Created | Opened | Extended | Undone | Retried | Rerun) -> None:
         match event:
             case Created():
                 self.header = event
@@ -318,12 +337,9 @@ class History:
                 for attempt in self.attempts.values():
                     attempt.end = attempt.end or "interrupted"
             case Extended():
-                self.extensions.append(event)
-                if event.from_start:
-                    self.course.clear()
-                    for attempt in self.attempts.values():
-                        attempt.saved = None
-                        attempt.converged.clear()  # another schedule may converge later
+                self._on_extended(event)
+            case Undone():
+                self._on_undone(event)
             case Retried():
                 for sample in event.samples:
                     for attempt in self.configurations[sample].attempts:
@@ -331,6 +347,31 @@ class History:
                         attempt.end = "interrupted" if attempt.end == "failed" else attempt.end
             case Rerun():
                 self.reruns.append(event)
+
+    def _on_extended(self, event: Extended) -> None:
+        self.extensions.append(event)
+        kept = {a.trial: (a.saved, set(a.converged)) for a in self.attempts.values()}
+        self.before.append(Before(len(self.configurations), kept, list(self.course)))
+        if event.from_start:
+            self.course.clear()
+            for attempt in self.attempts.values():
+                attempt.saved = None
+                attempt.converged.clear()  # another schedule may converge later
+
+    def _on_undone(self, event: Undone) -> None:
+        extension, before = self.extensions.pop(), self.before.pop()
+        for trial in event.trials:
+            attempt = self.attempts.pop(trial)
+            self.configurations[attempt.sample].attempts.remove(attempt)
+        for sample in list(self.configurations)[event.keeps :]:
+            del self.configurations[sample]
+        if extension.from_start and self.attempts.keys() <= before.attempts.keys():
+            self.course = before.course
+            for attempt in self.attempts.values():
+                attempt.saved, attempt.converged = before.attempts[attempt.trial]
+        if event.space != self.wanted:  # a part of it was trained, and stays
+            self.extensions.append(replace(extension, space=event.space))
+            self.before.append(before)
 
     def _on_planned(self, event: Planned) -> None:
         self.configurations[event.sample] = Configuration(
@@ -352,6 +393,7 @@ class History:
         )
         self.attempts[attempt.trial] = attempt
         self.configurations[attempt.sample].attempts.append(attempt)
+        self.configurations[attempt.sample].begun += 1
         return attempt
 
     def _on_epoch(self, event: Epoch, attempt: Attempt) -> None:

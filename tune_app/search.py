@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tune_app import study, task_folder, views
 from tune_app.errors import FolderChanged, SpaceError, describe
-from tune_app.events import Epoch, Event, Extended, Planned
+from tune_app.events import Epoch, Event, Extended, Planned, Undone
 from tune_app.history import Configuration, History, mean
 from tune_app.space import Sampler, Scalar, SearchSpace, parse
 from tune_app.space.planning import exists
@@ -281,8 +281,8 @@ class OptunaSearch:
         if path := self._path:
             self._keep_view(lambda: self._open_view(path, whole))
 
-    def _parsed(self, extended: Extended) -> SearchSpace:
-        return parse(extended.space, file=self._space.file, name=self._space.name, recorded=True)
+    def _parsed(self, event: Extended | Undone) -> SearchSpace:
+        return parse(event.space, file=self._space.file, name=self._space.name, recorded=True)
 
     def _open_view(self, path: Path, history: History) -> None:
         self._view = View(path, self._name, self._space, history)
@@ -293,8 +293,11 @@ class OptunaSearch:
             self._keep_view(view.close)
 
     def _learn(self, event: Event, history: History) -> None:
-        if isinstance(event, Extended):
+        if isinstance(event, Extended | Undone):
             self._space = self._parsed(event)
+            for sample in self._numbers.keys() - history.configurations.keys():
+                # Its number is free again. In the study it is a trial without a value.
+                self._study.tell(self._numbers.pop(sample), state=TrialState.FAIL)
         elif isinstance(event, Planned):
             self._observe_planned(history.configurations[event.sample], history)
         elif isinstance(event, Epoch):

@@ -179,22 +179,21 @@ class Sweep:
             raise RunError(
                 f"{paths.record}: says that it confirms the run {name!r}, which is no name of a run."
             )
-        text = _frozen(header, history)
-        space = spaces.parse(text, file=str(paths.space), name=header.space, recorded=True)
+        space = spaces.parse(history.wanted, file=str(paths.space), name=header.space, recorded=True)
         return cls(opened, space, header, history, position)
 
     @property
     def frozen(self) -> str:
         """The space as YAML, by the record alone: ``space.yaml`` is a copy of it for people."""
-        return _frozen(self.header, self.history)
+        return self.history.wanted
 
     def refresh(self) -> None:
         """Take in what another process has recorded since this one looked; raises FolderChanged."""
         self.opened.verify()
-        known = len(self.history.extensions)
+        known = self.frozen
         found = read(self.paths.record, self._position)
         self._position = coherence.fold(found, str(self.paths.record), self.history, self._position)
-        if len(self.history.extensions) > known:
+        if self.frozen != known:
             self.space = spaces.parse(
                 self.frozen, file=str(self.paths.space), name=self.space.name, recorded=True
             )
@@ -368,11 +367,6 @@ class Sweep:
             return zlib.crc32((self.paths.checkpoints / saved.file).read_bytes()) == saved.crc32
         except OSError:
             return False
-
-
-def _frozen(header: Created, history: History) -> str:
-    """The space as its last extension left it, as YAML."""
-    return history.extensions[-1].space if history.extensions else header.yaml
 
 
 def find_sample(sweep: Sweep, trial: str) -> int:

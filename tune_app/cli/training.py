@@ -255,6 +255,11 @@ def resume(name: str, **options: Any) -> None:
     is_flag=True,
     help="Add to configurations that were trained with other code: their means then have both.",
 )
+@click.option(
+    "--undo",
+    is_flag=True,
+    help="Take back what the last extension added and nobody has trained. Trains nothing.",
+)
 @_DATA
 @STORAGE
 @TRUST
@@ -267,12 +272,17 @@ def extend(
     epochs: str | None,
     add: tuple[str, ...],
     code_changed: bool,
+    undo: bool,
     **options: Any,
 ) -> None:
     """Want more of the run NAME, and train what is lacking; all that it has stays as it is."""
     from tune_app import continuing
     from tune_app import space as spaces
 
+    if undo:
+        if samples or seeds or epochs or add:
+            raise RunError("--undo takes an extension back: leave out --samples, --seeds, --epochs, --add.")
+        return _undo(name, options)
     sweep, request = _again(name, options)
     wider = spaces.extend(sweep.space, samples=samples, seeds=seeds, epochs=epochs, add=add)
     material = _loaded(sweep, request)
@@ -285,11 +295,27 @@ def extend(
         )
     flags = {"--samples": samples, "--seeds": seeds, "--epochs": epochs}
     asked = [f"{flag} {text}" for flag, text in flags.items() if text] + [f"--add {text}" for text in add]
-    train(
+    return train(
         wider,
         material,
         lambda view: continuing.extend(request, material, sweep, wider, " ".join(asked), view, code_changed),
     )
+
+
+def _undo(name: str, options: dict[str, Any]) -> None:
+    from tune_app import continuing, words
+    from tune_app.sweep import Sweep
+
+    sweep = Sweep.open(_folder(name, options))
+    asked = continuing.undo(sweep)
+    space = sweep.space
+    click.echo(
+        f"{name}: {asked} is undone, as far as it was not trained. The run wants "
+        f"{words.count(space.size(), 'configuration')}, {words.count(space.seeds, 'seed')}, "
+        f"{words.count(space.epochs, 'epoch')}."
+    )
+    if refused := _write(sweep):
+        raise refused
 
 
 @click.command()

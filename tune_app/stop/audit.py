@@ -15,6 +15,7 @@ from tune_app.events import (
     Finished,
     Opened,
     Stopped,
+    Undone,
 )
 from tune_app.events import Decision as Recorded
 from tune_app.history import History
@@ -60,7 +61,7 @@ class _Audit:
         trial = getattr(event, "trial", self._trial)
         if not self._judged and not isinstance(event, Diverged | Ended):
             self._judge()
-        if isinstance(event, Opened | Extended):
+        if isinstance(event, Opened | Extended | Undone):
             if self._due:
                 self._stopper.owe(self._history.attempts[self._trial].sample, self._due)
             self._due = []
@@ -85,7 +86,7 @@ class _Audit:
                     self._stopper.end(seen.sample, seen.epoch, seen.value)
             case Epoch():
                 self._trial, self._judged = trial, self._history.attempts[trial].follows
-            case Created(yaml=text) | Extended(space=text):
+            case Created(yaml=text) | Extended(space=text) | Undone(space=text):
                 self._want(parse(text, name=self._space.name, recorded=True))
 
     def _judge(self) -> None:
