@@ -590,6 +590,19 @@ def test_the_best_are_confirmed_on_seeds_that_are_new(user_module: UserModule) -
         assert sorted(set(frames.seeds["replicate"])) == [start, start + 1, start + 2]
 
 
+def test_a_damaged_run_beside_it_stops_no_confirmation_but_a_damaged_confirmation_does(
+    user_module: UserModule,
+) -> None:
+    sweep = run(request(f"{user_module(TASK)}:Task"))
+    for name in ("other", "one-confirm"):
+        (Path("runs") / name).mkdir()
+        (Path("runs") / name / "record.jsonl").write_bytes(b"no record\n")
+        if name == "other":
+            assert continuing.confirmation(sweep, 1, 2)[1] == "one-confirm"
+    with pytest.raises(RunError, match="one-confirm"):
+        continuing.confirmation(sweep, 1, 2)
+
+
 def test_a_point_that_was_drawn_twice_is_confirmed_once_and_goes_by_its_first_number(
     user_module: UserModule,
 ) -> None:

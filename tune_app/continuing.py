@@ -12,9 +12,11 @@ from typing import Any
 from tune_app import code, control, events, launch, progress, storage, task, trust, undoing, views
 from tune_app import space as spaces
 from tune_app.errors import DataError, RunError
-from tune_app.folders import find_runs
+from tune_app.events import Created
+from tune_app.folders import RunPaths, find_runs
 from tune_app.history import Config, Configuration
 from tune_app.launch import Material, Request, View
+from tune_app.record import read
 from tune_app.space import Scalar, SearchSpace
 from tune_app.sweep import Sweep, find_sample
 
@@ -320,7 +322,7 @@ def confirmation(sweep: Sweep, top: int, seeds: int) -> tuple[SearchSpace, str]:
     The replicates' numbers lie beyond those of the run and of every confirmation of it so far.
 
     Raises:
-        RunError: nothing has finished.
+        RunError: nothing has finished, or an earlier confirmation cannot be read: its seeds are not known.
     """
     from tune_app import results  # here, for it loads pandas and scipy
 
@@ -328,14 +330,24 @@ def confirmation(sweep: Sweep, top: int, seeds: int) -> tuple[SearchSpace, str]:
     best = ranked[ranked["twin"].isna()].head(top)  # a point that was drawn twice is confirmed once
     if best.empty:
         raise RunError(f"{sweep.name}: no configuration has finished, so there is none to confirm.")
-    earlier = [
-        other
-        for other in map(Sweep.open, find_runs(sweep.paths.folder.parent))
-        if other.header.confirms == sweep.name
-    ]
+    earlier = _confirmations(sweep)
     first = max(other.space.replicate_numbers.stop for other in (sweep, *earlier))
     points = [sweep.history.configurations[sample].config for sample in best["sample"]]
     keys = _only(sweep.space, points, sweep.space.epochs) | {"seeds": seeds, "first_replicate": first}
     keys["description"] = f"The best {len(points)} of {sweep.name}, on seeds that it has not seen."
     name = f"{sweep.name}-confirm" + (f"-{len(earlier) + 1}" if earlier else "")
     return spaces.changed(sweep.space, keys, "to confirm", recorded=True), name
+
+
+def _confirmations(sweep: Sweep) -> list[Sweep]:
+    """The runs beside this one that confirm it; others may be damaged."""
+    found = []
+    for folder in find_runs(sweep.paths.folder.parent):
+        try:
+            header = next((event for _, event in read(RunPaths(folder).record)), None)
+            confirms = header.confirms if isinstance(header, Created) else None
+        except RunError:
+            confirms = sweep.name if folder.name.startswith(f"{sweep.name}-confirm") else None
+        if confirms == sweep.name:
+            found.append(Sweep.open(folder))
+    return found
