@@ -342,6 +342,16 @@ def test_what_is_written_must_come_back(shared: Path, monkeypatch: pytest.Monkey
         storage.connect(str(shared))
 
 
+def test_nothing_in_a_storage_leads_out_of_it(task: str, shared: Path, tmp_path: Path) -> None:
+    run(request(task, name="one", storage=str(shared)))
+    segment = next((shared / "one/record").iterdir())
+    segment.rename(tmp_path / "elsewhere")
+    segment.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match=r"jsonl.*link"):
+        storage.fetch(str(shared), "one", tmp_path / "other", print)
+    assert not (tmp_path / "other").exists()
+
+
 def test_resume_names_the_runs_that_the_storage_has(
     task: str, shared: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -320,7 +320,7 @@ class File:
                 ):
                     return True
             self.close()
-        except (*FAULTS, RuntimeError, ValueError) as error:  # damaged, or of another version of Optuna
+        except Exception as error:  # damaged, of another version of Optuna, or made up by a stranger
             with suppress(Exception):
                 self.close()
             if _locked(error):

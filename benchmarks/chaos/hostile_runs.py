@@ -282,7 +282,8 @@ def summary(run: Path) -> None:
 
 _DEEP = b'{"event":"opened","t":1,"provenance":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 _LONG = b'{"event":"stopped","t":1,"trial":"1.1","reason":"' + b"x" * 100_000_000 + b'"}'
-_HTML = "<script>alert(1)</script>"
+#: What a browser would run.
+SCRIPT = "<script>alert(1)</script>"
 
 RUNS: dict[str, Make] = {
     # names of files
@@ -308,7 +309,7 @@ RUNS: dict[str, Make] = {
     "a trial named 2.1/../x": field("started", trial="2.1/../x"),
     "a metric named as a path": metric("/../../../../../outside/pwned"),
     "a metric named /etc/x": metric("/etc/x"),
-    "a metric in HTML": metric(_HTML),
+    "a metric in HTML": metric(SCRIPT),
     "a name of the space as a path": field("created", space=f"{NEAR}/x"),
     "a run that it confirms elsewhere": field("created", confirms=f"{NEAR}/vault"),
     "a run that it confirms above": field("created", confirms=".."),
@@ -389,10 +390,10 @@ RUNS: dict[str, Make] = {
     "an epoch of nothing": added(event="epoch", trial="9.9", epoch=1, metrics={}, durations_s=[]),
     "no replicates": field("started", replicates=[]),
     "a device in escapes": field("started", node="\x1b]0;pwned\x07"),
-    "a space in HTML": field("created", space=_HTML),
+    "a space in HTML": field("created", space=SCRIPT),
     "provenance of other types": field("opened", provenance={"versions": 1, "code": [], "argv": 5}),
     "data of other types": changed("created", lambda event: event.update(data={"source": 1})),
-    "data in HTML": changed("created", lambda event: event.update(data={**event["data"], "source": _HTML})),
+    "data in HTML": changed("created", lambda event: event.update(data={**event["data"], "source": SCRIPT})),
     # files beside the record
     "a summary of other types": summary,
     "a summary 100,000 deep": content("summary.json", b"[" * 100_000),

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.chaos.hostile_models import MODELS
-from benchmarks.chaos.hostile_runs import RUNS, read, write
+from benchmarks.chaos.hostile_runs import RUNS, SCRIPT, read, write
 from benchmarks.chaos.intrusion import Called, Cell
 
 #: Modules that no call may import.
@@ -171,6 +171,9 @@ class Strangers:
             if mark.exists():
                 called.touched.append(f"code was run: {mark.name}")
                 mark.unlink()
+        page = self._runs / "x" / "report" / "index.html"
+        if page.is_file() and SCRIPT in page.read_text(errors="replace"):
+            called.touched.append("a script of the stranger's is in the report")
         if case.startswith(_REFUSED) and command[0] in _TRAINING and called.code != 2:
             called.touched.append(f"not refused: exit code {called.code}")
         if command[0] == "predict" and called.code == 2 and len(called.output.strip().splitlines()) != 1:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from tune_app.errors import RunError, nearest
-from tune_app.folders import NO_STORAGE
+from tune_app.folders import NO_STORAGE, check_contained
 
 #: What ``--storage`` takes for a run that is to be mirrored no more.
 NONE = NO_STORAGE
@@ -76,7 +76,13 @@ class Store:
         self._local = isinstance(files, fs.LocalFileSystem)
 
     def below(self, name: str) -> Store:
-        """The folder of that name in this one."""
+        """The folder of that name in this one.
+
+        Raises:
+            RunError: it lies on a disk, and something in it leads elsewhere.
+        """
+        if self._local:
+            check_contained(Path(self._path) / name)
         return Store(self._files, f"{self._path}/{name}", f"{self.label}/{name}")
 
     def write(self, name: str, data: bytes) -> None:
