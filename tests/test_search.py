@@ -9,6 +9,7 @@ import os
 import sqlite3
 import struct
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -723,6 +724,19 @@ def test_a_study_file_that_cannot_be_written_never_ends_a_sweep(
     views.restore_study(sweep, told.append)
     assert len(told) == 2
     assert outcomes(shown(sweep)) == outcomes(trials)
+
+
+def test_a_study_that_another_thread_wrote_is_closed_without_an_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ray's calls have a thread of their own."""
+    sweep = new(parse(samples=2), tmp_path)
+    with sitting(sweep) as (_, driver):
+        thread = threading.Thread(target=Flight(driver, bowl).run)
+        thread.start()
+        thread.join()
+    assert sweep.statuses() == ["finished"] * 2
+    assert caplog.records == []
 
 
 def test_an_odd_path_is_no_obstacle(tmp_path: Path) -> None:
