@@ -20,7 +20,7 @@ from tune_app import continuing, launch, results, task_folder
 from tune_app import space as spaces
 from tune_app.driver import Driver
 from tune_app.errors import DataError, Interrupted, RunError, SpaceError, TrialsFailed
-from tune_app.events import Saved
+from tune_app.events import Saved, Source
 from tune_app.launch import Request
 from tune_app.sweep import Sweep, find_sample
 
@@ -216,13 +216,7 @@ def test_data_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.Monke
         spaces.parse("task: pneumonia"),
         runs_dir="runs",
         name="one",
-        source={
-            "data": "xr",
-            "path": str(tmp_path / "xr"),
-            "image_size": 8,
-            "split": "patient",
-            "everything": True,
-        },
+        source=Source("xr", str(tmp_path / "xr"), 8, "patient", everything=True),
     )
     with pytest.raises(DataError, match=r"(?s)xr: .*--data"):
         continuing.request_for(sweep)
