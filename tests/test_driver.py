@@ -96,6 +96,10 @@ def test_decisions_and_ends_are_on_the_disk_before_they_take_effect(
     assert [event["stop"] for event in events(driver, "decision")] == [False, True, False]
 
 
+def file(trial: str, what: str) -> str:
+    return f"{trial.replace('.', '-')}-000001-{what}.pt"
+
+
 def saved(driver: Driver, name: str, epoch: int = 1) -> Saved:
     driver.sweep.paths.checkpoints.mkdir(exist_ok=True)
     (driver.sweep.paths.checkpoints / name).touch()
@@ -108,11 +112,11 @@ def files(driver: Driver) -> list[str]:
 
 def test_what_a_crash_would_go_on_from_is_never_past_an_undecided_epoch(driver: Driver) -> None:
     first, second = begin(driver), begin(driver)
-    driver.report(first, report(1, 0.5, saved=saved(driver, "1.pt")), "cpu")
-    driver.report(second, report(1, 0.4, saved=saved(driver, "2.pt")), "cpu")
+    driver.report(first, report(1, 0.5, saved=saved(driver, "1-0-000001-state.pt")), "cpu")
+    driver.report(second, report(1, 0.4, saved=saved(driver, "2-0-000001-state.pt")), "cpu")
     kinds = [event["event"] for event in events(driver, "epoch", "decision", "checkpoint")]
     assert kinds == ["epoch", "decision", "checkpoint", "epoch", "decision"]
-    assert files(driver) == ["1.pt"], "what was stopped goes on no more"
+    assert files(driver) == ["1-0-000001-state.pt"], "what was stopped goes on no more"
 
 
 @pytest.mark.parametrize("keep", ["last", "best"])
@@ -121,31 +125,37 @@ def test_a_last_state_is_recorded_with_the_end_in_one_event(tmp_path: Path, keep
     with Sweep.create(space, runs_dir=tmp_path).writing() as sweep:
         driver = Driver(sweep, stop.make(space))
         trial = begin(driver)
-        driver.report(trial, report(1, 0.5, saved=saved(driver, "1.pt")), "cpu")
-        last = saved(driver, "3.pt", 3) if keep == "last" else None
+        driver.report(trial, report(1, 0.5, saved=saved(driver, "1-0-000001-state.pt")), "cpu")
+        last = saved(driver, "1-0-000003-state.pt", 3) if keep == "last" else None
         driver.report(trial, report(2, 0.5), "cpu")
         driver.report(trial, report(3, 0.5, done=True, sealed=SEALED, saved=last), "cpu")
-        assert [event["saved"]["file"] for event in events(driver, "checkpoint")] == ["1.pt"]
+        assert [event["saved"]["file"] for event in events(driver, "checkpoint")] == ["1-0-000001-state.pt"]
         assert events(driver, "finished")[0].get("saved") == (msgspec.structs.asdict(last) if last else None)
-        assert files(driver) == (["3.pt"] if last else [])
+        assert files(driver) == (["1-0-000003-state.pt"] if last else [])
         attempt = Sweep.open(sweep.paths.folder).history.attempts[trial]
-        assert attempt.saved == (last or Saved(1, "1.pt", 0, 0))
+        assert attempt.saved == (last or Saved(1, "1-0-000001-state.pt", 0, 0))
 
 
 def test_of_no_use_any_more_is_what_a_crash_left(driver: Driver) -> None:
     """A crash between the end of a trial and the removal of its files, or of those of one that it beat."""
     for value in (0.5, 0.9):
         trial = begin(driver)
-        driver.report(trial, report(1, value, saved=saved(driver, f"{trial}-state.pt")), "cpu")
-        weights = saved(driver, f"{trial}-weights.pt")
+        driver.report(trial, report(1, value, saved=saved(driver, file(trial, "state"))), "cpu")
+        weights = saved(driver, file(trial, "weights"))
         driver.report(trial, report(2, value), "cpu")
         driver.report(trial, report(3, value, done=True, sealed=SEALED, weights=weights), "cpu")
     gone = begin(driver)
-    driver.report(gone, report(1, 0.9, saved=saved(driver, f"{gone}-state.pt")), "cpu")
+    driver.report(gone, report(1, 0.9, saved=saved(driver, file(gone, "state"))), "cpu")
     left = files(driver)
     beaten, best = (attempt.trial for attempt in list(driver.sweep.history.attempts.values())[:2])
-    assert left == sorted([f"{best}-weights.pt", f"{gone}-state.pt"])
-    for name in (f"{beaten}-weights.pt", f"{beaten}-state.pt", "9-0-000001-state.pt", "x.pt.part", SAVE_NOW):
+    assert left == sorted([file(best, "weights"), file(gone, "state")])
+    for name in (
+        file(beaten, "weights"),
+        file(beaten, "state"),
+        "9-0-000001-state.pt",
+        "x.pt.part",
+        SAVE_NOW,
+    ):
         saved(driver, name)
     driver.tidy()
     assert files(driver) == left
@@ -156,13 +166,13 @@ def test_a_state_that_was_gone_on_from_is_of_no_use_any_more(tmp_path: Path) -> 
     with Sweep.create(space, runs_dir=tmp_path).writing() as sweep:
         driver = Driver(sweep, stop.make(space))
         first = begin(driver)
-        driver.report(first, report(1, 0.5, saved=saved(driver, "1.pt")), "cpu")
+        driver.report(first, report(1, 0.5, saved=saved(driver, "1-0-000001-state.pt")), "cpu")
         driver.fail(first, Failure("OSError: for once", "Traceback ..."))
         again = begin(driver)
-        driver.report(again, report(2, 0.5, saved=saved(driver, "2.pt", 2)), "cpu")
-        saved(driver, "1.pt")
+        driver.report(again, report(2, 0.5, saved=saved(driver, "2-0-000001-state.pt", 2)), "cpu")
+        saved(driver, "1-0-000001-state.pt")
         driver.tidy()
-        assert files(driver) == ["2.pt"]
+        assert files(driver) == ["2-0-000001-state.pt"]
 
 
 def test_where_the_order_counts_a_retry_keeps_its_place(driver: Driver) -> None:

@@ -54,7 +54,7 @@ def ending(status: str, trial: str, replicate: int) -> list[Event]:
         ],
         "stopped": [decision(trial, stop=True)],
         "diverged": [event("diverged", trial=trial, epoch=2, replicates=[replicate])],
-        "failed": [event("failed", trial=trial, reason="broke", log="logs/1.log", sample=1)],
+        "failed": [event("failed", trial=trial, reason="broke", log="logs/1.1.log", sample=1)],
     }
     return endings[status]
 
@@ -166,7 +166,7 @@ def test_a_twin_stands_as_its_original() -> None:
 
 def test_a_failure_keeps_its_reason_and_log() -> None:
     attempt = fold(planned(), started("1.1", 0), *ending("failed", "1.1", 0)).attempts["1.1"]
-    assert (attempt.end, attempt.reason, attempt.log) == ("failed", "broke", "logs/1.log")
+    assert (attempt.end, attempt.reason, attempt.log) == ("failed", "broke", "logs/1.1.log")
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,9 @@ Finite = Annotated[float, Meta(ge=-_FINITE, le=_FINITE)]
 Crc32 = Annotated[int, Meta(ge=0, lt=2**32)]
 Replicates = Annotated[list[Count], Meta(min_length=1)]
 #: Files of a run lie in its own folders: a record may come from a stranger.
-FileName = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-][A-Za-z0-9_.-]*\Z", max_length=255)]
-LogName = Annotated[str, Meta(pattern=r"\A(logs/[A-Za-z0-9_-][A-Za-z0-9_.-]*)?\Z", max_length=255)]
+FileName = Annotated[str, Meta(pattern=r"\A[0-9]+-[0-9]+-[0-9]{6,}-(state|weights)\.pt\Z", max_length=255)]
+LogName = Annotated[str, Meta(pattern=r"\A(logs/[0-9]+\.[0-9]+\.log)?\Z", max_length=255)]
+RunName = Annotated[str, Meta(pattern=r"\A(?!\.{1,2}\Z)[^/\x00-\x1f]+\Z", max_length=255)]
 
 #: A metric's values of one epoch, one a replicate; None where a replicate has none.
 Values = dict[str, list[float | None]]
@@ -98,7 +99,7 @@ class Created(Line, frozen=True, kw_only=True):
     data: DataIdentity
     numerics: Numerics
     source: Source | None = None
-    confirms: str | None = None
+    confirms: RunName | None = None
     measured: dict[str, Any] = {}
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,6 @@ class Numerics:
     is only one, or its configuration cannot be stacked. ``precision`` is as in a search-space file.
     """
 
-    replicates: str = "looped"
-    threads: int = 1
-    precision: str = "float32"
+    replicates: Annotated[str, Meta(pattern=r"\A(looped|stacked)\Z")] = "looped"
+    threads: Annotated[int, Meta(ge=1, le=4096)] = 1
+    precision: Annotated[str, Meta(pattern=r"\A(float32|tf32|bf16)\Z")] = "float32"

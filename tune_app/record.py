@@ -20,6 +20,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -28,10 +29,14 @@ from msgspec.structs import replace
 from tune_app import events
 from tune_app.errors import DiskError, RunError
 from tune_app.events import Created, Event, EventError, ScoreRows
+from tune_app.folders import open_plain
 from tune_app.opened_folder import know, verify
 
 #: The version of the records that are begun now.
 VERSION = 2
+
+#: Bytes of a line: a longer one is none of ours, and is not taken into memory.
+LONGEST = 64 << 20
 
 #: Receives each group of lines once it is safely on this disk: the seam for copies on shared storage.
 Mirror = Callable[[bytes], None]
@@ -109,9 +114,14 @@ class Record:
 
         Raises:
             ValueError: it holds a number that JSON does not have.
+            RunError: its line is too long to be read again.
         """
         event = replace(event, t=round(time.time(), 3))
         line, after = self._line(event)
+        if len(line) > LONGEST:
+            raise RunError(
+                f"{self._path}: an event of {len(line) >> 20} MiB; the most is {LONGEST >> 20} MiB."
+            )
         if durable:
             self._check()
         with _storage(self._path):
@@ -178,17 +188,19 @@ def read(path: Path, at: Position = START) -> Iterator[tuple[Position, Event]]:
         RunError: for a record that is missing or damaged, with the byte.
     """
     try:
-        file = path.open("rb")
+        file = open_plain(path)
     except OSError as error:
         raise RunError(f"{path}: cannot read the record of this run: {error.strerror}") from error
     with file:
         file.seek(at.offset)
-        yield from parse(file, str(path), at)
+        yield from parse(iter(partial(file.readline, LONGEST + 1), b""), str(path), at)
 
 
 def parse(lines: Iterable[bytes], label: str, at: Position = START) -> Iterator[tuple[Position, Event]]:
     """The same for lines that come from anywhere; ``label`` is what they are called in an error."""
     for line in lines:
+        if len(line) > LONGEST:
+            raise damaged(label, at, f"a line of more than {LONGEST >> 20} MiB", line)
         if not line.endswith(b"\n"):
             # A line is written from its start: what is whole but for its newline had another last byte.
             if at.version != 1 and _sealed(line[:-1] + b"\n", at.crc):

@@ -175,10 +175,6 @@ class Sweep:
             position = coherence.fold(read(paths.record), str(paths.record), history)
         if (header := history.header) is None:
             raise RunError(f"{paths.record}: holds no sweep: it has no whole line. Remove {folder}.")
-        if (name := header.confirms) is not None and (Path(name).name != name or name == ".."):
-            raise RunError(
-                f"{paths.record}: says that it confirms the run {name!r}, which is no name of a run."
-            )
         space = spaces.parse(history.wanted, file=str(paths.space), name=header.space, recorded=True)
         return cls(opened, space, header, history, position)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tune_app.errors import TrustError, printable
+from tune_app.record import LONGEST
 
 if TYPE_CHECKING:
     from tune_app.events import Source
@@ -49,7 +50,7 @@ def of_task(task: str) -> list[str]:
 def identity_of_run(record: Path) -> str:
     """What tells one run from all others: a digest of its record's first line."""
     with record.open("rb") as file:
-        return hashlib.sha256(file.readline()).hexdigest()
+        return hashlib.sha256(file.readline(LONGEST)).hexdigest()
 
 
 def remember(identity: str, names: Iterable[str]) -> None:
