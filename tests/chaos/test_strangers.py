@@ -23,6 +23,8 @@ CASES = (
     "a sampler of its own",
     "checkpoints is a link",
     "a checkpoint with code",
+    "10^9 replicates",
+    "a line of 100 MB",
     "an archive that runs a command",
     "the task 'evil:Task'",
     "a config that grows",

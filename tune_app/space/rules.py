@@ -63,8 +63,7 @@ def broken(space: SearchSpace, recorded: bool = False) -> list[RuleError]:
     """
     conditions = list(_conditions(space))
     points = [] if conditions else list(_points(space))  # which points are whole hangs on sound conditions
-    too_much = [] if recorded else list(_amount(space))
-    if too_much:  # before anything is counted out
+    if too_much := list(_amount(space)):  # before anything is counted out
         return too_much
     taken = [] if recorded else [*_taken(space)]
     return [
