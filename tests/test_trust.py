@@ -106,6 +106,8 @@ def test_data_and_storage_of_a_stranger_are_left_alone(
     strange(monkeypatch)
     with pytest.raises(TrustError, match=r"the storage .*store"):
         continuing.request_for(sweep)
+    with pytest.raises(TrustError, match=r"the storage .*store"):
+        continuing.undo(sweep)
     assert continuing.request_for(sweep, storage="none").storage is None
     assert continuing.request_for(sweep, storage=asked.storage).storage == asked.storage
 

@@ -13,6 +13,7 @@ from test_continuing import COSINE, again, end_after, events, extend, rows
 from tune_app import continuing, launch, results
 from tune_app import space as spaces
 from tune_app.errors import RunError, TrialsFailed
+from tune_app.events import Extended
 from tune_app.launch import Request
 from tune_app.record import read
 from tune_app.stop import audit
@@ -165,3 +166,15 @@ def test_a_reader_that_looks_on_sees_it(user_module: UserModule) -> None:
     reader.refresh()
     assert (reader.space.seeds, reader.outstanding()) == (2, 0)
     assert Path("runs/run/space.yaml").read_text() == reader.frozen
+
+
+def test_an_extension_beyond_all_bounds_can_only_be_taken_back(user_module: UserModule) -> None:
+    """An earlier version recorded such."""
+    sweep = trained(user_module(TASK), GRID)
+    text = sweep.space.model_copy(update={"seeds": 300_000_000}).dump()
+    with sweep.writing():
+        sweep.note(Extended(space=text, asked="--seeds +300000000", from_start=False), durable=True)
+    with pytest.raises(RunError, match=r"300,000,000 seeds.*tune-app extend run --undo"):
+        Sweep.open("runs/run")
+    continuing.undo(Sweep.open("runs/run", to_undo=True))
+    assert Sweep.open("runs/run").space.seeds == 2

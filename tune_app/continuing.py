@@ -132,12 +132,15 @@ def extend(
     )
 
 
-def undo(sweep: Sweep) -> str:
+def undo(sweep: Sweep, trusted: bool = False) -> str:
     """Take back what the last extension of a run added and nobody has trained; returns how it was asked for.
 
     Raises:
+        TrustError: its storage may be a stranger's, and is not ``trusted``.
         RunError: nothing can be taken back, or a process is working on the run.
     """
+    names = trust.of_storage(sweep.history.session.storage)
+    trust.require(sweep.paths.folder, sweep.identity, names, trusted)
     with (
         storage.mirrored(sweep.history.session.storage, sweep.opened, progress.note) as mirror,
         sweep.writing(mirror),

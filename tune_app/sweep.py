@@ -158,11 +158,15 @@ class Sweep:
         return cls.open(folder)
 
     @classmethod
-    def open(cls, folder: Path | str) -> Sweep:
+    def open(cls, folder: Path | str, to_undo: bool = False) -> Sweep:
         """Read a run folder.
 
+        Args:
+            folder: of the run.
+            to_undo: whether to open it though its last extension wants more than can be trained.
+
         Raises:
-            RunError: no such run, or its record is damaged.
+            RunError: no such run, or its record is damaged, or wants too much.
         """
         folder = Path(folder)
         paths = RunPaths(folder)
@@ -176,6 +180,13 @@ class Sweep:
         if (header := history.header) is None:
             raise RunError(f"{paths.record}: holds no sweep: it has no whole line. Remove {folder}.")
         space = spaces.parse(history.wanted, file=str(paths.space), name=header.space, recorded=True)
+        if not to_undo and (excess := spaces.excess(space)):
+            undo = (
+                f" Take the extension back: tune-app extend {folder.name} --undo"
+                if history.extensions
+                else ""
+            )
+            raise RunError(f"{folder}: {excess}.{undo}")
         return cls(opened, space, header, history, position)
 
     @property

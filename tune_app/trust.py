@@ -39,12 +39,17 @@ def named(space: SearchSpace, source: Source | None, storage: str | None) -> lis
     data, path = (source.data, source.path) if source else (None, None)
     if path is not None or data not in _OWN_DATA:
         found.append(f"the data {path or data}")
-    return found + ([f"the storage {storage}"] if storage is not None else [])
+    return found + of_storage(storage)
 
 
 def of_task(task: str) -> list[str]:
     """The name of a task where it is code of somebody's own; nothing for a built-in one."""
     return [f"the task {task}"] if ":" in task else []
+
+
+def of_storage(storage: str | None) -> list[str]:
+    """The name of a storage; nothing where there is none."""
+    return [f"the storage {storage}"] if storage is not None else []
 
 
 def identity_of_run(record: Path) -> str:

@@ -306,8 +306,8 @@ def _undo(name: str, options: dict[str, Any]) -> None:
     from tune_app import continuing, words
     from tune_app.sweep import Sweep
 
-    sweep = Sweep.open(_folder(name, options))
-    asked = continuing.undo(sweep)
+    sweep = Sweep.open(_folder(name, options), to_undo=True)
+    asked = continuing.undo(sweep, options["trust"])
     space = sweep.space
     click.echo(
         f"{name}: {asked} is undone, as far as it was not trained. The run wants "

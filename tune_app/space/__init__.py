@@ -17,6 +17,7 @@ from tune_app.space.model import (
     difference,
     json_schema,
 )
+from tune_app.space.rules import excess
 from tune_app.space.samplers import KINDS, Sampler
 from tune_app.space.scalars import Scalar, canonical, quote
 
@@ -34,6 +35,7 @@ __all__ = [
     "canonical",
     "changed",
     "difference",
+    "excess",
     "extend",
     "find",
     "json_schema",

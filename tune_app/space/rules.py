@@ -63,7 +63,8 @@ def broken(space: SearchSpace, recorded: bool = False) -> list[RuleError]:
     """
     conditions = list(_conditions(space))
     points = [] if conditions else list(_points(space))  # which points are whole hangs on sound conditions
-    if too_much := list(_amount(space)):  # before anything is counted out
+    too_much = [] if recorded else list(_amount(space))
+    if too_much:  # before anything is counted out
         return too_much
     taken = [] if recorded else [*_taken(space)]
     return [
@@ -92,6 +93,11 @@ def _amount(space: SearchSpace) -> Iterator[RuleError]:
     elif epochs > (most := min(LARGEST_PLAN, LARGEST_WORK // max(replicates, 1))):
         rule = f"{epochs:,} epochs of {replicates:,} replicates are more than can be trained and recorded"
         yield RuleError(f"{rule}: write {most} or less", ("epochs",))
+
+
+def excess(space: SearchSpace) -> str:
+    """Why a space wants more than can be trained, in words; empty where it does not."""
+    return next((error.text for error in _amount(space)), "")
 
 
 def _named(space: SearchSpace) -> Iterator[tuple[Path, str]]:
