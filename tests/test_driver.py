@@ -15,7 +15,7 @@ from tune_app import control, stop
 from tune_app import driver as drivers
 from tune_app import space as spaces
 from tune_app.driver import Driver
-from tune_app.errors import StorageError
+from tune_app.errors import DiskError, StorageError
 from tune_app.events import Saved
 from tune_app.identity import Numerics
 from tune_app.messages import SAVE_NOW, Failure, Report, Sealed
@@ -344,3 +344,45 @@ def test_a_trial_that_moved_has_not_failed_however_often(driver: Driver) -> None
     assert driver.sweep.history.configurations[job.sample].failures(0) == 0
     driver.fail(driver.start(job), Failure("RuntimeError: boom", ""))
     assert driver.sweep.history.configurations[job.sample].failures(0) == 1
+
+
+def test_trials_are_saved_at_a_hangup_and_go_on(driver: Driver) -> None:
+    first, second = begin(driver), begin(driver)
+    asking = driver.sweep.paths.checkpoints / SAVE_NOW
+    driver.save()
+    assert (driver.saving, asking.exists()) == (True, True)
+    assert driver.report(first, report(1, 0.5, savable=True), "cpu"), (
+        "its epoch had ended before it was asked"
+    )
+    driver.tick()
+    assert asking.exists()
+    assert driver.report(first, report(2, 0.6, savable=True, saved=Saved(2, "1.pt", 1, 0)), "cpu")
+    assert asking.exists(), "the other is still to be saved"
+    assert driver.report(second, report(1, 0.7), "cpu"), "a function has nothing to save"
+    assert (driver.saving, asking.exists(), driver.ending) == (False, False, None)
+
+
+def test_a_trial_that_ends_is_not_waited_for(driver: Driver) -> None:
+    trial = begin(driver)
+    driver.save()
+    driver.fail(trial, Failure("ValueError: no", "Traceback ..."))
+    driver.tick()
+    assert not driver.saving
+
+
+def test_a_checkpoint_that_the_disk_refuses_is_no_failure_of_its_trial(driver: Driver) -> None:
+    trial = begin(driver)
+    failure = Failure.of(DiskError("1.pt: cannot be written: No space left on device."))
+    with pytest.raises(DiskError, match=r"1\.pt: .*No space left"):
+        driver.fail(trial, failure)
+    assert (events(driver, "failed"), driver.over()) == ([], True)
+    assert driver.sweep.statuses() == ["interrupted", "planned", "planned"]
+
+
+def test_a_trial_that_was_abandoned_has_not_failed(driver: Driver) -> None:
+    trial = begin(driver)
+    driver.end("Ray has died")
+    assert not driver.over()
+    driver.abandon(trial)
+    assert driver.over()
+    assert driver.sweep.statuses() == ["interrupted", "planned", "planned"]

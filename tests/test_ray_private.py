@@ -26,7 +26,8 @@ from tune_app.sweep import Sweep
 
 #: Modules, and the names in each that ``ray_private`` uses.
 PARTS = {
-    "ray._private.worker": ("global_worker",),
+    "ray._private.worker": ("global_worker", "print_to_stdstream"),
+    "ray._private.auto_init_hook": ("enable_auto_connect",),
     "ray.tune.execution.class_cache": ("DEFAULT_ENV_VARS", "ENV_VARS_TO_PROPAGATE"),
     "ray.experimental.internal_kv": ("_internal_kv_put", "_internal_kv_get", "internal_kv_get_gcs_client"),
     "ray._raylet": ("InnerGcsClient.get_draining_nodes",),
@@ -78,8 +79,9 @@ def without() -> Iterator[None]:
 def test_each_missing_part_has_something_in_its_place() -> None:
     with without():
         assert ray_private.connected()
-        with ray_private.inherited_environment():
+        with ray_private.inherited_environment(), ray_private.quiet():
             pass
+        ray_private.stay_away()
         ray_private.put(b"key", b"value")
         assert ray_private.get(b"key") == b""
         assert ray_private.draining(1.0) == []

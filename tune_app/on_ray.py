@@ -198,6 +198,7 @@ class _Bridge:
     def lose(self, why: str) -> bool:
         """Ray is lost: end the sweep; whether no trial is waited for any more, that could still be saved."""
         with self._lock:
+            ray_private.stay_away()
             if self.driver.ending is None:
                 self._tell(f"{why}: ending, and saving what can be saved")
             self.driver.end(why)

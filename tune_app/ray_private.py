@@ -80,6 +80,14 @@ def inherited_environment() -> Iterator[None]:
         class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = before
 
 
+def stay_away() -> None:
+    """Have what is left of a Ray that has died, and still calls it, start no other one."""
+    with contextlib.suppress(*_MISSING):
+        from ray._private import auto_init_hook
+
+        auto_init_hook.enable_auto_connect = False
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Have Ray not print what its servers publish, such as the raylet's log when it has died."""

@@ -17,8 +17,10 @@ from pathlib import Path
 #: The variable that holds the mark.
 MARK = "TUNE_APP_RAY"
 PROC = Path("/proc")
-#: What the process that started Ray writes where Ray has ended by itself: nothing is left to do then.
+#: What the process that started Ray writes where Ray has shut down in good order.
 DONE = b"."
+#: How long Ray's own processes may then take to end.
+_GRACE_S = 2.0
 
 _LOOK_EVERY_S = 0.5
 #: After how long the reaper gives up on a process that does not end, such as one that waits for a device.
@@ -37,16 +39,23 @@ def find(mark: str) -> dict[int, str]:
     return found
 
 
-def kill(mark: str) -> None:
-    """Kill -9 all processes that have a mark, and those that they start meanwhile."""
-    deadline, none_found = time.monotonic() + _PATIENCE_S, 0
-    while none_found < 2 and time.monotonic() < deadline:
-        found = find(mark)
-        for pid in found:
+def kill(mark: str, rays_own: bool = False, grace_s: float = 0.0) -> None:
+    """Kill -9 all processes that have a mark, and those that they start meanwhile.
+
+    ``rays_own``: no process that a user's code has started. They have ``grace_s`` to end by themselves.
+    """
+    began, none_found = time.monotonic(), 0
+    while none_found < 2 and time.monotonic() - began < _PATIENCE_S:
+        found = [pid for pid, command in find(mark).items() if not rays_own or _is_rays(command)]
+        for pid in found if time.monotonic() - began >= grace_s else ():
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         none_found = 0 if found else none_found + 1
         time.sleep(0.02)
+
+
+def _is_rays(command: str) -> bool:
+    return command.startswith("ray::") or "/site-packages/ray/" in command
 
 
 def main(mark: str, parent: int) -> None:
@@ -57,6 +66,7 @@ def main(mark: str, parent: int) -> None:
         # A process that the parent has forked may hold the pipe open beyond its death.
         if select.select([0], [], [], _LOOK_EVERY_S)[0]:
             if os.read(0, 1) == DONE:
+                kill(mark, rays_own=True, grace_s=_GRACE_S)
                 return
             break
     kill(mark)

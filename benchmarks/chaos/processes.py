@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 _MARK = "CHAOS_MARK"
 PROC = Path("/proc")
@@ -52,6 +53,7 @@ class Sitting:
         environment: what is added to this process's own.
         command: what is called instead of ``python -m tune_app``.
         ignored: the signals that it inherits as ignored, as `nohup` and a shell's `&` start a process.
+        streams: arguments of ``Popen`` on its input and output, which is kept in a file unless given.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Sitting:
         environment: Mapping[str, str] | None = None,
         command: Sequence[str] = ("-m", "tune_app"),
         ignored: Sequence[signal.Signals] = (),
+        streams: Mapping[str, Any] | None = None,
     ) -> None:
         self._mark = uuid.uuid4().hex
         self._output = folder / f"output-{self._mark[:8]}.txt"
@@ -71,6 +74,12 @@ class Sitting:
         with self._output.open("wb") as output, inherited(ignored):
             self._process = subprocess.Popen(
                 [sys.executable, *command, *args],
+                **{
+                    "stdin": subprocess.DEVNULL,
+                    "stdout": output,
+                    "stderr": subprocess.STDOUT,
+                    **(streams or {}),
+                },
                 cwd=folder,
                 env={
                     **known,
@@ -80,9 +89,6 @@ class Sitting:
                     **(environment or {}),
                     _MARK: self._mark,
                 },
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         self.pid = self._process.pid
@@ -115,12 +121,12 @@ class Sitting:
         return found
 
     def find(self, victim: str) -> int | None:
-        """The pid of its ``driver``, of a ``worker`` that trains, or of its ``raylet``; None without one."""
+        """The pid of its driver, raylet, gcs_server, or of a worker that trains; None where there is none."""
         if victim == "driver":
             return None if self.over else self.pid
         for pid, (program, *_) in self.family().items():
             trains = program.startswith("ray::") and "Trainable" in program
-            if (victim == "worker" and trains) or (victim == "raylet" and Path(program).name == "raylet"):
+            if (victim == "worker" and trains) or Path(program).name == victim:
                 return pid
         return None
 

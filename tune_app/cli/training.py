@@ -148,7 +148,10 @@ def _folder(name: str, options: dict[str, Any]) -> Path:
 @sitting
 @outliving
 def run(**options: Any) -> None:
-    """Train every configuration of SPACE (a name or a file) and write results and report."""
+    """Train every configuration of SPACE (a name or a file) and write results and report.
+
+    Ctrl-C, SIGTERM or SIGHUP ends it in good order, for tune-app resume; it outlives its terminal.
+    """
     from tune_app import launch, progress
 
     request = _request(options)

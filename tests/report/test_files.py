@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tune_app.errors import DiskError
+from tune_app.report.files import all_that_fit, put
+
+
+def test_what_the_disk_takes_is_written_whatever_it_refuses(tmp_path: Path) -> None:
+    (tmp_path / "refused").mkdir()
+
+    def write() -> None:
+        with all_that_fit():
+            put(tmp_path / "refused", "a")
+            put(tmp_path / "taken", "b")
+
+    with pytest.raises(DiskError, match=r"refused: cannot be written"):
+        write()
+    assert (tmp_path / "taken").read_text() == "b"
+    with pytest.raises(DiskError):
+        put(tmp_path / "refused", "a")
