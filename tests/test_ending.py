@@ -8,6 +8,7 @@ import pytest
 from tune_app import ending
 from tune_app import space as spaces
 from tune_app.errors import DiskError, RayLost
+from tune_app.events import Epoch, Finished, Started
 from tune_app.record import place
 from tune_app.sweep import Sweep
 
@@ -23,16 +24,10 @@ def finish(sweep: Sweep) -> None:
     with sweep.writing():
         for sample in (1, 2):
             trial = f"{sample}.1"
-            sweep.note("started", trial=trial, sample=sample, replicates=[0], epoch=0, target=1, node="")
-            sweep.note("epoch", trial=trial, epoch=1, metrics={"val_accuracy": [0.5]}, durations_s=[1.0])
+            sweep.note(Started(trial=trial, sample=sample, replicates=[0], epoch=0, target=1, node=""))
+            sweep.note(Epoch(trial=trial, epoch=1, metrics={"val_accuracy": [0.5]}, durations_s=[1.0]))
             sweep.note(
-                "finished",
-                trial=trial,
-                epoch=1,
-                evaluated=[1],
-                test={"test_accuracy": [0.5]},
-                scores=None,
-                look=1,
+                Finished(trial=trial, epoch=1, evaluated=[1], test={"test_accuracy": [0.5]}, scores=None)
             )
 
 

@@ -207,7 +207,7 @@ class Owned:
 
     def __init__(self) -> None:
         self._mark = secrets.token_hex(16)
-        self._seen: set[str] = set()
+        self._marked, self._seen = reaper.Marked(self._mark), set[str]()
         self._reaper = _start_reaper(self._mark)
 
     @contextmanager
@@ -223,7 +223,7 @@ class Owned:
         """Which of Ray's servers has died before Ray was ready; empty where none has."""
         if self._reaper is None:
             return ""
-        running = {Path(command.split(" ")[0]).name for command in reaper.find(self._mark).values()}
+        running = {Path(command.split(" ")[0]).name for command in self._marked.alive().values()}
         gone = sorted((self._seen & _SERVERS.keys()) - running)
         self._seen |= running
         return f"{_SERVERS[gone[0]]} has died while Ray started" if gone else ""

@@ -24,6 +24,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from benchmarks.chaos import checks
@@ -75,17 +76,13 @@ def main(argv: Sequence[str]) -> int:
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="c") as name:  # Ray's sockets bear no long path
         folder = Path(name)
-        parts = (
-            *(lambda: disks(folder, asked.disk, asked.seed),) * bool(asked.disk),
-            *(lambda: servers(folder, asked.servers, asked.seed),) * bool(asked.servers),
-            *(lambda: terminals(folder, asked.terminal, asked.seed, asked.inline),) * bool(asked.terminal),
-        )
-        for part in parts:
-            for outcome in part():
-                outcomes.append(outcome)
-                _say(
-                    f"{len(outcomes)}. {outcome.lost}: {outcome.ended}; {'; '.join(outcome.faults) or 'well'}"
-                )
+        for outcome in chain(
+            disks(folder, asked.disk, asked.seed) if asked.disk else (),
+            servers(folder, asked.servers, asked.seed) if asked.servers else (),
+            terminals(folder, asked.terminal, asked.seed, asked.inline) if asked.terminal else (),
+        ):
+            outcomes.append(outcome)
+            _say(f"{len(outcomes)}. {outcome.lost}: {outcome.ended}; {'; '.join(outcome.faults) or 'well'}")
     for (lost, ended), count in sorted(
         Counter((each.lost.split(",")[0], each.ended) for each in outcomes).items()
     ):
@@ -178,7 +175,7 @@ def _fill(ballast: Path, left: int) -> None:
 def _own_mounts() -> bool:
     """Have this process and its children see mounts of their own from now on; False where that is refused."""
     libc = ctypes.CDLL(None, use_errno=True)
-    return libc.unshare(_NEWNS) == 0 and libc.mount(b"none", b"/", None, _REC_PRIVATE, None) == 0
+    return bool(libc.unshare(_NEWNS) == 0 and libc.mount(b"none", b"/", None, _REC_PRIVATE, None) == 0)
 
 
 @contextmanager
