@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import textwrap
@@ -196,6 +197,18 @@ def test_checksums_and_the_version_in_the_header_belong_together(sound: bytes, t
 
 def _objects(content: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
     yield from enumerate(map(json.loads, content.splitlines()))
+
+
+def test_the_documented_program_seals_a_record_that_was_edited(sound: bytes, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "columns.md").read_text(encoding="utf-8")
+    [program] = re.findall(r"```python\n(import json, sys, zlib\n.*?)```", text, re.DOTALL)
+    path = tmp_path / "r"
+    path.write_bytes(sound)
+    subprocess.run([sys.executable, "-X", "utf8", "-c", program, str(path)], check=True)
+    assert path.read_bytes() == sound
+    assert refused(path, sound.replace(b'"two"', b'"2"')) > 0
+    subprocess.run([sys.executable, "-c", program, str(path)], check=True)
+    assert number(path) == ["one", "2", "three"]
 
 
 def test_without_its_last_lines_a_record_is_that_of_an_earlier_moment(sound: bytes, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ was recorded, in seconds since 1970; the fields of the class follow. Some are le
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Annotated, Any
 
 import msgspec
@@ -353,21 +354,35 @@ _LEFT_OUT = {
 _FIELDS = {kind.__struct_config__.tag: {"event", *kind.__struct_fields__} for kind in Line.__subclasses__()}
 
 
-def parse(fields: Any, strict: bool = True) -> Event:
-    """The event of a JSON object.
+def load(text: bytes, strict: bool = True) -> Event:
+    """The event of a JSON text.
 
     Args:
-        fields: the object, without a checksum.
-        strict: whether to refuse fields that the event does not have; else they are left out.
+        text: the JSON object, without a checksum.
+        strict: whether to refuse fields that the event does not have. Else only ``crc`` is refused.
 
     Raises:
         EventError: it is no event, lacks a field, or has one of another type or beyond its range.
     """
+    with suppress(msgspec.MsgspecError, ValueError, RecursionError):
+        event = _DECODER.decode(text)
+        if event.t:  # else it may lack it
+            return event
+    # What it refuses Python may take, such as half a surrogate pair; and it does not say all that is wrong.
+    try:
+        fields = _JSON.decode(text.decode())
+    except (ValueError, RecursionError) as error:
+        raise EventError(f"no JSON: {error}") from error
+    return parse(fields, strict)
+
+
+def parse(fields: Any, strict: bool = True) -> Event:
+    """The same for the value of a JSON text."""
     try:
         known = _FIELDS.get(fields["event"])
         fields["t"]  # the class has a default for it
         if known and not strict:
-            fields = {name: value for name, value in fields.items() if name in known}
+            fields = {name: value for name, value in fields.items() if name in known or name == "crc"}
         return msgspec.convert(fields, Event)  # type: ignore[no-any-return]
     except (KeyError, TypeError, msgspec.ValidationError) as error:
         missing = isinstance(error, KeyError)
@@ -380,20 +395,9 @@ def plain(event: Event) -> dict[str, Any]:
     return {name: value for name, value in found.items() if _LEFT_OUT.get(name, ...) != value}
 
 
-def decode(text: bytes) -> Any:
-    """The value of a JSON text, without the NaN and infinity that Python would take.
-
-    Raises:
-        EventError: it is no JSON.
-    """
-    try:
-        return _DECODER.decode(text.decode())
-    except (ValueError, RecursionError) as error:
-        raise EventError(f"no JSON: {error}") from error
-
-
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON number")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
+_JSON = json.JSONDecoder(parse_constant=_refuse)
+_DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)

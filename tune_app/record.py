@@ -219,12 +219,12 @@ def _next(line: bytes, at: Position) -> tuple[Position, Event]:
     if at.version == 0:
         return _header(line)
     if at.version == 1:
-        return Position(offset, 1), _without_checksum(line)
+        return Position(offset, 1), events.load(line, strict=False)
     body = line[:-_SEAL_BYTES]
     crc = zlib.crc32(body, at.crc)
     if not line.endswith(_seal(crc)):
         raise EventError(_UNSEALED)
-    event = events.parse(events.decode(body + b"}"))
+    event = events.load(body + b"}")
     if isinstance(event, Created):
         raise EventError("a second header")
     return Position(offset, at.version, crc), event
@@ -232,9 +232,9 @@ def _next(line: bytes, at: Position) -> tuple[Position, Event]:
 
 def _header(line: bytes) -> tuple[Position, Event]:
     if sealed := _sealed(line, 0):
-        header = events.parse(events.decode(line[:-_SEAL_BYTES] + b"}"))
+        header = events.load(line[:-_SEAL_BYTES] + b"}")
     else:
-        header = _without_checksum(line)
+        header = events.load(line, strict=False)
     if not isinstance(header, Created):
         raise EventError("holds no sweep: the first event must be `created`")
     if header.version not in (1, VERSION):
@@ -248,13 +248,6 @@ def _header(line: bytes) -> tuple[Position, Event]:
 def _sealed(line: bytes, crc: int) -> bool:
     """Whether a line ends with the checksum that follows from that of the lines before."""
     return line.endswith(_seal(zlib.crc32(line[:-_SEAL_BYTES], crc)))
-
-
-def _without_checksum(line: bytes) -> Event:
-    fields = events.decode(line)
-    if isinstance(fields, dict) and "crc" in fields:
-        raise EventError(_UNSEALED)
-    return events.parse(fields, strict=False)
 
 
 _UNSEALED = "its checksum does not follow from this line and those before it"

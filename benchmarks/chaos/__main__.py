@@ -12,6 +12,7 @@ from importlib import import_module
 #: What each part tries.
 PARTS = {
     "kills": "sweeps killed -9 at their writes, and on Ray drivers, workers and raylets",
+    "damage": "bits flipped, and lines dropped, doubled or swapped, in the files of runs",
     "ends": "disks that are full, Ray's servers that die, terminals that go away",
     "moved": "run folders moved, removed, swapped, or robbed of their lock while they train",
     "strangers": "run folders and model files that a stranger has made up",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.chaos import checks
+from benchmarks.chaos import checks, damage
 from benchmarks.chaos.forks import Called
 from benchmarks.chaos.inline import Mortal
 
@@ -137,3 +137,21 @@ def test_half_a_provenance_or_report_is_no_hindrance(mortal: Make) -> None:
     resume(runs, run)
     assert json.loads((run / "provenance.json").read_text())
     assert checks.same_tables(run, runs.whole) == []
+
+
+def test_no_damage_gives_another_result_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few of the cases of ``python -m benchmarks.chaos damage``."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    damage.make(tmp_path)
+    found = [*damage.records(tmp_path, 60, 24, seed=1), *damage.files(tmp_path, 10, seed=1)]
+    assert [each.fault for each in found if each.fault] == []
+    assert len(found) == 60 + 24 + 4 * 10
+    # Without checksums there are other results: else the above would mean nothing.
+    for run in (tmp_path / "runs").iterdir():
+        plain = [{k: v for k, v in e.items() if k != "crc"} for e in checks.events(run / "record.jsonl")]
+        plain[0]["version"] = 1
+        (run / "record.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in plain))
+    assert any(each.fault for each in damage.records(tmp_path, 120, 40, seed=1))
