@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ from tune_app.stop import recompute
 from tune_app.sweep import Job, Sweep
 
 EPOCHS, SAMPLES = 7, 8
+#: Of a run whose record is in no file.
+FOLDER = tempfile.TemporaryDirectory(prefix="nowhere-")
 
 STOPPERS = (
     "scheduler: asha",
@@ -85,7 +88,9 @@ def resumed(space: spaces.SearchSpace, recorded: list[Event], last: int | None =
         history.apply(event)
     more: dict[str, Any] = {"data": NO_DATA, "numerics": Numerics(), "version": 2, "seed": 0}
     header = Created(space="my", task=space.task, yaml="", **more)
-    sweep = Sweep(OpenedFolder(RunPaths(Path("nowhere"))), space, header, history, START)
+    paths = RunPaths(Path(FOLDER.name))
+    paths.record.touch()
+    sweep = Sweep(OpenedFolder(paths), space, header, history, START)
     sweep._record = Memory(recorded, last)  # type: ignore[assignment]
     return sweep
 
