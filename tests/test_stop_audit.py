@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -31,8 +30,6 @@ from tune_app.stop import recompute
 from tune_app.sweep import Job, Sweep
 
 EPOCHS, SAMPLES = 7, 8
-#: Of a run whose record is in no file.
-FOLDER = tempfile.TemporaryDirectory(prefix="nowhere-")
 
 STOPPERS = (
     "scheduler: asha",
@@ -88,9 +85,7 @@ def resumed(space: spaces.SearchSpace, recorded: list[Event], last: int | None =
         history.apply(event)
     more: dict[str, Any] = {"data": NO_DATA, "numerics": Numerics(), "version": 2, "seed": 0}
     header = Created(space="my", task=space.task, yaml="", **more)
-    paths = RunPaths(Path(FOLDER.name))
-    paths.record.touch()
-    sweep = Sweep(OpenedFolder(paths), space, header, history, START)
+    sweep = Sweep(OpenedFolder(RunPaths(Path("nowhere"))), space, header, history, START, "none")
     sweep._record = Memory(recorded, last)  # type: ignore[assignment]
     return sweep
 

@@ -93,12 +93,13 @@ class Sweep:
         header: Created,
         history: History,
         position: Position,
+        identity: str,
     ) -> None:
         self.paths = opened.paths
         #: The folder whose record was read: nothing is written into another.
         self.opened = opened
-        #: What tells this run from all others, for `tune_app.trust`.
-        self.identity = trust.identity_of_run(self.paths.record)
+        #: What tells this run from all others; see `tune_app.trust`.
+        self.identity = identity
         self.space = space
         self.header = header
         self.history = history
@@ -173,7 +174,7 @@ class Sweep:
         if not is_run(folder):
             raise RunError(no_such_run(folder))
         check_contained(folder)
-        opened = OpenedFolder(paths)
+        opened, identity = OpenedFolder(paths), trust.identity_of_run(paths.record)
         history = History()
         with uncollected():
             position = coherence.fold(read(paths.record), str(paths.record), history)
@@ -187,7 +188,7 @@ class Sweep:
                 else ""
             )
             raise RunError(f"{folder}: {excess}.{undo}")
-        return cls(opened, space, header, history, position)
+        return cls(opened, space, header, history, position, identity)
 
     @property
     def frozen(self) -> str:
@@ -254,7 +255,7 @@ class Sweep:
 
     def _check_header(self) -> None:
         """Another run's record may have got the inode of the one that was read, if that was removed."""
-        if next((event for _, event in read(self.paths.record)), None) != self.header:
+        if trust.identity_of_run(self.paths.record) != self.identity:
             raise self.opened.changed()
 
     def extend(self, space: SearchSpace, asked: str, from_start: bool) -> int:
