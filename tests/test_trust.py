@@ -14,8 +14,9 @@ from small_task import GRID, TASK, request, run
 
 from tune_app import continuing, launch, models, results, trust
 from tune_app.cli import main
-from tune_app.errors import TrustError
+from tune_app.errors import RunError, TrustError
 from tune_app.events import Source
+from tune_app.space import Search
 from tune_app.sweep import Sweep
 
 UserModule = Callable[[str], str]
@@ -85,13 +86,36 @@ def test_naming_the_code_oneself_is_trust(task: str, monkeypatch: pytest.MonkeyP
     assert continuing.request_for(Sweep.open("runs/one")).space.task == task
 
 
-def test_a_task_that_an_extension_names_is_not_that_of_the_header(task: str, user_module: UserModule) -> None:
-    other = f"{user_module(TASK)}:Task"
-    sweep = Sweep.open("runs/one")
+@pytest.mark.parametrize("key", ["task", "sampler"])
+def test_an_extension_names_no_other_code(key: str, user_module: UserModule) -> None:
+    module = user_module(TASK + SAMPLER)
+    text = "space: {lr: {loguniform: [0.01, 0.1]}}\nepochs: 1\nseeds: 1\n"
+    search = f"search: {{algorithm: optuna, samples: 1, sampler: '{module}:Sampler'}}\n"
+    sweep = run(request(f"{module}:Task", text + search))
+    other: dict[str, Any] = {
+        "task": {"task": f"{user_module(TASK)}:Task"},
+        "sampler": {"search": search_of("tpe")},
+    }[key]
+    assert len(trust.named(sweep.space, None, None)) == 2
+    reader = Sweep.open("runs/one")
     with sweep.writing():
-        sweep.extend(sweep.space.model_copy(update={"task": other}), "--seeds +1", from_start=False)
-    with pytest.raises(TrustError, match=other):
-        continuing.request_for(Sweep.open("runs/one"))
+        sweep.extend(sweep.space.model_copy(update=other), "--samples +1", from_start=False)
+    with pytest.raises(RunError, match=rf"{key}: "):
+        Sweep.open("runs/one")
+    with pytest.raises(RunError, match=rf"{key}: "):
+        reader.refresh()
+
+
+def search_of(sampler: str) -> Search:
+    return Search(algorithm="optuna", samples=2, sampler=sampler)
+
+
+SAMPLER = """
+    import optuna
+
+    class Sampler(optuna.samplers.RandomSampler):
+        pass
+"""
 
 
 def test_data_and_storage_of_a_stranger_are_left_alone(

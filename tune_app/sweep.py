@@ -180,7 +180,7 @@ class Sweep:
             position = coherence.fold(read(paths.record), str(paths.record), history)
         if (header := history.header) is None:
             raise RunError(f"{paths.record}: holds no sweep: it has no whole line. Remove {folder}.")
-        space = spaces.parse(history.wanted, file=str(paths.space), name=header.space, recorded=True)
+        space = _wanted(header, history, paths)
         if not to_undo and (excess := spaces.excess(space)):
             undo = (
                 f" Take the extension back: tune-app extend {folder.name} --undo"
@@ -202,9 +202,7 @@ class Sweep:
         found = read(self.paths.record, self._position)
         self._position = coherence.fold(found, str(self.paths.record), self.history, self._position)
         if self.frozen != known:
-            self.space = spaces.parse(
-                self.frozen, file=str(self.paths.space), name=self.space.name, recorded=True
-            )
+            self.space = _wanted(self.header, self.history, self.paths)
 
     @contextmanager
     def writing(self, mirror: Mirror | None = None) -> Iterator[Sweep]:
@@ -375,6 +373,29 @@ class Sweep:
             return zlib.crc32((self.paths.checkpoints / saved.file).read_bytes()) == saved.crc32
         except OSError:
             return False
+
+
+def _wanted(header: Created, history: History, paths: RunPaths) -> SearchSpace:
+    """The space as the last extension left it.
+
+    Raises:
+        RunError: it names another code than the header: more may be wanted, but not of something else.
+    """
+    found = {
+        text: spaces.parse(text, file=str(paths.space), name=header.space, recorded=True)
+        for text in {header.yaml, history.wanted}
+    }
+    first, now = found[header.yaml], found[history.wanted]
+    for key, then, named in (
+        ("task", first.task, now.task),
+        ("search.sampler", first.search.sampler, now.search.sampler),
+    ):
+        if then != named:
+            raise RunError(
+                f"{paths.record}: the run began with {key}: {then}, and an extension has {key}: {named}, "
+                "which cannot be. Restore the file from a copy."
+            )
+    return now
 
 
 def find_sample(sweep: Sweep, trial: str) -> int:
