@@ -92,14 +92,14 @@ def test_an_extension_names_no_other_code(key: str, user_module: UserModule) -> 
     text = "space: {lr: {loguniform: [0.01, 0.1]}}\nepochs: 1\nseeds: 1\n"
     search = f"search: {{algorithm: optuna, samples: 1, sampler: '{module}:Sampler'}}\n"
     sweep = run(request(f"{module}:Task", text + search))
-    other: dict[str, Any] = {
+    others: dict[str, dict[str, Any]] = {
         "task": {"task": f"{user_module(TASK)}:Task"},
         "sampler": {"search": search_of("tpe")},
-    }[key]
+    }
     assert len(trust.named(sweep.space, None, None)) == 2
     reader = Sweep.open("runs/one")
     with sweep.writing():
-        sweep.extend(sweep.space.model_copy(update=other), "--samples +1", from_start=False)
+        sweep.extend(sweep.space.model_copy(update=others[key]), "--samples +1", from_start=False)
     with pytest.raises(RunError, match=rf"{key}: "):
         Sweep.open("runs/one")
     with pytest.raises(RunError, match=rf"{key}: "):
