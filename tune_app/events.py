@@ -51,10 +51,9 @@ class Saved(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ScoreRows(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the test scores of a trial lie in ``test_scores.bin``.
+    """A trial's test scores in ``test_scores.bin``: ``<f4`` of shape (R, N) or (R, N, C) from byte ``offset``.
 
-    They are little-endian float32 of shape (R, N) or (R, N, C) from byte ``offset`` on. Records of version 1
-    have no CRC-32 of them.
+    Records of version 1 have no CRC-32 of them.
     """
 
     offset: Count
@@ -365,10 +364,9 @@ def load(text: bytes, strict: bool = True) -> Event:
         EventError: it is no event, lacks a field, or has one of another type or beyond its range.
     """
     with suppress(msgspec.MsgspecError, ValueError, RecursionError):
-        event = _DECODER.decode(text)
-        if event.t:  # else it may lack it
+        if (event := _DECODER.decode(text)).t:  # else it may lack it
             return event
-    # What it refuses Python may take, such as half a surrogate pair; and it does not say all that is wrong.
+    # Python takes some that it refuses, such as half a surrogate pair.
     try:
         fields = _JSON.decode(text.decode())
     except (ValueError, RecursionError) as error:

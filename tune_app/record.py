@@ -256,9 +256,9 @@ _UNSEALED = "its checksum does not follow from this line and those before it"
 def damaged(label: str, at: Position, why: str, line: bytes = b"") -> RunError:
     """What to say of a record that cannot be read on from a line."""
     shown = f": {line[:60]!r}" if line else ""
+    cut = ", or cut it before that byte to go on from there" if at.offset else ""
     return RunError(
-        f"{label}: damaged at byte {at.offset}: {why}{shown}.\n"
-        "  Restore the file from a copy, or cut it before that byte to go on from there."
+        f"{label}: damaged at byte {at.offset}: {why}{shown}.\n  Restore the file from a copy{cut}."
     )
 
 
@@ -321,6 +321,14 @@ class Scores:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @property
+    def _way_on(self) -> str:
+        name = self.path.parent.name
+        return (
+            f"Restore the file from a copy. Without it, tune-app show {name} has the metrics, and tune-app "
+            f"confirm {name} trains the best again."
+        )
+
     def append(self, rows: bytes, shape: Sequence[int]) -> ScoreRows:
         """Add rows (R, N) or (R, N, C) as raw ``<f4`` bytes, durably; returns their place."""
         verify(self.path)
@@ -348,12 +356,12 @@ class Scores:
         if len(rows) != size_bytes:
             raise RunError(
                 f"{self.path}: too short: {size_bytes} bytes of test scores belong at byte "
-                f"{place.offset}, {len(rows)} are there. Restore the file from a copy."
+                f"{place.offset}, {len(rows)} are there. {self._way_on}"
             )
         if place.crc32 is not None and zlib.crc32(rows) != place.crc32:
             raise RunError(
                 f"{self.path}: damaged: the {size_bytes} bytes of test scores at byte {place.offset} are not "
-                "those that were recorded. Restore the file from a copy."
+                f"those that were recorded. {self._way_on}"
             )
         return rows
 
