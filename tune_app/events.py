@@ -1,7 +1,7 @@
 """The events of a record: one frozen class for each kind, checked when it is read.
 
 The line of an event is a JSON object: ``event`` is its kind, the class's name in lower case; ``t`` is when it
-was recorded, in seconds since 1970; the fields of the class follow. Some are left out where they say nothing.
+was recorded, in seconds since 1970; the fields of the class follow, but for some that say nothing.
 `tune_app.record` writes and reads the lines, `tune_app.coherence` checks an event against those before it.
 """
 
@@ -17,8 +17,7 @@ from msgspec import Meta, Struct
 from tune_app.identity import DataIdentity, Numerics
 from tune_app.space import Scalar
 
-#: The largest integer that a float, and so a column of a table, holds exactly.
-_EXACT = 2**53
+_EXACT = 2**53  # the largest integer that a float, and so a column of a table, holds exactly
 _FINITE = 1.7976931348623157e308
 
 Time = Annotated[float, Meta(ge=0, le=1e11)]  # a date must exist for it
@@ -51,7 +50,7 @@ class Saved(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ScoreRows(Struct, frozen=True, forbid_unknown_fields=True):
-    """A trial's test scores in ``test_scores.bin``: ``<f4`` of shape (R, N) or (R, N, C) from byte ``offset``.
+    """Test scores in ``test_scores.bin``: ``<f4`` of shape (R, N) or (R, N, C) from byte ``offset``.
 
     Records of version 1 have no CRC-32 of them.
     """
