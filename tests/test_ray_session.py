@@ -122,6 +122,20 @@ def test_nothing_that_was_marked_outlives_the_process_that_marked_it(how: str) -
 
 
 @pytest.mark.usefixtures("proc")
+@pytest.mark.parametrize(("number", "killed"), [(signal.SIGKILL, True), (signal.SIGABRT, False)])
+def test_a_child_that_was_killed_is_told_from_one_that_gave_up(number: int, killed: bool) -> None:
+    child = subprocess.Popen(["sleep", "300"])
+    assert not reaper.killed_child("sleep", but_by=signal.SIGABRT)
+    child.send_signal(number)
+    deadline = time.monotonic() + 5
+    while reaper.PROC.joinpath(str(child.pid), "cmdline").read_bytes() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05)
+    assert reaper.killed_child("sleep", but_by=signal.SIGABRT) == killed
+    child.wait()
+
+
+@pytest.mark.usefixtures("proc")
 def test_what_has_ended_by_itself_kills_nothing() -> None:
     owned = Owned()
     with owned.marking():

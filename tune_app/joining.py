@@ -99,8 +99,6 @@ _leaving: list[Session] = []
 
 
 def _leave(session: Session) -> None:
-    if session.lost:
-        ray_private.stay_away()
     session.end(ray.shutdown)
     _leaving.append(session)
     # Ray ends this process if one of its objects is let go of while its core worker is taken down; after
@@ -112,10 +110,7 @@ def _leave(session: Session) -> None:
 def left() -> None:
     """Wait until the Ray that ``connect`` has left is gone."""
     while _leaving:
-        session = _leaving.pop()
-        session.wait()
-        if session.lost:
-            ray_private.stay_away()
+        _leaving.pop().wait()
 
 
 atexit.register(left)  # before Ray's own, which waits without a limit

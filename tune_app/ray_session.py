@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from tune_app import reaper
@@ -39,7 +38,8 @@ HEAD_AWAY_S = 60.0
 _SAY_AFTER_S = 5.0
 
 
-#: How long Ray may take to shut down.
+#: How long Ray may take to start, in two attempts, and to shut down.
+_STARTS_WITHIN_S = 300.0
 _SHUT_DOWN_WITHIN_S = 20.0
 
 #: Whether a thread is left in a call of Ray's that does not end: then the process ends by ``os._exit``.
@@ -207,7 +207,7 @@ class Owned:
 
     def __init__(self) -> None:
         self._mark = secrets.token_hex(16)
-        self._marked, self._seen = reaper.Marked(self._mark), set[str]()
+        self._began = time.monotonic()
         self._reaper = _start_reaper(self._mark)
 
     @contextmanager
@@ -220,13 +220,16 @@ class Owned:
             os.environ.pop(reaper.MARK, None)
 
     def died_early(self) -> str:
-        """Which of Ray's servers has died before Ray was ready; empty where none has."""
-        if self._reaper is None:
-            return ""
-        running = {Path(command.split(" ")[0]).name for command in self._marked.alive().values()}
-        gone = sorted((self._seen & _SERVERS.keys()) - running)
-        self._seen |= running
-        return f"{_SERVERS[gone[0]]} has died while Ray started" if gone else ""
+        """Which of Ray's servers was killed before Ray was ready, or that Ray takes too long; else empty.
+
+        One that aborts has its reasons, such as a setting that it does not know: Ray tells of it.
+        """
+        for name, what in _SERVERS.items():
+            if reaper.killed_child(name, but_by=signal.SIGABRT):
+                return f"{what} has died while Ray started"
+        if time.monotonic() - self._began > _STARTS_WITHIN_S:
+            return f"Ray has not started within {_STARTS_WITHIN_S:.0f} s"
+        return ""
 
     def end(self, by_itself: bool) -> None:
         """Kill what is left, unless Ray has ended ``by_itself``."""

@@ -79,6 +79,17 @@ def _parent(pid: int) -> int:
     return int((PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
 
 
+def killed_child(name: str, but_by: int) -> bool:
+    """Whether a child of this process, of this name, was killed by another signal; it is not waited for."""
+    for path in PROC.glob("[0-9]*/stat"):
+        with suppress(OSError):
+            before, _, rest = path.read_text(errors="replace").rpartition(")")
+            fields = rest.split()
+            if (before.partition("(")[2], fields[0], int(fields[1])) == (name, "Z", os.getpid()):
+                return int(fields[49]) & 0x7F not in (0, but_by)
+    return False
+
+
 def _command(pid: int) -> str:
     """Its command line; empty where it has ended, if only its parent has not asked for that yet."""
     with suppress(OSError):
