@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.chaos.hostile_runs import Evil, bomb, code_in_archive, rezipped
+from benchmarks.chaos.forging import Evil, bomb, code_in_archive, rezipped
 
 #: Makes a model file of the bytes of a sound one.
 Make = Callable[[Path, bytes], None]

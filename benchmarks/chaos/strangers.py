@@ -20,8 +20,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchmarks.chaos.forging import read, write
 from benchmarks.chaos.hostile_models import MODELS
-from benchmarks.chaos.hostile_runs import RUNS, SCRIPT, read, write
+from benchmarks.chaos.hostile_runs import RUNS, SCRIPT
 from benchmarks.chaos.intrusion import Called, Cell
 
 #: Modules that no call may import.
