@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import logging
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -15,7 +17,7 @@ from typing import Any
 import ray
 
 from tune_app import luggage, nodes, ray_private, ray_session, sockets
-from tune_app.errors import ResourceError, describe
+from tune_app.errors import DiskError, ResourceError, describe
 from tune_app.nodes import Cluster
 from tune_app.ray_session import Session
 from tune_app.task_folder import TRAVELLED
@@ -35,6 +37,9 @@ _SETTINGS = {
 
 #: Ray starts a process for each CPU at once. Of more than these, most would load in vain what a trial needs.
 _FEW_CPUS = 16
+
+#: With less room on the disk, it is the reason for which Ray does not start.
+_LEAST_FREE_BYTES = 1 << 20
 
 _QUIET = ("ray", "ray.tune", "ray.train", "ray.data", "ray.air")
 
@@ -62,6 +67,7 @@ def connect(
 
     Raises:
         ResourceError: no cluster answers at the address, or Ray does not start here.
+        DiskError: Ray's folder has no room.
         RayLost: one of its servers has died meanwhile.
     """
     os.environ.update({name: os.environ.get(name, value) for name, value in _SETTINGS.items()})
@@ -127,6 +133,11 @@ def _init(address: str, options: dict[str, Any], ahead: dict[str, Any]) -> None:
             **options,
         )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        folder, _ = sockets.ray_folder()
+        if address == "local" and shutil.disk_usage(folder).free < _LEAST_FREE_BYTES:
+            raise DiskError(
+                f"{folder}: {os.strerror(errno.ENOSPC)}. Ray keeps its files there, or where RAY_TMPDIR says."
+            ) from error
         if "Version mismatch" in str(error):
             raise ResourceError(
                 f"--address {address}: {' '.join(str(error).split())}\n"
