@@ -388,8 +388,16 @@ def parse(fields: Any, strict: bool = True) -> Event:
 
 def plain(event: Event) -> dict[str, Any]:
     """An event as the object of its line, its kind and time first; `parse` makes the event of it again."""
-    found: dict[str, Any] = msgspec.to_builtins(event)
+    found: dict[str, Any] = msgspec.to_builtins(event, enc_hook=_number)
     return {name: value for name, value in found.items() if _LEFT_OUT.get(name, ...) != value}
+
+
+def _number(value: Any) -> float | int:
+    """A number of a class of its own, as numpy's float64 is, as the number that it is."""
+    for kind in (int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    raise TypeError(f"an event cannot hold a {type(value).__name__}: {value!r:.60}")
 
 
 def _refuse(constant: str) -> None:
