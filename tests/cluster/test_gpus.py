@@ -93,7 +93,7 @@ CASES = [
     Case(8, 1, 8),
     Case(8, 0.5, 16),
     Case(8, 0.25, 32),
-    Case(8, 2, 4, brief=True),
+    Case(8, 2, 4),
     Case(8, 0.25, 9, at_most=9),
 ]
 THOROUGH = "TUNE_APP_ALL_GPUS"
