@@ -4,7 +4,7 @@
 
 trains 81 configurations to their end, for each of six seeds once (a run that is there already is gone
 on with). Their replicates are looped, for a measured choice would make other records each time. Then ASHA's
-decisions are made anew over the recorded values, by the rule itself (``tune_app.stop``), for 50 orders of
+decisions are made anew over the recorded values, by the rule itself (``tune_app.stopping``), for 50 orders of
 the trials, as 50 seeds shuffle them. At last one of the orders is run for real, on Ray.
 
 Concurrency is a model: a number of slots, in each of which a trial trains epoch after epoch; a slot that is
@@ -26,13 +26,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import asha_page
-from tune_app import launch, progress, provenance, results, space, stop
-from tune_app.events import Created, Opened, Planned
-from tune_app.launch import Request
-from tune_app.record import read
+from tune_app import progress, results, space
+from tune_app import stopping as stop
+from tune_app.session import launch, provenance
+from tune_app.session.launch import Request
 from tune_app.space import SearchSpace
-from tune_app.stop import Stopper
+from tune_app.stopping import Stopper
 from tune_app.sweep import Sweep
+from tune_app.sweep.events import Created, Opened, Planned
+from tune_app.sweep.record import read
 
 SPACE = """
 task: pneumonia

@@ -23,8 +23,14 @@ from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
 from benchmarks.simulate import DRAWS, Truth, accuracies, generator, portions, several_images, single_images
-from tune_app import provenance, stats
-from tune_app.verdict import LEVEL, MOST
+from tune_app.results.verdict import LEVEL, MOST
+from tune_app.session import provenance
+from tune_app.stats import intervals, paired_tests
+from tune_app.stats.intervals import mean_interval, prediction_interval_of_one_run
+from tune_app.stats.outcomes import outcomes as outcomes_of
+from tune_app.stats.paired_tests import Pairwise, over_patients
+from tune_app.stats.power import power
+from tune_app.stats.variance_components import FEWEST_SEEDS, components
 
 Floats = NDArray[np.float64]
 Hits = NDArray[np.float64] | NDArray[np.bool_]
@@ -92,7 +98,7 @@ def over_seeds(draws: int = DRAWS) -> Iterator[Line]:
 
 
 def _t_covers(values: Floats, expected: float) -> Hits:
-    found = [stats.mean_interval(row.tolist()) for row in values]
+    found = [mean_interval(row.tolist()) for row in values]
     mean, reach = np.array([[each.mean or 0.0, each.half_width or 0.0] for each in found]).T
     return np.asarray(abs(mean - expected) <= reach + 1e-12)
 
@@ -105,7 +111,7 @@ def of_one_run(draws: int = DRAWS) -> Iterator[Line]:
             rng = generator("one", seeds, sd)
             skill = np.clip(rng.normal(0.78, sd, (draws, seeds + 1)), 0, 1)
             one = rng.binomial(400, skill[:, -1]) / 400
-            ends = [stats.prediction_interval_of_one_run(row[:-1].tolist(), 400) or (1, 0) for row in skill]
+            ends = [prediction_interval_of_one_run(row[:-1].tolist(), 400) or (1, 0) for row in skill]
             low, high = np.array(ends).T
             cell = f"{seeds} seeds, sd {100 * sd:g} points"
             yield _line(section, cell, [(low <= one) & (one <= high)], (93.5, 98.5))
@@ -113,7 +119,7 @@ def of_one_run(draws: int = DRAWS) -> Iterator[Line]:
 
 def of_images(draws: int = DRAWS) -> Iterator[Line]:
     """``wilson``: one accuracy over its images."""
-    wilson = lru_cache(maxsize=None)(stats.wilson)
+    wilson = lru_cache(maxsize=None)(intervals.wilson)
     for images in (200, 400):
         for share in (0.5, 0.77, 0.93, 0.97):
             right = generator("wilson", images, share).binomial(images, share, draws)
@@ -155,17 +161,17 @@ def over_both(draws: int = DRAWS) -> Iterator[Line]:
     for cell, truth, units, seeds in cells:
         hits = []
         for portion, rng in _streams(draws, "both", cell):
-            found = stats.components(truth.right(rng, units, portion, seeds), units)
+            found = components(truth.right(rng, units, portion, seeds), units)
             hits.append(abs(found.mean - truth.accuracy(units)) <= found.half_width())
-        yield _line(section, cell, hits, COVERS if seeds >= stats.FEWEST_SEEDS else None)
+        yield _line(section, cell, hits, COVERS if seeds >= FEWEST_SEEDS else None)
     for seeds in (3, 5):
         cell = f"AUC, {several.count} patients of 1 to 4 images, {seeds} seeds"
         hits, truth = [], Truth(patient=0.5, image=0.5)
         for portion, rng in _streams(draws, "auc", cell):
             scores = truth.scores(rng, several, portion, seeds).reshape(portion * seeds, -1)
-            outcomes = stats.outcomes("test_auc", scores.astype(np.float32), several.label.astype(np.int64))
+            outcomes = outcomes_of("test_auc", scores.astype(np.float32), several.label.astype(np.int64))
             assert outcomes is not None
-            found = stats.components(outcomes.values.reshape(portion, seeds, -1), several)
+            found = components(outcomes.values.reshape(portion, seeds, -1), several)
             hits.append(abs(found.mean - truth.auc()) <= found.half_width())
         yield _line(section, cell, hits, COVERS)
 
@@ -179,7 +185,7 @@ def _streams(draws: int, *name: object) -> Iterator[tuple[int, np.random.Generat
 # ---------------------------------------------------------------- tests
 
 
-def any_apart(found: stats.Pairwise) -> Floats:
+def any_apart(found: Pairwise) -> Floats:
     """Whether a sweep has any pair told apart, (draws,)."""
     return np.asarray((found.adjusted < LEVEL).any(axis=-1), dtype=np.float64)
 
@@ -192,11 +198,11 @@ def false_alarms_of_seeds(draws: int = DRAWS) -> Iterator[Line]:
             shape = (draws, configurations, seeds)
             cell = f"{configurations} configurations, {seeds} seeds"
             values = accuracies(generator("alone", cell), shape, 0.78, 0.03)
-            yield _line(section, cell, [any_apart(stats.over_seeds(values))], FALSE_ALARMS)
+            yield _line(section, cell, [any_apart(paired_tests.over_seeds(values))], FALSE_ALARMS)
             sd = np.linspace(0.01, 0.05, configurations)[:, None]
             values = accuracies(generator("alike", cell), shape, 0.78, sd, shared=0.8)
             cell += ", sd 1 to 5 points, correlated 0.8"
-            yield _line(section, cell, [any_apart(stats.over_seeds(values))], FALSE_ALARMS)
+            yield _line(section, cell, [any_apart(paired_tests.over_seeds(values))], FALSE_ALARMS)
     for seeds in (3, 5, 10):
         cell = f"the best {MOST} of 100 configurations, {seeds} seeds"
         hits = []
@@ -204,7 +210,7 @@ def false_alarms_of_seeds(draws: int = DRAWS) -> Iterator[Line]:
             values = accuracies(rng, (portion, 100, seeds), 0.78, 0.03)
             best = np.argsort(-values.mean(axis=-1), axis=-1)[:, :MOST]
             chosen = np.take_along_axis(values, best[..., None], axis=1)
-            hits.append(any_apart(stats.over_seeds(chosen)))
+            hits.append(any_apart(paired_tests.over_seeds(chosen)))
         yield _line(section, cell, hits, FALSE_ALARMS)
 
 
@@ -219,7 +225,7 @@ def false_alarms_of_patients(draws: int = DRAWS) -> Iterator[Line]:
                 for portion, rng in _streams(draws, "patients", cell):
                     right = truth.right(rng, units, portion, configurations * seeds)
                     means = right.reshape(portion, configurations, seeds, -1).mean(axis=2)
-                    hits.append(any_apart(stats.over_patients(means, units)))
+                    hits.append(any_apart(over_patients(means, units)))
                 yield _line(section, cell, hits, FALSE_ALARMS)
     for disagree in (0.01, 0.02, 0.05):
         hits = [any_apart(found) for found in _disagreeing(draws, disagree, 0.0)]
@@ -227,14 +233,14 @@ def false_alarms_of_patients(draws: int = DRAWS) -> Iterator[Line]:
         yield _line(section, cell, hits, FALSE_ALARMS)
 
 
-def _disagreeing(draws: int, disagree: float, difference: float) -> Iterator[stats.Pairwise]:
+def _disagreeing(draws: int, disagree: float, difference: float) -> Iterator[Pairwise]:
     """Two single models that disagree on a share of 400 images, the first being better by a difference."""
     units = single_images()
     only_first, only_second = (disagree + difference) / 2, (disagree - difference) / 2
     for portion, rng in _streams(draws, "disagree", disagree, difference):
         draw = rng.random((portion, 400))
         right = np.stack([draw < only_first, draw > 1 - only_second], axis=1).astype(np.float64)
-        yield stats.over_patients(right, units)
+        yield over_patients(right, units)
 
 
 def power_of_seeds(draws: int = DRAWS) -> Iterator[Line]:
@@ -245,17 +251,17 @@ def power_of_seeds(draws: int = DRAWS) -> Iterator[Line]:
             rng = generator("power", seeds, shared)
             values = accuracies(rng, (draws, 2, seeds), 0.78, 0.03, shared)
             values[:, 1] -= 0.05
-            theory = 100 * float(stats.power(0.05, 0.03 * np.sqrt(2 * (1 - shared)), seeds))
+            theory = 100 * float(power(0.05, 0.03 * np.sqrt(2 * (1 - shared)), seeds))
             promise = FOUND if seeds == 20 else _near(theory)
             cell = f"{seeds} seeds, correlated {shared:g} (theory {theory:.1f})"
-            yield _line(section, cell, [any_apart(stats.over_seeds(values))], promise)
+            yield _line(section, cell, [any_apart(paired_tests.over_seeds(values))], promise)
 
 
 def power_of_patients(draws: int = DRAWS) -> Iterator[Line]:
     """Two single models that disagree on a share of 400 images, one being 5 points better."""
     section = "A true difference of 5 points on 400 images, question of patients: found"
     for disagree in (0.1, 0.2, 0.3):
-        theory = 100 * float(stats.power(0.05, np.sqrt(disagree - 0.05**2), 400, spent=2))
+        theory = 100 * float(power(0.05, np.sqrt(disagree - 0.05**2), 400, spent=2))
         hits = [any_apart(found) for found in _disagreeing(draws, disagree, 0.05)]
         yield _line(section, f"disagreement on {disagree:.0%} (theory {theory:.1f})", hits, _near(theory))
 

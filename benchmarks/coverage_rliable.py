@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.simulate import Truth, generator, several_images, single_images
-from tune_app import stats
+from tune_app.stats.variance_components import components
 
 RESULTS = Path(__file__).parent / "results" / "coverage_rliable.md"
 SWEEPS = 400
@@ -40,7 +40,7 @@ def main() -> None:
                 cell = f"{words}, seed sd {name} points, {seeds} seeds"
                 right = truth.right(generator("rliable", cell), units, SWEEPS, seeds)
                 expected = truth.accuracy(units)
-                found = stats.components(right, units)
+                found = components(right, units)
                 covered = [np.mean(abs(found.mean - expected) <= found.half_width())]
                 for tasks in (True, False):
                     hits = []

@@ -31,8 +31,12 @@ def task(config, context):
 #: Runs in a process of its own: a Ray with so many GPUs, and a sweep on it. Prints what it took.
 PROGRAM = """
 import json, sys, time
-from tune_app import joining, on_ray, resources, space, stop
-from tune_app.driver import Driver
+from tune_app import space
+from tune_app import stopping as stop
+from tune_app.driver import resources
+from tune_app.engines.ray import connection as joining
+from tune_app.engines.ray import tune_engine as on_ray
+from tune_app.driver.driver import Driver
 from tune_app.sweep import Sweep
 
 gpus, asked = int(sys.argv[1]), space.parse(open("my.yaml").read(), name="my")

@@ -15,7 +15,7 @@ import numpy as np
 import optuna
 
 from tune_app import space as spaces
-from tune_app.task import Context
+from tune_app.tasks.task import Context
 
 Point = Mapping[str, Any]
 

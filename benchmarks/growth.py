@@ -18,11 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.speed import ROOT, report
-from tune_app import listing, results
+from tune_app import results
 from tune_app import space as spaces
-from tune_app.events import Epoch, Finished, Started
-from tune_app.identity import DataIdentity
+from tune_app.data.identity import DataIdentity
+from tune_app.results import json_views
 from tune_app.sweep import Sweep
+from tune_app.sweep.events import Epoch, Finished, Started
 
 DATA = DataIdentity(
     "made up", "folder", "ab" * 32, 64, "image", {"train": 1800, "val": 200, "test": 400}, ("No images.",)
@@ -62,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         many = Path(name) / "many"
         for index in range(1000):
             make_run(many, 9, name=f"run-{index}")
-            listing.remember(results.load(Sweep.open(many / "runs" / f"run-{index}")))
+            json_views.remember(results.load(Sweep.open(many / "runs" / f"run-{index}")))
         wall, peak = measure(["ls"], many)
         rows.append(
             {"what": "ls, 1,000 runs of 9 trials", "seconds": round(wall, 2), "MiB": round(peak / 2**20)}

@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tune_app.driver import Driver
-from tune_app.events import Values
-from tune_app.messages import Failure, Report, Sealed
-from tune_app.sweep import Job
+from tune_app.driver.driver import Driver
+from tune_app.sweep.events import Values
+from tune_app.sweep.plan import Job
+from tune_app.training.protocol import Failure, Report, Sealed
 
 #: Metrics after an epoch of one replicate; those whose names start with ``test_`` are sealed until the end.
 #: A value that is not finite is a divergence, an exception a failure.

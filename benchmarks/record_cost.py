@@ -26,7 +26,7 @@ from tune_app import space
 from tune_app.sweep import Sweep
 
 try:
-    from tune_app.events import Epoch, Started
+    from tune_app.sweep.events import Epoch, Started
     old = None
 except ImportError:
     Epoch = Started = dict

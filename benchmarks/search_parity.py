@@ -32,9 +32,10 @@ from scipy.stats import t
 
 from benchmarks.functions import PROBLEMS, Problem
 from benchmarks.in_flight import Flight
-from tune_app import inline, stop
-from tune_app.driver import Driver
-from tune_app.search import OptunaSearch
+from tune_app import stopping
+from tune_app.driver.driver import Driver
+from tune_app.engines import inline
+from tune_app.search.sampler import OptunaSearch
 from tune_app.sweep import Sweep
 
 RESULTS = Path(__file__).parent / "results" / "search_parity.md"
@@ -123,7 +124,7 @@ def ours(
         Sweep.create(space, runs_dir=folder).writing() as sweep,
     ):
         search = OptunaSearch(space)
-        driver = Driver(sweep, stop.make(space), search)
+        driver = Driver(sweep, stopping.make(space), search)
         if taking is None:
             inline.run(driver, None)
         else:

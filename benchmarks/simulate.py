@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from tune_app.stats import Units
+from tune_app.stats.patients import Units
 
 Floats = NDArray[np.float64]
 

@@ -29,8 +29,9 @@ import pandas as pd
 import torch
 
 from benchmarks import roofline
-from tune_app import data, provenance
+from tune_app import data
 from tune_app import space as spaces
+from tune_app.session import provenance
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from tune_app.looped import Looped
-from tune_app.stacked import Stacked
-from tune_app.task import Labelled, Splits
 from tune_app.tasks.pneumonia import Pneumonia
-from tune_app.train import DeviceSplits
+from tune_app.tasks.task import Labelled, Splits
+from tune_app.training.learner import DeviceSplits
+from tune_app.training.looped import Looped
+from tune_app.training.stacked import Stacked
 
 CONFIG = {"lr": 3e-6, "step_size": 4}
 

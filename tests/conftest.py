@@ -20,7 +20,7 @@ from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 from tune_app.data import Dataset, Images
-from tune_app.identity import DataIdentity
+from tune_app.data.identity import DataIdentity
 
 if TYPE_CHECKING:
     from benchmarks.chaos.inline import Mortal
@@ -94,13 +94,13 @@ _HOSTS = ("tests/cluster/test_ray_up.py", "tests/cluster/test_aws_up.py", "tests
 #: The files that take longest, in this order: of several processes none is left with a long one at the end.
 _FIRST = (
     *_HOSTS,
-    "tests/test_on_ray.py",
+    "tests/engines/ray/test_tune_engine.py",
     "tests/chaos/test_kills.py",
     "tests/cluster/test_gpus.py",
     "tests/cluster/test_nodes.py",
-    "tests/test_cli.py",
+    "tests/cli/test_cli.py",
     "tests/report/test_report.py",
-    "tests/test_crowd.py",
+    "tests/driver/test_gpu_sharing.py",
     "tests/chaos/test_signals.py",
     "tests/browser/test_report_page.py",
 )

@@ -10,10 +10,10 @@ import numpy as np
 from recorded import Ended, record, right
 
 from tune_app import results
-from tune_app.events import Decision, Epoch, Started, Values
-from tune_app.identity import NO_DATA, DataIdentity
+from tune_app.data.identity import NO_DATA, DataIdentity
 from tune_app.results import Frames
 from tune_app.sweep import Sweep
+from tune_app.sweep.events import Decision, Epoch, Started, Values
 
 XRAYS = DataIdentity(
     "röntgen $5 & <b>", "folder", "c0ffee" * 10, 64, "image", {"train": 1800, "val": 200, "test": 60}

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tune_app import metrics, results, space
-from tune_app.events import Diverged, Epoch, Failed, Finished, Started, Stopped, Values
-from tune_app.identity import DataIdentity
+from tune_app import results, space
+from tune_app.data.identity import DataIdentity
 from tune_app.results import Frames
+from tune_app.stats import metrics
 from tune_app.sweep import Sweep
+from tune_app.sweep.events import Diverged, Epoch, Failed, Finished, Started, Stopped, Values
 
 DATA = DataIdentity("xrays", "folder", "c0ffee" * 10, 64, "image", {"train": 1800, "val": 200, "test": 400})
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tune_app import launch
 from tune_app import space as spaces
-from tune_app.launch import Request
+from tune_app.session import launch
+from tune_app.session.launch import Request
 from tune_app.sweep import Sweep
 
 #: A task of its own data with all that a checkpoint must hold: momentum, a schedule, dropout.

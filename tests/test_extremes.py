@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_task import request, run
 
-from tune_app import launch, report, results, verdict
-from tune_app.evaluation import LARGEST, usable
+from tune_app import report, results
 from tune_app.report.exporting import FORMATS, export
-from tune_app.stats import mean_interval
+from tune_app.results import verdict
+from tune_app.session import launch
+from tune_app.stats.intervals import mean_interval
 from tune_app.sweep import Sweep
+from tune_app.sweep.evaluation import LARGEST, usable
 
 #: Values that a task reports, as Python, by whether they can be averaged.
 FINE = ["5e-324", "1e-320", "-0.0", "0.0", "1e100", "-1e100", "7", "10**99", "1.0"]

@@ -10,17 +10,17 @@ import pytest
 from recorded import Ended, record, steady
 from small_task import request, run
 
-from tune_app import listing, report, results, terminal
+from tune_app import report, results
 from tune_app import space as spaces
 from tune_app.errors import ReportError, SpaceError, TaskError, TrialsFailed
-from tune_app.history import Config
-from tune_app.replicates import Generated
+from tune_app.report import terminal
 from tune_app.report.exporting import export
 from tune_app.report.overview import View
-from tune_app.results import Frames
-from tune_app.space import rules
+from tune_app.results import Frames, json_views
+from tune_app.space import Config, rules
 from tune_app.sweep import Sweep
-from tune_app.task import METRICS, Context
+from tune_app.tasks.task import METRICS, Context
+from tune_app.training.replicates import Generated
 
 UserModule = Callable[[str], str]
 
@@ -164,12 +164,12 @@ def test_names_that_look_like_columns_keep_their_values(frames: Frames) -> None:
     assert set(frames.trials["published"]) == {7}
     written = report.write(frames, frames.sweep.paths.report)
     assert written
-    assert terminal.best(frames, listing.best(frames)).count("prior_ci95") == 1
+    assert terminal.best(frames, json_views.best(frames)).count("prior_ci95") == 1
 
 
 def test_the_best_of_a_run_without_parameters_is_shown(tmp_path: Path) -> None:
     frames = record(tmp_path, "task: a:b\nepochs: 2\nseeds: 2\n", {1: Ended(steady(0.5, 0.6))})
-    assert "val_accuracy" in terminal.best(frames, listing.best(frames))
+    assert "val_accuracy" in terminal.best(frames, json_views.best(frames))
 
 
 def test_an_export_takes_parameters_for_no_metrics(frames: Frames) -> None:

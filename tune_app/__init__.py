@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tune_app.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from tune_app.results import Frames
     from tune_app.space import SearchSpace
-
-__version__ = "0.1.0"
 
 
 def open(run: str | Path) -> Frames:
@@ -55,7 +55,7 @@ def run(
         TuneAppError: as the command line would say it: a mistake in what was asked, a trial that failed
             (``TrialsFailed``, after everything else has ended), a signal (``Interrupted``).
     """
-    from tune_app import isolation, task_folder
+    from tune_app.tasks import isolation, task_folder
 
     with isolation.preserved():
         task_folder.keep_off_path(Path.cwd())
@@ -76,8 +76,9 @@ def run(
 def _run(
     space: str | Path | Mapping[str, Any] | SearchSpace, changes: Mapping[str, Any], show: bool, **asked: Any
 ) -> Frames:
-    from tune_app import launch, progress, report, results
+    from tune_app import progress, report, results
     from tune_app import space as spaces
+    from tune_app.session import launch
 
     if isinstance(space, str | Path):
         space = spaces.load(space)

@@ -49,7 +49,7 @@ class ReportError(TuneAppError):
 
 
 class TrustError(TuneAppError):
-    """A run or a model that may come from a stranger names code, data or a storage; see `tune_app.trust`."""
+    """A run or a model that may come from a stranger names code, data or a storage (`sweep.trust`)."""
 
 
 class StorageError(TuneAppError):

@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tune_app import checkpoint, results, stop
+from tune_app import results, stopping
 from tune_app import space as spaces
-from tune_app.events import Created
-from tune_app.record import read
 from tune_app.sweep import Sweep
+from tune_app.sweep.events import Created
+from tune_app.sweep.record import read
+from tune_app.training import checkpoint
 
 Event = dict[str, Any]
 
@@ -40,7 +41,7 @@ def decisions_follow(record: Path) -> list[str]:
     found = [event for _, event in read(record)]
     header = found[0]
     assert isinstance(header, Created)
-    return stop.recompute(found, spaces.parse(header.yaml, name=header.space))
+    return stopping.recompute(found, spaces.parse(header.yaml, name=header.space))
 
 
 def append_only(before: bytes, record: Path) -> list[str]:

@@ -26,10 +26,12 @@ import numpy as np
 import torch
 
 from benchmarks.chaos.sweeps import TASK
-from tune_app import cli, continuing, launch, models, results, verdict
+from tune_app import cli, results
 from tune_app import space as spaces
 from tune_app.errors import TrialsFailed, TuneAppError
-from tune_app.launch import Request
+from tune_app.results import verdict
+from tune_app.session import launch, lifecycle, saved_models
+from tune_app.session.launch import Request
 from tune_app.sweep import Sweep
 
 FLAKY = """
@@ -113,18 +115,20 @@ def make(folder: Path) -> None:
             launch.train(asked, launch.gather(asked))
         except TrialsFailed:
             _repair(name)
-    models.export(results.load(Sweep.open(Path("runs/grid"))), _best(Path("runs/grid")), Path("model.pt"))
+    saved_models.export(
+        results.load(Sweep.open(Path("runs/grid"))), _best(Path("runs/grid")), Path("model.pt")
+    )
 
 
 def _repair(name: str) -> None:
     Path("repaired").touch()
     sweep = Sweep.open(Path("runs") / name)
-    asked = continuing.request_for(sweep, address="inline")
-    continuing.retry(asked, continuing.gather(asked, sweep), sweep, [3])
+    asked = lifecycle.request_for(sweep, address="inline")
+    lifecycle.retry(asked, lifecycle.gather(asked, sweep), sweep, [3])
     sweep = Sweep.open(Path("runs") / name)
     wider = spaces.extend(sweep.space, seeds="+1", add=["x=4"])
-    continuing.extend(asked, continuing.gather(asked, sweep), sweep, wider, "more")
-    continuing.rerun(asked, continuing.gather(asked, sweep), Sweep.open(Path("runs") / name), 1)
+    lifecycle.extend(asked, lifecycle.gather(asked, sweep), sweep, wider, "more")
+    lifecycle.rerun(asked, lifecycle.gather(asked, sweep), Sweep.open(Path("runs") / name), 1)
 
 
 def _best(run: Path) -> int:
@@ -154,7 +158,7 @@ def _exported(run: Path, sample: int) -> dict[str, Any]:
     """The weights of a run's model; one that is not to be had is refused."""
     path = run / "exported.pt"
     try:
-        models.export(results.load(Sweep.open(run)), sample, path)
+        saved_models.export(results.load(Sweep.open(run)), sample, path)
         return _tensors(torch.load(path, weights_only=True)["weights"])
     finally:
         path.unlink(missing_ok=True)
@@ -265,7 +269,7 @@ def files(folder: Path, count: int, seed: int) -> Iterator[Outcome]:
     best = _best(grid)
     weights = next(grid.glob("checkpoints/*-weights.pt"))
     state = sorted(searched.glob("checkpoints/*-state.pt"))[0]
-    predict = partial(models.predict, model, [folder / "x.npy"])
+    predict = partial(saved_models.predict, model, [folder / "x.npy"])
     cases: list[tuple[str, Path, Callable[[], Any], str]] = [
         ("grid", grid / "test_scores.bin", partial(shown, grid), r"test_scores\.bin"),
         ("grid", weights, partial(_exported, grid, best), re.escape(weights.name)),

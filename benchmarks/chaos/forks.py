@@ -23,12 +23,22 @@ from typing import Any
 from unittest import mock
 
 _MODULES = (
-    *("torch", "torch._dynamo", "optuna", "pandas", "scipy.stats", "tune_app.cli", "tune_app.launch"),
-    *("tune_app.continuing", "tune_app.inline", "tune_app.trial", "tune_app.results", "tune_app.report"),
-    *("tune_app.progress", "tune_app.search", "tune_app.terminal"),
+    *("torch", "torch._dynamo", "optuna", "pandas", "scipy.stats", "tune_app.cli", "tune_app.session.launch"),
+    *(
+        "tune_app.session.lifecycle",
+        "tune_app.engines.inline",
+        "tune_app.training.trial",
+        "tune_app.results",
+        "tune_app.report",
+    ),
+    *("tune_app.progress", "tune_app.search.sampler", "tune_app.report.terminal"),
 )
 #: What a call on Ray loads besides.
-_RAY_MODULES = ("tune_app.on_ray", "tune_app.joining", "tune_app.gauges")
+_RAY_MODULES = (
+    "tune_app.engines.ray.tune_engine",
+    "tune_app.engines.ray.connection",
+    "tune_app.engines.ray.prometheus",
+)
 
 
 class Forks:
@@ -153,10 +163,10 @@ def _call(request: dict[str, Any]) -> int:
 @contextmanager
 def _kept_ray() -> Iterator[None]:
     """The first call's Ray is there for all that follow."""
-    from tune_app import joining, nodes
+    from tune_app.engines.ray import connection, nodes
 
     with ExitStack() as stack:
-        connect = joining.connect
+        connect = connection.connect
         began: list[nodes.Cluster] = []
 
         @contextmanager
@@ -165,7 +175,7 @@ def _kept_ray() -> Iterator[None]:
                 began.append(stack.enter_context(connect(*args, **named)))
             yield began[0]
 
-        with mock.patch.object(joining, "connect", once):
+        with mock.patch.object(connection, "connect", once):
             yield
 
 

@@ -22,7 +22,7 @@ from benchmarks.chaos.forks import Forks
 from benchmarks.chaos.inline import Mortal
 from benchmarks.chaos.over_ray import Plan, Runs, plans
 from benchmarks.chaos.sweeps import CASES
-from tune_app import provenance
+from tune_app.session import provenance
 
 RESULTS = Path(__file__).parents[1] / "results" / "chaos.md"
 

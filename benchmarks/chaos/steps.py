@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from tune_app import record
+from tune_app.sweep import record
 
 HALF_A_LINE = "half of append"
 

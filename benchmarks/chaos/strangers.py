@@ -69,12 +69,18 @@ FEW = (("show", "x"), ("logs", "x", "2"), ("resume", "x", *_INLINE), ("prune", "
 
 _MODULES = (
     *("torch", "torch._dynamo", "optuna", "pandas", "scipy.stats", "matplotlib.figure", "tune_app.cli"),
-    *("tune_app.launch", "tune_app.continuing", "tune_app.inline", "tune_app.trial", "tune_app.results"),
+    *(
+        "tune_app.session.launch",
+        "tune_app.session.lifecycle",
+        "tune_app.engines.inline",
+        "tune_app.training.trial",
+        "tune_app.results",
+    ),
     *(
         "tune_app.report.figures",
-        "tune_app.search",
-        "tune_app.terminal",
-        "tune_app.models",
+        "tune_app.search.sampler",
+        "tune_app.report.terminal",
+        "tune_app.session.saved_models",
         "tune_app.storage",
     ),
 )

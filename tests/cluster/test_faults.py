@@ -18,11 +18,12 @@ import pytest
 from going_on import epochs_done_twice
 from hosts import Run, hosts, task, until
 
-from tune_app import launch, results
+from tune_app import results
 from tune_app import space as spaces
-from tune_app.history import Attempt
-from tune_app.launch import Request
+from tune_app.session import launch
+from tune_app.session.launch import Request
 from tune_app.sweep import Sweep
+from tune_app.sweep.history import Attempt
 
 SPACE = """
 task: mine:Task

@@ -19,9 +19,10 @@ from lines import read
 from ray.cluster_utils import Cluster
 from rays_own import QUIET
 
-from tune_app import launch, results
+from tune_app import results
 from tune_app import space as spaces
-from tune_app.launch import Request
+from tune_app.session import launch
+from tune_app.session.launch import Request
 from tune_app.sweep import Sweep
 
 pytestmark = QUIET

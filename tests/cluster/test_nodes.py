@@ -17,7 +17,8 @@ import ray
 from ray.cluster_utils import Cluster
 from rays_own import QUIET
 
-from tune_app import cli, joining, nodes, survey
+from tune_app import cli
+from tune_app.engines.ray import cluster_probe, connection, nodes
 from tune_app.errors import ResourceError
 
 pytestmark = QUIET
@@ -32,7 +33,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def joined(cluster: Cluster) -> Iterator[Cluster]:
-    with joining.connect(cluster.address):
+    with connection.connect(cluster.address):
         yield cluster
 
 
@@ -140,9 +141,9 @@ def test_a_machine_that_runs_no_task_is_told(joined: Cluster, monkeypatch: pytes
 
         return look
 
-    monkeypatch.setattr(survey, "_probe", probe)
-    monkeypatch.setattr(survey, "_ANSWER_WITHIN_S", 1.0)
-    [answer] = survey._ask(nodes.alive())
+    monkeypatch.setattr(cluster_probe, "_probe", probe)
+    monkeypatch.setattr(cluster_probe, "_ANSWER_WITHIN_S", 1.0)
+    [answer] = cluster_probe._ask(nodes.alive())
     assert answer.fault == "no answer within 1 s"
 
 

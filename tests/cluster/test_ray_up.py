@@ -14,9 +14,9 @@ import pytest
 from hosts import MACHINES, Run, hosts, task, until, until_nodes
 from lines import read
 
-from tune_app import launch
 from tune_app import space as spaces
-from tune_app.launch import Request
+from tune_app.session import launch
+from tune_app.session.launch import Request
 from tune_app.sweep import Sweep
 
 ROOT = Path(__file__).parents[2]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from make_data import image_folder, layout
 
-from tune_app import __version__
 from tune_app.data import import_folder, load
 from tune_app.errors import DataError
+from tune_app.version import __version__
 
 
 @pytest.mark.parametrize("split", ["image", "patient"])

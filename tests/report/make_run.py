@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tune_app import results, space, verdict
-from tune_app.events import Diverged, Epoch, Failed, Finished, Opened, Started, Stopped, Values
-from tune_app.identity import DataIdentity
+from tune_app import results, space
+from tune_app.data.identity import DataIdentity
 from tune_app.report import View, tables
 from tune_app.report.render import save
-from tune_app.results import Frames
+from tune_app.results import Frames, verdict
 from tune_app.sweep import Sweep
+from tune_app.sweep.events import Diverged, Epoch, Failed, Finished, Opened, Started, Stopped, Values
 
 SHA = "9c1f0a" + "0" * 58
 XRAYS = DataIdentity(

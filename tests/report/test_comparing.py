@@ -16,8 +16,8 @@ from make_run import SAMPLES, Outcome, make
 from make_run import XRAYS as REAL
 from recorded import Ended, record
 
+from tune_app.data.identity import DataIdentity
 from tune_app.errors import ReportError
-from tune_app.identity import DataIdentity
 from tune_app.report import compare
 from tune_app.report.comparing import why_not_ranked, written
 from tune_app.results import Frames

@@ -8,10 +8,10 @@ from facts import lacking
 from make_run import PHANTOM, Outcome, make, write_tables
 
 from tune_app import results, space
-from tune_app.events import Epoch, Finished, Started
 from tune_app.report.confirmed import confirmed, luck
 from tune_app.results import Frames
 from tune_app.sweep import Sweep
+from tune_app.sweep.events import Epoch, Finished, Started
 
 TWO = "task: pneumonia\nconfigs: [{lr: 1e-5}, {lr: 1e-4}]\nfixed: {step_size: 4}\nepochs: 2\nseeds: 3\n"
 

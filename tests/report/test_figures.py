@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from PIL import Image
 from recorded import Ended, record
 
-from tune_app import metrics, stats
 from tune_app.cli import cli
 from tune_app.errors import ReportError, RunError
 from tune_app.report import figures, study
@@ -28,6 +27,8 @@ from tune_app.report.figures.intervals import intervals_info
 from tune_app.report.figures.optunas import MOST_POINTS, top_share
 from tune_app.report.figures.rungs import rungs_info
 from tune_app.results import Frames
+from tune_app.stats import metrics
+from tune_app.stats.intervals import mean_interval
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_curves_are_means_with_t_intervals_in_per_cent(finished: Frames) -> None
     own = finished.curves[(finished.curves["sample"] == 5) & (finished.curves["epoch"] == 3)]
     found = info.of(5)[info.of(5)["epoch"] == 3].iloc[0]
     for column, factor in (("val_accuracy", 100), ("train_loss", 1)):
-        interval = stats.mean_interval(own[column].tolist())
+        interval = mean_interval(own[column].tolist())
         assert found[column] == pytest.approx(factor * (interval.mean or 0))
         assert found[f"{column}_half"] == pytest.approx(factor * (interval.half_width or 0))
     assert found["n"] == 3

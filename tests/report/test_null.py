@@ -15,11 +15,11 @@ import pandas as pd
 import pytest
 from make_run import Outcome, make
 
-from tune_app import listing, results, space, terminal, verdict
-from tune_app.report import View, export, study, tables
+from tune_app import results, space
+from tune_app.report import View, export, study, tables, terminal
 from tune_app.report.figures import draw, heatmap, selection
 from tune_app.report.figures.optunas import KINDS
-from tune_app.results import Frames
+from tune_app.results import Frames, json_views, verdict
 
 #: Values that are easily taken for null, or for one another; the accuracy depends on them alone.
 LEVELS: list[space.Scalar] = [None, "null", "", "nan", "None", True, "true", 1, "1", 0.12341, 0.12342]
@@ -90,10 +90,10 @@ def test_the_runs_own_files_say_null(frames: Frames) -> None:
 
 
 def test_json_has_no_key_for_what_does_not_exist(frames: Frames) -> None:
-    for row in listing.run(frames)["trials"]:
+    for row in json_views.run(frames)["trials"]:
         config = frames.config(row["sample"])
         assert {name: row[name] for name in frames.parameters if name in row} == config
-    assert listing.best(frames)["config"] == {"cw": None, "lr": 1, "extra": None}
+    assert json_views.best(frames)["config"] == {"cw": None, "lr": 1, "extra": None}
 
 
 def test_it_has_a_place_in_the_order(frames: Frames) -> None:
@@ -162,6 +162,6 @@ def test_every_pair_of_a_grid_with_null_is_a_configuration(tmp_path: Path) -> No
 def test_json_for_scripts_keeps_every_digit(tmp_path: Path) -> None:
     text = "task: mine:train\nspace: {a: {grid: [null, 1]}}\nepochs: 1\nseeds: 3\n"
     made = make(tmp_path, text, {1: Outcome(val=[0.1, 0.7, 0.2], epochs=1)})
-    row = listing.run(made)["trials"][0]
+    row = json_views.run(made)["trials"][0]
     assert json.loads(json.dumps(row))["val_accuracy_mean"] == made.trials["val_accuracy_mean"][0]
     assert (row["status"], row["n"], row["twin"]) == ("finished", 3, None)

@@ -9,12 +9,11 @@ from edge_cases import CASES
 from facts import lacking
 from make_run import SAMPLES, Outcome, make
 
-from tune_app import verdict
 from tune_app.errors import ReportError
 from tune_app.report import View
 from tune_app.report.overview import overview
 from tune_app.report.render import Table, markdown
-from tune_app.results import Frames
+from tune_app.results import Frames, verdict
 
 FIVE = {
     1: Outcome(test=[0.8, 0.81, 0.82], val=[0.90, 0.91, 0.92], metrics={"val_loss": [0.2, 0.3, 0.4]}),

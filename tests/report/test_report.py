@@ -15,8 +15,8 @@ from edge_cases import CASES, LONG
 from markdown_it import MarkdownIt
 
 from tune_app import report
-from tune_app.events import Opened
 from tune_app.results import Frames
+from tune_app.sweep.events import Opened
 
 TEST_SCORES = {"confusion", "roc"}
 SEARCH = {"history", "slice", "parallel"}

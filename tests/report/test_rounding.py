@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from make_run import PHANTOM, Outcome, make
 from rich.console import Console
 
-from tune_app import index, listing, terminal, verdict
 from tune_app.progress import drawing, snapshot
-from tune_app.report import View, compare, export, saying, tables
+from tune_app.report import View, compare, export, narrative, tables, terminal
 from tune_app.report.figures import heatmap, intervals
-from tune_app.sweep import Sweep
-from tune_app.units import Units
+from tune_app.results import json_views, verdict
+from tune_app.stats.units import Units
+from tune_app.sweep import Sweep, run_summaries
 
 Accuracies = Sequence[Sequence[float]]
 
@@ -78,9 +78,9 @@ def test_every_place_writes_a_mean_alike(
             assert measured[sample]["val_accuracy"].text == with_unit[sample - 1]
         for text in (
             terminal.summary(one),
-            saying.verdict(one, judged)[0],
-            terminal.best(one, listing.best(one)),
-            index.text([listing.summary(one)], Path(folder)),
+            narrative.verdict(one, judged)[0],
+            terminal.best(one, json_views.best(one)),
+            run_summaries.text([json_views.summary(one)], Path(folder)),
         ):
             assert with_unit[best - 1] in text
         assert compare([one, other]).rows[0][2:4] == [texts[best - 1], tested[best - 1]]

@@ -8,8 +8,8 @@ import pytest
 from facts import lacking
 from make_run import DEFAULTS, PHANTOM, SAMPLES, SHA, XRAYS, Outcome, make, write_tables
 
+from tune_app.data.identity import NO_DATA
 from tune_app.errors import StorageError
-from tune_app.identity import NO_DATA
 
 FIVE = {
     1: Outcome(test=[0.8275, 0.83, 0.8325]),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from make_run import Outcome, make, write_tables
 from markdown_it import MarkdownIt
 
-from tune_app.identity import DataIdentity
+from tune_app.data.identity import DataIdentity
 from tune_app.report import formats
 from tune_app.report.render import Table, latex, latex_text, markdown
 

@@ -8,7 +8,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tune_app.stats import Interval, mean_interval, prediction_interval_of_one_run, wilson
+from tune_app.stats.intervals import Interval, mean_interval, prediction_interval_of_one_run, wilson
 
 accuracies = st.lists(st.integers(0, 400).map(lambda correct: correct / 400), min_size=2, max_size=12)
 ordinary = st.lists(st.integers(-1000, 1000).map(lambda i: i / 7), min_size=2, max_size=10).filter(

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tune_app import metrics
-from tune_app.stats import Units, outcomes, patient_interval
+from tune_app.stats import metrics
+from tune_app.stats.outcomes import outcomes
+from tune_app.stats.patients import Units, patient_interval
 
 
 def drawn(seed: int, images: int = 40, replicates: int = 3) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -12,9 +12,9 @@ from tune_app import space as spaces
 from tune_app.data import Dataset
 from tune_app.errors import TaskError
 from tune_app.space import Scalar
-from tune_app.task import settings
 from tune_app.tasks.pneumonia import PARAMETERS, Pneumonia
-from tune_app.train import DeviceSplits, Learner
+from tune_app.tasks.task import settings
+from tune_app.training.learner import DeviceSplits, Learner
 
 TASK = Pneumonia()
 PAPER: Mapping[str, Scalar] = {}  # the defaults are the paper's

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.optim.lr_scheduler import StepLR
 
-from tune_app.task import Labelled, Splits
+from tune_app.tasks.task import Labelled, Splits
 
 
 class Slow(StepLR):

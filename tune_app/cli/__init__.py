@@ -18,10 +18,11 @@ from typing import NoReturn
 
 import click
 
-from tune_app import __version__, streams
 from tune_app.cli import clusters, looking, reporting, training
 from tune_app.cli.options import EVERYTHING, IMAGE_SIZE, RUNS_DIR, SPLIT
 from tune_app.errors import DiskError, Terminated, TuneAppError, refused
+from tune_app.training import streams
+from tune_app.version import __version__
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -37,7 +38,7 @@ for _command in (*training.COMMANDS, *looking.COMMANDS, *reporting.COMMANDS, *cl
 @cli.command()
 def spaces() -> None:
     """List the search spaces: those in ./search_spaces and the built-in ones."""
-    from tune_app import terminal
+    from tune_app.report import terminal
 
     click.echo(terminal.spaces())
 
@@ -180,10 +181,10 @@ def _told(error: TuneAppError) -> int:
 
 def _leave(code: str | int | None) -> NoReturn:
     """End this process: at once where a thread is left in a call of Ray's that does not end."""
-    left = sys.modules.get("tune_app.joining")  # else no Ray was started
+    left = sys.modules.get("tune_app.engines.ray.connection")  # else no Ray was started
     if left:
         left.left()
-    if left and sys.modules["tune_app.ray_session"].abandoned:
+    if left and sys.modules["tune_app.engines.ray.ray_session"].abandoned:
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, AttributeError):
                 stream.flush()

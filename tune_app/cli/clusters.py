@@ -53,8 +53,9 @@ def check_cluster(file: Path) -> None:
 @click.option("--detach", is_flag=True, help="Send it, and do not wait for it.")
 def submit(file: Path, detach: bool, **options: Any) -> None:
     """Train SPACE on a cluster: as tune-app run, but over there; this machine may be closed meanwhile."""
-    from tune_app import storage, task
+    from tune_app import storage
     from tune_app.cluster import jobs
+    from tune_app.tasks import task
 
     asked = wanted(options)
     name = options["name"] or f"{asked.name}-{time.strftime('%m%d-%H%M%S')}"

@@ -16,18 +16,19 @@ from tune_app.cli.options import JSON, RUNS_DIR, TRUST
 @JSON
 def ls(runs_dir: Path, as_json: bool) -> None:
     """List the runs, newest first."""
-    from tune_app import index
+    from tune_app.sweep import run_summaries
 
-    found = index.runs(runs_dir, _summary)
-    click.echo(json.dumps(found, indent=2) if as_json else index.text(found, runs_dir))
+    found = run_summaries.runs(runs_dir, _summary)
+    click.echo(json.dumps(found, indent=2) if as_json else run_summaries.text(found, runs_dir))
 
 
 def _summary(folder: Path) -> dict[str, Any]:
     """Of a run that has written none since its record grew; what it takes is loaded only then."""
-    from tune_app import listing, results
+    from tune_app import results
+    from tune_app.results import json_views
     from tune_app.sweep import Sweep
 
-    return listing.summary(results.load(Sweep.open(folder)))
+    return json_views.summary(results.load(Sweep.open(folder)))
 
 
 @click.command()
@@ -37,15 +38,17 @@ def _summary(folder: Path) -> dict[str, Any]:
 @click.option("--follow", is_flag=True, help="Watch it while another process trains it; Ctrl-C only leaves.")
 def show(name: str, runs_dir: Path, as_json: bool, follow: bool) -> None:
     """Show the configurations of a run and how they stand."""
-    from tune_app import listing, progress, results, terminal
-    from tune_app.folders import find_run
+    from tune_app import progress, results
+    from tune_app.report import terminal
+    from tune_app.results import json_views
     from tune_app.sweep import Sweep
+    from tune_app.sweep.paths import find_run
 
     sweep = Sweep.open(find_run(name, runs_dir))
     if follow:
         progress.follow(sweep)
     frames = results.load(sweep)
-    click.echo(json.dumps(listing.run(frames), indent=2) if as_json else terminal.table(frames))
+    click.echo(json.dumps(json_views.run(frames), indent=2) if as_json else terminal.table(frames))
 
 
 @click.command()
@@ -61,14 +64,17 @@ def show(name: str, runs_dir: Path, as_json: bool, follow: bool) -> None:
 )
 def best(name: str, runs_dir: Path, as_json: bool, model_file: Path | None) -> None:
     """Print the best configuration of a run, by the metric of its space."""
-    from tune_app import listing, models, results, terminal
-    from tune_app.folders import find_run
+    from tune_app import results
+    from tune_app.report import terminal
+    from tune_app.results import json_views
+    from tune_app.session import saved_models
     from tune_app.sweep import Sweep
+    from tune_app.sweep.paths import find_run
 
     frames = results.load(Sweep.open(find_run(name, runs_dir)))
-    found = listing.best(frames)
+    found = json_views.best(frames)
     if model_file:
-        found["model"] = models.export(frames, found["sample"], model_file) | {"file": str(model_file)}
+        found["model"] = saved_models.export(frames, found["sample"], model_file) | {"file": str(model_file)}
     click.echo(json.dumps(found, indent=2) if as_json else terminal.best(frames, found))
 
 
@@ -81,9 +87,10 @@ def predict(model: Path, images: tuple[Path, ...], as_json: bool, trust: bool) -
     """Say what the model of a file (tune-app best NAME --model FILE) sees in IMAGES."""
     from dataclasses import asdict
 
-    from tune_app import models, terminal
+    from tune_app.report import terminal
+    from tune_app.session import saved_models
 
-    origin, found = models.origin(model), models.predict(model, images, trust)
+    origin, found = saved_models.origin(model), saved_models.predict(model, images, trust)
     if not as_json:
         click.echo(terminal.predictions(origin, found))
         return
@@ -97,11 +104,11 @@ def predict(model: Path, images: tuple[Path, ...], as_json: bool, trust: bool) -
 @RUNS_DIR
 def logs(name: str, trial: str, runs_dir: Path) -> None:
     """Print what the trial TRIAL of a run (12.1, or 12 for the newest) has printed, and its traceback."""
-    from tune_app import listing
-    from tune_app.folders import find_run
+    from tune_app.results import json_views
     from tune_app.sweep import Sweep
+    from tune_app.sweep.paths import find_run
 
-    click.echo(listing.log(Sweep.open(find_run(name, runs_dir)), trial))
+    click.echo(json_views.log(Sweep.open(find_run(name, runs_dir)), trial))
 
 
 @click.command()
@@ -110,8 +117,8 @@ def logs(name: str, trial: str, runs_dir: Path) -> None:
 def prune(name: str, runs_dir: Path) -> None:
     """Remove the checkpoints and weights of a run; its record and results stay."""
     from tune_app import words
-    from tune_app.folders import find_run
     from tune_app.sweep import Sweep
+    from tune_app.sweep.paths import find_run
 
     sweep = Sweep.open(find_run(name, runs_dir))
     files, size_bytes = sweep.prune()

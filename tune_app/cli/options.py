@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tune_app import addresses
+from tune_app.engines.ray import addresses
 from tune_app.errors import SpaceError
 
 Command = Callable[..., None]

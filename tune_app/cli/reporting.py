@@ -46,8 +46,8 @@ def _view(columns: str, sort: str, digits: int, top: int | None) -> View:
 
 def _frames(name: str, runs_dir: Path) -> Frames:
     from tune_app import results
-    from tune_app.folders import find_run
     from tune_app.sweep import Sweep
+    from tune_app.sweep.paths import find_run
 
     return results.load(Sweep.open(find_run(name, runs_dir)))
 
@@ -62,14 +62,17 @@ _OUT = click.option("--out", type=click.Path(path_type=Path), help="File to writ
 @RUNS_DIR
 def report(name: str, figures: bool, runs_dir: Path, **view: Any) -> None:
     """Write the CSV files and the report of a run again from its record: a page, tables and figures."""
-    from tune_app import listing, progress, results, views
+    from tune_app import progress, results
     from tune_app import report as reports
+    from tune_app.results import json_views
+    from tune_app.search import restoring
+    from tune_app.sweep import views
 
     frames = _frames(name, runs_dir)
     with progress.waiting("writing results and report"), frames.sweep.rewriting(), reports.telling(name):
         views.restore(frames.sweep, progress.note)
-        views.restore_study(frames.sweep, progress.note)
-        listing.remember(frames)
+        restoring.restore_study(frames.sweep, progress.note)
+        json_views.remember(frames)
         folder = frames.sweep.paths.report
         written = [*results.write(frames), *reports.write(frames, folder, _view(**view), figures)]
     for path in written:

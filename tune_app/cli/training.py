@@ -15,7 +15,7 @@ from tune_app.cli.options import RUNS_DIR, STORAGE, TRUST, sitting, space
 from tune_app.errors import FolderChanged, RunError, TuneAppError
 
 if TYPE_CHECKING:
-    from tune_app.launch import Material, Request, View
+    from tune_app.session.launch import Material, Request, View
     from tune_app.space import SearchSpace
     from tune_app.sweep import Sweep
 
@@ -24,9 +24,10 @@ _DATA = click.option("--data", metavar="SOURCE", help="Where the same data lies 
 
 def train(wanted: SearchSpace, material: Material, conduct: Callable[[View], Sweep]) -> None:
     """Show a sitting while it lasts, write results and report, and sum up; then raise what ended it."""
-    from tune_app import outlook, progress
+    from tune_app import progress
+    from tune_app.session import preview
 
-    click.echo(outlook.headline(wanted, material.identity))
+    click.echo(preview.headline(wanted, material.identity))
     outcome: TuneAppError | None = None
     view = _View()
     try:
@@ -45,7 +46,8 @@ def train(wanted: SearchSpace, material: Material, conduct: Callable[[View], Swe
 def _write(sweep: Sweep) -> TuneAppError | None:
     """Write results and report of a sweep, and sum up; returns the first error, after all else is written."""
     # Not above: all that only results need would keep the engine from starting at once.
-    from tune_app import progress, report, results, terminal
+    from tune_app import progress, report, results
+    from tune_app.report import terminal
 
     frames = results.load(sweep)
     with progress.waiting("writing results and report"), sweep.rewriting():
@@ -60,7 +62,8 @@ def _finished(sweep: Sweep) -> None:
     Raises:
         TrialsFailed: of its configurations some have failed.
     """
-    from tune_app import finished, progress
+    from tune_app import progress
+    from tune_app.session import finished
 
     with sweep.writing():
         finished.tidy(sweep, progress.note)
@@ -78,7 +81,7 @@ def outliving(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def outlived(*given: Any, **named: Any) -> Any:
-        from tune_app import hangup
+        from tune_app.session import hangup
 
         with hangup.outlived():
             return command(*given, **named)
@@ -101,12 +104,12 @@ class _View:
 
 def _again(name: str, options: dict[str, Any]) -> tuple[Sweep, Request]:
     """A run that there is, with the request to go on with it."""
-    from tune_app import continuing
+    from tune_app.session import lifecycle
     from tune_app.sweep import Sweep
 
     sweep = Sweep.open(_folder(name, options))
     asked = ("cpus_per_trial", "gpus_per_trial", "max_concurrent")
-    request = continuing.request_for(
+    request = lifecycle.request_for(
         sweep,
         data=options["data"],
         address=options["address"],
@@ -120,15 +123,16 @@ def _again(name: str, options: dict[str, Any]) -> tuple[Sweep, Request]:
 
 
 def _loaded(sweep: Sweep, request: Request) -> Material:
-    from tune_app import continuing, progress
+    from tune_app import progress
+    from tune_app.session import lifecycle
 
     with progress.waiting("loading data"):
-        return continuing.gather(request, sweep)
+        return lifecycle.gather(request, sweep)
 
 
 def _folder(name: str, options: dict[str, Any]) -> Path:
     """The folder of a run; one that is on the storage alone is fetched from there."""
-    from tune_app.folders import NO_STORAGE, find_run
+    from tune_app.sweep.paths import NO_STORAGE, find_run
 
     place = options.get("storage") or NO_STORAGE
     try:
@@ -152,7 +156,8 @@ def run(**options: Any) -> None:
 
     Ctrl-C, SIGTERM or SIGHUP ends it in good order, for tune-app resume; it outlives its terminal.
     """
-    from tune_app import launch, progress
+    from tune_app import progress
+    from tune_app.session import launch
 
     request = _request(options)
     if sweep := launch.nothing_left(request):
@@ -167,20 +172,21 @@ def run(**options: Any) -> None:
 @sitting
 def check(**options: Any) -> None:
     """Validate SPACE and its data; show what a run would train, and about how long it would take."""
-    from tune_app import launch, outlook, progress
+    from tune_app import progress
+    from tune_app.session import launch, preview
 
     request = _request(options)
     with progress.waiting("loading data"):
         material = launch.gather(request)
-    click.echo(outlook.headline(request.space, material.identity))
+    click.echo(preview.headline(request.space, material.identity))
     with progress.waiting("timing one epoch"):
         estimate = launch.estimate(request, material)
-    click.echo(outlook.plan(request.space, estimate))
+    click.echo(preview.plan(request.space, estimate))
 
 
 def _request(options: dict[str, Any]) -> Request:
     from tune_app import storage
-    from tune_app.launch import Request
+    from tune_app.session.launch import Request
 
     place = options.get("storage")
     return Request(
@@ -229,17 +235,17 @@ def wanted(options: dict[str, Any]) -> SearchSpace:
 @outliving
 def resume(name: str, **options: Any) -> None:
     """Go on with the run NAME: train what it lacks, from the last checkpoints, and nothing more."""
-    from tune_app import finished
+    from tune_app.session import finished
     from tune_app.sweep import Sweep
 
     sweep = Sweep.open(_folder(name, options))
     if finished.lacks_nothing(sweep, options["storage"]):
         return _finished(sweep)
-    from tune_app import continuing
+    from tune_app.session import lifecycle
 
     sweep, request = _again(name, options)
     material = _loaded(sweep, request)
-    return train(sweep.space, material, lambda view: continuing.resume(request, material, sweep, view))
+    return train(sweep.space, material, lambda view: lifecycle.resume(request, material, sweep, view))
 
 
 @click.command()
@@ -279,8 +285,8 @@ def extend(
     **options: Any,
 ) -> None:
     """Want more of the run NAME, and train what is lacking; all that it has stays as it is."""
-    from tune_app import continuing
     from tune_app import space as spaces
+    from tune_app.session import lifecycle
 
     if undo:
         if samples or seeds or epochs or add:
@@ -289,7 +295,7 @@ def extend(
     sweep, request = _again(name, options)
     wider = spaces.extend(sweep.space, samples=samples, seeds=seeds, epochs=epochs, add=add)
     material = _loaded(sweep, request)
-    if continuing.restarts(sweep.space, wider, material):
+    if lifecycle.restarts(sweep.space, wider, material):
         click.echo("note: this task's schedule hangs on the number of epochs: every trial starts again.")
     elif wider.epochs > sweep.space.epochs and sweep.space.keep != "last":
         click.echo(
@@ -301,16 +307,17 @@ def extend(
     return train(
         wider,
         material,
-        lambda view: continuing.extend(request, material, sweep, wider, " ".join(asked), view, code_changed),
+        lambda view: lifecycle.extend(request, material, sweep, wider, " ".join(asked), view, code_changed),
     )
 
 
 def _undo(name: str, options: dict[str, Any]) -> None:
-    from tune_app import continuing, words
+    from tune_app import words
+    from tune_app.session import lifecycle
     from tune_app.sweep import Sweep
 
     sweep = Sweep.open(_folder(name, options), to_undo=True)
-    asked = continuing.undo(sweep, options["trust"])
+    asked = lifecycle.undo(sweep, options["trust"])
     space = sweep.space
     click.echo(
         f"{name}: {asked} is undone, as far as it was not trained. The run wants "
@@ -331,12 +338,12 @@ def _undo(name: str, options: dict[str, Any]) -> None:
 @outliving
 def retry(name: str, trials: tuple[str, ...], **options: Any) -> None:
     """Try the failed configurations of the run NAME again, or those of TRIALS alone."""
-    from tune_app import continuing
+    from tune_app.session import lifecycle
 
     sweep, request = _again(name, options)
-    samples = continuing.failed(sweep, trials)
+    samples = lifecycle.failed(sweep, trials)
     material = _loaded(sweep, request)
-    train(sweep.space, material, lambda view: continuing.retry(request, material, sweep, samples, view))
+    train(sweep.space, material, lambda view: lifecycle.retry(request, material, sweep, samples, view))
 
 
 @click.command()
@@ -348,15 +355,17 @@ def retry(name: str, trials: tuple[str, ...], **options: Any) -> None:
 @outliving
 def rerun(name: str, trial: str, **options: Any) -> None:
     """Train the configuration TRIAL of the run NAME once more, and say whether it came out the same."""
-    from tune_app import continuing, progress, terminal
+    from tune_app import progress
+    from tune_app.report import terminal
+    from tune_app.session import lifecycle
     from tune_app.sweep import find_sample
 
     sweep, request = _again(name, options)
     sample = find_sample(sweep, trial)
     material = _loaded(sweep, request)
-    continuing.say_of_code(sweep, [sweep.history.configurations[sample].config])
+    lifecycle.say_of_code(sweep, [sweep.history.configurations[sample].config])
     with progress.waiting(f"training configuration {sample} again"):
-        found = continuing.rerun(request, material, sweep, sample)
+        found = lifecycle.rerun(request, material, sweep, sample)
     click.echo(terminal.rerun(found.sample, found.compared, found.differences, found.device))
     raise SystemExit(1 if found.differences else 0)
 
@@ -372,12 +381,12 @@ def rerun(name: str, trial: str, **options: Any) -> None:
 @outliving
 def confirm(name: str, top: int, seeds: int, **options: Any) -> None:
     """Train the best configurations of the run NAME on new seeds: how much of their lead was luck?"""
-    from tune_app import continuing, launch
+    from tune_app.session import launch, lifecycle
 
     sweep, request = _again(name, options)
-    confirmed, confirming = continuing.confirmation(sweep, top, seeds)
+    confirmed, confirming = lifecycle.confirmation(sweep, top, seeds)
     material = _loaded(sweep, request)
-    continuing.say_of_code(sweep, confirmed.configs)
+    lifecycle.say_of_code(sweep, confirmed.configs)
     request = replace(request, space=confirmed, name=confirming, confirms=sweep.name)
     train(confirmed, material, lambda view: launch.conduct(request, material, None, view))
 
@@ -388,12 +397,12 @@ def confirm(name: str, top: int, seeds: int, **options: Any) -> None:
 @RUNS_DIR
 def stop(name: str, trial: str | None, runs_dir: Path) -> None:
     """End the run NAME in good order, or its trial TRIAL alone, from another terminal."""
-    from tune_app import continuing
-    from tune_app.folders import find_run
+    from tune_app.session import lifecycle
     from tune_app.sweep import Sweep, find_sample
+    from tune_app.sweep.paths import find_run
 
     sweep = Sweep.open(find_run(name, runs_dir))
-    continuing.ask_to_stop(sweep, trial)
+    lifecycle.ask_to_stop(sweep, trial)
     what = f"configuration {find_sample(sweep, trial)} of {sweep.name}" if trial else sweep.name
     click.echo(f"{what} stops after its epoch" + ("." if trial else f". Go on with: tune-app resume {name}"))
 

@@ -23,10 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tune_app import __version__, luggage
 from tune_app.cluster.reading import read
+from tune_app.engines.ray import working_dir
 from tune_app.errors import ClusterError, RunError, describe, nearest
-from tune_app.task_folder import TRAVELLED
+from tune_app.tasks.task_folder import TRAVELLED
+from tune_app.version import __version__
 
 #: Where the run folders of sent sweeps lie, in the home folder of the head.
 RUNS = "runs"
@@ -98,7 +99,7 @@ def submit(
     """
     with tempfile.TemporaryDirectory(prefix="tune-app-job-") as folder, _connected(file) as client:
         if modules is not None:
-            luggage.pack(modules, Path(folder) / TRAVELLED)
+            working_dir.pack(modules, Path(folder) / TRAVELLED)
         (Path(folder) / TRAVELLED).mkdir(exist_ok=True)
         (Path(folder) / TRAVELLED / f"{space}.yaml").write_text(text, encoding="utf-8")
         run = ["tune-app", "run", f"{space}.yaml", "--name", name, *options]

@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tune_app import ray_private
 from tune_app.cluster import known, versions
 from tune_app.cluster.reading import Content
+from tune_app.engines.ray import private_api
 from tune_app.errors import describe, nearest
 
 #: What a provider cannot do without, and an example of it.
@@ -46,7 +46,7 @@ def check(file: Content) -> None:
 
 def _keys(file: Content) -> bool:
     """Whether there is enough to go on; unknown keys of the first two levels, as Ray's schema knows them."""
-    if schema := ray_private.cluster_schema():
+    if schema := private_api.cluster_schema():
         first = schema["properties"]
         below = {name: dict.fromkeys(first[name].get("properties", {})) for name in ("provider", "auth")}
         # the first has a level of names; the second is judged below
@@ -59,7 +59,7 @@ def _keys(file: Content) -> bool:
 
 
 def _provider(file: Content, kind: Any) -> bool:
-    kinds = ray_private.providers()
+    kinds = private_api.providers()
     if kind not in kinds:
         file.error(
             ("provider", "type"),
@@ -282,7 +282,7 @@ def _as_ray_sees_it(file: Content) -> None:
     values = json.loads(json.dumps(file.values, default=str))
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     try:
-        ray_private.validate_cluster(values)
+        private_api.validate_cluster(values)
     except jsonschema.ValidationError as error:
         file.error(tuple(error.absolute_path), f"ray up refuses it: {error.message}")
     except (click.ClickException, SystemExit) as error:

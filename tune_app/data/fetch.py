@@ -14,9 +14,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
-from tune_app import __version__
 from tune_app.data.course import COURSE_DIR, COURSE_FILES, blob_id
 from tune_app.errors import DataError
+from tune_app.version import __version__
 
 BASE_URL = "https://raw.githubusercontent.com/TacoXDD/homeworks/master/dataset/"
 TIMEOUT_S = 30.0

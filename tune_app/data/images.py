@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tune_app.identity import DataIdentity
+from tune_app.data.identity import DataIdentity
 
 CLASSES = ("normal", "pneumonia")  # a label is an index into this
 

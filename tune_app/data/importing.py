@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tune_app import __version__
 from tune_app.data import course, folder, meta, split
 from tune_app.data.images import CLASSES, Pool
 from tune_app.data.pixels import FILTER
 from tune_app.data.source import check_size
 from tune_app.errors import DataError
+from tune_app.version import __version__
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from tune_app.data import course, folder, phantom
 from tune_app.data import split as splitting
+from tune_app.data.identity import DataIdentity
 from tune_app.data.images import Dataset, Pool, fingerprint
 from tune_app.errors import DataError, nearest
-from tune_app.identity import DataIdentity
 
 NAMES = ("phantom", "course")
 SIZES = (8, 4096)

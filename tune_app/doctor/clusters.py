@@ -11,7 +11,7 @@ from tune_app.doctor.looking import check_runs_dir
 from tune_app.words import count, size
 
 if TYPE_CHECKING:
-    from tune_app.survey import Answered, Survey
+    from tune_app.engines.ray.cluster_probe import Answered, Survey
 
 #: With another version of the first nothing works; of the last, results differ in their last digits.
 _SAME = ("ray", "python", "tune-app", "torch")
@@ -24,9 +24,9 @@ def cluster_checks(address: str, runs_dir: Path) -> list[Check]:
     Raises:
         ResourceError: no cluster answers there.
     """
-    from tune_app import survey
+    from tune_app.engines.ray import cluster_probe
 
-    return judge(address, survey.survey(address), survey.here(), runs_dir)
+    return judge(address, cluster_probe.survey(address), cluster_probe.here(), runs_dir)
 
 
 def judge(address: str, found: Survey, here: Mapping[str, str | None], runs_dir: Path) -> list[Check]:

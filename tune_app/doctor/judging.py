@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tune_app.provenance import Gpus
+from tune_app.session.provenance import Gpus
 from tune_app.words import size
 
 #: Shared memory for the course's images of 256 x 256 pixels, a copy of some of them, and Ray's own needs.

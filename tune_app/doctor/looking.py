@@ -16,11 +16,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tune_app import addresses, code, provenance
 from tune_app import space as spaces
 from tune_app.doctor import judging
 from tune_app.doctor.judging import Answer, Check
+from tune_app.engines.ray import addresses
 from tune_app.errors import TuneAppError
+from tune_app.session import provenance
+from tune_app.sweep import code
 
 _ANSWER_WITHIN_S = 60.0
 
@@ -31,7 +33,7 @@ print(json.dumps({"version": torch.__version__, "cuda": torch.version.cuda or to
 """
 _TRY_RAY = """
 import json
-from tune_app import joining
+from tune_app.engines.ray import connection as joining
 with joining.connect("local") as cluster:
     import ray
     ray.get(ray.remote(lambda: None).options(num_cpus=0).remote(), timeout=50)

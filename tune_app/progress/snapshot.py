@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from tune_app.arithmetic import mean
-from tune_app.evaluation import rank
-from tune_app.history import ENDED, FAULTY, Attempt, Config, Configuration
-from tune_app.labels import SHORT, Labels
-from tune_app.space import canonical
+from tune_app.space import Config, canonical
+from tune_app.space.labels import SHORT, Labels
+from tune_app.stats.arithmetic import mean
+from tune_app.stats.units import Units
 from tune_app.sweep import Sweep
-from tune_app.units import Units
+from tune_app.sweep.evaluation import rank
+from tune_app.sweep.history import ENDED, FAULTY, Attempt, Configuration
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from tune_app import output
 from tune_app.progress import drawing
 from tune_app.progress.pace import Pace
 from tune_app.progress.snapshot import Snapshot, Surveyor
 from tune_app.sweep import Sweep
+from tune_app.training import output
 
 _EVERY_S = 0.25
 _HEARTBEAT_S = 10.0

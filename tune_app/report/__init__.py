@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tune_app import advice, verdict
 from tune_app.errors import DiskError, RunError, StorageError, TuneAppError
 from tune_app.report import tables
 from tune_app.report.comparing import compare
@@ -15,6 +14,7 @@ from tune_app.report.exporting import export
 from tune_app.report.files import all_that_fit, put
 from tune_app.report.overview import View
 from tune_app.report.render import save
+from tune_app.results import verdict, warnings
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -24,12 +24,13 @@ __all__ = ["View", "compare", "export", "telling", "write", "write_all"]
 
 def write_all(frames: Frames) -> TuneAppError | None:
     """Write a run's CSV files, summary and report; returns the first error, after all else is written."""
-    from tune_app import listing, results  # here, for pages and tables are made without them
+    from tune_app import results  # here, for pages and tables are made without them
+    from tune_app.results import json_views
 
     sweep, found = frames.sweep, None
     for each in (
         lambda: results.write(frames),
-        lambda: listing.remember(frames),
+        lambda: json_views.remember(frames),
         lambda: write(frames, sweep.paths.report),
     ):
         try:
@@ -72,7 +73,7 @@ def write(frames: Frames, folder: Path, view: View | None = None, figures: bool 
         made = tables.make(frames, judged, view)
         files = [file for table in made for file in save(table, folder)]
         drawn = draw(frames, folder / "figures", KINDS if figures else ())
-        cautions = advice.cautions(frames, judged, advice.seen_before(frames.sweep))
+        cautions = warnings.cautions(frames, judged, warnings.seen_before(frames.sweep))
         written = page.gather(frames, judged, cautions, made, drawn)
         return [
             put(folder / "index.html", page.html(written)),

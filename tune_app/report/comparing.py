@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tune_app import code, results, stats, verdict, words
+from tune_app import results, words
 from tune_app.errors import ReportError
-from tune_app.labels import Labels
 from tune_app.report import formats, render, rows
 from tune_app.report.exporting import one_of
 from tune_app.report.render import Table
+from tune_app.results import verdict
 from tune_app.space import canonical
-from tune_app.units import Units, legend
+from tune_app.space.labels import Labels
+from tune_app.stats.multiple_testing import holm
+from tune_app.stats.paired_tests import welch
+from tune_app.stats.units import Units, legend
+from tune_app.sweep import code
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -220,9 +224,9 @@ def _told_apart(best: Sequence[Best], metric: str, units: Units) -> list[str]:
         return ["Which differences are more than chance is left open: that takes two runs with two seeds."]
     pairs = list(combinations(values, 2))
     step = units.step(metric, chain.from_iterable(values.values()))
-    tests = [stats.welch(values[one], values[other], step=step) for one, other in pairs]
+    tests = [welch(values[one], values[other], step=step) for one, other in pairs]
     sign = 1 if verdict.mode(best[0].frames.sweep.space, metric) == "max" else -1
-    adjusted = stats.holm([1.0 if test is None else test.p for test in tests])
+    adjusted = holm([1.0 if test is None else test.p for test in tests])
     apart = []
     for (one, other), test, p in zip(pairs, tests, adjusted, strict=True):
         if test is not None and p < LEVEL:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tune_app import results, stats, words
+from tune_app import results, words
 from tune_app.errors import RunError
 from tune_app.report import formats, rows, settings
 from tune_app.report.render import Table
 from tune_app.space import canonical
-from tune_app.stats import Interval
+from tune_app.stats.intervals import Interval, mean_interval
+from tune_app.stats.units import legend
 from tune_app.sweep import Sweep
-from tune_app.units import legend
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -30,11 +30,11 @@ class _Pair:
 
     @property
     def chosen(self) -> Interval:
-        return stats.mean_interval(self.before)
+        return mean_interval(self.before)
 
     @property
     def again(self) -> Interval:
-        return stats.mean_interval(self.confirmed.tolist())
+        return mean_interval(self.confirmed.tolist())
 
 
 def confirmed(frames: Frames) -> Table | None:

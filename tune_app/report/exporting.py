@@ -11,12 +11,14 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tune_app import __version__, listing, results, verdict
+from tune_app import results
 from tune_app.errors import ReportError, nearest
 from tune_app.report import render
 from tune_app.report.files import put
 from tune_app.report.overview import View, overview, raw, with_ties
-from tune_app.units import DIGITS
+from tune_app.results import json_views, verdict
+from tune_app.stats.units import DIGITS
+from tune_app.version import __version__
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -132,6 +134,6 @@ def _json(frames: Frames, frame: pd.DataFrame) -> bytes:
         "metric": {"name": metric.name, "mode": metric.mode},
         "data": asdict(frames.sweep.data),
         "columns": list(frame),
-        "rows": listing.rows(frames, frame),
+        "rows": json_views.rows(frames, frame),
     }
     return (json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()

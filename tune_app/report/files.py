@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tune_app.errors import DiskError
-from tune_app.record import place
+from tune_app.sweep.record import place
 
 
 def put(path: Path, content: str | bytes) -> Path:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from tune_app.labels import text, texts
 from tune_app.space import Scalar
-from tune_app.units import SHARES, Units, named_share
+from tune_app.space.labels import text, texts
+from tune_app.stats.units import SHARES, Units, named_share
 from tune_app.words import count
 
 #: Whole floats below this are written as whole numbers, others as 1e300.

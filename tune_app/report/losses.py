@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tune_app import stats
 from tune_app.report import formats, paper, rows, settings
 from tune_app.report.render import Table
 from tune_app.space import canonical
-from tune_app.units import legend
+from tune_app.stats.intervals import mean_interval
+from tune_app.stats.units import legend
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -32,7 +32,7 @@ def loss_table(frames: Frames) -> Table | None:
         row, record = [formats.metric(frames.units, metric)], dict[str, Any](quantity=metric)
         for loss, trial in pair.items():
             values = rows.values(frames, trial, metric)
-            interval = stats.mean_interval(values)
+            interval = mean_interval(values)
             figure = paper.LOSSES[loss][metric]
             row.append(frames.units.measure(metric, values))
             if compared:

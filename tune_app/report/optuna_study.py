@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tune_app import __version__, study
 from tune_app.report import formats
+from tune_app.search import study
+from tune_app.search.study import Axis
 from tune_app.space import Sampler, Scalar, canonical
 from tune_app.space.rules import metric_columns
-from tune_app.study import Axis
+from tune_app.version import __version__
 
 if TYPE_CHECKING:
     from tune_app.results import Frames

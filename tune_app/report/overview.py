@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tune_app import results, words
-from tune_app.arithmetic import fixed
 from tune_app.errors import ReportError, nearest
 from tune_app.report import formats, rows, settings
 from tune_app.report.render import Table
 from tune_app.space.rules import metric_columns
-from tune_app.units import DIGITS, NOTHING, legend, named_share
+from tune_app.stats.arithmetic import fixed
+from tune_app.stats.units import DIGITS, NOTHING, legend, named_share
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
-    from tune_app.verdict import Verdict
+    from tune_app.results.verdict import Verdict
 
 #: Two configurations that share a letter here cannot be told apart by the metric that ranks.
 TIES = "ties"

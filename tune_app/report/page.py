@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from tune_app import __version__
-from tune_app.report import formats, render, saying
+from tune_app.report import formats, narrative, render
 from tune_app.report.figures.picture import Picture
 from tune_app.report.render import Table
+from tune_app.version import __version__
 
 if TYPE_CHECKING:
-    from tune_app.advice import Caution
     from tune_app.report.figures import Drawn
     from tune_app.results import Frames
-    from tune_app.verdict import Verdict
+    from tune_app.results.verdict import Verdict
+    from tune_app.results.warnings import Caution
 
 #: Rows of a table that a page shows; its CSV has all of them.
 MOST_ROWS = 40
@@ -69,21 +69,21 @@ def gather(
         data=data.label(),
         fingerprint=data.fingerprint,
         banner=_banner(frames),
-        verdict=saying.verdict(frames, judged),
+        verdict=narrative.verdict(frames, judged),
         warnings=[
-            *saying.failures(frames),
+            *narrative.failures(frames),
             *(caution.text for caution in cautions),
             *judged.notes,
             *filter(None, [frames.units.note()]),
             *data.notes,
         ],
-        asked=saying.asked(frames),
+        asked=narrative.asked(frames),
         common=[line for line in common if line not in said],
         tables=[_shortened(table, common) for table in tables],
         pictures=drawn.pictures,
         left_out=drawn.left_out,
-        command=saying.command(frames),
-        reproduce=saying.reproduce(frames),
+        command=narrative.command(frames),
+        reproduce=narrative.reproduce(frames),
     )
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from tune_app import results, words
 from tune_app.report import formats, rows, settings
 from tune_app.report.render import Table
-from tune_app.units import legend
+from tune_app.stats.units import legend
 
 if TYPE_CHECKING:
     from tune_app.results import Frames

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tune_app import stats
 from tune_app.space import Scalar
-from tune_app.units import DIGITS, NOTHING, Units
+from tune_app.stats import paired_tests
+from tune_app.stats.paired_tests import Difference
+from tune_app.stats.units import DIGITS, NOTHING, Units
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -44,11 +45,11 @@ def value(frames: Frames, trial: pd.Series[Any], name: str) -> str:
     return frames.labels.value(name, config[name]) if name in config else NOTHING
 
 
-def paired(units: Units, metric: str, a: pd.Series[float], b: pd.Series[float]) -> stats.Difference | None:
+def paired(units: Units, metric: str, a: pd.Series[float], b: pd.Series[float]) -> Difference | None:
     """The paired t test of two configurations, over the replicates that both have (``Frames.replicates``)."""
     shared = pd.concat([a, b], axis=1, join="inner")
     one, other = shared.iloc[:, 0].tolist(), shared.iloc[:, 1].tolist()
-    return stats.paired(one, other, step=units.step(metric, [*one, *other]))
+    return paired_tests.paired(one, other, step=units.step(metric, [*one, *other]))
 
 
 def align(frames: Frames, name: str) -> str:

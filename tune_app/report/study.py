@@ -1,7 +1,7 @@
 """An Optuna study for its figures, whatever searched: so grids have them too.
 
-Not the one that others open (``tune_app.study``): its ranges are those of the recorded values, so that a
-grid, or a point outside of the space, has a place on an axis. It holds validation metrics alone.
+Not the one that others open (``tune_app.search.study``): its ranges are those of the recorded values, so
+that a grid, or a point outside of the space, has a place on an axis. It holds validation metrics alone.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tune_app.report import formats
+from tune_app.search.study import SAMPLE, STATES, logarithmic
 from tune_app.space import Scalar, canonical
-from tune_app.study import SAMPLE, STATES, logarithmic
 
 if TYPE_CHECKING:
     from tune_app.results import Frames

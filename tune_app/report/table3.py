@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from tune_app import stats, words
-from tune_app.arithmetic import fixed
-from tune_app.labels import text
+from tune_app import words
 from tune_app.report import formats, paper, rows, settings
 from tune_app.report.render import Table
-from tune_app.units import NOTHING, Units
+from tune_app.space.labels import text
+from tune_app.stats.arithmetic import fixed
+from tune_app.stats.intervals import mean_interval, prediction_interval_of_one_run
+from tune_app.stats.multiple_testing import holm
+from tune_app.stats.units import NOTHING, Units
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -67,7 +69,7 @@ def table3(frames: Frames) -> Table | None:
     compared = settings.comparable(frames)
     cells, records = [], []
     for each in found:
-        interval = stats.mean_interval(each.accuracies.tolist())
+        interval = mean_interval(each.accuracies.tolist())
         figure = each.sample.accuracy
         mean, interval_text = _in_words(frames.units, each.accuracies.tolist())
         cells.append(
@@ -130,7 +132,7 @@ def _measured(frames: Frames) -> list[Measured]:
             # of several (another parameter is swept too) the one that is set most as the paper's was
             trial, _ = min(matching, key=lambda point: settings.departures(point[1], _BESIDE))
             accuracies = frames.replicates(int(trial["sample"]), "test_accuracy")
-            reach = stats.prediction_interval_of_one_run(accuracies.tolist(), images)
+            reach = prediction_interval_of_one_run(accuracies.tolist(), images)
             found.append(Measured(sample, trial, accuracies, reach))
     return found
 
@@ -169,7 +171,7 @@ def _differences(found: list[Measured], units: Units) -> str:
     tests = [
         rows.paired(units, "test_accuracy", better.accuracies, worse.accuracies) for better, worse in pairs
     ]
-    adjusted = stats.holm([1.0 if test is None else test.p for test in tests])
+    adjusted = holm([1.0 if test is None else test.p for test in tests])
     survive, reverse = [], []
     for (better, worse), test, p in zip(pairs, tests, adjusted, strict=True):
         if test is not None and p < LEVEL:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tune_app.labels import texts
 from tune_app.report import rows, settings
 from tune_app.report.confirmed import confirmed
 from tune_app.report.losses import loss_table
@@ -16,10 +15,11 @@ from tune_app.report.pareto import pareto_table
 from tune_app.report.render import Table
 from tune_app.report.table3 import table3
 from tune_app.space import Scalar
+from tune_app.space.labels import texts
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
-    from tune_app.verdict import Verdict
+    from tune_app.results.verdict import Verdict
 
 
 def make(frames: Frames, judged: Verdict, view: View | None = None) -> list[Table]:

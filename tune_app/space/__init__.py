@@ -8,21 +8,14 @@ from __future__ import annotations
 
 from tune_app.space.extending import build, changed, extend
 from tune_app.space.files import builtin_names, find, load, parse
-from tune_app.space.model import (
-    Metric,
-    Resources,
-    Search,
-    SearchSpace,
-    Stop,
-    difference,
-    json_schema,
-)
+from tune_app.space.model import Metric, Resources, Search, SearchSpace, Stop, difference, json_schema
 from tune_app.space.rules import excess
 from tune_app.space.samplers import KINDS, Sampler
-from tune_app.space.scalars import Scalar, canonical, quote
+from tune_app.space.scalars import Config, Scalar, canonical, quote
 
 __all__ = [
     "KINDS",
+    "Config",
     "Metric",
     "Resources",
     "Sampler",

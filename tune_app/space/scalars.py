@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 Scalar = str | int | float | bool | None
+
+#: A configuration: one value for each parameter.
+Config = Mapping[str, Scalar]
 
 
 def canonical(value: Any) -> str:

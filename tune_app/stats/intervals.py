@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from scipy.stats import binomtest, norm, t
 
-from tune_app.arithmetic import mean
+from tune_app.stats.arithmetic import mean
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from scipy.stats import rankdata
 
-from tune_app import metrics
+from tune_app.stats import metrics
 
 #: Metrics that can be taken apart into images, by the name after ``test_``.
 KNOWN = ("accuracy", "sensitivity", "specificity", "auc", "loss")

@@ -18,11 +18,11 @@ from typing import Any
 import msgspec
 
 from tune_app.errors import FolderChanged, describe
-from tune_app.events import Saved
-from tune_app.folders import RunPaths
-from tune_app.opened_folder import OpenedFolder
 from tune_app.storage import segments
 from tune_app.storage.store import FAULTS, Store
+from tune_app.sweep.events import Saved
+from tune_app.sweep.opened_folder import OpenedFolder
+from tune_app.sweep.paths import RunPaths
 
 #: At most one segment in so many seconds, but for the last.
 EVERY_S = 1.0

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from tune_app.errors import RunError, nearest
-from tune_app.folders import NO_STORAGE, check_contained
+from tune_app.sweep.paths import NO_STORAGE, check_contained
 
 #: What ``--storage`` takes for a run that is to be mirrored no more.
 NONE = NO_STORAGE

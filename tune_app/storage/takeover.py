@@ -14,16 +14,16 @@ from pathlib import Path
 
 from filelock import Timeout
 
-from tune_app import coherence
 from tune_app.errors import RunError, nearest
-from tune_app.folders import RunPaths, check_contained
-from tune_app.history import History
-from tune_app.opened_folder import OpenedFolder
-from tune_app.record import extend, parse, place
 from tune_app.storage import segments
 from tune_app.storage.mirror import Mirror, Tell, frozen
 from tune_app.storage.segments import Copy
 from tune_app.storage.store import Store, connect, usable
+from tune_app.sweep import coherence
+from tune_app.sweep.history import History
+from tune_app.sweep.opened_folder import OpenedFolder
+from tune_app.sweep.paths import RunPaths, check_contained
+from tune_app.sweep.record import extend, parse, place
 
 
 def runs(uri: str | None) -> frozenset[str]:

@@ -14,9 +14,8 @@ import numpy as np
 
 from tune_app.data import CLASSES, Dataset, Images
 from tune_app.errors import TaskError
-from tune_app.history import Config
-from tune_app.space import Scalar
-from tune_app.task import Labelled, Loss, Parameter, Splits
+from tune_app.space import Config, Scalar
+from tune_app.tasks.task import Labelled, Loss, Parameter, Splits
 
 if TYPE_CHECKING:
     import torch

@@ -19,7 +19,7 @@ from tune_app.report import formats
 from tune_app.report.figures import selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
 from tune_app.report.figures.selection import Selection
-from tune_app.units import Units
+from tune_app.stats.units import Units
 
 if TYPE_CHECKING:
     from tune_app.results import Frames

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 
-from tune_app import results, stats, verdict, words
-from tune_app.arithmetic import mean
+from tune_app import results, words
 from tune_app.report import formats
 from tune_app.report.figures import selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
-from tune_app.units import Units
+from tune_app.results import verdict
+from tune_app.stats.arithmetic import mean
+from tune_app.stats.intervals import mean_interval
+from tune_app.stats.units import Units
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -67,7 +69,7 @@ def intervals_info(frames: Frames) -> IntervalsInfo:
             values, factor = frames.measured(sample, name), frames.units.scale(name)
             if not values:
                 continue
-            interval = stats.mean_interval([factor * value for value in values])
+            interval = mean_interval([factor * value for value in values])
             width = interval.half_width if len(values) > 2 else None
             text = frames.units.measure(name, values, unit=True)
             seeds = [factor * value for value in values]

@@ -19,13 +19,13 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from tune_app import results, words
-from tune_app.arithmetic import significant
 from tune_app.report import formats, study
 from tune_app.report.figures import parameter_axis, selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
+from tune_app.search.study import SAMPLE
 from tune_app.space import canonical
-from tune_app.study import SAMPLE
-from tune_app.units import NOTHING
+from tune_app.stats.arithmetic import significant
+from tune_app.stats.units import NOTHING
 
 if TYPE_CHECKING:
     import optuna

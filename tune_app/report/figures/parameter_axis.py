@@ -11,7 +11,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from tune_app.report import study
 from tune_app.report.figures import selection, style
-from tune_app.units import NOTHING
+from tune_app.stats.units import NOTHING
 
 if TYPE_CHECKING:
     from tune_app.results import Frames

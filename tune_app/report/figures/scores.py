@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tune_app import metrics, results, words
-from tune_app.arithmetic import fixed
+from tune_app import results, words
 from tune_app.data import CLASSES
 from tune_app.errors import RunError
 from tune_app.report import formats
 from tune_app.report.figures import selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
+from tune_app.stats import metrics
+from tune_app.stats.arithmetic import fixed
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -88,7 +89,7 @@ def roc(
     """False and true positive rates, (K,) each, from (0, 0) to (1, 1): a step for each distinct score.
 
     Images with the same score are called positive together, so a tie is a slanted line; the area under it
-    is then that of :func:`tune_app.metrics.auc`.
+    is then that of :func:`tune_app.stats.metrics.auc`.
     """
     order = np.argsort(-score, kind="stable")
     ends = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))

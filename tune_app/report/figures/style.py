@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
-from tune_app.labels import text
+from tune_app.space.labels import text
 
 #: Inches: the text width of a page.
 WIDTH = 7.2

@@ -1,0 +1,51 @@
+"""Which weights a run keeps: those of the configuration that the results rank first, and no others."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from tune_app import results, stopping
+from tune_app import space as spaces
+from tune_app.driver.driver import Driver
+from tune_app.sweep import Sweep
+from tune_app.sweep.events import Saved, Values
+from tune_app.training.protocol import Report, Sealed
+
+SEALED = Sealed({"test_accuracy": [0.5, 0.5]}, [1, 1], b"12345678" * 2, (2, 2))
+
+
+def train(driver: Driver, values: dict[int, float], order: tuple[int, ...]) -> None:
+    """One epoch of every configuration; they finish in this order, each with its weights."""
+    jobs = {job.sample: job for job in iter(driver.next_job, None)}
+    trials = {sample: driver.start(job) for sample, job in jobs.items()}
+    folder = driver.sweep.paths.checkpoints
+    folder.mkdir(exist_ok=True)
+    for sample in order:
+        file = f"{sample}-0-000001-weights.pt"
+        (folder / file).write_bytes(b"x")
+        found: Values = {"val_accuracy": [values[sample]] * 2}
+        weights = Saved(1, file, 1, 0)
+        report = Report(1, found, [0.1] * 2, done=True, sealed=SEALED, weights=weights)
+        driver.report(trials[sample], report, "cpu")
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+@pytest.mark.parametrize("values", [(0.5, 0.5, 0.5), (0.5, 0.75, 0.75), (0.5, 0.25, 0.25), (0.1, 0.2, 0.3)])
+def test_the_weights_are_those_of_the_first_in_the_ranking_whoever_finishes_first(
+    tmp_path: Path, mode: str, values: tuple[float, ...]
+) -> None:
+    text = f"metric: {{name: val_accuracy, mode: {mode}}}\nepochs: 1\nseeds: 2"
+    text += "\nspace: {lr: {grid: [1, 2, 3]}}"
+    space = spaces.parse(f"task: pneumonia\n{text}", file="my.yaml", name="my")
+    for order in itertools.permutations((1, 2, 3)):
+        with Sweep.create(space, runs_dir=tmp_path).writing() as sweep:
+            driver = Driver(sweep, stopping.make(space))
+            train(driver, dict(enumerate(values, start=1)), order)
+            [kept] = sweep.paths.checkpoints.glob("*.pt")
+            Driver(sweep, stopping.make(space))  # a later session tidies up by what is recorded
+            assert [kept] == list(sweep.paths.checkpoints.glob("*.pt"))
+        first = results.ranked(results.load(Sweep.open(sweep.paths.folder)))["sample"].iloc[0]
+        assert kept.name == f"{first}-0-000001-weights.pt"

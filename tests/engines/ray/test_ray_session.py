@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import pytest
+
+from tune_app.engines.ray import reaper
+from tune_app.engines.ray.ray_session import GONE_AFTER_S, Owned, Server, Session
+from tune_app.errors import RayLost
+
+HOST = "127.0.0.1"
+
+
+def listening() -> tuple[socket.socket, int]:
+    server = socket.create_server((HOST, 0))
+    return server, server.getsockname()[1]
+
+
+def test_a_server_that_refuses_connections_is_given_up_after_its_time() -> None:
+    opened, port = listening()
+    here, far = Server("here", HOST, port, GONE_AFTER_S), Server("far", HOST, port, 60.0)
+    assert (here.lost(print), far.lost(print), here.gone()) == ("", "", False)
+    opened.close()
+    assert here.lost(print) == "", "not at once"
+    assert here.gone()
+    time.sleep(GONE_AFTER_S)
+    assert here.lost(print).startswith(f"here at {HOST}:{port} has died")
+    assert far.lost(print) == ""
+    assert not far.gone()
+
+
+def test_that_a_head_is_away_is_said_once_and_forgotten_when_it_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tune_app.engines.ray.ray_session._SAY_AFTER_S", 0.0)
+    opened, port = listening()
+    opened.close()
+    head, told = Server("head", HOST, port, 60.0), list[str]()
+    for _ in range(2):
+        assert head.lost(told.append) == ""
+    assert len(told) == 1
+    with socket.create_server((HOST, port)):
+        assert (head.lost(told.append), head.away_s()) == ("", 0.0)
+
+
+@pytest.fixture
+def session() -> Session:
+    return Session(owned=False)
+
+
+def test_a_call_returns_or_raises_what_its_work_does(session: Session) -> None:
+    assert session.call(lambda: session.call(threading.current_thread)).name == "Ray"
+    with pytest.raises(ValueError, match="mine"):
+        session.call(lambda: int("mine"))
+    session.end(lambda: None)
+    session.wait()
+    assert not session.ending()
+
+
+def test_a_call_is_left_behind_when_a_server_has_died(session: Session) -> None:
+    opened, port = listening()
+    session.servers = (Server("head", HOST, port, GONE_AFTER_S),)
+    asked, over = list[str](), threading.Event()
+
+    def give_up(why: str) -> bool:
+        asked.append(why)
+        return len(asked) == 2
+
+    opened.close()
+    with pytest.raises(RayLost, match=rf"head at {HOST}:{port} has died"):
+        session.call(over.wait, give_up=give_up)
+    assert len(asked) == 2, "what is under way is given its time"
+    over.set()
+
+
+def test_a_call_that_fails_by_the_death_of_a_server_says_so(session: Session) -> None:
+    opened, port = listening()
+    session.servers = (Server("head", HOST, port, GONE_AFTER_S),)
+
+    def fail() -> None:
+        opened.close()
+        raise ConnectionError("broken")
+
+    with pytest.raises(RayLost):
+        session.call(fail)
+
+
+PROGRAM = """
+    import os, signal, subprocess, sys, time
+    from tune_app.engines.ray.ray_session import Owned
+    owned = Owned()
+    with owned.marking():
+        started = subprocess.Popen(["sleep", "300"], start_new_session=True)
+    print(started.pid, flush=True)
+    if sys.argv[1] == "ends":
+        owned.end(by_itself=False)
+        print(started.wait(0), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.usefixtures("proc")
+@pytest.mark.parametrize("how", ["dies", "ends"])
+def test_nothing_that_was_marked_outlives_the_process_that_marked_it(how: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(PROGRAM), how], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == -signal.SIGKILL, ran.stderr
+    pid, *ended = ran.stdout.split()
+    assert ended == ([str(-signal.SIGKILL)] if how == "ends" else [])
+    deadline = time.monotonic() + 10
+    while reaper.PROC.joinpath(pid, "cmdline").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not reaper.PROC.joinpath(pid, "cmdline").exists()
+
+
+@pytest.mark.usefixtures("proc")
+@pytest.mark.parametrize(("number", "killed"), [(signal.SIGKILL, True), (signal.SIGABRT, False)])
+def test_a_child_that_was_killed_is_told_from_one_that_gave_up(number: int, killed: bool) -> None:
+    child = subprocess.Popen(["sleep", "300"])
+    assert not reaper.killed_child("sleep", but_by=signal.SIGABRT)
+    child.send_signal(number)
+    deadline = time.monotonic() + 5
+    while reaper.PROC.joinpath(str(child.pid), "cmdline").read_bytes() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05)
+    assert reaper.killed_child("sleep", but_by=signal.SIGABRT) == killed
+    child.wait()
+
+
+@pytest.mark.usefixtures("proc")
+def test_what_has_ended_by_itself_kills_nothing() -> None:
+    owned = Owned()
+    with owned.marking():
+        assert reaper.MARK in os.environ
+        bystander = subprocess.Popen(["sleep", "300"])
+    assert reaper.MARK not in os.environ
+    owned.end(by_itself=True)
+    assert bystander.poll() is None
+    bystander.kill()
+    bystander.wait()

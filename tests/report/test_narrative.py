@@ -1,0 +1,118 @@
+"""What the verdict says in words, on the page and in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from make_run import Outcome, make
+
+from tune_app.report import narrative, terminal
+from tune_app.results import Frames, verdict, warnings
+
+SPREAD = (-0.01, -0.005, 0.0, 0.005, 0.01)
+
+
+def around(*means: float, seeds: int = 5) -> list[list[float]]:
+    """Accuracies whose differences from one another vary over the seeds."""
+    return [
+        [round(mean + SPREAD[(r * (1 + i)) % 5], 4) for r in range(seeds)] for i, mean in enumerate(means)
+    ]
+
+
+def swept(
+    folder: Path,
+    val: Sequence[Sequence[float]],
+    test: Sequence[Sequence[float]] = (),
+    mode: str = "max",
+    name: str = "val_accuracy",
+) -> Frames:
+    text = (
+        f"task: mine:train\nspace: {{x: {{grid: {list(range(1, len(val) + 1))}}}}}\nepochs: 2\n"
+        f"seeds: {len(val[0])}\nmetric: {{name: {name}, mode: {mode}}}\n"
+    )
+    outcomes = {
+        i + 1: Outcome(
+            val=values,
+            test=test[i] if test else (),
+            epochs=2,
+            metrics={} if name == "val_accuracy" else {name: values},
+        )
+        for i, values in enumerate(val)
+    }
+    folder.mkdir(exist_ok=True)
+    return make(folder, text, outcomes)
+
+
+def kinds(frames: Frames) -> list[str]:
+    return [each.kind for each in warnings.cautions(frames, verdict.judge(frames))]
+
+
+@pytest.mark.parametrize(
+    ("test", "worse", "better"),
+    [
+        ((0.738, 0.760, 0.781), [], [2, 3]),
+        ((0.781, 0.760, 0.738), [2, 3], []),
+        ((0.760, 0.738, 0.781), [2], [3]),
+        ((0.760, 0.760, 0.760), [], []),
+    ],
+)
+def test_the_test_set_speaks_with_its_sign(
+    tmp_path: Path, test: Sequence[float], worse: list[int], better: list[int]
+) -> None:
+    frames = swept(tmp_path, around(0.858, 0.839, 0.821), around(*test))
+    judged = verdict.judge(frames)
+    assert judged.test is not None
+    assert judged.winner == 1
+    assert judged.test.apart_from(1) == (worse, better)
+    said = narrative.verdict(frames, judged)[-1]
+    assert ("better than" in said, "worse than" in said) == (bool(worse), bool(better))
+    assert ("worse_on_test" in kinds(frames)) == bool(better)
+
+
+def test_where_less_is_better_a_lower_value_wins(tmp_path: Path) -> None:
+    frames = swept(tmp_path, around(0.3, 0.5), name="val_loss", mode="min")
+    chosen = verdict.judge(frames).chosen
+    assert (chosen.mode, chosen.apart_from(1), chosen.apart_from(2)) == ("min", ([2], []), ([], [1]))
+
+
+@pytest.mark.parametrize(
+    ("val", "tied", "seedless"),
+    [
+        ([[0.99] * 5, [0.5] * 5], (), True),
+        ([[0.99] * 2, [0.5] * 2], (), False),  # two equal values may be chance, but not so far apart
+        ([[0.2, 0.3, 0.7123], [0.1, 0.2, 0.6123]], (), False),  # a constant shift
+        ([[0.5] * 5, [0.5] * 5], (2,), True),
+        ([[0.975, 0.95], [0.95, 0.925]], (2,), False),  # one image of 40, with both seeds: may be chance
+        ([[0.9] * 5, [0.5, 0.6, 0.4, 0.55, 0.45]], (), False),  # one is constant, the other not
+        ([[0.99] * 4 + [0.99 + 1e-12], [0.5] * 5], (), False),
+    ],
+)
+def test_seeds_that_play_no_part_tie_nothing(
+    tmp_path: Path, val: list[list[float]], tied: tuple[int, ...], seedless: bool
+) -> None:
+    frames = swept(tmp_path, val)
+    judged = verdict.judge(frames)
+    assert judged.tied == tied
+    assert judged.chosen.seedless == seedless
+    lines = terminal.summary(frames).splitlines()
+    assert any(line.startswith("  tied with" if tied else "  told apart") for line in lines)
+    assert ("seed_ignored" in kinds(frames)) == all(len(set(values)) == 1 for values in val)
+    assert ("the same values" in narrative.verdict(frames, judged)[1]) == (seedless and bool(tied))
+
+
+def test_a_task_that_heeds_its_seed_elsewhere_does_not_ignore_it(tmp_path: Path) -> None:
+    frames = swept(tmp_path, [[0.5] * 3, [0.5] * 3], around(0.7, 0.8, seeds=3))
+    assert verdict.judge(frames).chosen.seedless
+    assert "seed_ignored" not in kinds(frames)
+
+
+def test_an_easy_task_does_not_prove_that_seeds_play_no_part(tmp_path: Path) -> None:
+    # 19 of 20 images with both seeds is what chance does; that the others are all right tells nothing of it
+    frames = swept(tmp_path, [[1.0] * 2] * 6 + [[0.95] * 2])
+    judged = verdict.judge(frames)
+    assert not judged.chosen.seedless
+    assert 7 in judged.tied
+    right = swept(tmp_path / "2", [[1.0] * 2, [0.0] * 2])
+    assert verdict.judge(right).tied == ()

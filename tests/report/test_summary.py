@@ -1,0 +1,81 @@
+"""What is said at the end of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from facts import lacking
+from recorded import Ended, record, right, steady
+
+from tune_app.report import terminal
+from tune_app.results import Frames
+
+SPACE = "task: pneumonia\nconfigs: [%s]\nepochs: 2\nseeds: %d\n"
+
+
+def summary(frames: Frames) -> list[str]:
+    return terminal.summary(frames).splitlines()
+
+
+def run(folder: Path, *accuracies: list[float], seeds: int = 5, **more: str) -> list[str]:
+    points = ", ".join(f"{{lr: {i}.0e-6, step_size: 4}}" for i in range(1, len(accuracies) + 1))
+    ended = {i: Ended(steady(*values)) for i, values in enumerate(accuracies, start=1)}
+    return summary(record(folder, SPACE % (points, seeds), ended, **more))  # type: ignore[arg-type]
+
+
+BEST = [0.936, 0.934, 0.938, 0.935, 0.937]
+NEAR = [0.934, 0.937, 0.935, 0.938, 0.935]
+FAR = [0.711, 0.703, 0.705, 0.708, 0.701]
+
+
+def test_a_tie_is_named(tmp_path: Path) -> None:
+    lines = run(tmp_path, FAR, BEST, NEAR)
+    assert lacking(lines[0], ["val_accuracy", "lr 2e-6", "93.6% ± 0.2", "n=5"]) == []
+    assert lacking(lines[1], ["lr 3e-6", "5 seeds"]) == []
+    assert "tune-app confirm run --top 2 --seeds 30" in lines[-1]
+
+
+def test_a_clear_winner_is_told_apart(tmp_path: Path) -> None:
+    lines = run(tmp_path, FAR, BEST)
+    assert lacking(lines[1], ["5 seeds"]) == []
+    assert "tune-app show run" in lines[-1]
+    lines = run(tmp_path / "three", FAR, BEST, [value - 0.1 for value in FAR[::-1]])
+    assert lacking(lines[1], ["2 others", "5 seeds"]) == []
+
+
+def test_of_many_ties_some_are_named(tmp_path: Path) -> None:
+    alike = [NEAR[i:] + NEAR[:i] for i in range(5)]
+    assert lacking(run(tmp_path, BEST, *alike[:3])[1], ["3 others", "5 seeds"]) == []
+    lines = run(tmp_path / "more", BEST, *alike, FAR)
+    assert lacking(lines[1], ["lr 2e-6; lr 3e-6; lr 4e-6", "2 more", "5 seeds"]) == []
+    assert "tune-app confirm run --top 3 --seeds 30" in lines[-1]
+
+
+def test_a_confirmation_is_not_confirmed_again(tmp_path: Path) -> None:
+    lines = run(tmp_path, BEST, NEAR, confirms="other")
+    assert "tied with" in lines[1]
+    assert "tune-app show run" in lines[-1]
+
+
+def test_one_seed_has_runners_up_and_no_ties(tmp_path: Path) -> None:
+    lines = run(tmp_path, [0.90], [0.95], [0.80], seeds=1)
+    facts = [["val_accuracy", "lr 2e-6", "95.0%", "n=1"], ["lr 1e-6", "90.0%"], ["lr 3e-6", "80.0%"]]
+    assert [lacking(line, each) for line, each in zip(lines[:3], facts, strict=True)] == [[], [], []]
+    assert any("note: " in line and "--seeds 5" in line for line in lines)
+
+
+def test_at_most_three_notes(tmp_path: Path) -> None:
+    rising = {"val_accuracy": [[0.5 + e / 50] for e in range(12)], "train_accuracy": [[0.99]] * 12}
+    text = (SPACE % ("{lr: 1.0e-6}, {lr: 2.0e-6}, {lr: 3.0e-6}", 1)).replace("epochs: 2", "epochs: 12")
+    record(tmp_path, text, {1: Ended(rising)}, name="other")
+    frames = record(tmp_path, text, {1: Ended(rising), 2: Ended(steady(0.70, epochs=12))})
+    assert sum(line.startswith("  note: ") for line in summary(frames)) == 3
+
+
+def test_the_test_set_is_shown_and_nothing_finished_is_said(tmp_path: Path) -> None:
+    scores = right(1, [0.8, 0.81, 0.82])
+    text = SPACE % ("{lr: 1.0e-6}", 3)
+    lines = summary(record(tmp_path, text, {1: Ended(steady(0.9, 0.91, 0.92), scores)}))
+    assert any(lacking(line, ["test", "accuracy", "81.0% ± 2.5"]) == [] for line in lines)
+    assert "  told apart" not in "\n".join(lines)
+    assert summary(record(tmp_path / "none", text, {}))[0].startswith("no ")

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from tune_app import space as spaces
+from tune_app.errors import DiskError, RayLost
+from tune_app.session import shutdown
+from tune_app.sweep import Sweep
+from tune_app.sweep.events import Epoch, Finished, Started
+from tune_app.sweep.record import place
+
+SPACE = "task: pneumonia\nspace: {lr: {grid: [1, 2]}}\nseeds: 1\nepochs: 1\n"
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Sweep:
+    return Sweep.create(spaces.parse(SPACE, file="my.yaml", name="my"), runs_dir=tmp_path, name="one")
+
+
+def finish(sweep: Sweep) -> None:
+    with sweep.writing():
+        for sample in (1, 2):
+            trial = f"{sample}.1"
+            sweep.note(Started(trial=trial, sample=sample, replicates=[0], epoch=0, target=1, node=""))
+            sweep.note(Epoch(trial=trial, epoch=1, metrics={"val_accuracy": [0.5]}, durations_s=[1.0]))
+            sweep.note(
+                Finished(trial=trial, epoch=1, evaluated=[1], test={"test_accuracy": [0.5]}, scores=None)
+            )
+
+
+@pytest.mark.parametrize(
+    "number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EACCES]
+)
+def test_a_refused_write_names_the_file_and_the_way_on(number: int, sweep: Sweep) -> None:
+    with pytest.raises(DiskError) as raised, shutdown.telling(sweep, changed=True):
+        raise OSError(number, "refused", "a/file")
+    lines = str(raised.value).splitlines()
+    assert raised.value.exit_code == 1
+    assert lines[0].startswith("a/file: cannot be written: refused")
+    assert lines[-1].endswith("0 of 2 configurations ended. Continue with: tune-app resume one")
+
+
+def test_where_all_is_trained_only_the_report_is_left(sweep: Sweep) -> None:
+    finish(sweep)
+    with pytest.raises(DiskError, match=r"tune-app report one$"), shutdown.telling(sweep, changed=True):
+        raise DiskError("results.csv: cannot be written: full.")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_has_changed_nothing_is_to_be_asked_again(there: bool, sweep: Sweep) -> None:
+    with (
+        pytest.raises(RayLost, match=r"gone\n.*Give the command again\.$"),
+        shutdown.telling(sweep if there else None, changed=not there),
+    ):
+        raise RayLost("gone")
+
+
+def test_another_error_is_passed_on_as_it_is(sweep: Sweep) -> None:
+    with pytest.raises(FileNotFoundError), shutdown.telling(sweep, changed=True):
+        raise FileNotFoundError(errno.ENOENT, "no such file", "x")
+
+
+def test_a_run_that_could_not_be_made_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, target: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device", str(self), None, str(target))
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        Sweep.create(spaces.parse(SPACE, file="my.yaml", name="my"), runs_dir=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_refused_leaves_no_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        place(tmp_path / "x", b"1")
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]

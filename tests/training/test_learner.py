@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tune_app.data import Dataset
+from tune_app.space import Config
+from tune_app.tasks.pneumonia import Pneumonia
+from tune_app.training.learner import Buffers, DeviceSplit, DeviceSplits, Learner, load_optimizer
+from tune_app.training.replicates import Outcome
+from tune_app.training.seeds import derive_seed
+
+EPOCHS = 4
+BASE: Config = {"lr": 1e-3, "step_size": 2, "batch_size": 8, "nodes": 8, "dropout": 0.3}
+CONFIGS: list[Config] = [
+    BASE,
+    {**BASE, "loss": "ce", "optimizer": "adamw", "weight_decay": 0.1},
+    {**BASE, "optimizer": "sgd", "momentum": 0.9, "lr": 1e-4},
+]
+KEEP = [None, ("val_loss", -1)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # models as small as these only wait for more
+
+
+@pytest.fixture(scope="module")
+def splits(tiny: Dataset) -> DeviceSplits:
+    return DeviceSplits.load(Pneumonia().splits(tiny), "cpu")
+
+
+def learner(splits: DeviceSplits, config: Config = BASE, replicate: int = 0, **options: Any) -> Learner:
+    return Learner(Pneumonia(), config, splits, options.pop("seed", 0), replicate, 30, **options)
+
+
+def steps(one: Learner, count: int) -> list[dict[str, float]]:
+    return [one.step() for _ in range(count)]
+
+
+def assert_same(a: Outcome, b: Outcome) -> None:
+    assert a.metrics == b.metrics
+    assert np.array_equal(a.scores, b.scores)
+
+
+# ---------------------------------------------------------------- seeds
+
+NUMBERS = st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 3), st.integers(0, 500), st.integers(0, 500))
+
+
+@given(st.sets(NUMBERS, min_size=2, max_size=20))
+def test_every_draw_has_a_seed_of_its_own(numbers: set[tuple[int, int, int, int]]) -> None:
+    seeds = {derive_seed(*each) for each in numbers}
+    assert len(seeds) == len(numbers)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_seeds_are_the_same_on_every_machine_for_ever() -> None:
+    assert (derive_seed(0, 0, 0), derive_seed(7, 1, 2, 3)) == (2094613214458313471, 5168399538067399530)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_global_generators_neither_matter_nor_move(splits: DeviceSplits, config: Config) -> None:
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed)
+        before = torch.get_rng_state(), random.getstate(), str(np.random.get_state())
+        one = learner(splits, config)
+        found.append((steps(one, 2), one.test().metrics))
+        assert torch.equal(torch.get_rng_state(), before[0])
+        assert random.getstate() == before[1]
+        assert str(np.random.get_state()) == before[2]
+    assert found[0] == found[1]
+
+
+def test_sweeps_in_threads_of_one_process_do_not_draw_from_each_others_generators(tiny: Dataset) -> None:
+    def sweep(replicate: int) -> list[dict[str, float]]:
+        return steps(learner(DeviceSplits.load(Pneumonia().splits(tiny), "cpu"), replicate=replicate), 8)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(sweep, range(4))) == [sweep(replicate) for replicate in range(4)]
+
+
+def test_replicates_and_seeds_differ(splits: DeviceSplits) -> None:
+    found = [steps(learner(splits, replicate=r, seed=seed), 1)[0] for r in range(3) for seed in range(2)]
+    assert len({tuple(each.values()) for each in found}) == 6
+
+
+# ---------------------------------------------------------------- resume
+
+
+@pytest.mark.parametrize("keep_best", KEEP)
+@pytest.mark.parametrize("stop_at", range(EPOCHS + 1))
+@pytest.mark.parametrize("config", CONFIGS)
+def test_a_learner_goes_on_from_its_state_as_if_never_stopped(
+    splits: DeviceSplits, config: Config, stop_at: int, keep_best: tuple[str, int] | None
+) -> None:
+    whole = learner(splits, config, keep_best=keep_best)
+    expected = steps(whole, EPOCHS)
+    first = learner(splits, config, keep_best=keep_best)
+    assert steps(first, stop_at) == expected[:stop_at]
+    file = io.BytesIO()
+    torch.save(first.state(), file)
+    file.seek(0)
+    second = learner(splits, config, keep_best=keep_best)
+    second.load(torch.load(file, weights_only=True))
+    assert (second.epoch, second.evaluated) == (first.epoch, first.evaluated)
+    assert steps(second, EPOCHS - stop_at) == expected[stop_at:]
+    assert second.evaluated == whole.evaluated
+    assert_same(second.test(), whole.test())
+
+
+def test_a_diverged_learner_stays_so_after_a_resume(splits: DeviceSplits) -> None:
+    gone = learner(splits, {**BASE, "lr": 1e30})
+    steps(gone, 1)
+    second = learner(splits, {**BASE, "lr": 1e30})
+    second.load(gone.state())
+    assert second.diverged
+    assert second.step() == {}
+
+
+# ---------------------------------------------------------------- what an epoch does
+
+
+def test_an_epoch_reports_training_and_validation_never_test(splits: DeviceSplits) -> None:
+    names = ["train_accuracy", "train_loss", *(f"val_{n}" for n in ("accuracy", "loss", "sensitivity"))]
+    found = learner(splits).step()
+    assert list(found) == [*names, "val_specificity", "val_auc"]
+    assert all(isinstance(value, float) for value in found.values())
+
+
+def test_it_learns(splits: DeviceSplits) -> None:
+    one = learner(splits, {**BASE, "dropout": 0.0, "gamma": 1.0, "hidden_layers": 1, "nodes": 32})
+    found = steps(one, 30)
+    assert found[-1]["train_loss"] < found[0]["train_loss"] / 2
+    assert found[-1]["train_accuracy"] > 0.8
+    assert one.test().metrics["test_auc"] > 0.9
+
+
+def test_the_schedule_is_stepped_once_an_epoch(splits: DeviceSplits) -> None:
+    config = {**BASE, "step_size": 2, "dropout": 0.0}
+    halted = [found["val_loss"] for found in steps(learner(splits, {**config, "gamma": 1e-30}), 5)]
+    moving = [found["val_loss"] for found in steps(learner(splits, {**config, "gamma": 1.0}), 5)]
+    assert halted[:2] == moving[:2]
+    assert len(set(moving)) == 5
+    assert len(set(halted[1:])) == 1, "no step beyond epoch 2 moves a weight"
+
+
+def test_the_running_metrics_of_an_epoch_count_every_image_once(splits: DeviceSplits) -> None:
+    """At a rate of next to 0 the model stays as it is drawn, and batches cannot matter."""
+    still = {**BASE, "lr": 1e-30, "dropout": 0.0}
+    found = [learner(splits, {**still, "batch_size": size}).step() for size in (1, 7, 25, 99)]
+    assert len({each["train_accuracy"] for each in found}) == 1
+    assert [each["train_loss"] for each in found] == pytest.approx([found[0]["train_loss"]] * 4)
+    scored = [learner(splits, {**still, "test_batch_size": size}).step() for size in (1, 4, 99)]
+    assert [each["val_loss"] for each in scored] == pytest.approx([scored[0]["val_loss"]] * 3)
+
+
+# ---------------------------------------------------------------- batches
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.float32, torch.float64, torch.float16])
+def test_a_batch_is_what_its_index_says_in_memory_that_is_used_again(dtype: torch.dtype) -> None:
+    x = torch.randint(0, 100, (20, 3, 2)).to(dtype)
+    buffers = Buffers()
+    expected = dtype if dtype.is_floating_point else torch.float32
+    places = set()
+    for rows in (6, 4, 6):
+        gather = buffers.gatherer(x, rows)
+        for shape in ((rows,), (2, rows // 2), (1,), (2, 1)):
+            index = torch.randint(0, 20, shape)
+            batch = gather(index)
+            assert batch.dtype == expected
+            assert torch.equal(batch, x[index].to(expected))
+            places.add(batch.data_ptr())
+    assert len(places) == 1
+
+
+def test_evaluation_leaves_the_data_alone(splits: DeviceSplits) -> None:
+    """A model that works in place does so on a copy, of floating data too."""
+
+    class InPlace(Pneumonia):
+        def model(self, config: Config, shape: tuple[int, ...]) -> torch.nn.Module:
+            inner = super().model(config, shape)
+            inner.register_forward_pre_hook(lambda _, inputs: (inputs[0].div_(255),))
+            return inner
+
+    parts = [DeviceSplit(part.x.float(), part.y) for part in (splits.train, splits.val, splits.test)]
+    data = DeviceSplits(parts[0], parts[1], parts[2])
+    before = [part.x.clone() for part in parts]
+    Learner(InPlace(), BASE, data, 0, 0, 1).step()
+    assert all(torch.equal(part.x, then) for part, then in zip(parts, before, strict=True))
+
+
+def test_an_optimisers_state_lies_in_memory_as_its_parameters_do() -> None:
+    """Fused steps go by the order in memory, and a state comes from wherever."""
+
+    def adam(layout: torch.memory_format) -> torch.optim.Optimizer:
+        weight = torch.arange(24.0).view(1, 2, 3, 4).contiguous(memory_format=layout)
+        made = torch.optim.Adam([torch.nn.Parameter(weight)], fused=True)
+        made.param_groups[0]["params"][0].grad = weight.clone() - 12
+        return made
+
+    plain, strided = adam(torch.contiguous_format), adam(torch.channels_last)
+    plain.step()
+    load_optimizer(strided, plain.state_dict())
+    [(parameter, values)] = strided.state.items()
+    assert values["exp_avg"].stride() == parameter.stride() != values["exp_avg"].contiguous().stride()
+    assert torch.equal(values["exp_avg"], next(iter(plain.state.values()))["exp_avg"])
+
+
+# ---------------------------------------------------------------- last or best
+
+
+def test_best_evaluates_the_weights_of_the_best_epoch(splits: DeviceSplits) -> None:
+    wild = {**BASE, "lr": 0.05, "gamma": 1.0}
+    best = learner(splits, wild, keep_best=("val_loss", -1))
+    losses = [found["val_loss"] for found in steps(best, 8)]
+    assert 1 < best.evaluated < 8, "a case in which last and best differ"
+    assert best.evaluated == 1 + losses.index(min(losses))
+    then = learner(splits, wild)
+    steps(then, best.evaluated)
+    assert_same(best.test(), then.test())
+    assert best.step() == steps(learner(splits, wild), 9)[-1], "a look at the test set changes nothing"
+
+
+def test_of_equal_epochs_the_first_is_best(splits: DeviceSplits) -> None:
+    still = learner(splits, {**BASE, "lr": 1e-30}, keep_best=("val_accuracy", 1))
+    steps(still, 3)
+    assert still.evaluated == 1
+
+
+# ---------------------------------------------------------------- divergence
+
+
+@pytest.mark.parametrize("lr", [1e30, float("inf")])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_what_becomes_non_finite_freezes(splits: DeviceSplits, lr: float, optimizer: str) -> None:
+    one = learner(splits, {**BASE, "lr": lr, "optimizer": optimizer})
+    assert steps(one, 3) == [{}, {}, {}]
+    assert one.diverged
+    assert one.epoch == 1
+
+
+class Late(Pneumonia):
+    """Diverges in one step of its third epoch: the rate grows beyond all bounds."""
+
+    def scheduler(self, config: Config, optimizer: torch.optim.Optimizer) -> Any:
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1e35 if epoch >= 2 else 1.0)
+
+
+def test_epochs_before_a_divergence_stand(splits: DeviceSplits) -> None:
+    one = Learner(Late(), BASE, splits, 0, 0, 4)
+    assert [bool(found) for found in steps(one, 4)] == [True, True, False, False]
+
+
+class ThreeClasses(Pneumonia):
+    """One layer, a third class that no image has, plain SGD and no schedule."""
+
+    def model(self, config: Config, shape: tuple[int, ...]) -> torch.nn.Module:
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(int(np.prod(shape)), 3))
+
+    def loss(self, config: Config) -> Any:
+        return lambda logits, y: torch.nn.functional.cross_entropy(logits, y, reduction="none")
+
+    def optimizer(self, config: Config, params: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.SGD(params, lr=0.1)
+
+    def scheduler(self, config: Config, optimizer: torch.optim.Optimizer) -> None:
+        return None
+
+
+def test_a_task_of_three_classes_without_a_schedule(splits: DeviceSplits) -> None:
+    one = Learner(ThreeClasses(), BASE, splits, 0, 0, 1)
+    found = one.step()
+    assert list(found) == ["train_accuracy", "train_loss", "val_accuracy", "val_loss"]
+    assert one.test().scores.shape == (10, 3)
+    assert one.state()["scheduler"] is None

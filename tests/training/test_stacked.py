@@ -1,0 +1,500 @@
+"""The contract of a stack: each replicate comes out as it does by itself, whatever becomes of the others."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tune_app.data import Dataset
+from tune_app.errors import TaskError
+from tune_app.space import Config
+from tune_app.tasks.pneumonia import Pneumonia
+from tune_app.training.learner import DeviceSplit, DeviceSplits
+from tune_app.training.looped import Looped
+from tune_app.training.replicates import Replicates
+from tune_app.training.stacked import Stacked
+
+EPOCHS = 3
+#: 25 images in batches of 8: the last one of an epoch holds a single image.
+CONFIG: Config = {"lr": 1e-3, "step_size": 2, "batch_size": 8, "test_batch_size": 4, "nodes": 8}
+OPTIMIZERS: dict[str, Config] = {
+    "adam": {"optimizer": "adam", "weight_decay": 0.01},
+    "adamw": {"optimizer": "adamw", "weight_decay": 0.1, "loss": "ce"},
+    "sgd": {"optimizer": "sgd", "momentum": 0.9, "lr": 1e-4},
+}
+
+
+class Mlp(Pneumonia):
+    """The MLP, in double precision."""
+
+    def model(self, config: Config, shape: tuple[int, ...]) -> nn.Module:
+        return super().model(config, shape).double()
+
+
+class Cnn(Pneumonia):
+    """A small CNN with a normalisation of its own, a buffer and a scalar; in double precision."""
+
+    def model(self, config: Config, shape: tuple[int, ...]) -> nn.Module:
+        return _Cnn(1 if config.get("loss", "bce") == "bce" else 2).double()
+
+
+class _Cnn(nn.Module):
+    scale: torch.Tensor
+    offset: torch.Tensor
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 4, 3, stride=2)
+        self.norm = nn.GroupNorm(2, 4)
+        self.second = nn.Conv2d(4, 4, 2, bias=False)
+        self.gain = nn.Parameter(torch.rand(()) + 1)
+        self.register_buffer("scale", torch.rand(1) + 100)
+        self.register_buffer("offset", torch.rand(1), persistent=False)  # in no state, yet each has its own
+        self.last = nn.Linear(4, outputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.norm(self.first(x[:, None] / self.scale + self.offset)))
+        logits: torch.Tensor = self.gain * self.last(self.second(x).flatten(1))
+        return logits
+
+
+TASKS: dict[str, Callable[[], Pneumonia]] = {"mlp": Mlp, "cnn": Cnn}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def splits(tiny: Dataset) -> DeviceSplits:
+    """In single precision, as uint8."""
+    return DeviceSplits.load(Pneumonia().splits(tiny), "cpu")
+
+
+@pytest.fixture(scope="module")
+def double(splits: DeviceSplits) -> DeviceSplits:
+    def convert(part: DeviceSplit) -> DeviceSplit:
+        return DeviceSplit(part.x.double(), part.y)
+
+    return DeviceSplits(convert(splits.train), convert(splits.val), convert(splits.test))
+
+
+def make(
+    kind: type[Looped] | type[Stacked],
+    task: Pneumonia,
+    splits: DeviceSplits,
+    replicates: Sequence[int],
+    config: Config = CONFIG,
+    keep_best: tuple[str, int] | None = None,
+) -> Replicates:
+    return kind(task, config, splits, 0, replicates, 30, keep_best)
+
+
+def train(group: Replicates, epochs: int = EPOCHS) -> list[list[Mapping[str, float]]]:
+    """The metrics of each replicate, epoch by epoch."""
+    found = [group.step() for _ in range(epochs)]
+    return [list(each) for each in zip(*found, strict=True)] or [[] for _ in group.state()]
+
+
+def leaves(tree: Any, path: str = "") -> dict[str, Any]:
+    """Every tensor and plain value of a state, by its path."""
+    if isinstance(tree, Mapping):
+        items: Iterable[tuple[Any, Any]] = tree.items()
+    elif isinstance(tree, list | tuple):
+        items = enumerate(tree)
+    else:
+        return {path: tree}
+    return {k: v for key, value in items for k, v in leaves(value, f"{path}/{key}").items()}
+
+
+def assert_close(one: Any, other: Any, atol: float = 1e-8) -> None:
+    """Whether two states, metrics or outcomes are the same but for rounding."""
+    a, b = leaves(one), leaves(other)
+    assert a.keys() == b.keys()
+    for path, value in a.items():
+        if isinstance(value, torch.Tensor):
+            assert (value.shape, value.dtype) == (b[path].shape, b[path].dtype), path
+            assert torch.allclose(value.double(), b[path].double(), 0, atol, equal_nan=True), path
+        elif isinstance(value, float):
+            assert b[path] == pytest.approx(value, abs=atol, nan_ok=True), path
+        else:
+            assert value == b[path], path
+
+
+def through_a_file(states: list[Any]) -> list[Any]:
+    file = io.BytesIO()
+    torch.save(states, file)
+    file.seek(0)
+    loaded: list[Any] = torch.load(file, weights_only=True)
+    return loaded
+
+
+# ---------------------------------------------------------------- as by itself
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("task", TASKS)
+def test_a_replicate_of_a_stack_comes_out_as_by_itself(
+    double: DeviceSplits, task: str, optimizer: str
+) -> None:
+    config = {**CONFIG, **OPTIMIZERS[optimizer]}
+    numbers = (4, 0, 2)
+    stack = make(Stacked, TASKS[task](), double, numbers, config)
+    found = train(stack)
+    for place, replicate in enumerate(numbers):
+        alone = make(Looped, TASKS[task](), double, [replicate], config)
+        assert_close(found[place], train(alone)[0])
+        assert_close(stack.state()[place], alone.state()[0])
+        assert_close(stack.weights()[place], alone.weights()[0])
+        mine, its = stack.test()[place], alone.test()[0]
+        assert mine
+        assert its
+        assert_close(mine.metrics, its.metrics)
+        assert np.allclose(mine.scores, its.scores, atol=1e-6)
+    assert stack.epoch == EPOCHS
+    assert stack.evaluated() == [EPOCHS] * 3
+    assert stack.diverged() == [None] * 3
+    assert len(stack.durations_s) == 3
+    assert min(stack.durations_s) > 0
+    first, second, _ = stack.state()
+    assert (first["model"]["last.bias" if task == "cnn" else "1.bias"] != 0).any()
+    assert not torch.equal(*(next(iter(each["model"].values())) for each in (first, second)))
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_in_single_precision_the_accuracy_is_the_same_within_a_point(tiny: Dataset, optimizer: str) -> None:
+    splits = Pneumonia().splits(tiny)
+    repeated = DeviceSplits.load(splits, "cpu")
+    config = {**CONFIG, **OPTIMIZERS[optimizer]}
+    stack = make(Stacked, Pneumonia(), repeated, range(5), config)
+    loop = make(Looped, Pneumonia(), repeated, range(5), config)
+    for mine, its in zip(train(stack, 6), train(loop, 6), strict=True):
+        assert mine[-1]["train_accuracy"] == pytest.approx(its[-1]["train_accuracy"], abs=0.01)
+        assert mine[-1]["val_accuracy"] == pytest.approx(its[-1]["val_accuracy"], abs=0.01)
+
+
+@pytest.mark.parametrize("size", [1, 7, 25, 99])
+def test_whatever_the_batch(double: DeviceSplits, size: int) -> None:
+    config = {**CONFIG, "batch_size": size, "test_batch_size": size}
+    stack, loop = (make(kind, Mlp(), double, (0, 1), config) for kind in (Stacked, Looped))
+    assert_close(train(stack, 2), train(loop, 2))
+    assert_close(stack.state(), loop.state())
+
+
+def test_a_stack_of_one(double: DeviceSplits) -> None:
+    stack, loop = (make(kind, Cnn(), double, (3,)) for kind in (Stacked, Looped))
+    assert_close(train(stack), train(loop))
+
+
+class Clipped(Mlp):
+    """Clips the gradients of each replicate to a norm that all exceed."""
+
+    def clip_norm(self, config: Config) -> float | None:
+        norm: Any = config.get("clip", 0.5)
+        return norm if norm is None else float(norm)
+
+
+def test_gradients_are_clipped_replicate_by_replicate(double: DeviceSplits) -> None:
+    config = {**CONFIG, "optimizer": "sgd", "lr": 0.1}
+    stack, loop = (make(kind, Clipped(), double, (0, 1, 2), config) for kind in (Stacked, Looped))
+    found = train(stack)
+    assert_close(found, train(loop))
+    assert_close(stack.state(), loop.state())
+    free = make(Stacked, Clipped(), double, (0, 1, 2), {**config, "clip": None})
+    assert [each[0]["train_loss"] for each in train(free)] != [each[0]["train_loss"] for each in found]
+
+
+@pytest.mark.parametrize("kind", [Looped, Stacked])
+@pytest.mark.parametrize("norm", [0, -1.0])
+def test_a_norm_that_is_none_is_told(
+    double: DeviceSplits, kind: type[Looped] | type[Stacked], norm: float
+) -> None:
+    with pytest.raises(TaskError, match=r"clip_norm gave .*; it must be a number above 0, or None"):
+        make(kind, Clipped(), double, (0,), {**CONFIG, "clip": norm})
+
+
+class Tied(Mlp):
+    """Two layers that share their weights, and a third that is not trained."""
+
+    def model(self, config: Config, shape: tuple[int, ...]) -> nn.Module:
+        first, second, third = nn.Linear(36, 36), nn.Linear(36, 36), nn.Linear(36, 36)
+        second.weight = first.weight
+        third.requires_grad_(False)
+        inner = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), third)
+        return nn.Sequential(nn.Flatten(), inner, nn.Linear(36, 1)).double()
+
+
+def test_shared_and_frozen_weights_stay_so(double: DeviceSplits) -> None:
+    config = {**CONFIG, "lr": 1e-4}
+    stack, loop = (make(kind, Tied(), double, (0, 1), config) for kind in (Stacked, Looped))
+    start = stack.state()[0]["model"]["1.4.weight"]
+    assert_close(train(stack), train(loop))
+    assert_close(stack.state(), loop.state())
+    model = stack.state()[0]["model"]
+    assert torch.equal(model["1.0.weight"], model["1.2.weight"])
+    assert torch.equal(model["1.4.weight"], start)
+    again = make(Stacked, Tied(), double, (0, 1), config)
+    again.load(through_a_file(loop.state()))
+    assert_close(train(again), train(loop))
+
+
+OTHERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
+    "Adadelta": (torch.optim.Adadelta, {"lr": 0.1}),
+    "Adagrad": (torch.optim.Adagrad, {"lr": 0.01}),
+    "Adamax": (torch.optim.Adamax, {}),
+    "AMSGrad": (torch.optim.Adam, {"amsgrad": True, "foreach": True}),
+    "ASGD": (torch.optim.ASGD, {"lr": 1e-4}),
+    "NAdam": (torch.optim.NAdam, {}),
+    "RAdam": (torch.optim.RAdam, {}),
+    "RMSprop": (torch.optim.RMSprop, {"centered": True, "momentum": 0.5, "lr": 1e-4}),
+    "Rprop": (torch.optim.Rprop, {"lr": 1e-4}),
+}
+
+
+class Other(Cnn):
+    """Another optimiser, and a schedule that moves momenta too."""
+
+    def optimizer(self, config: Config, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        kind, options = OTHERS[str(config["optimizer"])]
+        return kind(params, **options)
+
+    def scheduler(self, config: Config, optimizer: torch.optim.Optimizer) -> Any:
+        cycled = config["optimizer"] == "NAdam"
+        if cycled:
+            return torch.optim.lr_scheduler.CyclicLR(
+                optimizer, 1e-4, 1e-3, step_size_up=2, cycle_momentum=True, base_momentum=0.8
+            )
+        return torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+
+
+@pytest.mark.parametrize("optimizer", OTHERS)
+def test_every_elementwise_optimiser_can_be_stacked_split_and_put_together(
+    double: DeviceSplits, optimizer: str
+) -> None:
+    config: Config = {**CONFIG, "optimizer": optimizer}
+    whole = make(Looped, Other(), double, (0, 1, 2), config)
+    expected = train(whole, 4)
+    stack = make(Stacked, Other(), double, (0, 1, 2), config)
+    assert_close(train(stack, 2), [each[:2] for each in expected], 1e-7)
+    dealt = through_a_file(stack.state())
+    rest = make(Stacked, Other(), double, (2, 0), config)
+    rest.load([dealt[2], dealt[0]])
+    assert_close(train(rest, 2), [expected[2][2:], expected[0][2:]], 1e-7)
+    alone = make(Looped, Other(), double, (1,), config)
+    alone.load([dealt[1]])
+    assert_close(train(alone, 2), [expected[1][2:]], 1e-7)
+
+
+# ---------------------------------------------------------------- states
+
+
+@pytest.mark.parametrize("keep_best", [None, ("val_loss", -1)])
+@pytest.mark.parametrize("stop_at", range(EPOCHS + 1))
+def test_a_stack_goes_on_from_its_states_to_the_last_digit(
+    splits: DeviceSplits, stop_at: int, keep_best: tuple[str, int] | None
+) -> None:
+    whole = make(Stacked, Pneumonia(), splits, (0, 1, 2), keep_best=keep_best)
+    expected = train(whole)
+    first = make(Stacked, Pneumonia(), splits, (0, 1, 2), keep_best=keep_best)
+    train(first, stop_at)
+    second = make(Stacked, Pneumonia(), splits, (0, 1, 2), keep_best=keep_best)
+    second.load(through_a_file(first.state()))
+    assert (second.epoch, second.evaluated()) == (stop_at, first.evaluated())
+    assert train(second, EPOCHS - stop_at) == [each[stop_at:] for each in expected]
+    assert_close(second.state(), whole.state(), 0)
+    for mine, its in zip(second.test(), whole.test(), strict=True):
+        assert mine
+        assert its
+        assert mine.metrics == its.metrics
+        assert np.array_equal(mine.scores, its.scores)
+
+
+@pytest.mark.parametrize("keep_best", [None, ("val_loss", -1)])
+@pytest.mark.parametrize("kinds", [(Stacked, Stacked), (Stacked, Looped), (Looped, Stacked)])
+def test_states_can_be_dealt_into_other_stacks_and_loops(
+    double: DeviceSplits,
+    kinds: tuple[type[Looped] | type[Stacked], type[Looped] | type[Stacked]],
+    keep_best: tuple[str, int] | None,
+) -> None:
+    expected = make(Looped, Cnn(), double, range(5), keep_best=keep_best)
+    course = train(expected, 4)
+    five = make(kinds[0], Cnn(), double, range(5), keep_best=keep_best)
+    train(five, 2)
+    dealt = through_a_file(five.state())
+    three = make(kinds[1], Cnn(), double, (4, 0, 2), keep_best=keep_best)
+    three.load([dealt[4], dealt[0], dealt[2]])
+    two = make(kinds[0], Cnn(), double, (3, 1), keep_best=keep_best)
+    two.load([dealt[3], dealt[1]])
+    assert_close(train(three, 2), [course[r][2:] for r in (4, 0, 2)])
+    assert_close(train(two, 2), [course[r][2:] for r in (3, 1)])
+    a, b = three.state(), two.state()
+    together = make(kinds[1], Cnn(), double, range(5), keep_best=keep_best)
+    together.load(through_a_file([a[1], b[1], a[2], b[0], a[0]]))
+    assert_close(together.state(), expected.state())
+    assert together.evaluated() == expected.evaluated()
+    assert_close(train(together, 1), train(expected, 1))
+
+
+def test_states_are_of_their_own(splits: DeviceSplits) -> None:
+    """A state must not change when training goes on, nor hold more than its replicate in a file."""
+    stack = make(Stacked, Pneumonia(), splits, (0, 1))
+    train(stack, 1)
+    states = stack.state()
+    kept = through_a_file(states)
+    train(stack, 1)
+    assert_close(states, kept, 0)
+    for tensor in leaves(states).values():
+        if isinstance(tensor, torch.Tensor):
+            assert tensor.untyped_storage().nbytes() == tensor.nbytes
+
+
+@pytest.mark.parametrize("keep", [None, ("val_loss", -1)])
+def test_a_replicate_that_has_ended_stays_as_it_is_while_the_others_go_on(
+    double: DeviceSplits, keep: tuple[str, int] | None
+) -> None:
+    def new(kind: type[Looped] | type[Stacked]) -> Looped | Stacked:
+        return kind(Mlp(), CONFIG, double, 0, (0, 1, 2), 30, keep)
+
+    stack, loop = new(Stacked), new(Looped)
+    for group in (stack, loop):
+        train(group, 1)
+        group.end(1)
+        found = train(group, 1)
+        assert [bool(each[-1]) for each in found] == [True, False, True]
+        assert (group.epoch, group.ended(), group.diverged()) == (2, [None, 1, None], [None] * 3)
+        again = new(type(group))
+        again.load(through_a_file(group.state()))
+        assert again.ended() == group.ended()
+        assert again.evaluated() == group.evaluated()
+        assert_close(outcomes(again), outcomes(group), 0)
+        assert_close(train(again, 1), train(group, 1), 0)
+    assert_close(outcomes(stack), outcomes(loop))
+    assert_close(stack.weights(), loop.weights())
+
+
+def outcomes(group: Replicates) -> list[dict[str, float] | None]:
+    return [outcome.metrics if outcome else None for outcome in group.test()]
+
+
+# ---------------------------------------------------------------- last or best
+
+
+def test_best_is_each_replicates_own(double: DeviceSplits) -> None:
+    config = {**CONFIG, "lr": 0.03, "gamma": 1.0}
+    keep = ("val_loss", -1)
+    stack, loop = (make(kind, Mlp(), double, range(6), config, keep) for kind in (Stacked, Looped))
+    found = train(stack, 8)
+    train(loop, 8)
+    assert stack.evaluated() == loop.evaluated()
+    assert stack.evaluated() == [
+        1 + [each["val_loss"] for each in one].index(min(each["val_loss"] for each in one)) for one in found
+    ]
+    assert len(set(stack.evaluated())) > 1, "a case in which they differ"
+    assert_close(stack.weights(), loop.weights(), 1e-6)
+    mine, its = stack.test(), loop.test()
+    assert_close([m and m.metrics for m in mine], [i and i.metrics for i in its], 1e-6)
+    assert_close(train(stack, 1), train(loop, 1), 1e-6)
+
+
+# ---------------------------------------------------------------- divergence
+
+
+class _Burning(nn.Module):
+    """An MLP with a parameter that changes nothing until it is infinite, and is there in training alone."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+        self.fuse = nn.Parameter((torch.rand(()) < 0.5).float())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.inner(x)
+        return logits + 0 * self.fuse if self.training else logits
+
+
+class Fragile(Mlp):
+    """Replicates of which about half diverge: the fuse grows by a factor in each of an epoch's 4 steps.
+
+    At a growth of 1e80 it is infinite after the last step of the first: no loss tells, only the parameter.
+    """
+
+    def model(self, config: Config, shape: tuple[int, ...]) -> nn.Module:
+        return _Burning(super().model(config, shape)).double()
+
+    def optimizer(self, config: Config, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        fuse, *others = params
+        growth: Any = config["growth"]
+        growing: dict[str, Any] = {"params": [fuse], "weight_decay": -1000 * growth}
+        return torch.optim.AdamW([{"params": others}, growing], lr=1e-3)
+
+    def clip_norm(self, config: Config) -> float | None:
+        return 1.0 if config.get("clip") else None
+
+
+@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize("keep_best", [None, ("val_loss", -1)])
+@pytest.mark.parametrize(("growth", "epoch"), [(1e200, 1), (1e80, 1), (1e50, 2), (1e30, 3)])
+def test_one_that_diverges_freezes_and_leaves_the_others_alone(
+    double: DeviceSplits, growth: float, epoch: int, keep_best: tuple[str, int] | None, clip: bool
+) -> None:
+    config: Config = {**CONFIG, "growth": growth, "clip": clip}
+    stack, loop = (make(kind, Fragile(), double, range(6), config, keep_best) for kind in (Stacked, Looped))
+    found, expected = train(stack, 5), train(loop, 5)
+    gone = stack.diverged()
+    assert gone == loop.diverged()
+    assert set(gone) == {epoch, None}, "some, not all"
+    assert_close(found, expected)
+    assert_close(stack.weights(), loop.weights())
+    assert_close(stack.state(), loop.state())
+    assert stack.evaluated() == loop.evaluated()
+    for at, mine, its in zip(gone, stack.test(), loop.test(), strict=True):
+        assert (mine is None) == (its is None) == (at is not None)
+        if mine and its:
+            assert_close(mine.metrics, its.metrics)
+    assert [s == 0 for s in stack.durations_s] == [at is not None for at in gone]
+
+
+def test_a_frozen_replicate_stays_as_it_was_through_files_and_stacks(double: DeviceSplits) -> None:
+    config: Config = {**CONFIG, "growth": 1e200}
+    stack = make(Stacked, Fragile(), double, range(6), config)
+    train(stack, 1)
+    gone = [place for place, at in enumerate(stack.diverged()) if at]
+    before = through_a_file(stack.state())
+    train(stack, 2)
+    after = stack.state()
+    for place in gone:
+        assert repr(after[place]) == repr(before[place])
+    expected = train(stack, 1)
+    for kind in (Stacked, Looped):
+        again = make(kind, Fragile(), double, range(6), config)
+        again.load(through_a_file(after))
+        assert again.epoch == 3
+        assert again.diverged() == [1 if place in gone else None for place in range(6)]
+        assert_close(train(again, 1), expected)
+
+
+def test_when_all_have_diverged_nothing_is_left(splits: DeviceSplits) -> None:
+    stack = make(Stacked, Pneumonia(), splits, (0, 1), {**CONFIG, "lr": 1e30})
+    assert train(stack, 3) == [[{}, {}, {}], [{}, {}, {}]]
+    assert (stack.diverged(), stack.epoch) == ([1, 1], 3)
+    assert stack.test() == stack.weights() == [None, None]
+    assert stack.evaluated() == [1, 1]
+    again = make(Looped, Pneumonia(), splits, (0, 1), {**CONFIG, "lr": 1e30})
+    again.load(through_a_file(stack.state()))
+    assert again.diverged() == [1, 1]
+    second = make(Stacked, Pneumonia(), splits, (0, 1), {**CONFIG, "lr": 1e30})
+    second.load(through_a_file(again.state()))
+    assert second.step() == [{}, {}]
+
+
+def test_a_step_draws_nothing_from_the_global_generators(splits: DeviceSplits) -> None:
+    before = torch.random.get_rng_state().tolist()
+    train(make(Stacked, Pneumonia(), splits, (0, 1)))
+    assert torch.random.get_rng_state().tolist() == before

@@ -1,0 +1,1 @@
+"""Which trial is next, what is written down, and who goes on."""

@@ -1,0 +1,231 @@
+"""How many trials share a GPU (``gpus_per_trial: auto``): measured on one, with the sweep's own epochs.
+
+Processes are added as long as all of them together train clearly faster and the GPU's memory holds them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from tune_app.errors import describe
+from tune_app.tasks import task_folder
+from tune_app.tasks.task import Labelled, Splits
+from tune_app.training.protocol import Order
+from tune_app.training.stacking_benchmark import command, environment
+
+_PARTS = ("train", "val", "test")
+#: Twice as many must train faster by this factor, or they only wait for each other.
+_CLEARLY = 1.15
+#: The share of a GPU's memory that trials may fill: the rest is for what grows while they train.
+_FILLED = 0.9
+_MOST = 16
+#: Seconds for which each number of processes is measured, and for which one is waited for at most.
+_WINDOW_S = 2.0
+_PATIENCE_S = 180.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """So many trials at a time, which together trained ``per_second`` epochs of all their replicates.
+
+    ``used_bytes`` of ``total_bytes`` of the GPU's memory were in use; both are 0 on a CPU.
+    """
+
+    trials: int
+    per_second: float
+    used_bytes: int = 0
+    total_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """How many trials share a GPU, and why; ``measured`` is empty where a rule decided."""
+
+    trials: int
+    why: str
+    measured: tuple[Measured, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """``4 trials a GPU: 8 at a time train 1.02 times as fast``."""
+        return f"{self.trials} trial{'s' if self.trials > 1 else ''} a GPU: {self.why}"
+
+
+class CrowdFailed(Exception):
+    """A process of a crowd could not train."""
+
+
+class Crowd(Protocol):
+    """What can train in several processes at a time; both raise ``CrowdFailed``."""
+
+    def grow(self, trials: int) -> None:
+        """Have so many processes ready to train."""
+
+    def train(self) -> Measured:
+        """Train in all of them at a time, for a while."""
+
+
+def share(crowd: Crowd, most: int) -> Sharing:
+    """Double the trials at a time until that is of no use, or there are ``most``."""
+    measured: list[Measured] = []
+    for trials in _doubled(min(most, _MOST)):
+        if measured and (too_much := _beyond_memory(measured[-1], trials)):
+            return Sharing(measured[-1].trials, too_much, tuple(measured))
+        try:
+            crowd.grow(trials)
+            measured.append(crowd.train())
+        except CrowdFailed as failed:
+            if not measured:
+                return Sharing(1, f"measuring failed: {failed}")
+            return Sharing(measured[-1].trials, f"{trials} at a time failed: {failed}", tuple(measured))
+        if len(measured) > 1 and measured[-1].per_second < _CLEARLY * measured[-2].per_second:
+            faster = measured[-1].per_second / measured[-2].per_second
+            why = f"{trials} at a time train {faster:.2f} times as fast"
+            return Sharing(measured[-2].trials, why, tuple(measured))
+    if len(measured) == 1:
+        return Sharing(1, f"there is room for {most} at a time", tuple(measured))
+    faster = measured[-1].per_second / measured[0].per_second
+    return Sharing(measured[-1].trials, f"they train {faster:.2g} times as fast as one", tuple(measured))
+
+
+def _doubled(most: int) -> Iterator[int]:
+    """1, 2, 4, ... and at last ``most``."""
+    trials = 1
+    while trials < most:
+        yield trials
+        trials *= 2
+    yield max(1, most)
+
+
+def _beyond_memory(last: Measured, trials: int) -> str:
+    """Why so many do not fit, by what the last ones used; empty if they do."""
+    needed = last.used_bytes / last.trials * trials
+    if not last.total_bytes or needed <= _FILLED * last.total_bytes:
+        return ""
+    return f"{trials} would need {needed / 2**30:.1f} of its {last.total_bytes / 2**30:.1f} GiB"
+
+
+# ---------------------------------------------------------------- for real
+
+
+def measure(order: Order, splits: Splits, most: int) -> Sharing:
+    """Measure on the GPU that this process was given; more than ``most`` trials at a time are of no use."""
+    with tempfile.TemporaryDirectory(prefix="tune-app-crowd-") as name, ExitStack() as stack:
+        return share(_Processes(Path(name), stack, order, splits), most)
+
+
+class _Processes:
+    """A crowd of processes that wait for each other, and train the same trial again and again."""
+
+    def __init__(self, folder: Path, stack: ExitStack, order: Order, splits: Splits) -> None:
+        self._folder, self._stack = folder, stack
+        self._all: list[subprocess.Popen[str]] = []
+        (folder / "order").write_bytes(pickle.dumps(order))
+        for name in _PARTS:  # each process maps the files into its memory, instead of a copy of its own
+            part = getattr(splits, name)
+            np.save(folder / f"{name}_x.npy", part.x)
+            np.save(folder / f"{name}_y.npy", part.y)
+
+    def grow(self, trials: int) -> None:
+        new = [self._start(place) for place in range(len(self._all), trials)]
+        self._all += new
+        for process in new:
+            self._answer(process)
+
+    def _start(self, place: int) -> subprocess.Popen[str]:
+        errors = self._stack.enter_context((self._folder / f"{place}.err").open("w"))
+        process = subprocess.Popen(
+            command("tune_app.driver.gpu_sharing", self._folder),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=environment(),
+            cwd=task_folder.current().path,
+        )
+        self._stack.callback(_end, process)
+        return process
+
+    def train(self) -> Measured:
+        for process in self._all:
+            assert process.stdin
+            process.stdin.write(f"{_WINDOW_S}\n")
+            process.stdin.flush()
+        found = [self._answer(process) for process in self._all]
+        per_second = sum(each["epochs"] / each["seconds"] for each in found)
+        return Measured(len(found), per_second, max(each["used"] for each in found), found[0]["total"])
+
+    def _answer(self, process: subprocess.Popen[str]) -> dict[str, Any]:
+        assert process.stdout
+        late = threading.Timer(_PATIENCE_S, process.kill)
+        late.start()
+        line = process.stdout.readline()
+        late.cancel()
+        if not line:
+            errors = (self._folder / f"{self._all.index(process)}.err").read_text(encoding="utf-8")
+            last = (errors.strip().splitlines() or ["its process ended without a word"])[-1]
+            raise CrowdFailed(last[:200])
+        answer: dict[str, Any] = json.loads(line)
+        if "failed" in answer:
+            raise CrowdFailed(answer["failed"])
+        return answer
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def main(folder: Path) -> None:
+    """Be one of a crowd: on each line of the input, train for so many seconds, and say what came of it."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever the user's task prints
+    try:
+        for answer in _train(folder):
+            print(json.dumps(answer), file=answers, flush=True)
+    except Exception as error:  # noqa: BLE001 - of the user's task, or memory
+        print(json.dumps({"failed": describe(error)}), file=answers, flush=True)
+
+
+def _train(folder: Path) -> Iterator[dict[str, Any]]:
+    import torch
+
+    from tune_app.training.trial import Trial, Worker
+
+    order: Order = pickle.loads((folder / "order").read_bytes())
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    worker = Worker(Splits(*(_mapped(folder, name) for name in _PARTS)), device)
+    trial = Trial(order, worker)
+    trial.step()
+    yield {}
+    for line in sys.stdin:
+        began, epochs = time.perf_counter(), 0
+        while time.perf_counter() < began + float(line):
+            if trial.step().done:
+                trial = Trial(order, worker)
+            epochs += 1
+        seconds = time.perf_counter() - began
+        free, total = torch.cuda.mem_get_info() if device == "cuda" else (0, 0)
+        yield {"epochs": epochs, "seconds": seconds, "used": total - free, "total": total}
+
+
+def _mapped(folder: Path, name: str) -> Labelled:
+    return Labelled(*(np.load(folder / f"{name}_{part}.npy", mmap_mode="r") for part in "xy"))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,50 @@
+"""Slots that would stand idle get a share of the replicates: a configuration is dealt over several trials.
+
+Each replicate comes out the same wherever it is trained, and the record puts them together again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+from tune_app import stopping
+from tune_app.space import SearchSpace
+from tune_app.sweep.plan import Job
+
+
+def parts(space: SearchSpace) -> int:
+    """Into how many trials a configuration may be dealt at most.
+
+    One where early stopping or a sampler goes by the mean of all replicates while they train, and where they
+    are stacked, for the size of a stack is part of the numerics.
+    """
+    whole = stopping.make(space).rules or space.search.algorithm == "optuna" or space.replicates == "stacked"
+    return 1 if whole else space.seeds
+
+
+def deal(jobs: Sequence[Job], slots: int) -> list[Job]:
+    """Jobs as they are, but for the last that do not fill all slots: those are cut into parts.
+
+    The parts are as small as they can be with no more of them than slots: so the slots end at about the same
+    time. Of J jobs, the first ``J - J mod slots`` stay whole.
+    """
+    whole = len(jobs) - len(jobs) % max(slots, 1)
+    rest = jobs[whole:]
+    if not rest:
+        return list(jobs)
+    longest = max(len(job.replicates) for job in rest)
+    most = next(most for most in range(1, longest + 1) if _parts(rest, most) <= slots or most == longest)
+    return [*jobs[:whole], *(part for job in rest for part in _cut(job, most))]
+
+
+def _parts(jobs: Sequence[Job], most: int) -> int:
+    return sum(math.ceil(len(job.replicates) / most) for job in jobs)
+
+
+def _cut(job: Job, most: int) -> list[Job]:
+    """A job in parts of about equal size, of ``most`` replicates at most."""
+    count = math.ceil(len(job.replicates) / most)
+    bounds = [len(job.replicates) * part // count for part in range(count + 1)]
+    return [job.only(job.replicates[low:high]) for low, high in pairwise(bounds)]

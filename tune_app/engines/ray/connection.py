@@ -1,0 +1,187 @@
+"""A Ray to train on: one of its own on this machine, or the cluster at an address; joined, and left again."""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, chdir, contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from tune_app.engines.ray import nodes, private_api, ray_session, sockets, working_dir
+from tune_app.engines.ray.nodes import Cluster
+from tune_app.engines.ray.ray_session import Session
+from tune_app.errors import DiskError, ResourceError, describe
+from tune_app.tasks.task_folder import TRAVELLED
+
+_SETTINGS = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial without a GPU sees none
+    "RAY_DEDUP_LOGS": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the record is ours; Tune's loggers cost 4 ms a report
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": str(10**9),  # Tune's own state is never restored from
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+
+#: Ray starts a process for each CPU at once. Of more than these, most would load in vain what a trial needs.
+_FEW_CPUS = 16
+
+#: With less room on the disk, it is the reason for which Ray does not start.
+_LEAST_FREE_BYTES = 1 << 20
+
+_QUIET = ("ray", "ray.tune", "ray.train", "ray.data", "ray.air")
+
+
+@contextmanager
+def connect(
+    address: str = "local",
+    data_bytes: int = 0,
+    cpus: int | None = None,
+    gpus: int | None = None,
+    modules: Path | None = None,
+    ahead: Sequence[str] = (),
+) -> Iterator[Cluster]:
+    """Start Ray on this machine, or join the cluster at ``address``; leave it at the end.
+
+    Its processes take over a second to end, beside what the caller does next; ``left`` waits for them.
+
+    Args:
+        address: ``local``, or the ``host:port`` of a cluster that this machine is part of.
+        data_bytes: size of the arrays that the workers will share.
+        cpus: CPUs to declare on ``local`` instead of those that are there.
+        gpus: GPUs to declare on ``local`` likewise.
+        modules: the folder of the user's own modules, which travel to the workers of a cluster.
+        ahead: modules that the processes of ``local`` load as they start, before there is work for them.
+
+    Raises:
+        ResourceError: no cluster answers at the address, or Ray does not start here.
+        DiskError: Ray's folder has no room.
+        RayLost: one of its servers has died meanwhile.
+    """
+    os.environ.update({name: os.environ.get(name, value) for name, value in _SETTINGS.items()})
+    options: dict[str, Any] = {}
+    if address != "local" or (cpus or os.cpu_count() or 1) > _FEW_CPUS:
+        ahead = ()
+    if address == "local":
+        # A token would be written to the home folder, and asked for by clusters started later.
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        options = {
+            "num_cpus": cpus,
+            "num_gpus": gpus,
+            "include_dashboard": False,
+            "object_store_memory": _object_store_bytes(data_bytes),
+        }
+    with ExitStack() as stack:
+        stack.enter_context(private_api.quiet())
+        if address == "local":
+            stack.enter_context(sockets.roomy())
+            stack.enter_context(private_api.inherited_environment())
+        else:
+            options = {"runtime_env": stack.enter_context(_travelling(modules))}
+        left()
+        # Ray would put the working directory first on its workers' path, where a `random.py` stops them.
+        empty = stack.enter_context(tempfile.TemporaryDirectory(prefix="tune-app-ray-"))
+        session = ray_session.begin(owned=address == "local")
+        stack.callback(_leave, session)
+        with chdir(empty), session.starting():
+            session.call(lambda: _init(address, options, private_api.ahead(ahead)))
+        session.servers = session.call(lambda: nodes.servers(address == "local"))
+        yield session.call(nodes.capacity if address != "local" else nodes.present)
+
+
+_leaving: list[Session] = []
+
+
+def _leave(session: Session) -> None:
+    session.end(ray.shutdown)
+    _leaving.append(session)
+    # Ray ends this process if one of its objects is let go of while its core worker is taken down; after
+    # that it only waits for its processes to end.
+    while session.ending() and private_api.connected():
+        time.sleep(0.01)
+
+
+def left() -> None:
+    """Wait until the Ray that ``connect`` has left is gone."""
+    while _leaving:
+        _leaving.pop().wait()
+
+
+atexit.register(left)  # before Ray's own, which waits without a limit
+
+
+def _init(address: str, options: dict[str, Any], ahead: dict[str, Any]) -> None:
+    try:
+        private_api.init(
+            ahead,
+            address=address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=True,
+            **options,
+        )
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        folder, _ = sockets.ray_folder()
+        if address == "local" and shutil.disk_usage(folder).free < _LEAST_FREE_BYTES:
+            raise DiskError(
+                f"{folder}: {os.strerror(errno.ENOSPC)}. Ray keeps its files there, or where RAY_TMPDIR says."
+            ) from error
+        if "Version mismatch" in str(error):
+            raise ResourceError(
+                f"--address {address}: {' '.join(str(error).split())}\n"
+                "  A cluster's machines need the Ray and the Python of this one: ray up FILE brings them."
+            ) from error
+        raise ResourceError(
+            f"--address {address}: Ray did not answer: {describe(error)}\n"
+            '  Use "local" to start it here, or the address that "ray start --head" printed; from outside of '
+            "a cluster: tune-app submit"
+        ) from error
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def _travelling(modules: Path | None) -> Iterator[dict[str, Any]]:
+    """What the workers of a cluster need of this process: settings, and the user's own modules if any.
+
+    A job that was sent to the cluster has brought its modules already.
+    """
+    environment = {"env_vars": {name: os.environ[name] for name in _SETTINGS}}
+    if modules is None or private_api.in_a_job():
+        yield environment
+        return
+    with tempfile.TemporaryDirectory(prefix="tune-app-modules-") as folder:
+        # Below the working directory, for that comes first on the workers' path.
+        working_dir.pack(modules, Path(folder) / TRAVELLED)
+        yield {**environment, "working_dir": folder}
+
+
+def _object_store_bytes(data_bytes: int) -> int:
+    """Room for the arrays and some reports, within half of the free shared memory.
+
+    Raises:
+        ResourceError: the arrays do not fit there.
+    """
+    needed = data_bytes + (128 << 20)
+    shm = Path("/dev/shm")
+    if shm.is_dir():
+        stat = os.statvfs(shm)
+        free = stat.f_bavail * stat.f_frsize
+        if needed > free * 0.9:
+            raise ResourceError(
+                f"the data needs {needed >> 20} MiB of shared memory and /dev/shm has {free >> 20} MiB free. "
+                "Use a smaller --image-size, or enlarge /dev/shm (docker run --shm-size=4g)."
+            )
+    return needed

@@ -1,0 +1,312 @@
+"""The Ray that this process uses: the thread that calls it, whether its servers answer, and its certain end.
+
+Ray's API waits for its servers without a limit, and Ray ends the process where they stay away. So one thread
+makes the calls that may wait, and the caller leaves them behind once a server is gone: what is finished is
+recorded, and results and report are still written.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from tune_app.engines.ray import reaper
+from tune_app.errors import RayLost
+
+T = TypeVar("T")
+Tell = Callable[[str], None]
+
+_LOOK_EVERY_S = 0.5
+_ANSWER_WITHIN_S = 1.0
+#: A process of this machine that refuses connections for so long has died.
+GONE_AFTER_S = 0.5
+#: How long the head of a cluster may be away: it may be started again, and machines be cut off for a while.
+HEAD_AWAY_S = 60.0
+#: When to say that it is away.
+_SAY_AFTER_S = 5.0
+
+
+#: How long Ray may take to start, in two attempts, and to shut down.
+_STARTS_WITHIN_S = 300.0
+_SHUT_DOWN_WITHIN_S = 20.0
+
+#: Whether a thread is left in a call of Ray's that does not end: then the process ends by ``os._exit``.
+abandoned = False
+
+
+#: Told why Ray is lost, says whether to wait no longer.
+GiveUp = Callable[[str], bool]
+
+
+def _silent(_: str) -> None: ...
+
+
+def _at_once(_: str) -> bool:
+    return True
+
+
+@dataclass
+class Server:
+    """One of Ray's servers, by its port; ``patience_s`` is how long it may be away."""
+
+    name: str
+    host: str
+    port: int
+    patience_s: float
+    _away_since: float | None = None
+    _told: bool = False
+
+    def gone(self) -> bool:
+        """Whether it refuses connections, and no wait will change that."""
+        return self.patience_s <= GONE_AFTER_S and self.away_s() > 0
+
+    def away_s(self) -> float:
+        """For how many seconds it has been refusing connections; 0 while it accepts them."""
+        try:
+            socket.create_connection((self.host, self.port), timeout=_ANSWER_WITHIN_S).close()
+        except TimeoutError:
+            if self.patience_s <= GONE_AFTER_S:  # a process of this machine that stands still has not died
+                self._away_since = None
+                return 0.0
+        except OSError:
+            pass
+        else:
+            self._away_since, self._told = None, False
+            return 0.0
+        self._away_since = self._away_since or time.monotonic()
+        return time.monotonic() - self._away_since
+
+    def lost(self, tell: Tell) -> str:
+        """Why it is given up, empty while it is not; that it is away is told before."""
+        away_s = self.away_s()
+        if self._away_since is not None and away_s >= self.patience_s:
+            verb = "has died" if self.patience_s <= GONE_AFTER_S else "cannot be reached any more"
+            return f"{self.name} at {self.host}:{self.port} {verb}"
+        if away_s >= _SAY_AFTER_S and not self._told:
+            self._told = True
+            tell(
+                f"{self.name} at {self.host}:{self.port} does not answer. The sweep ends unless it is back "
+                f"within {self.patience_s - away_s:.0f} s."
+            )
+        return ""
+
+
+class Session:
+    """A Ray that is being used, from before it starts until nothing of it is left.
+
+    Args:
+        owned: whether this process starts it, on this machine.
+    """
+
+    def __init__(self, owned: bool) -> None:
+        self._owned = Owned() if owned else None
+        self._calls: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
+        # Linux ends Ray's servers with the thread that has started them.
+        self._thread = threading.Thread(target=self._work, name="Ray", daemon=True)
+        self._thread.start()
+        #: Filled once Ray has started.
+        self.servers: tuple[Server, ...] = ()
+        #: Why Ray is given up; empty while it is not.
+        self.lost = ""
+
+    def _work(self) -> None:
+        while call := self._calls.get():
+            work, future = call
+            try:
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - raised where the result is waited for
+                future.set_exception(error)
+            del call, work, future  # none of Ray's objects may outlive it in here
+
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        """For as long as Ray is being started: its processes are marked, and bear the loss of a terminal."""
+        prepare()
+        try:
+            with _hangups_ignored(), self._owned.marking() if self._owned else nullcontext():
+                yield
+        finally:
+            _prepared()
+
+    def look(self, tell: Tell = _silent) -> str:
+        """Why Ray is given up, looking at its servers now; empty while they answer."""
+        for server in self.servers:
+            self.lost = self.lost or server.lost(tell)
+        if not self.servers and self._owned:
+            self.lost = self.lost or self._owned.died_early()
+        return self.lost
+
+    def call(self, work: Callable[[], T], tell: Tell = _silent, give_up: GiveUp = _at_once) -> T:
+        """What ``work`` returns, called by the thread; what it raises is raised.
+
+        ``give_up`` is told twice a second why Ray is lost, and says whether to wait for ``work`` no longer.
+
+        Raises:
+            RayLost: a server is gone, and ``work`` has not ended in time, or has failed by it.
+        """
+        if threading.current_thread() is self._thread:
+            return work()
+        future: Future[T] = Future()
+        self._calls.put((work, future))
+        while not _over(future):
+            if self.look(tell) and give_up(self.lost):
+                raise RayLost(self.lost)
+        if future.exception() and self.died():
+            give_up(self.lost)
+            raise RayLost(self.lost) from future.exception()
+        return future.result()
+
+    def died(self) -> bool:
+        """Whether a server of this machine has died: asked where something has failed that needs it."""
+        until = time.monotonic() + 2 * GONE_AFTER_S
+        while not self.look() and any(each.gone() for each in self.servers) and time.monotonic() < until:
+            time.sleep(0.05)
+        return bool(self.lost)
+
+    def end(self, shut_down: Callable[[], None]) -> None:
+        """Have Ray shut down, beside what the caller does next; ``wait`` waits for it."""
+        self._calls.put((shut_down, Future()))
+        self._calls.put(None)
+
+    def ending(self) -> bool:
+        """Whether it is still being shut down, and may come to an end of that."""
+        return self._thread.is_alive() and not self.look()
+
+    def wait(self) -> None:
+        """Wait until nothing of Ray is left: what does not end by itself is killed."""
+        global abandoned
+        ready, until = bool(self.servers), time.monotonic() + _SHUT_DOWN_WITHIN_S
+        while self.ending() and time.monotonic() < until:
+            self._thread.join(_LOOK_EVERY_S)
+        ended = not self._thread.is_alive()
+        abandoned = abandoned or not ended
+        if self._owned:
+            self._owned.end(by_itself=ready and ended and not self.lost)
+
+
+def _over(future: Future[Any]) -> bool:
+    with suppress(TimeoutError):
+        future.exception(_LOOK_EVERY_S)
+    return future.done()
+
+
+class Owned:
+    """The processes of a Ray that this process starts. Whatever happens to this process, they end with it."""
+
+    def __init__(self) -> None:
+        self._mark = secrets.token_hex(16)
+        self._began = time.monotonic()
+        self._reaper = _start_reaper(self._mark)
+
+    @contextmanager
+    def marking(self) -> Iterator[None]:
+        """Processes that are started meanwhile, and those that they start, are Ray's."""
+        os.environ[reaper.MARK] = self._mark
+        try:
+            yield
+        finally:
+            os.environ.pop(reaper.MARK, None)
+
+    def died_early(self) -> str:
+        """Which of Ray's servers was killed before Ray was ready, or that Ray takes too long; else empty.
+
+        One that aborts has its reasons, such as a setting that it does not know: Ray tells of it.
+        """
+        for name, what in _SERVERS.items():
+            if reaper.killed_child(name, but_by=signal.SIGABRT):
+                return f"{what} has died while Ray started"
+        if time.monotonic() - self._began > _STARTS_WITHIN_S:
+            return f"Ray has not started within {_STARTS_WITHIN_S:.0f} s"
+        return ""
+
+    def end(self, by_itself: bool) -> None:
+        """Kill what is left, unless Ray has ended ``by_itself``."""
+        if self._reaper and self._reaper.stdin:
+            with suppress(OSError):
+                self._reaper.stdin.write(reaper.DONE if by_itself else b"")
+                self._reaper.stdin.close()
+            self._reaper.wait()
+            self._reaper = None
+
+
+HEAD, LOCAL = "Ray's head process (GCS)", "Ray's process of this machine (raylet)"
+_SERVERS = {"gcs_server": HEAD, "raylet": LOCAL}
+
+
+def _start_reaper(mark: str) -> subprocess.Popen[bytes] | None:
+    """None where processes cannot be found."""
+    if not reaper.PROC.joinpath("self/environ").exists():
+        return None
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", reaper.__file__, mark, str(os.getpid())],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        start_new_session=True,  # the signals of a terminal do not reach it
+    )
+
+
+#: Ray's C++ parts take these from the environment: the process whose end means that of the raylet, and after
+#: how many seconds without the GCS to end.
+_OF_THIS_PROCESS = {"RAY_RAYLET_PID": str(os.getpid()), "RAY_gcs_rpc_server_reconnect_timeout_s": "1000000"}
+
+
+def prepare() -> None:
+    """Called before Ray is loaded: have it not end this process where one of its servers has died.
+
+    For this process alone, so not in ``os.environ``, which Ray hands on to those that it starts.
+    """
+    for name, value in _OF_THIS_PROCESS.items():
+        if name not in os.environ:
+            os.putenv(name, value)
+
+
+def _prepared() -> None:
+    """Ray has taken them in."""
+    for name in _OF_THIS_PROCESS.keys() - os.environ.keys():
+        os.unsetenv(name)
+
+
+@contextmanager
+def _hangups_ignored() -> Iterator[None]:
+    """What is started meanwhile ignores SIGHUP: a terminal that goes away sends it to all its processes."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGHUP"):
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+_current: list[Session] = []
+
+
+def begin(owned: bool) -> Session:
+    """Make the session that ``call`` refers to from now on."""
+    _current[:] = [Session(owned)]
+    return _current[0]
+
+
+def call(work: Callable[[], T], tell: Tell = _silent, give_up: GiveUp = _at_once) -> T:
+    """See ``Session.call``; where this process has begun none, ``work`` is called as it is."""
+    return _current[0].call(work, tell, give_up) if _current else work()
+
+
+def died() -> bool:
+    """See ``Session.died``."""
+    return bool(_current) and _current[0].died()

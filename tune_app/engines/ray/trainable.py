@@ -1,0 +1,122 @@
+"""The Ray Tune Trainable around a trial: one step is one epoch, and its process is used again."""
+
+from __future__ import annotations
+
+import pickle
+import platform
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray import tune
+
+from tune_app.engines.ray import preemption
+from tune_app.errors import MachineLeaving, TrialError
+from tune_app.tasks import task_folder
+from tune_app.tasks.task import Splits
+from tune_app.training.protocol import Failure, Order, Report
+
+if TYPE_CHECKING:
+    from tune_app.training.trial import Worker
+
+
+class SweepTrainable(tune.Trainable):
+    """Trains one job after the other in one process.
+
+    What Ray's searcher and scheduler see of a step is ``epoch``, and ``report`` and ``files``, packed bytes
+    that only our own driver opens: metrics are in there. ``failure``, packed likewise, stands alone.
+    """
+
+    def setup(self, config: dict[str, Any], splits: Splits | None = None, path: str = "") -> None:
+        """Put the data on the device once; later jobs of this process find it there.
+
+        Args:
+            config: ``{"order": Order}``; a process that is only being warmed up gets none.
+            splits: the task's arrays, from the object store.
+            path: the driver's working directory, where the user's own task module lies.
+        """
+        task_folder.choose(path)
+        self._splits = splits
+        self._gpus = ",".join(ray.get_runtime_context().get_accelerator_ids()["GPU"])
+        self._close: Callable[[], None] = lambda: None
+        self._begin(config["order"])
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take on another job in this process."""
+        self._begin(new_config["order"])
+        return True
+
+    def _begin(self, order: Order) -> None:
+        from tune_app.training.guard import GuardedTrial
+
+        self.cleanup()
+        self._order = order
+        self._failure: Failure | None = None
+        self._leaving = False
+        self._trial = GuardedTrial(order, lambda: self._worker)
+        self._close = self._trial.close
+
+    @cached_property
+    def _worker(self) -> Worker:
+        from tune_app.training.trial import Worker
+
+        return Worker(self._splits, "cuda" if self._gpus and _usable() else "cpu")
+
+    def cleanup(self) -> None:
+        """Let go of the trial, when its process is to train another, or to end."""
+        self._close()
+
+    def step(self) -> dict[str, Any]:
+        """Train one epoch; or say why that failed, and in the next step let this process end.
+
+        Raises:
+            TrialError: the step before has failed. An exception may have left this process in any state, so
+                no other trial may use it.
+        """
+        if self._failure:
+            raise TrialError(self._failure.reason)
+        came = self._step()
+        if isinstance(came, Failure):
+            self._failure = came
+            return {"failure": pickle.dumps(came)}
+        device = device_name(self._worker.device, self._gpus)
+        return {
+            "epoch": came.epoch,
+            "report": came.pack(),
+            "files": came.pack_files(),
+            "device": f"{device} on {platform.node()}" if self._order.gather else device,
+        }
+
+    def _step(self) -> Report | Failure:
+        if self._leaving:
+            return Failure.of(
+                MachineLeaving(f"{platform.node()} is being taken away: saved, and gone on with elsewhere")
+            )
+        notice = preemption.heard() if self._order.gather else preemption.Notice()
+        came = self._trial.step(save_now=notice.save)
+        if isinstance(came, Report):
+            self._leaving = notice.leave and came.saved is not None and not came.done
+        return came
+
+
+def _usable() -> bool:
+    """Whether torch can use the GPU that this process was given."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def device_name(device: str, gpus: str) -> str:
+    """``cpu``, or the GPU as Ray counts it on its node: ``cuda:3``.
+
+    ``cpu (gpu 3)`` is a trial that was given GPU 3, which torch did not see.
+    """
+    if device == "cpu":
+        return f"{device} (gpu {gpus})" if gpus else device
+    return f"{device}:{gpus}"
+
+
+def unseen(device: str) -> bool:
+    """Whether a trial's device, by its name, was given to it in vain."""
+    return device.startswith("cpu (")

@@ -1,0 +1,332 @@
+"""Trials on Ray Tune: a Tuner that asks the driver what to do next and brings back what came of it.
+
+Ray's words stop here. The driver decides and records; Tune places processes on devices, uses them
+again, and notices when they die.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import tempfile
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler
+from ray.tune.search import Searcher
+
+from tune_app.driver import gpu_sharing
+from tune_app.driver.driver import Driver
+from tune_app.driver.gpu_sharing import Sharing
+from tune_app.driver.resources import Plan, shares
+from tune_app.engines.ray import nodes, private_api, ray_session
+from tune_app.engines.ray.preemption import Board
+from tune_app.engines.ray.trainable import SweepTrainable, unseen
+from tune_app.errors import RayLost, describe
+from tune_app.sweep.plan import Job
+from tune_app.tasks import task_folder
+from tune_app.tasks.task import Splits
+from tune_app.training import stacking_benchmark
+from tune_app.training.protocol import Failure, Order, Report
+from tune_app.training.stacking_benchmark import Choice, Question
+
+
+def measured(asked: Question, plan: Plan) -> Choice:
+    """Let a worker measure how the replicates of a sweep are to be trained, on what its trials will have."""
+    try:
+        found: Choice = _by_a_worker(
+            plan.cpus_per_trial, plan.gpus_per_trial, stacking_benchmark.answer, asked
+        )
+    except ray.exceptions.RayError as error:
+        return stacking_benchmark.unmeasured(asked, describe(_cause(error)))
+    return found
+
+
+def crowded(order: Order, splits: Splits, most: int) -> Sharing:
+    """Let a worker measure how many such trials share the GPU that it is given."""
+    try:
+        found: Sharing = _by_a_worker(0, 1, gpu_sharing.measure, order, splits, most)
+    except ray.exceptions.RayError as error:
+        return Sharing(1, f"measuring failed: {describe(_cause(error))}")
+    return found
+
+
+def _by_a_worker(cpus: float, gpus: float, work: Callable[..., Any], *given: Any) -> Any:
+    worker = ray.remote(_from_here).options(num_cpus=cpus, num_gpus=gpus, max_retries=0)
+    path = str(task_folder.current().path)
+    return ray_session.call(lambda: ray.get(worker.remote(path, work, *given)))
+
+
+def _from_here(path: str, work: Callable[..., Any], *given: Any) -> Any:
+    task_folder.choose(path)
+    return work(*given)
+
+
+def run(
+    driver: Driver, splits: Splits | None, plan: Plan, gpus: int = 0, tell: nodes.Tell = lambda _: None
+) -> None:
+    """Train all jobs of a driver on the Ray that is connected.
+
+    Args:
+        driver: of the sweep.
+        splits: the arrays that every worker shares.
+        plan: what each trial has, and how many run at a time.
+        gpus: GPUs to spread the trials over, where they have shares of one; 0 leaves that to Ray, which
+            fills one after the other.
+        tell: says a line to the user.
+
+    Raises:
+        StorageError, FolderChanged: a write was refused (see Driver.fatal).
+    """
+    bridge = _Bridge(driver, shares(plan, gpus), tell)
+    with suppress(RayLost):  # by then the driver ends for that reason
+        ray_session.call(lambda: _fit(bridge, splits, plan), tell, bridge.lose)
+    bridge.close()
+    bridge.raise_error()
+
+
+def _fit(bridge: _Bridge, splits: Splits | None, plan: Plan) -> None:
+    with tempfile.TemporaryDirectory(prefix="tune-app-") as scratch:
+        tune.Tuner(
+            tune.with_resources(
+                tune.with_parameters(SweepTrainable, splits=splits, path=str(task_folder.current().path)),
+                _Reserving(plan),
+            ),
+            tune_config=tune.TuneConfig(
+                search_alg=_Jobs(bridge),
+                scheduler=_Decisions(bridge),
+                num_samples=-1,
+                max_concurrent_trials=plan.concurrent,
+                reuse_actors=True,
+                trial_dirname_creator=_folder_name,
+            ),
+            run_config=tune.RunConfig(
+                storage_path=scratch,
+                name="sweep",
+                callbacks=[_Events(bridge)],
+                stop=_Ending(bridge),
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=0),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        ).fit()
+
+
+@dataclass
+class _Bridge:
+    """Tune's trial ids on one side, the driver's jobs and trials on the other.
+
+    An exception inside of one of Tune's callbacks would tear the engine down with trials half stopped:
+    it is kept, ends the sweep in good order, and is raised after that.
+    """
+
+    driver: Driver
+    _free: list[float]
+    _tell: nodes.Tell
+    _jobs: dict[str, Job] = field(default_factory=dict)
+    _trials: dict[str, str] = field(default_factory=dict)
+    _shares: dict[str, float] = field(default_factory=dict)
+    _told: bool = False
+    _error: BaseException | None = None
+    _board: Board = field(default_factory=Board)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _closed: bool = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether trials are under way whose end may still bring new jobs."""
+        return bool(self._jobs) and self.driver.ending is None
+
+    def next_order(self, trial_id: str) -> dict[str, Any] | None:
+        """A trial's configuration as Tune has it: what to train, and the GPUs to reserve."""
+        job: Job | None = self.guard(self.driver.next_job)
+        if job is None:
+            return None
+        self._jobs[trial_id] = job
+        self._shares[trial_id] = self._free.pop(0)
+        return {"order": self.driver.order(job), "gpus": self._shares[trial_id]}
+
+    def start(self, trial_id: str) -> None:
+        self.guard(lambda: self._start(trial_id))
+
+    def _start(self, trial_id: str) -> None:
+        self._trials[trial_id] = self.driver.start(self._jobs[trial_id])
+
+    def report(self, trial_id: str, result: dict[str, Any]) -> bool:
+        if failure := result.get("failure"):
+            self._failed(trial_id, pickle.loads(failure))
+            return True  # its next step ends its process, so that no other trial gets it
+        device = result["device"]
+        if unseen(device) and not self._told:
+            self._told = True
+            self._tell(
+                f"note: {device}: a trial was given this GPU, and torch does not see it, so it trains on the "
+                "CPU. tune-app doctor, there, says why"
+            )
+        going = self.guard(
+            lambda: self.driver.report(
+                self._trials[trial_id], Report.unpack(result["report"], result["files"]), device
+            )
+        )
+        if not going:
+            self._let_go(trial_id)
+        return bool(going)
+
+    def _let_go(self, trial_id: str) -> None:
+        """Its place is free, for a trial of the same share: so its process can be used again."""
+        self._jobs.pop(trial_id, None)
+        if trial_id in self._shares:
+            self._free.append(self._shares.pop(trial_id))
+
+    def fail(self, trial_id: str, trial: Any) -> None:
+        """The process of a trial has ended: by itself, or after the trial has reported its failure."""
+        if ray_session.died():  # which is no fault of the trial
+            self.guard(lambda: self.driver.abandon(self._trials.get(trial_id, "")))
+        elif trial_id in self._jobs:
+            self._failed(trial_id, _explain(trial))
+        self._let_go(trial_id)
+
+    def _failed(self, trial_id: str, failure: Failure) -> None:
+        def record() -> None:
+            if trial_id not in self._trials:  # it died before its first epoch could begin
+                self._start(trial_id)
+            self.driver.fail(self._trials[trial_id], failure)
+
+        self.guard(record)
+        self._jobs.pop(trial_id, None)
+
+    def lose(self, why: str) -> bool:
+        """Ray is lost: end the sweep; whether no trial is waited for any more, that could still be saved."""
+        with self._lock:
+            private_api.stay_away()
+            if self.driver.ending is None:
+                self._tell(f"{why}: ending, and saving what can be saved")
+            self.driver.end(why)
+            return self.driver.over()
+
+    def close(self) -> None:
+        """Let nothing more reach the driver: Tune may be left behind in the middle of its work."""
+        with self._lock:
+            self._closed = True
+
+    def tick(self) -> None:
+        self.guard(self.driver.tick)
+        if self.driver.gather:
+            self.guard(lambda: self._board.tick(self.driver.saving))
+
+    def guard(self, action: Callable[[], Any]) -> Any:
+        with self._lock:
+            try:
+                return None if self._closed else action()
+            except Exception as error:  # noqa: BLE001 - kept, and raised by raise_error
+                self._error = self._error or error
+                self.driver.end(describe(error))
+                return None
+
+    def raise_error(self) -> None:
+        if error := self._error or self.driver.fatal:
+            raise error
+
+
+def _explain(trial: Any) -> Failure:
+    """How the process of a trial ended that has not said so itself."""
+    error, text = private_api.death(trial)
+    log = re.sub(r"\x1b\[\d*m", "", text)  # a file has no colours
+    if error is None:
+        lines = log.strip().splitlines()
+        return Failure(lines[-1] if lines else "the trial's process ended without a word", log, "ProcessDied")
+    return Failure(describe(_cause(error)), log, "ProcessDied", moved=getattr(error, "preempted", False))
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What a task of Ray's has raised, out of the error that Ray makes of it."""
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, BaseException) else error
+
+
+class _Door:
+    """One of the four interfaces through which Tune talks to us; each only passes on to the bridge.
+
+    Tune pickles them into a state file that is never read again: what lies behind stays out of it.
+    """
+
+    _bridge: _Bridge
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+@dataclass(frozen=True)
+class _Reserving:
+    """What Tune is to reserve for a trial, by its configuration."""
+
+    plan: Plan
+
+    def __call__(self, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        gpus = config.get("gpus", self.plan.gpus_per_trial)
+        return tune.PlacementGroupFactory([{"CPU": self.plan.cpus_per_trial, "GPU": gpus}])
+
+
+class _Jobs(_Door, Searcher):
+    def __init__(self, bridge: _Bridge) -> None:
+        super().__init__()
+        self._bridge = bridge
+
+    def suggest(self, trial_id: str) -> Any:
+        config = self._bridge.next_order(trial_id)
+        if config is None:
+            return None if self._bridge.busy else Searcher.FINISHED
+        return config
+
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None: ...
+
+    def save(self, checkpoint_path: str) -> None: ...
+
+
+class _Decisions(_Door, FIFOScheduler):
+    def __init__(self, bridge: _Bridge) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._bridge = bridge
+
+    def on_trial_result(self, _: Any, trial: Any, result: dict[str, Any]) -> str:
+        going = self._bridge.report(trial.trial_id, result)
+        return str(FIFOScheduler.CONTINUE if going else FIFOScheduler.STOP)
+
+
+class _Events(_Door, tune.Callback):
+    def __init__(self, bridge: _Bridge) -> None:
+        self._bridge = bridge
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
+        self._bridge.start(trial.trial_id)
+
+    def on_trial_result(
+        self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **_: Any
+    ) -> None:
+        result.pop("files", None)  # recorded by now; Tune would keep each trial's last ones to the end
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
+        self._bridge.fail(trial.trial_id, trial)
+
+    def on_step_end(self, iteration: int, trials: Any, **_: Any) -> None:
+        self._bridge.tick()
+
+
+class _Ending(_Door, tune.Stopper):
+    def __init__(self, bridge: _Bridge) -> None:
+        self._bridge = bridge
+
+    def __call__(self, trial_id: str, result: Any) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._bridge.driver.over()
+
+
+def _folder_name(trial: Any) -> str:
+    return str(trial.trial_id)

@@ -1,0 +1,7 @@
+"""A record as DataFrames and CSV files, and what can be said of them: verdict, warnings, predictions."""
+
+from __future__ import annotations
+
+from tune_app.results.frames import COLUMNS, Frames, as_texts, load, ranked, write
+
+__all__ = ["COLUMNS", "Frames", "as_texts", "load", "ranked", "write"]

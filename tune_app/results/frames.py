@@ -1,0 +1,386 @@
+"""From a record to DataFrames: one row a configuration, one a replicate, one a replicate and epoch.
+
+Shares are fractions here and in the CSV files; tables for people show per cent. ``COLUMNS`` documents
+every column that is not a parameter or a metric.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tune_app.errors import DiskError, RunError
+from tune_app.space import Config, Scalar, canonical, quote
+from tune_app.space.labels import SHORT, Labels
+from tune_app.stats.intervals import mean_interval
+from tune_app.stats.units import Units
+from tune_app.sweep import Sweep, views
+from tune_app.sweep.evaluation import Row, evaluated
+from tune_app.sweep.history import Attempt, Configuration
+from tune_app.sweep.record import place
+
+COLUMNS = {
+    "sample": "number of the configuration in this run, from 1",
+    "replicate": "number of the seed, from 0; initialisation and batch order follow from it",
+    "status": "planned, running, interrupted, finished, stopped (early), diverged or failed",
+    "epochs": "epochs trained; of a configuration, the most that any replicate has",
+    "test_looks": "how often the test set was looked at for it: more than once after an extension",
+    "evaluated": "the epoch whose metrics stand in the row: the last, or the best by the space's metric",
+    "n": "replicates behind the means",
+    "n_diverged": "replicates that became non-finite; a configuration with any is never ranked",
+    "epoch": "number of the epoch, from 1",
+    "duration_s": "seconds of training and validation; of a configuration, summed over its replicates",
+    "device": "cpu, or the GPU: cuda:3 on NODE; several are joined by +",
+    "twin": "number of an earlier configuration that is the same point, whose outcome is repeated here",
+    "data": "the data's source",
+    "data_sha256": "SHA-256 over every image and label that the sweep saw",
+    "<metric>": "train_ running over the epoch, val_ and test_ at its end; shares are fractions of 1",
+    "<metric>_mean": "mean over the n replicates; empty where one of them has no value",
+    "<metric>_ci95": "half-width of the 95% t interval of that mean; empty when n is 1",
+}
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The results of a sweep as plain DataFrames, with what is needed to read them.
+
+    In a column of a parameter ``None`` is ``null``, a value like any other; NaN stands where the parameter
+    does not exist. ``values`` are those behind each mean of ``trials``, by sample, then by metric.
+    """
+
+    sweep: Sweep
+    trials: pd.DataFrame
+    seeds: pd.DataFrame
+    curves: pd.DataFrame
+    parameters: list[str]
+    varying: list[str]
+    values: Mapping[int, Mapping[str, tuple[float, ...]]] = field(repr=False)
+
+    def config(self, sample: int) -> Config:
+        """The parameters that exist in a configuration."""
+        return self.sweep.history.configurations[sample].config
+
+    def measured(self, sample: int, metric: str) -> tuple[float, ...]:
+        """The values of the replicates whose mean ``trials`` shows; none where it shows no mean."""
+        return self.values[sample].get(metric, ())
+
+    def name_of(self, sample: int, short: bool = False) -> str:
+        """What a configuration is called, by the parameters that vary; ``short`` for a terminal."""
+        config, labels = self.config(sample), self.short_labels if short else self.labels
+        names = [name for name in self.varying if name in config] or list(config)
+        return labels.point(config, names) or "the only configuration"
+
+    @cached_property
+    def labels(self) -> Labels:
+        """What configurations are called: different ones never alike."""
+        return self._labels()
+
+    @cached_property
+    def short_labels(self) -> Labels:
+        """The same for a terminal, where long texts are cut."""
+        return self._labels(SHORT)
+
+    def _labels(self, most: int | None = None) -> Labels:
+        return Labels((each.config for each in self.sweep.history.configurations.values()), most)
+
+    @cached_property
+    def units(self) -> Units:
+        """How its metrics are written."""
+        return Units(self.sweep.history.beyond)
+
+    @cached_property
+    def carried(self) -> pd.DataFrame:
+        """The curves, in which a replicate that ended by itself keeps its last metrics up to the last epoch.
+
+        A mean over replicates at an epoch is made of these rows.
+        """
+        gaps = {
+            (configuration.sample, replicate): range(attempt.ended_at[replicate] + 1, attempt.epoch + 1)
+            for configuration in self.sweep.history.configurations.values()
+            for replicate in self.sweep.space.replicate_numbers
+            if (attempt := configuration.last(replicate)) and replicate in attempt.ended_at
+        }
+        if not gaps:
+            return self.curves
+        last = (
+            self.curves.groupby(["sample", "replicate"])
+            .tail(1)
+            .set_index(["sample", "replicate"], drop=False)
+        )
+        more = [last.loc[[key]].assign(epoch=epoch) for key, epochs in gaps.items() for epoch in epochs]
+        return pd.concat([self.curves, *more], ignore_index=True)
+
+    def scores(self, sample: int) -> NDArray[np.float32]:
+        """Test scores of a configuration's finished replicates, (R, N): log-odds of class 1; or (R, N, C).
+
+        Rows follow the replicates' numbers; columns follow ``test_images.csv``. Empty, (0,), without any.
+        """
+        configuration = self.sweep.history.configurations[sample]
+        rows = {}
+        for attempt in configuration.attempts:
+            if attempt.scores:
+                raw = np.frombuffer(self.sweep.scores.read(attempt.scores), "<f4")
+                for replicate, row in zip(attempt.replicates, raw.reshape(attempt.scores.shape), strict=True):
+                    rows[replicate] = row
+        return np.stack([rows[r] for r in sorted(rows)]) if rows else np.empty(0, np.float32)
+
+    def replicates(self, sample: int, metric: str) -> pd.Series[float]:
+        """A metric of a finished configuration, by the replicates' numbers; empty unless it has finished.
+
+        A twin has the values of the configuration that it is the same point as.
+        """
+        trial = self.trials[self.trials["sample"] == sample].iloc[0]
+        if trial["status"] != "finished" or metric not in self.seeds:
+            return pd.Series(dtype=float)
+        original = sample if pd.isna(trial["twin"]) else trial["twin"]
+        seeds = self.seeds[(self.seeds["sample"] == original) & (self.seeds["status"] == "finished")]
+        return seeds.set_index("replicate")[metric].astype(float).dropna()
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics that ``trials`` has the mean and interval of; parameters named alike are none."""
+        means = (name for name in map(str, self.trials) if name not in self.parameters)
+        return [name.removesuffix("_mean") for name in means if name.endswith("_mean")]
+
+    def test_images(self) -> pd.DataFrame | None:
+        """Which image each column of ``scores`` is: index, label, name, patient; "" where unknown.
+
+        None where the run did not write it down.
+
+        Raises:
+            RunError: the file is damaged, or was changed since the run wrote it.
+        """
+        path = self.sweep.paths.test_images
+        if not path.is_file():
+            return None
+        try:
+            text = path.read_bytes()
+            if views.edited(self.sweep, text):
+                raise ValueError("it was changed since the run wrote it")
+            return pd.read_csv(
+                io.BytesIO(text), usecols=["index", "label", "name", "patient"], keep_default_na=False
+            ).astype({"label": "int64", "name": str, "patient": str})
+        except (ValueError, OSError) as error:
+            raise RunError(
+                f"{path}: cannot be read as the list of test images: {error}. Have it written again "
+                f"with tune-app resume {self.sweep.name}, or remove it: what other patients would change is "
+                "then left open."
+            ) from error
+
+
+def load(sweep: Sweep) -> Frames:
+    """The frames of a sweep, as far as it is recorded."""
+    history, space = sweep.history, sweep.space
+    live = sweep.live()
+    parameters = _parameters(sweep)
+    source = {"data": sweep.data.source, "data_sha256": sweep.data.fingerprint}
+    trials, seeds, curves = [], [], _Curves(sweep)
+    by_sample: dict[int, list[dict[str, Any]]] = {}
+    values: dict[int, dict[str, tuple[float, ...]]] = {}
+    for configuration in history.configurations.values():
+        sample = configuration.sample
+        head = {"sample": sample, **{name: configuration.config.get(name, np.nan) for name in parameters}}
+        if configuration.twin is None:
+            rows = []
+            for replicate in space.replicate_numbers:
+                epochs = configuration.epochs(replicate)
+                rows.append(_seed_row(sweep, configuration, replicate, epochs, live))
+                curves.add(sample, replicate, epochs)
+            by_sample[sample] = rows
+            seeds += [{**head, **row, **source} for row in rows]
+        status = history.status(configuration, space.replicate_numbers, live)
+        row, values[sample] = _trial_row(by_sample[configuration.twin or sample], status)
+        trials.append({**head, **row, "twin": configuration.twin, **source})
+    return Frames(
+        sweep,
+        _frame(trials, ["sample", *parameters, "status", "epochs", "n", "n_diverged"], _LAST),
+        _frame(seeds, ["sample", *parameters, "replicate", "status", "epochs", "evaluated", "test_looks"]),
+        curves.frame(source),
+        parameters,
+        _varying(sweep, parameters),
+        values,
+    )
+
+
+def write(frames: Frames) -> list[Path]:
+    """Write ``results.csv``, ``seeds.csv`` and ``curves.csv`` into the run folder, each in one stroke.
+
+    Raises:
+        DiskError: the disk refused one of them; the others are written, and the record is untouched.
+    """
+    paths = frames.sweep.paths
+    files = {paths.results: frames.trials, paths.seeds: frames.seeds, paths.curves: frames.curves}
+    refused: DiskError | None = None
+    for path, frame in files.items():
+        try:
+            place(path, as_texts(frames, frame).to_csv(index=False, lineterminator="\n").encode())
+        except OSError as error:
+            refused = refused or DiskError(f"{path}: cannot be written: {error.strerror}.")
+    if refused:
+        raise refused
+    return list(files)
+
+
+def as_texts(frames: Frames, frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame as CSV and Parquet files have it: ``null`` is written out, an absent parameter stays empty.
+
+    A text that could be taken for ``null``, for nothing, or for another value of its column, such as ``"1"``
+    beside 1, is put in quotes.
+    """
+    changed: dict[str, pd.Series[Any]] = {}
+    for name in frames.parameters:
+        if name in frame and frame[name].dtype.kind not in "iufb":
+            cells = frame[name].tolist()
+            taken = {str(cell).lower() for cell in cells if not isinstance(cell, str)} | {"", "null"}
+            texts = [_text(cell, taken) for cell in cells]
+            if any(one is not other for one, other in zip(texts, cells, strict=True)):
+                changed[name] = pd.Series(texts, index=frame.index, dtype=object)
+    return frame.assign(**changed)
+
+
+def _text(cell: Scalar, taken: set[str]) -> Scalar:
+    if cell is None:
+        return "null"
+    return quote(cell) if isinstance(cell, str) and (cell.lower() in taken or cell.startswith('"')) else cell
+
+
+def ranked(frames: Frames) -> pd.DataFrame:
+    """The rows of ``trials`` that have finished, best first by the space's metric; see `History.ranked`."""
+    space = frames.sweep.space
+    found = frames.sweep.history.ranked(space.metric, space.evaluate, space.replicate_numbers)
+    finished = frames.trials[frames.trials["status"] == "finished"]
+    places = dict(zip(finished["sample"], finished.index, strict=True))
+    return finished.loc[[places[c.sample] for c, _ in found if c.sample in places]]
+
+
+def _parameters(sweep: Sweep) -> list[str]:
+    names: dict[str, None] = {}
+    for configuration in sweep.history.configurations.values():
+        names |= dict.fromkeys(configuration.config)
+    return list(names)
+
+
+def _varying(sweep: Sweep, parameters: list[str]) -> list[str]:
+    configurations = list(sweep.history.configurations.values())
+    return [
+        name
+        for name in parameters
+        if len({canonical(c.config[name]) if name in c.config else "" for c in configurations}) > 1
+    ]
+
+
+class _Curves:
+    """The curves column by column: a sweep of 10,000 trials has more epochs than rows should be dicts of."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._place: dict[str, list[int]] = {"sample": [], "replicate": [], "epoch": []}
+        every = (name for a in sweep.history.attempts.values() for e in a.epochs for name in e.metrics)
+        self._metrics: dict[str, list[float | None]] = {name: [] for name in dict.fromkeys(every)}
+
+    def add(self, sample: int, replicate: int, epochs: list[Row]) -> None:
+        self._place["sample"] += [sample] * len(epochs)
+        self._place["replicate"] += [replicate] * len(epochs)
+        self._place["epoch"] += [epoch for epoch, *_ in epochs]
+        for name, column in self._metrics.items():
+            column += [metrics.get(name) for _, metrics, _ in epochs]
+
+    def frame(self, source: dict[str, str]) -> pd.DataFrame:
+        columns: dict[str, Any] = {name: np.array(column, np.int64) for name, column in self._place.items()}
+        for name in sorted(self._metrics, key=_split_order):
+            columns[name] = np.array(self._metrics[name], np.float64)  # None becomes NaN
+        return pd.DataFrame(columns).assign(**source)
+
+
+def _seed_row(
+    sweep: Sweep, configuration: Configuration, replicate: int, rows: list[Row], live: bool
+) -> dict[str, Any]:
+    attempt = configuration.last(replicate)
+    if attempt is None:
+        return {"replicate": replicate, "status": "planned", "epochs": 0, "test_looks": 0}
+    status = attempt.status(replicate, live)
+    row: dict[str, Any] = {"replicate": replicate, "status": status, "epochs": rows[-1][0] if rows else 0}
+    if rows and status != "diverged":
+        counts = evaluated(rows, sweep.space.metric, sweep.space.evaluate)
+        if counts:
+            row["evaluated"] = counts[0]
+            row |= counts[1]
+    if status == "finished":
+        index = attempt.replicates.index(replicate)
+        row |= {name: values[index] for name, values in attempt.test.items()}
+    row["test_looks"] = configuration.looks(replicate)
+    row["duration_s"] = round(sum(seconds for *_, seconds in rows), 3)
+    row["device"] = _devices(configuration, replicate)
+    return row
+
+
+def _devices(configuration: Configuration, replicate: int) -> str:
+    def used() -> Iterator[Attempt]:
+        return (a for a in configuration.attempts if replicate in a.replicates and a.device)
+
+    return "+".join(dict.fromkeys(attempt.device for attempt in used()))
+
+
+def _trial_row(
+    rows: list[dict[str, Any]], status: str
+) -> tuple[dict[str, Any], dict[str, tuple[float, ...]]]:
+    """One configuration from its replicates, and their values: means over those that are as far as it is."""
+    counted = [
+        row for row in rows if row["status"] == status or status in ("running", "failed", "interrupted")
+    ]
+    counted = [row for row in counted if "evaluated" in row]
+    if status == "diverged":
+        counted = [row for row in rows if "evaluated" in row]
+    known = {"replicate", "status", "epochs", "evaluated", "test_looks", "duration_s", "device"}
+    found: dict[str, Any] = {
+        "status": status,
+        "epochs": max((row["epochs"] for row in rows), default=0),
+        "n": len(counted),
+        "n_diverged": sum(row["status"] == "diverged" for row in rows),
+    }
+    names = dict.fromkeys(key for row in counted for key in row if key not in known)
+    values = {
+        # no mean over fewer than the n that stand beside it
+        name: tuple(row[name] for row in counted) if all(row.get(name) is not None for row in counted) else ()
+        for name in names
+    }
+    for name in names:
+        interval = mean_interval(values[name])
+        found |= {f"{name}_mean": interval.mean, f"{name}_ci95": interval.half_width}
+    found["duration_s"] = round(sum(row.get("duration_s", 0.0) for row in rows), 3)
+    found["device"] = "+".join(dict.fromkeys(row["device"] for row in rows if row.get("device")))
+    return found, values
+
+
+_LAST = ["duration_s", "device", "twin", "data", "data_sha256"]
+
+
+def _frame(rows: list[dict[str, Any]], first: list[str], always: Sequence[str] = ()) -> pd.DataFrame:
+    """Rows as a frame: the named columns first, then the metrics by split, then the rest.
+
+    The columns ``first`` and ``always`` are there without any row, too.
+    """
+    names = dict.fromkeys(name for row in rows for name in row)
+    metrics = [name for name in names if name not in first and name not in _LAST]
+    metrics.sort(key=_split_order)
+    last = [name for name in _LAST if name in names or name in always]
+    frame = pd.DataFrame(rows, columns=[*first, *metrics, *last])
+    for name in first:
+        cells = [row.get(name, np.nan) for row in rows]
+        if any(cell is None for cell in cells):  # pandas would make it the same as a missing one
+            frame[name] = pd.Series(cells, index=frame.index, dtype=object)
+    # Int64 knows a missing number; float64 would write 3.0.
+    gaps = {name: "Int64" for name in ("evaluated", "twin") if name in frame}
+    return frame.astype({"sample": "int64", **dict.fromkeys(metrics, float), **gaps})
+
+
+def _split_order(name: str) -> int:
+    """Training, then validation, then test; a sort by it keeps the order within each."""
+    return next((i for i, split in enumerate(("train_", "val_", "test_")) if name.startswith(split)), 1)

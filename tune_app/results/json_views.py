@@ -1,0 +1,120 @@
+"""Runs and results as plain values, for JSON and for scripts."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from tune_app import results
+from tune_app.driver import logs
+from tune_app.errors import RunError
+from tune_app.results import Frames
+from tune_app.sweep import Sweep, find_sample, run_summaries
+
+
+def summary(frames: Frames) -> dict[str, Any]:
+    """A run without its configurations, and the best of them: what ``index`` keeps of it.
+
+    ``shown`` is the best one in words: its varying parameters, and the metric that it reached.
+    """
+    ranked = results.ranked(frames)
+    found = {**_head(frames), "parameters": frames.parameters, "varying": frames.varying, "best": None}
+    if ranked.empty:
+        return found | {"shown": ""}
+    sample, metric = int(ranked.iloc[0]["sample"]), frames.sweep.space.metric.name
+    reached = frames.units.measure(metric, frames.measured(sample, metric), unit=True)
+    best = rows(frames, ranked.head(1))[0]
+    return found | {"best": best, "shown": f"{frames.name_of(sample, short=True)}: {metric} {reached}"}
+
+
+def remember(frames: Frames) -> None:
+    """Write the summary of a run down, so that it is listed without its record being read.
+
+    Raises:
+        StorageError: the disk refused it.
+    """
+    run_summaries.remember(frames.sweep.paths, summary(frames))
+
+
+def run(frames: Frames) -> dict[str, Any]:
+    """A run with all of its configurations, as in ``results.csv``."""
+    return {**_head(frames), "trials": rows(frames, frames.trials)}
+
+
+def best(frames: Frames) -> dict[str, Any]:
+    """The best configuration: ``sample``, ``config``, and its row of ``results.csv``.
+
+    Raises:
+        RunError: none has finished.
+    """
+    ranked = results.ranked(frames)
+    sweep = frames.sweep
+    if ranked.empty:
+        raise RunError(f"{sweep.name}: no configuration has finished, so there is no best one yet.")
+    sample = int(ranked.iloc[0]["sample"])
+    return {
+        "run": sweep.name,
+        "sample": sample,
+        "metric": {"name": sweep.space.metric.name, "mode": sweep.space.metric.mode},
+        "config": dict(sweep.history.configurations[sample].config),
+        "results": rows(frames, ranked.head(1))[0],
+    }
+
+
+def log(sweep: Sweep, trial: str) -> str:
+    """What the trial ``12.1`` has printed, and its traceback if it failed; for ``12``, its newest trial.
+
+    Raises:
+        RunError: no such trial, or there is nothing of it.
+    """
+    attempts = sweep.history.configurations[find_sample(sweep, trial)].attempts
+    asked = [each for each in attempts if "." not in trial or trial == each.trial]
+    found = next((paths for each in reversed(asked) if (paths := logs.find(sweep, each))), [])
+    if not found:
+        there = [each.trial for each in sweep.history.attempts.values() if logs.find(sweep, each)]
+        known = f"There are logs of: {', '.join(there)}" if there else "Nor has any other trial of it."
+        raise RunError(
+            f'{sweep.name}: the trial "{trial}" has left no log: nothing was printed or raised. {known}'
+        )
+    try:
+        texts = [path.read_text(encoding="utf-8", errors="backslashreplace") for path in found]
+    except OSError as error:
+        raise RunError(f"{error.filename}: cannot be read: {error.strerror}") from error
+    return "\n".join(texts).rstrip()
+
+
+def _head(frames: Frames) -> dict[str, Any]:
+    sweep = frames.sweep
+    statuses = list(frames.trials["status"])
+    return {
+        "run": sweep.name,
+        "folder": str(sweep.paths.folder),
+        "space": sweep.space.name,
+        "task": sweep.space.task,
+        "data": sweep.data.source,
+        "data_sha256": sweep.data.fingerprint,
+        "metric": {"name": sweep.space.metric.name, "mode": sweep.space.metric.mode},
+        "configurations": max(len(statuses), sweep.space.size()),
+        "states": {state: statuses.count(state) for state in dict.fromkeys(statuses)},
+        "live": sweep.live(),
+    }
+
+
+def rows(frames: Frames, frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON's own values: null where there is none, no key for a parameter that does not exist."""
+    return [
+        {
+            str(name): _cell(value)
+            for name, value in row.items()
+            if name not in frames.parameters or value is None or not pd.isna(value)
+        }
+        for row in frame.to_dict("records")
+    ]
+
+
+def _cell(value: Any) -> Any:
+    if value is None or value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value.item() if hasattr(value, "item") else value

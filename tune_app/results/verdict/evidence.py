@@ -1,0 +1,70 @@
+"""What the single test images say: each replicate's outcome on each, and whose images they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tune_app import words
+from tune_app.results import Frames
+from tune_app.stats.outcomes import outcomes
+from tune_app.stats.patients import Units
+
+#: Fewer patients stand for no others.
+FEWEST_PATIENTS = 10
+
+#: How far a metric reckoned from the scores may be from the recorded one: float32 sums, in another order.
+_CLOSE = 1e-4
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """``values`` by sample, (R, M), of the M images that count for a metric; ``shares``: each is 0 or 1."""
+
+    values: Mapping[int, NDArray[np.float64]]
+    units: Units
+    shares: bool
+
+    def in_words(self) -> str:
+        """What stands for the patients."""
+        images = words.count(len(self.units.patient), "test image")
+        if self.units.count == len(self.units.patient):
+            return f"Patients: each of the {images} counts as a patient, being the only one or naming none."
+        return f"Patients: {images} of {words.count(self.units.count, 'patient')}."
+
+
+def gather(frames: Frames, samples: Sequence[int], metric: str) -> Evidence | str:
+    """The evidence on some finished configurations, or the reason why there is none, as a clause.
+
+    A metric that cannot be reckoned again from the scores is left alone: a task may hand out its test
+    images in another order than the data has them.
+
+    Raises:
+        RunError: the test scores or the list of test images is damaged.
+    """
+    if not metric.startswith("test_"):
+        return "outcomes of single images are kept of the test set alone"
+    images = frames.test_images()
+    if images is None:
+        return "the run holds no list of its test images"
+    labels = images["label"].to_numpy(dtype=np.int64)
+    values: dict[int, NDArray[np.float64]] = {}
+    rows, shares = np.arange(len(labels)), False
+    for sample in samples:
+        recorded = frames.replicates(sample, metric).to_numpy()
+        scores = frames.scores(sample)
+        if scores.shape[:2] != (len(recorded), len(labels)):
+            return "the run holds no score of every test image"
+        found = outcomes(metric, scores, labels)
+        if found is None:
+            return f"{metric} is no mean over single images"
+        if not np.allclose(found.values.mean(axis=1), recorded, rtol=_CLOSE, atol=1e-6):
+            return f"the recorded scores do not give the recorded {metric}"
+        values[sample], rows, shares = found.values, found.rows, found.shares
+    units = Units.of(labels, images["patient"].tolist()).take(rows)
+    if units.count < FEWEST_PATIENTS:
+        return f"{words.count(units.count, 'patient')} cannot stand for others: it takes {FEWEST_PATIENTS}"
+    return Evidence(values, units, shares)

@@ -1,0 +1,245 @@
+"""From frames to a verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tune_app import results, words
+from tune_app.results import Frames
+from tune_app.results.verdict.evidence import Evidence, gather
+from tune_app.results.verdict.model import LEVEL, MOST, Answer, Comparison, Pair, Standing, Verdict
+from tune_app.space import SearchSpace
+from tune_app.stats import multiple_testing, paired_tests, power
+from tune_app.stats.arithmetic import mean
+from tune_app.stats.intervals import mean_interval, wilson
+from tune_app.stats.paired_tests import Pairwise, over_patients
+from tune_app.stats.units import named_share
+from tune_app.stats.variance_components import FEWEST_SEEDS, two_level
+
+#: Fewer right, or wrong, answers leave no interval over patients that could be trusted.
+FEWEST_ANSWERS = 10
+
+#: So many values that are equal over the seeds are no chance, though they come in steps.
+FEWEST_COINCIDENCES = 4
+
+#: ``Answer.needed`` goes no further than this.
+SEEDS_AT_MOST = 1000
+TIMES_AS_MANY_PATIENTS = 100
+
+Values = Mapping[int, "pd.Series[float]"]
+
+
+def judge(frames: Frames, metric: str | None = None) -> Verdict:
+    """Judge what has finished: the choice by the space's metric, and all pairs on the test set.
+
+    Args:
+        frames: a sweep, as far as it is recorded.
+        metric: the test metric to compare by. Left out: the space's own, or the accuracy where that has no
+            counterpart on the test set.
+
+    Raises:
+        RunError: the test scores or the list of test images is damaged.
+    """
+    ranked = results.ranked(frames)
+    own = ranked[ranked["twin"].isna()]
+    samples = [int(sample) for sample in own["sample"]][:MOST]
+    chosen = _compare(frames, samples, frames.sweep.space.metric.name)
+    test = _compare(frames, samples, metric or _test_metric(frames))
+    winner = chosen.standings[0].sample if chosen.standings else None
+    tied = tuple(
+        pair.second
+        for pair in chosen.pairs
+        if pair.first == winner and pair.seeds is not None and not pair.seeds.apart
+    )
+    notes = tuple(_left_out(frames, len(own), len(ranked)))
+    return Verdict(winner, tied, chosen, test if test.standings else None, notes)
+
+
+def _test_metric(frames: Frames) -> str:
+    counterpart = f"test_{frames.sweep.space.metric.name.partition('_')[2]}"
+    return counterpart if counterpart in frames.seeds else "test_accuracy"
+
+
+def _left_out(frames: Frames, own: int, ranked: int) -> Iterator[str]:
+    states = frames.trials["status"].value_counts().drop("finished", errors="ignore")
+    if len(states):
+        listed = ", ".join(f"{number} {state}" for state, number in states.items())
+        yield f"Not compared, having not finished: {listed}."
+    if own < ranked:
+        yield f"Not compared, being the same point as another: {words.count(ranked - own, 'configuration')}."
+    if own > MOST:
+        yield f"Of {own} finished configurations the best {MOST} are compared with one another."
+
+
+def _compare(frames: Frames, samples: Sequence[int], metric: str) -> Comparison:
+    every = {sample: frames.replicates(sample, metric) for sample in samples}
+    values = {sample: found for sample, found in every.items() if len(found)}
+    notes = []
+    if 0 < len(values) < len(samples):
+        lacking = words.count(len(samples) - len(values), "configuration")
+        notes.append(f"Not compared, having no {metric}: {lacking}.")
+    unanswered = {}
+    evidence = gather(frames, list(values), metric)
+    if isinstance(evidence, Evidence):
+        notes.append(evidence.in_words())
+    else:
+        unanswered["patients"] = evidence
+    step = frames.units.step(metric, (float(value) for found in values.values() for value in found))
+    seedless = _seedless(values, step)
+    seeds = _over_seeds(values, 0.0 if seedless else step)
+    if seeds is None:
+        unanswered["seeds"] = "one seed shows no spread: it takes at least two, better five"
+    answers = {"seeds": seeds, "patients": _over_patients(evidence)}
+    pairs = tuple(_pairs(values, answers)) if any(answers.values()) else ()
+    letters = _letters(list(values), pairs, [name for name, found in answers.items() if found])
+    standings = tuple(
+        _standing(frames, sample, found, evidence, metric, letters[sample])
+        for sample, found in values.items()
+    )
+    units = evidence.units if isinstance(evidence, Evidence) else None
+    return Comparison(
+        metric,
+        mode(frames.sweep.space, metric),
+        seedless,
+        standings,
+        pairs,
+        images=len(units.patient) if units else None,
+        patients=units.count if units else None,
+        unanswered=unanswered,
+        notes=tuple(notes),
+    )
+
+
+def mode(space: SearchSpace, metric: str) -> str:
+    """Whether ``max`` or ``min`` is better: as for a metric of the space of that name, on whatever split."""
+    for each in space.metrics:
+        if metric == each.name or metric.partition("_")[2] == each.name.partition("_")[2]:
+            return each.mode
+    return "max" if named_share(metric) else "min"
+
+
+def _seedless(values: Values, step: float) -> bool:
+    """Whether no seed changes a value; of values in steps some are equal by chance, so it takes more.
+
+    A share of 0 or 1 says nothing of seeds: an easy task gives it with each of them.
+    """
+    constant = {sample: set(found) for sample, found in values.items()}
+    if any(len(found) > 1 for found in constant.values()):
+        return False
+    inside = [
+        len(values[sample]) - 1 for sample, found in constant.items() if not step or found - {0, 1, 100}
+    ]
+    return sum(inside) >= (FEWEST_COINCIDENCES if step else 1)
+
+
+def _over_seeds(values: Values, step: float) -> list[Answer] | None:
+    """An answer for each pair; None where fewer than two replicates are shared by all."""
+    if not values:
+        return None
+    shared = pd.concat(values.values(), axis=1, join="inner").to_numpy(dtype=np.float64).T
+    count = shared.shape[1]
+    if count < 2:
+        return None
+    return _answers(paired_tests.over_seeds(shared, 1 - LEVEL, step), count, SEEDS_AT_MOST)
+
+
+def _over_patients(evidence: Evidence | str) -> list[Answer] | None:
+    if isinstance(evidence, str) or not evidence.values:
+        return None
+    means = np.stack([values.mean(axis=0) for values in evidence.values.values()])
+    count = evidence.units.count
+    found = over_patients(means, evidence.units, 1 - LEVEL)
+    return _answers(found, count, TIMES_AS_MANY_PATIENTS * count)
+
+
+def _answers(found: Pairwise, count: int, most: int) -> list[Answer]:
+    comparisons = max(1, len(found.p))
+    needed = _needed(found, count, most, LEVEL / comparisons)
+    return [
+        Answer(
+            float(half_width) if error else None,
+            float(p),
+            float(adjusted),
+            None if adjusted < LEVEL else int(number),
+            bool(still),
+        )
+        for error, half_width, p, adjusted, number, still in zip(
+            found.error, found.half_width, found.p, found.adjusted, needed, found.still, strict=True
+        )
+    ]
+
+
+def _needed(found: Pairwise, count: int, most: int, level: float) -> NDArray[np.int64]:
+    """By the t test; by the sign test where one patient is as another; never where there is no difference."""
+    still = found.error == 0
+    sd = np.where(still, 1.0, found.error * math.sqrt(count))
+    by_t = power.needed(found.difference, sd, level, most=most, spent=count - found.freedom)
+    by_sign = np.where(found.difference == 0, -1, math.ceil(1 - math.log2(level)))
+    return np.where(still, by_sign, by_t)
+
+
+def _pairs(values: Values, answers: Mapping[str, list[Answer] | None]) -> Iterator[Pair]:
+    samples = list(values)
+    means = [mean(found) for found in values.values()]
+    places = zip(*np.triu_indices(len(samples), 1), strict=True)
+    seeds, patients = answers["seeds"], answers["patients"]
+    for number, (one, other) in enumerate(places):
+        yield Pair(
+            samples[one],
+            samples[other],
+            means[one] - means[other],
+            seeds[number] if seeds else None,
+            patients[number] if patients else None,
+        )
+
+
+def _letters(
+    samples: Sequence[int], pairs: Sequence[Pair], questions: Sequence[str]
+) -> dict[int, dict[str, str]]:
+    letters: dict[int, dict[str, str]] = {sample: {} for sample in samples}
+    place = {sample: number for number, sample in enumerate(samples)}
+    for question in questions:
+        apart = [(place[p.first], place[p.second]) for p in pairs if getattr(p, question).apart]
+        for sample, text in zip(samples, multiple_testing.letters(len(samples), apart), strict=True):
+            letters[sample][question] = text
+    return letters
+
+
+def _standing(
+    frames: Frames,
+    sample: int,
+    values: pd.Series[float],
+    evidence: Evidence | str,
+    metric: str,
+    letters: Mapping[str, str],
+) -> Standing:
+    over_seeds = mean_interval(values.tolist(), 1 - LEVEL)
+    middle = mean(values)
+    both, why, images = None, "", None
+    if isinstance(evidence, str):
+        why = evidence
+    else:
+        outcomes = evidence.values[sample]
+        count = outcomes.shape[1]
+        if evidence.shares and len(outcomes) == 1:
+            images = wilson(int(outcomes.sum()), count, 1 - LEVEL)
+        why = _why_not_both(frames.units.is_share(metric), middle, len(outcomes), count)
+        found = None if why else two_level(outcomes, evidence.units, 1 - LEVEL)
+        both = found.half_width if found else None
+    config = frames.sweep.history.configurations[sample].config
+    return Standing(sample, config, tuple(values), middle, over_seeds.half_width, both, why, images, letters)
+
+
+def _why_not_both(share: bool, middle: float, seeds: int, images: int) -> str:
+    if seeds < FEWEST_SEEDS:
+        return f"{words.count(seeds, 'seed')}: it takes {FEWEST_SEEDS}"
+    fewer = min(middle, 1 - middle) * images
+    if share and fewer < FEWEST_ANSWERS:
+        side = "wrong" if middle > 0.5 else "right"
+        return f"about {fewer:.0f} of {images} images are {side}: it takes {FEWEST_ANSWERS}"
+    return ""

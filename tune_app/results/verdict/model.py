@@ -1,0 +1,152 @@
+"""The verdict as data: for the report, the terminal and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tune_app.space import Config
+
+#: Two are told apart below this p-value, after Holm's correction; intervals hold for 1 minus it.
+LEVEL = 0.05
+
+#: Compared with one another are the best so many: every pair more makes it harder to tell any apart.
+MOST = 20
+
+QUESTIONS = ("seeds", "patients")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one question says of one pair.
+
+    ``half_width`` is that of the 95% interval of the difference by itself, None where nothing varies;
+    ``still`` says that every seed (or patient) shows the same difference.
+    ``adjusted`` is ``p`` after Holm's correction. ``needed`` is how many seeds (or patients) would tell the
+    two apart with a power of 80%, were the difference as large as it looks: None where they are told apart
+    already, -1 where it is beyond reason (``judging.SEEDS_AT_MOST``, ``judging.TIMES_AS_MANY_PATIENTS``).
+    """
+
+    half_width: float | None
+    p: float
+    adjusted: float
+    needed: int | None
+    still: bool = False
+
+    @property
+    def apart(self) -> bool:
+        """Whether the two are told apart."""
+        return self.adjusted < LEVEL
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two configurations by their samples' numbers, the higher ranked ``first``.
+
+    ``difference`` is the first's mean minus the second's.
+    A question that cannot be answered is None; ``Comparison.unanswered`` says why.
+    """
+
+    first: int
+    second: int
+    difference: float
+    seeds: Answer | None
+    patients: Answer | None
+
+    @property
+    def same(self) -> bool:
+        """Whether the two have the same value with every seed."""
+        return self.seeds is not None and self.seeds.still and self.seeds.p == 1
+
+    @property
+    def apart(self) -> bool:
+        """Whether the two are told apart by every question that was answered, and by one at least."""
+        answers = [answer for answer in (self.seeds, self.patients) if answer is not None]
+        return bool(answers) and all(answer.apart for answer in answers)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One configuration: the ``values`` of a metric, one a replicate, their mean, and its 95% intervals.
+
+    ``half_width`` is over seeds, on these images (None for n = 1); ``both`` over seeds and patients, None
+    where ``why_not_both`` says why; ``images`` the Wilson interval of a single run's share of images, which
+    speaks of other images alone. ``letters`` by question: two that share a letter are not told apart.
+    """
+
+    sample: int
+    config: Config
+    values: tuple[float, ...]
+    mean: float
+    half_width: float | None
+    both: float | None
+    why_not_both: str
+    images: tuple[float, float] | None
+    letters: Mapping[str, str]
+
+    @property
+    def n(self) -> int:
+        """How many replicates are behind the mean."""
+        return len(self.values)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Configurations compared by one metric, in the order that the space's metric ranks them.
+
+    ``mode`` says whether ``max`` or ``min`` is better; ``seedless``, that each configuration has one value,
+    whatever the seed. ``images`` and ``patients`` are how many of them the answers to ``patients`` rest on;
+    None without such.
+    ``unanswered`` says by question why there is no answer; ``notes`` what a reader should know.
+    """
+
+    metric: str
+    mode: str
+    seedless: bool
+    standings: tuple[Standing, ...]
+    pairs: tuple[Pair, ...]
+    images: int | None
+    patients: int | None
+    unanswered: Mapping[str, str]
+    notes: tuple[str, ...]
+
+    def pair(self, one: int, other: int) -> Pair:
+        """The pair of two samples, in either order. Raises KeyError where they are not compared."""
+        for pair in self.pairs:
+            if {pair.first, pair.second} == {one, other}:
+                return pair
+        raise KeyError((one, other))
+
+    def apart_from(self, sample: int) -> tuple[list[int], list[int]]:
+        """The samples that are told apart from this one: those that it beats, and those that beat it."""
+        worse: list[int] = []
+        better: list[int] = []
+        for pair in self.pairs:
+            if pair.apart and sample in (pair.first, pair.second):
+                lead = pair.difference * (1 if self.mode == "max" else -1)
+                wins = (lead > 0) == (sample == pair.first)
+                (worse if wins else better).append(pair.second if sample == pair.first else pair.first)
+        return worse, better
+
+    def standing(self, sample: int) -> Standing:
+        """A configuration by its sample's number. Raises KeyError where it is not compared."""
+        for standing in self.standings:
+            if standing.sample == sample:
+                return standing
+        raise KeyError(sample)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The choice by the space's metric, and the same configurations on the sealed test set.
+
+    ``winner`` is the best by the space's metric, None where nothing has finished; ``tied`` are those that
+    other seeds might put in its place, best first: empty with one seed, of which nothing can be said.
+    ``test`` is None without test metrics. ``notes`` say what was left out.
+    """
+
+    winner: int | None
+    tied: tuple[int, ...]
+    chosen: Comparison
+    test: Comparison | None
+    notes: tuple[str, ...]

@@ -1,0 +1,1 @@
+"""Samples from Optuna: the sampler, its distributions, and the study file."""

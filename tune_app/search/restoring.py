@@ -1,0 +1,18 @@
+"""``study.db`` made again from the record. Loads Optuna only where a sweep has such a file."""
+
+from __future__ import annotations
+
+from tune_app.errors import StorageError
+from tune_app.sweep import Sweep, views
+
+
+def restore_study(sweep: Sweep, tell: views.Tell) -> None:
+    """Write ``study.db`` again, if the sweep has one and no process is keeping it up to date."""
+    if sweep.space.search.algorithm != "optuna" or sweep.live():
+        return
+    from tune_app.search import study  # loads Optuna
+
+    try:
+        study.View(sweep.paths.study, sweep.name, sweep.space, sweep.history).close()
+    except StorageError as error:
+        tell(views.left_out(sweep.paths.study, error))

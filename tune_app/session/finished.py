@@ -1,0 +1,69 @@
+"""What there is to say of a run that lacks nothing, from its record and the summary of its results.
+
+Neither the task nor its data is loaded here, and nothing that a table is computed with.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tune_app.driver.retention import Keeper
+from tune_app.errors import TrialsFailed
+from tune_app.sweep import Sweep, run_summaries, views
+from tune_app.sweep.paths import NO_STORAGE, RunPaths
+
+
+def lacks_nothing(sweep: Sweep, asked_storage: str | None) -> bool:
+    """Whether a session would neither train anything, nor write a file for which it needs task or data."""
+    images = sweep.paths.test_images
+    return (
+        {asked_storage or NO_STORAGE, sweep.history.session.storage or NO_STORAGE} == {NO_STORAGE}
+        and (sweep.data.kind == "none" or (images.is_file() and not views.edited(sweep, images.read_bytes())))
+        and not sweep.live()
+        and sweep.complete_and_trained()
+    )
+
+
+def tidy(sweep: Sweep, tell: views.Tell) -> None:
+    """Put in order what a crash at the very end of a run may have left; the run is open for writing."""
+    sweep.complete()
+    views.restore(sweep, tell)
+    Keeper(sweep).tidy()
+
+
+def failures(sweep: Sweep) -> TrialsFailed | None:
+    """What is raised at the end of a session where configurations of the run have failed."""
+    statuses = sweep.statuses()
+    failed = [
+        configuration
+        for configuration, status in zip(sweep.history.configurations.values(), statuses, strict=True)
+        if status == "failed"
+    ]
+    if not failed:
+        return None
+    attempt = next(each for each in reversed(failed[0].attempts) if each.end == "failed")
+    log = f"\n  its log: {sweep.paths.folder / attempt.log}" if attempt.log else ""
+    return TrialsFailed(
+        f"{len(failed)} of {len(statuses)} configurations failed. The first: {attempt.reason}{log}"
+    )
+
+
+def described(sweep: Sweep) -> str | None:
+    """How a run stands whose results and report are up to date; None where they must be written first."""
+    summary = run_summaries.remembered(sweep.paths.folder)
+    if summary is None or not all(path.is_file() for path in _written(sweep.paths)):
+        return None
+    tally, best = run_summaries.tally(summary["states"], summary["configurations"]), summary["shown"]
+    return "\n".join(
+        [
+            f"{sweep.name}: nothing is left to train: {tally}",
+            *([f"Best: {best}"] if best else []),
+            f"Results: {sweep.paths.results}, {sweep.paths.seeds.name}, {sweep.paths.curves.name}",
+            f"Report:  {sweep.paths.report / 'index.html'}",
+            f"Next: tune-app show {sweep.name}, or for more of it: tune-app extend {sweep.name}",
+        ]
+    )
+
+
+def _written(paths: RunPaths) -> list[Path]:
+    return [paths.results, paths.seeds, paths.curves, paths.report / "index.html", paths.report / "report.md"]

@@ -1,0 +1,96 @@
+"""What the commands say before anything is trained; it loads nothing that only results need."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from tune_app.data.identity import DataIdentity
+from tune_app.driver.resources import Estimate
+from tune_app.space import SearchSpace
+from tune_app.stopping import bracket
+from tune_app.words import count, duration, size
+
+
+def headline(space: SearchSpace, data: DataIdentity) -> str:
+    """What is about to be trained, on which data."""
+    amount = " × ".join(
+        (count(space.size(), "configuration"), count(space.seeds, "seed"), count(space.epochs, "epoch"))
+    )
+    lines = [f"{space.name}: {amount}", f"data {data.label()}"]
+    return "\n".join([*lines, *(f"  note: {note}" for note in data.notes)])
+
+
+def plan(space: SearchSpace, estimate: Estimate) -> str:
+    """What ``check`` adds: the amount of work, the rungs of the early stopping, and an estimate."""
+    work = space.size() * space.seeds * space.epochs
+    lines = [
+        f"trials: {space.size():,}   replicates: {space.size() * space.seeds:,}   epochs in all: {work:,}",
+        f"metric: {', '.join(f'{m.name} ({m.mode})' for m in space.metrics)}, of the {space.evaluate} epoch",
+    ]
+    stopping = list(_stopping(space))
+    if stopping and len(space.metrics) > 1:
+        lines.append(f"early stopping goes by {space.stop_metric.name}")
+    lines += stopping or ["early stopping: none, every trial runs to the end"]
+    most = "at most " if stopping else "about "
+    lines.append(
+        f"estimate: {most}{duration(work * estimate.epoch_s / estimate.at_a_time)} (one epoch of one "
+        f"replicate took {estimate.epoch_s:.3g} s here; {count(estimate.at_a_time, 'trial')} at a time)"
+    )
+    if estimate.replicates:
+        lines.append(f"replicates: {estimate.replicates}")
+    if space.resources.gpus_per_trial == "auto":
+        lines.append("GPUs: how many trials share one is measured when the sweep starts")
+    lines.append(f"disk: {_disk(space, estimate)}")
+    return "\n".join(lines)
+
+
+def _stopping(space: SearchSpace) -> Iterator[str]:
+    """When the early stopping decides, a line a bracket and one for the patience; nothing without any."""
+    wanted = space.stop
+    match wanted.scheduler:
+        case "asha":
+            [rungs] = wanted.ladders(space.epochs)
+            yield f"early stopping: asha; decisions after {_rungs(space, rungs, space.size())}"
+        case "hyperband":
+            ladders = wanted.ladders(space.epochs)
+            samples = range(1, space.size() + 1)
+            sizes = Counter(bracket(space.seed, sample, len(ladders)) for sample in samples)
+            yield f"early stopping: hyperband, {count(len(ladders), 'bracket')}"
+            for number, rungs in enumerate(ladders, start=1):
+                decisions = (
+                    f": decisions after {_rungs(space, rungs, sizes[number])}" if sizes[number] else ""
+                )
+                yield f"  bracket {number}, {count(sizes[number], 'configuration')}{decisions}"
+        case "median":
+            others = count(wanted.min_samples_required, "other")
+            when = f"each epoch from {wanted.grace_period} on, once {others} came there"
+            yield f"early stopping: median; decisions after {when}"
+    if wanted.patience is not None:
+        beyond = f" of more than {wanted.min_delta:g}" if wanted.min_delta else ""
+        when = f"{count(wanted.patience, 'epoch')} without an improvement{beyond}"
+        earliest = wanted.grace_period + wanted.patience
+        yield f"early stopping: patience; ends a replicate after {when}, from epoch {earliest} on"
+
+
+def _rungs(space: SearchSpace, rungs: Sequence[int], size: int) -> str:
+    """``epoch 1 (about 3 go on), epoch 3 (about 1 go on)``."""
+    left = float(size)
+    steps = []
+    for rung in rungs:
+        left = min(left, max(1.0, left / space.stop.reduction_factor))
+        steps.append(f"epoch {rung} (about {left:.0f} go on)")
+    return ", ".join(steps)
+
+
+def _disk(space: SearchSpace, estimate: Estimate) -> str:
+    """What the checkpoints take: those of the running trials, and what stays of the finished ones."""
+    if not estimate.state_bytes:
+        return "no checkpoints, a function task has no state: what is interrupted starts again"
+    running = estimate.state_bytes * space.seeds * estimate.at_a_time
+    kept = {
+        "none": "nothing stays",
+        "best": f"{size(estimate.weights_bytes * space.seeds)} stay, the best configuration's weights",
+        "last": f"{size(estimate.state_bytes * space.seeds * space.size())} stay, every trial's last state",
+    }
+    return f"up to {size(running)} of checkpoints while it trains; {kept[space.keep]} (keep: {space.keep})"

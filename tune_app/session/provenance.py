@@ -1,0 +1,167 @@
+"""What made a result: versions, code, machine, data, settings and command line, as plain JSON.
+
+Versions are read from the installed packages' metadata: neither torch nor ray is imported.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tune_app.data.identity import DataIdentity
+from tune_app.space import Scalar
+from tune_app.sweep import code
+from tune_app.sweep.code import Code
+
+_ANSWER_WITHIN_S = 10.0
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU as its driver names it."""
+
+    index: int
+    name: str
+    memory_bytes: int | None
+    driver: str
+
+
+@dataclass(frozen=True)
+class Gpus:
+    """What ``nvidia-smi`` tells: ``fault`` says why it could not, empty where it is not installed."""
+
+    found: tuple[Gpu, ...] = ()
+    fault: str = ""
+
+
+def collect(
+    argv: Sequence[str], data: DataIdentity, settings: Mapping[str, Scalar], code_: Code | None = None
+) -> dict[str, Any]:
+    """Everything that is worth knowing of a run when it starts.
+
+    Of the working directory only the name is kept; ``git`` is None outside of a repository.
+
+    Args:
+        argv: the command line, program included.
+        data: what the sweep trains on.
+        settings: what the task adds to the configurations (its defaults, for one).
+        code_: the source files that the task imports.
+    """
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": list(argv),
+        "directory": Path.cwd().name,
+        "versions": versions(),
+        **({"code": code_.plain()} if code_ else {}),
+        "git": git_state(),
+        "os": platform.platform(),
+        "hardware": hardware(),
+        "data": asdict(data),
+        "settings": dict(settings),
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of Python, tune-app and the packages that it works with; None for one that is missing."""
+    return {**code.versions(), "pandas": code.version("pandas")}
+
+
+def git_state(folder: Path | None = None) -> dict[str, Any] | None:
+    """Commit, branch and whether tracked files are changed; None outside a repository or without git.
+
+    ``commit`` is None before the first one, ``branch`` where none is checked out.
+    """
+    command = ["git", "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+    try:
+        text = _answer(command, folder, {"GIT_OPTIONAL_LOCKS": "0"})
+    except (OSError, subprocess.SubprocessError):
+        return None
+    heads = dict(line[2:].split(" ", 1) for line in text.splitlines() if line.startswith("# "))
+    commit, branch = heads["branch.oid"], heads["branch.head"]
+    return {
+        "commit": None if commit == "(initial)" else commit,
+        "branch": None if branch == "(detached)" else branch,
+        "dirty": any(not line.startswith("# ") for line in text.splitlines()),
+    }
+
+
+def hardware() -> dict[str, Any]:
+    """Host, CPU, usable cores, memory in bytes and GPUs of this machine."""
+    found = gpus()
+    return {
+        "hostname": platform.node(),
+        "cpu": cpu_model(),
+        "cores": cores(),
+        "memory_bytes": memory_bytes(),
+        "gpus": [asdict(gpu) for gpu in found.found],
+        **({"gpus_fault": found.fault} if found.fault else {}),
+    }
+
+
+def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The CPU's name, or at least its architecture."""
+    try:
+        if platform.system() == "Darwin":
+            return _answer(["sysctl", "-n", "machdep.cpu.brand_string"]).strip()
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    except (OSError, subprocess.SubprocessError):
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def memory_bytes() -> int | None:
+    """Memory of the machine, None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def gpus() -> Gpus:
+    """The NVIDIA GPUs of this machine, asked of their driver."""
+    query = "--query-gpu=index,name,memory.total,driver_version"
+    try:
+        text = _answer(["nvidia-smi", query, "--format=csv,noheader,nounits"])
+    except FileNotFoundError:
+        return Gpus()
+    except subprocess.CalledProcessError as error:
+        words = (error.stdout or error.stderr or "").strip().splitlines()
+        return Gpus(fault=words[0] if words else f"nvidia-smi ended with {error.returncode}")
+    except (OSError, subprocess.SubprocessError) as error:
+        return Gpus(fault=f"nvidia-smi: {error}")
+    rows = csv.reader(text.splitlines(), skipinitialspace=True)
+    return Gpus(
+        tuple(
+            Gpu(int(index), name, int(mib) << 20 if mib.isdigit() else None, driver)
+            for index, name, mib, driver in rows
+        )
+    )
+
+
+def _answer(command: list[str], folder: Path | None = None, settings: Mapping[str, str] | None = None) -> str:
+    """What a command prints. Raises OSError where there is none, SubprocessError where it fails."""
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, **(settings or {})},
+        capture_output=True,
+        check=True,
+        text=True,
+        errors="replace",
+        timeout=_ANSWER_WITHIN_S,
+    ).stdout

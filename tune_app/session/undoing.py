@@ -1,0 +1,111 @@
+"""Taking back an extension: what it wants and nobody has trained is wanted no more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from tune_app import space as spaces
+from tune_app.errors import RunError
+from tune_app.space import SearchSpace
+from tune_app.sweep import Sweep
+from tune_app.sweep.events import Undone
+from tune_app.sweep.history import Attempt, Before, Configuration
+
+
+def undo(sweep: Sweep) -> str:
+    """Take back the last extension of a run that is open for writing; returns how that was asked for.
+
+    What nobody has trained goes: seeds, samples, points and epochs beyond those of any recorded epoch. Points
+    that were added together stay together, and so does the number of epochs once one of them was trained.
+
+    Raises:
+        RunError: the run was never extended, or a part of all that was added has been trained.
+    """
+    history = sweep.history
+    if not history.extensions:
+        raise RunError(f"{sweep.name} was never extended, so there is nothing to undo.")
+    asked, before = history.extensions[-1].asked, history.before[-1]
+    texts = [sweep.header.yaml, *(each.space for each in history.extensions)]
+    earlier = spaces.parse(texts[-2], file=str(sweep.paths.space), name=sweep.space.name, recorded=True)
+    since = [a for a in history.attempts.values() if a.trial not in before.attempts]
+    trained = [a for a in since if _gained(a, sweep, earlier, before)]
+    kept, keeps = _kept(sweep, earlier, before, trained)
+    narrower = spaces.changed(earlier, kept, "undone", recorded=True) if kept else earlier
+    if narrower == sweep.space:
+        raise RunError(
+            f"{sweep.name}: {asked} cannot be undone, since all that it added has been trained, in part at "
+            "least. To train no more of it, leave the run as it is: only tune-app resume goes on."
+        )
+    trials = [
+        attempt.trial
+        for attempt in since
+        if attempt not in trained
+        and (
+            attempt.sample > keeps
+            or attempt.target > narrower.epochs
+            or max(attempt.replicates) not in narrower.replicate_numbers
+        )
+    ]
+    text = narrower.dump() if kept else texts[-2]
+    sweep.note(Undone(space=text, keeps=keeps, trials=trials), durable=True)
+    sweep.space = narrower
+    return asked
+
+
+def _gained(attempt: Attempt, sweep: Sweep, earlier: SearchSpace, before: Before) -> bool:
+    """Whether a trial of the extension has trained an epoch that no trial before it had."""
+    configuration = sweep.history.configurations[attempt.sample]
+    then = replace(configuration, attempts=[a for a in configuration.attempts if a.trial in before.attempts])
+    new = (
+        attempt.sample > before.configurations
+        or max(attempt.replicates) not in earlier.replicate_numbers
+        or attempt.epoch > earlier.epochs
+    )
+    return bool(attempt.epochs) and (new or any(then.lacks(r, earlier.epochs) for r in attempt.replicates))
+
+
+def _kept(
+    sweep: Sweep, earlier: SearchSpace, before: Before, trained: list[Attempt]
+) -> tuple[dict[str, Any], int]:
+    """The keys in which the space must stay wider than it was, and how many configurations stay."""
+    now, there = sweep.space, list(sweep.history.configurations.values())
+    from_start = sweep.history.extensions[-1].from_start
+    kept: dict[str, Any] = {}
+    if any(from_start or attempt.epoch > earlier.epochs for attempt in trained):
+        kept["epochs"] = now.epochs
+    seeds = 1 + max((max(a.replicates) for a in trained), default=0) - now.replicate_numbers.start
+    if seeds > earlier.seeds:
+        kept["seeds"] = seeds
+    added = there[before.configurations :]
+    samples_trained = {attempt.sample for attempt in trained}
+    last = max((at for at, each in enumerate(added, 1) if each.sample in samples_trained), default=0)
+    if _points(now) == _points(earlier):
+        samples, keeps = _samples(now, earlier, there, added, last)
+        if samples > (earlier.search.samples or 0):
+            kept["search"] = now.search.model_dump(exclude_none=True) | {"samples": samples}
+        return kept, before.configurations + keeps
+    if last:
+        plain = now.plain()
+        return kept | {key: plain[key] for key in ("space", "configs", "search") if key in plain}, len(there)
+    return kept, before.configurations
+
+
+def _points(space: SearchSpace) -> tuple[object, ...]:
+    return space.space, space.configs, space.fixed
+
+
+def _samples(
+    now: SearchSpace, earlier: SearchSpace, there: list[Configuration], added: list[Configuration], last: int
+) -> tuple[int, int]:
+    """How many samples stay wanted, and how many of the added configurations; up to the ``last`` trained."""
+    had, wants = earlier.search.samples or 0, now.search.samples or 0
+    if now.search.algorithm == "optuna":
+        asked = sum(each.asked for each in there)
+        samples = max(had, asked - (len(added) - last) if last else 0)
+        return samples, len(added) - max(0, asked - samples)
+    if wants == had:
+        return had, len(added)
+    each = len(added) // (wants - had)  # points a draw: more than one where a grid belongs to it
+    draws = -(-last // each) if each else 0
+    return had + draws, draws * each

@@ -1,0 +1,215 @@
+"""Configurations side by side: would other seeds change a difference, would other patients?
+
+Replicate r of every configuration starts from the same random numbers and sees its batches in the same
+order, so two configurations' replicates are compared pair by pair. That holds whatever the two have in
+common: the paired t test is exact for any correlation between them, where Welch's is exact for none alone.
+On X-rays, configurations of one learning rate were seen to correlate by 0.5 to 0.96, others by anything from
+-0.35 to 0.8 (docs/statistics.md). The price is degrees of freedom: R - 1 instead of up to 2 R - 2.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t
+
+from tune_app.stats.arithmetic import mean
+from tune_app.stats.intervals import checked, quantile
+from tune_app.stats.multiple_testing import holm_adjusted
+from tune_app.stats.patients import Units, variance_over_patients
+
+Floats = NDArray[np.float64]
+
+#: Differences that differ by less than this share of the values do so by the rounding of float32.
+_ROUNDING = 2.5e-7
+
+#: Shares of more images than this are as good as continuous; nobody validates on fewer than these.
+_MOST_IMAGES, _FEWEST_IMAGES = 1000, 20
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference of two means, its interval's half-width, and the two-sided p-value of no difference.
+
+    ``half_width`` is None where seeds play no part: every one gives the same difference.
+    """
+
+    difference: float
+    half_width: float | None
+    p: float
+
+
+@dataclass(frozen=True)
+class Pairwise:
+    """All pairs of K configurations, ``first`` before ``second`` (M,); the rest is (..., M).
+
+    ``error`` is the standard error of ``difference``; ``half_width`` that of each 95% interval by
+    itself; ``adjusted`` is ``p`` after Holm's correction for the M pairs; ``still`` says where all
+    differences of a pair are equal. There p is 1 if they are 0. Else it is 0 for seeds, which play no part,
+    or that of a spread that the steps of the values may hide; for patients, of whom there are others, it is
+    that of the sign test, ``2^-freedom``.
+    """
+
+    first: NDArray[np.intp]
+    second: NDArray[np.intp]
+    difference: Floats
+    error: Floats
+    freedom: int
+    half_width: Floats
+    p: Floats
+    adjusted: Floats
+    still: NDArray[np.bool_]
+
+
+def step(values: Iterable[float]) -> float:
+    """The step that shares of few images come in, 1/200 for 200 images; 0 for what is no such share.
+
+    Values in steps may be equal by chance, and a spread below a step does not show in them.
+    """
+    images = 1
+    for value in values:
+        share = Fraction(value).limit_denominator(_MOST_IMAGES)
+        images = math.lcm(images, share.denominator)
+        if abs(share - Fraction(value)) > _ROUNDING / 2 or images > _MOST_IMAGES or not 0 <= share <= 1:
+            return 0.0
+    return 1 / (images * math.ceil(_FEWEST_IMAGES / images))
+
+
+def _unseen(step: float) -> float:
+    """The standard deviation of a difference of two values that rounding to a step leaves unseen."""
+    return step / math.sqrt(6)
+
+
+def over_seeds(values: Floats, confidence: float = 0.95, step: float = 0.0) -> Pairwise:
+    """Would other seeds change it, on these images? Of ``values`` (..., K, R), replicates in one order.
+
+    The paired t test: the mean difference over ``sd / sqrt(R)`` is t(R - 1) (Student, Biometrika 6, 1908).
+    Where all differences of a pair are equal, sd is what a ``step`` of the values may hide; see ``Pairwise``.
+
+    Raises:
+        ValueError: fewer than two replicates.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    replicates = values.shape[-1]
+    if replicates < 2:
+        raise ValueError(f"{replicates} replicates: a spread between seeds takes two or more")
+    first, second = np.triu_indices(values.shape[-2], 1)
+    differences = values[..., first, :] - values[..., second, :]
+    error = _sd(differences) / math.sqrt(replicates)
+    spread = np.ptp(differences, axis=-1)
+    unseen = _unseen(step) / math.sqrt(replicates)
+    return _pairwise(values, differences.mean(axis=-1), error, spread, replicates - 1, confidence, unseen)
+
+
+def _sd(values: Floats) -> Floats:
+    """The standard deviation (...,) of values (..., R), of any size: squares of 1e200 would be infinite.
+
+    Each row is first brought near to 1 by a power of two, which changes no digit.
+    """
+    exponent = np.frexp(np.abs(values).max(axis=-1))[1]
+    sd: Floats = np.ldexp(np.ldexp(values, -exponent[..., None]).std(axis=-1, ddof=1), exponent)
+    return sd
+
+
+def over_patients(values: Floats, units: Units, confidence: float = 0.95) -> Pairwise:
+    """Would other patients change it, for these models? Of ``values`` (..., K, N), images in one order.
+
+    A configuration's value of an image is its mean over the replicates. The t test of the patients' mean
+    difference, a patient's images taken together. With one replicate, one class and one image a patient
+    it is the test of McNemar, Psychometrika 12 (1947), its z squared turned into
+    ``z^2 (N - 1) / (N - z^2)``; with clusters, that of V. L. Durkalski et al., Stat. Med. 22 (2003).
+
+    Raises:
+        ValueError: no more patients than classes.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    first, second = np.triu_indices(values.shape[-2], 1)
+    parts = units.residuals(values)
+    differences = parts[..., first, :] - parts[..., second, :]
+    error = np.sqrt(variance_over_patients(differences, units))
+    means = values.mean(axis=-1)
+    difference = means[..., first] - means[..., second]
+    spread = np.ptp(differences, axis=-1) * len(units.patient)
+    return _pairwise(values, difference, error, spread, units.freedom, confidence)
+
+
+def _pairwise(
+    values: Floats,
+    difference: Floats,
+    error: Floats,
+    spread: Floats,
+    freedom: int,
+    confidence: float,
+    unseen: float | None = None,
+) -> Pairwise:
+    """``unseen``: the error where all differences are equal; None for the sign test there."""
+    first, second = np.triu_indices(values.shape[-2], 1)
+    largest = np.abs(values).max(axis=-1)
+    rounding = _ROUNDING * np.maximum(largest[..., first], largest[..., second])
+    still = spread <= rounding
+    difference = np.where(np.abs(difference) <= rounding, 0.0, difference)
+    same = still & (difference == 0)
+    error = np.where(still, np.where(same, 0.0, unseen or 0.0), error)
+    endless = np.where(same, 0.0, np.inf)
+    p = 2 * t.sf(np.divide(np.abs(difference), error, out=endless, where=error > 0), freedom)
+    if unseen is None:
+        p[still & ~same] = 2.0**-freedom
+    half_width = quantile(confidence, freedom) * error
+    return Pairwise(first, second, difference, error, freedom, half_width, p, holm_adjusted(p), still)
+
+
+def paired(
+    a: Sequence[float], b: Sequence[float], confidence: float = 0.95, step: float = 0.0
+) -> Difference | None:
+    """The paired t test of ``mean(a) - mean(b)``, values in the order of the replicates they share.
+
+    None for fewer than two. Where all differences are equal: see ``over_seeds``.
+
+    Raises:
+        ValueError: a value is not finite, the two differ in number, or ``confidence`` is no share.
+    """
+    if checked(a, confidence) != checked(b, confidence):
+        raise ValueError(f"{len(a)} and {len(b)} values: pairs take as many of both")
+    if len(a) < 2:
+        return None
+    found = over_seeds(np.array([a, b], dtype=np.float64), confidence, step)
+    half_width = float(found.half_width[0]) if found.error[0] else None
+    return Difference(float(found.difference[0]), half_width, float(found.p[0]))
+
+
+def welch(
+    a: Sequence[float], b: Sequence[float], confidence: float = 0.95, step: float = 0.0
+) -> Difference | None:
+    """Welch's t test of ``mean(a) - mean(b)``, for runs that share nothing; unequal spreads are allowed.
+
+    Degrees of freedom by Welch and Satterthwaite; B. L. Welch, Biometrika 34 (1947). None for fewer than two
+    values. Where neither sample shows any spread, seeds play no part, but for what a ``step`` of the values
+    may hide.
+
+    Raises:
+        ValueError: a value is not finite, or ``confidence`` does not lie between 0 and 1.
+    """
+    sizes = checked(a, confidence), checked(b, confidence)
+    if min(sizes) < 2:
+        return None
+    # variances of the two means
+    va, vb = (float(statistics.variance(values)) / len(values) for values in (a, b))
+    difference = mean(a) - mean(b)
+    if math.sqrt(va + vb) <= _ROUNDING * abs(max(*a, *b, key=abs)):
+        if abs(difference) <= _ROUNDING * abs(max(*a, *b, key=abs)):
+            return Difference(0.0, None, 1.0)
+        va, vb = (_unseen(step) ** 2 / 2 / size for size in sizes)
+    error = math.sqrt(va + vb)
+    if error == 0:
+        return Difference(difference, None, 0.0)
+    # divided by the larger first: the square of a tiny variance would underflow
+    ua, ub = va / max(va, vb), vb / max(va, vb)
+    freedom = (ua + ub) ** 2 / (ua**2 / (sizes[0] - 1) + ub**2 / (sizes[1] - 1))
+    p = 2 * float(t.sf(abs(difference) / error, freedom))
+    return Difference(difference, quantile(confidence, freedom) * error, p)

@@ -1,0 +1,127 @@
+"""How the metrics of a sweep are written for people: shares of 1 in per cent, with mean and interval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from tune_app.stats.arithmetic import fixed, mean, significant
+
+#: Metrics that are shares of 1, shown in per cent, by the last word of their names.
+SHARES = ("accuracy", "auc", "sensitivity", "specificity")
+
+#: Decimals of a percentage; other numbers get two significant digits more than that.
+DIGITS = 1
+
+#: What stands where there is no value.
+NOTHING = "–"
+
+#: How far beyond 0 and 1 the rounding of float32 may carry a share.
+_ROUNDING = 1e-6
+
+
+@lru_cache(maxsize=1024)
+def named_share(name: str) -> bool:
+    """Whether a metric is a share of 1 by its name."""
+    return name.rsplit("_", 1)[-1] in SHARES
+
+
+def beyond(metrics: Mapping[str, Iterable[float | None]]) -> set[str]:
+    """Metrics that are shares by their names, but have a value outside of 0 to 1: per cent, for one."""
+    return {
+        name
+        for name, values in metrics.items()
+        if named_share(name)
+        and any(value is not None and not -_ROUNDING <= value <= 1 + _ROUNDING for value in values)
+    }
+
+
+def legend(counts: Iterable[int]) -> str:
+    """What ``Units.measure`` writes, for configurations of so many seeds each."""
+    two = "; of two seeds, both values" if any(count == 2 for count in counts) else ""
+    return f"Mean ± half-width of its 95% interval, over n seeds{two}"
+
+
+@dataclass(frozen=True)
+class Units:
+    """The units of a sweep's metrics; ``plain`` are shares by their names that are shown as they are.
+
+    One value outside of 0 to 1, of any configuration at any epoch, makes a metric plain everywhere.
+    """
+
+    plain: frozenset[str] = frozenset()
+
+    def is_share(self, name: str) -> bool:
+        """Whether a metric is shown in per cent."""
+        return named_share(name) and name not in self.plain
+
+    def scale(self, name: str) -> float:
+        """What a metric's values are multiplied by to be shown."""
+        return 100.0 if self.is_share(name) else 1.0
+
+    def number(self, name: str, value: float | None, digits: int = DIGITS) -> str:
+        """One value, without its unit: a share in per cent with ``digits`` decimals.
+
+        >>> Units().number("val_accuracy", 0.8485), Units().number("val_loss", 0.2)
+        ('84.9', '0.200')
+        """
+        if value is None or value != value:
+            return NOTHING
+        return fixed(value, digits, 2) if self.is_share(name) else significant(value, digits + 2, zeros=True)
+
+    def half_width(self, name: str, value: float, digits: int = DIGITS) -> str:
+        """Half the width of an interval, with one significant digit less than the value beside it."""
+        return fixed(value, digits, 2) if self.is_share(name) else significant(value, digits + 1)
+
+    def measure(self, name: str, values: Sequence[float], digits: int = DIGITS, unit: bool = False) -> str:
+        """The mean over replicates with what its spread allows to say, the one way it is written everywhere.
+
+        The half-width of the 95% t interval; its two ends, cut to what is possible, where it would leave 0 to
+        100%; of two replicates both values, as a t interval of two says next to nothing.
+
+        >>> Units().measure("val_accuracy", (0.92, 0.93, 0.94)), Units().measure("val_loss", (0.2, 0.3))
+        ('93.0 ± 2.5', '0.250 (0.200, 0.300)')
+        >>> Units().measure("val_accuracy", (0.9, 0.99, 1.0), unit=True)
+        '96.3% (82.7 to 100.0)'
+        """
+        if not values:
+            return NOTHING
+        return _measure(self, name, tuple(values), digits, unit)
+
+    def step(self, name: str, values: Iterable[float]) -> float:
+        """The step that a share of few images comes in, as it is recorded; 0 for other metrics."""
+        from tune_app.stats import paired_tests  # here, for it loads scipy
+
+        if not named_share(name):
+            return 0.0
+        whole = 1.0 if self.is_share(name) else 100.0
+        return whole * paired_tests.step(value / whole for value in values)
+
+    def note(self) -> str:
+        """Why a metric that sounds like a share is not shown in per cent; empty where each one is."""
+        if not self.plain:
+            return ""
+        names = ", ".join(sorted(self.plain))
+        return f"{names}: shown as recorded, not in per cent, because some values lie outside 0 to 1"
+
+
+@lru_cache(maxsize=4096)
+def _measure(units: Units, name: str, values: tuple[float, ...], digits: int, unit: bool) -> str:
+    share = units.is_share(name)
+    middle = mean(values)
+    text = units.number(name, middle, digits) + ("%" if unit and share else "")
+    if len(values) == 1:
+        return text
+    if len(values) == 2:
+        return f"{text} ({', '.join(units.number(name, value, digits) for value in values)})"
+    from tune_app.stats.intervals import (
+        mean_interval,  # here, for it loads scipy, and a first table has no values
+    )
+
+    reach = mean_interval(values).half_width or 0.0
+    low, high = middle - reach, middle + reach
+    if share and not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
+        ends = (max(0.0, low), min(1.0, high))
+        return f"{text} ({' to '.join(units.number(name, end, digits) for end in ends)})"
+    return f"{text} ± {units.half_width(name, reach, digits)}"

@@ -1,0 +1,119 @@
+"""A record held against itself: does each decision follow from what was recorded before it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tune_app.space import SearchSpace, parse
+from tune_app.stopping.rules import Decision
+from tune_app.stopping.stopper import ended, make, observation, recorded
+from tune_app.sweep.events import (
+    Created,
+    Diverged,
+    Ended,
+    Epoch,
+    Event,
+    Extended,
+    Failed,
+    Finished,
+    Opened,
+    Stopped,
+    Undone,
+)
+from tune_app.sweep.events import Decision as Recorded
+from tune_app.sweep.history import History
+
+
+def recompute(events: Iterable[Event], space: SearchSpace) -> list[str]:
+    """Hold each recorded decision against what the events before it say; a sentence for each that differs.
+
+    Also told: a decision that was due and not recorded before anything else happened, and what a trial did
+    after the decision to stop it. A decision that the end of a sitting kept from the record is due when its
+    trial comes by there again.
+
+    Args:
+        events: those of a record, or the first of them.
+        space: what the sweep wanted before its first extension; where the first event holds it, that counts.
+    """
+    audit = _Audit(space)
+    for event in events:
+        audit.take(event)
+    return audit.faults
+
+
+class _Audit:
+    """Walks a record beside a stopper of its own."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.faults: list[str] = []
+        self._history = History()
+        self._want(space)
+        self._trial = ""  # of the last epoch; it is judged once it is known who diverged in it
+        self._judged = True
+        self._due: list[Decision] = []
+
+    def _want(self, space: SearchSpace) -> None:
+        self._space, self._stopper = space, make(space)
+        self._stopper.replay(*recorded(self._history, space.stop_metric.name))
+
+    def take(self, event: Event) -> None:
+        """Take in the next event."""
+        trial = getattr(event, "trial", self._trial)
+        if not self._judged and not isinstance(event, Diverged | Ended):
+            self._judge()
+        if isinstance(event, Opened | Extended | Undone):
+            if self._due:
+                self._stopper.owe(self._history.attempts[self._trial].sample, self._due)
+            self._due = []
+        elif isinstance(event, Stopped | Finished) and trial == self._trial:  # by a person, or by itself
+            self._due = []
+        elif trial != self._trial or isinstance(event, Epoch | Finished | Failed):
+            self.faults += [
+                f"trial {self._trial}: not recorded: {_words(decision)}" for decision in self._due
+            ]
+            self._due = []
+        if isinstance(event, Epoch | Finished | Recorded) and self._history.attempts[trial].end == "stopped":
+            kind = type(event).__name__.lower()
+            self.faults.append(f"trial {trial}: {kind} at epoch {event.epoch}, after it was stopped")
+        self._history.apply(event)
+        match event:
+            case Recorded():
+                self._compare(event)
+            case Finished():
+                attempt = self._history.attempts[trial]
+                if attempt.ended_early:
+                    seen = ended(attempt, self._space.stop_metric.name)
+                    self._stopper.end(seen.sample, seen.epoch, seen.value)
+            case Epoch():
+                self._trial, self._judged = trial, self._history.attempts[trial].follows
+            case Created(yaml=text) | Extended(space=text) | Undone(space=text):
+                self._want(parse(text, name=self._space.name, recorded=True))
+
+    def _judge(self) -> None:
+        attempt = self._history.attempts[self._trial]
+        seen = observation(attempt, attempt.epochs[-1], self._space.stop_metric.name)
+        found = self._stopper.judge(seen.sample, seen.epoch, seen.value)
+        if seen.epoch >= attempt.target or len(attempt.diverged) == len(attempt.replicates):
+            self._stopper.owe(seen.sample, found)  # nobody asks at a trial's end
+        else:
+            self._due = found
+        self._judged = True
+
+    def _compare(self, recorded: Recorded) -> None:
+        expected = self._due.pop(0) if self._due else None
+        same = expected and all(getattr(recorded, name) == value for name, value in vars(expected).items())
+        if not same:
+            follows = _words(expected) if expected else "nothing"
+            found = (
+                f"trial {recorded.trial}: recorded: {_words(recorded)}; what follows from before: {follows}"
+            )
+            self.faults.append(found)
+
+
+def _words(decision: Decision | Recorded) -> str:
+    verdict = "stop" if decision.stop else "go on"
+    where = f" in bracket {decision.bracket}" if decision.bracket else ""
+    return (
+        f"{verdict} by {decision.rule}{where} at epoch {decision.rung} "
+        f"(value {decision.value}, threshold {decision.threshold})"
+    )

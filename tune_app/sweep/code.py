@@ -1,0 +1,267 @@
+"""The code that results come from: a hash of each source file that a task imports, and library versions."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+from tune_app.errors import RunError
+from tune_app.space import SearchSpace
+from tune_app.sweep.history import Attempt, Configuration, History
+from tune_app.tasks.source_files import Sources, of_no_file
+from tune_app.version import __version__
+
+LIBRARIES = ("torch", "ray", "optuna", "numpy")
+
+#: How many configurations a message names.
+_NAMED = 8
+
+
+@dataclass(frozen=True)
+class Code:
+    """The code of a session, or of one trial.
+
+    ``files`` are those that the task imports, as far as its source says so; ``found`` others that were
+    imported while it trained. Each maps a path to a SHA-256 in hex. ``files`` is None where an older record
+    does not say.
+    """
+
+    files: Mapping[str, str] | None = None
+    found: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def all(self) -> dict[str, str]:
+        """All files by path."""
+        return {**self.found, **(self.files or {})}
+
+    def plain(self) -> dict[str, Any]:
+        """The files as they are recorded, beside the versions."""
+        return {"files": dict(self.files or {}), "found": dict(self.found)}
+
+
+def differences(old: Code, new: Code) -> list[str]:
+    """What differs between two codes, a file or library each: ``train.py (1a2b3c4d -> 5e6f7a8b)``."""
+    said = []
+    if old.files is not None and new.files is not None:
+        before, after = old.all, new.all
+        for path in sorted(before.keys() | after.keys()):
+            if path in before and path in after:
+                if before[path] != after[path]:
+                    said.append(f"{path} ({before[path][:8]} -> {after[path][:8]})")
+            elif path in old.files:
+                said.append(f"{path} (no longer imported)")
+            elif path in new.files:
+                said.append(f"{path} (new)")
+    for name in old.versions.keys() & new.versions.keys() & {"python", "tune-app", *LIBRARIES}:
+        then, now = (versions[name] or "not installed" for versions in (old.versions, new.versions))
+        if then != now:
+            said.append(f"{name} {then} -> {now}")
+    return sorted(said)
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of Python, tune-app and the libraries that decide results; None for one that is missing."""
+    return {
+        "python": platform.python_version(),
+        "tune-app": __version__,
+        **{name: version(name) for name in LIBRARIES},
+    }
+
+
+def version(package: str) -> str | None:
+    """The installed version of a package, without importing it."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+# ---------------------------------------------------------------- of this process
+
+
+def collect(reference: str, known: Iterable[str] = ()) -> Code:
+    """The code of the task ``reference``, which is loaded, and of ``known`` further files that are there."""
+    sources = Sources.of(reference)
+    if sources is None:
+        return Code(of_no_file(reference), {}, versions())
+    files = sources.hashes(sources.imported())
+    others = [sources.root / name for name in known if name not in files]
+    return Code(files, sources.hashes(path for path in others if sources.holds(path)), versions())
+
+
+def departures(reference: str, code: Code) -> dict[str, dict[str, Any]]:
+    """What this process has loaded of a task's files, or installed, that is not in ``code``, by name.
+
+    Empty where all is.
+    """
+    sources, here, recorded = Sources.of(reference), _installed(), code.all
+    files = sources.hashes(sources.loaded()) if sources else {}
+    found: dict[str, dict[str, Any]] = {
+        "files": {name: value for name, value in files.items() if recorded.get(name) != value},
+        "versions": {name: value for name, value in here.items() if code.versions.get(name, value) != value},
+    }
+    return found if any(found.values()) else {}
+
+
+@cache
+def _installed() -> dict[str, str | None]:
+    """The versions that this process began with."""
+    return versions()
+
+
+# ---------------------------------------------------------------- of a record
+
+
+def of_session(history: History, session: int) -> Code:
+    """The code of a session, by its number from 0; with what its trials found besides."""
+    opened = history.openings[session].provenance if 0 <= session < len(history.openings) else {}
+    recorded = opened.get("code") or {}
+    files = recorded.get("files")
+    found = dict(recorded.get("found", {}))
+    for attempt in history.attempts.values():
+        if attempt.session == session:
+            for name, value in attempt.files.items():
+                if name not in (files or {}):
+                    found.setdefault(name, value)
+    return Code(files, found, opened.get("versions", {}))
+
+
+def of_attempt(history: History, attempt: Attempt, session: Code | None = None) -> Code:
+    """The code of a trial: that of its session, unless its process had loaded or installed another."""
+    code = session or of_session(history, attempt.session)
+    own = attempt.files
+    files = None if code.files is None else {n: own.get(n, v) for n, v in code.files.items()}
+    return Code(files, {**code.found, **own}, {**code.versions, **attempt.versions})
+
+
+def known_files(history: History) -> set[str]:
+    """All files that any session of a run has recorded."""
+    return {name for session in range(len(history.openings)) for name in of_session(history, session).all}
+
+
+def contributing(configuration: Configuration, replicate: int) -> list[Attempt]:
+    """The trials that the epochs of a replicate come from, oldest first."""
+    found: list[Attempt] = []
+    for attempt in configuration.attempts:
+        if replicate in attempt.replicates and attempt.epochs:
+            found = [*(found if attempt.start_epoch else []), attempt]
+    return found
+
+
+def changes(history: History, now: Code) -> list[str]:
+    """How the code ``now`` differs from that of the newest session that has begun a trial."""
+    last = max((attempt.session for attempt in history.attempts.values()), default=None)
+    return [] if last is None else differences(of_session(history, last), now)
+
+
+def mixing(history: History, space: SearchSpace, now: Code, from_start: bool = False) -> dict[int, list[str]]:
+    """The samples whose seeds, or whose epochs of a seed, would come from differing code if trained now.
+
+    Each with the differences. ``from_start`` says that no trial goes on from a checkpoint.
+    """
+    found: dict[int, list[str]] = {}
+    for configuration in history.configurations.values():
+        to_train = {r for r in space.replicate_numbers if configuration.lacks(r, space.epochs)}
+        kept: list[Attempt] = []
+        for replicate in space.replicate_numbers if to_train and configuration.twin is None else ():
+            last = configuration.last(replicate)
+            if replicate not in to_train or (last and last.saved and not from_start):
+                kept += contributing(configuration, replicate)
+        if differing := _differing(history, kept, now):
+            found[configuration.sample] = differing
+    return found
+
+
+def departed(history: History, samples: Iterable[int], replicates: Iterable[int], now: Code) -> str:
+    """A note on how the code ``now`` differs from the one that trained these configurations; empty if not."""
+    found = {}
+    for sample in samples:
+        configuration = history.configurations[sample]
+        attempts = [a for r in replicates for a in contributing(configuration, r)]
+        if differing := _differing(history, attempts, now):
+            found[sample] = differing
+    return f"note: {_told_apart(found)}." if found else ""
+
+
+def between(one: History, other: History) -> list[str]:
+    """How the code of two runs differs, each by its newest session that has begun a trial."""
+    last = max((attempt.session for attempt in other.attempts.values()), default=None)
+    return [] if last is None else changes(one, of_session(other, last))
+
+
+def _differing(history: History, attempts: Iterable[Attempt], now: Code) -> list[str]:
+    return sorted({each for a in attempts for each in differences(of_attempt(history, a), now)})
+
+
+def _told_apart(found: Mapping[int, Sequence[str]]) -> str:
+    what = sorted({each for differing in found.values() for each in differing})
+    return f"the code differs from the one that trained {configurations(list(found))}: {', '.join(what)}"
+
+
+def note(changed: Sequence[str], mixed: Mapping[int, Sequence[str]]) -> str:
+    """What a session says that goes on with other code; empty where it is the same."""
+    said = []
+    if changed:
+        said.append(f"the code has changed since the last session of this run: {', '.join(changed)}.")
+    if mixed:
+        said.append(
+            f"Seeds or epochs of differing code will be in the means of {configurations(list(mixed))}."
+        )
+    return " ".join(["note:", *said]) if said else ""
+
+
+def refusal(name: str, mixed: Mapping[int, Sequence[str]]) -> RunError:
+    """Why an extension would give means of differing code."""
+    return RunError(
+        f"{name}: {_told_apart(mixed)}.\n  A mean would have seeds or epochs of both. Restore the code, "
+        "start a new run, or train all the same with --code-changed."
+    )
+
+
+def configurations(samples: Sequence[int]) -> str:
+    """``configurations 1, 2``."""
+    named = ", ".join(map(str, samples[:_NAMED])) + (", ..." if len(samples) > _NAMED else "")
+    return f"configuration{'s' if len(samples) > 1 else ''} {named}"
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """How code differs within a run.
+
+    ``sessions`` maps a session's number, from 1, to when it began and how its code differs from that of the
+    first session that trained anything; ``samples`` are the configurations whose seeds or epochs come from
+    differing code.
+    """
+
+    sessions: Mapping[int, tuple[str, list[str]]]
+    samples: list[int]
+
+
+def mixture(history: History, replicates: Iterable[int]) -> Mixture:
+    """How the code of the recorded results differs, for the replicates that count."""
+    codes: dict[str, Code] = {}
+    of_sessions: dict[int, Code] = {}
+    for attempt in history.attempts.values():
+        session = of_sessions.setdefault(attempt.session, of_session(history, attempt.session))
+        departed = attempt.files or attempt.versions
+        codes[attempt.trial] = of_attempt(history, attempt, session) if departed else session
+    trained = [a for a in history.attempts.values() if a.epochs]
+    sessions: dict[int, tuple[str, list[str]]] = {}
+    for attempt in trained:
+        found = differences(codes[trained[0].trial], codes[attempt.trial])
+        if found and attempt.session + 1 not in sessions:
+            began = history.openings[attempt.session].provenance.get("started", "")
+            sessions[attempt.session + 1] = (began, found)
+    samples = []
+    if sessions:
+        numbers = list(replicates)
+        for configuration in history.configurations.values():
+            own = [codes[a.trial] for r in numbers for a in contributing(configuration, r)]
+            if any(differences(own[0], each) for each in own[1:]):
+                samples.append(configuration.sample)
+    return Mixture(sessions, samples)

@@ -1,0 +1,410 @@
+"""The events of a record: one frozen class for each kind, checked when it is read.
+
+The line of an event is a JSON object: ``event`` is its kind, the class's name in lower case; ``t`` is when it
+was recorded, in seconds since 1970; the fields of the class follow, but for some that say nothing.
+`tune_app.sweep.record` writes and reads the lines, `tune_app.sweep.coherence` checks an event against those
+before it.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from tune_app.data.identity import DataIdentity
+from tune_app.space import Scalar
+from tune_app.sweep.numerics import Numerics
+
+_EXACT = 2**53  # the largest integer that a float, and so a column of a table, holds exactly
+_FINITE = 1.7976931348623157e308
+
+Time = Annotated[float, Meta(ge=0, le=1e11)]  # a date must exist for it
+Seconds = Annotated[float, Meta(ge=0, le=1e12)]
+Count = Annotated[int, Meta(ge=0, le=_EXACT)]
+Number = Annotated[int, Meta(ge=1, le=_EXACT)]
+Finite = Annotated[float, Meta(ge=-_FINITE, le=_FINITE)]
+Crc32 = Annotated[int, Meta(ge=0, lt=2**32)]
+Replicates = Annotated[list[Count], Meta(min_length=1)]
+#: Files of a run lie in its own folders: a record may come from a stranger.
+FileName = Annotated[str, Meta(pattern=r"\A[0-9]+-[0-9]+-[0-9]{6,}-(state|weights)\.pt\Z", max_length=255)]
+LogName = Annotated[str, Meta(pattern=r"\A(logs/[0-9]+\.[0-9]+\.log)?\Z", max_length=255)]
+RunName = Annotated[str, Meta(pattern=r"\A(?!\.{1,2}\Z)[^/\x00-\x1f]+\Z", max_length=255)]
+
+#: A metric's values of one epoch, one a replicate; None where a replicate has none.
+Values = dict[str, list[float | None]]
+
+
+class EventError(ValueError):
+    """An event that is none, or that cannot follow those before it; the message says why."""
+
+
+class Saved(Struct, frozen=True, forbid_unknown_fields=True):
+    """A file in the run's ``checkpoints/``: the epoch it holds, its name, size and CRC-32."""
+
+    epoch: Count
+    file: FileName
+    size_bytes: Count
+    crc32: Crc32
+
+
+class ScoreRows(Struct, frozen=True, forbid_unknown_fields=True):
+    """Test scores in ``test_scores.bin``: ``<f4`` of shape (R, N) or (R, N, C) from byte ``offset``.
+
+    Records of version 1 have no CRC-32 of them.
+    """
+
+    offset: Count
+    shape: tuple[Count, ...]
+    crc32: Crc32 | None = None
+
+
+class Source(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the data was found: ``data`` as it was asked for, ``path`` absolute where that is a path."""
+
+    data: str | None
+    path: str | None
+    image_size: Count | None
+    split: str
+    everything: bool
+
+
+class Line(
+    Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    tag_field="event",
+    tag=str.lower,
+):
+    """What all events have. ``t`` is set as the event is recorded."""
+
+    t: Time = 0.0
+
+
+class Created(Line, frozen=True, kw_only=True):
+    """The first event: what the sweep is.
+
+    ``version`` is that of the record: from 2 on each line has a checksum. ``space`` is the name of the
+    search space and ``yaml`` its text; ``confirms`` names the run that this one confirms; ``measured`` is
+    what was found when stacked replicates were tried against looped ones.
+    """
+
+    version: int
+    space: str
+    task: str
+    yaml: str
+    seed: int
+    data: DataIdentity
+    numerics: Numerics
+    source: Source | None = None
+    confirms: RunName | None = None
+    measured: dict[str, Any] = {}
+
+
+class Opened(Line, frozen=True, kw_only=True):
+    """A session begins: trials that have not ended are interrupted.
+
+    ``provenance`` is what `tune_app.session.provenance` collects, ``storage`` where the run is mirrored,
+    ``sharing`` how many trials share a GPU, and why.
+    """
+
+    provenance: dict[str, Any] = {}
+    storage: str | None = None
+    test_images_crc32: Crc32 | None = None
+    sharing: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        msgspec.convert(self.provenance, _Provenance)
+
+
+class Planned(Line, frozen=True, kw_only=True):
+    """A configuration: the point ``config``, of the number ``sample``.
+
+    ``twin`` is the number of an earlier one that is the same point: then this one trains nothing. ``asked``
+    says that a sampler suggested it.
+    """
+
+    sample: Number
+    fingerprint: str
+    config: dict[str, Scalar]
+    twin: Number | None
+    asked: bool = False
+
+
+class Started(Line, frozen=True, kw_only=True):
+    """A trial begins to train ``replicates`` of a configuration.
+
+    Its first epoch is the one after ``epoch``, its last is ``target``. ``start`` is the checkpoint that it
+    goes on from. One that ``follows`` takes no part in early stopping.
+    """
+
+    trial: str
+    sample: Number
+    replicates: Replicates
+    epoch: Count
+    target: Count
+    node: str
+    start: Saved | None = None
+    follows: bool | None = None
+
+
+class Epoch(Line, frozen=True, kw_only=True):
+    """An epoch of a trial: metrics and seconds, each with one value a replicate.
+
+    The first of a trial has its ``device``, and why its replicates are ``looped`` where others are stacked.
+    """
+
+    trial: str
+    epoch: Number
+    metrics: Values
+    durations_s: list[Seconds]
+    device: str = ""
+    looped: str = ""
+
+
+class Code(Line, frozen=True, kw_only=True):
+    """The files (SHA-256 by path) and versions of a trial's process, where they differ from its session's."""
+
+    trial: str
+    files: dict[str, str] = {}
+    versions: dict[str, str | None] = {}
+
+
+class Checkpoint(Line, frozen=True, kw_only=True):
+    """A checkpoint of a trial is on the disk, and takes the place of the one before."""
+
+    trial: str
+    saved: Saved
+
+
+class Decision(Line, frozen=True, kw_only=True):
+    """A decision of early stopping on a trial; one to ``stop`` ends it. See `tune_app.stopping.Decision`."""
+
+    trial: str
+    sample: Number
+    epoch: Count
+    rung: Count
+    value: Finite | None
+    threshold: Finite | None
+    stop: bool
+    rule: str = "asha"
+    bracket: Count | None = None
+    saved: Saved | None = None
+
+
+class Diverged(Line, frozen=True, kw_only=True):
+    """Replicates of a trial became non-finite at an epoch; ``why`` says what did."""
+
+    trial: str
+    epoch: Count
+    replicates: Replicates
+    why: str | None = None
+
+
+class Ended(Line, frozen=True, kw_only=True):
+    """Replicates of a trial ended by themselves after an epoch, ``by`` patience or the task."""
+
+    trial: str
+    epoch: Count
+    replicates: Replicates
+    by: str
+
+
+class Finished(Line, frozen=True, kw_only=True):
+    """A trial finished at ``epoch``: test metrics and evaluated epochs, each with one value a replicate.
+
+    ``look`` counts how often the test set was looked at for them, ``weights`` is the file of the evaluated
+    models, and ``saved`` that of the last state.
+    """
+
+    trial: str
+    epoch: Count
+    evaluated: list[Count]
+    test: Values
+    scores: ScoreRows | None
+    look: Number = 1
+    weights: Saved | None = None
+    saved: Saved | None = None
+
+
+class Stopped(Line, frozen=True, kw_only=True):
+    """A trial was stopped by a person, or as its configuration was."""
+
+    trial: str
+    reason: str
+    saved: Saved | None = None
+
+
+class Failed(Line, frozen=True, kw_only=True):
+    """A trial failed, and is tried again unless that is ``final``.
+
+    ``moved`` says that its machine was taken away, which counts as no failure.
+    """
+
+    trial: str
+    reason: str
+    log: LogName
+    sample: Number | None = None
+    final: bool = True
+    moved: bool = False
+
+
+class Extended(Line, frozen=True, kw_only=True):
+    """More is wanted: ``space`` is the text of the wider space, ``asked`` how it was put.
+
+    ``from_start`` says that every trial starts again from its first epoch.
+    """
+
+    space: str
+    asked: str
+    from_start: bool
+
+
+class Undone(Line, frozen=True, kw_only=True):
+    """What the last extension wants and nobody has trained is wanted no more.
+
+    ``space`` is the text of the space that is wanted now. Of the configurations only the first ``keeps``
+    stay, and ``trials``, which have trained nothing new, count as never begun.
+    """
+
+    space: str
+    keeps: Count
+    trials: list[str]
+
+
+class Rerun(Line, frozen=True, kw_only=True):
+    """A configuration was trained once more: so many values were compared, so many of them differ."""
+
+    sample: Number
+    compared: Count
+    differing: Count
+    device: str
+
+
+class Retried(Line, frozen=True, kw_only=True):
+    """Configurations that failed are to be tried again."""
+
+    samples: list[Number]
+
+
+Event = (
+    Created
+    | Opened
+    | Planned
+    | Started
+    | Epoch
+    | Code
+    | Checkpoint
+    | Decision
+    | Diverged
+    | Ended
+    | Finished
+    | Stopped
+    | Failed
+    | Extended
+    | Undone
+    | Rerun
+    | Retried
+)
+
+
+class _Files(Struct):
+    files: dict[str, str] | None = None
+    found: dict[str, str] = {}
+
+
+class _Git(Struct):
+    commit: str | None = None
+    dirty: bool = False
+
+
+class _Hardware(Struct):
+    cpu: str = ""
+    cores: int = 0
+    gpus: list[dict[str, Any]] = []
+
+
+class _Provenance(Struct):
+    """The types of what is read of a provenance; whatever else is in there is for people."""
+
+    started: str = ""
+    command: list[Any] = []
+    versions: dict[str, str | None] = {}
+    code: _Files | None = None
+    git: _Git | None = None
+    os: str = ""
+    hardware: _Hardware | None = None
+    settings: dict[str, Any] = {}
+
+
+#: Fields that a line lacks where they say no more than this.
+_LEFT_OUT = {
+    "asked": False,
+    "device": "",
+    "looped": "",
+    "moved": False,
+    "storage": None,
+    "test_images_crc32": None,
+    "sharing": None,
+}
+
+_FIELDS = {kind.__struct_config__.tag: {"event", *kind.__struct_fields__} for kind in Line.__subclasses__()}
+
+
+def load(text: bytes, strict: bool = True) -> Event:
+    """The event of a JSON text.
+
+    Args:
+        text: the JSON object, without a checksum.
+        strict: whether to refuse fields that the event does not have. Else only ``crc`` is refused.
+
+    Raises:
+        EventError: it is no event, lacks a field, or has one of another type or beyond its range.
+    """
+    with suppress(msgspec.MsgspecError, ValueError, RecursionError):
+        if (event := _DECODER.decode(text)).t:  # else it may lack it
+            return event
+    # Python takes some that it refuses, such as half a surrogate pair.
+    try:
+        fields = _JSON.decode(text.decode())
+    except (ValueError, RecursionError) as error:
+        raise EventError(f"no JSON: {error}") from error
+    return parse(fields, strict)
+
+
+def parse(fields: Any, strict: bool = True) -> Event:
+    """The same for the value of a JSON text."""
+    try:
+        known = _FIELDS.get(fields["event"])
+        fields["t"]  # the class has a default for it
+        if known and not strict:
+            fields = {name: value for name, value in fields.items() if name in known or name == "crc"}
+        return msgspec.convert(fields, Event)  # type: ignore[no-any-return]
+    except (KeyError, TypeError, msgspec.ValidationError) as error:
+        missing = isinstance(error, KeyError)
+        raise EventError(f"it has no {error}" if missing else f"no event: {error}") from error
+
+
+def plain(event: Event) -> dict[str, Any]:
+    """An event as the object of its line, its kind and time first; `parse` makes the event of it again."""
+    found: dict[str, Any] = msgspec.to_builtins(event, enc_hook=_number)
+    return {name: value for name, value in found.items() if _LEFT_OUT.get(name, ...) != value}
+
+
+def _number(value: Any) -> float | int:
+    """A number of a class of its own, as numpy's float64 is, as the number that it is."""
+    for kind in (int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    raise TypeError(f"an event cannot hold a {type(value).__name__}: {value!r:.60}")
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+_JSON = json.JSONDecoder(parse_constant=_refuse)
+_DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)

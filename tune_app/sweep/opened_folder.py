@@ -1,0 +1,255 @@
+"""The folder of a run as this process has opened it: where another lies in its place, nothing is written.
+
+A run's files are found by their paths, and a path may lead to another folder while a sweep trains: the folder
+is moved, removed, or replaced by another run's. So whoever changes a file of a run calls `verify` first
+(`record.place` and `record.remove` do). Between that look and the change lie some microseconds, in which a
+folder could still be swapped: whoever writes keeps them short, and computes before it looks.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tune_app.errors import FolderChanged, StorageError
+from tune_app.sweep.paths import RunPaths
+
+if sys.platform != "win32":
+    import fcntl
+
+#: The folders below which this process may write now.
+_watched: list[OpenedFolder] = []
+
+#: A folder is removed file by file: what has happened is judged once that may be over.
+_SETTLE_S = 0.2
+
+
+def verify(path: Path) -> None:
+    """Call this before a file at ``path`` is changed.
+
+    Raises:
+        FolderChanged: ``path`` is in the folder of a run that this process writes, and that folder is not the
+            one that was opened.
+    """
+    for opened in list(_watched):
+        if opened.holds(path):
+            opened.verify()
+
+
+def know(path: Path) -> None:
+    """Call this once a file at ``path`` is there that must stay what it is while a session lasts."""
+    for opened in list(_watched):
+        if opened.holds(path):
+            opened.know(path)
+
+
+class OpenedFolder:
+    """What identifies a run's folder from the moment at which its record was read.
+
+    Device and inode of the record, and of whatever else ``know`` was called for. It can be pickled: a worker
+    on this machine checks the same.
+    """
+
+    def __init__(self, paths: RunPaths) -> None:
+        self.paths = paths
+        self._folder = paths.folder.absolute()  # a task may change the working directory
+        self._known: dict[Path, tuple[int, int]] = {}
+        self._descriptor: int | None = None
+        self.know(paths.record)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_descriptor": None}
+
+    def know(self, path: Path) -> None:
+        """From now on the file or folder at ``path``, if it is there, must stay what it is."""
+        if found := _identity(path):
+            self._known[path.absolute()] = found
+
+    def holds(self, path: Path) -> bool:
+        """Whether ``path`` is below the folder."""
+        return path.absolute().is_relative_to(self._folder)
+
+    def verify(self) -> None:
+        """Compare what was opened with what lies at the paths now.
+
+        Raises:
+            FolderChanged: they differ.
+            StorageError: the file system does not say what lies there.
+        """
+        for path, identity in list(self._known.items()):
+            if _identity(path) != identity:
+                raise self.changed()
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Until the context ends, each change below the folder is checked, whichever thread makes it."""
+        _watched.append(self)
+        try:
+            yield
+        finally:
+            _watched.remove(self)
+
+    @contextmanager
+    def held(self, flags: int = os.O_RDONLY) -> Iterator[None]:
+        """``watched``, with the record kept open: no other file gets its inode, and it is found when moved.
+
+        Raises:
+            FolderChanged: it is not the folder that was opened; nothing was written.
+        """
+        self.verify()
+        with ExitStack() as stack:
+            if self.paths.record.absolute() in self._known:
+                stack.callback(setattr, self, "_descriptor", self._descriptor)
+                try:
+                    self._descriptor = os.open(self.paths.record, flags)
+                except FileNotFoundError:
+                    raise self.changed() from None
+                stack.callback(os.close, self._descriptor)
+                self.verify()
+            stack.enter_context(self.watched())
+            yield
+
+    @contextmanager
+    def locked(self, timeout_s: float) -> Iterator[None]:
+        """``held``, as the only process that writes there.
+
+        The record itself is locked besides ``.lock``: who removes ``.lock`` lets no second writer in.
+
+        Raises:
+            Timeout: another process is writing.
+            FolderChanged: as ``held``.
+            OSError: the folder may not be written.
+        """
+        self.verify()  # before a `.lock` is made in what may be another folder
+        lock = self.paths.lock
+        with FileLock(lock, timeout=timeout_s), ExitStack() as stack:
+            stack.callback(setattr, self, "_known", dict(self._known))
+            stack.enter_context(self.held(os.O_RDWR))
+            if self._descriptor is not None:
+                deadline = time.monotonic() + timeout_s
+                while not _flock(self._descriptor):
+                    if time.monotonic() > deadline:
+                        raise Timeout(str(self.paths.record))
+                    time.sleep(0.02)
+            self.know(lock)
+            with suppress(OSError):  # then the first checkpoint says what is wrong
+                self.paths.checkpoints.mkdir(exist_ok=True)
+            self.know(self.paths.checkpoints)
+            yield
+
+    def changed(self) -> FolderChanged:
+        """The error that says what has happened to the folder, and how to go on."""
+        time.sleep(_SETTLE_S)
+        record, lock = self.paths.record.absolute(), self.paths.lock.absolute()
+        changed = [path for path, identity in self._known.items() if _identity(path) != identity]
+        resume = f"Continue with: tune-app resume {_quoted(self.paths.folder)}"
+        also = ""
+        if record not in changed:
+            names = " and ".join(path.name for path in changed) or record.name
+            happened = f"its {names} was moved, removed or replaced"
+            if lock in changed:
+                also = " Another process could have begun to write there."
+        else:
+            alone = lock in self._known and lock not in changed
+            there, another = self._place(), os.path.lexists(record)
+            subject = f"its {record.name}" if alone else "the folder"
+            if there is None:
+                happened = f"{subject} was moved, removed or replaced"
+                resume = "Continue where it lies now: tune-app resume FOLDER"
+            elif there.name != record.name:
+                happened = f"{subject} was removed, or moved to another disk"
+                if not (alone and another):
+                    resume = (
+                        "Where a copy is left, continue with: tune-app resume FOLDER. Else start again with "
+                        "the command that began the run."
+                    )
+            elif alone:
+                happened = f"{subject} was moved to {_quoted(there)}"
+                resume = f"Put it back. {resume}"
+            else:
+                happened = f"{subject} was moved to {_quoted(there.parent)}"
+                resume = f"Continue with: tune-app resume {_quoted(there.parent)}"
+            if another:
+                also = " Another one lies in its place, and was left alone."
+        return FolderChanged(
+            f"{self.paths.folder}: {happened} while tune-app worked on it.{also} This process has ended and "
+            f"has written nothing more.\n  {resume}"
+        )
+
+    def _place(self) -> Path | None:
+        """Where the opened record lies now: a path of another name once it is removed; None if unknown."""
+        if self._descriptor is None:
+            return None
+        with suppress(OSError):
+            if os.fstat(self._descriptor).st_nlink == 0:
+                return Path("removed")
+            if sys.platform == "darwin":
+                return Path(
+                    os.fsdecode(fcntl.fcntl(self._descriptor, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0"))
+                )
+            return Path(f"/proc/self/fd/{self._descriptor}").readlink()
+        return None
+
+
+def in_use(paths: RunPaths) -> bool:
+    """Whether a process is writing a run. Whoever only asks is never taken for one, and makes no file."""
+    if sys.platform == "win32":
+        try:
+            with FileLock(paths.lock, timeout=0.1):
+                return False
+        except Timeout:
+            return True
+        except OSError:
+            return False
+    for path in (paths.record, paths.lock):  # before the record was locked, `.lock` alone was
+        with suppress(OSError):  # of a folder that may not be read, nobody can tell us
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                if not _flock(descriptor, shared=True):
+                    return True
+            finally:
+                os.close(descriptor)
+    return False
+
+
+def _flock(descriptor: int, shared: bool = False) -> bool:
+    """Lock a file until it is closed; False where another process has it.
+
+    Windows moves no folder in which a file is open, and a file system without ``flock`` has nothing better:
+    there `.lock` alone counts.
+    """
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+    return True
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode of what lies at a path; None where nothing does."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise StorageError(
+            f"{path}: cannot be looked for: {error.strerror}. What is recorded is safe."
+        ) from error
+    return found.st_dev, found.st_ino
+
+
+def _quoted(path: Path) -> str:
+    """A path for a shell, short where it is below the working directory."""
+    with suppress(ValueError):
+        path = path.relative_to(Path.cwd())
+    return shlex.quote(str(path))

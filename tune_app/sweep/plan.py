@@ -1,0 +1,68 @@
+"""What is wanted: the points of a space, each with its fingerprint, and the jobs that train them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from tune_app import space as spaces
+from tune_app.data.identity import DataIdentity
+from tune_app.space import Config, SearchSpace
+from tune_app.sweep.events import Planned, Saved
+from tune_app.sweep.history import History
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one trial has to do: train these replicates of one configuration up to ``epochs``.
+
+    ``start`` is the checkpoint that they go on from. A job that ``follows`` comes after the first
+    replicate of its configuration, by which early stopping has decided: it takes no decisions. ``tested``
+    says whether its end is looked at on the test set: not where its configuration was stopped.
+    """
+
+    sample: int
+    fingerprint: str
+    config: Config
+    replicates: tuple[int, ...]
+    epochs: int
+    start: Saved | None = None
+    follows: bool = False
+    tested: bool = True
+
+    def only(self, replicates: tuple[int, ...]) -> Job:
+        """The same for some of its replicates."""
+        follows = self.follows or replicates[0] != self.replicates[0]
+        return replace(self, replicates=replicates, follows=follows)
+
+
+def fingerprint(task: str, config: Config, data: DataIdentity) -> str:
+    """Identity of a configuration: SHA-256 of the canonical JSON of task, parameters, data and split.
+
+    Never of epochs, seeds, search, stop, metric or resources: those say how much is wanted, not what.
+    """
+    identity = {"task": task, "config": dict(config), "data": data.fingerprint, "split": data.split}
+    return hashlib.sha256(spaces.canonical(identity).encode()).hexdigest()
+
+
+def plan_of(space: SearchSpace, data: DataIdentity, history: History) -> list[Planned]:
+    """An event for every point that a space knows in advance and a record lacks.
+
+    A point that the record has as often as the space wants it is not planned again. One that comes a
+    second time trains nothing: it is the ``twin`` of the first.
+    """
+    recorded = [c for c in history.configurations.values() if not c.asked]
+    there = Counter(c.fingerprint for c in recorded)
+    first = {c.fingerprint: c.sample for c in reversed(history.configurations.values())}
+    found: list[Planned] = []
+    for config in space.planned():
+        identity = fingerprint(space.task, config, data)
+        if there[identity]:
+            there[identity] -= 1
+            continue
+        sample = len(history.configurations) + len(found) + 1
+        twin = first.setdefault(identity, sample)
+        repeated = twin if twin != sample else None
+        found.append(Planned(sample=sample, fingerprint=identity, config=dict(config), twin=repeated))
+    return found

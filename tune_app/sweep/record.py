@@ -1,0 +1,393 @@
+"""The append-only record of a sweep: one JSON event a line, one writer, nothing ever rewritten.
+
+Whatever else a run folder holds (CSV files, reports, an Optuna study) is a view that can be made
+again from ``record.jsonl`` and ``test_scores.bin``.
+
+The first event has ``version: 2``, which says that each line ends with a checksum: ``,"crc":"01234567"}``,
+the CRC-32 of this line and all lines before it, of each only what precedes ``,"crc"``. So a line that was
+changed, dropped, doubled or moved is noticed, and the error names the byte at which it begins. The removal of
+whole lines at the end cannot be noticed: what is left is the record as it was earlier. Records of version 1
+have no checksums; they are read and continued without.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import math
+import os
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from msgspec.structs import replace
+
+from tune_app.errors import DiskError, RunError
+from tune_app.sweep import events
+from tune_app.sweep.events import Created, Event, EventError, ScoreRows
+from tune_app.sweep.opened_folder import know, verify
+from tune_app.sweep.paths import open_plain
+
+#: The version of the records that are begun now.
+VERSION = 2
+
+#: Bytes of a line: a longer one is none of ours, and is not taken into memory.
+LONGEST = 64 << 20
+
+#: Receives each group of lines once it is safely on this disk: the seam for copies on shared storage.
+Mirror = Callable[[bytes], None]
+
+_SYNC_EVERY_S = 1.0
+
+_ENCODE = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
+
+class Position(NamedTuple):
+    """A place between two lines of a record.
+
+    ``offset`` in bytes, the ``version`` of the record (0 before its header), and the ``crc`` of the lines
+    before.
+    """
+
+    offset: int = 0
+    version: int = 0
+    crc: int = 0
+
+
+START = Position()
+
+
+class Record:
+    """Writes events to ``record.jsonl``.
+
+    An event written with ``durable=True`` is on the disk (fsync) before ``append`` returns; the others
+    reach the disk in groups, at most a second later, and survive the death of this process at once.
+
+    Args:
+        path: the file; where it is new, the first event makes it.
+        mirror: receives the lines.
+        at: where it ends, as it was read. A torn line after that is cut.
+        check: called before each write to the disk, and at least once a second while ``sync_if_due`` is.
+
+    Raises:
+        DiskError: when the disk refuses a write; every event before it is kept.
+        RunError: the file does not end there.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        mirror: Mirror | None = None,
+        at: Position = START,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._path = path
+        self._mirror, self._check = mirror, check
+        self._unsynced: list[bytes] = []
+        self._synced_at = time.monotonic()
+        #: Where it ends.
+        self.position = at if at.version else at._replace(version=VERSION)
+        with _storage(path):
+            self._file: IO[bytes] = path.open("ab+", buffering=0)
+            try:
+                self._cut_torn_line(at.offset)
+            except BaseException:
+                self._file.close()
+                raise
+
+    def _cut_torn_line(self, offset: int) -> None:
+        """Drop a last line without newline, so that the next event starts on a line of its own."""
+        end = self._file.seek(0, os.SEEK_END)
+        self._file.seek(min(offset, end))
+        if end < offset or b"\n" in self._file.read():
+            raise RunError(f"{self._path}: another process has changed the record since it was read.")
+        if end > offset:
+            self._file.truncate(offset)
+        self._file.seek(offset)
+
+    def append(self, event: Event, *, durable: bool = False) -> Event:
+        """Write one event, stamped with the time ``t``, and return it.
+
+        Raises:
+            ValueError: it holds a number that JSON does not have.
+            RunError: its line is too long to be read again.
+        """
+        event = replace(event, t=round(time.time(), 3))
+        line, after = self._line(event)
+        if len(line) > LONGEST:
+            raise RunError(
+                f"{self._path}: an event of {len(line) >> 20} MiB; the most is {LONGEST >> 20} MiB."
+            )
+        if durable:
+            self._check()
+        with _storage(self._path):
+            _write_whole(self._file, line)
+        self.position = after
+        self._unsynced.append(line)
+        if durable:
+            self.sync()
+        else:
+            self.sync_if_due()
+        return event
+
+    def _line(self, event: Event) -> tuple[bytes, Position]:
+        """The line of an event, and the place after it."""
+        offset, version, crc = self.position
+        line = _ENCODE(events.plain(event)).encode()
+        if version == 1:
+            line += b"\n"
+        else:
+            crc = zlib.crc32(line[:-1], crc)
+            line = line[:-1] + _seal(crc)
+        return line, Position(offset + len(line), version, crc)
+
+    def sync_if_due(self) -> None:
+        """Sync when the oldest unsynced event may be a second old; called from the engine's loop."""
+        if time.monotonic() - self._synced_at >= _SYNC_EVERY_S:
+            self._check()
+            if self._unsynced:
+                self.sync()
+            self._synced_at = time.monotonic()
+
+    def sync(self) -> None:
+        """Put every event so far on the disk, and hand the group to the mirror."""
+        with _storage(self._path):
+            os.fsync(self._file.fileno())
+        group, self._unsynced = b"".join(self._unsynced), []
+        self._synced_at = time.monotonic()
+        if self._mirror and group:
+            self._mirror(group)
+
+    def close(self) -> None:
+        """Sync and close; a closed record takes no more events."""
+        if not self._file.closed:
+            try:
+                self.sync()
+            finally:
+                self._file.close()
+
+
+def _seal(crc: int) -> bytes:
+    """The end of a line: its checksum, which is not part of what the next ones are reckoned from."""
+    return b',"crc":"%08x"}\n' % crc
+
+
+_SEAL_BYTES = len(_seal(0))
+
+
+def read(path: Path, at: Position = START) -> Iterator[tuple[Position, Event]]:
+    """Yield each event from ``at`` on, with the place after it.
+
+    A last line without its newline was torn by a crash, or is being written right now: it is left out.
+
+    Raises:
+        RunError: for a record that is missing or damaged, with the byte.
+    """
+    try:
+        file = open_plain(path)
+    except OSError as error:
+        raise RunError(f"{path}: cannot read the record of this run: {error.strerror}") from error
+    with file:
+        file.seek(at.offset)
+        yield from parse(iter(partial(file.readline, LONGEST + 1), b""), str(path), at)
+
+
+def parse(lines: Iterable[bytes], label: str, at: Position = START) -> Iterator[tuple[Position, Event]]:
+    """The same for lines that come from anywhere; ``label`` is what they are called in an error."""
+    for line in lines:
+        if len(line) > LONGEST:
+            raise damaged(label, at, f"a line of more than {LONGEST >> 20} MiB", line)
+        if not line.endswith(b"\n"):
+            # A line is written from its start: what is whole but for its newline had another last byte.
+            if at.version != 1 and _sealed(line[:-1] + b"\n", at.crc):
+                raise damaged(label, at, "its line does not end with a newline", line)
+            return
+        try:
+            at, event = _next(line, at)
+        except EventError as error:
+            raise damaged(label, at, str(error), line) from error
+        yield at, event
+
+
+def _next(line: bytes, at: Position) -> tuple[Position, Event]:
+    """The event of a line, and the place after it."""
+    offset = at.offset + len(line)
+    if at.version == 0:
+        return _header(line)
+    if at.version == 1:
+        return Position(offset, 1), events.load(line, strict=False)
+    body = line[:-_SEAL_BYTES]
+    crc = zlib.crc32(body, at.crc)
+    if not line.endswith(_seal(crc)):
+        raise EventError(_UNSEALED)
+    event = events.load(body + b"}")
+    if isinstance(event, Created):
+        raise EventError("a second header")
+    return Position(offset, at.version, crc), event
+
+
+def _header(line: bytes) -> tuple[Position, Event]:
+    if sealed := _sealed(line, 0):
+        header = events.load(line[:-_SEAL_BYTES] + b"}")
+    else:
+        header = events.load(line, strict=False)
+    if not isinstance(header, Created):
+        raise EventError("holds no sweep: the first event must be `created`")
+    if header.version not in (1, VERSION):
+        raise EventError(f"version {header.version}; this tune-app reads versions 1 and {VERSION}")
+    if sealed != (header.version == VERSION):
+        raise EventError(_UNSEALED)
+    crc = zlib.crc32(line[:-_SEAL_BYTES]) if sealed else 0
+    return Position(len(line), header.version, crc), header
+
+
+def _sealed(line: bytes, crc: int) -> bool:
+    """Whether a line ends with the checksum that follows from that of the lines before."""
+    return line.endswith(_seal(zlib.crc32(line[:-_SEAL_BYTES], crc)))
+
+
+_UNSEALED = "its checksum does not follow from this line and those before it"
+
+
+def damaged(label: str, at: Position, why: str, line: bytes = b"") -> RunError:
+    """What to say of a record that cannot be read on from a line."""
+    shown = f": {line[:60]!r}" if line else ""
+    cut = ", or cut it before that byte to go on from there" if at.offset else ""
+    return RunError(
+        f"{label}: damaged at byte {at.offset}: {why}{shown}.\n  Restore the file from a copy{cut}."
+    )
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """For reading a long record: what is made of it stays, and looking for garbage in it only costs."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def place(path: Path, data: bytes) -> None:
+    """Write a file that is whole or not there; its folder is made.
+
+    Raises:
+        FolderChanged: it would go into another folder than the one that was opened.
+        OSError: the disk refused it.
+    """
+    verify(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.part")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there; raises as ``place`` does."""
+    verify(path)
+    path.unlink(missing_ok=True)
+
+
+def extend(path: Path, end: int, lines: bytes) -> None:
+    """Write lines to a record from byte ``end`` on, durably; raises as ``place`` does."""
+    verify(path)
+    with path.open("r+b") as file:
+        file.truncate(end)
+        file.seek(end)
+        file.write(lines)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+class Scores:
+    """Test scores of finished trials: rows of little-endian float32 in one append-only file.
+
+    Each row is one replicate's score for every test image, shape (N,) or (N, C). The record's
+    ``finished`` event holds where the rows of its replicates lie, and their CRC-32, so a tail that was torn
+    by a crash belongs to no trial.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def _way_on(self) -> str:
+        name = self.path.parent.name
+        return (
+            f"Restore the file from a copy. Without it, tune-app show {name} has the metrics, and tune-app "
+            f"confirm {name} trains the best again."
+        )
+
+    def append(self, rows: bytes, shape: Sequence[int]) -> ScoreRows:
+        """Add rows (R, N) or (R, N, C) as raw ``<f4`` bytes, durably; returns their place."""
+        verify(self.path)
+        with _storage(self.path), self.path.open("ab", buffering=0) as file:
+            offset = file.tell()
+            _write_whole(file, rows)
+            os.fsync(file.fileno())
+        know(self.path)  # scores at the same place of another file would be taken for these
+        return ScoreRows(offset, tuple(shape), zlib.crc32(rows))
+
+    def read(self, place: ScoreRows) -> bytes:
+        """The raw bytes at ``place``, to be read as ``<f4`` with ``place.shape``.
+
+        Raises:
+            RunError: they are missing or damaged.
+        """
+        size_bytes = 4 * math.prod(place.shape)
+        try:
+            with self.path.open("rb") as file:
+                there = max(0, file.seek(0, os.SEEK_END) - place.offset)
+                file.seek(place.offset if there else 0)
+                rows = file.read(min(size_bytes, there))
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot read the test scores: {error.strerror}") from error
+        if len(rows) != size_bytes:
+            raise RunError(
+                f"{self.path}: too short: {size_bytes} bytes of test scores belong at byte "
+                f"{place.offset}, {len(rows)} are there. {self._way_on}"
+            )
+        if place.crc32 is not None and zlib.crc32(rows) != place.crc32:
+            raise RunError(
+                f"{self.path}: damaged: the {size_bytes} bytes of test scores at byte {place.offset} are not "
+                f"those that were recorded. {self._way_on}"
+            )
+        return rows
+
+
+class _storage:  # noqa: N801 - reads as a statement: with _storage(path): ...
+    """Turns an OSError of a write into a DiskError."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, OSError):
+            raise DiskError(
+                f"{self._path}: cannot be written: {error.strerror}. Everything recorded before is safe."
+            ) from error
+
+
+def _write_whole(file: IO[bytes], data: bytes) -> None:
+    """Append all of ``data``, or leave the file as it was: half a line would damage the one after it."""
+    end, view = file.tell(), memoryview(data)
+    try:
+        while view:  # an unbuffered write may be short, on a nearly full disk for one
+            view = view[file.write(view) :]
+    except OSError:
+        file.truncate(end)
+        file.seek(end)
+        raise

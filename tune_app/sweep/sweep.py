@@ -1,0 +1,364 @@
+"""A sweep: its folder, what is wanted (the frozen space), what is recorded, and what is lacking."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import Timeout
+
+from tune_app import space as spaces
+from tune_app.data.identity import NO_DATA, DataIdentity
+from tune_app.errors import RunError, full
+from tune_app.space import SearchSpace
+from tune_app.sweep import coherence, trust
+from tune_app.sweep.events import Created, Event, Extended, Saved
+from tune_app.sweep.history import Configuration, History
+from tune_app.sweep.numerics import Numerics
+from tune_app.sweep.opened_folder import OpenedFolder, in_use
+from tune_app.sweep.paths import RunPaths, check_contained, is_run, new_folder, no_such_run
+from tune_app.sweep.plan import Job, plan_of
+from tune_app.sweep.record import VERSION, Mirror, Position, Record, Scores, read, remove, uncollected
+
+#: How long to wait for a run that is in use: whoever only looks whether it is live locks it for moments.
+_BUSY_FOR_S = 0.5
+
+
+class Sweep:
+    """A run folder: made by ``create``, found again by ``open``; written through ``writing``."""
+
+    def __init__(
+        self,
+        opened: OpenedFolder,
+        space: SearchSpace,
+        header: Created,
+        history: History,
+        position: Position,
+        identity: str,
+    ) -> None:
+        self.paths = opened.paths
+        #: The folder whose record was read: nothing is written into another.
+        self.opened = opened
+        #: What tells this run from all others; see `tune_app.sweep.trust`.
+        self.identity = identity
+        self.space = space
+        self.header = header
+        self.history = history
+        self.data, self.numerics = header.data, header.numerics
+        self.scores = Scores(self.paths.scores)
+        self._position = position
+        self._record: Record | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the run: its folder's."""
+        return self.paths.folder.name
+
+    @classmethod
+    def create(
+        cls,
+        space: SearchSpace,
+        data: DataIdentity = NO_DATA,
+        runs_dir: Path | str = "runs",
+        name: str | None = None,
+        numerics: Numerics | None = None,
+        taken: Collection[str] = (),
+        **origin: Any,
+    ) -> Sweep:
+        """Make a run folder with a record that holds the frozen space and all that is planned so far.
+
+        Without ``name`` the folder is numbered: ``grid-1``, ``grid-2``, ... but as none that is ``taken``
+        elsewhere. ``origin`` is kept in the record's first event: where the data was found, and the run that
+        this one confirms. The record is put in place last and in one stroke: a folder without one, left by a
+        crash, is free to be taken.
+
+        Raises:
+            RunError: the name is taken or no plain file name, or the folder cannot be written.
+        """
+        with new_folder(Path(runs_dir), name, space.name, taken) as folder:
+            paths = RunPaths(folder)
+            partial = paths.record.with_suffix(".jsonl.part")
+            partial.unlink(missing_ok=True)
+            with closing(Record(partial)) as record:
+                record.append(
+                    Created(
+                        version=VERSION,
+                        space=space.name,
+                        task=space.task,
+                        yaml=space.dump(),
+                        seed=space.seed,
+                        data=data,
+                        numerics=numerics or Numerics(),
+                        **origin,
+                    )
+                )
+                for planned in plan_of(space, data, History()):
+                    record.append(planned)
+            names = trust.named(space, origin.get("source"), None)
+            trust.remember(trust.identity_of_run(partial), names)
+            partial.replace(paths.record)
+        return cls.open(folder)
+
+    @classmethod
+    def open(cls, folder: Path | str, to_undo: bool = False) -> Sweep:
+        """Read a run folder.
+
+        Args:
+            folder: of the run.
+            to_undo: whether to open it though its last extension wants more than can be trained.
+
+        Raises:
+            RunError: no such run, or its record is damaged, or wants too much.
+        """
+        folder = Path(folder)
+        paths = RunPaths(folder)
+        if not is_run(folder):
+            raise RunError(no_such_run(folder))
+        check_contained(folder)
+        opened, identity = OpenedFolder(paths), trust.identity_of_run(paths.record)
+        history = History()
+        with uncollected():
+            position = coherence.fold(read(paths.record), str(paths.record), history)
+        if (header := history.header) is None:
+            raise RunError(f"{paths.record}: holds no sweep: it has no whole line. Remove {folder}.")
+        space = _wanted(header, history, paths)
+        if not to_undo and (excess := spaces.excess(space)):
+            undo = (
+                f" Take the extension back: tune-app extend {folder.name} --undo"
+                if history.extensions
+                else ""
+            )
+            raise RunError(f"{folder}: {excess}.{undo}")
+        return cls(opened, space, header, history, position, identity)
+
+    @property
+    def frozen(self) -> str:
+        """The space as YAML, by the record alone: ``space.yaml`` is a copy of it for people."""
+        return self.history.wanted
+
+    def refresh(self) -> None:
+        """Take in what another process has recorded since this one looked; raises FolderChanged."""
+        self.opened.verify()
+        known = self.frozen
+        found = read(self.paths.record, self._position)
+        self._position = coherence.fold(found, str(self.paths.record), self.history, self._position)
+        if self.frozen != known:
+            self.space = _wanted(self.header, self.history, self.paths)
+
+    @contextmanager
+    def writing(self, mirror: Mirror | None = None) -> Iterator[Sweep]:
+        """Become the one writer of this run.
+
+        Raises:
+            RunError: another process is writing it (a crash releases the lock by itself), or it may not be
+                written.
+            FolderChanged: its folder is not the one that was opened.
+        """
+        check_contained(self.paths.folder, written=True)
+        # Asked of a process that has died since. What is asked once the lock is held is for this process.
+        stale = [path for path in self.paths.control.glob("*") if path.is_file()]
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self.opened.locked(_BUSY_FOR_S))
+            except Timeout as error:
+                raise self.busy() from error
+            except OSError as error:
+                if full(error):
+                    raise
+                raise RunError(
+                    f"{self.paths.folder}: cannot be written: {error.strerror}. Fix its permissions, or "
+                    "leave out --name to start a new run."
+                ) from error
+            self._check_header()
+            self.opened.know(self.paths.scores)
+            for path in stale:
+                remove(path)
+            self.refresh()
+            self._record = Record(self.paths.record, mirror, self._position, self.opened.verify)
+            try:
+                yield self
+            finally:
+                record, self._record = self._record, None
+                record.close()
+
+    @contextmanager
+    def rewriting(self) -> Iterator[None]:
+        """For writing again what is made from the record: results, report, and other views of it.
+
+        Raises:
+            FolderChanged: the folder is not the one whose record was read, or ceases to be.
+        """
+        with self.opened.held():
+            self._check_header()
+            yield
+
+    def _check_header(self) -> None:
+        """Another run's record may have got the inode of the one that was read, if that was removed."""
+        if trust.identity_of_run(self.paths.record) != self.identity:
+            raise self.opened.changed()
+
+    def extend(self, space: SearchSpace, asked: str, from_start: bool) -> int:
+        """Want more: ``space`` is what is wanted now, ``asked`` how it was put. Returns the new samples.
+
+        What is recorded keeps its number; points that the wider space adds are numbered after it.
+        ``from_start`` says that no trial can go on from its checkpoint, since its schedule would be another.
+        """
+        self.note(Extended(space=space.dump(), asked=asked, from_start=from_start), durable=True)
+        self.space = space
+        return self.complete()
+
+    def complete(self) -> int:
+        """Record the points that the space knows in advance and the record lacks; returns how many.
+
+        Where a crash cut off an extension, the next session completes it this way.
+        """
+        new = plan_of(self.space, self.data, self.history)
+        for planned in new:
+            self.note(planned)
+        return len(new)
+
+    def busy(self) -> RunError:
+        """What to say to a second process that would work on this run."""
+        return RunError(
+            f"{self.paths.folder}: another tune-app process is working on this run. Wait for it, "
+            "end it, or leave out --name to start a new run."
+        )
+
+    def live(self) -> bool:
+        """Whether a process is working on this run now."""
+        return in_use(self.paths)
+
+    def statuses(self, live: bool = False) -> list[str]:
+        """How each configuration stands; ``live`` says whether what has not ended is being trained now."""
+        history, replicates = self.history, self.space.replicate_numbers
+        return [history.status(c, replicates, live) for c in history.configurations.values()]
+
+    def note(self, event: Event, *, durable: bool = False) -> Event:
+        """Record an event and take it into ``history``: the record first, then what follows from it."""
+        if self._record is None:
+            raise RuntimeError("Sweep.note outside of Sweep.writing")
+        coherence.check(event, self.history)  # one that cannot be read again is not recorded
+        noted = self._record.append(event, durable=durable)
+        self._position = self._record.position
+        self.history.apply(noted)
+        return noted
+
+    def sync_if_due(self) -> None:
+        """Keep the promise that an event waits a second at most for the disk; see that the folder is there.
+
+        Raises:
+            FolderChanged: it is not the one that was opened.
+        """
+        if self._record:
+            self._record.sync_if_due()
+
+    def lacking(self) -> list[Job]:
+        """What is wanted minus what is recorded: for each configuration the replicates still to train."""
+        return [
+            job for configuration in self.history.configurations.values() for job in self.jobs(configuration)
+        ]
+
+    def outstanding(self) -> int:
+        """How many trials are still to be run, those that a searcher is yet to suggest included."""
+        asked = sum(configuration.asked for configuration in self.history.configurations.values())
+        wanted = (self.space.search.samples or 0) if self.space.search.algorithm == "optuna" else 0
+        return len(self.lacking()) + max(0, wanted - asked)
+
+    def complete_and_trained(self) -> bool:
+        """Whether nothing is left to do: no trial to run, and no point to record that the space knows."""
+        return not self.outstanding() and not plan_of(self.space, self.data, self.history)
+
+    def jobs(self, configuration: Configuration) -> list[Job]:
+        """What a configuration lacks: a job for all replicates that go on from the same checkpoint.
+
+        Whether the checkpoint is whole is seen where it is used: counting reads none.
+        """
+        if configuration.twin is not None:
+            return []
+        groups: dict[Saved | None, list[int]] = {}
+        for replicate in self.space.replicate_numbers:
+            if configuration.lacks(replicate, self.space.epochs):
+                last = configuration.last(replicate)
+                groups.setdefault(last.saved if last else None, []).append(replicate)
+        stopped_at = configuration.stopped_at
+        return [
+            Job(
+                configuration.sample,
+                configuration.fingerprint,
+                configuration.config,
+                tuple(replicates),
+                stopped_at or self.space.epochs,
+                saved,
+                follows=replicates[0] != self.space.replicate_numbers[0],
+                tested=stopped_at is None,
+            )
+            for saved, replicates in groups.items()
+        ]
+
+    def prune(self) -> tuple[int, int]:
+        """Remove all checkpoints and weights; returns how many files that were, and their bytes.
+
+        Raises:
+            RunError: a process is working on this run.
+        """
+        with self.writing():
+            files = [path for path in self.paths.checkpoints.glob("*") if path.is_file()]
+            size_bytes = sum(path.stat().st_size for path in files)
+            for path in files:
+                remove(path)
+        return len(files), size_bytes
+
+    def whole(self, saved: Saved) -> bool:
+        """Whether a checkpoint is there and undamaged; without it a trial starts again from epoch 0."""
+        try:
+            return zlib.crc32((self.paths.checkpoints / saved.file).read_bytes()) == saved.crc32
+        except OSError:
+            return False
+
+
+def _wanted(header: Created, history: History, paths: RunPaths) -> SearchSpace:
+    """The space as the last extension left it.
+
+    Raises:
+        RunError: it names another code than the header: more may be wanted, but not of something else.
+    """
+    found = {
+        text: spaces.parse(text, file=str(paths.space), name=header.space, recorded=True)
+        for text in {header.yaml, history.wanted}
+    }
+    first, now = found[header.yaml], found[history.wanted]
+    for key, then, named in (
+        ("task", first.task, now.task),
+        ("search.sampler", first.search.sampler, now.search.sampler),
+    ):
+        if then != named:
+            raise RunError(
+                f"{paths.record}: the run began with {key}: {then}, and an extension has {key}: {named}, "
+                "which cannot be. Restore the file from a copy."
+            )
+    return now
+
+
+def find_sample(sweep: Sweep, trial: str) -> int:
+    """The sample that a user means by ``12`` or ``12.1``; for a point drawn before, the first sample of it.
+
+    Raises:
+        RunError: there is none of that number.
+    """
+    number = trial.partition(".")[0]
+    known = sweep.history.configurations
+    if not (number.isascii() and number.isdigit()) or int(number) not in known:
+        there = f"1 to {max(known)}" if known else "none yet"
+        raise RunError(
+            f'{sweep.name}: no trial called "{trial}". Trials are named by their sample: {there}; see: '
+            f"tune-app show {sweep.name}"
+        )
+    if "." in trial and trial not in sweep.history.attempts:
+        attempts = [attempt.trial for attempt in known[int(number)].attempts]
+        raise RunError(
+            f'{sweep.name}: no trial called "{trial}". There are: {", ".join(attempts) or "none yet"}'
+        )
+    return known[int(number)].twin or int(number)

@@ -1,0 +1,122 @@
+"""Whether what a run folder or a model file names may be used: it may come from a stranger.
+
+A run names a task, a sampler, data and a storage; a model names a task. They are imported, read or written
+only if this user has named them for that run or model before, or gives ``--trust``. A file of the user's own
+holds what was named, as digests: each of the run's first line, or of the model's bytes, and of one name. So a
+run that was moved is still known, a name that was changed is not, and a stranger cannot forge the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tune_app.errors import TrustError, printable
+from tune_app.sweep.record import LONGEST
+
+if TYPE_CHECKING:
+    from tune_app.space import SearchSpace
+    from tune_app.sweep.events import Source
+
+#: Sources of data that come with tune-app, or that it fetches itself.
+_OWN_DATA = (None, "phantom", "course")
+
+
+def named(space: SearchSpace, source: Source | None, storage: str | None) -> list[str]:
+    """What training a run uses beyond its folder and tune-app itself, as messages call it.
+
+    Args:
+        space: of the run.
+        source: where its data was found; None where the user has said it anew.
+        storage: where it is mirrored; None for nowhere.
+    """
+    found = of_task(space.task)
+    if ":" in (space.search.sampler or ""):
+        found.append(f"the sampler {space.search.sampler}")
+    data, path = (source.data, source.path) if source else (None, None)
+    if path is not None or data not in _OWN_DATA:
+        found.append(f"the data {path or data}")
+    return found + of_storage(storage)
+
+
+def of_task(task: str) -> list[str]:
+    """The name of a task where it is code of somebody's own; nothing for a built-in one."""
+    return [f"the task {task}"] if ":" in task else []
+
+
+def of_storage(storage: str | None) -> list[str]:
+    """The name of a storage; nothing where there is none."""
+    return [f"the storage {storage}"] if storage is not None else []
+
+
+def identity_of_run(record: Path) -> str:
+    """What tells one run from all others: a digest of its record's first line."""
+    with record.open("rb") as file:
+        return hashlib.sha256(file.readline(LONGEST)).hexdigest()
+
+
+def remember(identity: str, names: Iterable[str]) -> None:
+    """Note that the user has named these things for a run or a model.
+
+    Where the user's folders cannot be written, nothing is noted: ``--trust`` is then needed each time.
+    """
+    known = _known()
+    new = [digest for name in names if (digest := _digest(identity, name)) not in known]
+    path = _store()
+    if not new or path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(descriptor, "".join(f"{digest}\n" for digest in new).encode())
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return
+
+
+def trusted(identity: str, names: Iterable[str]) -> bool:
+    """Whether the user has named all of these things for that run or model."""
+    wanted = {_digest(identity, name) for name in names}
+    return not wanted or wanted <= _known()
+
+
+def require(what: Path, identity: str, names: Iterable[str], trust: bool) -> None:
+    """Let the names of a run or a model be used: those that ``trust`` takes are remembered.
+
+    Raises:
+        TrustError: the user has not named one of them, and ``trust`` is False.
+    """
+    unknown = [name for name in names if not trusted(identity, [name])]
+    if unknown and not trust:
+        listed = " and ".join(printable(name) for name in unknown)
+        raise TrustError(
+            f"{what}: may come from a stranger: no command of yours has made or trusted it, and it names "
+            f"{listed}. If you know who made it, give --trust: code that it names is then run."
+        )
+    remember(identity, unknown)
+
+
+def _digest(identity: str, name: str) -> str:
+    return hashlib.sha256(f"{identity} {name}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _store() -> Path | None:
+    """The file of this user's digests; None for a user without a home folder."""
+    try:
+        state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    except RuntimeError:
+        return None
+    return state / "tune-app" / "trusted"
+
+
+def _known() -> set[str]:
+    path = _store()
+    try:
+        return set(path.read_text(encoding="utf-8").split()) if path else set()
+    except (OSError, ValueError):
+        return set()

@@ -1,0 +1,53 @@
+"""Files of a run folder that can be made again, from the record or from the data.
+
+A disk that refuses one never ends a sweep: the file is left out with a note, and the next session writes it.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from tune_app.errors import StorageError, describe
+from tune_app.sweep import Sweep
+from tune_app.sweep.record import place
+
+Tell = Callable[[str], None]
+
+
+def put(path: Path, text: str, tell: Tell) -> None:
+    """Make a file hold ``text``, unless it does; where the disk refuses it, ``tell`` says so."""
+    data = text.encode()
+    with suppress(OSError):
+        if path.read_bytes() == data:
+            return
+    try:
+        place(path, data)
+    except OSError as error:
+        tell(left_out(path, error))
+
+
+def left_out(path: Path, error: Exception) -> str:
+    """The note for a view that cannot be written."""
+    if isinstance(error, StorageError):
+        return f"note: {error}"
+    why = error.strerror if isinstance(error, OSError) and error.strerror else describe(error)
+    return f"note: {path}: cannot be written: {why}. The sweep goes on; the next session writes this file."
+
+
+def restore(sweep: Sweep, tell: Tell) -> None:
+    """Write ``space.yaml`` and ``provenance.json`` as the record has them."""
+    put(sweep.paths.space, sweep.frozen, tell)
+    if sweep.history.openings:
+        text = json.dumps(sweep.history.openings[0].provenance, indent=2)
+        put(sweep.paths.provenance, f"{text}\n", tell)
+
+
+def edited(sweep: Sweep, images: bytes) -> bool:
+    """Whether the content of ``test_images.csv`` is other than recorded; False where nothing is."""
+    written = [opened.test_images_crc32 for opened in sweep.history.openings]
+    known = [crc32 for crc32 in written if crc32 is not None]
+    return bool(known) and zlib.crc32(images) != known[-1]

@@ -1,0 +1,219 @@
+"""The folder of the user's own modules, which Python sees only while a task's code runs.
+
+Outside of that, a file there cannot shadow what tune-app and its libraries import late: not `pandas.py`, nor
+`bottleneck.py`, which pandas looks for. While the task runs, its modules come first, as under `python FILE`,
+unless they have the name of a standard module or of an installed package that tune-app uses.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import cache
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tune_app.errors import TaskError
+from tune_app.tasks.isolation import LOCK, ProcessState
+
+
+class TaskFolder(MetaPathFinder):
+    """A folder of the user's modules, those that were imported from it, and what their import has set."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        #: The modules that were imported from here, by name.
+        self.modules: dict[str, ModuleType] = {}
+        self._codes: dict[str, TaskCode] = {}
+        self._depth = 0
+
+    @contextmanager
+    def visible(self) -> Iterator[None]:
+        """Let Python find the modules of the folder: for a task's code alone."""
+        with LOCK:
+            self._depth += 1
+            if self._depth > 1:
+                try:
+                    yield
+                finally:
+                    self._depth -= 1
+                return
+            there, place = set(sys.modules), str(self.path)
+            for name, module in self.modules.items():
+                sys.modules.setdefault(name, module)
+            sys.meta_path.insert(0, self)
+            sys.path.append(place)  # for the processes that the task starts, and for namespace packages
+            try:
+                yield
+            finally:
+                self._depth -= 1
+                sys.meta_path.remove(self)
+                if place in sys.path:
+                    sys.path.reverse()
+                    sys.path.remove(place)
+                    sys.path.reverse()
+                new = {name: sys.modules[name] for name in sys.modules.keys() - there}
+                # Not one by one: a package without `__init__.py` needs its parent to say where it lies.
+                held = {n: m for n, m in new.items() if isinstance(m, ModuleType) and self.holds(m)}
+                self.modules |= held
+                for name in held:
+                    del sys.modules[name]
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """A module of the folder by its name, unless that is reserved; nothing for submodules."""
+        found = self._own(name) if path is None else None
+        return None if found is None or self._taken(name) else found
+
+    def _own(self, name: str) -> ModuleSpec | None:
+        """A module by its name. A mere folder is none: in `wandb/` is what wandb has written."""
+        found = PathFinder.find_spec(name, [str(self.path)]) if name != "tune_app" else None
+        return found if found and found.loader else None
+
+    def _taken(self, name: str) -> bool:
+        """Whether that is the name of a standard module, or of an installed package that tune-app can use."""
+        if name in sys.stdlib_module_names:
+            return True
+        found = PathFinder.find_spec(name, [place for place in sys.path if place != str(self.path)])
+        # What tune-app uses is made out last, since it takes long.
+        return found is not None and not self._below(found.origin) and name in _used()
+
+    def load(self, name: str) -> ModuleType:
+        """Import a module for a task, from here or, where this folder has none, as Python finds it.
+
+        Raises:
+            NameTaken: another module has the name.
+            Exception: what the import raises.
+        """
+        top = name.partition(".")[0]
+        own = self._own(top)
+        if own and self._taken(top):
+            raise NameTaken(f"{own.origin} has the name of {_whose(top)}. Rename the file.")
+        code = self._codes.get(name) or self._new()
+        with code:
+            sys.argv[:] = [str(own.origin if own else name)]  # a parser of arguments finds none
+            module = importlib.import_module(name)
+            first = sys.modules[top]
+        self._codes[name] = code
+        if own and not self.holds(first):
+            raise NameTaken(
+                f'{own.origin}: another module called "{top}" is loaded already, {first.__file__}. '
+                "Rename one of them, or start Python anew."
+            )
+        return module
+
+    def code(
+        self, name: str, seed: int = 0, with_torch: Callable[[], None] | None = None
+    ) -> AbstractContextManager[None]:
+        """Where code of a module, which ``load`` imports, is to run; it can be entered again and again.
+
+        Its modules are found, and the process has the settings that their import made; see `ProcessState`.
+        """
+        return TaskCode(self, self._codes.get(name, self._new()).state.like(seed, with_torch))
+
+    def _new(self) -> TaskCode:
+        return TaskCode(self, ProcessState(0, settings={"folder": str(self.path)}))
+
+    def hidden(self) -> str:
+        """What to say of an import that went wrong where files of the folder have names that are reserved."""
+        tops = sorted({path.name.partition(".")[0] for path in self.path.iterdir()})
+        taken = [(top, own) for top in tops if (own := self._own(top)) and self._taken(top)]
+        return "\n  ".join(f"{own.origin} is not it: {_whose(top)} has that name" for top, own in taken)
+
+    def holds(self, module: ModuleType) -> bool:
+        """Whether a module was imported from this folder or below it, and is not installed there."""
+        known = vars(module)  # not getattr: torch.classes has every attribute
+        top = str(known.get("__name__")).partition(".")[0]
+        places = [known.get("__file__"), *(known.get("__path__") or ())]
+        return any(self._below(place) for place in places) and top != "tune_app" and not self._taken(top)
+
+    def _below(self, place: str | None) -> bool:
+        path = Path(place or "/").resolve()
+        return path.is_relative_to(self.path) and not INSTALLED & {*path.relative_to(self.path).parts}
+
+
+class NameTaken(TaskError):
+    """A task's module has the name of another one."""
+
+
+class TaskCode:
+    """``with code:`` is where code of a task runs: its folder is visible, and its process state in place."""
+
+    def __init__(self, folder: TaskFolder, state: ProcessState) -> None:
+        self._folder, self.state = folder, state
+        self._stack = ExitStack()
+
+    def __enter__(self) -> None:
+        with ExitStack() as stack:
+            stack.enter_context(self._folder.visible())
+            stack.enter_context(self.state)
+            self._stack = stack.pop_all()
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+
+#: Folders of installed packages.
+INSTALLED = frozenset({"site-packages", "dist-packages"})
+
+#: What the folder is called where its copy has travelled to: in the working directory of Ray's workers.
+TRAVELLED = "task-folder"
+
+_folders: dict[Path, TaskFolder] = {}
+_chosen: list[Path] = []
+
+
+def current() -> TaskFolder:
+    """The folder that this process imports tasks from: the working directory, or what ``choose`` named."""
+    path = _chosen[-1] if _chosen else Path.cwd()
+    return _folders.setdefault(path, TaskFolder(path))
+
+
+def choose(path: str) -> None:
+    """Have this process, a worker's, import tasks from a folder, or from the copy that has travelled here."""
+    copy = Path.cwd() / TRAVELLED
+    _chosen.append(copy if copy.is_dir() else Path(path))
+    keep_off_path(_chosen[-1])
+
+
+def keep_off_path(folder: Path) -> None:
+    """Take a folder off ``sys.path``, where a script, a notebook or Ray put it; not one that has tune-app."""
+    if (folder / "tune_app").resolve() != Path(__file__).resolve().parents[1]:
+        sys.path[:] = [place for place in sys.path if Path(place).resolve() != folder.resolve()]
+
+
+# ---------------------------------------------------------------- names that are taken
+
+
+def _whose(name: str) -> str:
+    return "a module of Python's own" if name in sys.stdlib_module_names else "a package that tune-app uses"
+
+
+@cache
+def _used() -> frozenset[str]:
+    """The top-level names of tune-app and of all installed packages that it requires or can make use of."""
+    found, todo = set[str](), ["tune-app"]
+    while todo:
+        name = _plain(todo.pop())
+        if name in found:
+            continue
+        try:
+            todo += importlib.metadata.requires(name) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        found.add(name)
+    owners = importlib.metadata.packages_distributions()
+    return frozenset({"tune_app"} | {top for top, names in owners.items() if found & set(map(_plain, names))})
+
+
+def _plain(requirement: str) -> str:
+    """The name of a distribution as it is compared: of ``PyYAML>=6; extra == "x"`` pyyaml."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", requirement.strip(), maxsplit=1)[0]).lower()

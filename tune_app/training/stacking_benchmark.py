@@ -1,0 +1,274 @@
+"""Looped or stacked: measured on a few batches before a sweep begins, and the same for all of its trials.
+
+Where a rule decides, nothing is measured, and torch is not loaded. On this machine the measuring is done by
+a process of its own, beside the start of Ray; on a cluster, by a worker (``run.measure``).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tune_app.errors import describe
+from tune_app.space import Config, SearchSpace
+from tune_app.tasks import task as tasks
+from tune_app.tasks import task_folder
+from tune_app.tasks.isolation import gpus_possible, set_numerics
+from tune_app.tasks.task import FunctionTask, Labelled, Splits, Task
+
+if TYPE_CHECKING:
+    from tune_app.training.learner import DeviceSplits
+    from tune_app.training.looped import Looped
+    from tune_app.training.stacked import Stacked
+
+#: Numbers in an input, above which replicates are looped on a CPU without measuring: 48 x 48 pixels. From
+#: there on one model keeps a core busy. The paper's, stacked, was measured to be 1.2 to 1.7 times as fast at
+#: 28 x 28, 0.9 to 1.2 at 64 x 64 and 0.9 at 256 x 256; a small CNN 0.8 at 28 x 28.
+LARGEST_ON_CPU = 48 * 48
+#: Batches of all replicates together, below which they are looped without measuring: they take about as long.
+FEWEST_BATCHES = 2000
+#: The reason where nothing was to be found out.
+AS_ASKED = "as asked"
+#: Batches in an epoch that is measured.
+_BATCHES = 4
+#: How often each way is measured; less often where that would take more than so many seconds.
+_ROUNDS = 8
+_BUDGET_S = 1.0
+#: Stacking must take less than this share of the time, so that no sweep is stacked today and looped tomorrow:
+#: at 28 x 28 the paper's model is 1.1 times as fast with 3 seeds and 1.3 times with 5, and this lies between.
+_CLEARLY = 0.83
+#: Seconds to wait for the process that measures; then the replicates are looped.
+_PATIENCE_S = 120.0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How the replicates of a sweep are trained, and why.
+
+    ``looped_s`` and ``stacked_s`` are seconds that a replicate took for the batches of the measuring; None
+    where nothing was measured.
+    """
+
+    replicates: str
+    why: str
+    looped_s: float | None = None
+    stacked_s: float | None = None
+
+    @property
+    def line(self) -> str:
+        """The choice in a line: ``looped: Dropout 3 draws random numbers``."""
+        return f"{self.replicates}: {self.why}"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What must be known to measure: a configuration of the sweep, and some of its inputs.
+
+    ``asked`` is ``auto``, or ``stacked`` to find out only whether that can be; ``device`` is ``cpu``,
+    ``cuda``, or ``any`` for a GPU if there is one.
+    """
+
+    task: str
+    config: Config
+    splits: Splits
+    seeds: int
+    epochs: int
+    asked: str
+    precision: str
+    threads: int
+    device: str
+
+
+def question(
+    space: SearchSpace, task: Task | FunctionTask, splits: Splits | None, threads: int, device: str
+) -> Question | Choice:
+    """What is to be measured for a sweep, or the choice where there is nothing to measure."""
+    if not isinstance(task, Task) or splits is None:
+        return Choice("looped", "a function trains its replicates itself")
+    if space.replicates == "looped":
+        return Choice("looped", AS_ASKED)
+    if space.seeds == 1 and space.replicates == "auto":
+        return Choice("looped", "there is one of a configuration")
+    if device == "any" and not gpus_possible():
+        device = "cpu"
+    if space.replicates == "auto" and device == "cpu" and _too_large(splits):
+        return Choice("looped", f"inputs of more than {LARGEST_ON_CPU:,} numbers, on a CPU")
+    config = space.example()
+    try:
+        with tasks.code(space.task):
+            batch_size = task.batch_sizes(tasks.copied(config))[0]
+        batches = math.ceil(len(splits.train.y) / batch_size)
+    except Exception as error:  # noqa: BLE001 - of the user's task; its trials will tell
+        return Choice("looped", f"measuring failed: {describe(error)}")
+    if space.replicates == "auto" and space.size() * space.seeds * space.epochs * batches < FEWEST_BATCHES:
+        return Choice("looped", f"fewer than {FEWEST_BATCHES:,} batches in all, too few to measure first")
+    return Question(
+        space.task,
+        config,
+        _some(splits, _BATCHES * batch_size),
+        space.seeds,
+        space.epochs,
+        space.replicates,
+        space.precision,
+        threads,
+        device,
+    )
+
+
+def _too_large(splits: Splits) -> bool:
+    return math.prod(splits.train.x.shape[1:]) > LARGEST_ON_CPU
+
+
+def _some(splits: Splits, count: int) -> Splits:
+    """The first inputs, of training and validation the same share."""
+
+    def first(part: Labelled, count: int) -> Labelled:
+        return Labelled(np.ascontiguousarray(part.x[:count]), part.y[:count])
+
+    of_validation = math.ceil(len(splits.val.y) * min(1.0, count / len(splits.train.y)))
+    return Splits(first(splits.train, count), first(splits.val, of_validation), first(splits.test, 1))
+
+
+def answer(asked: Question) -> Choice:
+    """Measure, in this process."""
+    import torch
+
+    if asked.device != "cpu":  # one that Ray has given, and torch does not see, is of no use
+        asked = replace(asked, device="cuda" if torch.cuda.is_available() else "cpu")
+    if asked.asked == "auto" and asked.device == "cpu" and _too_large(asked.splits):
+        return Choice("looped", f"inputs of more than {LARGEST_ON_CPU:,} numbers, on a CPU")
+    try:
+        return _answer(asked)
+    except Exception as error:  # noqa: BLE001 - of the user's task, or memory
+        return unmeasured(asked, describe(error))
+
+
+def _answer(asked: Question) -> Choice:
+    from tune_app.training.learner import DeviceSplits
+    from tune_app.training.stacking_check import stackable
+
+    task = tasks.load(asked.task)
+    assert isinstance(task, Task), "question asks of no function"
+    data = DeviceSplits.load(asked.splits, asked.device)
+    with tasks.code(asked.task, with_torch=partial(set_numerics, asked.threads, asked.precision)):
+        fault = stackable(task, asked.config, data, asked.precision)
+        if asked.asked == "stacked":
+            return Choice(
+                "stacked",
+                f"where it can be; the first configuration is looped: {fault}" if fault else AS_ASKED,
+            )
+        return Choice("looped", fault) if fault else _measure(task, asked, data)
+
+
+def _measure(task: Task, asked: Question, data: DeviceSplits) -> Choice:
+    from tune_app.training.looped import Looped
+    from tune_app.training.stacked import Stacked
+
+    def make(kind: type[Looped] | type[Stacked], count: int) -> Looped | Stacked:
+        return kind(task, asked.config, data, 0, range(count), asked.epochs, None, asked.precision)
+
+    # Of one thread, the processor's time: whatever else runs on this machine has no part in it.
+    clock = time.process_time if (asked.device, asked.threads) == ("cpu", 1) else time.perf_counter
+    single = make(Looped, 1)
+    _step_s(single, clock)  # the first step of a process loads what later ones find there
+    one_s = _step_s(single, clock)
+    count = asked.seeds
+    if asked.device == "cpu":  # what has taken long is not done as often
+        count = max(2, min(count, int(_BUDGET_S / one_s)))
+    groups = {"looped": make(Looped, min(count, 3)), "stacked": make(Stacked, count)}
+    for group in groups.values():
+        _step_s(group, clock)
+    least = dict.fromkeys(groups, math.inf)
+    until = time.perf_counter() + _BUDGET_S
+    for done in range(_ROUNDS):
+        if done and time.perf_counter() > until:
+            break
+        for name, group in groups.items():
+            least[name] = min(least[name], _step_s(group, clock) / len(group.durations_s))
+            if any(at is not None for at in group.diverged()):
+                return Choice("looped", "the first configuration diverges, so nothing could be measured")
+    looped_s, stacked_s = least["looped"], least["stacked"]
+    better = "stacked" if stacked_s < _CLEARLY * looped_s else "looped"
+    verb = "are" if better == "stacked" else "would be"
+    why = f"{count} at once {verb} {looped_s / stacked_s:.2g} times as fast as one after the other"
+    return Choice(better, why, round(looped_s, 6), round(stacked_s, 6))
+
+
+def _step_s(group: Looped | Stacked, clock: Callable[[], float]) -> float:
+    began = clock()
+    group.step()
+    return clock() - began
+
+
+@contextmanager
+def started(asked: Question) -> Iterator[Callable[[], Choice]]:
+    """Let another process answer, while this one does something else; the function waits for the choice."""
+    with tempfile.TemporaryDirectory(prefix="tune-app-measure-") as name:
+        folder = Path(name)
+        (folder / "question").write_bytes(pickle.dumps(asked))
+        quiet = subprocess.DEVNULL
+        process = subprocess.Popen(
+            command("tune_app.training.stacking_benchmark", folder),
+            stdin=quiet,
+            stdout=quiet,
+            stderr=quiet,
+            env=environment(),
+            cwd=task_folder.current().path,
+        )
+        try:
+            yield lambda: _wait(process, folder, asked)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def command(module: str, folder: Path) -> list[str]:
+    """What starts a module of tune-app in a process of its own, without the working directory on its path."""
+    return [sys.executable, "-P", "-m", module, str(folder)]
+
+
+def environment() -> dict[str, str]:
+    """That of a process which is to find the modules that this one finds."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
+
+
+def _wait(process: subprocess.Popen[bytes], folder: Path, asked: Question) -> Choice:
+    try:
+        process.wait(_PATIENCE_S)
+        return Choice(**json.loads((folder / "answer").read_text(encoding="utf-8")))
+    except subprocess.TimeoutExpired:
+        return unmeasured(asked, f"it took more than {_PATIENCE_S:g} s")
+    except OSError:
+        return unmeasured(asked, f"its process ended with code {process.returncode}")
+
+
+def unmeasured(asked: Question, reason: str) -> Choice:
+    """The choice where measuring has failed: the trials will tell what is wrong."""
+    return Choice("stacked" if asked.asked == "stacked" else "looped", f"measuring failed: {reason}")
+
+
+def main(folder: Path) -> None:
+    """Answer the question that ``started`` has put into ``folder``."""
+    asked = pickle.loads((folder / "question").read_bytes())
+    found = json.dumps(asdict(answer(asked)))
+    partial = folder / "answer.part"
+    partial.write_text(found, encoding="utf-8")
+    partial.replace(folder / "answer")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

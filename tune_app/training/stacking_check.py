@@ -1,0 +1,193 @@
+"""Whether the replicates of a configuration can be stacked: tried, not guessed.
+
+Two replicates take the same step by themselves and in a stack, on a few of the real inputs. What cannot
+be seen in one step, whether an optimiser treats each element by itself, is known of these types alone.
+"""
+
+from __future__ import annotations
+
+import pickle
+import random
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn, optim
+
+from tune_app.errors import describe
+from tune_app.space import Config
+from tune_app.tasks.isolation import ProcessState
+from tune_app.tasks.task import Task, copied
+from tune_app.training.learner import DeviceSplit, DeviceSplits, clone, make_model, predict, score
+from tune_app.training.stack import Stack, first_names, names_by_group
+
+#: Each element of a parameter moves by its own gradients, and by numbers that are the same for all.
+ELEMENTWISE = frozenset(
+    {
+        *(optim.Adadelta, optim.Adagrad, optim.Adam, optim.AdamW, optim.Adamax, optim.ASGD),
+        *(optim.NAdam, optim.RAdam, optim.RMSprop, optim.Rprop, optim.SGD),
+    }
+)
+
+#: Inputs a replicate, in the step that is tried.
+_INPUTS = 4
+#: How far results may lie apart, of the largest number: rounding to bfloat16 is below, other models above.
+_TOLERANCE = 0.05
+
+#: What vmap says, and what it means to a user.
+_VMAP = {
+    "random operation": "it draws random numbers while it trains",
+    "data-dependent control flow": "its course depends on its numbers (an if, a loop or .item())",
+    "calling .item()": "its course depends on its numbers (an if, a loop or .item())",
+}
+
+
+def stackable(task: Task, config: Config, splits: DeviceSplits, precision: str = "float32") -> str | None:
+    """Why the replicates of a configuration cannot be stacked, in a few words; None where they can.
+
+    Whatever fails here is such a reason too: where it fails by itself as well, training will tell.
+    """
+    with ProcessState(0), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of operations that vmap does one replicate after the other
+        try:
+            return _fault(task, config, splits, precision)
+        except Exception as error:  # noqa: BLE001 - whatever user code and vmap come upon
+            text = describe(error)
+            return next((words for key, words in _VMAP.items() if key in text), f"it raises {text}")
+
+
+def _fault(task: Task, config: Config, splits: DeviceSplits, precision: str) -> str | None:
+    models = [make_model(task, config, splits, 0, replicate) for replicate in (0, 1)]
+    return (
+        _of_structure(*models)
+        or _of_modules(models[0])
+        or _of_optimizer(task.optimizer(copied(config), models[0].parameters()))
+        or _of_trial(task, config, splits, precision, models)
+    )
+
+
+def _of_structure(one: nn.Module, other: nn.Module) -> str | None:
+    def outline(model: nn.Module) -> list[object]:
+        named = [*model.named_parameters(), *model.named_buffers()]
+        tensors = [(name, tensor.shape, tensor.dtype) for name, tensor in named]
+        return [*((name, type(module)) for name, module in model.named_modules()), *tensors]
+
+    if outline(one) != outline(other):
+        return "its replicates are not built alike"
+    if one.state_dict().keys() - first_names(one).keys():
+        return "its state is more than parameters and buffers (get_extra_state)"
+    return None
+
+
+def _of_modules(model: nn.Module) -> str | None:
+    for name, module in model.named_modules():
+        where = f"{type(module).__name__} {name}".strip()
+        if isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
+            return f"{where} draws random numbers"
+        if getattr(module, "running_mean", None) is not None:
+            return f"{where} keeps running statistics of its batches"
+    return None
+
+
+def _of_optimizer(optimizer: optim.Optimizer) -> str | None:
+    if type(optimizer) not in ELEMENTWISE:
+        return f"{type(optimizer).__name__} is not known to treat each element of a parameter by itself"
+    if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
+        return "its optimiser has hooks"
+    return None
+
+
+def _of_trial(
+    task: Task, config: Config, splits: DeviceSplits, precision: str, models: Sequence[nn.Module]
+) -> str | None:
+    tensors = [clone({**dict(m.named_parameters()), **dict(m.named_buffers())}) for m in models]
+    x, y = _few(splits.train, 2 * _INPUTS)
+    batch = DeviceSplit(x.view(2, _INPUTS, *x.shape[1:]), y.view(2, _INPUTS))
+    few = replace(splits, train=batch, val=DeviceSplit(*_few(splits.val, _INPUTS)))
+    drawn = _generators(x.device)
+    alone = [_alone(task, config, few, precision, model, place) for place, model in enumerate(models)]
+    if drawn != _generators(x.device):
+        return "it draws random numbers while it trains"
+    for model, before in zip(models, tensors, strict=True):
+        if not all(torch.equal(buffer, before[name]) for name, buffer in model.named_buffers()):
+            return "it changes its buffers while it trains"
+    stack = Stack(task, config, models[0], tensors, precision=precision)
+    if fault := _of_groups(task.optimizer(copied(config), models[0].parameters()), stack, models[0]):
+        return fault
+    together = _together(few, stack)
+    if drawn != _generators(x.device):
+        return "it draws random numbers while it trains"
+    if not all(_close(one, other) for one, other in zip(alone, together, strict=True)):
+        return "in a stack it computes other numbers than by itself"
+    return None
+
+
+def _alone(
+    task: Task, config: Config, few: DeviceSplits, precision: str, model: nn.Module, place: int
+) -> list[Tensor]:
+    """Losses, logits and validation scores of one model, and its gradients."""
+    forward = partial(predict, model, task.loss(copied(config)), precision)
+    model.train()
+    losses, logits = forward(few.train.x[place].clone(), few.train.y[place])
+    losses.mean().backward()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    model.eval()
+    return [losses, logits, *score(forward, few.val, _INPUTS, few.buffers), *gradients]
+
+
+def _together(few: DeviceSplits, stack: Stack) -> list[list[Tensor]]:
+    """The same of both models in a stack, which also takes a step and gives its state."""
+    losses, logits = stack.forward(few.train.x.clone(), few.train.y)
+    losses.mean(dim=-1).sum().backward()
+    gradients = stack.gradients()
+    scores = stack.score(few, few.val, _INPUTS)
+    found = [losses, logits, *scores, *(gradient.clone() for gradient in gradients)]
+    stack.clip()
+    stack.optimizer.step()
+    stack.state(0)
+    return [[each[place] for each in found] for place in range(stack.R)]
+
+
+def _of_groups(alone: optim.Optimizer, stack: Stack, model: nn.Module) -> str | None:
+    """Whether an optimiser sorts stacked parameters as it does those of one model."""
+    names = names_by_group(alone, dict(model.named_parameters()))
+    if any(name is None for group in names for name in group):
+        return "its optimiser moves other tensors than the parameters of the model"
+    options = [
+        [{name: value for name, value in group.items() if name != "params"} for group in each.param_groups]
+        for each in (alone, stack.optimizer)
+    ]
+    if names != stack.groups or repr(options[0]) != repr(options[1]):
+        return "its optimiser goes by the shapes of the parameters, which a stack has other ones of"
+    return None
+
+
+def _close(one: Sequence[Tensor], other: Sequence[Tensor]) -> bool:
+    """Whether losses, logits, scores and mean loss agree, and the gradients: all of them by the largest."""
+    if len(one) != len(other):
+        return False
+    largest = max((g.abs().max().item() for g in one[4:] if g.numel()), default=0.0)
+    for place, (a, b) in enumerate(zip(one, other, strict=True)):
+        scale = largest if place >= 4 else a.abs().max().item()
+        if a.shape != b.shape or not torch.allclose(a, b, rtol=0, atol=_TOLERANCE * scale, equal_nan=True):
+            return False
+    return True
+
+
+def _few(split: DeviceSplit, count: int) -> tuple[Tensor, Tensor]:
+    """Some inputs as a model takes them, and their labels; again from the start where there are too few."""
+    index = torch.arange(count, device=split.x.device) % len(split.x)
+    x = split.x[index]
+    return (x if x.is_floating_point() else x.float()), split.y[index]
+
+
+def _generators(device: torch.device) -> list[bytes]:
+    """How the global random generators stand."""
+    states = [pickle.dumps(random.getstate()), pickle.dumps(np.random.get_state())]
+    states.append(torch.get_rng_state().numpy().tobytes())
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device).numpy().tobytes())
+    return states
