@@ -1,6 +1,7 @@
 """Each change that a sweep makes on the disk is a step; a process can be made to die at any one of them.
 
-Between two steps nothing on the disk changes, so that dying at every step is dying at every moment.
+Between two steps nothing on the disk changes, so that dying at every step is dying at every moment. An fsync
+is no step: to a process that is killed it changes nothing, and how many there are depends on the time.
 """
 
 from __future__ import annotations
@@ -53,7 +54,6 @@ class Steps:
         for name in ("write_bytes", "write_text"):
             setattr(Path, name, self._halved(name, getattr(Path, name)))
         vars(record)["_write_whole"] = self._half_line(record._write_whole)
-        vars(os)["fsync"] = self._synced(os.fsync)
 
     def _before(self, name: str, change: Callable[..., Any]) -> Callable[..., Any]:
         def stepping(path: Path, *args: Any, **kwargs: Any) -> Any:
@@ -80,13 +80,6 @@ class Steps:
             write(file, data[:half])
             self.step(HALF_A_LINE, file.name)
             write(file, data[half:])
-
-        return stepping
-
-    def _synced(self, sync: Callable[[Any], None]) -> Callable[[Any], None]:
-        def stepping(descriptor: Any) -> None:
-            self.step("fsync", self._folder)
-            sync(descriptor)
 
         return stepping
 

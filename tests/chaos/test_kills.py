@@ -43,7 +43,6 @@ def test_every_sweep_of_the_bench_can_be_run(
 @pytest.mark.parametrize(
     ("victim", "strike", "codes"),
     [
-        pytest.param("driver", Strike("part", 0.6), [-9, 0], id="a driver is gone on with"),
         pytest.param("worker", Strike("line", 0.5), [0], id="a worker's job is tried again at once"),
     ],
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -16,6 +17,14 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     monkeypatch.setattr(hangup, "_had_terminal", lambda: True)
     monkeypatch.setattr("tune_app.training.streams.drop_what_nobody_reads", lambda: None)
     return there
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """The signal as a terminal's process has it, even where the tests run under ``nohup``."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def test_a_signal_that_was_sent_by_hand_ends_a_command_with_129() -> None:
