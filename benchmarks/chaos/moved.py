@@ -199,12 +199,14 @@ class Case:
         yield from self._gone_on_with(run)
 
     def _judge_second(self, called: Called, second: list[Called]) -> Iterator[str]:
-        """While the first process trains, none goes on with its run."""
+        """While the first process trains, none trains its run; once it has trained all, there is no more."""
+        run = [checks.events(folder / RECORD) for folder in (self._run, self._runs.whole)] if second else []
+        began = [sum(event["event"] == "started" for event in found) for found in run]
         for each in second:
             refused = each.code == 2 and "another tune-app process" in " ".join(each.output.split())
             if not refused and each.code != 0:
                 yield f"a second process ended with {each.code}: {each.output[-2000:]}"
-            elif not refused and called.code != 1 and not self._reporting:
+            elif not refused and called.code != 1 and began[0] > began[1]:
                 yield "a second process went on with the run, and the first did not end"
 
     def _gone_on_with(self, run: Path) -> Iterator[str]:
