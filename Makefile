@@ -10,9 +10,9 @@ READY := $(VENV)/.ready
 run: $(READY)
 	$(BIN)/tune-app run grid
 
-# Three processes on two cores, since many tests only wait for others: for a cluster, for what a kill leaves.
+# Two processes on two cores, since many tests only wait for others: for a cluster, for what a kill leaves.
 test: check
-	$(BIN)/pytest -n 3
+	$(BIN)/pytest -n 2
 
 check: $(READY)
 	$(BIN)/ruff check .
