@@ -32,19 +32,19 @@ def task(config, context):
 PROGRAM = """
 import json, sys, time
 from tune_app import space
-from tune_app import stopping as stop
+from tune_app import stopping
 from tune_app.driver import resources
-from tune_app.engines.ray import connection as joining
-from tune_app.engines.ray import tune_engine as on_ray
+from tune_app.engines.ray import connection
+from tune_app.engines.ray import tune_engine
 from tune_app.driver.driver import Driver
 from tune_app.sweep import Sweep
 
 gpus, asked = int(sys.argv[1]), space.parse(open("my.yaml").read(), name="my")
-with joining.connect("local", cpus=gpus, gpus=gpus) as cluster:
+with connection.connect("local", cpus=gpus, gpus=gpus) as cluster:
     plan = resources.plan(asked.resources, cluster.cpus, cluster.gpus, asked.size())
     assert plan.concurrent == min(gpus, asked.size()), plan
     with Sweep.create(asked).writing() as sweep:
-        driver = Driver(sweep, stop.make(asked))
+        driver = Driver(sweep, stopping.make(asked))
         ends, report = [], driver.report
         def noted(*given):
             going = report(*given)
@@ -52,7 +52,7 @@ with joining.connect("local", cpus=gpus, gpus=gpus) as cluster:
                 ends.append((time.time(), time.process_time()))
             return going
         driver.report = noted
-        on_ray.run(driver, None, plan)
+        tune_engine.run(driver, None, plan)
     assert sweep.statuses() == ["finished"] * asked.size()
 print(json.dumps(ends))
 """

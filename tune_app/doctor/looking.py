@@ -33,8 +33,8 @@ print(json.dumps({"version": torch.__version__, "cuda": torch.version.cuda or to
 """
 _TRY_RAY = """
 import json
-from tune_app.engines.ray import connection as joining
-with joining.connect("local") as cluster:
+from tune_app.engines.ray import connection
+with connection.connect("local") as cluster:
     import ray
     ray.get(ray.remote(lambda: None).options(num_cpus=0).remote(), timeout=50)
     print(json.dumps({"cpus": cluster.cpus, "gpus": cluster.gpus}))

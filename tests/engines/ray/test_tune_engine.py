@@ -480,16 +480,16 @@ def test_trials_run_in_the_processes_that_ray_starts_at_once_and_ray_ends_beside
         import threading
         import time
         from tune_app import space
-        from tune_app import stopping as stop
-        from tune_app.engines.ray import connection as joining
-        from tune_app.engines.ray import tune_engine as on_ray
+        from tune_app import stopping
+        from tune_app.engines.ray import connection
+        from tune_app.engines.ray import tune_engine
         from tune_app.driver.driver import Driver
         from tune_app.driver.resources import Plan
         from tune_app.data.identity import NO_DATA
         from tune_app.sweep import Sweep
         grid = "task: looking:task\\nspace: {a: {grid: [1, 2, 3, 4]}}\\nmetric: {name: loaded, mode: max}\\n"
         wanted = space.parse(f"{grid}epochs: 1\\nseeds: 1\\n", file="my.yaml", name="my")
-        with joining.connect("local", cpus=2, ahead=["tune_app.training.trial", "torch"]):
+        with connection.connect("local", cpus=2, ahead=["tune_app.training.trial", "torch"]):
             import ray
             idle = []
             while len(idle) < 2:
@@ -499,15 +499,15 @@ def test_trials_run_in_the_processes_that_ray_starts_at_once_and_ray_ends_beside
                 idle = subprocess.run(["pgrep", "-P", parent, "-f", "ray::IDLE"], capture_output=True)
                 idle = idle.stdout.decode().split()
             with Sweep.create(wanted, NO_DATA, "runs").writing() as sweep:
-                on_ray.run(Driver(sweep, stop.make(wanted)), None, Plan(1, 0, 2))
+                tune_engine.run(Driver(sweep, stopping.make(wanted)), None, Plan(1, 0, 2))
             ref = ray.put(1)
         busy = [each for each in threading.enumerate() if each.name == "Ray"]
         del ref
         known = ray.is_initialized()
-        joining.left()
+        connection.left()
         alive = any(each.is_alive() for each in busy)
         left = subprocess.run(["pgrep", "-P", str(os.getpid()), "raylet"]).returncode == 0
-        with joining.connect("local", cpus=1):
+        with connection.connect("local", cpus=1):
             print(json.dumps({"idle": idle, "known": known, "alive": alive, "left": left}))
     """)
     ran = subprocess.run(
