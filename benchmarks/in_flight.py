@@ -15,7 +15,7 @@ from typing import Any
 
 from tune_app.driver.driver import Driver
 from tune_app.sweep.events import Values
-from tune_app.sweep.plan import Job
+from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.training.protocol import Failure, Report, Sealed
 
 #: Metrics after an epoch of one replicate; those whose names start with ``test_`` are sealed until the end.
@@ -28,18 +28,18 @@ class Trial:
     """One trial under way: its epochs so far, and which replicates diverged when."""
 
     name: str
-    job: Job
+    spec: TrialSpec
     epoch: int
     diverged: dict[int, int] = field(default_factory=dict)
 
     def step(self, function: Function) -> Report:
         """Train one epoch more."""
         self.epoch += 1
-        found = [self._metrics(function, replicate) for replicate in self.job.replicates]
+        found = [self._metrics(function, replicate) for replicate in self.spec.replicates]
         names = dict.fromkeys(name for each in found for name in each)
         values: Values = {name: [each.get(name) for each in found] for name in names}
         tests = {name: values.pop(name) for name in list(values) if name.startswith("test_")}
-        done = self.epoch == self.job.epochs or len(self.diverged) == len(found)
+        done = self.epoch == self.spec.target or len(self.diverged) == len(found)
         evaluated = [self.epoch] * len(found)
         return Report(
             self.epoch,
@@ -47,13 +47,13 @@ class Trial:
             [0.0] * len(found),
             dict(self.diverged),
             done=done,
-            sealed=Sealed(tests, evaluated, b"", ()) if done and self.job.tested else None,
+            sealed=Sealed(tests, evaluated, b"", ()) if done and self.spec.tested else None,
         )
 
     def _metrics(self, function: Function, replicate: int) -> Mapping[str, float]:
         if replicate in self.diverged:
             return {}
-        found = function(self.job.config, replicate, self.epoch)
+        found = function(self.spec.config, replicate, self.epoch)
         if all(map(math.isfinite, found.values())):
             return found
         self.diverged[replicate] = self.epoch
@@ -81,11 +81,11 @@ class Flight:
         now, count = 0.0, 0
 
         def go_on(trial: Trial) -> None:
-            heapq.heappush(under_way, (now + self.time(trial.job.sample), next(numbers), trial))
+            heapq.heappush(under_way, (now + self.time(trial.spec.sample), next(numbers), trial))
 
         while True:
-            while len(under_way) < self.lanes and (job := self.driver.next_job()):
-                go_on(Trial(self.driver.start(job, "here"), job, job.start.epoch if job.start else 0))
+            while len(under_way) < self.lanes and (spec := self.driver.next_trial()):
+                go_on(Trial(self.driver.start(spec, "here"), spec, spec.start.epoch if spec.start else 0))
             if not under_way or count == reports:
                 return
             now, _, trial = heapq.heappop(under_way)

@@ -17,6 +17,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from tune_app import space as spaces
+from tune_app.sweep.numerics import Numerics
+from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks.pneumonia import Pneumonia
 from tune_app.tasks.task import Labelled, Splits
 from tune_app.training.learner import DeviceSplits
@@ -75,11 +78,12 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     splits = Splits(*(images(asked.side, count) for count in (1800, 200, 400)))
     data = DeviceSplits.load(splits, asked.device)
-    task, seeds = Pneumonia(), range(asked.seeds)
+    space = spaces.parse(f"task: pneumonia\nfixed: {CONFIG}\nepochs: 30")
+    spec = TrialSpec.example(space, range(asked.seeds), Numerics(precision=asked.precision))
     ways: dict[str, Any] = {
         "by hand": ByHand(data, asked.seeds),
-        "looped": Looped(task, CONFIG, data, 0, seeds, 30, None, asked.precision),
-        "stacked": Stacked(task, CONFIG, data, 0, seeds, 30, None, asked.precision),
+        "looped": Looped(spec, Pneumonia(), data),
+        "stacked": Stacked(spec, Pneumonia(), data),
     }
     clock = time.perf_counter if asked.wall else time.process_time
     seconds: dict[str, list[float]] = {name: [] for name in ways}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from recorded import Ended, record, steady
 from small_task import request, run
+from specs import make_spec
 
 from tune_app import report, results
 from tune_app import space as spaces
@@ -20,7 +21,7 @@ from tune_app.results import Frames, json_views
 from tune_app.space import Config, rules
 from tune_app.sweep import Sweep
 from tune_app.tasks.task import METRICS, Context
-from tune_app.training.replicates import Generated
+from tune_app.training.function_replicates import FunctionReplicates
 
 UserModule = Callable[[str], str]
 
@@ -94,11 +95,11 @@ def test_what_an_earlier_version_recorded_stays_readable(
 # ---------------------------------------------------------------- metrics that a function reports
 
 
-def step(yielded: Mapping[Any, Any], **config: float) -> Generated:
+def step(yielded: Mapping[Any, Any], **config: float) -> FunctionReplicates:
     def task(config: Config, context: Context) -> Iterator[Any]:
         yield yielded
 
-    group = Generated(task, config, 0, (0,), 1, "cpu")
+    group = FunctionReplicates(make_spec(config, epochs=1), task, "cpu")
     group.step()
     return group
 

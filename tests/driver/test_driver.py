@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import os
+import pickle
 import zlib
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from tune_app.errors import DiskError, StorageError
 from tune_app.sweep import Sweep, control
 from tune_app.sweep.events import Saved
 from tune_app.sweep.numerics import Numerics
+from tune_app.sweep.trial_spec import SweepSettings
 from tune_app.training.protocol import SAVE_NOW, Failure, Report, Sealed
 
 SPACE = """
@@ -43,9 +44,9 @@ def report(epoch: int, value: float | None, **more: Any) -> Report:
 
 
 def begin(driver: Driver) -> str:
-    job = driver.next_job()
-    assert job
-    return driver.start(job, node="here")
+    spec = driver.next_trial()
+    assert spec
+    return driver.start(spec, node="here")
 
 
 def events(driver: Driver, *names: str) -> list[dict[str, Any]]:
@@ -55,15 +56,19 @@ def events(driver: Driver, *names: str) -> list[dict[str, Any]]:
 SEALED = Sealed({"test_accuracy": [0.5, 0.6]}, [3, 2], b"12345678" * 2, (2, 2))
 
 
-def test_an_order_holds_all_that_a_worker_must_know(driver: Driver) -> None:
-    job = driver.next_job()
-    assert job
-    order = driver.order(job)
-    assert (order.job, order.task, order.seed, order.numerics) == (job, "pneumonia", 0, driver.sweep.numerics)
-    assert (order.metric, order.mode, order.evaluate) == ("val_accuracy", "max", "best")
-    assert (job.replicates, job.epochs, order.epochs) == ((0, 1), 3, 3)
-    assert order.checkpoints == str(driver.sweep.paths.checkpoints.absolute())
-    assert (order.checkpoint_every_s, order.keep) == (30, "best")
+def test_a_spec_holds_all_that_a_worker_must_know(driver: Driver) -> None:
+    spec = driver.next_trial()
+    assert spec
+    settings, files = spec.settings, spec.files
+    assert settings == SweepSettings.of(driver.sweep.space, driver.sweep.numerics)
+    assert (settings.task, settings.seed, settings.epochs) == ("pneumonia", 0, 3)
+    assert (settings.metrics, settings.keep_best) == ((("val_accuracy", 1),), ("val_accuracy", 1))
+    assert (settings.checkpoint_every_s, settings.keep) == (30, "best")
+    assert (spec.replicates, spec.target, spec.start, spec.tested) == ((0, 1), 3, None, True)
+    assert files.checkpoints == str(driver.sweep.paths.checkpoints.absolute())
+    assert (files.opened, files.gather) == (driver.sweep.opened, False)
+    assert files.output.startswith(str(driver.sweep.paths.folder.absolute()))
+    assert pickle.loads(pickle.dumps(spec)).settings == settings
 
 
 def test_decisions_and_ends_are_on_the_disk_before_they_take_effect(
@@ -176,13 +181,13 @@ def test_a_state_that_was_gone_on_from_is_of_no_use_any_more(tmp_path: Path) -> 
 
 
 def test_where_the_order_counts_a_retry_keeps_its_place(driver: Driver) -> None:
-    order = [job.sample for job in driver.sweep.lacking()]
-    first = driver.next_job()
+    samples = [spec.sample for spec in driver.sweep.lacking()]
+    first = driver.next_trial()
     assert first
     driver.fail(driver.start(first), Failure("OSError: for once", "Traceback ..."))
-    again = [driver.next_job() for _ in order]
-    assert again[0] == first
-    assert sorted(job.sample for job in again if job) == order
+    again = [spec.sample for spec in iter(driver.next_trial, None)]
+    assert again[0] == first.sample
+    assert sorted(again) == samples
 
 
 def test_the_device_is_told_once(driver: Driver) -> None:
@@ -196,7 +201,7 @@ def test_the_device_is_told_once(driver: Driver) -> None:
 def test_an_ending_sweep_hands_out_nothing_and_lets_trials_go(driver: Driver) -> None:
     trial = begin(driver)
     driver.ending = "a test"
-    assert driver.next_job() is None
+    assert driver.next_trial() is None
     assert not driver.report(trial, report(1, 0.5), "cpu")
     assert driver.sweep.history.attempts[trial].status(0, live=False) == "interrupted"
 
@@ -290,7 +295,7 @@ def test_what_is_stopped_by_name_stops_in_all_its_parts_those_that_wait_included
         part = Report(1, {"val_accuracy": [0.5]}, [0.5])
         going = [driver.report(trial, part, "cpu") for trial in (first, begin(driver))]
         assert going == [False, False]
-        assert driver.next_job() is None
+        assert driver.next_trial() is None
         assert [event["reason"] for event in events(driver, "stopped")] == [
             "by tune-app stop, at epoch 1"
         ] * 2
@@ -301,14 +306,15 @@ def test_gathered_checkpoints_are_written_here_and_sent_to_whoever_goes_on(drive
     driver.gather = True
     name, data = "1-0-000001-state.pt", b"the state"
     saved = Saved(1, name, len(data), zlib.crc32(data))
-    job = driver.next_job()
-    assert job
-    assert driver.order(job).gather
-    assert driver.order(job).content is None
-    trial = driver.start(job)
+    spec = driver.next_trial()
+    assert spec
+    assert (spec.files.gather, spec.files.content, spec.files.opened) == (True, None, None)
+    trial = driver.start(spec)
     driver.report(trial, report(1, 0.5, saved=saved, savable=True, files={name: data}), "cpu on there")
     assert (driver.sweep.paths.checkpoints / name).read_bytes() == data
-    assert driver.order(replace(job, start=saved)).content == data
+    driver.fail(trial, Failure("OSError: for once", ""))
+    again = next(each for each in iter(driver.next_trial, None) if each.sample == spec.sample)
+    assert (again.start, again.files.content) == (saved, data)
 
 
 def test_a_checkpoint_that_stayed_behind_is_told_once(driver: Driver) -> None:
@@ -332,18 +338,17 @@ def test_a_disk_that_refuses_a_gathered_checkpoint_ends_the_sweep(
 
 
 def test_a_trial_that_moved_has_not_failed_however_often(driver: Driver) -> None:
-    job = driver.next_job()
-    assert job
+    spec = driver.next_trial()
+    assert spec
     times = driver.sweep.space.max_failures + 2
     for _ in range(times):
-        driver.fail(driver.start(job), Failure("MachineLeaving: away", "", moved=True))
-        jobs = iter(driver.next_job, None)
-        job = next(each for each in jobs if each.sample == job.sample)
+        driver.fail(driver.start(spec), Failure("MachineLeaving: away", "", moved=True))
+        spec = next(each for each in iter(driver.next_trial, None) if each.sample == spec.sample)
     assert driver.ending is None
     assert [(event["moved"], event["final"]) for event in events(driver, "failed")] == [(True, False)] * times
-    assert driver.sweep.history.configurations[job.sample].failures(0) == 0
-    driver.fail(driver.start(job), Failure("RuntimeError: boom", ""))
-    assert driver.sweep.history.configurations[job.sample].failures(0) == 1
+    assert driver.sweep.history.configurations[spec.sample].failures(0) == 0
+    driver.fail(driver.start(spec), Failure("RuntimeError: boom", ""))
+    assert driver.sweep.history.configurations[spec.sample].failures(0) == 1
 
 
 def test_trials_are_saved_at_a_hangup_and_go_on(driver: Driver) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ray.cluster_utils import Cluster
 from rays_own import QUIET
 from small_task import TASK
+from specs import make_spec
 
 from tune_app import progress
 from tune_app import space as spaces
@@ -21,11 +22,9 @@ from tune_app.errors import SpaceError
 from tune_app.session import launch, preview
 from tune_app.session.launch import Request
 from tune_app.space import Resources
-from tune_app.sweep.numerics import Numerics
-from tune_app.sweep.plan import Job
+from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks import task
 from tune_app.tasks.task import Splits, Task
-from tune_app.training.protocol import Order
 
 pytestmark = QUIET
 
@@ -133,9 +132,8 @@ def test_so_many_share_a_gpu_and_no_gpu_is_left_out(cpus: int, gpus: int, trials
 # ---------------------------------------------------------------- for real
 
 
-def order(reference: str, epochs: int = 3) -> Order:
-    job = Job(1, "", {"lr": 0.01}, (0, 1), epochs, tested=False)
-    return Order(job, reference, 0, "val_accuracy", "max", "last", Numerics("looped", 1, "float32"), epochs)
+def spec(reference: str) -> TrialSpec:
+    return make_spec({"lr": 0.01}, (0, 1), task=reference, tested=False)
 
 
 @pytest.fixture
@@ -149,16 +147,16 @@ def splits(reference: str) -> Splits:
     return loaded.splits(None)
 
 
-def test_processes_train_together_for_longer_than_an_order_has_epochs(
+def test_processes_train_together_for_longer_than_a_trial_has_epochs(
     user_module: UserModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     window_s = 1.5  # long enough for more than three epochs on a loaded machine
     monkeypatch.setattr(gpu_sharing, "_WINDOW_S", window_s)
     reference = f"{user_module(TASK)}:Task"
-    found = gpu_sharing.measure(order(reference), splits(reference), 2)
+    found = gpu_sharing.measure(spec(reference), splits(reference), 2)
     assert [each.trials for each in found.measured] == [1, 2]
     assert found.trials in (1, 2)
-    assert all(each.per_second * window_s > 3 for each in found.measured), "more epochs than an order has"
+    assert all(each.per_second * window_s > 3 for each in found.measured), "more epochs than a trial has"
     assert found.measured[0].total_bytes == 0, "no GPU here"
 
 
@@ -168,12 +166,12 @@ def test_a_task_that_prints_or_raises_is_measured_or_said(user_module: UserModul
         "def loss(self, config):", "def loss(self, config):\n            print('loud', flush=True)"
     )
     reference = f"{user_module(loud)}:Task"
-    assert gpu_sharing.measure(order(reference), splits(reference), 1).measured
+    assert gpu_sharing.measure(spec(reference), splits(reference), 1).measured
     broken = TASK.replace(
         "def loss(self, config):", "def loss(self, config):\n            raise RuntimeError('a\\nb')"
     )
     reference = f"{user_module(broken)}:Task"
-    found = gpu_sharing.measure(order(reference), splits(reference), 1)
+    found = gpu_sharing.measure(spec(reference), splits(reference), 1)
     assert (found.trials, found.why) == (1, "measuring failed: RuntimeError: a")
 
 

@@ -19,8 +19,7 @@ SEALED = Sealed({"test_accuracy": [0.5, 0.5]}, [1, 1], b"12345678" * 2, (2, 2))
 
 def train(driver: Driver, values: dict[int, float], order: tuple[int, ...]) -> None:
     """One epoch of every configuration; they finish in this order, each with its weights."""
-    jobs = {job.sample: job for job in iter(driver.next_job, None)}
-    trials = {sample: driver.start(job) for sample, job in jobs.items()}
+    trials = {spec.sample: driver.start(spec) for spec in iter(driver.next_trial, None)}
     folder = driver.sweep.paths.checkpoints
     folder.mkdir(exist_ok=True)
     for sample in order:

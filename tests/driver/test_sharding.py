@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from specs import make_spec
 
 from tune_app import results, stopping
 from tune_app import space as spaces
@@ -15,28 +16,28 @@ from tune_app.driver.sharding import deal, parts
 from tune_app.engines import inline
 from tune_app.report import narrative
 from tune_app.sweep import Sweep
-from tune_app.sweep.plan import Job
+from tune_app.sweep.trial_spec import TrialSpec
 
 SIZES = st.lists(st.integers(1, 12), max_size=20)
 
 
-def jobs(sizes: list[int]) -> list[Job]:
-    return [Job(i, str(i), {}, tuple(range(size)), 30) for i, size in enumerate(sizes, start=1)]
+def trials(sizes: list[int]) -> list[TrialSpec]:
+    return [make_spec({}, range(size), sample=sample) for sample, size in enumerate(sizes, start=1)]
 
 
-def finish(dealt: list[Job], slots: int) -> int:
-    """When the last slot ends, each replicate taking as long as any other and jobs being taken in order."""
+def finish(dealt: list[TrialSpec], slots: int) -> int:
+    """When the last slot ends, each replicate taking as long as any other and trials being taken in order."""
     ends = [0] * slots
-    for job in dealt:
-        ends[ends.index(min(ends))] += len(job.replicates)
+    for spec in dealt:
+        ends[ends.index(min(ends))] += len(spec.replicates)
     return max(ends)
 
 
 @given(SIZES, st.integers(1, 16))
 def test_every_replicate_is_dealt_once_and_in_order(sizes: list[int], slots: int) -> None:
-    dealt = deal(jobs(sizes), slots)
+    dealt = deal(trials(sizes), slots)
     assert [(j.sample, r) for j in dealt for r in j.replicates] == [
-        (j.sample, r) for j in jobs(sizes) for r in j.replicates
+        (j.sample, r) for j in trials(sizes) for r in j.replicates
     ]
     assert all(j.follows == (j.replicates[0] > 0) for j in dealt)
     assert len(dealt) <= math.ceil(len(sizes) / slots) * slots
@@ -45,12 +46,12 @@ def test_every_replicate_is_dealt_once_and_in_order(sizes: list[int], slots: int
 @given(SIZES, st.integers(1, 16))
 def test_what_fills_all_slots_stays_whole(sizes: list[int], slots: int) -> None:
     whole = len(sizes) - len(sizes) % slots
-    assert deal(jobs(sizes), slots)[:whole] == jobs(sizes)[:whole]
+    assert deal(trials(sizes), slots)[:whole] == trials(sizes)[:whole]
 
 
 @given(st.integers(1, 20), st.integers(1, 12), st.integers(1, 16))
 def test_dealing_never_takes_longer(configurations: int, seeds: int, slots: int) -> None:
-    whole = jobs([seeds] * configurations)
+    whole = trials([seeds] * configurations)
     assert finish(deal(whole, slots), slots) <= finish(whole, slots)
 
 
@@ -61,7 +62,7 @@ def test_dealing_never_takes_longer(configurations: int, seeds: int, slots: int)
 def test_the_slots_end_at_about_the_same_time(
     configurations: int, seeds: int, slots: int, longest: int
 ) -> None:
-    assert finish(deal(jobs([seeds] * configurations), slots), slots) == longest
+    assert finish(deal(trials([seeds] * configurations), slots), slots) == longest
 
 
 SAMPLED = "search: {algorithm: random, samples: 4}"

@@ -76,7 +76,7 @@ def test_a_sweep_runs_to_its_end(user_module: UserModule) -> None:
     sweep = new(parse(f"{user_module(CURVES)}:task"))
     driver = sit(sweep)
     assert statuses(sweep) == ["finished"] * 3
-    assert (driver.ending, driver.fatal, driver.next_job()) == (None, None, None)
+    assert (driver.ending, driver.fatal, driver.next_trial()) == (None, None, None)
     assert len(trained()) == 3 * 2 * 4
     assert set(trained().values()) == {1}
     attempt = Sweep.open(sweep.paths.folder).history.attempts["2.1"]
@@ -199,8 +199,8 @@ def test_a_replicate_that_converges_has_finished_and_is_ranked(user_module: User
     wider = sweep.space.model_copy(update={"epochs": 6})
     with sweep.writing():
         sweep.extend(wider, "--epochs 6", from_start=False)
-    assert [job.sample for job in sweep.lacking()] == [1, 2, 3]
-    assert [job.replicates for job in sweep.lacking()] == [(0, 1)] * 3
+    assert [spec.sample for spec in sweep.lacking()] == [1, 2, 3]
+    assert [spec.replicates for spec in sweep.lacking()] == [(0, 1)] * 3
     sit(sweep)
     assert results.load(sweep).seeds["epochs"].tolist() == [6, 6, 3, 4, 6, 6]
     assert sweep.lacking() == []
@@ -374,7 +374,7 @@ def test_a_control_file_stops_the_sweep_and_a_new_sitting_trains_what_lacks(user
     left = [path.name for path in sweep.paths.control.iterdir()]
     assert left == ["0.json"], "a request is taken away once it is read; half a request stays"
     before = trained()
-    assert [(job.sample, job.replicates) for job in Sweep.open(sweep.paths.folder).lacking()] == [
+    assert [(spec.sample, spec.replicates) for spec in Sweep.open(sweep.paths.folder).lacking()] == [
         (2, (0, 1)),
         (3, (0, 1)),
     ]

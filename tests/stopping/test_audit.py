@@ -27,8 +27,8 @@ from tune_app.sweep.history import PATIENCE, TASK, History
 from tune_app.sweep.numerics import Numerics
 from tune_app.sweep.opened_folder import OpenedFolder
 from tune_app.sweep.paths import RunPaths
-from tune_app.sweep.plan import Job
 from tune_app.sweep.record import START
+from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.training.protocol import Report, Sealed
 
 EPOCHS, SAMPLES = 7, 8
@@ -96,17 +96,17 @@ def sitting(sweep: Sweep, world: World) -> Sweep:
     """Train what lacks with the driver itself."""
     sweep.note(Opened())
     driver = Driver(sweep, stop.make(sweep.space))
-    running: list[tuple[str, Job, int]] = []
+    running: list[tuple[str, TrialSpec, int]] = []
     while True:
-        while len(running) < world.slots and (job := driver.next_job()):
-            running.append((driver.start(job), job, 0))
+        while len(running) < world.slots and (spec := driver.next_trial()):
+            running.append((driver.start(spec), spec, 0))
         if not running:
             return sweep
-        trial, job, epoch = running.pop(world.rng.randrange(len(running)))
+        trial, spec, epoch = running.pop(world.rng.randrange(len(running)))
         if world.rng.random() < world.stopping:
-            driver._to_stop.add(job.sample)
-        if driver.report(trial, world.report(job, epoch + 1), "cpu"):
-            running.append((trial, job, epoch + 1))
+            driver._to_stop.add(spec.sample)
+        if driver.report(trial, world.report(spec, epoch + 1), "cpu"):
+            running.append((trial, spec, epoch + 1))
 
 
 @dataclass
@@ -121,23 +121,23 @@ class World:
     stopping: float = 0.0
     rng: random.Random = field(default_factory=lambda: random.Random(0))
 
-    def report(self, job: Job, epoch: int) -> Report:
+    def report(self, spec: TrialSpec, epoch: int) -> Report:
         values: list[float | None] = []
         diverged, ended = {}, {}
-        for replicate in job.replicates:
-            draw = random.Random(f"{self.seed} {job.sample} {replicate}")
+        for replicate in spec.replicates:
+            draw = random.Random(f"{self.seed} {spec.sample} {replicate}")
             never, at = 2 * EPOCHS + 1, draw.randint(1, EPOCHS)
             gone, last = draw.choice([(never, never)] * 8 + [(at, never), (never, at)])
             by = draw.choice([PATIENCE, TASK])
-            draw = random.Random(f"{self.seed} {job.sample} {replicate} {epoch}")
+            draw = random.Random(f"{self.seed} {spec.sample} {replicate} {epoch}")
             values.append(None if epoch >= gone or epoch > last else round(draw.random() + epoch / 10, 1))
             if epoch >= gone:
                 diverged[replicate] = gone
-            elif epoch >= last and epoch < job.epochs:
+            elif epoch >= last and epoch < spec.target:
                 ended[replicate] = (last, by)
-        done = epoch == job.epochs or len(diverged) + len(ended) == len(values)
+        done = epoch == spec.target or len(diverged) + len(ended) == len(values)
         metrics = {"val_accuracy": values}
-        sealed = Sealed({}, [epoch] * len(values), b"", ()) if done and job.tested else None
+        sealed = Sealed({}, [epoch] * len(values), b"", ()) if done and spec.tested else None
         nothing = [0.0] * len(values)
         return Report(epoch, metrics, nothing, diverged, ended=ended, done=done, sealed=sealed)
 

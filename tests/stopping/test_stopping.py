@@ -22,6 +22,8 @@ from tune_app.stopping import DIVERGED, Asha, Decision, Hyperband, Observation, 
 from tune_app.sweep.events import Decision as Recorded
 from tune_app.sweep.events import Diverged, Epoch, Extended, Finished, Planned, Started
 from tune_app.sweep.history import History, mean
+from tune_app.sweep.numerics import Numerics
+from tune_app.sweep.trial_spec import SweepSettings
 from tune_app.training.protocol import Report
 
 EPOCHS = 30
@@ -463,7 +465,7 @@ def test_a_hand_counted_median() -> None:
 )
 def test_hand_counted_patience(text: str, values: list[float], end: int | None) -> None:
     for mode, sign in (("max", 1), ("min", -1)):
-        patience = Patience.of(parse(f"scheduler: none, {text}", mode))
+        patience = Patience.of(SweepSettings.of(parse(f"scheduler: none, {text}", mode), Numerics()))
         assert patience
         ends = [patience.exhausted(epoch, sign * value) for epoch, value in enumerate(values, start=1)]
         assert ends == [epoch == end for epoch in range(1, len(values) + 1)]

@@ -74,7 +74,7 @@ def rows(sweep: Sweep) -> pd.DataFrame:
 
 #: What a session calls between two of which a folder may be taken from under it, and how often at least.
 CALLS: dict[str, tuple[type, str, int]] = {
-    "before a job": (Driver, "next_job", 2),
+    "before a trial is handed out": (Driver, "next_trial", 2),
     "before a trial starts": (Driver, "start", 2),
     "before an epoch": (Trial, "step", 8),
     "before a report": (Driver, "report", 8),

@@ -25,8 +25,9 @@ from tune_app.sweep.events import Diverged, Failed, Finished, Opened, Started, S
 from tune_app.sweep.history import History
 from tune_app.sweep.numerics import Numerics
 from tune_app.sweep.paths import find_run, find_runs
-from tune_app.sweep.plan import Job, fingerprint
+from tune_app.sweep.plan import fingerprint
 from tune_app.sweep.record import Record
+from tune_app.sweep.trial_spec import SweepSettings, TrialSpec
 
 DATA = DataIdentity(
     "xrays", "folder", "c0ffee" * 4, 64, "image", {"train": 8, "val": 2, "test": 4}, ("A note.",)
@@ -246,12 +247,18 @@ def test_exactly_what_has_not_ended_is_lacking(
         if end in ("finished", "stopped", "failed"):
             todo[sample] -= set(replicates)
     expected = {sample: tuple(sorted(left)) for sample, left in todo.items() if left}
-    assert {job.sample: job.replicates for job in sweep.lacking()} == expected
+    assert {spec.sample: spec.replicates for spec in sweep.lacking()} == expected
 
 
 def test_a_new_sweep_lacks_everything(planned: Sweep) -> None:
     assert planned.lacking() == [
-        Job(sample, fingerprint("pneumonia", {"lr": lr}, NO_DATA), {"lr": lr}, (0, 1, 2), 30)
+        TrialSpec(
+            sample,
+            {"lr": lr},
+            (0, 1, 2),
+            target=30,
+            settings=SweepSettings.of(planned.space, planned.numerics),
+        )
         for sample, lr in ((1, 0.1), (2, 0.2))
     ]
 

@@ -19,6 +19,7 @@ from drawing import DRAWING, PROGRAMS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from process_state import process
+from specs import make_spec
 
 from tune_app import space as spaces
 from tune_app.driver.driver import Driver
@@ -30,7 +31,7 @@ from tune_app.sweep import Sweep
 from tune_app.tasks import isolation
 from tune_app.tasks.isolation import ProcessState, TaskExited, preserved
 from tune_app.tasks.task import Context, FunctionTask
-from tune_app.training.replicates import Generated
+from tune_app.training.function_replicates import FunctionReplicates
 
 UserModule = Callable[[str], str]
 #: By replicate, program and epoch.
@@ -45,11 +46,12 @@ def drawing() -> FunctionTask:
     return train
 
 
-def generated(function: FunctionTask, program: str, *replicates: int, epochs: int = 3) -> Generated:
-    return Generated(function, {"program": program, "a": 1, "extra": 2}, 4, replicates, epochs, "cpu")
+def generated(function: FunctionTask, program: str, *replicates: int, epochs: int = 3) -> FunctionReplicates:
+    spec = make_spec({"program": program, "a": 1, "extra": 2}, replicates, seed=4, epochs=epochs)
+    return FunctionReplicates(spec, function, "cpu")
 
 
-def values(group: Generated, epochs: int = 3) -> list[list[float]]:
+def values(group: FunctionReplicates, epochs: int = 3) -> list[list[float]]:
     """Of each replicate, epoch by epoch."""
     found = [[each["val_loss"] for each in group.step()] for _ in range(epochs)]
     return [list(each) for each in zip(*found, strict=True)]
@@ -148,11 +150,12 @@ LATE = """
             yield {"val_loss": torch.rand(()).item()}
 
     from tune_app.tasks.isolation import ProcessState
-    from tune_app.training.replicates import Generated
+    from specs import make_spec
+    from tune_app.training.function_replicates import FunctionReplicates
     NUMBERS = [int(each) for each in sys.argv[1]]
     state = ProcessState(0, with_torch=lambda: sys.modules["torch"].set_num_threads(3))
     with state:
-        group = Generated(train, {}, 0, NUMBERS, 2, "cpu")
+        group = FunctionReplicates(make_spec({}, NUMBERS, epochs=2), train, "cpu")
         found = [group.step(), group.step()]
         threads = sys.modules["torch"].get_num_threads()
     found = {r: [each[i]["val_loss"] for each in found] for i, r in enumerate(NUMBERS)}
@@ -165,7 +168,12 @@ def test_torch_that_is_imported_in_the_first_epoch_is_seeded_all_the_same(tmp_pa
     found = []
     for numbers in ("01", "10", "1"):
         ran = subprocess.run(
-            [sys.executable, "late.py", numbers], capture_output=True, text=True, cwd=tmp_path, check=True
+            [sys.executable, "late.py", numbers],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            check=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
         )
         values, threads, threads_as_before = ast.literal_eval(ran.stdout)
         assert (threads, threads_as_before) == (3, True)
@@ -207,7 +215,8 @@ def test_a_gpus_generators_are_each_replicates_own(monkeypatch: pytest.MonkeyPat
     for numbers in [(0,), (1,), (0, 1), (1, 0)]:
         with monkeypatch.context() as patch:
             gpu = Gpu(patch)
-            for r, each in zip(numbers, values(Generated(task, {}, 0, numbers, 3, "cuda")), strict=True):
+            group = FunctionReplicates(make_spec({}, numbers), task, "cuda")
+            for r, each in zip(numbers, values(group), strict=True):
                 assert found.setdefault(r, each) == each
             assert gpu.draw() == torch.initial_seed() + 1, "as it was for whoever else is in this process"
     assert found[0][1:] != found[1][1:]
@@ -233,7 +242,7 @@ def test_what_would_end_the_process_is_an_error_of_the_task(end: Callable[[], An
         end()
         yield {"val_loss": 2}
 
-    group = Generated(task, {}, 0, (0,), 2, "cpu")
+    group = FunctionReplicates(make_spec({}, epochs=2), task, "cpu")
     group.step()
     before = process()
     with pytest.raises(TaskExited) as caught:

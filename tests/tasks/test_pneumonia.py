@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from specs import make_spec
 from torch import nn
 
 from tune_app import space as spaces
@@ -84,7 +85,8 @@ def test_pixels_reach_the_model_unscaled(tiny: Dataset, monkeypatch: pytest.Monk
     monkeypatch.setattr(nn.Flatten, "forward", forward)
     splits = TASK.splits(tiny)
     assert splits.train.x is tiny.train.x
-    Learner(TASK, {"batch_size": 7, "test_batch_size": 4}, DeviceSplits.load(splits, "cpu"), 0, 0, 1).step()
+    spec = make_spec({"batch_size": 7, "test_batch_size": 4})
+    Learner(spec, TASK, DeviceSplits.load(splits, "cpu"), 0).step()
     training, validation = seen[:4], seen[4:]
     assert [len(batch) for batch in training] == [7, 7, 7, 4]
     assert [len(batch) for batch in validation] == [4, 4, 1]

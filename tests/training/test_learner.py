@@ -11,12 +11,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from specs import make_spec
 
 from tune_app.data import Dataset
 from tune_app.space import Config
 from tune_app.tasks.pneumonia import Pneumonia
 from tune_app.training.learner import Buffers, DeviceSplit, DeviceSplits, Learner, load_optimizer
-from tune_app.training.replicates import Outcome
+from tune_app.training.replicates import ReplicateTest
 from tune_app.training.seeds import derive_seed
 
 EPOCHS = 4
@@ -40,14 +41,14 @@ def splits(tiny: Dataset) -> DeviceSplits:
 
 
 def learner(splits: DeviceSplits, config: Config = BASE, replicate: int = 0, **options: Any) -> Learner:
-    return Learner(Pneumonia(), config, splits, options.pop("seed", 0), replicate, 30, **options)
+    return Learner(make_spec(config, epochs=30, **options), Pneumonia(), splits, replicate)
 
 
 def steps(one: Learner, count: int) -> list[dict[str, float]]:
     return [one.step() for _ in range(count)]
 
 
-def assert_same(a: Outcome, b: Outcome) -> None:
+def assert_same(a: ReplicateTest, b: ReplicateTest) -> None:
     assert a.metrics == b.metrics
     assert np.array_equal(a.scores, b.scores)
 
@@ -199,7 +200,7 @@ def test_evaluation_leaves_the_data_alone(splits: DeviceSplits) -> None:
     parts = [DeviceSplit(part.x.float(), part.y) for part in (splits.train, splits.val, splits.test)]
     data = DeviceSplits(parts[0], parts[1], parts[2])
     before = [part.x.clone() for part in parts]
-    Learner(InPlace(), BASE, data, 0, 0, 1).step()
+    Learner(make_spec(BASE), InPlace(), data, 0).step()
     assert all(torch.equal(part.x, then) for part, then in zip(parts, before, strict=True))
 
 
@@ -261,7 +262,7 @@ class Late(Pneumonia):
 
 
 def test_epochs_before_a_divergence_stand(splits: DeviceSplits) -> None:
-    one = Learner(Late(), BASE, splits, 0, 0, 4)
+    one = Learner(make_spec(BASE), Late(), splits, 0)
     assert [bool(found) for found in steps(one, 4)] == [True, True, False, False]
 
 
@@ -282,7 +283,7 @@ class ThreeClasses(Pneumonia):
 
 
 def test_a_task_of_three_classes_without_a_schedule(splits: DeviceSplits) -> None:
-    one = Learner(ThreeClasses(), BASE, splits, 0, 0, 1)
+    one = Learner(make_spec(BASE), ThreeClasses(), splits, 0)
     found = one.step()
     assert list(found) == ["train_accuracy", "train_loss", "val_accuracy", "val_loss"]
     assert one.test().scores.shape == (10, 3)

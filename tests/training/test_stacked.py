@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from specs import make_spec
 from torch import nn
 
 from tune_app.data import Dataset
@@ -94,7 +95,7 @@ def make(
     config: Config = CONFIG,
     keep_best: tuple[str, int] | None = None,
 ) -> Replicates:
-    return kind(task, config, splits, 0, replicates, 30, keep_best)
+    return kind(make_spec(config, replicates, epochs=30, keep_best=keep_best), task, splits)
 
 
 def train(group: Replicates, epochs: int = EPOCHS) -> list[list[Mapping[str, float]]]:
@@ -360,7 +361,7 @@ def test_a_replicate_that_has_ended_stays_as_it_is_while_the_others_go_on(
     double: DeviceSplits, keep: tuple[str, int] | None
 ) -> None:
     def new(kind: type[Looped] | type[Stacked]) -> Looped | Stacked:
-        return kind(Mlp(), CONFIG, double, 0, (0, 1, 2), 30, keep)
+        return kind(make_spec(CONFIG, (0, 1, 2), epochs=30, keep_best=keep), Mlp(), double)
 
     stack, loop = new(Stacked), new(Looped)
     for group in (stack, loop):

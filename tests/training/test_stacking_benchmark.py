@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from facts import lacking
 from lines import read
+from specs import change
 
 from tune_app import space as spaces
 from tune_app import stopping
@@ -31,6 +33,7 @@ from tune_app.tasks.pneumonia import Pneumonia
 from tune_app.tasks.task import Labelled, Splits
 from tune_app.training import stacking_benchmark
 from tune_app.training.looped import Looped
+from tune_app.training.replicates import Replicates
 from tune_app.training.stacked import Stacked
 from tune_app.training.stacking_benchmark import Choice, Question
 from tune_app.training.trial import Trial
@@ -58,9 +61,10 @@ def ask(space: spaces.SearchSpace, splits: Splits | None = None, device: str = "
 
 
 def asked(space: spaces.SearchSpace, **changes: Any) -> Question:
+    """What is asked for a space, with these changes to its spec."""
     found = ask(space)
     assert isinstance(found, Question)
-    return Question(**{**vars(found), **changes})
+    return replace(found, spec=change(found.spec, **changes))
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +117,7 @@ def test_otherwise_a_few_of_the_inputs_are_taken(text: str, seeds: int, side: in
     assert isinstance(found, Question)
     assert found.splits.train.x.shape == (8, side, side)  # four batches
     assert found.splits.val.x.shape == (3, side, side)  # the same share of 9
-    assert (found.seeds, found.device, found.config["nodes"]) == (seeds, device, 4)
+    assert (len(found.spec.replicates), found.device, found.spec.config["nodes"]) == (seeds, device, 4)
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -136,7 +140,7 @@ def test_a_rule_takes_no_torch() -> None:
 
 def test_without_a_gpu_what_looked_like_one_is_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    large = Question(**{**vars(asked(parse())), "splits": images(256, 4), "device": "any"})
+    large = replace(asked(parse()), splits=images(256, 4), device="any")
     assert lacking(stacking_benchmark.answer(large).why, ["2,304", "CPU"]) == []
 
 
@@ -221,7 +225,7 @@ def test_what_fails_is_left_to_the_trials_to_tell(
                 raise ValueError("no such model")
         """
     )
-    found = stacking_benchmark.answer(asked(parse(), task=f"{name}:Task", asked=replicates))
+    found = stacking_benchmark.answer(replace(asked(parse(), task=f"{name}:Task"), asked=replicates))
     why = "where it can be; the first configuration is looped: it raises ValueError: no such model"
     if chosen == "looped":
         why = "it raises ValueError: no such model"
@@ -299,7 +303,7 @@ def test_the_choice_is_in_the_record_and_goes_for_all_trials(
 ) -> None:
     clock[Stacked if better == "stacked" else Looped] = 0.001
     made: list[type] = []
-    monkeypatch.setattr(Trial, "_of_task", _spy(Trial._of_task, made))
+    monkeypatch.setattr(Trial, "_make", _spy(Trial._make, made))
     space = parse("space: {gamma: {grid: [0.3, 0.4]}}")
     sweep = train(space, material, name="mine")
     assert sweep.header.numerics == Numerics(better)
@@ -315,12 +319,13 @@ def test_the_choice_is_in_the_record_and_goes_for_all_trials(
     assert Sweep.open(sweep.paths.folder).numerics.replicates == better
 
 
-def _spy(choose: Callable[..., type], made: list[type]) -> Callable[..., type]:
-    def chosen(*args: Any) -> type:
-        made.append(choose(*args))
-        return made[-1]
+def _spy(make: Callable[..., Replicates], kinds: list[type]) -> Callable[..., Replicates]:
+    def spied(*args: Any) -> Replicates:
+        replicates = make(*args)
+        kinds.append(type(replicates))
+        return replicates
 
-    return chosen
+    return spied
 
 
 def test_both_ways_train_the_same(material: Material) -> None:
@@ -389,6 +394,6 @@ def test_a_driver_passes_the_numerics_on(tmp_path: Path) -> None:
     numerics = Numerics("stacked", 2, "bf16")
     with Sweep.create(parse(), NO_DATA, tmp_path, numerics=numerics).writing() as sweep:
         driver = Driver(sweep, stopping.make(sweep.space))
-        job = driver.next_job()
-        assert job
-        assert driver.order(job).numerics == numerics
+        spec = driver.next_trial()
+        assert spec
+        assert spec.settings.numerics == numerics

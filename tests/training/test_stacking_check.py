@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from specs import make_spec
 from torch import Tensor, nn, optim
 
 from tune_app.data import Dataset
 from tune_app.space import Config
+from tune_app.sweep.numerics import Numerics
 from tune_app.tasks.pneumonia import Pneumonia
 from tune_app.training.learner import DeviceSplit, DeviceSplits
-from tune_app.training.stacking_check import ELEMENTWISE, stackable
+from tune_app.training.stacking_check import ELEMENTWISE, why_not_stackable
 
 Optimizer = optim.Optimizer
 CONFIG: Config = {"lr": 1e-3, "batch_size": 8, "nodes": 8}
@@ -33,7 +35,7 @@ def why(
     optimizer: Callable[[list[nn.Parameter]], Optimizer] | None = None,
     config: Config = CONFIG,
 ) -> str | None:
-    """What ``stackable`` says of a task with this model and this optimiser."""
+    """What ``why_not_stackable`` says of a task with this model and this optimiser."""
 
     class Task(Pneumonia):
         def model(self, config: Config, shape: tuple[int, ...]) -> nn.Module:
@@ -42,7 +44,7 @@ def why(
         def optimizer(self, config: Config, params: Iterable[nn.Parameter]) -> Optimizer:
             return optimizer(list(params)) if optimizer else super().optimizer(config, params)
 
-    return stackable(Task(), config, splits)
+    return why_not_stackable(make_spec(config), Task(), splits)
 
 
 def layers(*inner: nn.Module) -> nn.Module:
@@ -75,8 +77,9 @@ class Wrapped(nn.Module):
 )
 def test_the_papers_model_can_be_stacked(splits: DeviceSplits, config: Config) -> None:
     before = random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()
-    assert stackable(Pneumonia(), config, splits) is None
-    assert stackable(Pneumonia(), config, splits, "bf16") is None
+    for precision in ("float32", "bf16"):
+        spec = make_spec(config, numerics=Numerics(precision=precision))
+        assert why_not_stackable(spec, Pneumonia(), splits) is None
     assert (random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()) == before
 
 
@@ -244,4 +247,4 @@ def test_what_fails_by_itself_is_left_for_training_to_tell(splits: DeviceSplits)
 
 def test_fewer_images_than_are_tried_will_do(splits: DeviceSplits) -> None:
     one = DeviceSplit(splits.train.x[:1], splits.train.y[:1])
-    assert stackable(Pneumonia(), CONFIG, DeviceSplits(one, one, one)) is None
+    assert why_not_stackable(make_spec(CONFIG), Pneumonia(), DeviceSplits(one, one, one)) is None

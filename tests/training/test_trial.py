@@ -4,19 +4,21 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from specs import change, make_spec
 
 from tune_app.data import Dataset
 from tune_app.errors import TaskError
 from tune_app.sweep.numerics import Numerics
-from tune_app.sweep.plan import Job
+from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks.pneumonia import Pneumonia
 from tune_app.tasks.task import Labelled, Splits
 from tune_app.training import trial as trials
-from tune_app.training.protocol import Order, Report
+from tune_app.training.protocol import Report
 from tune_app.training.trial import Trial, Worker
 
 UserModule = Callable[[str], str]
@@ -24,9 +26,8 @@ CONFIG = {"lr": 1e-3, "batch_size": 8, "nodes": 8}
 NO_DATA = Worker(None, "cpu")
 
 
-def order(task: str = "pneumonia", replicates: tuple[int, ...] = (0, 1), epochs: int = 3) -> Order:
-    job = Job(1, "f", CONFIG, replicates, epochs)
-    return Order(job, task, 0, "val_accuracy", "max", "last", Numerics(), epochs)
+def spec(task: str = "pneumonia", replicates: tuple[int, ...] = (0, 1), **changes: Any) -> TrialSpec:
+    return make_spec(CONFIG, replicates, task=task, **changes)
 
 
 def steps(trial: Trial) -> list[Report]:
@@ -43,7 +44,7 @@ def worker(tiny: Dataset) -> Worker:
 
 
 def test_a_trial_reports_each_epoch_and_breaks_the_seal_with_the_last(worker: Worker, tiny: Dataset) -> None:
-    reports = steps(Trial(order(), worker))
+    reports = steps(Trial(spec(), worker))
     assert [report.epoch for report in reports] == [1, 2, 3]
     assert [report.done for report in reports] == [False, False, True]
     assert [report.sealed is None for report in reports] == [True, True, False]
@@ -60,7 +61,7 @@ def test_a_trial_reports_each_epoch_and_breaks_the_seal_with_the_last(worker: Wo
 
 
 @pytest.mark.parametrize("import_at", ["import torch\n\n", ""])
-def test_numerics_are_those_of_the_order_and_only_while_it_trains(
+def test_numerics_are_those_of_the_spec_and_only_while_it_trains(
     worker: Worker, user_module: Callable[[str], str], import_at: str
 ) -> None:
     name = user_module(
@@ -70,7 +71,7 @@ def test_numerics_are_those_of_the_order_and_only_while_it_trains(
     )
     before = torch.get_num_threads(), torch.get_float32_matmul_precision()
     for numerics, found in ((Numerics(threads=3, precision="tf32"), 3.5), (Numerics(threads=1), 1.0)):
-        trial = Trial(replace(order(), task=f"{name}:task", numerics=numerics), worker)
+        trial = Trial(spec(f"{name}:task", numerics=numerics), worker)
         assert trial.step().metrics["val_accuracy"] == [found] * 2
         assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == before
 
@@ -83,14 +84,14 @@ def test_a_trial_goes_on_from_a_checkpoint_of_more_replicates_however_trained(
     worker: Worker, tmp_path: Path, numerics: tuple[Numerics, Numerics]
 ) -> None:
     before, after = (
-        replace(order(replicates=(0, 1, 2)), numerics=each, checkpoints=str(tmp_path), checkpoint_every_s=0)
+        spec(replicates=(0, 1, 2), numerics=each, checkpoints=str(tmp_path), checkpoint_every_s=0)
         for each in numerics
     )
     trial = Trial(before, worker)
     trial.step()
     saved = trial.step().saved
     whole = trial.step()
-    rest = Trial(replace(after, job=replace(after.job, replicates=(2, 0), start=saved)), worker)
+    rest = Trial(change(after, replicates=(2, 0), start=saved), worker)
     last = rest.step()
     assert (last.epoch, last.done) == (3, True)
     for name, values in whole.metrics.items():
@@ -103,7 +104,7 @@ def test_a_trial_goes_on_from_a_checkpoint_of_more_replicates_however_trained(
 
 
 def test_what_is_stacked_is_trained_at_once(worker: Worker) -> None:
-    report = Trial(replace(order(), numerics=STACKED), worker).step()
+    report = Trial(spec(numerics=STACKED), worker).step()
     assert report.looped == ""
     assert len(set(report.durations_s)) == 1, "a replicate's time is its share of all"
 
@@ -113,9 +114,8 @@ def test_what_cannot_be_stacked_or_is_alone_is_looped_all_the_same(
     worker: Worker, dropout: float, replicates: tuple[int, ...]
 ) -> None:
     def last(numerics: Numerics) -> Report:
-        asked = order(replicates=replicates)
-        job = replace(asked.job, config={**CONFIG, "dropout": dropout})
-        return steps(Trial(replace(asked, numerics=numerics, job=job), worker))[-1]
+        asked = spec(replicates=replicates, numerics=numerics)
+        return steps(Trial(change(asked, config={**CONFIG, "dropout": dropout}), worker))[-1]
 
     stacked, looped = last(STACKED), last(LOOPED)
     assert stacked.looped == ("Dropout 3 draws random numbers" if len(replicates) > 1 else "")
@@ -126,7 +126,7 @@ def test_what_cannot_be_stacked_or_is_alone_is_looped_all_the_same(
 
 def test_a_task_that_needs_data_says_so() -> None:
     with pytest.raises(TaskError, match="pneumonia"):
-        Trial(order(), NO_DATA)
+        Trial(spec(), NO_DATA)
 
 
 @pytest.mark.parametrize("evaluate", ["last", "best"])
@@ -138,7 +138,7 @@ def test_a_missing_metric_is_told_with_what_there_is(user_module: UserModule, ev
             yield {"val_loss": 2, "val_auc": 3}
         """
     )
-    trial = Trial(replace(order(f"{name}:task"), evaluate=evaluate), NO_DATA)
+    trial = Trial(spec(f"{name}:task", evaluate=evaluate), NO_DATA)
     trial.step()
     with pytest.raises(TaskError, match=r'"val_accuracy".*epoch 2.*val_loss, val_auc'):
         trial.step()
@@ -149,7 +149,7 @@ def test_a_metric_that_the_data_cannot_give_is_told(tiny: Dataset, evaluate: str
     splits = Pneumonia().splits(tiny)
     ill = splits.val.y == 1
     worker = Worker(replace(splits, val=Labelled(splits.val.x[ill], splits.val.y[ill])), "cpu")
-    trial = Trial(replace(order(), evaluate=evaluate, metric="val_auc"), worker)
+    trial = Trial(spec(evaluate=evaluate, metrics=(("val_auc", 1),)), worker)
     with pytest.raises(TaskError, match=r'"val_auc".*epoch 1.*train_accuracy'):
         trial.step()
 
@@ -164,7 +164,7 @@ DIVERGING = """
 
 def test_a_diverged_replicate_freezes_and_what_was_not_finite_is_named(user_module: UserModule) -> None:
     name = user_module(DIVERGING.format(gone={4}))
-    reports = steps(Trial(order(f"{name}:task", (2, 4)), NO_DATA))
+    reports = steps(Trial(spec(f"{name}:task", (2, 4)), NO_DATA))
     assert [report.diverged for report in reports] == [{}, {4: 2}, {4: 2}]
     assert reports[1].metrics == {"val_accuracy": [2.0, None]}
     assert reports[1].why == {4: "val_accuracy was nan"}
@@ -176,7 +176,7 @@ def test_a_diverged_replicate_freezes_and_what_was_not_finite_is_named(user_modu
 
 def test_a_trial_whose_replicates_are_all_gone_is_done(user_module: UserModule) -> None:
     name = user_module(DIVERGING.format(gone={0, 1}))
-    last = steps(Trial(order(f"{name}:task", epochs=9), NO_DATA))[-1]
+    last = steps(Trial(spec(f"{name}:task", epochs=9), NO_DATA))[-1]
     assert (last.epoch, last.metrics, last.diverged) == (2, {}, {0: 2, 1: 2})
     assert last.sealed
     assert last.sealed.metrics == {}
@@ -188,7 +188,7 @@ def test_a_non_finite_test_loss_is_left_out(tiny: Dataset) -> None:
     huge = Labelled(np.full((4, 6, 6), np.inf, np.float32), splits.test.y[:4])
     train, val = (Labelled(part.x.astype(np.float32), part.y) for part in (splits.train, splits.val))
     plain = Splits(train, val, huge)
-    sealed = steps(Trial(order(epochs=1), Worker(plain, "cpu")))[-1].sealed
+    sealed = steps(Trial(spec(epochs=1), Worker(plain, "cpu")))[-1].sealed
     assert sealed
     assert "test_accuracy" in sealed.metrics
     assert sealed.metrics["test_loss"] == [None, None]
@@ -207,7 +207,7 @@ def test_scores_of_a_diverged_replicate_are_not_numbers(
 
     monkeypatch.setattr(Pneumonia, "model", fragile)
     worker = Worker(Pneumonia().splits(tiny), "cpu")
-    last = steps(Trial(order(replicates=tuple(range(6))), worker))[-1]
+    last = steps(Trial(spec(replicates=tuple(range(6))), worker))[-1]
     assert last.sealed
     assert 0 < len(last.diverged) < 6
     rows = np.frombuffer(last.sealed.scores, "<f4").reshape(last.sealed.shape)
@@ -216,9 +216,7 @@ def test_scores_of_a_diverged_replicate_are_not_numbers(
 
 
 def test_a_gathering_trial_writes_nothing_and_goes_on_from_bytes(worker: Worker, tmp_path: Path) -> None:
-    asked = replace(
-        order(), checkpoints=str(tmp_path / "none"), checkpoint_every_s=0, keep="last", gather=True
-    )
+    asked = spec(checkpoints=str(tmp_path / "none"), checkpoint_every_s=0, keep="last", gather=True)
     straight = steps(Trial(asked, worker))
     assert not (tmp_path / "none").exists()
     assert [list(report.files) for report in straight] == [
@@ -228,7 +226,7 @@ def test_a_gathering_trial_writes_nothing_and_goes_on_from_bytes(worker: Worker,
     assert first.saved
     data = first.files[first.saved.file]
     assert (first.saved.size_bytes, first.saved.crc32) == (len(data), zlib.crc32(data))
-    again = replace(asked, job=replace(asked.job, start=first.saved), content=data)
+    again = change(asked, start=first.saved, content=data)
     rest = steps(Trial(again, worker))
     assert [r.metrics for r in rest] == [r.metrics for r in straight[1:]]
     unpacked = Report.unpack(first.pack(), first.pack_files())
@@ -240,19 +238,19 @@ def test_a_checkpoint_that_is_too_large_to_travel_stays_behind(
     worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trials, "LARGEST_CARRIED", 100)
-    asked = replace(order(), checkpoints=str(tmp_path), checkpoint_every_s=0, keep="last", gather=True)
+    asked = spec(checkpoints=str(tmp_path), checkpoint_every_s=0, keep="last", gather=True)
     report = Trial(asked, worker).step()
     assert (report.saved, report.files, report.savable) == (None, {}, False)
     assert report.too_large > 100
 
 
 def test_a_gathering_trial_saves_when_it_is_told_to(worker: Worker, tmp_path: Path) -> None:
-    trial = Trial(replace(order(), checkpoints=str(tmp_path), gather=True), worker)
+    trial = Trial(spec(checkpoints=str(tmp_path), gather=True), worker)
     assert trial.step().saved is None
     assert trial.step(save_now=True).files
 
 
 def test_every_metric_that_ranks_must_be_there(worker: Worker) -> None:
-    several = replace(order(), others=("val_loss",), stop_metric="val_loss")
+    missing = tuple((name, 1) for name in ("val_accuracy", "val_loss", "val_speed"))
     with pytest.raises(TaskError, match=r'"val_speed".*epoch 1'):
-        Trial(replace(several, others=("val_loss", "val_speed")), worker).step()
+        Trial(spec(metrics=missing, stop_metric=("val_loss", -1)), worker).step()

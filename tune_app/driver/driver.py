@@ -1,7 +1,7 @@
-"""What both engines do around the training: hand out jobs, write down what comes back, decide.
+"""What both engines do around the training: hand out trials, record what comes back, decide.
 
-An engine (of `tune_app.engines`) asks for the next job, says when it started,
-passes on each report and is told whether to go on. It never touches the record itself.
+An engine (of `tune_app.engines`) asks for the next trial, says when it has started, passes on each report,
+and learns whether the trial goes on. It never touches the record itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tune_app.driver.logs import Logs
 from tune_app.driver.retention import Keeper, SaveNow
 from tune_app.errors import DiskError, FolderChanged, SpaceError, StorageError, refused
 from tune_app.space import Scalar
-from tune_app.stopping import Decision, Patience, Stopper, ended, lot, observation, recorded
+from tune_app.stopping import Decision, Stopper, ended, lot, observation, recorded
 from tune_app.sweep import Sweep, code, control
 from tune_app.sweep.events import (
     Checkpoint,
@@ -39,9 +39,10 @@ from tune_app.sweep.events import (
 )
 from tune_app.sweep.events import Decision as Decided
 from tune_app.sweep.history import Attempt, Configuration, History
-from tune_app.sweep.plan import Job, fingerprint
+from tune_app.sweep.plan import fingerprint
 from tune_app.sweep.record import place
-from tune_app.training.protocol import Failure, Order, Report, Sealed
+from tune_app.sweep.trial_spec import TrialFiles, TrialSpec
+from tune_app.training.protocol import Failure, Report, Sealed
 
 #: When so many configurations have failed alike, and no trial has ended well, the sweep ends.
 ALIKE_FAILURES = 3
@@ -94,13 +95,13 @@ class Driver:
         self._deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
         self._identities = {c.fingerprint: c.sample for c in reversed(self._configurations())}
         self._keeper = Keeper(sweep)
-        jobs = self._order([job for c in self._configurations() for job in self._ready(c)])
+        specs = self._order([spec for c in self._configurations() for spec in self._ready(c)])
         if sweep.numerics.replicates == "looped" and sharding.parts(sweep.space) > 1:
-            jobs = sharding.deal(jobs, slots)
-        self._jobs = deque(jobs)
+            specs = sharding.deal(specs, slots)
+        self._queue = deque(specs)
         #: How many trials there are to be run, those included that are yet to be suggested.
-        self.trials = max(len(jobs), sweep.outstanding())
-        self._running: dict[str, Job] = {}
+        self.trials = max(len(specs), sweep.outstanding())
+        self._running: dict[str, TrialSpec] = {}
         self._logs = Logs(sweep.paths, lambda line: self._tell(line))
         self._fresh: set[str] = set()
         #: Samples that are to stop, in whatever parts they are trained.
@@ -118,44 +119,44 @@ class Driver:
         #: Why the searcher suggests nothing more; what was suggested before is trained to its end.
         self.unsuggested: SpaceError | None = None
 
-    def _order(self, jobs: list[Job]) -> list[Job]:
+    def _order(self, specs: list[TrialSpec]) -> list[TrialSpec]:
         """Where trials are held against one another, the order decides with whom: shuffled by the seed.
 
-        Each job draws its own place, so that a resumed sweep goes on in the order it began in.
+        Each spec draws its own place, so that a resumed sweep goes on in the order it began in.
         """
         if not self._stopper.compares:
-            return jobs
-        return sorted(jobs, key=lambda job: lot(self.sweep.space.seed, job.sample))
+            return specs
+        return sorted(specs, key=lambda spec: lot(self.sweep.space.seed, spec.sample))
 
     def _configurations(self) -> list[Configuration]:
         return list(self.sweep.history.configurations.values())
 
-    def _ready(self, configuration: Configuration) -> list[Job]:
-        """Jobs of a configuration that may start now.
+    def _ready(self, configuration: Configuration) -> list[TrialSpec]:
+        """Trials of a configuration that may start now.
 
         While early stopping may still decide on its first replicates, those that follow wait for it.
         """
-        jobs = self.sweep.jobs(configuration)
-        if jobs and self._stopper.rules and not jobs[0].follows:
-            return jobs[:1]
-        return jobs
+        specs = self.sweep.lacking_of(configuration)
+        if specs and self._stopper.rules and not specs[0].follows:
+            return specs[:1]
+        return specs
 
     def tidy(self) -> None:
         """Remove from the checkpoints' folder what is of no use any more, such as what a crash left there."""
         self._keeper.tidy()
 
-    def next_job(self) -> Job | None:
-        """The next job to start, or None when there is none for now.
+    def next_trial(self) -> TrialSpec | None:
+        """The next trial to start, or None when there is none for now.
 
-        Jobs that are known come first; then the searcher is asked, until there are as many samples as
+        Trials that are known come first; then the searcher is asked, until there are as many samples as
         the space wants. A point that was tried before trains nothing.
         """
-        self._guard(self.sweep.opened.verify)  # what a job starts from is read from there
+        self._guard(self.sweep.opened.verify)  # what a trial starts from is read from there
         while not self.ending:
-            if self._jobs:
-                job = self._jobs.popleft()
-                sound = job.start is None or self.sweep.whole(job.start)
-                return job if sound else replace(job, start=None)
+            if self._queue:
+                spec = self._queue.popleft()
+                sound = spec.start is None or self.sweep.whole(spec.start)
+                return self._handed_out(spec if sound else replace(spec, start=None))
             if self._searcher is None or self._asked() >= (self.sweep.space.search.samples or 0):
                 return None
             if not self._ask(self._searcher):
@@ -178,83 +179,66 @@ class Driver:
         repeated = twin if twin != sample else None
         planned = Planned(sample=sample, fingerprint=identity, config=config, twin=repeated, asked=True)
         self._note(planned, durable=True)
-        self._jobs.extend(self.sweep.jobs(self.sweep.history.configurations[sample]))
+        self._queue.extend(self.sweep.lacking_of(self.sweep.history.configurations[sample]))
         return True
 
-    def order(self, job: Job) -> Order:
-        """The job with all that a worker must know of the sweep."""
-        space = self.sweep.space
-        return Order(
-            job,
-            space.task,
-            space.seed,
-            space.metric.name,
-            space.metric.mode,
-            space.evaluate,
-            self.sweep.numerics,
-            space.epochs,
-            str(self.sweep.paths.checkpoints.absolute()),
-            space.checkpoint_every,
-            space.keep,
-            tuple(metric.name for metric in space.metrics[1:]),
-            space.stop_metric.name,
-            Patience.of(space),
-            self._seen(job) if job.start and space.stop.patience else (),
-            gather=self.gather,
-            content=self._content(job) if self.gather else None,
-            output="" if self.gather else str(self._output(job).absolute()),
-            code=self._code,
-            opened=None if self.gather else self.sweep.opened,
-        )
+    def _handed_out(self, spec: TrialSpec) -> TrialSpec:
+        """A planned trial with what only this session knows: where its files go, and the code."""
+        folder = self.sweep.paths.checkpoints.absolute()
+        if self.gather:
+            content = (folder / spec.start.file).read_bytes() if spec.start else None
+            files = TrialFiles(str(folder), gather=True, content=content)
+        else:
+            files = TrialFiles(str(folder), str(self._output(spec).absolute()), opened=self.sweep.opened)
+        return replace(spec, files=files, code=self._code, reported=self._reported(spec))
 
-    def _seen(self, job: Job) -> tuple[tuple[tuple[int, float | None], ...], ...]:
-        """What each replicate of a job reported of the stopping metric, up to its checkpoint."""
-        configuration, name = self.sweep.history.configurations[job.sample], self.sweep.space.stop_metric.name
-        start = job.start.epoch if job.start else 0
+    def _reported(self, spec: TrialSpec) -> tuple[tuple[tuple[int, float | None], ...], ...]:
+        """What patience must know of each replicate up to its checkpoint."""
+        if spec.start is None or spec.settings.patience is None:
+            return ()
+        configuration = self.sweep.history.configurations[spec.sample]
+        name, _ = spec.settings.stop_metric
         return tuple(
             tuple(
                 (epoch, found.get(name))
                 for epoch, found, _ in configuration.epochs(replicate)
-                if epoch <= start
+                if epoch <= spec.start.epoch
             )
-            for replicate in job.replicates
+            for replicate in spec.replicates
         )
 
-    def _output(self, job: Job) -> Path:
-        return logs.expected(self.sweep.paths, self.sweep.history.configurations[job.sample], job)
+    def _output(self, spec: TrialSpec) -> Path:
+        return logs.expected(self.sweep.paths, self.sweep.history.configurations[spec.sample], spec)
 
-    def _content(self, job: Job) -> bytes | None:
-        return (self.sweep.paths.checkpoints / job.start.file).read_bytes() if job.start else None
-
-    def start(self, job: Job, node: str = "") -> str:
-        """A worker has begun a job; returns the name of the trial."""
-        trial = self.sweep.history.next_trial(job.sample)
-        self._logs.open(trial, self._output(job))
-        before = self.sweep.history.configurations[job.sample].last(job.replicates[0])
-        if job.start is None and before and before.saved and not before.ended:
+    def start(self, spec: TrialSpec, node: str = "") -> str:
+        """A worker has begun a trial; returns the name of the trial."""
+        trial = self.sweep.history.next_trial(spec.sample)
+        self._logs.open(trial, self._output(spec))
+        before = self.sweep.history.configurations[spec.sample].last(spec.replicates[0])
+        if spec.start is None and before and before.saved and not before.ended:
             self._tell(
-                f"note: {before.saved.file}, the checkpoint of configuration {job.sample}, is missing or "
+                f"note: {before.saved.file}, the checkpoint of configuration {spec.sample}, is missing or "
                 "damaged: it starts again from its first epoch"
             )
         self._note(
             Started(
                 trial=trial,
-                sample=job.sample,
-                replicates=list(job.replicates),
-                epoch=job.start.epoch if job.start else 0,
-                target=job.epochs,
+                sample=spec.sample,
+                replicates=list(spec.replicates),
+                epoch=spec.start.epoch if spec.start else 0,
+                target=spec.target,
                 node=node,
-                start=job.start,
-                follows=job.follows or None,
+                start=spec.start,
+                follows=spec.follows or None,
             )
         )
-        self._running[trial] = job
+        self._running[trial] = spec
         self._fresh.add(trial)
         return trial
 
     def report(self, trial: str, report: Report, device: str) -> bool:
         """Record a worker's report, decide on it, and say whether the trial goes on."""
-        job = self._running[trial]
+        spec = self._running[trial]
         first = trial in self._fresh
         self._fresh.discard(trial)
         attempt = self.sweep.history.attempts[trial]
@@ -264,7 +248,7 @@ class Driver:
                 Epoch(
                     trial=trial,
                     epoch=report.epoch,
-                    metrics=self._carried(job, report),
+                    metrics=self._carried(spec, report),
                     durations_s=report.durations_s,
                     device=device if first else "",
                     looped=report.looped if first else "",
@@ -290,22 +274,22 @@ class Driver:
             if replicate not in attempt.ended_at:
                 self._note(Ended(trial=trial, epoch=epoch, replicates=[replicate], by=by), durable=True)
         # The stopper takes in every value, as it will again when it is made anew from the record.
-        decisions = self._judge(attempt) if trained and not job.follows else []
+        decisions = self._judge(attempt) if trained and not spec.follows else []
         # An end is one event, with the last state in it: there is no moment at which a crash parts them.
         last = report.saved if self.sweep.space.keep == "last" else None
         if report.done:
-            if not job.tested:
+            if not spec.tested:
                 self._stop(trial, f"as its configuration was, at epoch {report.epoch}", last)
-            elif report.sealed and len(report.diverged) < len(job.replicates):
+            elif report.sealed and len(report.diverged) < len(spec.replicates):
                 self._finish(trial, report, report.sealed, last)
             return self._end(trial, before, report.saved)
-        if job.sample in self._to_stop:
+        if spec.sample in self._to_stop:
             self._stop(trial, f"by tune-app stop, at epoch {report.epoch}", last)
             return self._end(trial, before, report.saved)
         for decision in decisions:
             kept = last if decision.stop else None
             decided = Decided(
-                trial=trial, sample=job.sample, epoch=report.epoch, saved=kept, **vars(decision)
+                trial=trial, sample=spec.sample, epoch=report.epoch, saved=kept, **vars(decision)
             )
             self._note(decided, durable=True)
             if decision.stop:
@@ -322,16 +306,16 @@ class Driver:
             self._logs.close(trial)
         return going
 
-    def _carried(self, job: Job, report: Report) -> Values:
+    def _carried(self, spec: TrialSpec, report: Report) -> Values:
         """The metrics of an epoch, in which a replicate that has ended keeps those of its own last epoch."""
         metrics = {name: list(values) for name, values in report.metrics.items()}
-        configuration = self.sweep.history.configurations[job.sample]
+        configuration = self.sweep.history.configurations[spec.sample]
         for replicate, (epoch, _) in report.ended.items():
             if epoch < report.epoch:
                 last = next(found for at, found, _ in configuration.epochs(replicate) if at == epoch)
                 for name, value in last.items():
-                    values = metrics.setdefault(name, [None] * len(job.replicates))
-                    values[job.replicates.index(replicate)] = value
+                    values = metrics.setdefault(name, [None] * len(spec.replicates))
+                    values[spec.replicates.index(replicate)] = value
         return metrics
 
     def _judge(self, attempt: Attempt) -> list[Decision]:
@@ -385,8 +369,8 @@ class Driver:
         self._note(Stopped(trial=trial, reason=reason, saved=last), durable=True)
 
     def _finish(self, trial: str, report: Report, sealed: Sealed, last: Saved | None) -> None:
-        job = self._running[trial]
-        configuration = self.sweep.history.configurations[job.sample]
+        spec = self._running[trial]
+        configuration = self.sweep.history.configurations[spec.sample]
         place = None
         if sealed.scores:
             place = self._guard(lambda: self.sweep.scores.append(sealed.scores, sealed.shape))
@@ -396,7 +380,7 @@ class Driver:
             evaluated=sealed.evaluated,
             test=sealed.metrics,
             scores=place,
-            look=1 + max(configuration.looks(replicate) for replicate in job.replicates),
+            look=1 + max(configuration.looks(replicate) for replicate in spec.replicates),
             weights=report.weights,
             saved=last,
         )
@@ -409,21 +393,21 @@ class Driver:
 
     def _end(self, trial: str, *states: Saved | None) -> bool:
         """A trial has ended, and its end is recorded; of the states that it has written the last may stay."""
-        job = self._running.pop(trial)
+        spec = self._running.pop(trial)
         self._logs.close(trial)
         self._ended_well = True
         last = self.sweep.history.attempts[trial].saved if self.sweep.space.keep == "last" else None
         for state in states:
             if state and (last is None or state.file != last.file):
                 self._keeper.remove(state.file)
-        self._let_follow(job)
+        self._let_follow(spec)
         return False
 
-    def _let_follow(self, leader: Job) -> None:
+    def _let_follow(self, leader: TrialSpec) -> None:
         """Early stopping is done with a configuration: the replicates that waited for it may start."""
         if not leader.follows and self._stopper.rules:
             configuration = self.sweep.history.configurations[leader.sample]
-            self._jobs.extend(job for job in self._ready(configuration) if job.follows)
+            self._queue.extend(spec for spec in self._ready(configuration) if spec.follows)
 
     def abandon(self, trial: str) -> None:
         """The process of a trial is gone with all others: the next session goes on from its checkpoint."""
@@ -442,31 +426,31 @@ class Driver:
         """
         self._guard(self.sweep.opened.verify)  # else it may be what the trial has failed of
         reason, moved = failure.reason, failure.moved
-        job = self._running.pop(trial)
+        spec = self._running.pop(trial)
         if failure.refused:
             self._logs.close(trial)
             raise self._refused(DiskError(failure.refused))
         self._logs.add(trial, failure.output)
         written = self._logs.close(trial, failure.log)
-        configuration = self.sweep.history.configurations[job.sample]
-        failures = configuration.failures(job.replicates[0])
+        configuration = self.sweep.history.configurations[spec.sample]
+        failures = configuration.failures(spec.replicates[0])
         final = not moved and (failure.mistaken or failures >= self.sweep.space.max_failures)
-        failed = Failed(trial=trial, reason=reason, log=written, sample=job.sample, final=final, moved=moved)
+        failed = Failed(trial=trial, reason=reason, log=written, sample=spec.sample, final=final, moved=moved)
         self._note(failed, durable=True)
         if not final:
-            retried = set(job.replicates)
+            retried = set(spec.replicates)
             again = [
-                job.only(tuple(r for r in job.replicates if r in retried))
-                for job in self._ready(configuration)
-                if retried & set(job.replicates)
+                spec.only(tuple(r for r in spec.replicates if r in retried))
+                for spec in self._ready(configuration)
+                if retried & set(spec.replicates)
             ]
-            self._jobs = deque(self._order([*self._jobs, *again]))
+            self._queue = deque(self._order([*self._queue, *again]))
         else:
-            self._let_follow(job)
+            self._let_follow(spec)
         if moved or self._ended_well:
             return
         alike = self._failures.setdefault(_likeness(failure), set())
-        alike.add(job.sample)
+        alike.add(spec.sample)
         going_well = any(
             other.sample not in alike and name not in self._fresh for name, other in self._running.items()
         )

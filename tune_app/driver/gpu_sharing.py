@@ -22,9 +22,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from tune_app.errors import describe
+from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks import task_folder
 from tune_app.tasks.task import Labelled, Splits
-from tune_app.training.protocol import Order
 from tune_app.training.stacking_benchmark import command, environment
 
 _PARTS = ("train", "val", "test")
@@ -122,19 +122,19 @@ def _beyond_memory(last: Measured, trials: int) -> str:
 # ---------------------------------------------------------------- for real
 
 
-def measure(order: Order, splits: Splits, most: int) -> Sharing:
+def measure(spec: TrialSpec, splits: Splits, most: int) -> Sharing:
     """Measure on the GPU that this process was given; more than ``most`` trials at a time are of no use."""
     with tempfile.TemporaryDirectory(prefix="tune-app-crowd-") as name, ExitStack() as stack:
-        return share(_Processes(Path(name), stack, order, splits), most)
+        return share(_Processes(Path(name), stack, spec, splits), most)
 
 
 class _Processes:
     """A crowd of processes that wait for each other, and train the same trial again and again."""
 
-    def __init__(self, folder: Path, stack: ExitStack, order: Order, splits: Splits) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, spec: TrialSpec, splits: Splits) -> None:
         self._folder, self._stack = folder, stack
         self._all: list[subprocess.Popen[str]] = []
-        (folder / "order").write_bytes(pickle.dumps(order))
+        (folder / "spec").write_bytes(pickle.dumps(spec))
         for name in _PARTS:  # each process maps the files into its memory, instead of a copy of its own
             part = getattr(splits, name)
             np.save(folder / f"{name}_x.npy", part.x)
@@ -206,17 +206,17 @@ def _train(folder: Path) -> Iterator[dict[str, Any]]:
 
     from tune_app.training.trial import Trial, Worker
 
-    order: Order = pickle.loads((folder / "order").read_bytes())
+    spec: TrialSpec = pickle.loads((folder / "spec").read_bytes())
     device = "cuda" if torch.cuda.is_available() else "cpu"
     worker = Worker(Splits(*(_mapped(folder, name) for name in _PARTS)), device)
-    trial = Trial(order, worker)
+    trial = Trial(spec, worker)
     trial.step()
     yield {}
     for line in sys.stdin:
         began, epochs = time.perf_counter(), 0
         while time.perf_counter() < began + float(line):
             if trial.step().done:
-                trial = Trial(order, worker)
+                trial = Trial(spec, worker)
             epochs += 1
         seconds = time.perf_counter() - began
         free, total = torch.cuda.mem_get_info() if device == "cuda" else (0, 0)

@@ -11,19 +11,19 @@ from tune_app.sweep import Sweep
 from tune_app.sweep.history import Attempt, Configuration
 from tune_app.sweep.opened_folder import verify
 from tune_app.sweep.paths import RunPaths
-from tune_app.sweep.plan import Job
 from tune_app.sweep.record import place, remove
+from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.training.output import bound
 
 #: The record may come from elsewhere: its names of trials are no paths.
 _TRIAL = re.compile(r"\d+\.\d+")
 
 
-def expected(paths: RunPaths, configuration: Configuration, job: Job) -> Path:
+def expected(paths: RunPaths, configuration: Configuration, spec: TrialSpec) -> Path:
     """The file that a trial which is about to start prints to."""
-    first = job.replicates[0]
+    first = spec.replicates[0]
     before = sum(first in each.replicates for each in configuration.attempts)
-    return paths.output(job.sample, first, before)
+    return paths.output(spec.sample, first, before)
 
 
 def find(sweep: Sweep, attempt: Attempt) -> list[Path]:

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from tune_app import stopping
 from tune_app.space import SearchSpace
-from tune_app.sweep.plan import Job
+from tune_app.sweep.trial_spec import TrialSpec
 
 
 def parts(space: SearchSpace) -> int:
@@ -24,27 +24,27 @@ def parts(space: SearchSpace) -> int:
     return 1 if whole else space.seeds
 
 
-def deal(jobs: Sequence[Job], slots: int) -> list[Job]:
-    """Jobs as they are, but for the last that do not fill all slots: those are cut into parts.
+def deal(specs: Sequence[TrialSpec], slots: int) -> list[TrialSpec]:
+    """Trials as they are, but for the last that do not fill all slots: those are cut into parts.
 
     The parts are as small as they can be with no more of them than slots: so the slots end at about the same
-    time. Of J jobs, the first ``J - J mod slots`` stay whole.
+    time. Of J specs, the first ``J - J mod slots`` stay whole.
     """
-    whole = len(jobs) - len(jobs) % max(slots, 1)
-    rest = jobs[whole:]
+    whole = len(specs) - len(specs) % max(slots, 1)
+    rest = specs[whole:]
     if not rest:
-        return list(jobs)
-    longest = max(len(job.replicates) for job in rest)
+        return list(specs)
+    longest = max(len(spec.replicates) for spec in rest)
     most = next(most for most in range(1, longest + 1) if _parts(rest, most) <= slots or most == longest)
-    return [*jobs[:whole], *(part for job in rest for part in _cut(job, most))]
+    return [*specs[:whole], *(part for spec in rest for part in _cut(spec, most))]
 
 
-def _parts(jobs: Sequence[Job], most: int) -> int:
-    return sum(math.ceil(len(job.replicates) / most) for job in jobs)
+def _parts(specs: Sequence[TrialSpec], most: int) -> int:
+    return sum(math.ceil(len(spec.replicates) / most) for spec in specs)
 
 
-def _cut(job: Job, most: int) -> list[Job]:
-    """A job in parts of about equal size, of ``most`` replicates at most."""
-    count = math.ceil(len(job.replicates) / most)
-    bounds = [len(job.replicates) * part // count for part in range(count + 1)]
-    return [job.only(job.replicates[low:high]) for low, high in pairwise(bounds)]
+def _cut(spec: TrialSpec, most: int) -> list[TrialSpec]:
+    """A spec in parts of about equal size, of ``most`` replicates at most."""
+    count = math.ceil(len(spec.replicates) / most)
+    bounds = [len(spec.replicates) * part // count for part in range(count + 1)]
+    return [spec.only(spec.replicates[low:high]) for low, high in pairwise(bounds)]

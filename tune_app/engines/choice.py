@@ -19,9 +19,9 @@ from tune_app.engines.ray import addresses, ray_session
 from tune_app.errors import ResourceError
 from tune_app.space import Resources
 from tune_app.sweep import Sweep
+from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks.isolation import gpus_possible
 from tune_app.tasks.task import Splits
-from tune_app.training.protocol import Order
 
 if TYPE_CHECKING:
     from tune_app.engines.ray import nodes
@@ -46,15 +46,15 @@ class Wanted:
 class Engine:
     """Runs a driver; ``where`` says in words on what, ``exporting`` serves metrics while it does.
 
-    Where it is to be measured how many trials share a GPU, ``share`` does that, with such a trial as an order
-    asks for: it gives the engine for so many. None elsewhere.
+    Where it is to be measured how many trials share a GPU, ``share`` does that, with trials as a
+    spec describes: it gives the engine for that many. None elsewhere.
     """
 
     plan: Plan
     where: str
     run: Callable[[Driver], None]
     exporting: Callable[[Sweep], AbstractContextManager[object]] = lambda _: nullcontext()
-    share: Callable[[Order], tuple[Engine, Sharing]] | None = None
+    share: Callable[[TrialSpec], tuple[Engine, Sharing]] | None = None
 
     def line(self, driver: Driver) -> str:
         """On what a sweep is trained, and how much of it at a time."""
@@ -130,11 +130,11 @@ def open_engine(
                 share if most and splits else None,
             )
 
-        def share(order: Order) -> tuple[Engine, Sharing]:
+        def share(spec: TrialSpec) -> tuple[Engine, Sharing]:
             found = Sharing(1, "there are no more, or no cores for them")
             if splits and most > 1:
                 with progress.waiting("measuring how many trials share a GPU"):
-                    found = tune_engine.crowded(order, splits, most)
+                    found = tune_engine.crowded(spec, splits, most)
             return engine(found.trials), found
 
         yield engine()

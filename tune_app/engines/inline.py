@@ -13,17 +13,16 @@ from tune_app.training.trial import Worker
 
 
 def run(driver: Driver, splits: Splits | None, device: str = "cpu") -> None:
-    """Train all jobs of a driver here. A trial that raises has failed; the sweep goes on."""
+    """Train all trials of a driver here. A trial that raises has failed; the sweep goes on."""
     worker = cache(lambda: Worker(splits, device))
-    while (job := driver.next_job()) is not None:
-        order = driver.order(job)
-        name = driver.start(job, node="inline")
-        with closing(GuardedTrial(order, worker)) as trial:
-            going = True
-            while going:
+    while (spec := driver.next_trial()) is not None:
+        name = driver.start(spec, node="inline")
+        with closing(GuardedTrial(spec, worker)) as trial:
+            goes_on = True
+            while goes_on:
                 report = trial.step()
                 if isinstance(report, Failure):
                     driver.fail(name, report)
                     break
-                going = driver.report(name, report, device)
+                goes_on = driver.report(name, report, device)
                 driver.tick()

@@ -33,13 +33,12 @@ from tune_app.sweep import Sweep, code, trust, views
 from tune_app.sweep.events import Opened, Source
 from tune_app.sweep.numerics import Numerics
 from tune_app.sweep.paths import is_run
-from tune_app.sweep.plan import Job
 from tune_app.sweep.record import read
+from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks import task
 from tune_app.tasks.isolation import gpus_possible
 from tune_app.tasks.task import FunctionTask, Splits, Task
 from tune_app.training import stacking_benchmark
-from tune_app.training.protocol import Order
 from tune_app.training.stacking_benchmark import Choice, Question
 from tune_app.training.task_check import check as check_task
 
@@ -324,10 +323,10 @@ def estimate(request: Request, material: Material) -> Estimate:
     choice = _measured(replace(request, address="inline"), material, planned)
     replicates = tuple(range(space_.seeds)) if choice.replicates == "stacked" else (0,)
     numerics = Numerics(choice.replicates, planned.threads, space_.precision)
-    order = _sample(space_, replicates, numerics)
+    spec = TrialSpec.example(space_, replicates, numerics)
     with (
-        task.calling(space_.task, f"one epoch of {canonical(order.job.config)}"),
-        closing(Trial(order, Worker(material.splits, device))) as trial,
+        task.calling(space_.task, f"one epoch of {canonical(spec.config)}"),
+        closing(Trial(spec, Worker(material.splits, device))) as trial,
     ):
         epoch_s = sum(trial.step().durations_s) / len(replicates)
         sizes = [checkpoint.size(content) // len(replicates) for content in trial.contents()]
@@ -335,31 +334,12 @@ def estimate(request: Request, material: Material) -> Estimate:
     return Estimate(epoch_s, at_a_time, sizes[0], sizes[1], choice.line)
 
 
-def _sample(space_: SearchSpace, replicates: tuple[int, ...], numerics: Numerics) -> Order:
-    """A trial as the sweep will have them, of which nothing is kept."""
-    job = Job(1, "", space_.example(), replicates, space_.epochs, tested=False)
-    metric, by = space_.metric, space_.stop_metric
-    others = tuple(other.name for other in space_.metrics[1:])
-    return Order(
-        job,
-        space_.task,
-        space_.seed,
-        metric.name,
-        metric.mode,
-        space_.evaluate,
-        numerics,
-        space_.epochs,
-        others=others,
-        stop_metric=by.name,
-    )
-
-
 def _sharing(engine: Engine, sweep: Sweep) -> tuple[Engine, dict[str, Any] | None]:
     """The engine with as many trials a GPU as were measured to be of use; and what is recorded of it."""
     if not engine.share:
         return engine, None
-    replicates = tuple(range(sweep.space.seeds))
-    engine, found = engine.share(_sample(sweep.space, replicates, sweep.numerics))
+    spec = TrialSpec.example(sweep.space, range(sweep.space.seeds), sweep.numerics)
+    engine, found = engine.share(spec)
     progress.note(found.line)
     return engine, asdict(found)
 

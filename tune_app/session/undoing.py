@@ -49,7 +49,7 @@ def undo(sweep: Sweep) -> str:
     ]
     text = narrower.dump() if kept else texts[-2]
     sweep.note(Undone(space=text, keeps=keeps, trials=trials), durable=True)
-    sweep.space = narrower
+    sweep.want(narrower)
     return asked
 
 

@@ -56,7 +56,7 @@ def _task(value: str) -> str:
 def _metric_name(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, str):
         raise RuleError(f"{show(value)} is not text: write the name of a metric, as in val_accuracy")
-    if rules.sealed(value) and not recorded(info):
+    if rules.is_test_metric(value) and not recorded(info):
         raise RuleError(
             f"{show(value)} is a test metric, and the test set is sealed until a trial has ended: "
             f"choose by val_{value[5:] or 'accuracy'}"

@@ -32,7 +32,7 @@ _MEASURED = tuple(f"{split}_{measure}" for split in ("train", "val", "test") for
 SEVERAL_METRICS = ("tpe", "nsga2", "random", "qmc")
 
 
-def sealed(metric: str) -> bool:
+def is_test_metric(metric: str) -> bool:
     """Whether a metric is one of the test set: ``test``, or ``test`` and one of ``_/.-`` before its name."""
     return re.match(r"test([_/.-]|$)", metric, re.IGNORECASE) is not None
 

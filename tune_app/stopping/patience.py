@@ -1,11 +1,11 @@
-"""Patience: a replicate that improves no longer has converged. It ends, and has finished."""
+"""Patience: a replicate that no longer improves has converged; it ends as finished."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
 
-from tune_app.space import SearchSpace
+from tune_app.sweep.trial_spec import SweepSettings
 
 
 @dataclass
@@ -13,9 +13,8 @@ class Patience:
     """Ends a replicate whose value has not exceeded its best by over ``min_delta`` for ``epochs`` epochs.
 
     The epochs up to ``grace_period`` do not count. An improvement of ``min_delta`` or less leaves the best
-    as it
-    was, so that small steps add up, as in Keras's ``EarlyStopping``. ``sign`` is -1 where less is better. One
-    object follows one replicate.
+    unchanged, so that small steps add up, as in Keras's ``EarlyStopping``. ``sign`` is -1 where less is
+    better. One object follows one replicate.
     """
 
     epochs: int
@@ -26,12 +25,11 @@ class Patience:
     _since: int = field(default=0, init=False)
 
     @classmethod
-    def of(cls, space: SearchSpace) -> Patience | None:
-        """What a space asks for; None for none."""
-        stop = space.stop
-        if stop.patience is None:
+    def of(cls, settings: SweepSettings) -> Patience | None:
+        """What a sweep asks for; None for no patience."""
+        if settings.patience is None:
             return None
-        return cls(stop.patience, stop.min_delta, stop.grace_period, space.stop_metric.sign)
+        return cls(settings.patience, settings.min_delta, settings.grace_period, settings.stop_metric[1])
 
     def exhausted(self, epoch: int, value: float) -> bool:
         """Take in the value of the next epoch; whether the replicate ends after it."""

@@ -1,40 +1,15 @@
-"""What is wanted: the points of a space, each with its fingerprint, and the jobs that train them."""
+"""What is wanted: the points of a space, each with its fingerprint."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass, replace
 
 from tune_app import space as spaces
 from tune_app.data.identity import DataIdentity
 from tune_app.space import Config, SearchSpace
-from tune_app.sweep.events import Planned, Saved
+from tune_app.sweep.events import Planned
 from tune_app.sweep.history import History
-
-
-@dataclass(frozen=True)
-class Job:
-    """What one trial has to do: train these replicates of one configuration up to ``epochs``.
-
-    ``start`` is the checkpoint that they go on from. A job that ``follows`` comes after the first
-    replicate of its configuration, by which early stopping has decided: it takes no decisions. ``tested``
-    says whether its end is looked at on the test set: not where its configuration was stopped.
-    """
-
-    sample: int
-    fingerprint: str
-    config: Config
-    replicates: tuple[int, ...]
-    epochs: int
-    start: Saved | None = None
-    follows: bool = False
-    tested: bool = True
-
-    def only(self, replicates: tuple[int, ...]) -> Job:
-        """The same for some of its replicates."""
-        follows = self.follows or replicates[0] != self.replicates[0]
-        return replace(self, replicates=replicates, follows=follows)
 
 
 def fingerprint(task: str, config: Config, data: DataIdentity) -> str:

@@ -20,8 +20,9 @@ from tune_app.sweep.history import Configuration, History
 from tune_app.sweep.numerics import Numerics
 from tune_app.sweep.opened_folder import OpenedFolder, in_use
 from tune_app.sweep.paths import RunPaths, check_contained, is_run, new_folder, no_such_run
-from tune_app.sweep.plan import Job, plan_of
+from tune_app.sweep.plan import plan_of
 from tune_app.sweep.record import VERSION, Mirror, Position, Record, Scores, read, remove, uncollected
+from tune_app.sweep.trial_spec import SweepSettings, TrialSpec
 
 #: How long to wait for a run that is in use: whoever only looks whether it is live locks it for moments.
 _BUSY_FOR_S = 0.5
@@ -44,10 +45,10 @@ class Sweep:
         self.opened = opened
         #: What tells this run from all others; see `tune_app.sweep.trust`.
         self.identity = identity
-        self.space = space
         self.header = header
         self.history = history
         self.data, self.numerics = header.data, header.numerics
+        self.want(space)
         self.scores = Scores(self.paths.scores)
         self._position = position
         self._record: Record | None = None
@@ -134,6 +135,11 @@ class Sweep:
             raise RunError(f"{folder}: {excess}.{undo}")
         return cls(opened, space, header, history, position, identity)
 
+    def want(self, space: SearchSpace) -> None:
+        """Let ``space`` be what is wanted from now on."""
+        self.space = space
+        self.settings = SweepSettings.of(space, self.numerics)
+
     @property
     def frozen(self) -> str:
         """The space as YAML, by the record alone: ``space.yaml`` is a copy of it for people."""
@@ -146,7 +152,7 @@ class Sweep:
         found = read(self.paths.record, self._position)
         self._position = coherence.fold(found, str(self.paths.record), self.history, self._position)
         if self.frozen != known:
-            self.space = _wanted(self.header, self.history, self.paths)
+            self.want(_wanted(self.header, self.history, self.paths))
 
     @contextmanager
     def writing(self, mirror: Mirror | None = None) -> Iterator[Sweep]:
@@ -207,7 +213,7 @@ class Sweep:
         ``from_start`` says that no trial can go on from its checkpoint, since its schedule would be another.
         """
         self.note(Extended(space=space.dump(), asked=asked, from_start=from_start), durable=True)
-        self.space = space
+        self.want(space)
         return self.complete()
 
     def complete(self) -> int:
@@ -255,11 +261,9 @@ class Sweep:
         if self._record:
             self._record.sync_if_due()
 
-    def lacking(self) -> list[Job]:
+    def lacking(self) -> list[TrialSpec]:
         """What is wanted minus what is recorded: for each configuration the replicates still to train."""
-        return [
-            job for configuration in self.history.configurations.values() for job in self.jobs(configuration)
-        ]
+        return [spec for each in self.history.configurations.values() for spec in self.lacking_of(each)]
 
     def outstanding(self) -> int:
         """How many trials are still to be run, those that a searcher is yet to suggest included."""
@@ -271,10 +275,10 @@ class Sweep:
         """Whether nothing is left to do: no trial to run, and no point to record that the space knows."""
         return not self.outstanding() and not plan_of(self.space, self.data, self.history)
 
-    def jobs(self, configuration: Configuration) -> list[Job]:
-        """What a configuration lacks: a job for all replicates that go on from the same checkpoint.
+    def lacking_of(self, configuration: Configuration) -> list[TrialSpec]:
+        """What one configuration lacks: a trial for all replicates that resume from the same checkpoint.
 
-        Whether the checkpoint is whole is seen where it is used: counting reads none.
+        Whether the checkpoint is whole is checked where it is used: counting reads none.
         """
         if configuration.twin is not None:
             return []
@@ -285,12 +289,12 @@ class Sweep:
                 groups.setdefault(last.saved if last else None, []).append(replicate)
         stopped_at = configuration.stopped_at
         return [
-            Job(
+            TrialSpec(
                 configuration.sample,
-                configuration.fingerprint,
                 configuration.config,
                 tuple(replicates),
                 stopped_at or self.space.epochs,
+                self.settings,
                 saved,
                 follows=replicates[0] != self.space.replicate_numbers[0],
                 tested=stopped_at is None,

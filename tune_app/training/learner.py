@@ -1,4 +1,4 @@
-"""One replicate of a configuration, trained an epoch at a time; nothing about Ray in here.
+"""One replicate of a configuration, trained an epoch at a time.
 
 Every random draw is derived from (seed, replicate, epoch) alone, so a replicate comes out the same
 whether it is trained by itself, beside others, or after a resume.
@@ -17,12 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tune_app.space import Config
 from tune_app.stats import metrics
 from tune_app.sweep.evaluation import improved, usable
+from tune_app.sweep.trial_spec import Direction, TrialSpec
 from tune_app.tasks.isolation import ProcessState, seed_generators
 from tune_app.tasks.task import Labelled, Loss, Splits, Task, clip_norm, copied, make_scheduler
-from tune_app.training.replicates import Outcome
+from tune_app.training.replicates import ReplicateTest
 from tune_app.training.seeds import BATCH_ORDER, INITIALISATION, NOISE, derive_seed
 
 #: Inputs (..., B, *shape) and labels (..., B) to losses (..., B) and logits (..., B, C).
@@ -100,12 +100,12 @@ class Best:
 
     def offer(
         self,
-        keep: tuple[str, int] | None,
+        keep: Direction | None,
         found: Mapping[str, float],
         epoch: int,
         weights: Callable[[], dict[str, Tensor]],
     ) -> None:
-        """Take the weights of an epoch if its metrics ``found`` are better, by ``keep`` (see Learner)."""
+        """Take the weights of an epoch if its metrics ``found`` are better, by ``keep`` (None: never)."""
         if keep is None:
             return
         value = improved(found, keep, self.value if self.weights else None)
@@ -114,35 +114,19 @@ class Best:
 
 
 class Learner:
-    """One replicate: a model, its optimiser and schedule, at some epoch.
+    """One replicate: a model, its optimiser and schedule, at some epoch."""
 
-    Args:
-        epochs: how many the sweep wants, for schedules that hang on it.
-        keep_best: ``(metric, sign)`` to remember the weights of the best epoch, sign +1 for max and -1
-            for min; None to evaluate the last.
-        precision: ``bf16`` to run the model under autocast; see `isolation.set_numerics` for the others.
-    """
-
-    def __init__(
-        self,
-        task: Task,
-        config: Config,
-        splits: DeviceSplits,
-        seed: int,
-        replicate: int,
-        epochs: int,
-        keep_best: tuple[str, int] | None = None,
-        precision: str = "float32",
-    ) -> None:
-        self._seed, self._replicate = seed, replicate
-        self._splits, self._keep_best, self._precision = splits, keep_best, precision
-        self._state = ProcessState(derive_seed(seed, INITIALISATION, replicate))
+    def __init__(self, spec: TrialSpec, task: Task, data: DeviceSplits, replicate: int) -> None:
+        settings, config = spec.settings, spec.config
+        self._seed, self._replicate, self._data = settings.seed, replicate, data
+        self._keep_best, self._precision = settings.keep_best, settings.numerics.precision
+        self._state = ProcessState(derive_seed(self._seed, INITIALISATION, replicate))
         with self._state:
-            self._model = make_model(task, config, splits, seed, replicate)
+            self._model = make_model(spec, task, data, replicate)
             self._batch_size, self._eval_batch_size = task.batch_sizes(copied(config))
             self._loss, self._clip = task.loss(copied(config)), clip_norm(task, config)
             self._optimizer = task.optimizer(copied(config), self._model.parameters())
-            self._scheduler = make_scheduler(task, config, self._optimizer, epochs)
+            self._scheduler = make_scheduler(task, config, self._optimizer, settings.epochs)
         self._best = Best()
         self.epoch = 0
         self.diverged = False
@@ -173,23 +157,23 @@ class Learner:
         if not (usable(found["train_loss"]) and all_finite(p[None] for p in self._model.parameters()).item()):
             self.diverged = True
             return {}
-        scores, loss = self._score(self._model, self._splits.val)
+        scores, loss = self._score(self._model, self._data.val)
         if not usable(loss):
             self.diverged = True
             return {}
-        found |= metrics.evaluate("val", scores, loss, self._splits.val.y.cpu().numpy())
+        found |= metrics.evaluate("val", scores, loss, self._data.val.y.cpu().numpy())
         self._best.offer(self._keep_best, found, self.epoch, lambda: clone(self._model.state_dict()))
         return found
 
-    def test(self) -> Outcome:
-        """The evaluated epoch's metrics and scores on the test set: this breaks the seal."""
+    def test(self) -> ReplicateTest:
+        """The evaluated epoch's metrics and scores on the test set."""
         model = self._model
         if self._keep_best:
             model = copy.deepcopy(model)
             model.load_state_dict(self._best.weights)
         with self._drawing():
-            score, loss = self._score(model, self._splits.test)
-        return Outcome(metrics.evaluate("test", score, loss, self._splits.test.y.cpu().numpy()), score)
+            score, loss = self._score(model, self._data.test)
+        return ReplicateTest(metrics.evaluate("test", score, loss, self._data.test.y.cpu().numpy()), score)
 
     def weights(self) -> dict[str, Tensor]:
         """The weights of the evaluated epoch, on the CPU."""
@@ -197,7 +181,7 @@ class Learner:
         return {name: tensor.detach().cpu() for name, tensor in weights.items()}
 
     def _train(self) -> dict[str, float]:
-        train = self._splits.train
+        train = self._data.train
         order = batch_order(self._seed, self._replicate, self.epoch, len(train.x)).to(train.x.device)
         self._model.train()
         losses, correct = train_epoch(
@@ -206,7 +190,7 @@ class Learner:
             train,
             order,
             self._batch_size,
-            self._splits.buffers,
+            self._data.buffers,
             self._clip_gradients,
         )
         if self._scheduler:
@@ -222,11 +206,11 @@ class Learner:
 
     def _score(self, model: nn.Module, split: DeviceSplit) -> tuple[NDArray[np.float32], float]:
         model.eval()
-        logits, loss = score(self._forward(model), split, self._eval_batch_size, self._splits.buffers)
+        logits, loss = score(self._forward(model), split, self._eval_batch_size, self._data.buffers)
         return metrics.scores(logits.cpu().numpy()), loss.item()
 
     def state(self) -> dict[str, Any]:
-        """Everything that ``load`` needs to go on exactly as if never stopped: tensors and plain values."""
+        """Everything that ``load`` needs to resume exactly: tensors and plain values."""
         return {
             "epoch": self.epoch,
             "diverged": self.diverged,
@@ -237,7 +221,7 @@ class Learner:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a ``state``."""
+        """Resume from a ``state``."""
         self.epoch, self.diverged = state["epoch"], state["diverged"]
         self._model.load_state_dict(state["model"])
         load_optimizer(self._optimizer, state["optimizer"])
@@ -246,10 +230,14 @@ class Learner:
         self._best = Best(**state["best"])
 
 
-def make_model(task: Task, config: Config, splits: DeviceSplits, seed: int, replicate: int) -> nn.Module:
-    """A replicate's model as it is drawn, within a process state: on the CPU, so alike for every device."""
-    seed_generators(derive_seed(seed, INITIALISATION, replicate))
-    return task.model(copied(config), tuple(splits.train.x.shape[1:])).to(splits.train.x.device)
+def make_model(spec: TrialSpec, task: Task, data: DeviceSplits, replicate: int) -> nn.Module:
+    """A replicate's new model, drawn on the CPU so that it is the same for every device.
+
+    Seeds the generators of this process: call it within a `ProcessState`.
+    """
+    seed_generators(derive_seed(spec.settings.seed, INITIALISATION, replicate))
+    x = data.train.x
+    return task.model(copied(spec.config), tuple(x.shape[1:])).to(x.device)
 
 
 def batch_order(seed: int, replicate: int, epoch: int, n: int) -> Tensor:

@@ -5,34 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tune_app.space import Config
+from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks.task import Task
 from tune_app.training.learner import DeviceSplits, Learner
-from tune_app.training.replicates import NON_FINITE, Metrics, Outcome, Stopwatch
+from tune_app.training.replicates import Metrics, Replicates, ReplicateTest, Stopwatch
 
 
-class Looped:
+class Looped(Replicates):
     """Replicates of a Task, trained one after the other in each epoch."""
 
-    savable = True
-
-    def __init__(
-        self,
-        task: Task,
-        config: Config,
-        splits: DeviceSplits,
-        seed: int,
-        replicates: Sequence[int],
-        epochs: int,
-        keep_best: tuple[str, int] | None = None,
-        precision: str = "float32",
-    ) -> None:
-        self._learners = [
-            Learner(task, config, splits, seed, r, epochs, keep_best, precision) for r in replicates
-        ]
+    def __init__(self, spec: TrialSpec, task: Task, data: DeviceSplits) -> None:
+        super().__init__(spec)
+        self._learners = [Learner(spec, task, data, replicate) for replicate in spec.replicates]
         self._ended: dict[int, int] = {}
-        self.epoch = 0
-        self.durations_s = [0.0] * len(self._learners)
 
     def step(self) -> list[Metrics]:
         """See Replicates."""
@@ -48,10 +33,6 @@ class Looped:
         """See Replicates."""
         return [learner.epoch if learner.diverged else None for learner in self._learners]
 
-    def why(self, index: int) -> str:
-        """See Replicates."""
-        return NON_FINITE
-
     def end(self, index: int) -> None:
         """See Replicates."""
         self._ended.setdefault(index, self._learners[index].epoch)
@@ -60,14 +41,11 @@ class Looped:
         """See Replicates."""
         return [self._ended.get(index) for index in range(len(self._learners))]
 
-    def close(self) -> None:
-        """See Replicates."""
-
     def evaluated(self) -> list[int]:
         """See Replicates."""
         return [learner.evaluated for learner in self._learners]
 
-    def test(self) -> list[Outcome | None]:
+    def test(self) -> list[ReplicateTest | None]:
         """See Replicates."""
         return [None if learner.diverged else learner.test() for learner in self._learners]
 

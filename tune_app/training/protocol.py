@@ -1,4 +1,4 @@
-"""What passes between the driver and its workers: orders, reports, and the sealed test outcome."""
+"""What a worker sends back to the driver of a trial: reports, the test outcome, and why it failed."""
 
 from __future__ import annotations
 
@@ -9,54 +9,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tune_app.errors import DiskError, MachineLeaving, TaskError, describe, own_line, printable
-from tune_app.stopping.patience import Patience
-from tune_app.sweep.code import Code
 from tune_app.sweep.events import Saved, Values
-from tune_app.sweep.numerics import Numerics
-from tune_app.sweep.opened_folder import OpenedFolder
-from tune_app.sweep.plan import Job
 
 #: A file of this name among the checkpoints asks every trial to write one after its epoch.
 SAVE_NOW = ".save-now"
-
-
-@dataclass(frozen=True)
-class Order:
-    """All that a worker must know to run a job.
-
-    ``epochs`` is how many the sweep wants, also where the job ends before; ``checkpoints`` is the folder for
-    its checkpoints, empty for none, ``checkpoint_every_s`` the time between two of them in seconds, and
-    ``keep`` what is left of a finished trial. Where a space has several metrics, ``metric`` is the first,
-    ``others`` are the names of those that follow, and ``stop_metric`` that of early stopping, if another.
-    ``patience`` and what belongs to it come from the space's ``stop``; ``seen`` holds, for each replicate
-    that goes on from a checkpoint, the epochs and values of the stopping metric up to there.
-    Where the worker may be on another machine, which has no such folder, it is to ``gather``: checkpoints
-    travel in reports, and the one to start from is ``content``. What the trial prints goes to the file
-    ``output``, or, where that is empty, into its reports.
-    A worker that has other code than ``code`` says so; None where that is of no interest. It changes nothing
-    below ``opened`` once another folder lies there; None where it writes nothing.
-    """
-
-    job: Job
-    task: str
-    seed: int
-    metric: str
-    mode: str
-    evaluate: str
-    numerics: Numerics
-    epochs: int
-    checkpoints: str = ""
-    checkpoint_every_s: float = 30.0
-    keep: str = "best"
-    others: tuple[str, ...] = ()
-    stop_metric: str = ""
-    patience: Patience | None = None
-    seen: tuple[tuple[tuple[int, float | None], ...], ...] = ()
-    gather: bool = False
-    content: bytes | None = None
-    output: str = ""
-    code: Code | None = None
-    opened: OpenedFolder | None = None
 
 
 @dataclass(frozen=True)
@@ -79,10 +35,10 @@ class Report:
     ``sealed`` comes with the last report, and with it ``weights``, the file of the evaluated models;
     ``saved`` is a checkpoint that was written after this epoch, ``savable`` says whether there can be one.
     ``looped`` is why the replicates are not stacked though the sweep's are, or empty.
-    ``files`` are the checkpoints of an order that gathers them, by name, packed apart from the rest, since an
+    ``files`` are the checkpoints of a spec that gathers them, by name, packed apart from the rest, since an
     engine may keep that; one of ``too_large`` bytes was left behind. ``output`` is what was printed, where
     that has no file.
-    ``code`` is what the process has loaded of the task's files, or installed, other than the order says.
+    ``code`` is what the process has loaded of the task's files, or installed, other than the spec says.
     """
 
     epoch: int

@@ -2,7 +2,7 @@
 
 The hyperparameters are the same for all models, so the task's own optimiser and schedule work on the
 stacked parameters as they do on those of one model, as long as the optimiser treats each element by
-itself. What can be stacked, ``stackable`` finds out.
+itself. `stacking_check` finds out what can be stacked.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from tune_app.space import Config
+from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks.task import Task, clip_norm, copied, make_scheduler
 from tune_app.training.learner import (
     DeviceSplit,
@@ -41,19 +41,18 @@ class Stack:
     Args:
         template: a model of that architecture; its own parameters and buffers do not count.
         tensors: parameters and buffers of each model by name, R mappings.
-        epochs: how many the sweep wants, for schedules that hang on it; None for no schedule.
-        precision: see Learner.
+        scheduled: whether the task's schedule is needed.
     """
 
     def __init__(
         self,
+        spec: TrialSpec,
         task: Task,
-        config: Config,
         template: nn.Module,
         tensors: Sequence[Mapping[str, Tensor]],
-        epochs: int | None = None,
-        precision: str = "float32",
+        scheduled: bool = True,
     ) -> None:
+        config, precision = spec.config, spec.settings.numerics.precision
         self.R = len(tensors)
         self._template = template
         self._turned = {name for name, _ in template.named_parameters() if _of_linear(template, name)}
@@ -63,7 +62,9 @@ class Stack:
         }
         self.buffers = {name: _stack(tensors, name, own) for name, own in template.named_buffers()}
         self.optimizer = task.optimizer(copied(config), list(self._leaves.values()))
-        self._scheduler = None if epochs is None else make_scheduler(task, config, self.optimizer, epochs)
+        self._scheduler = None
+        if scheduled:
+            self._scheduler = make_scheduler(task, config, self.optimizer, spec.settings.epochs)
         self._max_norm = clip_norm(task, config)
         loss = task.loss(copied(config))
 

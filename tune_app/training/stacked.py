@@ -1,4 +1,4 @@
-"""Replicates of a Task, trained at once as one `Stack`; each comes out as it does by itself."""
+"""Replicates of a Task, trained at once as one `Stack`; each gets the results that it gets alone."""
 
 from __future__ import annotations
 
@@ -9,51 +9,37 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tune_app.space import Config
 from tune_app.stats import metrics
 from tune_app.sweep.evaluation import LARGEST
+from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks.isolation import ProcessState
 from tune_app.tasks.task import Task, copied
 from tune_app.training.learner import Best, DeviceSplits, batch_order, clone, make_model
-from tune_app.training.replicates import NON_FINITE, Metrics, Outcome, Stopwatch
+from tune_app.training.replicates import Metrics, Replicates, ReplicateTest, Stopwatch
 from tune_app.training.seeds import NOISE, derive_seed
 from tune_app.training.stack import Stack, State
 
 
-class Stacked:
-    """Replicates of a Task, trained at once as one module; the arguments are those of ``Looped``.
+class Stacked(Replicates):
+    """Replicates of a Task, trained at once as one module.
 
-    One that diverges keeps its NaNs to itself to the end of the epoch, and is then taken out of the stack.
+    The NaNs of one that diverges reach no other replicate. It leaves the stack at the end of the epoch.
     """
 
-    savable = True
-
-    def __init__(
-        self,
-        task: Task,
-        config: Config,
-        splits: DeviceSplits,
-        seed: int,
-        replicates: Sequence[int],
-        epochs: int,
-        keep_best: tuple[str, int] | None = None,
-        precision: str = "float32",
-    ) -> None:
-        self._task, self._config, self._splits = task, config, splits
-        self._seed, self._replicates, self._epochs = seed, list(replicates), epochs
-        self._keep_best, self._precision = keep_best, precision
-        self._batch_size, self._eval_batch_size = task.batch_sizes(copied(config))
-        self._process = ProcessState(seed)
+    def __init__(self, spec: TrialSpec, task: Task, data: DeviceSplits) -> None:
+        super().__init__(spec)
+        self._spec, self._task, self._data = spec, task, data
+        self._seed, self._keep_best = spec.settings.seed, spec.settings.keep_best
+        self._batch_size, self._eval_batch_size = task.batch_sizes(copied(spec.config))
+        self._process = ProcessState(self._seed)
         with self._process:
-            models = [make_model(task, config, splits, seed, r) for r in replicates]
+            models = [make_model(spec, task, data, replicate) for replicate in spec.replicates]
         self._template = models[0]
         #: Of each replicate, what is drawn with the model and is no part of any state.
         self._unsaved = [_unsaved(model) for model in models]
         self._best = [Best() for _ in models]
         #: The last state of each replicate that has diverged, by its place.
         self._frozen: dict[int, State] = {}
-        self.epoch = 0
-        self.durations_s = [0.0] * len(models)
         drawn = {place: {"model": model.state_dict()} for place, model in enumerate(models)}
         with self._process:
             self._live, self._stack = self._assemble(drawn)
@@ -64,7 +50,7 @@ class Stacked:
         if not places:
             return [], None
         tensors = [{**self._unsaved[place], **state["model"]} for place, state in states.items()]
-        stack = Stack(self._task, self._config, self._template, tensors, self._epochs, self._precision)
+        stack = Stack(self._spec, self._task, self._template, tensors)
         if "optimizer" in own[0]:
             stack.resume(own)
         return places, stack
@@ -72,8 +58,8 @@ class Stacked:
     def step(self) -> list[Metrics]:
         """See Replicates."""
         watch = Stopwatch()
-        live, found = self._live, [dict[str, float]() for _ in self._replicates]
-        with self._process.reseed(derive_seed(self._seed, NOISE, self._replicates[0], self.epoch)):
+        live, found = self._live, [dict[str, float]() for _ in self._spec.replicates]
+        with self._process.reseed(derive_seed(self._seed, NOISE, self._spec.replicates[0], self.epoch)):
             if self._stack:
                 for place, metrics_ in zip(live, self._train(self._stack), strict=True):
                     found[place] = metrics_
@@ -85,9 +71,9 @@ class Stacked:
 
     def _train(self, stack: Stack) -> list[dict[str, float]]:
         """An epoch of the live replicates: metrics of each, none where it has just diverged."""
-        data, y = self._splits, self._splits.val.y.cpu().numpy()
+        data, y = self._data, self._data.val.y.cpu().numpy()
         orders = [
-            batch_order(self._seed, self._replicates[place], self.epoch, len(data.train.x))
+            batch_order(self._seed, self._spec.replicates[place], self.epoch, len(data.train.x))
             for place in self._live
         ]
         order = torch.stack(orders).to(data.train.x.device)
@@ -135,11 +121,7 @@ class Stacked:
         out = {
             place: state["epoch"] for place, state in self._frozen.items() if state["diverged"] == diverged
         }
-        return [out.get(place) for place in range(len(self._replicates))]
-
-    def why(self, index: int) -> str:
-        """See Replicates."""
-        return NON_FINITE
+        return [out.get(place) for place in range(len(self._spec.replicates))]
 
     def end(self, index: int) -> None:
         """See Replicates."""
@@ -150,31 +132,28 @@ class Stacked:
         """See Replicates."""
         return self._frozen_at(diverged=False)
 
-    def close(self) -> None:
-        """See Replicates."""
-
     def evaluated(self) -> list[int]:
         """See Replicates."""
         if self._keep_best:
             return [best.epoch for best in self._best]
         return [
             self._frozen[place]["epoch"] if place in self._frozen else self.epoch
-            for place in range(len(self._replicates))
+            for place in range(len(self._spec.replicates))
         ]
 
-    def test(self) -> list[Outcome | None]:
+    def test(self) -> list[ReplicateTest | None]:
         """See Replicates."""
-        outcomes: list[Outcome | None] = [None] * len(self._replicates)
+        outcomes: list[ReplicateTest | None] = [None] * len(self._spec.replicates)
         sound = {place: model for place, model in enumerate(self._evaluated_models()) if model is not None}
         if not sound:
             return outcomes
-        data, y = self._splits, self._splits.test.y.cpu().numpy()
+        data, y = self._data, self._data.test.y.cpu().numpy()
         tensors = [{**self._unsaved[place], **model} for place, model in sound.items()]
-        stack = Stack(self._task, self._config, self._template, tensors, precision=self._precision)
+        stack = Stack(self._spec, self._task, self._template, tensors, scheduled=False)
         logits, losses = stack.score(data, data.test, self._eval_batch_size)
         for place, own, loss in zip(sound, logits.cpu().numpy(), losses.tolist(), strict=True):
             found = metrics.scores(own)
-            outcomes[place] = Outcome(metrics.evaluate("test", found, loss, y), found)
+            outcomes[place] = ReplicateTest(metrics.evaluate("test", found, loss, y), found)
         return outcomes
 
     def _evaluated_models(self) -> list[dict[str, Tensor] | None]:
@@ -185,7 +164,7 @@ class Stacked:
             stack = self._stack
             own = {place: stack.weights(index) for index, place in enumerate(self._live)} if stack else {}
             frozen = {place: state["model"] for place, state in self._frozen.items()}
-            found = [(own | frozen)[place] for place in range(len(self._replicates))]
+            found = [(own | frozen)[place] for place in range(len(self._spec.replicates))]
         return [
             None if gone is not None else weights
             for gone, weights in zip(self.diverged(), found, strict=True)
@@ -196,7 +175,7 @@ class Stacked:
         states = dict(self._frozen)
         if self._stack:
             states |= {place: self._state_of(index, self._stack) for index, place in enumerate(self._live)}
-        return [states[place] for place in range(len(self._replicates))]
+        return [states[place] for place in range(len(self._spec.replicates))]
 
     def load(self, states: Sequence[Any]) -> None:
         """See Replicates; from whatever stacks, or from ``Learner.state``."""

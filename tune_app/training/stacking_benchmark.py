@@ -24,7 +24,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tune_app.errors import describe
-from tune_app.space import Config, SearchSpace
+from tune_app.space import SearchSpace
+from tune_app.sweep.numerics import Numerics
+from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks import task as tasks
 from tune_app.tasks import task_folder
 from tune_app.tasks.isolation import gpus_possible, set_numerics
@@ -76,20 +78,15 @@ class Choice:
 
 @dataclass(frozen=True)
 class Question:
-    """What must be known to measure: a configuration of the sweep, and some of its inputs.
+    """What must be known to measure: an example of the sweep's trials, and some of its inputs.
 
     ``asked`` is ``auto``, or ``stacked`` to find out only whether that can be; ``device`` is ``cpu``,
     ``cuda``, or ``any`` for a GPU if there is one.
     """
 
-    task: str
-    config: Config
+    spec: TrialSpec
     splits: Splits
-    seeds: int
-    epochs: int
     asked: str
-    precision: str
-    threads: int
     device: str
 
 
@@ -107,26 +104,16 @@ def question(
         device = "cpu"
     if space.replicates == "auto" and device == "cpu" and _too_large(splits):
         return Choice("looped", f"inputs of more than {LARGEST_ON_CPU:,} numbers, on a CPU")
-    config = space.example()
+    spec = TrialSpec.example(space, range(space.seeds), Numerics(threads=threads, precision=space.precision))
     try:
         with tasks.code(space.task):
-            batch_size = task.batch_sizes(tasks.copied(config))[0]
+            batch_size = task.batch_sizes(tasks.copied(spec.config))[0]
         batches = math.ceil(len(splits.train.y) / batch_size)
     except Exception as error:  # noqa: BLE001 - of the user's task; its trials will tell
         return Choice("looped", f"measuring failed: {describe(error)}")
     if space.replicates == "auto" and space.size() * space.seeds * space.epochs * batches < FEWEST_BATCHES:
         return Choice("looped", f"fewer than {FEWEST_BATCHES:,} batches in all, too few to measure first")
-    return Question(
-        space.task,
-        config,
-        _some(splits, _BATCHES * batch_size),
-        space.seeds,
-        space.epochs,
-        space.replicates,
-        space.precision,
-        threads,
-        device,
-    )
+    return Question(spec, _some(splits, _BATCHES * batch_size), space.replicates, device)
 
 
 def _too_large(splits: Splits) -> bool:
@@ -159,13 +146,15 @@ def answer(asked: Question) -> Choice:
 
 def _answer(asked: Question) -> Choice:
     from tune_app.training.learner import DeviceSplits
-    from tune_app.training.stacking_check import stackable
+    from tune_app.training.stacking_check import why_not_stackable
 
-    task = tasks.load(asked.task)
+    settings = asked.spec.settings
+    numerics = settings.numerics
+    task = tasks.load(settings.task)
     assert isinstance(task, Task), "question asks of no function"
     data = DeviceSplits.load(asked.splits, asked.device)
-    with tasks.code(asked.task, with_torch=partial(set_numerics, asked.threads, asked.precision)):
-        fault = stackable(task, asked.config, data, asked.precision)
+    with tasks.code(settings.task, with_torch=partial(set_numerics, numerics.threads, numerics.precision)):
+        fault = why_not_stackable(asked.spec, task, data)
         if asked.asked == "stacked":
             return Choice(
                 "stacked",
@@ -179,14 +168,15 @@ def _measure(task: Task, asked: Question, data: DeviceSplits) -> Choice:
     from tune_app.training.stacked import Stacked
 
     def make(kind: type[Looped] | type[Stacked], count: int) -> Looped | Stacked:
-        return kind(task, asked.config, data, 0, range(count), asked.epochs, None, asked.precision)
+        return kind(asked.spec.only(asked.spec.replicates[:count]), task, data)
 
     # Of one thread, the processor's time: whatever else runs on this machine has no part in it.
-    clock = time.process_time if (asked.device, asked.threads) == ("cpu", 1) else time.perf_counter
+    one_thread = asked.device == "cpu" and asked.spec.settings.numerics.threads == 1
+    clock = time.process_time if one_thread else time.perf_counter
     single = make(Looped, 1)
     _step_s(single, clock)  # the first step of a process loads what later ones find there
     one_s = _step_s(single, clock)
-    count = asked.seeds
+    count = len(asked.spec.replicates)
     if asked.device == "cpu":  # what has taken long is not done as often
         count = max(2, min(count, int(_BUDGET_S / one_s)))
     groups = {"looped": make(Looped, min(count, 3)), "stacked": make(Stacked, count)}

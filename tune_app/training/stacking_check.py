@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn, optim
 
 from tune_app.errors import describe
-from tune_app.space import Config
+from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks.isolation import ProcessState
 from tune_app.tasks.task import Task, copied
 from tune_app.training.learner import DeviceSplit, DeviceSplits, clone, make_model, predict, score
@@ -45,27 +45,27 @@ _VMAP = {
 }
 
 
-def stackable(task: Task, config: Config, splits: DeviceSplits, precision: str = "float32") -> str | None:
+def why_not_stackable(spec: TrialSpec, task: Task, data: DeviceSplits) -> str | None:
     """Why the replicates of a configuration cannot be stacked, in a few words; None where they can.
 
-    Whatever fails here is such a reason too: where it fails by itself as well, training will tell.
+    Whatever fails here is such a reason too. If it also fails when looped, the training reports it.
     """
     with ProcessState(0), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of operations that vmap does one replicate after the other
         try:
-            return _fault(task, config, splits, precision)
+            return _fault(spec, task, data)
         except Exception as error:  # noqa: BLE001 - whatever user code and vmap come upon
             text = describe(error)
             return next((words for key, words in _VMAP.items() if key in text), f"it raises {text}")
 
 
-def _fault(task: Task, config: Config, splits: DeviceSplits, precision: str) -> str | None:
-    models = [make_model(task, config, splits, 0, replicate) for replicate in (0, 1)]
+def _fault(spec: TrialSpec, task: Task, data: DeviceSplits) -> str | None:
+    models = [make_model(spec, task, data, replicate) for replicate in (0, 1)]
     return (
         _of_structure(*models)
         or _of_modules(models[0])
-        or _of_optimizer(task.optimizer(copied(config), models[0].parameters()))
-        or _of_trial(task, config, splits, precision, models)
+        or _of_optimizer(task.optimizer(copied(spec.config), models[0].parameters()))
+        or _of_step(spec, task, data, models)
     )
 
 
@@ -100,22 +100,20 @@ def _of_optimizer(optimizer: optim.Optimizer) -> str | None:
     return None
 
 
-def _of_trial(
-    task: Task, config: Config, splits: DeviceSplits, precision: str, models: Sequence[nn.Module]
-) -> str | None:
+def _of_step(spec: TrialSpec, task: Task, data: DeviceSplits, models: Sequence[nn.Module]) -> str | None:
     tensors = [clone({**dict(m.named_parameters()), **dict(m.named_buffers())}) for m in models]
-    x, y = _few(splits.train, 2 * _INPUTS)
+    x, y = _few(data.train, 2 * _INPUTS)
     batch = DeviceSplit(x.view(2, _INPUTS, *x.shape[1:]), y.view(2, _INPUTS))
-    few = replace(splits, train=batch, val=DeviceSplit(*_few(splits.val, _INPUTS)))
+    few = replace(data, train=batch, val=DeviceSplit(*_few(data.val, _INPUTS)))
     drawn = _generators(x.device)
-    alone = [_alone(task, config, few, precision, model, place) for place, model in enumerate(models)]
+    alone = [_alone(spec, task, few, model, place) for place, model in enumerate(models)]
     if drawn != _generators(x.device):
         return "it draws random numbers while it trains"
     for model, before in zip(models, tensors, strict=True):
         if not all(torch.equal(buffer, before[name]) for name, buffer in model.named_buffers()):
             return "it changes its buffers while it trains"
-    stack = Stack(task, config, models[0], tensors, precision=precision)
-    if fault := _of_groups(task.optimizer(copied(config), models[0].parameters()), stack, models[0]):
+    stack = Stack(spec, task, models[0], tensors, scheduled=False)
+    if fault := _of_groups(task.optimizer(copied(spec.config), models[0].parameters()), stack, models[0]):
         return fault
     together = _together(few, stack)
     if drawn != _generators(x.device):
@@ -125,11 +123,9 @@ def _of_trial(
     return None
 
 
-def _alone(
-    task: Task, config: Config, few: DeviceSplits, precision: str, model: nn.Module, place: int
-) -> list[Tensor]:
+def _alone(spec: TrialSpec, task: Task, few: DeviceSplits, model: nn.Module, place: int) -> list[Tensor]:
     """Losses, logits and validation scores of one model, and its gradients."""
-    forward = partial(predict, model, task.loss(copied(config)), precision)
+    forward = partial(predict, model, task.loss(copied(spec.config)), spec.settings.numerics.precision)
     model.train()
     losses, logits = forward(few.train.x[place].clone(), few.train.y[place])
     losses.mean().backward()

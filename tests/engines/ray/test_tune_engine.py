@@ -26,6 +26,7 @@ from printing import PRINTING, WAYS
 from raising import EXPECTED, RAISING
 from rays_own import QUIET
 from small_task import TASK
+from specs import change
 
 from benchmarks.chaos.moved import ACTS, content, elsewhere, other
 from tune_app import results, stopping
@@ -199,7 +200,7 @@ def test_a_worker_measures_how_replicates_are_to_be_trained(
     assert isinstance(asked, Question)
     assert tune_engine.measured(asked, TWO) == Choice("looped", "Dropout 3 draws random numbers")
     name = user_module("import os\nos._exit(3)")
-    found = tune_engine.measured(replace(asked, task=f"{name}:Task"), TWO)
+    found = tune_engine.measured(replace(asked, spec=change(asked.spec, task=f"{name}:Task")), TWO)
     assert found.replicates == "looped"
     assert found.why.startswith("measuring failed: WorkerCrashedError")
 

@@ -13,26 +13,27 @@ from ray import tune
 
 from tune_app.engines.ray import preemption
 from tune_app.errors import MachineLeaving, TrialError
+from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks import task_folder
 from tune_app.tasks.task import Splits
-from tune_app.training.protocol import Failure, Order, Report
+from tune_app.training.protocol import Failure, Report
 
 if TYPE_CHECKING:
     from tune_app.training.trial import Worker
 
 
 class SweepTrainable(tune.Trainable):
-    """Trains one job after the other in one process.
+    """Trains one trial after the other in one process.
 
     What Ray's searcher and scheduler see of a step is ``epoch``, and ``report`` and ``files``, packed bytes
     that only our own driver opens: metrics are in there. ``failure``, packed likewise, stands alone.
     """
 
     def setup(self, config: dict[str, Any], splits: Splits | None = None, path: str = "") -> None:
-        """Put the data on the device once; later jobs of this process find it there.
+        """Put the data on the device once; later trials of this process find it there.
 
         Args:
-            config: ``{"order": Order}``; a process that is only being warmed up gets none.
+            config: ``{"spec": TrialSpec}``; a process that is only being warmed up gets none.
             splits: the task's arrays, from the object store.
             path: the driver's working directory, where the user's own task module lies.
         """
@@ -40,21 +41,21 @@ class SweepTrainable(tune.Trainable):
         self._splits = splits
         self._gpus = ",".join(ray.get_runtime_context().get_accelerator_ids()["GPU"])
         self._close: Callable[[], None] = lambda: None
-        self._begin(config["order"])
+        self._begin(config["spec"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take on another job in this process."""
-        self._begin(new_config["order"])
+        """Take on another trial in this process."""
+        self._begin(new_config["spec"])
         return True
 
-    def _begin(self, order: Order) -> None:
+    def _begin(self, spec: TrialSpec) -> None:
         from tune_app.training.guard import GuardedTrial
 
         self.cleanup()
-        self._order = order
+        self._spec = spec
         self._failure: Failure | None = None
         self._leaving = False
-        self._trial = GuardedTrial(order, lambda: self._worker)
+        self._trial = GuardedTrial(spec, lambda: self._worker)
         self._close = self._trial.close
 
     @cached_property
@@ -85,7 +86,7 @@ class SweepTrainable(tune.Trainable):
             "epoch": came.epoch,
             "report": came.pack(),
             "files": came.pack_files(),
-            "device": f"{device} on {platform.node()}" if self._order.gather else device,
+            "device": f"{device} on {platform.node()}" if self._spec.files.gather else device,
         }
 
     def _step(self) -> Report | Failure:
@@ -93,7 +94,7 @@ class SweepTrainable(tune.Trainable):
             return Failure.of(
                 MachineLeaving(f"{platform.node()} is being taken away: saved, and gone on with elsewhere")
             )
-        notice = preemption.heard() if self._order.gather else preemption.Notice()
+        notice = preemption.heard() if self._spec.files.gather else preemption.Notice()
         came = self._trial.step(save_now=notice.save)
         if isinstance(came, Report):
             self._leaving = notice.leave and came.saved is not None and not came.done

@@ -28,11 +28,11 @@ from tune_app.engines.ray import nodes, private_api, ray_session
 from tune_app.engines.ray.preemption import Board
 from tune_app.engines.ray.trainable import SweepTrainable, unseen
 from tune_app.errors import RayLost, describe
-from tune_app.sweep.plan import Job
+from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks import task_folder
 from tune_app.tasks.task import Splits
 from tune_app.training import stacking_benchmark
-from tune_app.training.protocol import Failure, Order, Report
+from tune_app.training.protocol import Failure, Report
 from tune_app.training.stacking_benchmark import Choice, Question
 
 
@@ -47,10 +47,10 @@ def measured(asked: Question, plan: Plan) -> Choice:
     return found
 
 
-def crowded(order: Order, splits: Splits, most: int) -> Sharing:
+def crowded(spec: TrialSpec, splits: Splits, most: int) -> Sharing:
     """Let a worker measure how many such trials share the GPU that it is given."""
     try:
-        found: Sharing = _by_a_worker(0, 1, gpu_sharing.measure, order, splits, most)
+        found: Sharing = _by_a_worker(0, 1, gpu_sharing.measure, spec, splits, most)
     except ray.exceptions.RayError as error:
         return Sharing(1, f"measuring failed: {describe(_cause(error))}")
     return found
@@ -70,7 +70,7 @@ def _from_here(path: str, work: Callable[..., Any], *given: Any) -> Any:
 def run(
     driver: Driver, splits: Splits | None, plan: Plan, gpus: int = 0, tell: nodes.Tell = lambda _: None
 ) -> None:
-    """Train all jobs of a driver on the Ray that is connected.
+    """Train all trials of a driver on the Ray that is connected.
 
     Args:
         driver: of the sweep.
@@ -119,7 +119,7 @@ def _fit(bridge: _Bridge, splits: Splits | None, plan: Plan) -> None:
 
 @dataclass
 class _Bridge:
-    """Tune's trial ids on one side, the driver's jobs and trials on the other.
+    """Tune's trial ids on one side, the driver's specs and trials on the other.
 
     An exception inside of one of Tune's callbacks would tear the engine down with trials half stopped:
     it is kept, ends the sweep in good order, and is raised after that.
@@ -128,7 +128,7 @@ class _Bridge:
     driver: Driver
     _free: list[float]
     _tell: nodes.Tell
-    _jobs: dict[str, Job] = field(default_factory=dict)
+    _specs: dict[str, TrialSpec] = field(default_factory=dict)
     _trials: dict[str, str] = field(default_factory=dict)
     _shares: dict[str, float] = field(default_factory=dict)
     _told: bool = False
@@ -139,23 +139,23 @@ class _Bridge:
 
     @property
     def busy(self) -> bool:
-        """Whether trials are under way whose end may still bring new jobs."""
-        return bool(self._jobs) and self.driver.ending is None
+        """Whether trials are under way whose end may still bring new trials."""
+        return bool(self._specs) and self.driver.ending is None
 
-    def next_order(self, trial_id: str) -> dict[str, Any] | None:
+    def next_config(self, trial_id: str) -> dict[str, Any] | None:
         """A trial's configuration as Tune has it: what to train, and the GPUs to reserve."""
-        job: Job | None = self.guard(self.driver.next_job)
-        if job is None:
+        spec: TrialSpec | None = self.guard(self.driver.next_trial)
+        if spec is None:
             return None
-        self._jobs[trial_id] = job
+        self._specs[trial_id] = spec
         self._shares[trial_id] = self._free.pop(0)
-        return {"order": self.driver.order(job), "gpus": self._shares[trial_id]}
+        return {"spec": spec, "gpus": self._shares[trial_id]}
 
     def start(self, trial_id: str) -> None:
         self.guard(lambda: self._start(trial_id))
 
     def _start(self, trial_id: str) -> None:
-        self._trials[trial_id] = self.driver.start(self._jobs[trial_id])
+        self._trials[trial_id] = self.driver.start(self._specs[trial_id])
 
     def report(self, trial_id: str, result: dict[str, Any]) -> bool:
         if failure := result.get("failure"):
@@ -179,7 +179,7 @@ class _Bridge:
 
     def _let_go(self, trial_id: str) -> None:
         """Its place is free, for a trial of the same share: so its process can be used again."""
-        self._jobs.pop(trial_id, None)
+        self._specs.pop(trial_id, None)
         if trial_id in self._shares:
             self._free.append(self._shares.pop(trial_id))
 
@@ -187,7 +187,7 @@ class _Bridge:
         """The process of a trial has ended: by itself, or after the trial has reported its failure."""
         if ray_session.died():  # which is no fault of the trial
             self.guard(lambda: self.driver.abandon(self._trials.get(trial_id, "")))
-        elif trial_id in self._jobs:
+        elif trial_id in self._specs:
             self._failed(trial_id, _explain(trial))
         self._let_go(trial_id)
 
@@ -198,7 +198,7 @@ class _Bridge:
             self.driver.fail(self._trials[trial_id], failure)
 
         self.guard(record)
-        self._jobs.pop(trial_id, None)
+        self._specs.pop(trial_id, None)
 
     def lose(self, why: str) -> bool:
         """Ray is lost: end the sweep; whether no trial is waited for any more, that could still be saved."""
@@ -278,7 +278,7 @@ class _Jobs(_Door, Searcher):
         self._bridge = bridge
 
     def suggest(self, trial_id: str) -> Any:
-        config = self._bridge.next_order(trial_id)
+        config = self._bridge.next_config(trial_id)
         if config is None:
             return None if self._bridge.busy else Searcher.FINISHED
         return config

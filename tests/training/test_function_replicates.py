@@ -2,36 +2,19 @@ from __future__ import annotations
 
 import contextlib
 import io
-import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from process_state import process
+from specs import make_spec
 
-from tune_app.data import Dataset
 from tune_app.errors import TaskError
 from tune_app.space import Config
-from tune_app.tasks.pneumonia import Pneumonia
 from tune_app.tasks.task import Context
-from tune_app.training.learner import DeviceSplits
-from tune_app.training.looped import Looped
-from tune_app.training.replicates import Generated, Outcome, Replicates
-
-CONFIG: Config = {"lr": 1e-3, "step_size": 2, "batch_size": 8, "nodes": 8, "dropout": 0.3}
-CONFIGS: list[Config] = [
-    CONFIG,
-    {**CONFIG, "loss": "ce", "optimizer": "adamw"},
-    {**CONFIG, "optimizer": "sgd", "lr": 1e-4},
-]
-
-
-@pytest.fixture(scope="module")
-def splits(tiny: Dataset) -> DeviceSplits:
-    torch.set_num_threads(1)
-    return DeviceSplits.load(Pneumonia().splits(tiny), "cpu")
+from tune_app.training.function_replicates import FunctionReplicates
+from tune_app.training.replicates import Replicates, ReplicateTest
 
 
 def train(replicates: Replicates, epochs: int = 3) -> dict[int, list[Mapping[str, float]]]:
@@ -40,102 +23,8 @@ def train(replicates: Replicates, epochs: int = 3) -> dict[int, list[Mapping[str
     return {place: list(each) for place, each in enumerate(zip(*found, strict=True))}
 
 
-def metrics(outcomes: Sequence[Outcome | None]) -> list[dict[str, float] | None]:
+def metrics(outcomes: Sequence[ReplicateTest | None]) -> list[dict[str, float] | None]:
     return [outcome.metrics if outcome else None for outcome in outcomes]
-
-
-# ---------------------------------------------------------------- Looped
-
-
-@pytest.mark.parametrize("config", CONFIGS)
-def test_a_replicate_is_the_same_alone_beside_others_and_in_any_order(
-    splits: DeviceSplits, config: Config
-) -> None:
-    def looped(*numbers: int) -> tuple[dict[int, Any], dict[int, Any]]:
-        group = Looped(Pneumonia(), config, splits, 0, numbers, 3)
-        found = train(group)
-        tests = metrics(group.test())
-        assert group.epoch == 3
-        assert len(group.durations_s) == len(numbers)
-        assert min(group.durations_s) > 0
-        return {r: found[i] for i, r in enumerate(numbers)}, dict(zip(numbers, tests, strict=True))
-
-    together = looped(0, 1, 2)
-    groups: list[tuple[int, ...]] = [(2, 0, 1), (1, 2), (0,), (1,), (2,)]
-    for numbers in groups:
-        found, tests = looped(*numbers)
-        for r in numbers:
-            assert found[r] == together[0][r]
-            assert tests[r] == together[1][r]
-    assert len({str(found) for found in together[0].values()}) == 3, "replicates differ"
-
-
-class Fragile(Pneumonia):
-    """A model that, for about half of its draws, blows up in its first epoch."""
-
-    def model(self, config: Config, shape: tuple[int, ...]) -> torch.nn.Module:
-        made = super().model(config, shape)
-        if torch.rand(()) < 0.5:
-            with torch.no_grad():
-                for parameter in made.parameters():
-                    parameter.mul_(1e20)
-        return made
-
-
-def test_a_replicate_that_diverges_freezes_and_the_others_go_on(splits: DeviceSplits) -> None:
-    group = Looped(Fragile(), CONFIG, splits, 0, range(6), 3)
-    found = train(group)
-    gone = [at is not None for at in group.diverged()]
-    assert {True, False} == set(gone)
-    assert set(group.diverged()) == {1, None}
-    tests = group.test()
-    for r, diverged in enumerate(gone):
-        alone = Looped(Fragile(), CONFIG, splits, 0, [r], 3)
-        assert found[r] == train(alone)[0]
-        assert any(found[r]) != diverged
-        assert (tests[r] is None) == diverged
-    assert {e for e, diverged in zip(group.evaluated(), gone, strict=True) if not diverged} == {3}
-
-
-class Noisy(torch.nn.Module):
-    """Draws from all three generators, in training and in validation."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x * (random.random() + np.random.rand() + torch.rand(()))
-
-
-class Careless(Pneumonia):
-    """Draws wherever it can, changes its configuration, and sets what is global."""
-
-    def model(self, config: Config, shape: tuple[int, ...]) -> torch.nn.Module:
-        own = dict(config, nodes=random.randint(4, 8) + np.random.randint(4))
-        cast(dict[str, Any], config).clear()
-        torch.set_float32_matmul_precision("high")
-        return torch.nn.Sequential(Noisy(), super().model(own, shape))
-
-    def optimizer(self, config: Config, params: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        assert torch.get_float32_matmul_precision() == "high"
-        cast(dict[str, Any], config)["lr"] *= random.random()
-        return super().optimizer(config, params)
-
-
-def test_a_task_that_draws_and_changes_its_configuration_comes_out_the_same(splits: DeviceSplits) -> None:
-    before = process()
-    config = dict(CONFIG)
-    alone = [train(Looped(Careless(), config, splits, 0, [r], 4), 4)[0] for r in range(3)]
-    assert train(Looped(Careless(), config, splits, 0, [2, 0, 1], 4), 4) == {
-        place: alone[r] for place, r in enumerate((2, 0, 1))
-    }
-    first = Looped(Careless(), config, splits, 0, [0, 1], 4)
-    train(first, 2)
-    resumed = Looped(Careless(), config, splits, 0, [1], 4)
-    resumed.load(first.state()[1:])
-    assert train(resumed, 2)[0] == alone[1][2:]
-    assert len({str(each) for each in alone}) == 3
-    assert (config, process()) == (CONFIG, before)
-
-
-# ---------------------------------------------------------------- Generated
 
 
 def curve(config: Config, context: Context) -> Iterator[Mapping[str, float]]:
@@ -147,8 +36,9 @@ def curve(config: Config, context: Context) -> Iterator[Mapping[str, float]]:
 
 def generated(
     function: Callable[[Config, Context], Any], *numbers: int, epochs: int = 4, **options: Any
-) -> Generated:
-    return Generated(function, {"lr": 1}, 0, numbers or (0,), epochs, "cpu", **options)
+) -> FunctionReplicates:
+    spec = make_spec({"lr": 1}, numbers or (0,), epochs=epochs, **options)
+    return FunctionReplicates(spec, function, "cpu")
 
 
 def test_a_function_sees_its_configuration_and_context() -> None:
@@ -283,7 +173,7 @@ def test_a_non_finite_metric_freezes_its_replicate_alone(name: str, value: float
         yield {"val_accuracy": 0.2} | ({name: value} if context.replicate else {})
         yield {"val_accuracy": 0.3, "test_accuracy": 0.3}
 
-    group = generated(task, 0, 1, needed=("val_accuracy", "train_loss"))
+    group = generated(task, 0, 1, stop_metric=("train_loss", -1))
     found = train(group, 3)
     assert [group.why(0), group.why(1)] == ["", f"{name} was {value:g}"]
     assert [each.get("val_accuracy") for each in found[0]] == [0.1, 0.2, 0.3]
@@ -299,7 +189,7 @@ def test_a_non_finite_metric_that_ranks_nothing_is_only_missing(name: str, value
         for _ in range(2):
             yield {"val_accuracy": 0.1, name: value}
 
-    group = generated(task, needed=("val_accuracy",), epochs=2)
+    group = generated(task, epochs=2)
     assert train(group, 2)[0][1]["val_accuracy"] == 0.1
     assert group.diverged() == [None]
 

@@ -1,0 +1,126 @@
+"""One trial on its way to a worker: a `TrialSpec` is planned from a sweep and sent to the worker as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tune_app.space import Config, Metric, SearchSpace
+from tune_app.sweep.code import Code
+from tune_app.sweep.events import Saved
+from tune_app.sweep.numerics import Numerics
+from tune_app.sweep.opened_folder import OpenedFolder
+
+#: The name of a metric, and +1 where more is better or -1 where less is.
+Direction = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """What all trials of a sweep share.
+
+    ``epochs`` is how many the sweep wants, also where a trial's ``target`` is lower. ``metrics`` rank
+    configurations: the first decides, and each must be reported in each epoch. Early stopping and patience
+    use ``stop_metric``; ``patience`` is in epochs, None for no patience. ``keep`` says which checkpoints of a
+    finished trial stay, ``checkpoint_every_s`` how many seconds pass between two checkpoints.
+    """
+
+    task: str
+    seed: int
+    epochs: int
+    metrics: tuple[Direction, ...]
+    evaluate: str
+    stop_metric: Direction
+    patience: int | None
+    min_delta: float
+    grace_period: int
+    numerics: Numerics
+    keep: str
+    checkpoint_every_s: float
+
+    @classmethod
+    def of(cls, space: SearchSpace, numerics: Numerics) -> SweepSettings:
+        """The settings of a sweep over ``space``."""
+        return cls(
+            task=space.task,
+            seed=space.seed,
+            epochs=space.epochs,
+            metrics=tuple(_direction(metric) for metric in space.metrics),
+            evaluate=space.evaluate,
+            stop_metric=_direction(space.stop_metric),
+            patience=space.stop.patience,
+            min_delta=space.stop.min_delta,
+            grace_period=space.stop.grace_period,
+            numerics=numerics,
+            keep=space.keep,
+            checkpoint_every_s=space.checkpoint_every,
+        )
+
+    @property
+    def keep_best(self) -> Direction | None:
+        """The metric whose best epoch is evaluated; None where the last epoch is."""
+        return self.metrics[0] if self.evaluate == "best" else None
+
+    @property
+    def needed(self) -> frozenset[str]:
+        """The metrics that rank or stop configurations."""
+        return frozenset(name for name, _ in (*self.metrics, self.stop_metric))
+
+
+def _direction(metric: Metric) -> Direction:
+    return metric.name, metric.sign
+
+
+@dataclass(frozen=True)
+class TrialFiles:
+    """Where a trial reads and writes files; by default it writes none.
+
+    ``checkpoints`` is the folder of its checkpoints, empty for none. ``output`` is the file for what it
+    prints; where that is empty, the text travels in the reports. With ``gather`` the worker may run on a
+    machine without these folders: checkpoints travel in the reports, and ``content`` holds the bytes of the
+    one to start from. ``opened`` is the run's folder as it was opened: the trial writes into no other folder
+    that took its place.
+    """
+
+    checkpoints: str = ""
+    output: str = ""
+    gather: bool = False
+    content: bytes | None = None
+    opened: OpenedFolder | None = None
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """One trial: train these replicates of one configuration up to epoch ``target``.
+
+    ``start`` is the checkpoint to resume from. A trial that ``follows`` comes after the first replicate of
+    its configuration, which early stopping has judged: it takes no decisions. ``tested`` says whether it ends
+    with a look at the test set; a trial of a stopped configuration does not.
+
+    The driver adds ``files``, ``code`` and ``reported`` when it hands the trial out. ``code`` is the code
+    that the session knows; a worker with other code says so. ``reported`` has, for each replicate that
+    resumes, the epochs and values of the stopping metric up to ``start``.
+    """
+
+    sample: int
+    config: Config
+    replicates: tuple[int, ...]
+    target: int
+    settings: SweepSettings
+    start: Saved | None = None
+    follows: bool = False
+    tested: bool = True
+    files: TrialFiles = TrialFiles()
+    code: Code | None = None
+    reported: tuple[tuple[tuple[int, float | None], ...], ...] = ()
+
+    @classmethod
+    def example(cls, space: SearchSpace, replicates: Sequence[int], numerics: Numerics) -> TrialSpec:
+        """A trial like those of a sweep over ``space``, for measuring: it writes and tests nothing."""
+        settings = replace(SweepSettings.of(space, numerics), patience=None)
+        return cls(1, space.example(), tuple(replicates), space.epochs, settings, tested=False)
+
+    def only(self, replicates: tuple[int, ...]) -> TrialSpec:
+        """The same trial for some of its replicates."""
+        follows = self.follows or replicates[0] != self.replicates[0]
+        return replace(self, replicates=replicates, follows=follows)
