@@ -35,7 +35,7 @@ from benchmarks.in_flight import Flight
 from tune_app import stopping
 from tune_app.driver.driver import Driver
 from tune_app.engines import inline
-from tune_app.search.sampler import OptunaSearch
+from tune_app.search.searcher import OptunaSearch
 from tune_app.sweep import Sweep
 
 RESULTS = Path(__file__).parent / "results" / "search_parity.md"

@@ -377,7 +377,7 @@ def test_a_hand_counted_rung() -> None:
 def test_the_shipped_space_decides_after_epochs_3_9_and_27() -> None:
     shipped = spaces.load("optuna")
     assert [type(rule) for rule in stopping.make(shipped).rules] == [Asha]
-    assert shipped.stop.ladders(shipped.epochs) == [[3, 9, 27]]
+    assert shipped.stop.rungs_by_bracket(shipped.epochs) == [[3, 9, 27]]
 
 
 # ---------------------------------------------------------------- hyperband
@@ -385,8 +385,11 @@ def test_the_shipped_space_decides_after_epochs_3_9_and_27() -> None:
 
 def test_a_bracket_is_a_rung_shorter_than_the_one_before() -> None:
     wanted = parse("scheduler: hyperband")
-    assert wanted.stop.ladders(EPOCHS) == [[1, 3, 9, 27], [3, 9, 27], [9, 27], [27]]
-    assert parse("scheduler: hyperband, brackets: 2").stop.ladders(EPOCHS) == [[1, 3, 9, 27], [3, 9, 27]]
+    assert wanted.stop.rungs_by_bracket(EPOCHS) == [[1, 3, 9, 27], [3, 9, 27], [9, 27], [27]]
+    assert parse("scheduler: hyperband, brackets: 2").stop.rungs_by_bracket(EPOCHS) == [
+        [1, 3, 9, 27],
+        [3, 9, 27],
+    ]
     assert [type(rule) for rule in stopping.make(wanted).rules] == [Hyperband]
 
 

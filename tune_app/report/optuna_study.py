@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tune_app.report import formats
-from tune_app.search import study
-from tune_app.search.study import Axis
+from tune_app.search.distributions import OPTUNA_KINDS, OptunaParameter, logarithmic
+from tune_app.search.study_file import StudyFile
+from tune_app.search.study_trials import frozen_trial
 from tune_app.space import Sampler, Scalar, canonical
 from tune_app.space.rules import metric_columns
 from tune_app.version import __version__
@@ -36,11 +37,11 @@ def content(frames: Frames) -> bytes:
     study's say what was trained on what.
     """
     sweep = frames.sweep
-    axes = _axes(frames)
+    parameters = _parameters(frames)
     trials = []
     for _, row in frames.trials.iterrows():
         configuration = sweep.history.configurations[int(row["sample"])]
-        made = study.trial(sweep.space, sweep.history, configuration, axes, _measured(frames, row))
+        made = frozen_trial(sweep.space, sweep.history, configuration, parameters, _measured(frames, row))
         if made.state.is_finished():
             trials.append(made)
     about = {
@@ -54,7 +55,7 @@ def content(frames: Frames) -> bytes:
     }
     with tempfile.TemporaryDirectory(prefix="tune-app-") as folder:
         path = Path(folder) / "study.db"
-        study.File(path, sweep.name, sweep.space, trials, about).close()
+        StudyFile(path, sweep.name, sweep.space, trials, about).close()
         return path.read_bytes()
 
 
@@ -64,8 +65,8 @@ def _measured(frames: Frames, row: pd.Series[Any]) -> dict[str, Scalar]:
     return {name: value for name, value in cells.items() if value is not None}
 
 
-def _axes(frames: Frames) -> dict[str, Axis]:
-    """A distribution for each parameter that is not fixed, which holds every value that was tried."""
+def _parameters(frames: Frames) -> dict[str, OptunaParameter]:
+    """Each parameter that is not fixed, with a distribution that contains every value that was tried."""
     space, found = frames.sweep.space, {}
     for name in frames.parameters:
         if name in space.fixed:
@@ -73,9 +74,13 @@ def _axes(frames: Frames) -> dict[str, Axis]:
         configurations = frames.sweep.history.configurations.values()
         values = [c.config[name] for c in configurations if name in c.config]
         sampler = space.space.get(name)
-        if sampler is None or sampler.kind not in study.KINDS or not all(map(Axis.of(sampler).holds, values)):
+        if (
+            sampler is None
+            or sampler.kind not in OPTUNA_KINDS
+            or not all(map(OptunaParameter.of(sampler).contains, values))
+        ):
             sampler = _spanning(values, sampler)
-        found[name] = Axis.of(sampler)
+        found[name] = OptunaParameter.of(sampler)
     return found
 
 
@@ -86,7 +91,7 @@ def _spanning(values: Sequence[Scalar], sampler: Sampler | None) -> Sampler:
     if len(numbers) < len(distinct) or max(map(abs, numbers)) > _LARGEST:
         return Sampler("choice", tuple(distinct))
     low, high = min(numbers), max(numbers)
-    log = study.logarithmic(sampler, low, high)
+    log = logarithmic(sampler, low, high)
     if all(isinstance(v, int) for v in numbers):
         return Sampler("lograndint" if log else "randint", (low, high + 1))
     return Sampler("loguniform" if log else "uniform", (low, high))

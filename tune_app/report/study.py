@@ -1,6 +1,6 @@
 """An Optuna study for its figures, whatever searched: so grids have them too.
 
-Not the one that others open (``tune_app.search.study``): its ranges are those of the recorded values, so
+Not the one that others open (``tune_app.search.study_file``): its ranges are those of the recorded values, so
 that a grid, or a point outside of the space, has a place on an axis. It holds validation metrics alone.
 """
 
@@ -21,7 +21,8 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tune_app.report import formats
-from tune_app.search.study import SAMPLE, STATES, logarithmic
+from tune_app.search.distributions import logarithmic
+from tune_app.search.study_trials import SAMPLE, STATES
 from tune_app.space import Scalar, canonical
 
 if TYPE_CHECKING:

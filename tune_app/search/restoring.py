@@ -1,4 +1,4 @@
-"""``study.db`` made again from the record. Loads Optuna only where a sweep has such a file."""
+"""Write ``study.db`` again from the record. Optuna is loaded only if the sweep has such a file."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from tune_app.sweep import Sweep, views
 
 
 def restore_study(sweep: Sweep, tell: views.Tell) -> None:
-    """Write ``study.db`` again, if the sweep has one and no process is keeping it up to date."""
+    """Write ``study.db`` again, if the sweep has one and no other process is updating it."""
     if sweep.space.search.algorithm != "optuna" or sweep.live():
         return
-    from tune_app.search import study  # loads Optuna
+    from tune_app.search.study_file import StudyView  # loads Optuna
 
     try:
-        study.View(sweep.paths.study, sweep.name, sweep.space, sweep.history).close()
+        StudyView(sweep.paths.study, sweep.name, sweep.space, sweep.history).close()
     except StorageError as error:
         tell(views.left_out(sweep.paths.study, error))

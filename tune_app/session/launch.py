@@ -448,7 +448,7 @@ def _searcher(sweep: Sweep) -> Iterator[Searcher | None]:
     if sweep.space.search.algorithm != "optuna":
         yield None
         return
-    from tune_app.search.sampler import OptunaSearch
+    from tune_app.search.searcher import OptunaSearch
 
     first = space.parse(sweep.header.yaml, file=str(sweep.paths.space), name=sweep.space.name, recorded=True)
     searcher = OptunaSearch(first, sweep.paths.study, sweep.name, progress.note)

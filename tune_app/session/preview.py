@@ -50,10 +50,10 @@ def _stopping(space: SearchSpace) -> Iterator[str]:
     wanted = space.stop
     match wanted.scheduler:
         case "asha":
-            [rungs] = wanted.ladders(space.epochs)
+            [rungs] = wanted.rungs_by_bracket(space.epochs)
             yield f"early stopping: asha; decisions after {_rungs(space, rungs, space.size())}"
         case "hyperband":
-            ladders = wanted.ladders(space.epochs)
+            ladders = wanted.rungs_by_bracket(space.epochs)
             samples = range(1, space.size() + 1)
             sizes = Counter(bracket(space.seed, sample, len(ladders)) for sample in samples)
             yield f"early stopping: hyperband, {count(len(ladders), 'bracket')}"

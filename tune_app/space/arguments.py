@@ -1,4 +1,4 @@
-"""What a file says of one parameter -> a sampler, with every argument checked."""
+"""Make the sampler of one parameter from its entry in the file, and check every argument."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tune_app.space.problems import RuleError, unquote
 from tune_app.space.samplers import KINDS, Sampler, multiple, steps
 from tune_app.space.scalars import Scalar, alike, canonical, literal, scalar_fault, show
 
-LARGEST_FLOAT = 1e100  # far beyond any hyperparameter; keeps every range and every sum finite
-LARGEST_INT = 2**53  # beyond it a float cannot tell whole numbers apart
-_LONGEST = 200  # letters of a list that advice writes out
+LARGEST_FLOAT = 1e100  # far above any hyperparameter; keeps every range and sum finite
+LARGEST_INT = 2**53  # above it, different whole numbers are equal as floats
+_LONGEST = 200  # characters of a list that a message suggests
 
 
 def sampler(raw: object) -> Sampler:
@@ -21,17 +21,17 @@ def sampler(raw: object) -> Sampler:
     if isinstance(raw, Sampler):
         return raw
     if isinstance(raw, list | tuple):
-        raise RuleError(f"a bare list says nothing of how to search it: write {_grid(raw)}")
+        raise RuleError(f"a list needs a sampler: write {_grid(raw)}")
     if raw is None:
-        raise RuleError("nothing is written here: write {grid: [...]}, or move a single value to fixed:")
+        raise RuleError("no value is written here: write {grid: [...]}, or move a single value to fixed:")
     if not isinstance(raw, dict):
         if known := _translated(raw):
-            raise RuleError(f"{show(raw)} is text, and no sampler: write {known}")
-        raise RuleError(f"a bare value is nothing to search: write {_grid([raw])}, or move it to fixed:")
+            raise RuleError(f"{show(raw)} is text, not a sampler: write {known}")
+        raise RuleError(f"a single value cannot be searched: write {_grid([raw])}, or move it to fixed:")
     kinds = [key for key in raw if key != "when"]
     for key in kinds:
         if key not in KINDS:
-            raise RuleError(f'unknown sampler "{key}"{_instead(key, raw)}', spot=(key,), on_key=True)
+            raise RuleError(f'unknown sampler "{key}"{_correction(key, raw)}', spot=(key,), on_key=True)
     if len(kinds) != 1:
         rule = "two samplers, " + " and ".join(kinds) if kinds else "no sampler"
         raise RuleError(
@@ -48,8 +48,8 @@ def _grid(values: list[Any] | tuple[Any, ...]) -> str:
     return text if len(text) <= _LONGEST else "{grid: [...]}"
 
 
-def _instead(key: str, raw: dict[str, Any]) -> str:
-    """What to write in place of an unknown sampler: another tool's in our words, or the nearest word."""
+def _correction(key: str, raw: dict[str, Any]) -> str:
+    """What to write instead of an unknown sampler: the translation from another tool, or the nearest name."""
     if set(raw) - {"when"} == {"value"}:
         return ": move a single value to fixed:"
     if known := _translated(raw):
@@ -61,7 +61,7 @@ def _instead(key: str, raw: dict[str, Any]) -> str:
 
 
 def _translated(raw: object) -> str:
-    """A parameter as another tool writes it in our words, where we take it so; else empty."""
+    """The translation of a parameter in another tool's format; empty if unknown or invalid."""
     known = translate(raw)
     if known is None or not _accepted(known):
         return ""
@@ -97,7 +97,7 @@ def _count(given: list[Any] | tuple[Any, ...]) -> str:
 
 def _values(name: str, given: list[Any] | tuple[Any, ...]) -> tuple[Scalar, ...]:
     if not given:
-        raise RuleError(f"an empty {name} gives no value: write at least one", spot=(name,))
+        raise RuleError(f"this {name} is empty: write at least one value", spot=(name,))
     seen: dict[str, Scalar] = {}
     for index, value in enumerate(given):
         if fault := scalar_fault(value):
@@ -105,7 +105,7 @@ def _values(name: str, given: list[Any] | tuple[Any, ...]) -> tuple[Scalar, ...]
         key = canonical(value)
         if key in seen:
             same = (
-                "" if type(seen[key]) is type(value) else f" ({show(seen[key])} and {show(value)} are alike)"
+                "" if type(seen[key]) is type(value) else f" ({show(seen[key])} and {show(value)} are equal)"
             )
             raise RuleError(f"{show(value)} is in this {name} twice{same}: keep one", spot=(name, index))
         seen[key] = value
@@ -118,12 +118,12 @@ def _number(name: str, value: object, spot: tuple[str | int, ...]) -> int | floa
             f"{show(value)} is not a number, and {name} takes {KINDS[name].wants}{unquote(value)}", spot=spot
         )
     if not math.isfinite(value):
-        raise RuleError(f"{show(value)} is not finite, and {name} takes numbers that are", spot=spot)
+        raise RuleError(f"{show(value)} is not finite, and {name} takes finite numbers", spot=spot)
     if KINDS[name].ints:
         if not isinstance(value, int):
-            mend = f": write {int(value)}" if value.is_integer() else ""
+            fix = f": write {int(value)}" if value.is_integer() else ""
             raise RuleError(
-                f"{show(value)} is not a whole number, and {name} takes whole numbers{mend}", spot=spot
+                f"{show(value)} is not a whole number, and {name} takes whole numbers{fix}", spot=spot
             )
         if abs(value) > LARGEST_INT:
             raise RuleError(
@@ -140,28 +140,28 @@ def _bounds(name: str, args: tuple[Any, ...]) -> None:
     kind = KINDS[name]
     if name == "randn":
         if high <= 0:
-            mend = f": write {show(-high)}" if high else ""
-            raise RuleError(f"sd is {show(high)}, and a standard deviation is above 0{mend}", spot=(name, 1))
+            fix = f": write {show(-high)}" if high else ""
+            raise RuleError(f"sd is {show(high)}, and a standard deviation is above 0{fix}", spot=(name, 1))
         return
     if low == high:
         rule = f"min {show(low)} is not below max {show(high)}"
         raise RuleError(f"{rule}: move a single value to fixed:", spot=(name, 0))
     if low > high:
         turned = [high, low, *rest]
-        mend = f": write {show(turned)}" if _accepted({name: turned}) else ""
-        raise RuleError(f"min {show(low)} is not below max {show(high)}{mend}", spot=(name, 0))
+        fix = f": write {show(turned)}" if _accepted({name: turned}) else ""
+        raise RuleError(f"min {show(low)} is not below max {show(high)}{fix}", spot=(name, 0))
     if kind.log and low <= 0:
         other = name.replace("log", "")
-        mend = f", or use {other}" if _accepted({other: [*args]}) else ""
-        raise RuleError(f"min {show(low)} has no logarithm: {name} needs a min above 0{mend}", spot=(name, 0))
+        fix = f", or use {other}" if _accepted({other: [*args]}) else ""
+        raise RuleError(f"min {show(low)} has no logarithm: {name} needs a min above 0{fix}", spot=(name, 0))
     if kind.quantised:
         _quantum(name, low, high, rest[0])
 
 
 def _quantum(name: str, low: float, high: float, q: float) -> None:
     if q <= 0:
-        mend = f": write {show(-q)}" if q else ""
-        raise RuleError(f"q is {show(q)}, and a step is above 0{mend}", spot=(name, 2))
+        fix = f": write {show(-q)}" if q else ""
+        raise RuleError(f"q is {show(q)}, and a step is above 0{fix}", spot=(name, 2))
     if max(abs(low), abs(high)) / q > LARGEST_INT:
         raise RuleError(
             f"q {show(q)} is too fine a step for {show([low, high])}: write a larger q", spot=(name, 2)
@@ -169,8 +169,8 @@ def _quantum(name: str, low: float, high: float, q: float) -> None:
     if name == "qrandint":
         if q == 1:
             raise RuleError(
-                f"q is 1, with which Ray Tune leaves max out: write {{randint: {show([low, high + 1])}}}, "
-                "whose max is left out",
+                f"q is 1, with which Ray Tune excludes max: write {{randint: {show([low, high + 1])}}}, "
+                "whose max is excluded too",
                 spot=(name, 2),
             )
         first, last = steps(low, high, q)
@@ -184,8 +184,8 @@ def _quantum(name: str, low: float, high: float, q: float) -> None:
             near = sorted({multiple(q, math.floor(bound / q)), multiple(q, math.ceil(bound / q))})
             fits = [each for each in near if (each < high if index == 0 else each > low)]
             fits = [each for each in fits if each > 0 or not KINDS[name].log]
-            mend = f"write {' or '.join(map(show, fits))}" if fits else "write a smaller q"
-            raise RuleError(f"{show(bound)} is not a multiple of q {show(q)}: {mend}", spot=(name, index))
+            fix = f"write {' or '.join(map(show, fits))}" if fits else "write a smaller q"
+            raise RuleError(f"{show(bound)} is not a multiple of q {show(q)}: {fix}", spot=(name, index))
 
 
 def _conditions(raw: object) -> dict[str, tuple[Scalar, ...]]:
@@ -198,7 +198,10 @@ def _conditions(raw: object) -> dict[str, tuple[Scalar, ...]]:
     for other, given in raw.items():
         values = given if isinstance(given, list | tuple) else [given]
         if not values:
-            raise RuleError(f"when {other} is one of no values: it can never hold", spot=("when", other))
+            raise RuleError(
+                f"when {other} has an empty list, and can never hold: write at least one value",
+                spot=("when", other),
+            )
         for index, value in enumerate(values):
             spot = ("when", other, index) if values is given else ("when", other)
             if fault := scalar_fault(value):

@@ -1,4 +1,4 @@
-"""A wider space from a narrower one: more samples, seeds, epochs or values, never fewer."""
+"""Extend a space by samples, seeds, epochs or values. Nothing is ever removed."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def extend(
     epochs: str | None = None,
     add: Sequence[str] = (),
 ) -> SearchSpace:
-    """What ``tune-app extend`` asks for: a space that wants all that ``space`` does, and more.
+    """The space that ``tune-app extend`` asks for: all of ``space``, and more.
 
     Args:
-        samples: how many in all, ``50``, or how many more, ``+20``; so ``seeds`` and ``epochs``.
+        samples: the new number, ``50``, or the number to add, ``+20``; likewise ``seeds`` and ``epochs``.
         add: ``name=value`` for one more value of a grid, or a whole point as a YAML mapping.
 
     Raises:
-        SpaceError: nothing is added, less is asked for than there is, or a value cannot be added.
+        SpaceError: nothing is added, a number is below the present one, or a value cannot be added.
     """
     tree = space.plain()
     if samples is not None:
@@ -53,19 +53,19 @@ def extend(
 
 
 def build(tree: Mapping[str, Any], name: str = "space") -> SearchSpace:
-    """The search space whose file would hold ``tree``.
+    """Make a search space from the content of its file.
 
     Raises:
-        SpaceError: a value breaks a rule.
+        SpaceError: a value violates a rule.
     """
     return parse(write(tree), file=name, name=name)
 
 
 def changed(space: SearchSpace, keys: Mapping[str, Any], how: str, recorded: bool = False) -> SearchSpace:
-    """A space with other values for some of its keys, checked as a file would be (``recorded``: see `parse`).
+    """A space with new values for some keys, checked like a file (``recorded``: see `parse`).
 
     Raises:
-        SpaceError: a value breaks a rule; ``how`` stands in the message where a file's name would.
+        SpaceError: a value violates a rule; the message has ``how`` in place of a file's name.
     """
     return parse(
         write({**space.plain(), **keys}), file=f"{space.name}, {how}", name=space.name, recorded=recorded
@@ -73,7 +73,7 @@ def changed(space: SearchSpace, keys: Mapping[str, Any], how: str, recorded: boo
 
 
 def _more(flag: str, text: str, now: int) -> int:
-    """``+5`` for five more, ``10`` for ten in all."""
+    """``+5`` adds five, ``10`` makes it ten."""
     digits = text.removeprefix("+")
     if not (digits.isascii() and digits.isdigit()):
         raise SpaceError(
@@ -88,7 +88,7 @@ def _more(flag: str, text: str, now: int) -> int:
 
 
 def _example(space: SearchSpace) -> str:
-    """What could be added to a space: a value of its first grid, or a point."""
+    """An example of ``--add`` for this space: a value of its first grid, or a point."""
     grid = next((name for name, sampler in space.space.items() if sampler.kind == "grid"), None)
     return f"--add {grid}=VALUE" if grid else _point(space)
 
@@ -121,6 +121,7 @@ def _add(text: str, tree: dict[str, Any], space: SearchSpace) -> None:
     value = read_value(written, f"--add {text}")
     if fault := scalar_fault(value):
         raise SpaceError(f"--add {text}: {fault}")
-    if any(alike(value, known) for known in sampler.args):
-        raise SpaceError(f"--add {text}: {name} has {show(value)} already: {show(list(sampler.args))}")
-    tree["space"][name]["grid"] = [*sampler.args, value]
+    grid = tree["space"][name]["grid"]  # with the values of an earlier --add
+    if any(alike(value, known) for known in grid):
+        raise SpaceError(f"--add {text}: {name} has {show(value)} already: {show(grid)}")
+    grid.append(value)

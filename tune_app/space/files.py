@@ -29,7 +29,7 @@ def load(
 
     ``overrides`` are ``key=value`` texts; ``name`` replaces the name that the file gives the space;
     ``recorded`` is as in :func:`parse`.
-    Raises ``SpaceError`` for whatever is wrong, with the line of the file.
+    Raises ``SpaceError`` for any fault, with the line of the file.
     """
     path = find(ref)
     try:
@@ -54,7 +54,7 @@ def parse(
 ) -> SearchSpace:
     """Return the search space that ``text`` describes; ``file`` is what its errors call it.
 
-    One that is ``recorded`` keeps names that a new space may not have, since a table has such a column.
+    A ``recorded`` space may use names of table columns, which a new space may not.
     """
     document = read(text, file)
     for override in overrides:
@@ -68,7 +68,7 @@ def parse(
 
 
 def find(ref: str | pathlib.Path) -> pathlib.Path:
-    """Return the file that ``ref`` means. Raises ``SpaceError``, which says where it looked.
+    """Return the file that ``ref`` names. Raises ``SpaceError``, which lists the places searched.
 
     A path as given; else ``search_spaces/<ref>.yaml`` (or ``.yml``) below the working directory; else the
     copy that comes with tune-app.
@@ -102,7 +102,7 @@ def _builtin_folder() -> pathlib.Path:
 
 
 def _is(path: pathlib.Path, folder: bool) -> bool:
-    """Whether ``path`` is there, and is or is not a folder; a text that can be no path is not there."""
+    """Whether ``path`` exists and is a folder (or is none); False for a text that cannot be a path."""
     try:
         return path.exists() and path.is_dir() == folder
     except (OSError, ValueError):

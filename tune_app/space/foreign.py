@@ -1,4 +1,4 @@
-"""Samplers and directions as W&B, Ray Tune and Optuna write them, put into this file's words for advice."""
+"""Translate samplers and directions of W&B, Ray Tune and Optuna, for messages that suggest ours."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tune_app.errors import SpaceError
 from tune_app.space.reader import read_value
 from tune_app.space.samplers import KINDS
 
-#: Whether more of a metric is better, in other tools' words.
+#: Other tools' words for the two modes of a metric.
 DIRECTIONS = {
     **dict.fromkeys(["max", "maximize", "maximise", "maximum", "higher", "up"], "max"),
     **dict.fromkeys(["min", "minimize", "minimise", "minimum", "lower", "down"], "min"),
 }
-#: Other tools' keys for it.
+#: Other tools' keys for the mode.
 DIRECTION_KEYS = ("goal", "direction", "objective", "optimize", "type")
 
 _CALL = re.compile(r"(?:\w+\.)*(\w+)\((.*)\)", re.DOTALL)  # tune.loguniform(1e-4, 1e-1)
@@ -27,11 +27,11 @@ _SAME = {
     **dict.fromkeys(["float"], "uniform"),
     **dict.fromkeys(["qlograndint"], "qloguniform"),
 }
-_WHOLE = ("int", "integer", "intuniform", "uniformint")  # both ends included, where randint leaves max out
+_WHOLE = ("int", "integer", "intuniform", "uniformint")  # both bounds included; randint excludes max
 
 
 def translate(raw: object) -> dict[str, Any] | None:
-    """A parameter as another tool writes it, as ``{kind: arguments}`` of the same values; None if unknown.
+    """The ``{kind: arguments}`` of a parameter in another tool's format; None if unknown.
 
     The arguments are not checked.
     """
@@ -48,7 +48,7 @@ def translate(raw: object) -> dict[str, Any] | None:
 
 
 def _list(inner: str) -> Any:
-    """The arguments of a call; a list that is its only one stands for them."""
+    """The arguments of a call; a single list is taken as the arguments."""
     try:
         args = read_value(f"[{inner}]", "")
     except SpaceError:

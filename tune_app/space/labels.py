@@ -1,8 +1,8 @@
-"""How parameters are written for people, so that two configurations are never called the same.
+"""Labels of parameter values and configurations for people: different values have different labels.
 
-A value is as in a search-space file, numbers to four digits. Where two values of a parameter would read
-alike, each gets as many digits or letters more as it takes. A text that would read as something else, such as
-``"null"`` or ``"1"``, stands in quotes; a parameter that does not exist is left out.
+A value is written as in a search-space file, numbers to four digits. Values of a parameter whose labels would
+be equal get more digits or letters. A text that looks like another type, such as ``"null"`` or ``"1"``, is
+quoted; a parameter that does not exist in a configuration is left out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tune_app.stats.arithmetic import significant
 
 Config = Mapping[str, Scalar]
 
-#: Letters of a text in a terminal.
+#: The longest label in a terminal, in letters.
 SHORT = 24
 
 _DIGITS = 4
@@ -28,7 +28,7 @@ _RESERVED = ("", "-", "–", "~", "null", "true", "false")
 
 
 def text(value: Scalar, digits: int = _DIGITS) -> str:
-    """One value by itself.
+    """The label of one value.
 
     >>> text(0.00003), text(4.0), text(True), text(None), text("bce"), text("null"), text("a, b")
     ('3e-5', '4', 'true', 'null', 'bce', '"null"', '"a, b"')
@@ -44,7 +44,7 @@ def text(value: Scalar, digits: int = _DIGITS) -> str:
 
 
 def _is_plain(letters: str) -> bool:
-    """Whether a text reads as itself between others: no number, no separator, no space that is not seen."""
+    """Whether a text needs no quotes: it is no number, and has no separators or invisible spaces."""
     if letters.lower() in _RESERVED or not letters.isprintable() or " ".join(letters.split()) != letters:
         return False
     return not set(letters) & set(',;"') and not _is_number(letters)
@@ -59,16 +59,16 @@ def _is_number(letters: str) -> bool:
 
 
 def cut(letters: str, most: int | None) -> str:
-    """A text without its end where it has more than ``most`` letters."""
+    """Shorten a text to ``most`` letters."""
     return letters if most is None or len(letters) <= most else f"{letters[: most - 3]}..."
 
 
 def distinct(values: Iterable[Scalar], most: int | None = None) -> dict[str, str]:
-    """A text for each value, by its ``canonical`` form: different ones for different values.
+    """The label of each value, by its ``canonical`` form: different labels for different values.
 
     Args:
         values: of one parameter; the same may come more than once.
-        most: texts are cut to so many letters, as far as they stay different; None for no limit.
+        most: labels are shortened to this many letters if they stay different; None for no limit.
     """
     known = {canonical(value): value for value in values}
     finer = dict.fromkeys(known, 0)
@@ -83,24 +83,24 @@ def distinct(values: Iterable[Scalar], most: int | None = None) -> dict[str, str
 
 
 def texts(values: Sequence[Scalar]) -> list[str]:
-    """A text for each of these values of one parameter, in their order: alike only where the values are."""
+    """The labels of these values of one parameter, in their order: equal only for equal values."""
     found = distinct(values)
     return [found[canonical(value)] for value in values]
 
 
 @lru_cache(maxsize=1 << 16, typed=True)
 def _finer(value: Scalar, most: int | None, steps: int) -> str:
-    """With more digits and letters at each step; after enough of them it is exact."""
+    """The label with more digits and letters at each step, until it is exact."""
     letters = text(value, min(17, _DIGITS + steps))
     return letters if isinstance(value, int | float) else cut(letters, most and most << steps)
 
 
 class Labels:
-    """What the configurations of a sweep, and the values in them, are called.
+    """Labels for the configurations of a sweep and for the values in them.
 
     Args:
         configs: all of them; more may be added.
-        most: longer texts are cut to so many letters, as far as they stay different; None for no limit.
+        most: labels are shortened to this many letters if they stay different; None for no limit.
     """
 
     def __init__(self, configs: Iterable[Config] = (), most: int | None = None) -> None:
@@ -111,7 +111,7 @@ class Labels:
             self.add(config)
 
     def add(self, config: Config) -> None:
-        """Take in one more configuration; what others are called may get longer."""
+        """Add a configuration; the labels of others may get longer."""
         for name, value in config.items():
             known, key = self._values.setdefault(name, {}), canonical(value)
             if key not in known:
@@ -119,15 +119,15 @@ class Labels:
                 self._texts.pop(name, None)
 
     def value(self, name: str, value: Scalar) -> str:
-        """A value of a parameter; one that no configuration has is written as by itself."""
+        """The label of a value of a parameter, also of a value that no configuration has."""
         return self.values(name).get(canonical(value)) or text(value)
 
     def values(self, name: str) -> Mapping[str, str]:
-        """The texts of all values of a parameter, by their ``canonical`` forms, as they came."""
+        """The labels of all values of a parameter, by their ``canonical`` forms, in order of addition."""
         if name not in self._texts:
             self._texts[name] = distinct(self._values.get(name, {}).values(), self._most)
         return self._texts[name]
 
     def point(self, config: Config, names: Iterable[str], between: str = ", ") -> str:
-        """The named parameters that exist in a configuration: ``lr 3e-5, step_size 4``."""
+        """The label of a configuration by its named parameters: ``lr 3e-5, step_size 4``."""
         return between.join(f"{name} {self.value(name, config[name])}" for name in names if name in config)

@@ -1,4 +1,4 @@
-"""`--set key=value`: change a document before it is checked, as if its file had said so."""
+"""Apply `--set key=value` to a document before it is checked, as if the file had that value."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tune_app.space.scalars import literal, show
 def apply(override: str, document: Document, keys: Collection[str]) -> None:
     """Change ``document`` in place; ``keys`` are the top-level keys of a search space.
 
-    Raises ``SpaceError``, which names the override, for one without ``=``, a readable value or a known key.
+    Raises ``SpaceError``, which names the override, if ``=``, a readable value or a known key is missing.
     """
     key, equals, text = override.partition("=")
     steps: Path = tuple(step.strip() for step in key.split("."))
     if not equals or not all(steps):
-        raise SpaceError(f"--set {override}: no key=value: write for example --set epochs=5")
+        raise SpaceError(f"--set {override}: not key=value: write for example --set epochs=5")
     value = read_value(text, f"--set {override}")
     if steps[0] not in keys:
         if len(steps) > 1:
@@ -28,7 +28,7 @@ def apply(override: str, document: Document, keys: Collection[str]) -> None:
 
 
 def _parameter(name: str, value: Any, override: str, document: Document, keys: Collection[str]) -> Path:
-    """Return where the bare name of a parameter is to be set, and remove it from where it was."""
+    """Return the path at which to set a parameter that is given by name, and remove its old entry."""
     space, fixed = (_mapping(document, part) for part in ("space", "fixed"))
     if name not in space and name not in fixed:
         points = document.tree.get("configs")
@@ -40,8 +40,8 @@ def _parameter(name: str, value: Any, override: str, document: Document, keys: C
         raise SpaceError(f'--set {override}: no key and no parameter is called "{name}".{rest}')
     searched = isinstance(value, dict | list)
     if not searched and isinstance(space.get(name), dict) and "when" in space[name]:
-        mend = f"{name}={{grid: [{show(value)}], when: {literal(space[name]['when'])}}}"
-        raise SpaceError(f"--set {override}: {name} exists only on a condition (when:): write --set '{mend}'")
+        fix = f"{name}={{grid: [{show(value)}], when: {literal(space[name]['when'])}}}"
+        raise SpaceError(f"--set {override}: {name} exists only on a condition (when:): write --set '{fix}'")
     here, there = ("space", "fixed") if searched else ("fixed", "space")
     if name in _mapping(document, there):
         del document.tree[there][name]
@@ -58,7 +58,7 @@ def _put(steps: Path, value: Any, override: str, document: Document) -> None:
     inner = document.tree
     for depth, step in enumerate(steps[:-1], start=1):
         following = inner.get(str(step))
-        if following is None:  # not in the file, or there with nothing after it
+        if following is None:  # not in the file, or there without a value
             following = inner[str(step)] = {}
             document.overrides[steps[:depth]] = override
         if not isinstance(following, dict):
@@ -71,7 +71,7 @@ def _put(steps: Path, value: Any, override: str, document: Document) -> None:
 
 
 def _forget(path: Path, document: Document) -> None:
-    """Drop what is known of where ``path`` and all below it stood."""
+    """Remove the marks of ``path`` and of all below it."""
     for places in (document.marks, document.overrides):
         for place in [place for place in places if place[: len(path)] == path]:
             del places[place]

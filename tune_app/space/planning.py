@@ -1,4 +1,4 @@
-"""From a space to the configurations that are known before any trial has run."""
+"""The configurations of a space that are known before any trial has run."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from tune_app.space.samplers import Sampler
 from tune_app.space.scalars import Scalar, alike, canonical
 
-#: Replicates of all configurations together, and epochs: more of them is a typing error, and would fill the
-#: memory.
+#: The most replicates of all configurations together, and epochs: more is a typing error, and would fill
+#: the memory.
 LARGEST_PLAN = 1_000_000
-#: Epochs of all replicates together.
+#: The most epochs of all replicates together.
 LARGEST_WORK = 1_000_000_000
 
 Space = Mapping[str, Sampler]
@@ -20,7 +20,7 @@ Config = dict[str, Scalar]
 
 
 def exists(name: str, space: Space, values: Mapping[str, Scalar]) -> bool:
-    """Whether ``name`` exists beside ``values``: its conditions hold, and those of what they name."""
+    """Whether ``name`` exists beside ``values``: its conditions hold, and theirs in turn."""
     if name not in space:
         return name in values
     reached, waiting = {name}, [name]  # no recursion: conditions may form a chain of any length
@@ -47,7 +47,7 @@ def plan(
     samples: int | None,
     seed: int,
 ) -> list[Config]:
-    """Return ``configs``, then what ``algorithm`` knows in advance, each with ``fixed`` merged in."""
+    """Return ``configs``, then the configurations that ``algorithm`` knows in advance, all with ``fixed``."""
     planned: list[Config] = [_ordered(point, space, fixed) for point in configs]
     if algorithm == "random":
         for index in range(samples or 0):
@@ -59,23 +59,23 @@ def plan(
 
 
 def example(space: Space, fixed: Mapping[str, Scalar], seed: int) -> Config:
-    """Return one point such as a searcher may suggest."""
+    """Return one random point of the space."""
     return next(_product(space, fixed, draw(space, seed, 0)))
 
 
 def draw(space: Space, seed: int, index: int) -> Config:
-    """Draw the parameters that are no grids, for sample ``index`` (from 0) alone.
+    """Draw the parameters that are not grids for sample ``index`` (from 0).
 
-    Every parameter is drawn, even one whose condition fails, so that the others do not depend on it.
+    A parameter whose condition fails is drawn too, so that the other draws do not depend on it.
     """
-    import numpy as np  # here, so that `tune-app --help` need not load it
+    import numpy as np  # loaded late, for a fast `tune-app --help`
 
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
     return {name: sampler.draw(rng) for name, sampler in space.items() if sampler.kind != "grid"}
 
 
 def _product(space: Space, fixed: Mapping[str, Scalar], drawn: Config) -> Iterator[Config]:
-    """Yield each combination of the grids with ``drawn`` once, without what does not exist in it."""
+    """Yield each combination of the grids with ``drawn`` once, without parameters that do not exist in it."""
     seen: set[str] = set()
     axes = [sampler.args if sampler.kind == "grid" else (drawn[name],) for name, sampler in space.items()]
     for values in itertools.product(*axes):
@@ -88,6 +88,6 @@ def _product(space: Space, fixed: Mapping[str, Scalar], drawn: Config) -> Iterat
 
 
 def _ordered(point: Mapping[str, Scalar], space: Space, fixed: Mapping[str, Scalar]) -> Config:
-    """Merge in ``fixed``: parameters of space first, then those of the point alone, then the fixed."""
+    """Order a point: parameters of the space, then the point's other ones, then ``fixed``."""
     names = [*(name for name in space if name in point), *(name for name in point if name not in space)]
     return {**{name: point[name] for name in names}, **fixed}

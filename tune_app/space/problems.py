@@ -1,4 +1,4 @@
-"""What is wrong with a space, in our own sentences, and at which line of whose file."""
+"""The faults of a search space as messages, with the file and line of each."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tune_app.space.scalars import canonical, literal, quote, show
 
 
 class RuleError(ValueError):
-    """One broken rule: the sentence, the key it speaks of, and where in that key's value it shows.
+    """One violated rule: the message, and where it applies.
 
-    ``path`` is what the message names, ``path + spot`` what the caret points at: a value, or its key if
-    ``on_key``. Being a ``ValueError``, it may be raised within a validator of pydantic's.
+    The message names ``path``; the caret points at ``path + spot``: its value, or its key if ``on_key``. It
+    is a ``ValueError``, so that pydantic's validators may raise it.
     """
 
     def __init__(self, text: str, path: Path = (), spot: Path = (), on_key: bool = False) -> None:
@@ -25,20 +25,20 @@ class RuleError(ValueError):
         self.text, self.path, self.spot, self.on_key = text, path, spot, on_key
 
     def under(self, path: Path) -> RuleError:
-        """Return this problem as seen from ``path`` above it."""
+        """Return this error with ``path`` before its own."""
         return RuleError(self.text, (*path, *self.path), self.spot, self.on_key)
 
 
 class RulesError(ValueError):
-    """Several broken rules, found together."""
+    """Several violated rules, found together."""
 
     def __init__(self, found: Iterable[RuleError]) -> None:
-        super().__init__("several rules are broken")
+        super().__init__("several rules are violated")
         self.found = list(found)
 
 
 def raise_any(found: list[RuleError]) -> None:
-    """Raise :class:`RulesError` if there are any."""
+    """Raise :class:`RulesError` if anything was found."""
     if found:
         raise RulesError(found)
 
@@ -51,7 +51,7 @@ def refuse(problems: list[RuleError], document: Document) -> SpaceError:
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[RuleError]:
-    """Return what pydantic found in ``model`` as problems of ours."""
+    """Convert pydantic's errors of ``model``."""
     found: list[RuleError] = []
     for detail in error.errors(include_url=False):
         path: Path = tuple(detail["loc"])
@@ -85,7 +85,7 @@ def _unknown(path: Path, model: type[BaseModel]) -> RuleError:
 
 
 def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel]:
-    """Return the model that checks the mapping at ``path``."""
+    """Return the model of the mapping at ``path``."""
     for step in path:
         annotation = model.model_fields[str(step)].annotation
         model = next(
@@ -105,7 +105,7 @@ def _number(value: Any, _: dict[str, Any]) -> str:
 
 
 def unquote(value: Any) -> str:
-    """Advice for a text that would be a number without its quotes; empty for any other value."""
+    """The fix for a number in quotes; empty for any other value."""
     try:
         number = plain(value.strip()) if isinstance(value, str) else None
     except ValueError:  # too many digits
@@ -131,7 +131,7 @@ _NO_MAPPING = ("model_type", "model_attributes_type")
 
 def _mapping(value: Any, _: dict[str, Any]) -> str:
     if value is None:
-        return "nothing is written here: a mapping is wanted, so write {} or leave the key out"
+        return "no value is written here, and a mapping is needed: write {} or leave the key out"
     return f"{show(value)} is not a mapping: write keys and values, as in {{key: value}}"
 
 
@@ -150,7 +150,7 @@ SENTENCES: dict[str, Callable[[Any, dict[str, Any]], str]] = {
     "literal_error": _word,
     **dict.fromkeys(["dict_type", "mapping_type", *_NO_MAPPING], _mapping),
     **dict.fromkeys(["tuple_type", "list_type"], _list),
-    "finite_number": lambda value, _: f"{show(value)} is not finite: write a number that is",
+    "finite_number": lambda value, _: f"{show(value)} is not finite: write a finite number",
     "greater_than": lambda value, c: f"{show(value)} is too small: it must be above {canonical(c['gt'])}",
     "greater_than_equal": lambda value, c: f"{show(value)} is too small: {canonical(c['ge'])} is the least",
     "less_than_equal": lambda value, c: f"{show(value)} is too large: {canonical(c['le'])} is the most",

@@ -1,9 +1,9 @@
-"""Read a search-space file as YAML 1.2 and remember where every key and value stands.
+"""Read a search-space file as YAML 1.2, with the line and column of every key and value.
 
-The parser is ruamel.yaml's; what an unquoted word means is decided here, by the core schema of YAML 1.2
-and nothing else: ``3e-6`` is a number, ``yes``, ``on``, ``1_000`` and ``2001-01-01`` are text. Anchors,
-aliases, tags and second documents are refused, because none is needed to write a search space, and each
-can make a short file mean something long.
+ruamel.yaml parses; the type of an unquoted word is decided here, by the core schema of YAML 1.2 only:
+``3e-6`` is a number, ``yes``, ``on``, ``1_000`` and ``2001-01-01`` are text. Anchors, aliases, tags and
+second documents are refused: a search space needs none of them, and with them a short file can expand into a
+huge one.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _INFINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _BARE = re.compile(r"[A-Za-z_]([A-Za-z0-9_.:/-]*[A-Za-z0-9_])?")
-_WINDOW = 60  # columns of a long line shown on either side of a fault
+_WINDOW = 60  # columns shown on either side of a fault in a long line
 _DEEPEST = 8  # a search space needs five levels: space, a parameter, its when, a list, its values
 
 
 @dataclass(frozen=True)
 class Mark:
-    """Where a key and its value start: line and column, both from 0."""
+    """The position of a key and of its value: line and column, both from 0."""
 
     key: tuple[int, int]
     value: tuple[int, int]
@@ -56,7 +56,7 @@ class Mark:
 
 @dataclass
 class Document:
-    """What a file says, and where it says it."""
+    """The content of a file, and the position of each key and value."""
 
     file: str
     lines: list[str] = field(default_factory=list)
@@ -65,14 +65,14 @@ class Document:
     overrides: dict[Path, str] = field(default_factory=dict)
 
     def place(self, path: Path, on_key: bool = False) -> tuple[int, int, int]:
-        """Return what ``path`` sorts by: 0 and its line and column in the file, or 1 for an override."""
+        """Return the sort key of ``path``: 0, line and column; or 1, number and 0 for an override."""
         for length in range(len(path), 0, -1):
             at = path[:length]
             if at in self.overrides:
                 return 1, list(self.overrides).index(at), 0
             if at in self.marks:
                 mark = self.marks[at]
-                # a value that starts on a later line than its key is best seen from the key
+                # point at the key if the value starts on a later line
                 use_key = on_key or length < len(path) or mark.value[0] != mark.key[0]
                 return 0, *(mark.key if use_key else mark.value)
         return 0, 0, 0
@@ -97,15 +97,15 @@ class Document:
 
 
 def dotted(path: Path) -> str:
-    """Return a path as people write it: ``configs[0].lr``."""
+    """Return a path in dotted form: ``configs[0].lr``."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return text.removeprefix(".")
 
 
 def plain(text: str) -> Scalar:
-    """Return what an unquoted word means in the core schema of YAML 1.2.
+    """Return the value of an unquoted word in the core schema of YAML 1.2.
 
-    Raises ``ValueError`` for an integer with more digits than Python converts.
+    Raises ``ValueError`` for an integer with too many digits for Python.
     """
     if text in _CONSTANTS:
         return _CONSTANTS[text]
@@ -137,12 +137,12 @@ def read(text: str, file: str) -> Document:
 def read_value(text: str, name: str) -> Any:
     """Read the value of an override called ``name``. Raises ``SpaceError`` if it is no YAML."""
     reader = _Reader(text, name)
-    reader.out.lines = []  # an override is quoted by its name, and has no lines to show
+    reader.out.lines = []  # messages quote the whole override, and show no line of it
     return reader.document()
 
 
 class _Reader:
-    """One pass over the parser's events, building plain Python values and their marks."""
+    """Builds plain Python values and their marks in one pass over the parser's events."""
 
     def __init__(self, text: str, file: str) -> None:
         self.out = Document(file, text.splitlines())
@@ -169,7 +169,7 @@ class _Reader:
                         _place(event), 'a second document starts here ("---"): one file holds one space'
                     )
         except YAMLError as error:
-            self.broken(error)
+            self.fail_unparsed(error)
         return value
 
     def next(self) -> Any:
@@ -221,7 +221,7 @@ class _Reader:
             found[key] = self.value(event, step)
         return found
 
-    def broken(self, error: YAMLError) -> NoReturn:
+    def fail_unparsed(self, error: YAMLError) -> NoReturn:
         if isinstance(error, ReaderError):
             before = self.text[: error.position].splitlines() or [""]
             character = (
@@ -237,7 +237,7 @@ class _Reader:
             place = (max(len(self.out.lines) - 1, 0), len(self.out.lines[-1]) if self.out.lines else 0)
         line = self.out.lines[place[0]] if self.out.lines else ""
         if "\t" in line[: place[1] + 1]:
-            self.fail(place, "a tab stands here: YAML wants spaces, so replace it")
+            self.fail(place, "a tab is here, and YAML needs spaces: replace it")
         parts = [getattr(error, part, None) for part in ("problem", "context")]
         reason = " ".join(filter(None, parts)) or "it cannot be parsed"
         for jargon, word in (("'<stream end>'", "the end"), ("end of stream", "end"), ("scalar", "text")):

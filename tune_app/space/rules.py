@@ -1,4 +1,4 @@
-"""The rules that span several keys of a search-space file."""
+"""The rules that concern several keys of a search-space file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tune_app.space.model import SearchSpace
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-#: Columns of the tables that parameters have columns in; ``tune_app.results.COLUMNS`` says what they hold.
+#: The other columns of tables with a column for each parameter; ``tune_app.results.COLUMNS`` explains them.
 COLUMNS = frozenset(
     [
         *("sample", "replicate", "status", "epoch", "epochs", "evaluated", "test_looks", "n", "n_diverged"),
@@ -28,7 +28,7 @@ COLUMNS = frozenset(
 #: What tune-app measures on each split of a Task.
 MEASURES = ("accuracy", "loss", "auc", "sensitivity", "specificity")
 _MEASURED = tuple(f"{split}_{measure}" for split in ("train", "val", "test") for measure in MEASURES)
-#: Optuna's samplers that know what to do with several metrics.
+#: Optuna's samplers that can optimise several metrics.
 SEVERAL_METRICS = ("tpe", "nsga2", "random", "qmc")
 
 
@@ -38,14 +38,14 @@ def is_test_metric(metric: str) -> bool:
 
 
 def metric_columns(metric: str) -> tuple[str, str, str]:
-    """The columns that a metric has in one table or another."""
+    """The columns that a metric has in any of the tables."""
     return metric, f"{metric}_mean", f"{metric}_ci95"
 
 
 def clash(metrics: Iterable[str], parameters: Iterable[str]) -> tuple[str, str] | None:
-    """The first metric that has a column of another's name, and that column; None where all differ.
+    """The first metric with a column whose name is taken, and that column; None if all names differ.
 
-    Columns are told apart by more than case: SQL, DuckDB and Excel take ``LR`` and ``lr`` for one.
+    Case does not distinguish columns: to SQL, DuckDB and Excel, ``LR`` and ``lr`` are equal.
     """
     names = list(metrics)
     taken = {*COLUMNS, *(name.casefold() for name in parameters)}
@@ -56,15 +56,15 @@ def clash(metrics: Iterable[str], parameters: Iterable[str]) -> tuple[str, str] 
     return None
 
 
-def broken(space: SearchSpace, recorded: bool = False) -> list[RuleError]:
-    """Return the rules that ``space`` breaks.
+def violations(space: SearchSpace, recorded: bool = False) -> list[RuleError]:
+    """Return the rules that ``space`` violates.
 
-    In a space that is ``recorded``, names may be columns too: a run of an earlier version stays readable.
+    A ``recorded`` space may use names of columns, so that runs of earlier versions stay readable.
     """
     conditions = list(_conditions(space))
-    points = [] if conditions else list(_points(space))  # which points are whole hangs on sound conditions
+    points = [] if conditions else list(_points(space))  # checking points needs valid conditions
     too_much = [] if recorded else list(_amount(space))
-    if too_much:  # before anything is counted out
+    if too_much:  # the other rules could count for ever
         return too_much
     taken = [] if recorded else [*_taken(space)]
     return [
@@ -79,7 +79,7 @@ def broken(space: SearchSpace, recorded: bool = False) -> list[RuleError]:
 
 
 def _amount(space: SearchSpace) -> Iterator[RuleError]:
-    """What would take all memory, or no end, is refused before anything is recorded."""
+    """Refuse what would fill the memory or never end, before anything is recorded."""
     configurations, seeds, epochs = _most(space), space.seeds, space.epochs
     replicates = configurations * seeds
     if configurations > LARGEST_PLAN:
@@ -96,12 +96,12 @@ def _amount(space: SearchSpace) -> Iterator[RuleError]:
 
 
 def excess(space: SearchSpace) -> str:
-    """Why a space wants more than can be trained, in words; empty where it does not."""
+    """Why a space asks for more than can be trained; empty if it does not."""
     return next((error.text for error in _amount(space)), "")
 
 
 def _named(space: SearchSpace) -> Iterator[tuple[Path, str]]:
-    """Each parameter's name with where it stands."""
+    """The path and name of each parameter."""
     yield from ((("space",), name) for name in space.space)
     yield from ((("fixed",), name) for name in space.fixed)
     yield from ((("configs", index), name) for index, point in enumerate(space.configs) for name in point)
@@ -119,7 +119,7 @@ def _names(space: SearchSpace) -> Iterator[RuleError]:
 
 
 def _taken(space: SearchSpace) -> Iterator[RuleError]:
-    """Names that would give two columns of a table one name."""
+    """Refuse names that would give two columns of a table one name."""
     columns = dict.fromkeys(COLUMNS, "a column of the results tables")
     for name in (*(metric.name for metric in space.metrics), *_MEASURED):
         own = f"a column of the metric {name} in the results tables"
@@ -149,12 +149,12 @@ def _metrics(space: SearchSpace) -> Iterator[RuleError]:
     if len(names) > 1 and space.search.sampler not in (None, *SEVERAL_METRICS):
         known = f"{', '.join(SEVERAL_METRICS[:-1])} or {SEVERAL_METRICS[-1]}"
         rule = f"several metrics are searched by {known}, and this is {space.search.sampler}"
-        mend = "use one of those, or name one metric"
-        yield RuleError(f"{rule}: {mend}", ("search", "sampler"))
+        fix = "use one of those, or name one metric"
+        yield RuleError(f"{rule}: {fix}", ("search", "sampler"))
     if space.stop.metric is not None and space.stop.metric not in names:
         rule = f'"{space.stop.metric}" is not among the metrics of this space'
-        mend = nearest(space.stop.metric, names) or f" They are {', '.join(names)}."
-        yield RuleError(f"{rule}.{mend}", ("stop", "metric"))
+        fix = nearest(space.stop.metric, names) or f" They are {', '.join(names)}."
+        yield RuleError(f"{rule}.{fix}", ("stop", "metric"))
 
 
 def _searchable(space: SearchSpace) -> Iterator[RuleError]:
@@ -162,13 +162,13 @@ def _searchable(space: SearchSpace) -> Iterator[RuleError]:
     for name, sampler in space.space.items():
         path, kind = ("space", name), sampler.kind
         if algorithm == "grid" and kind != "grid":
-            mend = "write search: {algorithm: random, samples: 50}, or write {grid: [...]}"
+            fix = "write search: {algorithm: random, samples: 50}, or write {grid: [...]}"
             yield RuleError(
-                f"{kind} is drawn from, and this search tries grids alone: {mend}", path, (kind,), True
+                f"{kind} is drawn from, and this search tries grids alone: {fix}", path, (kind,), True
             )
         if algorithm == "optuna" and kind == "grid":
-            mend = f"write {{choice: {show(sampler.args, limit=200)}}}"
-            yield RuleError(f"optuna suggests values, and a grid wants them all: {mend}", path, (kind,), True)
+            fix = f"write {{choice: {show(sampler.args, limit=200)}}}"
+            yield RuleError(f"optuna suggests values, and a grid wants them all: {fix}", path, (kind,), True)
         if algorithm == "optuna" and kind in ("randn", "qloguniform"):
             yield RuleError(f"optuna has no {kind}: write {_for_optuna(sampler)}", path, (kind,), True)
     if algorithm == "optuna" and not space.space:
@@ -262,24 +262,24 @@ def _stopping(space: SearchSpace) -> Iterator[RuleError]:
     grace, unreachable = stop.grace_period, "a rung that no trial can reach"
     if stop.scheduler != "none" and grace >= epochs:
         rule = f"{unreachable}: {grace} is not below epochs, {epochs}"
-        mend = f"write {epochs - 1} or less" if epochs > 1 else "train more epochs"
-        yield RuleError(f"{rule}: {mend}, or scheduler: none", ("stop", "grace_period"))
+        fix = f"write {epochs - 1} or less" if epochs > 1 else "train more epochs"
+        yield RuleError(f"{rule}: {fix}, or scheduler: none", ("stop", "grace_period"))
     elif stop.brackets is not None:
         yield from _brackets(space, stop.brackets)
     if stop.scheduler == "median" and stop.min_samples_required > (others := _most(space) - 1):
         rule = f"a median of {stop.min_samples_required} others, where there are {others}, is never drawn"
-        mend = f"min_samples_required: {others}, or " if others else ""
-        yield RuleError(f"{rule}: write {mend}scheduler: none", ("stop", "min_samples_required"))
+        fix = f"min_samples_required: {others}, or " if others else ""
+        yield RuleError(f"{rule}: write {fix}scheduler: none", ("stop", "min_samples_required"))
     if stop.patience is not None and grace + stop.patience >= epochs:
         rule = f"{unreachable}: grace_period {grace} + {stop.patience} is not below epochs, {epochs}"
         least = epochs - grace - 1
-        mend = f"write {least} or less" if least > 0 else "leave it out, or train more epochs"
-        yield RuleError(f"{rule}: {mend}", ("stop", "patience"))
+        fix = f"write {least} or less" if least > 0 else "leave it out, or train more epochs"
+        yield RuleError(f"{rule}: {fix}", ("stop", "patience"))
     if stop.patience is None and stop.min_delta:
         rule = "is what an improvement must exceed for patience to go on, and there is no patience"
         most = min(5, epochs - grace - 1)
-        mend = f"add patience: {most}, or " if most > 0 else ""
-        yield RuleError(f"{rule}: {mend}leave min_delta out", ("stop", "min_delta"))
+        fix = f"add patience: {most}, or " if most > 0 else ""
+        yield RuleError(f"{rule}: {fix}leave min_delta out", ("stop", "min_delta"))
 
 
 def _brackets(space: SearchSpace, asked: int) -> Iterator[RuleError]:
@@ -293,7 +293,7 @@ def _brackets(space: SearchSpace, asked: int) -> Iterator[RuleError]:
 
 
 def _most(space: SearchSpace) -> int:
-    """Return how many configurations there are at the most: conditions and repetitions only take away."""
+    """Return the largest possible number of configurations, before conditions and repetitions reduce it."""
     search, points = space.search, len(space.configs)
     if search.algorithm == "optuna" or (points and not space.space):
         return points + (search.samples or 0)

@@ -1,4 +1,4 @@
-"""The samplers: Ray Tune's names, arguments and bounds, each drawing one plain Python value."""
+"""The kinds of samplers, with Ray Tune's names, arguments and bounds. Each draws plain Python values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tune_app.space.scalars import Scalar, alike
 
-if TYPE_CHECKING:  # numpy is wanted only where something is drawn
+if TYPE_CHECKING:  # numpy is needed only to draw
     import numpy as np
 
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:  # numpy is wanted only where something is drawn
 class Kind:
     """One kind of sampler.
 
-    ``wants`` is what it takes, as a person reads it; ``about`` what it gives; ``count`` its number of
-    arguments (0: any list of values); ``ints`` whether they are whole numbers; ``log`` whether they lie
-    above 0; ``quantised`` whether the last is a step; ``listed`` whether every value it can give is
-    countable, so that ``when:`` may compare with it.
+    ``wants`` and ``about`` describe its arguments and values for people; ``count`` is its number of
+    arguments (0: any list of values); ``ints`` whether they are whole numbers; ``log`` whether they must be
+    above 0; ``quantised`` whether the last is a step; ``listed`` whether its values are countable, so that
+    ``when:`` may compare with them.
     """
 
     wants: str
@@ -46,10 +46,10 @@ class Sampler:
     when: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
 
     def draw(self, rng: np.random.Generator) -> Scalar:
-        """Draw one value. Raises ``TypeError`` for a ``grid``, whose values are all tried instead."""
+        """Draw one value. Raises ``TypeError`` for a ``grid``, of which every value is tried."""
         draw = KINDS[self.kind].draw
         if draw is None:
-            raise TypeError(f"a {self.kind} is tried value by value, never drawn from")
+            raise TypeError(f"a {self.kind} is not drawn from: every value is tried")
         return draw(self.args, rng)
 
     def extremes(self) -> tuple[Scalar, ...]:
@@ -62,7 +62,7 @@ class Sampler:
         return (low, high - 1) if self.kind in ("randint", "lograndint") else (low, high)
 
     def can_be(self, value: Scalar) -> bool:
-        """Whether ``value`` is among those that this sampler gives (for kinds with countable values)."""
+        """Whether this sampler can give ``value`` (for kinds with countable values)."""
         if self.kind in ("grid", "choice"):
             return any(alike(value, arg) for arg in self.args)
         if isinstance(value, bool) or not isinstance(value, int | float):

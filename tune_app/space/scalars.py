@@ -1,4 +1,4 @@
-"""What a parameter's value may be, when two values are alike, and how messages show them."""
+"""The values of parameters: which are valid, which are equal, and how messages show them."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ Config = Mapping[str, Scalar]
 
 
 def canonical(value: Any) -> str:
-    """Return canonical JSON of ``value`` for fingerprints: sorted keys, ``4`` and ``4.0`` alike.
+    """Return canonical JSON of ``value`` for fingerprints: sorted keys, ``4`` and ``4.0`` equal.
 
-    Takes what JSON can hold (tuples count as lists). Raises ``ValueError`` for a number that is
+    Takes any JSON value (tuples count as lists). Raises ``ValueError`` for a number that is
     not finite and ``TypeError`` for anything else.
 
     >>> canonical({"b": 4.0, "a": (True, 3e-6)})
     '{"a":[true,3e-06],"b":4}'
     """
     return json.dumps(
-        _whole(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+        whole_numbers(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
     )
 
 
-def _whole(value: Any) -> Any:
-    """Replace whole floats by integers, all the way down."""
+def whole_numbers(value: Any) -> Any:
+    """Return ``value`` with every whole float as an integer, in lists and mappings too."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, list | tuple):
-        return [_whole(item) for item in value]
+        return [whole_numbers(item) for item in value]
     if isinstance(value, dict):
-        return {key: _whole(item) for key, item in value.items()}
+        return {key: whole_numbers(item) for key, item in value.items()}
     return value
 
 
 def alike(a: Scalar, b: Scalar) -> bool:
-    """Whether two values are one: ``4`` and ``4.0`` are, ``1`` and ``true`` are not."""
+    """Whether two values are equal: ``4`` and ``4.0`` are, ``1`` and ``true`` are not."""
     return canonical(a) == canonical(b)
 
 
 def show(value: Any, limit: int = 60) -> str:
-    """Return ``value`` as a message has it: as in a file, on one line, cut to ``limit`` characters."""
+    """Return ``value`` for a message: as in a file, on one line, of at most ``limit`` characters."""
     text = literal(value)
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def literal(value: Any) -> str:
-    """Return ``value`` on one line of YAML, every text in quotes."""
+    """Return ``value`` as YAML on one line, every text in quotes."""
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(literal, value)) + "]"
     if isinstance(value, dict):
@@ -63,7 +63,7 @@ def literal(value: Any) -> str:
 
 
 def quote(text: str) -> str:
-    """Return ``text`` as a double-quoted YAML string, with whatever a terminal could not print escaped."""
+    """Return ``text`` as a double-quoted YAML string, with unprintable characters escaped."""
     return '"' + "".join(_escape(letter) for letter in text) + '"'
 
 
@@ -82,7 +82,7 @@ def scalar_fault(value: object) -> str:
         kind = "a mapping" if isinstance(value, dict) else "a list"
         return f"{show(value)} is {kind}: a value here is one number, text, true, false or null"
     if value is not None and not isinstance(value, str | int | float | bool):
-        return f"a {type(value).__name__} is no value: write a number, text, true, false or null"
+        return f"a {type(value).__name__} is not a value: write a number, text, true, false or null"
     if isinstance(value, float) and not math.isfinite(value):
         return f"{show(value)} is not finite: no trial can be trained with it"
     if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):

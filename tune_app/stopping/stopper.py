@@ -114,9 +114,9 @@ def make(space: SearchSpace) -> Stopper:
     rules: list[Rule] = []
     match stop.scheduler:
         case "asha":
-            rules += [Asha(rungs, stop.reduction_factor) for rungs in stop.ladders(space.epochs)]
+            rules += [Asha(rungs, stop.reduction_factor) for rungs in stop.rungs_by_bracket(space.epochs)]
         case "hyperband":
-            rules.append(Hyperband(stop.ladders(space.epochs), stop.reduction_factor, space.seed))
+            rules.append(Hyperband(stop.rungs_by_bracket(space.epochs), stop.reduction_factor, space.seed))
         case "median":
             rules.append(Median(stop.grace_period, stop.min_samples_required))
     return Stopper(rules, space.epochs, space.stop_metric.sign)

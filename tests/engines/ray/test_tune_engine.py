@@ -40,7 +40,7 @@ from tune_app.engines import inline
 from tune_app.engines.ray import connection, nodes, tune_engine
 from tune_app.errors import FolderChanged, ResourceError
 from tune_app.results import json_views
-from tune_app.search.sampler import OptunaSearch
+from tune_app.search.searcher import OptunaSearch
 from tune_app.sweep import Sweep, record
 from tune_app.sweep.numerics import Numerics
 from tune_app.tasks import task

@@ -22,7 +22,7 @@ from tune_app import results, words
 from tune_app.report import formats, study
 from tune_app.report.figures import parameter_axis, selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
-from tune_app.search.study import SAMPLE
+from tune_app.search.study_trials import SAMPLE
 from tune_app.space import canonical
 from tune_app.stats.arithmetic import significant
 from tune_app.stats.units import NOTHING

@@ -1,0 +1,87 @@
+"""The samplers draw as Ray Tune's do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from ray import tune
+from scipy import stats
+
+from tune_app import space
+from tune_app.space.arguments import sampler as make_sampler
+
+CONTINUOUS: list[tuple[str, list[float]]] = [
+    ("uniform", [-2, 3]),
+    ("loguniform", [1e-7, 1e-3]),
+    ("randn", [1.5, 0.5]),
+]
+
+
+DISCRETE: list[tuple[str, list[Any]]] = [
+    ("choice", ["a", 1, None, 2.5]),
+    ("quniform", [-1, 1, 0.25]),
+    ("quniform", [0, 0.6, 0.1]),
+    ("qloguniform", [1, 8, 0.5]),
+    ("randint", [-3, 5]),
+    ("lograndint", [1, 9]),
+    ("qrandint", [1, 14, 4]),
+    ("qrandint", [-8, 8, 4]),
+]
+
+
+DRAWS = 4000
+
+
+def draws(kind: str, args: list[Any]) -> tuple[list[Any], list[Any]]:
+    """As many draws of ours and of Ray Tune's sampler of the same name, with fixed seeds."""
+    ours, rng = make_sampler({kind: args}), np.random.default_rng(1)
+    theirs = tune.choice(args) if kind == "choice" else getattr(tune, kind)(*args)
+    return [ours.draw(rng) for _ in range(DRAWS)], theirs.sample(
+        size=DRAWS, random_state=np.random.default_rng(2)
+    )
+
+
+@pytest.mark.parametrize(("kind", "args"), CONTINUOUS)
+def test_continuous_draws_have_ray_tunes_distribution(kind: str, args: list[float]) -> None:
+    ours, theirs = draws(kind, args)
+    assert stats.ks_2samp(ours, theirs).pvalue > 0.01
+    if kind != "randn":
+        assert args[0] <= min(ours)
+        assert max(ours) <= args[1]
+
+
+@pytest.mark.parametrize(("kind", "args"), DISCRETE)
+def test_discrete_draws_have_ray_tunes_values_and_frequencies(kind: str, args: list[Any]) -> None:
+    ours, theirs = (
+        Counter(v if kind == "choice" else round(v, 9) for v in side) for side in draws(kind, args)
+    )
+    assert set(ours) == set(theirs)
+    values = list(ours)
+    table = [[side[value] for value in values] for side in (ours, theirs)]
+    assert stats.chi2_contingency(table).pvalue > 0.01
+    assert all(make_sampler({kind: args}).can_be(value) for value in values)
+
+
+def test_the_bounds_are_ray_tunes() -> None:
+    rng = np.random.default_rng(0)
+
+    def support(kind: str, *args: float) -> set[space.Scalar]:
+        return {make_sampler({kind: list(args)}).draw(rng) for _ in range(400)}
+
+    assert support("randint", 1, 4) == support("lograndint", 1, 4) == {1, 2, 3}
+    assert support("qrandint", 2, 6, 2) == {2, 4, 6}
+    assert support("qrandint", 1, 7, 2) == {2, 4, 6}  # snapped inwards
+    assert support("quniform", 0, 0.3, 0.1) == {0.0, 0.1, 0.2, 0.3}  # 0.3, not 0.30000000000000004
+    assert support("qloguniform", 1, 3, 1) == {1.0, 2.0, 3.0}
+
+
+def test_a_grid_is_not_drawn_from() -> None:
+    with pytest.raises(TypeError, match="not drawn from"):
+        make_sampler({"grid": [1]}).draw(np.random.default_rng(0))
+
+
+def test_every_kind_but_grid_is_a_function_of_ray_tune() -> None:
+    assert all(callable(getattr(tune, kind)) for kind in space.KINDS if kind != "grid")

@@ -1,0 +1,125 @@
+"""The parameters of a search space as Optuna's distributions, and values converted in both directions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from tune_app.space import Sampler, Scalar, SearchSpace
+from tune_app.space.samplers import multiple, steps
+from tune_app.space.scalars import alike, literal
+
+#: The kinds of samplers that have an Optuna distribution.
+OPTUNA_KINDS = ("choice", "uniform", "loguniform", "quniform", "randint", "lograndint", "qrandint")
+
+#: A grid's numbers count as logarithmic if the largest is at least this many times the smallest.
+_LOG_RATIO = 50
+
+#: Whole numbers up to this size are exact as floats.
+_LARGEST_EXACT = 2**53
+
+
+@dataclass(frozen=True)
+class OptunaParameter:
+    """One parameter: our sampler, and the Optuna distribution of the same values."""
+
+    sampler: Sampler
+    distribution: BaseDistribution
+
+    @staticmethod
+    def of(sampler: Sampler) -> OptunaParameter:
+        """Optuna's integer and stepped ranges include their upper bound; ``randint`` does not."""
+        return OptunaParameter(sampler, _distribution(sampler))
+
+    def suggest(self, trial: optuna.Trial, name: str) -> Any:
+        """Ask a trial for a value, which is returned as Optuna has it."""
+        match self.distribution:
+            case FloatDistribution(low=low, high=high, step=step, log=log):
+                return trial.suggest_float(name, low, high, step=step, log=log)
+            case IntDistribution(low=low, high=high, step=step, log=log):
+                return trial.suggest_int(name, low, high, step=step, log=log)
+            case CategoricalDistribution(choices=choices):
+                return trial.suggest_categorical(name, choices)
+            case other:
+                raise TypeError(f"{name}: no suggestion for {other}")
+
+    def from_optuna(self, value: Any) -> Scalar:
+        """Convert a suggested value to the value in a configuration."""
+        kind, args = self.sampler.kind, self.sampler.args
+        if kind == "choice":
+            choice: Scalar = args[_categories(args).index(value)]
+            return choice
+        if kind == "quniform":
+            # Optuna's steps are sums of floats; ours are multiples, so that 0.7 has one fingerprint.
+            return multiple(args[2], round(value / args[2]))
+        return float(value) if "uniform" in kind else int(value)
+
+    def to_optuna(self, value: Scalar) -> Any:
+        """Convert a value in a configuration to the value in the distribution."""
+        if self.sampler.kind != "choice":
+            return value
+        args = self.sampler.args
+        return _categories(args)[next(index for index, arg in enumerate(args) if alike(arg, value))]
+
+    def contains(self, value: Scalar) -> bool:
+        """Whether the distribution contains this value."""
+        if self.sampler.kind in ("uniform", "loguniform"):
+            low, high = self.sampler.args
+            return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+        return self.sampler.can_be(value)
+
+
+def _distribution(sampler: Sampler) -> BaseDistribution:
+    match sampler.kind, sampler.args:
+        case "choice", values:
+            return CategoricalDistribution(_categories(values))
+        case "uniform", (low, high):
+            return FloatDistribution(low, high)
+        case "loguniform", (low, high):
+            return FloatDistribution(low, high, log=True)
+        case "quniform", (low, high, q):
+            return FloatDistribution(low, high, step=q)
+        case "randint", (low, high):
+            return IntDistribution(low, high - 1)
+        case "lograndint", (low, high):
+            return IntDistribution(low, high - 1, log=True)
+        case "qrandint", (low, high, q):
+            first, last = steps(low, high, q)
+            return IntDistribution(first * q, last * q, step=q)
+        case kind, _:
+            raise TypeError(f"optuna has no {kind}; SearchSpace refuses it")
+
+
+def _categories(values: tuple[Scalar, ...]) -> tuple[Any, ...]:
+    """The categories of a choice: its values, or their texts if Optuna could confuse two values.
+
+    Optuna confuses values that Python finds equal (``1`` and ``true``), and large whole numbers that are
+    equal as floats.
+    """
+    large = any(isinstance(value, int) and abs(value) > _LARGEST_EXACT for value in values)
+    return values if len(set(values)) == len(values) and not large else tuple(map(literal, values))
+
+
+def optuna_parameters(space: SearchSpace) -> dict[str, OptunaParameter]:
+    """Every parameter of a space that has an Optuna distribution, by name."""
+    return {
+        name: OptunaParameter.of(sampler)
+        for name, sampler in space.space.items()
+        if sampler.kind in OPTUNA_KINDS
+    }
+
+
+def logarithmic(sampler: Sampler | None, low: float, high: float) -> bool:
+    """Whether to show a parameter's numbers, from ``low`` to ``high``, on a logarithmic scale."""
+    if sampler is not None and sampler.kind not in ("grid", "choice"):
+        return low > 0 and "log" in sampler.kind
+    return low > 0 and _LOG_RATIO <= high / low < math.inf

@@ -1,0 +1,350 @@
+"""Optuna as the searcher: it is asked for each sample, and told every outcome.
+
+The sampler has a study in memory. Each session makes it again from the record's events: the same asks and
+tells in the same order restore the sampler's random state. No test metric enters the study, since a
+sampler could read it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import optuna
+from optuna.storages import InMemoryStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from tune_app.errors import FolderChanged, SpaceError, describe
+from tune_app.search.distributions import OptunaParameter, optuna_parameters
+from tune_app.search.sampler import make_sampler
+from tune_app.search.study_file import StudyView
+from tune_app.search.study_trials import (
+    END_EVENTS,
+    SAMPLE,
+    SampleOutcome,
+    directions,
+    frozen_trial,
+    sample_outcome,
+)
+from tune_app.space import Sampler, Scalar, SearchSpace, parse
+from tune_app.space.planning import exists
+from tune_app.space.scalars import alike
+from tune_app.sweep import views
+from tune_app.sweep.events import Epoch, Event, Extended, Planned, Undone
+from tune_app.sweep.history import Configuration, History, mean
+from tune_app.tasks import task_folder
+
+
+class OptunaSearch:
+    """Samples of a space from an Optuna sampler.
+
+    Args:
+        space: as it was when the run was created; ``catch_up`` applies the extensions in the record.
+        path: ``study.db``, which ``catch_up`` writes; None for no file.
+        name: the study's name in that file; default: that of the space.
+        tell: prints a line to the user.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        path: Path | None = None,
+        name: str = "",
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._space, self._path, self._name = space, path, name or space.name
+        self._tell_user = tell
+        self._parameters = optuna_parameters(space)
+        self._sampler = make_sampler(space)
+        self._study = self._new_study()
+        self._numbers: dict[int, int] = {}
+        self._reported: dict[int, set[int]] = {}
+        self._told: dict[int, SampleOutcome] = {}
+        self._corrected: dict[int, FrozenTrial] = {}
+        self._duplicates: dict[int, list[int]] = {}
+        self._planned: set[int] = set()
+        self._idle = False
+        self._view: StudyView | None = None
+        #: The error that the sampler raised; it is not called again.
+        self._error: SpaceError | None = None
+        #: The first recorded sample that the sampler now suggests differently: another version, or machine.
+        self.departs_at: int | None = None
+
+    def _new_study(self) -> optuna.Study:
+        self._storage = InMemoryStorage()
+        made = optuna.create_study(
+            storage=self._storage, sampler=self._sampler, directions=directions(self._space)
+        )
+        # A sampler that has suggested every point calls `stop`, which raises outside of `study.optimize`. The
+        # space has the number of samples; a point that is suggested again trains nothing.
+        setattr(made, "stop", lambda: None)  # noqa: B010 - mypy refuses an assignment to a method
+        return made
+
+    # ------------------------------------------------------------ suggestions
+
+    def ask(self, sample: int) -> dict[str, Scalar]:
+        """The next point, with ``fixed``; conditional parameters only where they exist.
+
+        Raises:
+            SpaceError: the sampler raised, now or before, or suggested a value outside of the space.
+        """
+        if self._idle:
+            raise RuntimeError("no sample is left to suggest: catch_up did not replay the record")
+        if self._error is None:
+            try:
+                with self._user_modules():
+                    return self._ask(sample, None)
+            except SpaceError as error:
+                self._error = error
+        raise self._error
+
+    def _ask(self, sample: int, recorded: Mapping[str, Scalar] | None) -> dict[str, Scalar]:
+        """Ask the sampler; a ``recorded`` point replaces whatever it suggests now."""
+        if self._corrected:
+            self._replace_study()
+        values: dict[str, Scalar] = dict(self._space.fixed)
+        try:
+            trial = self._study.ask()
+            self._register(sample, trial)
+            for name in _dependencies_first(self._space.space):
+                if exists(name, self._space.space, values):
+                    values[name] = self._suggest(sample, trial, name, recorded)
+        except SpaceError:
+            raise
+        except Exception as error:
+            raise self._failure(f"it was asked for sample {sample}", error) from error
+        order = [*self._space.space, *self._space.fixed]
+        return {name: values[name] for name in order if name in values}
+
+    def _failure(self, when: str, error: Exception) -> SpaceError:
+        return self._sampler_error(f"raised when {when}: {describe(error)}")
+
+    def _sampler_error(self, what: str) -> SpaceError:
+        text = f"{self._space.search.sampler} {what}\n  Correct it, or start a new run with another sampler."
+        return self._space.error("search.sampler", text)
+
+    def _suggest(
+        self, sample: int, trial: optuna.Trial, name: str, recorded: Mapping[str, Scalar] | None
+    ) -> Scalar:
+        parameter = self._parameters[name]
+        suggested = parameter.suggest(trial, name)
+        value = parameter.from_optuna(suggested)
+        # Optuna accepts any value from a sampler
+        if not (parameter.contains(value) or _is_bound(parameter, value)):
+            kind, args = parameter.sampler.kind, list(parameter.sampler.args)
+            raise self._sampler_error(
+                f"suggested {name} = {suggested!r} for sample {sample}, which is not in {kind} {args}"
+            )
+        if recorded is None or (name in recorded and alike(value, recorded[name])):
+            return value
+        self.departs_at = self.departs_at or sample
+        value = recorded[name]
+        internal = parameter.distribution.to_internal_repr(parameter.to_optuna(value))
+        self._storage.set_trial_param(trial._trial_id, name, internal, parameter.distribution)
+        return value
+
+    def _add(self, sample: int, point: Mapping[str, Scalar]) -> None:
+        """Add a point that the sampler did not choose: one of ``configs:``, which are tried first."""
+        values = {name: self._parameters[name].to_optuna(value) for name, value in point.items()}
+        try:
+            self._study.enqueue_trial(values)
+            trial = self._study.ask()
+            self._register(sample, trial)
+            for name in values:
+                self._parameters[name].suggest(trial, name)
+        except Exception as error:
+            raise self._failure(f"it was told of sample {sample}", error) from error
+
+    def _register(self, sample: int, trial: optuna.Trial) -> None:
+        trial.set_user_attr(SAMPLE, sample)
+        self._numbers[sample] = trial.number
+        self._reported[sample] = set()
+
+    def _replace_study(self) -> None:
+        """Correct outcomes, which Optuna cannot change: make a new study, equal in all else.
+
+        The sampler keeps its random state, and what it stored in the study's attributes.
+        """
+        old, trials = self._storage, self._study.get_trials()
+        attributes = old.get_study_system_attrs(old.get_study_id_from_name(self._study.study_name))
+        self._study = self._new_study()
+        study_id = self._storage.get_study_id_from_name(self._study.study_name)
+        for key, value in attributes.items():
+            self._storage.set_study_system_attr(study_id, key, value)
+        for trial in trials:
+            if now := self._corrected.get(trial.user_attrs[SAMPLE]):
+                trial.state, trial.values = now.state, now.values
+                trial.intermediate_values = now.intermediate_values
+            self._storage.create_new_trial(study_id, template_trial=trial)
+        self._corrected.clear()
+
+    def trials(self) -> list[FrozenTrial]:
+        """The trials that the sampler will see when it is asked the next time."""
+        if self._corrected:
+            self._replace_study()
+        return self._study.get_trials()
+
+    # ------------------------------------------------------------ outcomes
+
+    def observe(self, event: Event, history: History) -> None:
+        """Learn from an event that is recorded and applied to ``history``. Sampler errors are not raised.
+
+        A sampler that raises is not called again: ``ask`` raises its error. If ``study.db`` cannot be
+        written, it is no longer updated.
+        """
+        self._learn_unless_idle(event, history)
+        if view := self._view:
+            self._update_view(lambda: view.observe(event, history))
+
+    def _user_modules(self) -> AbstractContextManager[None]:
+        """Makes the modules beside a user's own sampler importable while it is called."""
+        own = ":" in str(self._space.search.sampler)
+        return task_folder.current().visible() if own else nullcontext()
+
+    def _learn_unless_idle(self, event: Event, history: History) -> None:
+        if not self._idle and self._error is None:
+            try:
+                with self._user_modules():
+                    self._learn(event, history)
+            except SpaceError as error:
+                self._error = error
+
+    def _update_view(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except FolderChanged:  # ends the whole sweep
+            raise
+        except Exception as error:  # noqa: BLE001 - the sweep does not need the file
+            self._view = None
+            self._tell_user(views.left_out(self._path or Path("study.db"), error))
+
+    def catch_up(self, events: Iterable[Event]) -> None:
+        """Replay a whole record, which restores the sampler's random state and its study.
+
+        Each outcome is told as it was then, by the seeds and epochs that were wanted then. If no further
+        points will be asked for, the sampler is not replayed. Errors are treated as in ``observe``.
+        """
+        recorded = list(events)
+        space, whole = self._space, History()
+        for event in recorded:
+            whole.apply(event)
+        if whole.extensions:
+            space = self._parsed(whole.extensions[-1])
+        asked = sum(configuration.asked for configuration in whole.configurations.values())
+        self._idle = asked >= (space.search.samples or 0)
+        history = History()
+        for event in recorded if not self._idle else ():
+            history.apply(event)
+            self._learn_unless_idle(event, history)
+        self._space = space
+        if path := self._path:
+            self._update_view(lambda: self._open_view(path, whole))
+
+    def _parsed(self, event: Extended | Undone) -> SearchSpace:
+        return parse(event.space, file=self._space.file, name=self._space.name, recorded=True)
+
+    def _open_view(self, path: Path, history: History) -> None:
+        self._view = StudyView(path, self._name, self._space, history)
+
+    def close(self) -> None:
+        """Close the file."""
+        if view := self._view:
+            self._update_view(view.close)
+
+    def _learn(self, event: Event, history: History) -> None:
+        if isinstance(event, Extended | Undone):
+            self._space = self._parsed(event)
+            for sample in self._numbers.keys() - history.configurations.keys():
+                # Its number may be planned again. In the study it stays as a trial without a value.
+                self._study.tell(self._numbers.pop(sample), state=TrialState.FAIL)
+        elif isinstance(event, Planned):
+            self._observe_planned(history.configurations[event.sample], history)
+        elif isinstance(event, Epoch):
+            self._report(history.attempts[event.trial].sample, event)
+        elif isinstance(event, END_EVENTS):
+            sample = history.attempts[event.trial].sample
+            for each in (sample, *self._duplicates.get(sample, ())):
+                self._settle(history.configurations[each], history)
+
+    def _observe_planned(self, configuration: Configuration, history: History) -> None:
+        sample = configuration.sample
+        if sample not in self._numbers:
+            if configuration.asked:
+                self._ask(sample, configuration.config)
+            elif (point := self._searched_point(configuration)) is not None:
+                self._add(sample, point)
+        if configuration.twin is not None:
+            self._duplicates.setdefault(configuration.twin, []).append(sample)
+            self._settle(configuration, history)
+
+    def _searched_point(self, configuration: Configuration) -> dict[str, Scalar] | None:
+        """The searched parameters of a point; None for a point outside of the space.
+
+        The study cannot represent such a point, and one that lacks a parameter would remove it from what
+        most samplers use: the parameters that all trials share.
+        """
+        fixed, config = self._space.fixed, configuration.config
+        point = {name: value for name, value in config.items() if name not in fixed}
+        known = self._parameters
+        inside = all(name in known and known[name].contains(value) for name, value in point.items())
+        return point if inside else None
+
+    def _report(self, sample: int, event: Epoch) -> None:
+        """Report a sample's value after an epoch, unless the same epoch was reported before a resume."""
+        epoch, value = event.epoch, mean(event.metrics.get(self._space.metric.name, []))
+        running = sample in self._numbers and sample not in self._told and len(self._space.metrics) == 1
+        if running and value is not None and epoch not in self._reported[sample]:
+            self._reported[sample].add(epoch)
+            self._storage.set_trial_intermediate_value(self._id(sample), epoch, value)
+
+    def _id(self, sample: int) -> int:
+        study_id = self._storage.get_study_id_from_name(self._study.study_name)
+        return self._storage.get_trial_id_from_study_id_trial_number(study_id, self._numbers[sample])
+
+    def _settle(self, configuration: Configuration, history: History) -> None:
+        """Tell the outcome of a sample that has ended; correct an outcome that was told and has changed.
+
+        It changes when a failed configuration is retried, and when seeds or epochs are added.
+        """
+        sample = configuration.sample
+        now = sample_outcome(self._space, history, configuration)
+        if sample not in self._numbers or not now.ended or self._told.get(sample) == now:
+            return
+        trial = frozen_trial(self._space, history, configuration, self._parameters)
+        if sample in self._told:
+            self._corrected[sample] = trial
+        else:
+            self._tell(sample, trial)
+        self._told[sample] = now
+
+    def _tell(self, sample: int, trial: FrozenTrial) -> None:
+        for epoch, value in trial.intermediate_values.items():
+            if epoch not in self._reported[sample]:  # none of a duplicate is
+                self._storage.set_trial_intermediate_value(self._id(sample), epoch, value)
+        values = trial.values if trial.state is TrialState.COMPLETE else None
+        try:
+            self._study.tell(self._numbers[sample], values, state=trial.state)
+        except Exception as error:
+            raise self._failure(f"it was told of sample {sample}", error) from error
+
+
+def _is_bound(parameter: OptunaParameter, value: Scalar) -> bool:
+    """Whether a value is a bound of its range up to rounding, as a logarithm causes it."""
+    bounds = parameter.sampler.args if parameter.sampler.kind in ("uniform", "loguniform") else ()
+    return isinstance(value, float) and any(math.isclose(value, bound) for bound in bounds)
+
+
+def _dependencies_first(space: Mapping[str, Sampler]) -> list[str]:
+    """The parameters in the order of the file, but each after those that its ``when`` names."""
+    ordered: dict[str, None] = {}
+    for name in space:
+        waiting = [name]  # no recursion: conditions may form a chain of any length
+        while waiting:
+            before = [each for each in space[waiting[-1]].when if each in space and each not in ordered]
+            if before:
+                waiting += reversed(before)
+            else:
+                ordered.setdefault(waiting.pop())
+    return list(ordered)
