@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.recorder import Recorder
 from benchmarks.speed import ROOT, report
 from tune_app import results
 from tune_app import space as spaces
 from tune_app.data.identity import DataIdentity
 from tune_app.results import json_views
 from tune_app.sweep import Sweep
-from tune_app.sweep.events import Epoch, Finished, Started
 
 DATA = DataIdentity(
     "made up", "folder", "ab" * 32, 64, "image", {"train": 1800, "val": 200, "test": 400}, ("No images.",)
@@ -79,15 +79,11 @@ def make_run(folder: Path, trials: int, name: str) -> None:
     sweep = Sweep.create(spaces.parse(text, name="made"), DATA, folder / "runs", name)
     rng = np.random.default_rng(trials)
     with sweep.writing():
+        recorder = Recorder.of(sweep)
         for sample in range(1, trials + 1):
-            trial = f"{sample}.1"
             curve = np.round(rng.uniform(0.5, 1.0, (30, len(METRICS))), 6).tolist()
-            sweep.note(Started(trial=trial, sample=sample, replicates=[0], epoch=0, target=30, node="here"))
-            for epoch, values_ in enumerate(curve, start=1):
-                metrics = {metric: [value] for metric, value in zip(METRICS, values_, strict=True)}
-                sweep.note(Epoch(trial=trial, epoch=epoch, metrics=metrics, durations_s=[0.1]))
-            test = {"test_accuracy": [curve[-1][2]]}
-            sweep.note(Finished(trial=trial, epoch=30, evaluated=[30], test=test, scores=None))
+            rows = [{metric: [each] for metric, each in zip(METRICS, row, strict=True)} for row in curve]
+            recorder.train(sample, *rows, test={"test_accuracy": [curve[-1][2]]})
 
 
 def measure(command: list[str], folder: Path) -> tuple[float, int]:

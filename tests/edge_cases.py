@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from recorded import Ended, record, right
+from records import Ended, record, right
 
+from benchmarks.recorder import Recorder
 from tune_app import results
 from tune_app.data.identity import NO_DATA, DataIdentity
 from tune_app.results import Frames
-from tune_app.sweep import Sweep
-from tune_app.sweep.events import Decision, Epoch, Started, Values
 
 XRAYS = DataIdentity(
     "röntgen $5 & <b>", "folder", "c0ffee" * 10, 64, "image", {"train": 1800, "val": 200, "test": 60}
@@ -63,23 +61,7 @@ def phantom(folder: Path) -> Frames:
 
 def running(folder: Path) -> Frames:
     """Two finished, one on its way, three planned."""
-    with record(folder, GRID, full(2), XRAYS).sweep.writing() as sweep:
-        began(sweep, 3, epochs=2)
-        return results.load(sweep)
-
-
-def began(sweep: Sweep, sample: int, epochs: int) -> str:
-    """Note a trial that has trained so many epochs; returns its name."""
-    replicates, trial = list(range(sweep.space.seeds)), f"{sample}.1"
-    target, found = sweep.space.epochs, curves(sample, len(replicates), epochs)
-    sweep.note(
-        Started(trial=trial, sample=sample, replicates=replicates, epoch=0, target=target, node="here")
-    )
-    for epoch in range(epochs):
-        metrics: Values = {name: [*rows[epoch]] for name, rows in found.items()}
-        seconds = [0.1] * len(replicates)
-        sweep.note(Epoch(trial=trial, epoch=epoch + 1, metrics=metrics, durations_s=seconds, device="cpu"))
-    return trial
+    return record(folder, GRID, {**full(2), 3: Ended(curves(3, 3, 2), end="running")}, XRAYS)
 
 
 def one_trial(folder: Path) -> Frames:
@@ -115,17 +97,13 @@ def forty(folder: Path) -> Frames:
 
 def stopped(folder: Path) -> Frames:
     """Early stopping after epochs 1 and 3."""
+    reached = {4: 1, 5: 1, 6: 1, 1: 1, 2: 1, 3: 3}
     ended = {sample: one for sample, one in full(6).items() if sample > 3}
+    ended |= {sample: Ended(curves(sample, 3, reached[sample]), end="running") for sample in (1, 2, 3)}
     with record(folder, GRID + "stop: {scheduler: asha}\n", ended, XRAYS).sweep.writing() as sweep:
-        for sample, epoch in ((4, 1), (5, 1), (6, 1), (1, 1), (2, 1), (3, 3)):
-            trial = f"{sample}.1" if sample > 3 else began(sweep, sample, epoch)
-            more: dict[str, Any] = {
-                "rung": epoch,
-                "value": 0.5 + 0.01 * sample,
-                "threshold": 0.6,
-                "stop": sample <= 3,
-            }
-            sweep.note(Decision(trial=trial, sample=sample, epoch=epoch, **more))
+        recorder = Recorder.of(sweep)
+        for sample, epoch in reached.items():
+            recorder.decide(f"{sample}.1", 0.5 + 0.01 * sample, 0.6, stop=sample <= 3, epoch=epoch)
         return results.load(sweep)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recorded import Ended, record, steady
+from records import Ended, record, steady
 from small_task import request, run
 from specs import make_spec
 

@@ -12,9 +12,9 @@ import pytest
 from edge_cases import CASES, GRID, PHANTOM, XRAYS
 from facts import lacking
 from make_run import PHANTOM as OTHER
-from make_run import SAMPLES, Outcome, make
+from make_run import SAMPLES, make
 from make_run import XRAYS as REAL
-from recorded import Ended, record
+from records import Ended, constant, record
 
 from tune_app.data.identity import DataIdentity
 from tune_app.errors import ReportError
@@ -26,7 +26,10 @@ from tune_app.results import Frames
 def run(folder: Path, name: str, accuracy: float, data: DataIdentity = REAL, text: str = SAMPLES) -> Frames:
     """A run whose first two samples have finished, the second with this accuracy."""
     values = [accuracy - 0.01, accuracy, accuracy + 0.01]
-    outcomes = {1: Outcome(val=[0.2, 0.2, 0.2], test=[0.2, 0.21, 0.22]), 2: Outcome(val=values, test=values)}
+    outcomes = {
+        1: constant(val=[0.2, 0.2, 0.2], test=[0.2, 0.21, 0.22]),
+        2: constant(val=values, test=values),
+    }
     (folder / name).mkdir()
     return make(folder / name, text, outcomes, data, name=name)
 

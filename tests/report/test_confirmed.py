@@ -2,36 +2,29 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 from facts import lacking
-from make_run import PHANTOM, Outcome, make, write_tables
+from make_run import PHANTOM, make, write_tables
+from records import constant
 
+from benchmarks.recorder import Recorder
 from tune_app import results, space
 from tune_app.report.confirmed import confirmed, luck
 from tune_app.results import Frames
 from tune_app.sweep import Sweep
-from tune_app.sweep.events import Epoch, Finished, Started
 
 TWO = "task: pneumonia\nconfigs: [{lr: 1e-5}, {lr: 1e-4}]\nfixed: {step_size: 4}\nepochs: 2\nseeds: 3\n"
 
 
 def confirming(folder: Path, first: list[float], second: list[float], original: str = "first-1") -> Frames:
     folder.mkdir()
-    made = make(folder, TWO, {1: Outcome(val=[0.9] * 3), 2: Outcome(val=[0.88] * 3)}, PHANTOM, name="first")
+    made = make(folder, TWO, {1: constant(val=[0.9] * 3), 2: constant(val=[0.88] * 3)}, PHANTOM, name="first")
     assert made.sweep.name == "first-1"
     again = space.changed(made.sweep.space, {"first_replicate": 3, "seeds": len(first)}, "again")
     sweep = Sweep.create(again, PHANTOM, folder / "runs", "second", confirms=original)
     with sweep.writing():
         for sample, values in ((1, first), (2, second)):
-            numbers = list(sweep.space.replicate_numbers)
-            trial: dict[str, Any] = {"trial": f"{sample}.1", "sample": sample, "replicates": numbers}
-            sweep.note(Started(**trial, epoch=0, target=2, node=""))
-            more: dict[str, Any] = {"metrics": {"val_accuracy": values}, "durations_s": [0.1] * len(values)}
-            for epoch in (1, 2):
-                sweep.note(Epoch(trial=f"{sample}.1", epoch=epoch, **more))
-            evaluated = [2] * len(values)
-            sweep.note(Finished(trial=f"{sample}.1", epoch=2, test={}, evaluated=evaluated, scores=None))
+            Recorder.of(sweep).train(sample, values, values)
     return results.load(sweep)
 
 
@@ -70,6 +63,6 @@ def test_what_cannot_be_said_is_not(tmp_path: Path) -> None:
 
 
 def test_other_runs_have_no_such_table(tmp_path: Path) -> None:
-    frames = make(tmp_path, TWO, {1: Outcome(val=[0.9] * 3)}, PHANTOM, name="first")
+    frames = make(tmp_path, TWO, {1: constant(val=[0.9] * 3)}, PHANTOM, name="first")
     assert confirmed(frames) is None
     assert luck(frames) is None

@@ -15,7 +15,7 @@ from facts import lacking
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from recorded import Ended, record
+from records import Ended, record
 
 from tune_app.cli import cli
 from tune_app.errors import ReportError, RunError

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edge_cases import CASES, curves
-from make_run import PHANTOM, Outcome, make
-from recorded import Ended, record
+from make_run import PHANTOM, make
+from records import Ended, constant, record
 
 from tune_app.report.figures import draw
 from tune_app.report.figures.curves import curves_info
@@ -22,7 +22,7 @@ def test_the_unfinished_are_counted_where_they_are_left_out(tmp_path: Path, kind
     text = "task: mine:train\nspace: {x: {grid: [1, 2, 3, 4]}, y: {grid: [1, 2]}}\nepochs: 2\nseeds: 3\n"
     ends = ["finished"] * 4 + ["stopped", "stopped", "failed", "diverged"]
     ended = {
-        sample: Outcome(val=[0.1 * sample, 0.11 * sample, 0.09 * sample], end=end, epochs=2)
+        sample: constant(val=[0.1 * sample, 0.11 * sample, 0.09 * sample], end=end, epochs=2)
         for sample, end in enumerate(ends, 1)
     }
     [picture] = draw(make(tmp_path, text, ended), kind)
@@ -49,7 +49,7 @@ def test_where_all_have_finished_nothing_is_said_to_be_missing(tmp_path: Path) -
 
 def test_a_share_in_per_cent_is_drawn_as_it_is_recorded(tmp_path: Path) -> None:
     values = {1: [66.7, 66.8, 66.9], 2: [0.5, 0.6, 0.7], 3: [70.0, 71.0, 72.0]}
-    ended = {i: Outcome(val=v, epochs=3, metrics={"train_accuracy": [0.1] * 3}) for i, v in values.items()}
+    ended = {i: constant(val=v, epochs=3, metrics={"train_accuracy": [0.1] * 3}) for i, v in values.items()}
     frames = make(tmp_path, TEXT % 3, ended, PHANTOM)
     info = curves_info(frames)
     assert info.families[0].label == "accuracy"
@@ -61,7 +61,7 @@ def test_a_share_in_per_cent_is_drawn_as_it_is_recorded(tmp_path: Path) -> None:
 
 
 def test_of_two_seeds_a_band_goes_from_one_to_the_other_and_there_is_no_interval(tmp_path: Path) -> None:
-    frames = make(tmp_path, TEXT % 2, {i: Outcome(val=[0.5, 0.6], epochs=3) for i in (1, 2, 3)}, PHANTOM)
+    frames = make(tmp_path, TEXT % 2, {i: constant(val=[0.5, 0.6], epochs=3) for i in (1, 2, 3)}, PHANTOM)
     row = curves_info(frames).of(1).iloc[-1]
     assert row["val_accuracy"] == pytest.approx(55)
     assert row["val_accuracy_half"] == pytest.approx(5)

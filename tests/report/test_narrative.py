@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from make_run import Outcome, make
+from make_run import make
+from records import constant
 
 from tune_app.report import narrative, terminal
 from tune_app.results import Frames, verdict, warnings
@@ -33,7 +34,7 @@ def swept(
         f"seeds: {len(val[0])}\nmetric: {{name: {name}, mode: {mode}}}\n"
     )
     outcomes = {
-        i + 1: Outcome(
+        i + 1: constant(
             val=values,
             test=test[i] if test else (),
             epochs=2,

@@ -13,7 +13,8 @@ from pathlib import Path
 import optuna
 import pandas as pd
 import pytest
-from make_run import Outcome, make
+from make_run import make
+from records import constant
 
 from tune_app import results, space
 from tune_app.report import View, export, study, tables, terminal
@@ -44,7 +45,7 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Frames:
     outcomes = {}
     for sample, config in enumerate(space.load(file).planned(), 1):
         reached = 0.9 - 0.05 * place[space.canonical(config["cw"])]
-        outcomes[sample] = Outcome(val=[reached, reached + 0.01], epochs=1)
+        outcomes[sample] = constant(val=[reached, reached + 0.01], epochs=1)
     return make(folder, TEXT, outcomes, name="null")
 
 
@@ -153,7 +154,7 @@ def test_optunas_file_has_it(frames: Frames, tmp_path: Path) -> None:
 
 def test_every_pair_of_a_grid_with_null_is_a_configuration(tmp_path: Path) -> None:
     text = "task: mine:train\nspace: {a: {grid: [null, 1]}, b: {grid: [null, x]}}\nepochs: 1\nseeds: 2\n"
-    ended = {i + 1: Outcome(val=[0.5 + i / 10, 0.52 + i / 10], epochs=1) for i in range(4)}
+    ended = {i + 1: constant(val=[0.5 + i / 10, 0.52 + i / 10], epochs=1) for i in range(4)}
     made = make(tmp_path, text, ended)
     wanted = {f"a {a}, b {b}" for a, b in product(("null", 1), ("null", "x"))}
     assert {made.name_of(sample) for sample in made.trials["sample"]} == wanted
@@ -161,7 +162,7 @@ def test_every_pair_of_a_grid_with_null_is_a_configuration(tmp_path: Path) -> No
 
 def test_json_for_scripts_keeps_every_digit(tmp_path: Path) -> None:
     text = "task: mine:train\nspace: {a: {grid: [null, 1]}}\nepochs: 1\nseeds: 3\n"
-    made = make(tmp_path, text, {1: Outcome(val=[0.1, 0.7, 0.2], epochs=1)})
+    made = make(tmp_path, text, {1: constant(val=[0.1, 0.7, 0.2], epochs=1)})
     row = json_views.run(made)["trials"][0]
     assert json.loads(json.dumps(row))["val_accuracy_mean"] == made.trials["val_accuracy_mean"][0]
     assert (row["status"], row["n"], row["twin"]) == ("finished", 3, None)

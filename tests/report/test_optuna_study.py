@@ -6,18 +6,19 @@ from pathlib import Path
 
 import optuna
 import pytest
-from make_run import PHANTOM, SAMPLES, Outcome, make
+from make_run import PHANTOM, SAMPLES, make
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
+from records import constant
 
 from tune_app.report import exporting
 from tune_app.results import Frames
 
 FIVE = {
-    1: Outcome(test=[0.81, 0.82, 0.83], val=[0.7, 0.8, 0.9]),
-    2: Outcome(end="stopped", epochs=9, val=[0.5, 0.6, 0.7]),
-    3: Outcome(end="failed", epochs=2),
-    4: Outcome(end="running", epochs=3),
+    1: constant(test=[0.81, 0.82, 0.83], val=[0.7, 0.8, 0.9]),
+    2: constant(end="stopped", epochs=9, val=[0.5, 0.6, 0.7]),
+    3: constant(end="failed", epochs=2),
+    4: constant(end="running", epochs=3),
 }
 
 
@@ -73,7 +74,7 @@ epochs: 1
 
 
 def test_distributions_hold_every_value_that_was_tried(tmp_path: Path) -> None:
-    two = Outcome(test=[0.5, 0.5], epochs=1)
+    two = constant(test=[0.5, 0.5], epochs=1)
     frames = make(tmp_path, SPACE, {1: two, 2: two, 3: two}, PHANTOM)
     study = opened(frames, tmp_path / "copy.db")
     drawn = frames.sweep.history.configurations[3].config
@@ -94,7 +95,7 @@ def test_distributions_hold_every_value_that_was_tried(tmp_path: Path) -> None:
 
 def test_several_metrics_are_several_objectives(tmp_path: Path) -> None:
     metric = "metric: [{name: val_accuracy, mode: max}, {name: val_loss, mode: min}]\n"
-    outcome = Outcome(
+    outcome = constant(
         test=[0.5, 0.5, 0.5], val=[0.7, 0.7, 0.7], metrics={"val_loss": [0.1, 0.2, 0.3]}, epochs=2
     )
     study = opened(make(tmp_path, SAMPLES + metric, {1: outcome}), tmp_path / "copy.db")

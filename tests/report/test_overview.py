@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from edge_cases import CASES
 from facts import lacking
-from make_run import SAMPLES, Outcome, make
+from make_run import SAMPLES, make
+from records import constant
 
 from tune_app.errors import ReportError
 from tune_app.report import View
@@ -16,9 +17,9 @@ from tune_app.report.render import Table, markdown
 from tune_app.results import Frames, verdict
 
 FIVE = {
-    1: Outcome(test=[0.8, 0.81, 0.82], val=[0.90, 0.91, 0.92], metrics={"val_loss": [0.2, 0.3, 0.4]}),
-    2: Outcome(end="failed", epochs=3, val=[0.99, 0.99, 0.99], metrics={"val_loss": [0.1, 0.1, 0.1]}),
-    3: Outcome(test=[0.7, 0.71, 0.72], val=[0.95, 0.96, 0.97], metrics={"val_loss": [0.5, 0.5, 0.5]}),
+    1: constant(test=[0.8, 0.81, 0.82], val=[0.90, 0.91, 0.92], metrics={"val_loss": [0.2, 0.3, 0.4]}),
+    2: constant(end="failed", epochs=3, val=[0.99, 0.99, 0.99], metrics={"val_loss": [0.1, 0.1, 0.1]}),
+    3: constant(test=[0.7, 0.71, 0.72], val=[0.95, 0.96, 0.97], metrics={"val_loss": [0.5, 0.5, 0.5]}),
 }
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from make_run import PHANTOM, Outcome, make
+from make_run import PHANTOM, make
+from records import constant
 from rich.console import Console
 
 from tune_app.progress import drawing, snapshot
@@ -54,7 +55,7 @@ def test_every_place_writes_a_mean_alike(
     made: tuple[Sequence[Sequence[float]], Sequence[Sequence[float]]],
 ) -> None:
     val, test = made
-    outcomes = {i + 1: Outcome(val=val[i], test=test[i], epochs=1) for i in range(4)}
+    outcomes = {i + 1: constant(val=val[i], test=test[i], epochs=1) for i in range(4)}
     with tempfile.TemporaryDirectory() as folder:
         one, other = (
             make(Path(folder), TEXT % len(val[0]), outcomes, PHANTOM, name=name) for name in ("a", "b")

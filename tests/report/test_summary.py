@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from facts import lacking
-from recorded import Ended, record, right, steady
+from records import Ended, record, right, steady
 
 from tune_app.report import terminal
 from tune_app.results import Frames

@@ -6,17 +6,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from facts import lacking
-from make_run import DEFAULTS, PHANTOM, SAMPLES, SHA, XRAYS, Outcome, make, write_tables
+from make_run import DEFAULTS, PHANTOM, SAMPLES, SHA, XRAYS, make, write_tables
+from records import constant
 
 from tune_app.data.identity import NO_DATA
 from tune_app.errors import StorageError
 
 FIVE = {
-    1: Outcome(test=[0.8275, 0.83, 0.8325]),
-    2: Outcome(test=[0.69, 0.70, 0.71]),
-    3: Outcome(test=[0.77, 0.7675, 0.775]),
-    4: Outcome(test=[0.75, 0.7475, 0.7525]),
-    5: Outcome(end="stopped", epochs=9, val=[0.71, 0.72, 0.73]),
+    1: constant(test=[0.8275, 0.83, 0.8325]),
+    2: constant(test=[0.69, 0.70, 0.71]),
+    3: constant(test=[0.77, 0.7675, 0.775]),
+    4: constant(test=[0.75, 0.7475, 0.7525]),
+    5: constant(end="stopped", epochs=9, val=[0.71, 0.72, 0.73]),
 }
 
 ONE = "task: pneumonia\nconfigs: [{lr: 3e-6, step_size: 4}]\nseeds: 1\nepochs: 2\n"
@@ -109,10 +110,10 @@ def test_a_setting_that_no_one_wrote_down_is_said_to_be_unknown(tmp_path: Path) 
 
 def test_results_rank_the_finished_and_mark_the_others(tmp_path: Path) -> None:
     outcomes = {
-        1: Outcome(test=[0.8, 0.81, 0.82], val=[0.90, 0.91, 0.92]),
-        2: Outcome(end="diverged", epochs=2),
-        3: Outcome(test=[0.7, 0.71, 0.72], val=[0.95, 0.96, 0.97]),
-        4: Outcome(end="failed", epochs=3),
+        1: constant(test=[0.8, 0.81, 0.82], val=[0.90, 0.91, 0.92]),
+        2: constant(end="diverged", epochs=2),
+        3: constant(test=[0.7, 0.71, 0.72], val=[0.95, 0.96, 0.97]),
+        4: constant(end="failed", epochs=3),
     }
     texts = written(write_tables(make(tmp_path, SAMPLES, outcomes), tmp_path))
     rows = [line for line in texts["results.md"].splitlines() if line.startswith("| ")]
@@ -140,7 +141,7 @@ def test_results_rank_the_finished_and_mark_the_others(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("end", ["running", "interrupted", "failed"])
 def test_a_run_that_has_not_ended_well_has_a_report(tmp_path: Path, end: str) -> None:
-    frames = make(tmp_path, SAMPLES, {i: Outcome(end=end, epochs=4) for i in range(1, 6)})
+    frames = make(tmp_path, SAMPLES, {i: constant(end=end, epochs=4) for i in range(1, 6)})
     texts = written(write_tables(frames, tmp_path))
     assert f"not compared: {end} at epoch 4" in texts["table3.md"]
     assert lacking(texts["table3.md"], ["two"]) == []
@@ -149,7 +150,7 @@ def test_a_run_that_has_not_ended_well_has_a_report(tmp_path: Path, end: str) ->
 
 
 def test_one_trial_with_one_seed_has_no_interval_and_says_why(tmp_path: Path) -> None:
-    texts = written(write_tables(make(tmp_path, ONE, {1: Outcome(test=[0.83], epochs=2)}), tmp_path))
+    texts = written(write_tables(make(tmp_path, ONE, {1: constant(test=[0.83], epochs=2)}), tmp_path))
     assert "|      1 | finished |                   83.0 |             83.0 |   1 |" in texts["results.md"]
     assert lacking(texts["results.md"], ["two"]) == []
     assert "83.0 |    – |   1 | not compared: 1 run |" in texts["table3.md"]
@@ -175,7 +176,7 @@ def test_a_task_of_the_users_own_has_settings_and_results_alone(tmp_path: Path) 
     name = "a_name_of_" + "sixty_" * 8 + "xx"
     assert len(name) == 60
     outcomes = {
-        i: Outcome(val=[0.1, 0.1], epochs=2, metrics={"val_score": [float(5 - i), 5.5 - i]})
+        i: constant(val=[0.1, 0.1], epochs=2, metrics={"val_score": [float(5 - i), 5.5 - i]})
         for i in (1, 2, 4)
     }
     frames = make(tmp_path, CUSTOM % name, outcomes, data=NO_DATA, settings=None)

@@ -8,7 +8,8 @@ import pandas as pd
 from facts import lacking
 from hypothesis import given
 from hypothesis import strategies as st
-from make_run import PHANTOM, Outcome, make
+from make_run import PHANTOM, make
+from records import Ended, constant
 
 from tune_app import report
 from tune_app.report import pareto
@@ -24,9 +25,9 @@ metric: [{name: val_accuracy, mode: max}, {name: val_loss, mode: min}]
 """
 
 
-def outcome(accuracy: float, loss: float, end: str = "finished") -> Outcome:
+def outcome(accuracy: float, loss: float, end: str = "finished") -> Ended:
     spread = (-0.01, 0.01)
-    return Outcome(
+    return constant(
         test=[0.5, 0.5],
         val=[accuracy + each for each in spread],
         end=end,

@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from facts import lacking
-from make_run import PHANTOM, SAMPLES, XRAYS, Outcome, make, write_tables
+from make_run import PHANTOM, SAMPLES, XRAYS, make, write_tables
+from records import Ended, constant
 
 from tune_app.report import paper
 
@@ -25,18 +26,18 @@ seeds: 2
 """
 
 
-def verdict(tmp_path: Path, outcomes: dict[int, Outcome]) -> str:
-    seeds = len(outcomes[1].test)
+def verdict(tmp_path: Path, outcomes: dict[int, Ended]) -> str:
+    seeds = len(outcomes[1].test["test_accuracy"])
     text = SAMPLES.replace("seeds: 3", f"seeds: {seeds}")
     write_tables(make(tmp_path, text, outcomes), tmp_path / "report")
     return (tmp_path / "report" / "table3.md").read_text(encoding="utf-8").split("|\n\n")[1]
 
 
-def around(*means: float, seeds: int = 3, spread: float = 0.0025) -> dict[int, Outcome]:
+def around(*means: float, seeds: int = 3, spread: float = 0.0025) -> dict[int, Ended]:
     """Equal spreads in an order of its own for each, so that replicates of two are not alike."""
     half = (seeds - 1) / 2
     return {
-        i: Outcome(test=[mean + spread * (k - half) for k in random.Random(i).sample(range(seeds), seeds)])
+        i: constant(test=[mean + spread * (k - half) for k in random.Random(i).sample(range(seeds), seeds)])
         for i, mean in enumerate(means, start=1)
     }
 
@@ -110,7 +111,7 @@ def test_few_test_images_widen_the_range(tmp_path: Path) -> None:
 
 def test_of_several_gammas_the_papers_own_is_taken(tmp_path: Path) -> None:
     text = "task: pneumonia\nspace: {gamma: {grid: [0.9, 0.4]}}\nfixed: {lr: 3e-6, step_size: 4}\nseeds: 3\n"
-    outcomes = {1: Outcome(test=[0.5, 0.6, 0.7]), 2: Outcome(test=[0.8, 0.8, 0.83])}
+    outcomes = {1: constant(test=[0.5, 0.6, 0.7]), 2: constant(test=[0.8, 0.8, 0.83])}
     write_tables(make(tmp_path, text, outcomes), tmp_path)
     assert pd.read_csv(tmp_path / "table3.csv")["mean"].tolist() == pytest.approx([0.81])
     assert "gamma" not in (tmp_path / "table3.md").read_text(encoding="utf-8")
@@ -129,8 +130,8 @@ def losses(n: float) -> dict[str, list[float]]:
 
 def test_the_loss_table_takes_the_pair_that_is_as_the_paper(tmp_path: Path) -> None:
     outcomes = {
-        3: Outcome(test=[0.8, 0.82], val=[0.87, 0.89], epochs=3, metrics=losses(0.92)),
-        4: Outcome(test=[0.83, 0.83], val=[0.9, 0.9], epochs=3, metrics=losses(0.94)),
+        3: constant(test=[0.8, 0.82], val=[0.87, 0.89], epochs=3, metrics=losses(0.92)),
+        4: constant(test=[0.83, 0.83], val=[0.9, 0.9], epochs=3, metrics=losses(0.94)),
     }
     write_tables(make(tmp_path, LOSSES, outcomes), tmp_path)
     text = (tmp_path / "loss_table.md").read_text(encoding="utf-8")

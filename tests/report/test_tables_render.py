@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from make_run import Outcome, make, write_tables
+from make_run import make, write_tables
 from markdown_it import MarkdownIt
+from records import constant
 
 from tune_app.data.identity import DataIdentity
 from tune_app.report import formats
@@ -92,7 +93,7 @@ def compile_latex(folder: Path, tables: list[str]) -> None:
 
 def test_every_table_compiles(tmp_path: Path) -> None:
     data = DataIdentity(NASTY, "folder", "ab" * 32, 256, "image", {"train": 9, "val": 9, "test": 9}, (NASTY,))
-    outcomes = {1: Outcome(test=[0.8, 0.82, 0.83]), 2: Outcome(end="diverged", epochs=1)}
+    outcomes = {1: constant(test=[0.8, 0.82, 0.83]), 2: constant(end="diverged", epochs=1)}
     frames = make(tmp_path, EVERY_TABLE, outcomes, data)
     files = write_tables(frames, tmp_path / "report")
     assert {file.stem for file in files} == {"table1", "results", "table3", "loss_table"}

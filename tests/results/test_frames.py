@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.recorder import Recorder
 from tune_app import results, stopping
 from tune_app import space as spaces
 from tune_app.data import Dataset
@@ -17,7 +18,6 @@ from tune_app.engines import inline
 from tune_app.errors import SpaceError, StorageError
 from tune_app.results import COLUMNS, Frames
 from tune_app.sweep import Sweep
-from tune_app.sweep.events import Decision, Diverged, Epoch, Failed, Finished, Opened, ScoreRows, Started
 from tune_app.tasks.pneumonia import Pneumonia
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -42,24 +42,9 @@ stop: {scheduler: asha}
 """
 
 
-def began(sweep: Sweep, sample: int, replicates: tuple[int, ...] = (0, 1)) -> str:
-    trial = sweep.history.next_trial(sample)
-    more: dict[str, Any] = {"replicates": list(replicates), "epoch": 0, "target": 2, "node": "here"}
-    sweep.note(Started(trial=trial, sample=sample, **more))
-    return trial
-
-
-def epoch(sweep: Sweep, trial: str, number: int, accuracy: list[float | None], **device: Any) -> None:
+def epoch(recorder: Recorder, trial: str, accuracy: list[float | None], device: str = "") -> None:
     loss = [None if value is None else round(1 - value, 3) for value in accuracy]
-    metrics = {"val_accuracy": accuracy, "train_loss": loss}
-    sweep.note(
-        Epoch(trial=trial, epoch=number, metrics=metrics, durations_s=[0.25] * len(accuracy), **device)
-    )
-
-
-def finished(sweep: Sweep, trial: str, test: list[float | None], scores: ScoreRows | None = None) -> None:
-    evaluated, metrics = [2] * len(test), {"test_accuracy": test}
-    sweep.note(Finished(trial=trial, epoch=2, evaluated=evaluated, test=metrics, scores=scores))
+    recorder.epoch(trial, {"val_accuracy": accuracy, "train_loss": loss}, device, duration_s=0.25)
 
 
 @pytest.fixture
@@ -67,25 +52,25 @@ def sweep(tmp_path: Path) -> Sweep:
     """A recorded sweep, written by hand, with one configuration of each status."""
     made = Sweep.create(spaces.parse(SPACE, name="my"), DATA, tmp_path)
     with made.writing():
-        one, two, three, four = (began(made, sample) for sample in (1, 2, 3, 4))
-        epoch(made, one, 1, [0.5, 0.7], device="cuda:0")
-        epoch(made, one, 2, [0.6, 0.9])
-        finished(made, one, [0.55, 0.65])
-        epoch(made, two, 1, [0.2, 0.3], device="cuda:1")
-        more: dict[str, Any] = {"epoch": 1, "rung": 1, "value": 0.25, "threshold": 0.4, "stop": True}
-        made.note(Decision(trial=two, sample=2, **more))
-        epoch(made, three, 1, [None, 0.4], device="cuda:0")
-        made.note(Diverged(trial=three, epoch=1, replicates=[0]))
-        epoch(made, three, 2, [None, 0.5])
-        finished(made, three, [None, 0.45])
-        epoch(made, four, 1, [0.1, 0.1], device="cpu")
-        made.note(Failed(trial=four, reason="ValueError: no", log="logs/4.1.log", sample=4))
-        five = began(made, 5)
-        epoch(made, five, 1, [0.11, 0.12], device="cpu")
-        epoch(made, five, 2, [0.21, 0.22])
-        made.note(Opened())
-        again = began(made, 5)
-        epoch(made, again, 1, [0.31, 0.33], device="cuda:1")
+        recorder = Recorder.of(made)
+        one, two, three, four = map(recorder.start, (1, 2, 3, 4))
+        epoch(recorder, one, [0.5, 0.7], "cuda:0")
+        epoch(recorder, one, [0.6, 0.9])
+        recorder.finish(one, {"test_accuracy": [0.55, 0.65]})
+        epoch(recorder, two, [0.2, 0.3], "cuda:1")
+        recorder.decide(two, 0.25, 0.4, stop=True)
+        epoch(recorder, three, [None, 0.4], "cuda:0")
+        recorder.diverge(three)
+        epoch(recorder, three, [None, 0.5])
+        recorder.finish(three, {"test_accuracy": [None, 0.45]})
+        epoch(recorder, four, [0.1, 0.1], "cpu")
+        recorder.fail(four, "ValueError: no", "logs/4.1.log")
+        five = recorder.start(5)
+        epoch(recorder, five, [0.11, 0.12], "cpu")
+        epoch(recorder, five, [0.21, 0.22])
+        recorder.interrupt()
+        again = recorder.start(5)
+        epoch(recorder, again, [0.31, 0.33], "cuda:1")
     return Sweep.open(made.paths.folder)
 
 
@@ -214,9 +199,7 @@ def test_the_ranking_follows_the_metrics_mode(tmp_path: Path, mode: str) -> None
     assert results.ranked(results.load(made)).empty
     with made.writing():
         for sample, value in ((1, 0.5), (2, 0.9), (3, 0.1)):
-            trial = began(made, sample, (0,))
-            epoch(made, trial, 1, [value], device="cpu")
-            finished(made, trial, [0.5])
+            Recorder.of(made).train(sample, [value], test={"test_accuracy": [0.5]})
     order = results.ranked(results.load(made))["sample"].tolist()
     assert order == ([2, 1, 3] if mode == "max" else [3, 1, 2])
 
@@ -268,12 +251,13 @@ def test_a_trained_sweep_shows_the_epoch_that_was_evaluated(
 
 def test_scores_follow_the_replicates_over_several_trials(sweep: Sweep) -> None:
     with sweep.writing():
-        for replicates, values in (((1,), [[3, 4]]), ((0,), [[1, 2]])):
+        recorder = Recorder.of(sweep)
+        for replicate, values in ((1, [[3, 4]]), (0, [[1, 2]])):
             rows = np.array(values, "<f4")
             place = sweep.scores.append(rows.tobytes(), rows.shape)
-            trial = began(sweep, 6, replicates)
-            epoch(sweep, trial, 1, [0.5], device="cpu")
-            finished(sweep, trial, [0.5], place)
+            trial = recorder.start(6, replicate)
+            recorder.epoch(trial, [0.5])
+            recorder.finish(trial, {"test_accuracy": [0.5]}, place)
     frames = results.load(sweep)
     assert frames.scores(6).tolist() == [[1, 2], [3, 4]]
     assert frames.scores(1).shape == (0,)
@@ -283,12 +267,12 @@ def test_a_diverged_replicate_that_has_not_begun_again_has_no_evaluated_epoch(tm
     text = "task: pneumonia\nspace: {lr: {grid: [1]}}\nseeds: 2\nepochs: 2\nevaluate: best"
     space = spaces.parse(text, file="my.yaml", name="my")
     with Sweep.create(space, runs_dir=tmp_path).writing() as sweep:
-        sweep.note(Opened())
-        trial = began(sweep, 1)
-        epoch(sweep, trial, 1, [None, 0.5])
-        sweep.note(Diverged(trial=trial, epoch=1, replicates=[0], why="val_accuracy was nan"))
-        sweep.note(Opened())
-        sweep.note(Started(trial="1.2", sample=1, replicates=[0, 1], epoch=1, target=2, node="here"))
+        recorder = Recorder.of(sweep)
+        trial = recorder.start(1)
+        recorder.epoch(trial, [None, 0.5])
+        recorder.diverge(trial, 0, why="val_accuracy was nan")
+        recorder.interrupt()
+        recorder.start(1, epoch=1)
     frames = results.load(Sweep.open(sweep.paths.folder))
     assert frames.seeds["val_accuracy"].isna().tolist() == [True, False]
     assert frames.seeds["epochs"].tolist() == [1, 1]

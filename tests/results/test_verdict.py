@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.stats
 from facts import lacking
-from recorded import DATA, Ended, record, right, steady
+from records import DATA, Ended, record, right, steady
 
 from tune_app import results, space
 from tune_app.errors import RunError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from facts import lacking
-from recorded import DATA, Ended, record, right, steady
+from records import DATA, Ended, record, right, steady
 
 from tune_app.data.identity import DataIdentity
 from tune_app.results import Frames, verdict, warnings

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.recorder import Recorder
 from tune_app import space as spaces
 from tune_app.errors import DiskError, RayLost
 from tune_app.session import shutdown
 from tune_app.sweep import Sweep
-from tune_app.sweep.events import Epoch, Finished, Started
 from tune_app.sweep.record import place
 
 SPACE = "task: pneumonia\nspace: {lr: {grid: [1, 2]}}\nseeds: 1\nepochs: 1\n"
@@ -23,12 +23,7 @@ def sweep(tmp_path: Path) -> Sweep:
 def finish(sweep: Sweep) -> None:
     with sweep.writing():
         for sample in (1, 2):
-            trial = f"{sample}.1"
-            sweep.note(Started(trial=trial, sample=sample, replicates=[0], epoch=0, target=1, node=""))
-            sweep.note(Epoch(trial=trial, epoch=1, metrics={"val_accuracy": [0.5]}, durations_s=[1.0]))
-            sweep.note(
-                Finished(trial=trial, epoch=1, evaluated=[1], test={"test_accuracy": [0.5]}, scores=None)
-            )
+            Recorder.of(sweep).train(sample, [0.5], test={"test_accuracy": [0.5]})
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from recorded import record
+from records import record
 
 from tune_app.errors import RunError
 from tune_app.sweep import Sweep, run_summaries

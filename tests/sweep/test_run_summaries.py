@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recorded import Ended, record, steady
+from records import Ended, record, steady
 
+from benchmarks.recorder import Recorder
 from tune_app import results
 from tune_app.results import Frames, json_views
 from tune_app.sweep import Sweep, run_summaries
-from tune_app.sweep.events import Failed, Started
 
 TWO = "task: pneumonia\nspace: {lr: {grid: [1e-5, 1e-4]}}\nfixed: {step_size: 4}\nepochs: 2\nseeds: 2\n"
 
@@ -44,8 +44,8 @@ def test_a_summary_holds_until_the_record_grows(frames: Frames) -> None:
     folder = frames.sweep.paths.folder
     json_views.remember(frames)
     with Sweep.open(folder).writing() as sweep:
-        sweep.note(Started(trial="2.1", sample=2, replicates=[0, 1], epoch=0, target=2, node=""))
-        sweep.note(Failed(trial="2.1", reason="no", log="", sample=2, final=True))
+        recorder = Recorder.of(sweep)
+        recorder.fail(recorder.start(2))
     [row] = run_summaries.runs(folder.parent, made_of)
     assert row["states"] == {"finished": 1, "failed": 1}
 
