@@ -16,9 +16,9 @@ from typing import Any
 from tune_app.driver.driver import Driver
 from tune_app.sweep.events import Values
 from tune_app.sweep.trial_spec import TrialSpec
-from tune_app.training.protocol import Failure, Report, Sealed
+from tune_app.training.protocol import EpochReport, Failure, TestOutcome
 
-#: Metrics after an epoch of one replicate; those whose names start with ``test_`` are sealed until the end.
+#: Metrics after an epoch of one replicate; those whose names start with ``test_`` are kept for the end.
 #: A value that is not finite is a divergence, an exception a failure.
 Function = Callable[[Mapping[str, Any], int, int], Mapping[str, float]]
 
@@ -32,7 +32,7 @@ class Trial:
     epoch: int
     diverged: dict[int, int] = field(default_factory=dict)
 
-    def step(self, function: Function) -> Report:
+    def step(self, function: Function) -> EpochReport:
         """Train one epoch more."""
         self.epoch += 1
         found = [self._metrics(function, replicate) for replicate in self.spec.replicates]
@@ -41,13 +41,13 @@ class Trial:
         tests = {name: values.pop(name) for name in list(values) if name.startswith("test_")}
         done = self.epoch == self.spec.target or len(self.diverged) == len(found)
         evaluated = [self.epoch] * len(found)
-        return Report(
+        return EpochReport(
             self.epoch,
             values,
             [0.0] * len(found),
             dict(self.diverged),
             done=done,
-            sealed=Sealed(tests, evaluated, b"", ()) if done and self.spec.tested else None,
+            test=TestOutcome(tests, evaluated, b"", ()) if done and self.spec.tested else None,
         )
 
     def _metrics(self, function: Function, replicate: int) -> Mapping[str, float]:

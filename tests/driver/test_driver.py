@@ -20,7 +20,7 @@ from tune_app.sweep import Sweep, control
 from tune_app.sweep.events import Saved
 from tune_app.sweep.numerics import Numerics
 from tune_app.sweep.trial_spec import SweepSettings
-from tune_app.training.protocol import SAVE_NOW, Failure, Report, Sealed
+from tune_app.training.protocol import SAVE_NOW, EpochReport, Failure, TestOutcome
 
 SPACE = """
 task: pneumonia
@@ -39,8 +39,8 @@ def driver(tmp_path: Path) -> Iterator[Driver]:
         yield Driver(sweep, stopping.make(space))
 
 
-def report(epoch: int, value: float | None, **more: Any) -> Report:
-    return Report(epoch, {"val_accuracy": [value, value]}, [0.5, 0.5], **more)
+def report(epoch: int, value: float | None, **more: Any) -> EpochReport:
+    return EpochReport(epoch, {"val_accuracy": [value, value]}, [0.5, 0.5], **more)
 
 
 def begin(driver: Driver) -> str:
@@ -53,7 +53,7 @@ def events(driver: Driver, *names: str) -> list[dict[str, Any]]:
     return [event for _, event in read(driver.sweep.paths.record) if event["event"] in names]
 
 
-SEALED = Sealed({"test_accuracy": [0.5, 0.6]}, [3, 2], b"12345678" * 2, (2, 2))
+OUTCOME = TestOutcome({"test_accuracy": [0.5, 0.6]}, [3, 2], b"12345678" * 2, (2, 2))
 
 
 def test_a_spec_holds_all_that_a_worker_must_know(driver: Driver) -> None:
@@ -91,11 +91,11 @@ def test_decisions_and_ends_are_on_the_disk_before_they_take_effect(
     assert not driver.report(second, report(1, 0.4), "cpu")
     assert unsynced() == 0
     assert driver.report(first, report(2, 0.5), "cpu")
-    assert not driver.report(first, report(3, 0.5, done=True, sealed=SEALED), "cpu")
+    assert not driver.report(first, report(3, 0.5, done=True, test=OUTCOME), "cpu")
     assert unsynced() == 0
     place = driver.sweep.history.attempts[first].scores
     assert place
-    assert driver.sweep.scores.read(place) == SEALED.scores
+    assert driver.sweep.scores.read(place) == OUTCOME.scores
     driver.fail(third, Failure("ValueError: no", "Traceback ..."))
     assert unsynced() == 0
     assert [event["stop"] for event in events(driver, "decision")] == [False, True, False]
@@ -133,7 +133,7 @@ def test_a_last_state_is_recorded_with_the_end_in_one_event(tmp_path: Path, keep
         driver.report(trial, report(1, 0.5, saved=saved(driver, "1-0-000001-state.pt")), "cpu")
         last = saved(driver, "1-0-000003-state.pt", 3) if keep == "last" else None
         driver.report(trial, report(2, 0.5), "cpu")
-        driver.report(trial, report(3, 0.5, done=True, sealed=SEALED, saved=last), "cpu")
+        driver.report(trial, report(3, 0.5, done=True, test=OUTCOME, saved=last), "cpu")
         assert [event["saved"]["file"] for event in events(driver, "checkpoint")] == ["1-0-000001-state.pt"]
         assert events(driver, "finished")[0].get("saved") == (msgspec.structs.asdict(last) if last else None)
         assert files(driver) == (["1-0-000003-state.pt"] if last else [])
@@ -148,7 +148,7 @@ def test_of_no_use_any_more_is_what_a_crash_left(driver: Driver) -> None:
         driver.report(trial, report(1, value, saved=saved(driver, file(trial, "state"))), "cpu")
         weights = saved(driver, file(trial, "weights"))
         driver.report(trial, report(2, value), "cpu")
-        driver.report(trial, report(3, value, done=True, sealed=SEALED, weights=weights), "cpu")
+        driver.report(trial, report(3, value, done=True, test=OUTCOME, weights=weights), "cpu")
     gone = begin(driver)
     driver.report(gone, report(1, 0.9, saved=saved(driver, file(gone, "state"))), "cpu")
     left = files(driver)
@@ -211,18 +211,18 @@ def test_a_trial_that_ends_while_the_sweep_ends_is_finished_all_the_same(driver:
     driver.report(trial, report(1, 0.5), "cpu")
     driver.report(trial, report(2, 0.5), "cpu")
     driver.ending = "a test"
-    driver.report(trial, report(3, 0.5, done=True, sealed=SEALED), "cpu")
+    driver.report(trial, report(3, 0.5, done=True, test=OUTCOME), "cpu")
     assert driver.sweep.history.attempts[trial].end == "finished"
 
 
-def test_a_divergence_is_recorded_once_and_the_seal_holds_for_all_diverged(driver: Driver) -> None:
+def test_a_divergence_is_recorded_once_and_where_all_diverge_no_test_is(driver: Driver) -> None:
     trial = begin(driver)
     driver.report(trial, report(1, 0.5), "cpu")
     driver.report(trial, report(2, None, diverged={1: 2}), "cpu")
     attempt = driver.sweep.history.attempts[trial]
     assert [attempt.status(r, live=True) for r in (0, 1)] == ["stopped", "diverged"]
     gone = begin(driver)
-    assert not driver.report(gone, report(1, None, diverged={0: 1, 1: 1}, done=True, sealed=SEALED), "cpu")
+    assert not driver.report(gone, report(1, None, diverged={0: 1, 1: 1}, done=True, test=OUTCOME), "cpu")
     assert [event["replicates"] for event in events(driver, "diverged")] == [[1], [0], [1]]
     assert events(driver, "finished") == []
 
@@ -232,12 +232,12 @@ def test_a_replicate_that_has_ended_counts_at_the_rungs_with_its_last_value(driv
     driver.report(first, report(1, 0.5), "cpu")
     driver.report(second, report(1, 0.9), "cpu")
     ended = {0: (1, "task")}
-    driver.report(first, Report(2, {"val_accuracy": [None, 0.7]}, [0.0, 0.5], ended=ended), "cpu")
+    driver.report(first, EpochReport(2, {"val_accuracy": [None, 0.7]}, [0.0, 0.5], ended=ended), "cpu")
     [at_2] = [event for event in events(driver, "decision") if event["rung"] == 2]
     assert at_2["value"] == pytest.approx(0.6), "the mean of its last 0.5 and the other's 0.7"
     [event] = events(driver, "ended")
     assert (event["trial"], event["replicates"], event["epoch"], event["by"]) == (first, [0], 1, "task")
-    done = Report(2, {}, [0.0, 0.0], ended={**ended, 1: (2, "task")}, done=True, sealed=SEALED)
+    done = EpochReport(2, {}, [0.0, 0.0], ended={**ended, 1: (2, "task")}, done=True, test=OUTCOME)
     assert not driver.report(first, done, "cpu")
     assert [event["epoch"] for event in events(driver, "epoch") if event["trial"] == first] == [1, 2]
     attempt = driver.sweep.history.attempts[first]
@@ -292,7 +292,7 @@ def test_what_is_stopped_by_name_stops_in_all_its_parts_those_that_wait_included
         first = begin(driver)
         control.ask(sweep.paths.control, {"do": "stop", "sample": 1})
         driver.tick()
-        part = Report(1, {"val_accuracy": [0.5]}, [0.5])
+        part = EpochReport(1, {"val_accuracy": [0.5]}, [0.5])
         going = [driver.report(trial, part, "cpu") for trial in (first, begin(driver))]
         assert going == [False, False]
         assert driver.next_trial() is None
@@ -321,7 +321,7 @@ def test_a_checkpoint_that_stayed_behind_is_told_once(driver: Driver) -> None:
     told: list[str] = []
     driver.gather, driver._tell = True, told.append
     for _ in range(2):
-        driver.report(begin(driver), report(1, 0.5, too_large=300 << 20), "cpu on there")
+        driver.report(begin(driver), report(1, 0.5, too_large_bytes=300 << 20), "cpu on there")
     assert [line[:40] for line in told] == ["note: a checkpoint of 300 MiB is too lar"]
 
 

@@ -12,9 +12,9 @@ from tune_app import space as spaces
 from tune_app.driver.driver import Driver
 from tune_app.sweep import Sweep
 from tune_app.sweep.events import Saved, Values
-from tune_app.training.protocol import Report, Sealed
+from tune_app.training.protocol import EpochReport, TestOutcome
 
-SEALED = Sealed({"test_accuracy": [0.5, 0.5]}, [1, 1], b"12345678" * 2, (2, 2))
+OUTCOME = TestOutcome({"test_accuracy": [0.5, 0.5]}, [1, 1], b"12345678" * 2, (2, 2))
 
 
 def train(driver: Driver, values: dict[int, float], order: tuple[int, ...]) -> None:
@@ -27,7 +27,7 @@ def train(driver: Driver, values: dict[int, float], order: tuple[int, ...]) -> N
         (folder / file).write_bytes(b"x")
         found: Values = {"val_accuracy": [values[sample]] * 2}
         weights = Saved(1, file, 1, 0)
-        report = Report(1, found, [0.1] * 2, done=True, sealed=SEALED, weights=weights)
+        report = EpochReport(1, found, [0.1] * 2, done=True, test=OUTCOME, weights=weights)
         driver.report(trials[sample], report, "cpu")
 
 

@@ -29,7 +29,7 @@ from tune_app.sweep.opened_folder import OpenedFolder
 from tune_app.sweep.paths import RunPaths
 from tune_app.sweep.record import START
 from tune_app.sweep.trial_spec import TrialSpec
-from tune_app.training.protocol import Report, Sealed
+from tune_app.training.protocol import EpochReport, TestOutcome
 
 EPOCHS, SAMPLES = 7, 8
 
@@ -121,7 +121,7 @@ class World:
     stopping: float = 0.0
     rng: random.Random = field(default_factory=lambda: random.Random(0))
 
-    def report(self, spec: TrialSpec, epoch: int) -> Report:
+    def report(self, spec: TrialSpec, epoch: int) -> EpochReport:
         values: list[float | None] = []
         diverged, ended = {}, {}
         for replicate in spec.replicates:
@@ -137,9 +137,9 @@ class World:
                 ended[replicate] = (last, by)
         done = epoch == spec.target or len(diverged) + len(ended) == len(values)
         metrics = {"val_accuracy": values}
-        sealed = Sealed({}, [epoch] * len(values), b"", ()) if done and spec.tested else None
+        test = TestOutcome({}, [epoch] * len(values), b"", ()) if done and spec.tested else None
         nothing = [0.0] * len(values)
-        return Report(epoch, metrics, nothing, diverged, ended=ended, done=done, sealed=sealed)
+        return EpochReport(epoch, metrics, nothing, diverged, ended=ended, done=done, test=test)
 
 
 def killed_sweep(

@@ -24,7 +24,7 @@ from tune_app.sweep.events import Diverged, Epoch, Extended, Finished, Planned, 
 from tune_app.sweep.history import History, mean
 from tune_app.sweep.numerics import Numerics
 from tune_app.sweep.trial_spec import SweepSettings
-from tune_app.training.protocol import Report
+from tune_app.training.protocol import EpochReport
 
 EPOCHS = 30
 SAMPLES = 8
@@ -551,7 +551,7 @@ THIRDS = [0.1, 0.2, 0.4]
 def test_what_was_reported_is_found_again_in_the_record(
     values: list[float | None], diverged: dict[int, int], value: float | None
 ) -> None:
-    report = Report(2, {"val_accuracy": values}, [0.1] * 3)
+    report = EpochReport(2, {"val_accuracy": values}, [0.1] * 3)
     history = History()
     history.apply(PLANNED)
     history.apply(STARTED)

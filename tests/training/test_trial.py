@@ -18,7 +18,7 @@ from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks.pneumonia import Pneumonia
 from tune_app.tasks.task import Labelled, Splits
 from tune_app.training import trial as trials
-from tune_app.training.protocol import Report
+from tune_app.training.protocol import EpochReport
 from tune_app.training.trial import Trial, Worker
 
 UserModule = Callable[[str], str]
@@ -30,7 +30,7 @@ def spec(task: str = "pneumonia", replicates: tuple[int, ...] = (0, 1), **change
     return make_spec(CONFIG, replicates, task=task, **changes)
 
 
-def steps(trial: Trial) -> list[Report]:
+def steps(trial: Trial) -> list[EpochReport]:
     """The reports of a trial until it is done."""
     reports = [trial.step()]
     while not reports[-1].done:
@@ -43,21 +43,23 @@ def worker(tiny: Dataset) -> Worker:
     return Worker(Pneumonia().splits(tiny), "cpu")
 
 
-def test_a_trial_reports_each_epoch_and_breaks_the_seal_with_the_last(worker: Worker, tiny: Dataset) -> None:
+def test_a_trial_reports_each_epoch_and_looks_at_the_test_set_with_the_last(
+    worker: Worker, tiny: Dataset
+) -> None:
     reports = steps(Trial(spec(), worker))
     assert [report.epoch for report in reports] == [1, 2, 3]
     assert [report.done for report in reports] == [False, False, True]
-    assert [report.sealed is None for report in reports] == [True, True, False]
+    assert [report.test is None for report in reports] == [True, True, False]
     for report in reports:
         assert not [name for name in report.metrics if name.startswith("test_")]
         assert {len(values) for values in report.metrics.values()} == {len(report.durations_s)} == {2}
-    sealed = reports[-1].sealed
-    assert sealed
-    assert all(name.startswith("test_") for name in sealed.metrics)
-    assert (sealed.evaluated, sealed.shape) == ([3, 3], (2, 10))
-    scores = np.frombuffer(sealed.scores, "<f4").reshape(sealed.shape)
+    test = reports[-1].test
+    assert test
+    assert all(name.startswith("test_") for name in test.metrics)
+    assert (test.evaluated, test.shape) == ([3, 3], (2, 10))
+    scores = np.frombuffer(test.scores, "<f4").reshape(test.shape)
     found = ((scores > 0) == tiny.test.y).mean(axis=1)
-    assert found.tolist() == sealed.metrics["test_accuracy"]
+    assert found.tolist() == test.metrics["test_accuracy"]
 
 
 @pytest.mark.parametrize("import_at", ["import torch\n\n", ""])
@@ -96,10 +98,10 @@ def test_a_trial_goes_on_from_a_checkpoint_of_more_replicates_however_trained(
     assert (last.epoch, last.done) == (3, True)
     for name, values in whole.metrics.items():
         assert last.metrics[name] == pytest.approx([values[2], values[0]], abs=1e-4), name
-    assert last.sealed
-    assert whole.sealed
-    assert last.sealed.metrics["test_loss"] == pytest.approx(
-        [whole.sealed.metrics["test_loss"][place] for place in (2, 0)], abs=1e-4
+    assert last.test
+    assert whole.test
+    assert last.test.metrics["test_loss"] == pytest.approx(
+        [whole.test.metrics["test_loss"][place] for place in (2, 0)], abs=1e-4
     )
 
 
@@ -113,7 +115,7 @@ def test_what_is_stacked_is_trained_at_once(worker: Worker) -> None:
 def test_what_cannot_be_stacked_or_is_alone_is_looped_all_the_same(
     worker: Worker, dropout: float, replicates: tuple[int, ...]
 ) -> None:
-    def last(numerics: Numerics) -> Report:
+    def last(numerics: Numerics) -> EpochReport:
         asked = spec(replicates=replicates, numerics=numerics)
         return steps(Trial(change(asked, config={**CONFIG, "dropout": dropout}), worker))[-1]
 
@@ -121,7 +123,7 @@ def test_what_cannot_be_stacked_or_is_alone_is_looped_all_the_same(
     assert stacked.looped == ("Dropout 3 draws random numbers" if len(replicates) > 1 else "")
     assert looped.looped == ""
     assert stacked.metrics == looped.metrics
-    assert stacked.sealed == looped.sealed
+    assert stacked.test == looped.test
 
 
 def test_a_task_that_needs_data_says_so() -> None:
@@ -168,18 +170,18 @@ def test_a_diverged_replicate_freezes_and_what_was_not_finite_is_named(user_modu
     assert [report.diverged for report in reports] == [{}, {4: 2}, {4: 2}]
     assert reports[1].metrics == {"val_accuracy": [2.0, None]}
     assert reports[1].why == {4: "val_accuracy was nan"}
-    sealed = reports[-1].sealed
-    assert sealed
-    assert sealed.metrics == {"test_accuracy": [0.5, None]}
-    assert (sealed.scores, sealed.shape) == (b"", ())
+    test = reports[-1].test
+    assert test
+    assert test.metrics == {"test_accuracy": [0.5, None]}
+    assert (test.scores, test.shape) == (b"", ())
 
 
 def test_a_trial_whose_replicates_are_all_gone_is_done(user_module: UserModule) -> None:
     name = user_module(DIVERGING.format(gone={0, 1}))
     last = steps(Trial(spec(f"{name}:task", epochs=9), NO_DATA))[-1]
     assert (last.epoch, last.metrics, last.diverged) == (2, {}, {0: 2, 1: 2})
-    assert last.sealed
-    assert last.sealed.metrics == {}
+    assert last.test
+    assert last.test.metrics == {}
 
 
 def test_a_non_finite_test_loss_is_left_out(tiny: Dataset) -> None:
@@ -188,10 +190,10 @@ def test_a_non_finite_test_loss_is_left_out(tiny: Dataset) -> None:
     huge = Labelled(np.full((4, 6, 6), np.inf, np.float32), splits.test.y[:4])
     train, val = (Labelled(part.x.astype(np.float32), part.y) for part in (splits.train, splits.val))
     plain = Splits(train, val, huge)
-    sealed = steps(Trial(spec(epochs=1), Worker(plain, "cpu")))[-1].sealed
-    assert sealed
-    assert "test_accuracy" in sealed.metrics
-    assert sealed.metrics["test_loss"] == [None, None]
+    test = steps(Trial(spec(epochs=1), Worker(plain, "cpu")))[-1].test
+    assert test
+    assert "test_accuracy" in test.metrics
+    assert test.metrics["test_loss"] == [None, None]
 
 
 def test_scores_of_a_diverged_replicate_are_not_numbers(
@@ -208,9 +210,9 @@ def test_scores_of_a_diverged_replicate_are_not_numbers(
     monkeypatch.setattr(Pneumonia, "model", fragile)
     worker = Worker(Pneumonia().splits(tiny), "cpu")
     last = steps(Trial(spec(replicates=tuple(range(6))), worker))[-1]
-    assert last.sealed
+    assert last.test
     assert 0 < len(last.diverged) < 6
-    rows = np.frombuffer(last.sealed.scores, "<f4").reshape(last.sealed.shape)
+    rows = np.frombuffer(last.test.scores, "<f4").reshape(last.test.shape)
     assert [r for r in range(6) if np.isnan(rows[r]).all()] == list(last.diverged)
     assert np.isfinite(np.delete(rows, list(last.diverged), axis=0)).all()
 
@@ -229,7 +231,7 @@ def test_a_gathering_trial_writes_nothing_and_goes_on_from_bytes(worker: Worker,
     again = change(asked, start=first.saved, content=data)
     rest = steps(Trial(again, worker))
     assert [r.metrics for r in rest] == [r.metrics for r in straight[1:]]
-    unpacked = Report.unpack(first.pack(), first.pack_files())
+    unpacked = EpochReport.unpack(first.pack(), first.pack_files())
     assert unpacked == first
     assert len(first.pack()) < len(data)
 
@@ -241,7 +243,7 @@ def test_a_checkpoint_that_is_too_large_to_travel_stays_behind(
     asked = spec(checkpoints=str(tmp_path), checkpoint_every_s=0, keep="last", gather=True)
     report = Trial(asked, worker).step()
     assert (report.saved, report.files, report.savable) == (None, {}, False)
-    assert report.too_large > 100
+    assert report.too_large_bytes > 100
 
 
 def test_a_gathering_trial_saves_when_it_is_told_to(worker: Worker, tmp_path: Path) -> None:

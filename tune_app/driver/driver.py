@@ -42,7 +42,7 @@ from tune_app.sweep.history import Attempt, Configuration, History
 from tune_app.sweep.plan import fingerprint
 from tune_app.sweep.record import place
 from tune_app.sweep.trial_spec import TrialFiles, TrialSpec
-from tune_app.training.protocol import Failure, Report, Sealed
+from tune_app.training.protocol import EpochReport, Failure, TestOutcome
 
 #: When so many configurations have failed alike, and no trial has ended well, the sweep ends.
 ALIKE_FAILURES = 3
@@ -236,7 +236,7 @@ class Driver:
         self._fresh.add(trial)
         return trial
 
-    def report(self, trial: str, report: Report, device: str) -> bool:
+    def report(self, trial: str, report: EpochReport, device: str) -> bool:
         """Record a worker's report, decide on it, and say whether the trial goes on."""
         spec = self._running[trial]
         first = trial in self._fresh
@@ -259,11 +259,11 @@ class Driver:
             self._note_code(trial, report.code)
         for name, data in report.files.items():
             self._guard(partial(place, self.sweep.paths.checkpoints / name, data))
-        if report.too_large and not self._told_of_size:
+        if report.too_large_bytes and not self._told_of_size:
             self._told_of_size = True
             self._tell(
-                f"note: a checkpoint of {report.too_large >> 20} MiB is too large to travel to this machine: "
-                "none is kept, and an interrupted trial starts again from its first epoch"
+                f"note: a checkpoint of {report.too_large_bytes >> 20} MiB is too large to travel to this "
+                "machine: none is kept, and an interrupted trial starts again from its first epoch"
             )
         before = attempt.saved
         for replicate, epoch in report.diverged.items():
@@ -280,8 +280,8 @@ class Driver:
         if report.done:
             if not spec.tested:
                 self._stop(trial, f"as its configuration was, at epoch {report.epoch}", last)
-            elif report.sealed and len(report.diverged) < len(spec.replicates):
-                self._finish(trial, report, report.sealed, last)
+            elif report.test and len(report.diverged) < len(spec.replicates):
+                self._finish(trial, report, report.test, last)
             return self._end(trial, before, report.saved)
         if spec.sample in self._to_stop:
             self._stop(trial, f"by tune-app stop, at epoch {report.epoch}", last)
@@ -306,7 +306,7 @@ class Driver:
             self._logs.close(trial)
         return going
 
-    def _carried(self, spec: TrialSpec, report: Report) -> Values:
+    def _carried(self, spec: TrialSpec, report: EpochReport) -> Values:
         """The metrics of an epoch, in which a replicate that has ended keeps those of its own last epoch."""
         metrics = {name: list(values) for name, values in report.metrics.items()}
         configuration = self.sweep.history.configurations[spec.sample]
@@ -368,17 +368,17 @@ class Driver:
     def _stop(self, trial: str, reason: str, last: Saved | None) -> None:
         self._note(Stopped(trial=trial, reason=reason, saved=last), durable=True)
 
-    def _finish(self, trial: str, report: Report, sealed: Sealed, last: Saved | None) -> None:
+    def _finish(self, trial: str, report: EpochReport, test: TestOutcome, last: Saved | None) -> None:
         spec = self._running[trial]
         configuration = self.sweep.history.configurations[spec.sample]
         place = None
-        if sealed.scores:
-            place = self._guard(lambda: self.sweep.scores.append(sealed.scores, sealed.shape))
+        if test.scores:
+            place = self._guard(lambda: self.sweep.scores.append(test.scores, test.shape))
         finished = Finished(
             trial=trial,
             epoch=report.epoch,
-            evaluated=sealed.evaluated,
-            test=sealed.metrics,
+            evaluated=test.evaluated,
+            test=test.metrics,
             scores=place,
             look=1 + max(configuration.looks(replicate) for replicate in spec.replicates),
             weights=report.weights,

@@ -10,7 +10,7 @@ from pathlib import Path
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks.isolation import TaskExited
 from tune_app.training.output import Output
-from tune_app.training.protocol import Failure, Report
+from tune_app.training.protocol import EpochReport, Failure
 from tune_app.training.trial import Trial, Worker
 
 
@@ -27,13 +27,13 @@ class GuardedTrial:
         self._trial: Trial | None = None
         self._output = Output(Path(spec.files.output) if spec.files.output else None)
 
-    def step(self, save_now: bool = False) -> Report | Failure:
+    def step(self, save_now: bool = False) -> EpochReport | Failure:
         """Train one epoch; see ``Trial.step``. After a failure there is nothing more to train."""
         with self._watched(), self._output.kept():
             result = self._step(save_now)
         return result if self._spec.files.output else replace(result, output=self._output.take())
 
-    def _step(self, save_now: bool) -> Report | Failure:
+    def _step(self, save_now: bool) -> EpochReport | Failure:
         try:
             if self._trial is None:
                 self._trial = Trial(self._spec, self._worker())

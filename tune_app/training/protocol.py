@@ -16,8 +16,12 @@ SAVE_NOW = ".save-now"
 
 
 @dataclass(frozen=True)
-class Sealed:
-    """What only the record may see: test metrics, and test scores (R, N) or (R, N, C)."""
+class TestOutcome:
+    """The replicates of a trial on the test set: metrics, evaluated epochs, and scores (R, N) or (R, N, C).
+
+    The driver records it; the searcher and early stopping never see it. ``scores`` are little-endian float32,
+    empty for a function task.
+    """
 
     metrics: Values
     evaluated: list[int]
@@ -26,36 +30,35 @@ class Sealed:
 
 
 @dataclass(frozen=True)
-class Report:
-    """One epoch of a trial: metrics with one value a replicate, which of them diverged, and the end.
+class EpochReport:
+    """One epoch of a trial, and its end if it has ended; what is recorded has the names of the events."""
 
-    ``diverged`` maps a replicate that became non-finite to the epoch at which it did, ``why`` to what did;
-    ``ended`` maps one that ended by itself to its last epoch and to what ended it (see `history.PATIENCE`).
-    Where all have ended, ``epoch`` is the last that was trained, which may have been reported before.
-    ``sealed`` comes with the last report, and with it ``weights``, the file of the evaluated models;
-    ``saved`` is a checkpoint that was written after this epoch, ``savable`` says whether there can be one.
-    ``looped`` is why the replicates are not stacked though the sweep's are, or empty.
-    ``files`` are the checkpoints of a spec that gathers them, by name, packed apart from the rest, since an
-    engine may keep that; one of ``too_large`` bytes was left behind. ``output`` is what was printed, where
-    that has no file.
-    ``code`` is what the process has loaded of the task's files, or installed, other than the spec says.
-    """
-
+    #: The last epoch that was trained. Where all replicates have ended, it may have been reported before.
     epoch: int
+    #: One value a replicate.
     metrics: Values
     durations_s: list[float]
+    #: For each replicate that became non-finite: at which epoch, and what did.
     diverged: Mapping[int, int] = field(default_factory=dict)
     why: Mapping[int, str] = field(default_factory=dict)
+    #: For each replicate that ended by itself: its last epoch, and what ended it (see `history.PATIENCE`).
     ended: Mapping[int, tuple[int, str]] = field(default_factory=dict)
+    #: Whether the trial has ended; then it has the test outcome, and the file of the evaluated models.
     done: bool = False
-    sealed: Sealed | None = None
+    test: TestOutcome | None = None
+    weights: Saved | None = None
+    #: The checkpoint that was written after this epoch, and whether the trial can write one at all.
     saved: Saved | None = None
     savable: bool = False
-    weights: Saved | None = None
+    #: Why the replicates are looped though the sweep's are stacked.
     looped: str = ""
+    #: Checkpoints by name, of a spec that gathers them; packed apart, since an engine may keep the rest.
     files: Mapping[str, bytes] = field(default_factory=dict)
-    too_large: int = 0
+    #: The size of a checkpoint that was too large to travel.
+    too_large_bytes: int = 0
+    #: What was printed, where the spec names no file for it.
     output: str = ""
+    #: Files of the task that the process has loaded, and versions, other than the spec says.
     code: Mapping[str, Any] = field(default_factory=dict)
 
     def pack(self) -> bytes:
@@ -67,24 +70,24 @@ class Report:
         return pickle.dumps(self.files) if self.files else b""
 
     @staticmethod
-    def unpack(packed: bytes, files: bytes = b"") -> Report:
+    def unpack(packed: bytes, files: bytes = b"") -> EpochReport:
         """A report from ``pack`` and ``pack_files``; only for bytes that our own worker made."""
         report = pickle.loads(packed)
-        if not isinstance(report, Report):
+        if not isinstance(report, EpochReport):
             raise TypeError(f"not a report: {type(report).__name__}")
         return replace(report, files=pickle.loads(files)) if files else report
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a trial has failed, as text: the class of what was raised may be known to the worker alone.
+    """Why a trial has failed, as text: only the worker may know the class of what was raised.
 
-    ``reason`` is one line, ``log`` the traceback. ``kind`` is the name of the exception's class, ``place``
-    (``file:line``) the innermost line of the user's own code in the traceback, or of any code where there is
-    none; the place of a process that died is empty. ``mistaken`` says that the task has reported what it may
-    not, so that another try would fail too; ``moved`` that the trial's machine was taken away with notice,
-    which is no fault of the trial, nor is what ``refused`` tells: that a disk has refused its checkpoint.
-    ``output`` is what was printed in its last epoch, where that has no file.
+    ``reason`` is one line, ``log`` the traceback. ``kind`` is the name of the exception's class. ``place``
+    (``file:line``) is the innermost line of the user's own code in the traceback, or of any code where there
+    is none; it is empty for a process that died. ``mistaken`` says that the task has reported what it must
+    not, so that another try would fail too. Two are no fault of the trial: ``moved`` says that its machine
+    was taken away with notice, and ``refused`` why a disk has refused its checkpoint. ``output`` is what was
+    printed in its last epoch, where that has no file.
     """
 
     reason: str

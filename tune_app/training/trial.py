@@ -26,7 +26,7 @@ from tune_app.tasks.isolation import set_numerics
 from tune_app.tasks.task import FunctionTask, Splits, Task
 from tune_app.training import checkpoint
 from tune_app.training.function_replicates import FunctionReplicates
-from tune_app.training.protocol import SAVE_NOW, Report, Sealed
+from tune_app.training.protocol import SAVE_NOW, EpochReport, TestOutcome
 from tune_app.training.replicates import Metrics, Replicates, Stopwatch
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Trial:
         self._clock = checkpoint.Clock(settings.checkpoint_every_s)
         self._folder = Path(spec.files.checkpoints)
         self._files: dict[str, bytes] = {}
-        self._too_large = 0
+        self._too_large_bytes = 0
         self._departed: Mapping[str, Any] | None = None
         self._patience = [Patience.of(settings) for _ in spec.replicates]
         #: The places of the replicates that patience has ended.
@@ -106,8 +106,8 @@ class Trial:
         self._looped = why_not_stackable(spec, task, worker.data) or ""
         return (Looped if self._looped else Stacked)(spec, task, worker.data)
 
-    def step(self, save_now: bool = False) -> Report:
-        """Train one epoch; with the last one the test set is looked at, once.
+    def step(self, save_now: bool = False) -> EpochReport:
+        """Train one epoch; after the last one, look at the test set, once.
 
         Args:
             save_now: write a checkpoint after it, due or not.
@@ -118,7 +118,7 @@ class Trial:
         with self._code:
             return self._step(save_now)
 
-    def _step(self, save_now: bool) -> Report:
+    def _step(self, save_now: bool) -> EpochReport:
         spec, replicates = self._spec, self._replicates
         found = replicates.step() if self._live() else []
         self._files = {}
@@ -128,7 +128,7 @@ class Trial:
         saved = self._save(done, save_now)
         weights = self._save_weights() if done and spec.tested else None
         diverged = self._by_replicate(replicates.diverged())
-        return Report(
+        return EpochReport(
             epoch=replicates.epoch,
             metrics=_by_name(found),
             durations_s=list(replicates.durations_s),
@@ -139,12 +139,12 @@ class Trial:
                 for r, at in self._by_replicate(replicates.ended()).items()
             },
             done=done,
-            sealed=_seal(replicates) if done and spec.tested else None,
+            test=_test_outcome(replicates) if done and spec.tested else None,
             saved=saved,
-            savable=self._can_save() and not self._too_large,
+            savable=self._can_save() and not self._too_large_bytes,
             weights=weights,
             files=self._files,
-            too_large=self._too_large,
+            too_large_bytes=self._too_large_bytes,
             looped=self._looped,
             code=self._departures(done),
         )
@@ -220,7 +220,7 @@ class Trial:
             return checkpoint.save(self._folder, name, content, epoch)
         data = checkpoint.packed(content)
         if len(data) > LARGEST_CARRIED:
-            self._too_large = len(data)
+            self._too_large_bytes = len(data)
             return None
         self._files[name] = data
         return checkpoint.described(name, data, epoch)
@@ -242,11 +242,11 @@ def _on_device(splits: Splits, device: str) -> DeviceSplits:
     return DeviceSplits.load(splits, device)
 
 
-def _seal(replicates: Replicates) -> Sealed:
+def _test_outcome(replicates: Replicates) -> TestOutcome:
     outcomes = replicates.test()
     shape = next((outcome.scores.shape for outcome in outcomes if outcome), (0,))
     rows = np.stack([outcome.scores if outcome else np.full(shape, np.nan) for outcome in outcomes])
-    return Sealed(
+    return TestOutcome(
         _by_name([outcome.metrics if outcome else {} for outcome in outcomes]),
         replicates.evaluated(),
         rows.astype("<f4").tobytes() if rows.size else b"",

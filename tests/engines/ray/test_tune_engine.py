@@ -47,7 +47,7 @@ from tune_app.tasks import task
 from tune_app.tasks.pneumonia import Pneumonia
 from tune_app.tasks.task import Splits
 from tune_app.training import stacking_benchmark
-from tune_app.training.protocol import Report
+from tune_app.training.protocol import EpochReport
 from tune_app.training.stacking_benchmark import Choice, Question
 
 pytestmark = QUIET
@@ -92,7 +92,7 @@ def test_checkpoints_come_from_workers_that_share_no_disk(user_module: UserModul
     assert isinstance(own, task.Task)
 
     class Impatient(Driver):
-        def report(self, trial: str, report: Report, device: str) -> bool:
+        def report(self, trial: str, report: EpochReport, device: str) -> bool:
             heard.add(trial)
             self.ending = "enough" if len(heard) == 2 else None
             return super().report(trial, report, device)
@@ -116,7 +116,7 @@ def test_workers_write_nothing_into_a_folder_that_lies_where_theirs_did(user_mod
     before: dict[str, bytes] = {}
 
     class Swapping(Driver):
-        def report(self, trial: str, report: Report, device: str) -> bool:
+        def report(self, trial: str, report: EpochReport, device: str) -> bool:
             if next(reports) == 5:
                 shutil.copytree(folder, other(folder))
                 before.update(content(other(folder)))

@@ -16,7 +16,7 @@ from tune_app.errors import MachineLeaving, TrialError
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks import task_folder
 from tune_app.tasks.task import Splits
-from tune_app.training.protocol import Failure, Report
+from tune_app.training.protocol import EpochReport, Failure
 
 if TYPE_CHECKING:
     from tune_app.training.trial import Worker
@@ -89,14 +89,14 @@ class SweepTrainable(tune.Trainable):
             "device": f"{device} on {platform.node()}" if self._spec.files.gather else device,
         }
 
-    def _step(self) -> Report | Failure:
+    def _step(self) -> EpochReport | Failure:
         if self._leaving:
             return Failure.of(
                 MachineLeaving(f"{platform.node()} is being taken away: saved, and gone on with elsewhere")
             )
         notice = preemption.heard() if self._spec.files.gather else preemption.Notice()
         came = self._trial.step(save_now=notice.save)
-        if isinstance(came, Report):
+        if isinstance(came, EpochReport):
             self._leaving = notice.leave and came.saved is not None and not came.done
         return came
 

@@ -32,7 +32,7 @@ from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks import task_folder
 from tune_app.tasks.task import Splits
 from tune_app.training import stacking_benchmark
-from tune_app.training.protocol import Failure, Report
+from tune_app.training.protocol import EpochReport, Failure
 from tune_app.training.stacking_benchmark import Choice, Question
 
 
@@ -170,7 +170,7 @@ class _Bridge:
             )
         going = self.guard(
             lambda: self.driver.report(
-                self._trials[trial_id], Report.unpack(result["report"], result["files"]), device
+                self._trials[trial_id], EpochReport.unpack(result["report"], result["files"]), device
             )
         )
         if not going:
