@@ -63,10 +63,10 @@ class Recorder:
     def train(
         self, sample: int, *rows: Mapping[str, Row] | Row, test: Mapping[str, Row] | None = None
     ) -> None:
-        """A whole trial of a sample: an epoch for each row, and its end."""
+        """A whole trial of a sample: an epoch for each row, the last repeated to the target, and its end."""
         trial = self.start(sample)
-        for row in rows:
-            self.epoch(trial, row)
+        for epoch in range(self._target):
+            self.epoch(trial, rows[min(epoch, len(rows) - 1)])
         self.finish(trial, test)
 
     def epoch(

@@ -24,7 +24,7 @@ def confirming(folder: Path, first: list[float], second: list[float], original: 
     sweep = Sweep.create(again, PHANTOM, folder / "runs", "second", confirms=original)
     with sweep.writing():
         for sample, values in ((1, first), (2, second)):
-            Recorder.of(sweep).train(sample, values, values)
+            Recorder.of(sweep).train(sample, values)
     return results.load(sweep)
 
 
