@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tune_app import space as spaces
-from tune_app.session import launch
-from tune_app.session.launch import Request
+from tune_app.session import lifecycle, loading
+from tune_app.session.request import Request
 from tune_app.sweep import Sweep
 
 #: A task of its own data with all that a checkpoint must hold: momentum, a schedule, dropout.
@@ -49,4 +49,4 @@ def request(task: str, text: str = GRID, name: str = "one", **options: Any) -> R
 
 
 def run(asked: Request) -> Sweep:
-    return launch.train(asked, launch.gather(asked))
+    return lifecycle.run(asked, loading.load(asked)).train()

@@ -73,12 +73,13 @@ def test_what_is_loaded_ahead_leaves_the_gpus_alone() -> None:
         import importlib
         import torch
         from unittest import mock
-        from tune_app.engines import choice as engines
+        from tune_app.engines import choice
         from tune_app.tasks.task import Splits
         looks = ("is_available", "device_count", "init", "_lazy_init", "current_device", "mem_get_info")
         with mock.patch.multiple(torch.cuda, **{look: mock.DEFAULT for look in looks}) as spies:
-            for module in (*engines.of_a_trial(mock.create_autospec(Splits)), *engines.of_a_trial(None)):
-                importlib.import_module(module)
+            for splits in (mock.create_autospec(Splits), None):
+                for module in choice.modules_of_a_trial(splits):
+                    importlib.import_module(module)
         assert not any(spy.called for spy in spies.values()), spies
     """
     ran = subprocess.run(

@@ -38,22 +38,30 @@ def run(
     show: bool = True,
     **changes: Any,
 ) -> Frames:
-    """What ``tune-app run`` does, from Python; returns the results, as ``tune_app.open`` does.
+    """Run a sweep, as ``tune-app run`` does; returns its results, as ``tune_app.open`` does.
 
-    It leaves this process as it was: random generators, torch's settings, working directory, environment,
-    signal handlers, warnings, loggers.
+    This process stays as it was: random generators, torch's settings, working directory, environment, signal
+    handlers, warnings and loggers.
 
     Args:
-        space: the name or path of a search space, its content as a mapping, or one that is loaded.
-        data: ``phantom``, ``course`` or a folder; for a task that brings its own, None.
-        name: of the run, an existing one of the same space and data is gone on with; else numbered.
-        address: ``local``, ``auto``, a cluster's, or ``inline`` to train in this process without Ray.
-        show: print how it goes, live where standard output is a terminal.
+        space: a search space: its name, its path, its content as a mapping, or a loaded one.
+        data: ``phantom``, ``course`` or a folder; None for a task that brings its own data.
+        name: run name. If a run of that name exists, with the same space and data, it is resumed. Without a
+            name a new numbered run is made.
+        runs_dir: folder that holds the runs.
+        image_size: width and height in pixels.
+        split: how validation images are drawn: by ``image`` or by ``patient``.
+        address: ``local``, ``auto``, the address of a cluster, or ``inline`` to train in this process,
+        without
+            Ray.
+        time_limit_s: seconds after which the session ends; the run can be resumed.
+        show: whether to print progress; a terminal shows it as a live table.
         changes: keys of the space to change, as in ``seeds=3, epochs=10, stop={"scheduler": "asha"}``.
 
     Raises:
-        TuneAppError: as the command line would say it: a mistake in what was asked, a trial that failed
-            (``TrialsFailed``, after everything else has ended), a signal (``Interrupted``).
+        TuneAppError: what was asked for is wrong.
+        TrialsFailed: trials failed; everything else has ended.
+        Interrupted: a signal ended the session.
     """
     from tune_app.tasks import isolation, task_folder
 
@@ -78,7 +86,9 @@ def _run(
 ) -> Frames:
     from tune_app import progress, report, results
     from tune_app import space as spaces
-    from tune_app.session import launch
+    from tune_app.engines import choice
+    from tune_app.session import lifecycle, loading
+    from tune_app.session.request import Request
 
     if isinstance(space, str | Path):
         space = spaces.load(space)
@@ -86,15 +96,15 @@ def _run(
         space = spaces.build(space)
     if changes:
         space = spaces.changed(space, changes, "changed")
-    request = launch.Request(space=space, argv=["tune_app.run"], **asked)
-    material = launch.gather(request)
+    request = Request(space=space, argv=["tune_app.run"], **asked)
+    loaded = loading.load(request)
     try:
-        sweep = launch.train(request, material, progress.watch if show else None)
+        sweep = lifecycle.run(request, loaded).train(progress.watch if show else None)
         frames = results.load(sweep)
         with sweep.rewriting():
             refused = report.write_all(frames)
         if refused:
             raise refused
     finally:
-        launch.left(request)
+        choice.wait_until_closed()
     return frames

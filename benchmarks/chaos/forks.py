@@ -23,7 +23,7 @@ from typing import Any
 from unittest import mock
 
 _MODULES = (
-    *("torch", "torch._dynamo", "optuna", "pandas", "scipy.stats", "tune_app.cli", "tune_app.session.launch"),
+    *("torch", "torch._dynamo", "optuna", "pandas", "scipy.stats", "tune_app.cli"),
     *(
         "tune_app.session.lifecycle",
         "tune_app.engines.inline",

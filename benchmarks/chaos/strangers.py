@@ -70,7 +70,6 @@ FEW = (("show", "x"), ("logs", "x", "2"), ("resume", "x", *_INLINE), ("prune", "
 _MODULES = (
     *("torch", "torch._dynamo", "optuna", "pandas", "scipy.stats", "matplotlib.figure", "tune_app.cli"),
     *(
-        "tune_app.session.launch",
         "tune_app.session.lifecycle",
         "tune_app.engines.inline",
         "tune_app.training.trial",

@@ -29,7 +29,7 @@ import tune_app
 from tune_app import cli
 from tune_app.report import figures
 from tune_app.results import verdict
-from tune_app.session import lifecycle
+from tune_app.session import stop
 from tune_app.sweep import Sweep
 from tune_app.tasks import task_folder
 
@@ -278,7 +278,7 @@ def test_another_process_is_watched_and_stopped(tool: Tool, tmp_path: Path) -> N
     process = begin(tmp_path, "--address", "inline")
     try:
         reach(5, process, tmp_path, within_s=60)
-        threading.Timer(1.0, lambda: lifecycle.ask_to_stop(Sweep.open(tmp_path / "runs/mine"), None)).start()
+        threading.Timer(1.0, lambda: stop.request_stop(Sweep.open(tmp_path / "runs/mine"), None)).start()
         out = tool("show", "mine", "--follow")
         _, err = process.communicate(timeout=60)
     finally:

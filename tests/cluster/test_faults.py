@@ -20,8 +20,8 @@ from hosts import Run, hosts, task, until
 
 from tune_app import results
 from tune_app import space as spaces
-from tune_app.session import launch
-from tune_app.session.launch import Request
+from tune_app.session import lifecycle, loading
+from tune_app.session.request import Request
 from tune_app.sweep import Sweep
 from tune_app.sweep.history import Attempt
 
@@ -86,7 +86,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
         space = spaces.parse(SPACE, file="my.yaml", name="my")
         request = Request(space, address="inline", runs_dir=folder / "runs")
         try:
-            return seeds(launch.train(request, launch.gather(request)))
+            return seeds(lifecycle.run(request, loading.load(request)).train())
         finally:
             sys.modules.pop("mine", None)  # other tests have a module of that name
 

@@ -21,8 +21,8 @@ from rays_own import QUIET
 
 from tune_app import results
 from tune_app import space as spaces
-from tune_app.session import launch
-from tune_app.session.launch import Request
+from tune_app.session import lifecycle, loading
+from tune_app.session.request import Request
 from tune_app.sweep import Sweep
 
 pytestmark = QUIET
@@ -133,7 +133,7 @@ def train(case: Case, address: str, name: str) -> Sweep:
         name="my",
     )
     request = Request(space, address=address)
-    return launch.train(request, launch.gather(request))
+    return lifecycle.run(request, loading.load(request)).train()
 
 
 def most_at_a_time(sweep: Sweep) -> int:

@@ -15,7 +15,8 @@ from tune_app import results, space
 from tune_app.errors import RunError
 from tune_app.results import Frames, verdict
 from tune_app.results.verdict import Comparison, Verdict
-from tune_app.session import launch
+from tune_app.session import lifecycle, loading
+from tune_app.session.request import Request
 from tune_app.stats.intervals import mean_interval, wilson
 from tune_app.stats.multiple_testing import holm
 from tune_app.stats.power import needed
@@ -297,8 +298,8 @@ def test_test_images_of_a_task_are_labelled_as_it_gives_them(
     text = (
         f"task: {user_module(OWN_DATA)}:Mine\nspace: {{lr: {{grid: [1.0e-4, 1.0e-3]}}}}\nepochs: 2\nseeds: 3"
     )
-    request = launch.Request(space.parse(text), data, image_size=8, runs_dir=tmp_path, address="inline")
-    sweep = launch.train(request, launch.gather(request))
+    request = Request(space.parse(text), data, image_size=8, runs_dir=tmp_path, address="inline")
+    sweep = lifecycle.run(request, loading.load(request)).train()
     frames = results.load(sweep)
     found = on_test(verdict.judge(frames))
     assert found.unanswered == {}

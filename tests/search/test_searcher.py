@@ -34,8 +34,8 @@ from tune_app import report, results
 from tune_app import space as spaces
 from tune_app.errors import SpaceError, TrialsFailed
 from tune_app.report import exporting
-from tune_app.session import launch, shutdown
-from tune_app.session.launch import Request
+from tune_app.session import lifecycle, loading, shutdown
+from tune_app.session.request import Request
 from tune_app.sweep.events import Retried
 
 UserModule = Callable[[str], str]
@@ -57,7 +57,7 @@ def test_every_sampler_searches_to_the_end(user_module: UserModule, sampler: str
     Path("its_own.py").touch()
     space = parse(sampler=sampler, samples=13)
     asked = Request(space.model_copy(update={"task": f"{name}:task"}), name="one", address="inline")
-    sweep = launch.train(asked, launch.gather(asked))
+    sweep = lifecycle.run(asked, loading.load(asked)).train()
     assert sweep.statuses() == ["finished"] * 13
     trials = study_db(sweep)
     assert [t.state for t in trials] == [COMPLETE] * 13
@@ -279,4 +279,4 @@ def test_a_metric_that_is_missing_is_told(user_module: UserModule) -> None:
     space = parse(samples=3, text=TWO_METRICS).model_copy(update={"task": f"{name}:task"})
     asked = Request(space, name="one", address="inline")
     with pytest.raises(TrialsFailed, match='the metric "speed" is missing from epoch 1'):
-        launch.train(asked, launch.gather(asked))
+        lifecycle.run(asked, loading.load(asked)).train()

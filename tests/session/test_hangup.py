@@ -28,14 +28,14 @@ def heard() -> Iterator[None]:
 
 
 def test_a_signal_that_was_sent_by_hand_ends_a_command_with_129() -> None:
-    with hangup.outlived(), pytest.raises(Terminated) as ended:
+    with hangup.survived(), pytest.raises(Terminated) as ended:
         signal.raise_signal(signal.SIGHUP)
     assert ended.value.code == 129
 
 
 def test_the_loss_of_the_terminal_ends_nothing(terminal: list[bool]) -> None:
     before = signal.getsignal(signal.SIGHUP)
-    with hangup.outlived():
+    with hangup.survived():
         terminal[0] = False
         signal.raise_signal(signal.SIGHUP)
     assert signal.getsignal(signal.SIGHUP) == before
@@ -44,7 +44,7 @@ def test_the_loss_of_the_terminal_ends_nothing(terminal: list[bool]) -> None:
 def test_under_nohup_the_signal_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with hangup.outlived():
+        with hangup.survived():
             signal.raise_signal(signal.SIGHUP)
             assert hangup.ignored()
     finally:

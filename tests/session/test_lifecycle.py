@@ -6,7 +6,6 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,10 @@ from tune_app import results
 from tune_app import space as spaces
 from tune_app.driver.driver import Driver
 from tune_app.errors import DataError, Interrupted, RunError, SpaceError, TrialsFailed
-from tune_app.session import launch, lifecycle
-from tune_app.session.launch import Request
+from tune_app.session import confirm, lifecycle, loading, rerun, stop
+from tune_app.session.loading import LoadedTask
+from tune_app.session.request import Request, request_for
+from tune_app.session.session import Session
 from tune_app.sweep import Sweep, find_sample
 from tune_app.sweep.events import Saved, Source
 from tune_app.tasks import task_folder
@@ -33,16 +34,16 @@ COSINE = TASK.replace(
 ).replace('StepLR(optimizer, 2, config.get("gamma", 0.5))', "CosineAnnealingLR(optimizer, epochs)")
 
 
-def again(name: str, **options: Any) -> tuple[Request, launch.Material, Sweep]:
+def again(name: str, **options: Any) -> tuple[Request, LoadedTask, Sweep]:
     sweep = Sweep.open(Path("runs") / name)
-    asked = lifecycle.request_for(sweep, address="inline", **options)
-    return asked, lifecycle.gather(asked, sweep), sweep
+    asked = request_for(sweep, address="inline", **options)
+    return asked, loading.load(asked, sweep), sweep
 
 
 def extend(name: str, **more: Any) -> Sweep:
-    asked, material, sweep = again(name)
+    asked, loaded, sweep = again(name)
     wider = spaces.extend(sweep.space, **more)
-    return lifecycle.extend(asked, material, sweep, wider, str(more))
+    return lifecycle.extend(asked, loaded, sweep, wider, str(more)).train()
 
 
 def rows(name: str) -> pd.DataFrame:
@@ -91,7 +92,7 @@ def test_a_resumed_run_equals_an_undisturbed_one(
         end_after(patch, after)
         with pytest.raises(TrialsFailed, match=r"(?s)a test.*tune-app resume halves"):
             run(request(task, text, "halves"))
-    lifecycle.resume(*again("halves"))
+    lifecycle.resume(*again("halves")).train()
     assert_alike("whole", "halves")
     trained = [(e["trial"].split(".")[0], e["epoch"]) for e in events("halves", "epoch")]
     assert len(trained) == len(set(trained)) == 2 * 4, "no epoch before the checkpoint is trained again"
@@ -119,7 +120,7 @@ def test_replicates_that_converge_at_different_epochs_do_so_after_any_kill_and_e
             end_after(patch, after)
             with pytest.raises(TrialsFailed):
                 run(request(task, text, name))
-        lifecycle.resume(*again(name))
+        lifecycle.resume(*again(name)).train()
         assert_alike("whole", name)
     run(request(task, text.replace("epochs: 9", "epochs: 5").replace("seeds: 3", "seeds: 2"), "less"))
     extend("less", epochs="9")
@@ -129,7 +130,7 @@ def test_replicates_that_converge_at_different_epochs_do_so_after_any_kill_and_e
     exact = replicates == "looped"  # the size of a stack decides the last digits
     pd.testing.assert_frame_equal(extended, whole, check_exact=exact, check_like=True)
     assert {e["trial"].split(".")[1] for e in events("less", "epoch")[before:]} == {"3"}
-    again_ = lifecycle.rerun(*again("whole"), sample=1)
+    again_ = rerun.rerun(*again("whole"), sample=1)
     assert (again_.differences, again_.compared > 0) == ([], True)
 
 
@@ -149,7 +150,7 @@ def test_a_function_that_ended_by_itself_lacks_nothing_until_more_epochs_are_wan
     run(request(task, GRID))
     assert rows("one")["epochs"].tolist() == [2, 3, 2, 3]
     trained = len(events("one", "epoch"))
-    lifecycle.resume(*again("one"))
+    lifecycle.resume(*again("one")).train()
     extend("one", seeds="3")
     assert rows("one")["epochs"].tolist() == [2, 3, 4, 2, 3, 4]
     assert len(events("one", "epoch")) == trained + 2 * 4
@@ -178,7 +179,7 @@ def test_a_resume_reads_no_checkpoint_before_it_is_used(
     assert sweep.outstanding() == 2
     assert sweep.lacking()[0].start
     assert read_ == []
-    lifecycle.resume(*again("one"))
+    lifecycle.resume(*again("one")).train()
     assert len(read_) == 1
 
 
@@ -197,7 +198,7 @@ def test_a_crash_just_before_an_end_trains_no_epoch_too_many(user_module: UserMo
     run(request(task, text, "whole"))
     run(request(task, text))
     cut_before("one", "finished")
-    lifecycle.resume(*again("one"))
+    lifecycle.resume(*again("one")).train()
     assert_alike("one", "whole")
 
 
@@ -221,12 +222,12 @@ def test_data_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.Monke
         source=Source("xr", str(tmp_path / "xr"), 8, "patient", everything=True),
     )
     with pytest.raises(DataError, match=r"(?s)xr: .*--data"):
-        lifecycle.request_for(sweep)
+        request_for(sweep)
     (tmp_path / "xr").mkdir()
-    assert lifecycle.request_for(sweep).data == "xr"
+    assert request_for(sweep).data == "xr"
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    asked = lifecycle.request_for(sweep, resources={"max_concurrent": 1, "cpus_per_trial": None})
+    asked = request_for(sweep, resources={"max_concurrent": 1, "cpus_per_trial": None})
     assert (asked.data, asked.image_size, asked.split, asked.everything) == (
         str(tmp_path / "xr"),
         8,
@@ -234,7 +235,7 @@ def test_data_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.Monke
         True,
     )
     assert asked.space.resources == spaces.Resources(max_concurrent=1)
-    assert lifecycle.request_for(sweep, data="phantom").data == "phantom"
+    assert request_for(sweep, data="phantom").data == "phantom"
 
 
 def test_a_time_limit_ends_a_sitting_resumably(user_module: UserModule) -> None:
@@ -243,7 +244,7 @@ def test_a_time_limit_ends_a_sitting_resumably(user_module: UserModule) -> None:
         run(request(task, time_limit_s=1e-9))
     trained, saved = events("one", "epoch"), events("one", "checkpoint")
     assert saved[-1]["saved"]["epoch"] == trained[-1]["epoch"] < 4, "it is saved before it ends"
-    lifecycle.resume(*again("one"))
+    lifecycle.resume(*again("one")).train()
     run(request(task, name="whole"))
     assert_alike("one", "whole")
 
@@ -314,7 +315,7 @@ def test_an_extension_survives_a_crash_between_record_and_space_file(user_module
     extend("one", seeds="3")
     Path("runs/one/space.yaml").write_text(old)
     assert Sweep.open("runs/one").space.seeds == 3
-    lifecycle.resume(*again("one"))
+    lifecycle.resume(*again("one")).train()
     assert spaces.load("runs/one/space.yaml").seeds == 3
     assert [(e["asked"], e["from_start"]) for e in events("one", "extended")] == [("{'seeds': '3'}", False)]
 
@@ -324,7 +325,7 @@ def test_an_extension_is_whole_after_a_crash_in_its_middle(user_module: UserModu
     run(request(task))
     extend("one", add=["lr=0.03"])
     cut_before("one", "planned", 3)
-    lifecycle.resume(*again("one"))
+    lifecycle.resume(*again("one")).train()
     run(request(task, GRID.replace("[0.01, 0.1]", "[0.01, 0.1, 0.03]"), "whole"))
     assert_alike("one", "whole")
 
@@ -352,11 +353,11 @@ def test_files_that_the_record_can_make_decide_nothing_and_are_written_again(
     before, space = [path.read_text() for path in paths], Sweep.open("runs/one").space
     for path in paths:
         spoil(path, how)
-    asked, material, sweep = again("one")
+    asked, loaded, sweep = again("one")
     assert sweep.space == space
-    confirming, _ = lifecycle.confirmation(sweep, 1, 2)
+    confirming = confirm.confirmation(asked, sweep, 1, 2).space
     assert (confirming.metric, confirming.epochs) == (space.metric, space.epochs)
-    lifecycle.resume(asked, material, sweep)
+    lifecycle.resume(asked, loaded, sweep).train()
     assert [path.read_text() for path in paths] == before
     for path in paths:
         spoil(path, how)
@@ -441,17 +442,17 @@ LEVELS = "space: {level: {grid: [1, 2, 3]}}\nepochs: 2\nseeds: 1\nmax_failures: 
 def test_what_failed_is_tried_again_once_it_is_mended(user_module: UserModule) -> None:
     with pytest.raises(TrialsFailed, match=r"(?s)2 of 3.*ValueError: cannot"):
         run(request(f"{user_module(FAILING)}:task", LEVELS))
-    asked, material, sweep = again("one")
+    asked, loaded, sweep = again("one")
     assert lifecycle.failed(sweep, ()) == [2, 3]
     assert lifecycle.failed(sweep, ("3.1",)) == [3]
     with pytest.raises(RunError, match=r"\b1\b.*finished.*\b2, 3"):
         lifecycle.failed(sweep, ("1",))
     with pytest.raises(TrialsFailed, match="2 of 3"):  # not mended: its retries begin anew, and fail
-        lifecycle.retry(asked, material, sweep, [2])
+        lifecycle.retry(asked, loaded, sweep, [2]).train()
     assert len(events("one", "failed")) == 6
     Path("mended").touch()
-    asked, material, sweep = again("one")
-    done = lifecycle.retry(asked, material, sweep, lifecycle.failed(sweep, ()))
+    asked, loaded, sweep = again("one")
+    done = lifecycle.retry(asked, loaded, sweep, lifecycle.failed(sweep, ())).train()
     assert done.statuses() == ["finished"] * 3
     with pytest.raises(RunError, match="failed"):
         lifecycle.failed(done, ())
@@ -491,7 +492,7 @@ def asking(trial: str | None) -> tuple[threading.Thread, list[BaseException]]:
             time.sleep(0.01)
         threading.Timer(0.3, Path("go").touch).start()
         try:
-            lifecycle.ask_to_stop(Sweep.open("runs/one"), trial)
+            stop.request_stop(Sweep.open("runs/one"), trial)
         except RunError as error:
             errors.append(error)
             Path("go").touch()
@@ -519,17 +520,17 @@ def test_a_whole_run_is_stopped_resumably(user_module: UserModule) -> None:
         run(request(f"{user_module(WAITING)}:task", text))
     thread.join()
     assert errors == []
-    assert lifecycle.resume(*again("one")).statuses() == ["finished"] * 3
+    assert lifecycle.resume(*again("one")).train().statuses() == ["finished"] * 3
 
 
 def test_there_must_be_something_to_stop(user_module: UserModule) -> None:
     sweep = run(request(f"{user_module(TASK)}:Task"))
     with pytest.raises(RunError, match="one"):
-        lifecycle.ask_to_stop(sweep, None)
+        stop.request_stop(sweep, None)
     with pytest.raises(RunError, match=r"\b1 is finished"):
-        lifecycle.ask_to_stop(sweep, "1")
+        stop.request_stop(sweep, "1")
     with Sweep.open("runs/one").writing(), pytest.raises(RunError, match=r"\b0\.1 s\b.*control"):
-        lifecycle.ask_to_stop(sweep, None, wait_s=0.1)
+        stop.request_stop(sweep, None, wait_s=0.1)
 
 
 # ---------------------------------------------------------------- rerun
@@ -538,14 +539,14 @@ def test_there_must_be_something_to_stop(user_module: UserModule) -> None:
 def test_a_rerun_comes_out_the_same_or_says_what_differs(user_module: UserModule) -> None:
     name = user_module(TASK)
     run(request(f"{name}:Task"))
-    same = lifecycle.rerun(*again("one"), 2)
+    same = rerun.rerun(*again("one"), 2)
     assert (same.differences, same.device) == ([], "cpu")
     per_epoch, tests = 7, 5
     assert same.compared == 2 * (4 * per_epoch + tests)
     source = Path(f"{name}.py").read_text()
     task_folder._folders.clear()  # as a new process begins
     Path(f"{name}.py").write_text(source.replace("Dropout(0.2)", "Dropout(0.3)"))
-    other = lifecycle.rerun(*again("one"), 2)
+    other = rerun.rerun(*again("one"), 2)
     assert 0 < len(other.differences) <= other.compared
     replicate, metric, then, now = other.differences[0]
     assert (replicate, metric) == (0, "train_loss of epoch 1") or metric.endswith("of epoch 1")
@@ -558,7 +559,7 @@ def test_only_what_has_ended_is_trained_again(user_module: UserModule) -> None:
     with pytest.raises(TrialsFailed):
         run(request(f"{user_module(FAILING)}:task", LEVELS))
     with pytest.raises(RunError, match=r"\b2 is failed"):
-        lifecycle.rerun(*again("one"), 2)
+        rerun.rerun(*again("one"), 2)
 
 
 # ---------------------------------------------------------------- confirm
@@ -567,14 +568,13 @@ def test_only_what_has_ended_is_trained_again(user_module: UserModule) -> None:
 def test_the_best_are_confirmed_on_seeds_that_are_new(user_module: UserModule) -> None:
     task = f"{user_module(TASK)}:Task"
     run(request(task, GRID.replace("[0.01, 0.1]", "[0.001, 0.01, 0.1]")))
-    asked, material, sweep = again("one")
+    asked, loaded, sweep = again("one")
     best = [int(each) for each in results.ranked(results.load(sweep))["sample"]]
 
-    def confirm() -> Sweep:
-        space, name = lifecycle.confirmation(sweep, top=2, seeds=3)
-        return launch.conduct(replace(asked, space=space, name=name, confirms="one"), material, None)
+    def confirmed() -> Sweep:
+        return Session(confirm.confirmation(asked, sweep, top=2, seeds=3), loaded).train()
 
-    first, second = confirm(), confirm()
+    first, second = confirmed(), confirmed()
     assert (first.name, second.name) == ("one-confirm", "one-confirm-2")
     assert first.header.confirms == "one"
     for number, made in enumerate((first, second)):
@@ -589,14 +589,15 @@ def test_the_best_are_confirmed_on_seeds_that_are_new(user_module: UserModule) -
 def test_a_damaged_run_beside_it_stops_no_confirmation_but_a_damaged_confirmation_does(
     user_module: UserModule,
 ) -> None:
-    sweep = run(request(f"{user_module(TASK)}:Task"))
+    asked = request(f"{user_module(TASK)}:Task")
+    sweep = run(asked)
     for name in ("other", "one-confirm"):
         (Path("runs") / name).mkdir()
         (Path("runs") / name / "record.jsonl").write_bytes(b"no record\n")
         if name == "other":
-            assert lifecycle.confirmation(sweep, 1, 2)[1] == "one-confirm"
+            assert confirm.confirmation(asked, sweep, 1, 2).name == "one-confirm"
     with pytest.raises(RunError, match="one-confirm"):
-        lifecycle.confirmation(sweep, 1, 2)
+        confirm.confirmation(asked, sweep, 1, 2)
 
 
 def test_a_point_that_was_drawn_twice_is_confirmed_once_and_goes_by_its_first_number(
@@ -604,19 +605,20 @@ def test_a_point_that_was_drawn_twice_is_confirmed_once_and_goes_by_its_first_nu
 ) -> None:
     draws = GRID.replace("{grid: [0.01, 0.1]}", "{choice: [0.01, 0.1]}")
     run(request(f"{user_module(TASK)}:Task", f"{draws}search: {{algorithm: random, samples: 5}}\n"))
-    _, _, sweep = again("one")
+    asked, _, sweep = again("one")
     first = {c.sample: c.twin or c.sample for c in sweep.history.configurations.values()}
     assert len(set(first.values())) == 2
-    confirmed, _ = lifecycle.confirmation(sweep, top=3, seeds=2)
+    confirmed = confirm.confirmation(asked, sweep, top=3, seeds=2).space
     assert {point["lr"] for point in confirmed.configs} == {0.01, 0.1}
     assert len(confirmed.configs) == 2
     assert {sample: find_sample(sweep, str(sample)) for sample in first} == first
 
 
 def test_without_a_finished_configuration_there_is_nothing_to_confirm(user_module: UserModule) -> None:
-    sweep = Sweep.create(spaces.parse(f"task: {user_module(TASK)}:Task\n{GRID}"), runs_dir="runs", name="one")
+    asked = request(f"{user_module(TASK)}:Task")
+    sweep = Sweep.create(asked.space, runs_dir="runs", name="one")
     with pytest.raises(RunError, match="finished"):
-        lifecycle.confirmation(sweep, 5, 20)
+        confirm.confirmation(asked, sweep, 5, 20)
 
 
 # ---------------------------------------------------------------- what stays on the disk
@@ -647,7 +649,7 @@ def test_a_damaged_checkpoint_is_not_gone_on_from(
             run(request(task))
     [path] = Path("runs/one/checkpoints").glob("*-state.pt")
     path.write_bytes(path.read_bytes()[:-100])
-    lifecycle.resume(*again("one"))
+    lifecycle.resume(*again("one")).train()
     said = " ".join(capsys.readouterr().out.split())
     assert any(lacking(line, [path.name, "configuration 1"]) == [] for line in said.splitlines())
     assert_alike("one", "whole")

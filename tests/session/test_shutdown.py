@@ -29,33 +29,34 @@ def finish(sweep: Sweep) -> None:
 @pytest.mark.parametrize(
     "number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EACCES]
 )
-def test_a_refused_write_names_the_file_and_the_way_on(number: int, sweep: Sweep) -> None:
-    with pytest.raises(DiskError) as raised, shutdown.telling(sweep, changed=True):
+def test_a_refused_write_names_the_file_and_ends_with_the_advice(number: int) -> None:
+    with pytest.raises(DiskError) as raised, shutdown.errors_with_advice(lambda: "Do this."):
         raise OSError(number, "refused", "a/file")
     lines = str(raised.value).splitlines()
     assert raised.value.exit_code == 1
     assert lines[0].startswith("a/file: cannot be written: refused")
-    assert lines[-1].endswith("0 of 2 configurations ended. Continue with: tune-app resume one")
+    assert lines[-1] == "  Do this."
 
 
-def test_where_all_is_trained_only_the_report_is_left(sweep: Sweep) -> None:
-    finish(sweep)
-    with pytest.raises(DiskError, match=r"tune-app report one$"), shutdown.telling(sweep, changed=True):
-        raise DiskError("results.csv: cannot be written: full.")
-
-
-@pytest.mark.parametrize("there", [True, False])
-def test_what_has_changed_nothing_is_to_be_asked_again(there: bool, sweep: Sweep) -> None:
+def test_a_lost_ray_ends_with_the_advice() -> None:
     with (
-        pytest.raises(RayLost, match=r"gone\n.*Give the command again\.$"),
-        shutdown.telling(sweep if there else None, changed=not there),
+        pytest.raises(RayLost, match=r"^gone\n  Do this\.$"),
+        shutdown.errors_with_advice(lambda: "Do this."),
     ):
         raise RayLost("gone")
 
 
-def test_another_error_is_passed_on_as_it_is(sweep: Sweep) -> None:
-    with pytest.raises(FileNotFoundError), shutdown.telling(sweep, changed=True):
+def test_another_error_is_raised_unchanged() -> None:
+    with pytest.raises(FileNotFoundError), shutdown.errors_with_advice(lambda: "Do this."):
         raise FileNotFoundError(errno.ENOENT, "no such file", "x")
+
+
+def test_the_next_command_is_resume_until_everything_is_trained(sweep: Sweep) -> None:
+    said = shutdown.next_command(sweep)
+    assert said.startswith("0 of 2 ")
+    assert said.endswith("tune-app resume one")
+    finish(sweep)
+    assert shutdown.next_command(sweep).endswith("tune-app report one")
 
 
 def test_a_run_that_could_not_be_made_leaves_no_folder(

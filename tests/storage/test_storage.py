@@ -27,7 +27,8 @@ from tune_app import cli as command_line
 from tune_app import results, storage
 from tune_app.driver.driver import Driver
 from tune_app.errors import RunError, StorageError
-from tune_app.session import lifecycle
+from tune_app.session import lifecycle, loading
+from tune_app.session.request import request_for
 from tune_app.storage import Store, mirror, segments, store
 from tune_app.sweep import Sweep
 
@@ -66,8 +67,8 @@ def resume(name: str, runs: Path, place: str | Path | None = None) -> Sweep:
     if not (runs / name).is_dir():
         storage.fetch(str(place), name, runs, print)
     sweep = Sweep.open(runs / name)
-    asked = lifecycle.request_for(sweep, address="inline", storage=place and str(place))
-    return lifecycle.resume(asked, lifecycle.gather(asked, sweep), sweep)
+    asked = request_for(sweep, address="inline", storage=place and str(place))
+    return lifecycle.resume(asked, loading.load(asked, sweep), sweep).train()
 
 
 def seeds(sweep: Sweep) -> pd.DataFrame:
@@ -202,11 +203,11 @@ def test_who_is_taken_over_ends_and_what_it_still_wrote_is_left_out(
     while not (copy := segments.newest(place)) or b'"epoch":3,' not in copy.record:
         time.sleep(0.02)
     there = storage.fetch(str(shared), "one", tmp_path / "new", print)
-    asked = lifecycle.request_for(Sweep.open(there), address="inline")
-    material = lifecycle.gather(asked, Sweep.open(there))
+    asked = request_for(Sweep.open(there), address="inline")
+    material = loading.load(asked, Sweep.open(there))
     taking = threading.Timer(0.3, slow.set)  # the old one goes on a while, and then all is quick
     taking.start()
-    new = lifecycle.resume(asked, material, Sweep.open(there))
+    new = lifecycle.resume(asked, material, Sweep.open(there)).train()
     thread.join()
     assert lacking(str(told[0]), ["one", f"{shared}/one"]) == []
     whole = run(request(task, endless, "whole"))
@@ -222,13 +223,13 @@ def test_who_is_taken_over_ends_and_what_it_still_wrote_is_left_out(
 def test_a_folder_that_is_behind_catches_up(task: str, shared: Path, tmp_path: Path) -> None:
     first = run(request(task, GRID.replace("epochs: 4", "epochs: 2"), storage=str(shared)))
     shutil.copytree(first.paths.folder, tmp_path / "behind/one")
-    asked = lifecycle.request_for(first, address="inline")
+    asked = request_for(first, address="inline")
     assert asked.storage == str(shared), "it is remembered"
     from tune_app import space as spaces
 
     wider = spaces.extend(first.space, epochs="4")
     first = Sweep.open(first.paths.folder)
-    more = lifecycle.extend(asked, lifecycle.gather(asked, first), first, wider, "--epochs 4")
+    more = lifecycle.extend(asked, loading.load(asked, first), first, wider, "--epochs 4").train()
     again = resume("one", tmp_path / "behind")
     pd.testing.assert_frame_equal(seeds(again), seeds(more))
     assert again.space.epochs == 4

@@ -19,8 +19,9 @@ from tune_app.errors import RunError, TrialsFailed
 from tune_app.report import compare
 from tune_app.results import verdict
 from tune_app.results import warnings as advice
-from tune_app.session import launch, lifecycle
-from tune_app.session.launch import Request
+from tune_app.session import lifecycle, loading, recorded_points
+from tune_app.session.loading import LoadedTask
+from tune_app.session.request import Request, request_for
 from tune_app.sweep import Sweep, code
 from tune_app.tasks import task_folder
 
@@ -67,16 +68,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     forget()
 
 
-def first(name: str = "one", **more: Any) -> tuple[Request, launch.Material]:
+def first(name: str = "one", **more: Any) -> tuple[Request, LoadedTask]:
     asked = Request(spaces.parse(SPACE, name="my"), name=name, address="inline", **more)
-    return asked, launch.gather(asked)
+    return asked, loading.load(asked)
 
 
-def again(name: str = "one") -> tuple[Request, launch.Material, Sweep]:
+def again(name: str = "one") -> tuple[Request, LoadedTask, Sweep]:
     forget()
     sweep = Sweep.open(Path("runs") / name)
-    asked = lifecycle.request_for(sweep, address="inline")
-    return asked, lifecycle.gather(asked, sweep), sweep
+    asked = request_for(sweep, address="inline")
+    return asked, loading.load(asked, sweep), sweep
 
 
 def half(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,13 +93,13 @@ def half(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(Driver, "report", ending)
         with pytest.raises(TrialsFailed):
-            launch.train(*first())
+            lifecycle.run(*first()).train()
 
 
 def extend(more: str, code_changed: bool = False) -> Sweep:
-    asked, material, sweep = again()
+    asked, loaded, sweep = again()
     wider = spaces.extend(sweep.space, **({"seeds": more} if more.startswith("+") else {"add": [more]}))
-    return lifecycle.extend(asked, material, sweep, wider, more, code_changed=code_changed)
+    return lifecycle.extend(asked, loaded, sweep, wider, more, code_changed=code_changed).train()
 
 
 def warnings(sweep: Sweep) -> list[str]:
@@ -107,7 +108,7 @@ def warnings(sweep: Sweep) -> list[str]:
 
 
 def test_files_are_those_that_the_task_imports_in_whatever_way(folder: Path) -> None:
-    launch.gather(Request(spaces.parse(SPACE), address="inline"))
+    loading.load(Request(spaces.parse(SPACE), address="inline"))
     found = code.collect("work:train")
     assert found.files is not None
     assert set(found.files) == IMPORTED
@@ -123,7 +124,7 @@ def test_files_are_those_that_the_task_imports_in_whatever_way(folder: Path) -> 
 def test_a_file_that_changed_is_named_and_no_other(folder: Path, name: str, edit: str) -> None:
     def now() -> code.Code:
         forget()
-        launch.gather(Request(spaces.parse(SPACE), address="inline"))
+        loading.load(Request(spaces.parse(SPACE), address="inline"))
         return code.collect("work:train")
 
     before, path = now(), folder / name
@@ -144,7 +145,7 @@ def test_what_changed_is_said_at_a_resume_refused_for_seeds_and_told_in_the_repo
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     half(monkeypatch)
-    lifecycle.resume(*again())  # nothing has changed
+    lifecycle.resume(*again()).train()  # nothing has changed
     assert "code" not in capsys.readouterr().out
     assert warnings(again()[2]) == []
     for name in ("work.py", "lib/deep/inner.py"):
@@ -180,7 +181,7 @@ def test_a_resume_goes_on_with_other_code_and_says_so(
     (folder / "local.py").rename(folder / "moved.py")
     (folder / "work.py").write_text(TASK.replace("import local", "import moved as local"))
     capsys.readouterr()
-    sweep = lifecycle.resume(*again())
+    sweep = lifecycle.resume(*again()).train()
     said = capsys.readouterr().out
     assert all(name in said for name in ("work.py", "local.py", "moved.py"))
     assert set(sweep.statuses()) == {"finished"}
@@ -189,15 +190,15 @@ def test_a_resume_goes_on_with_other_code_and_says_so(
         extend("+1")
     configs = [c.config for c in sweep.history.configurations.values()]
     capsys.readouterr()
-    lifecycle.say_of_code(sweep, configs[1:])
+    recorded_points.note_changed_code(sweep, configs[1:])
     assert capsys.readouterr().out == ""
-    lifecycle.say_of_code(sweep, configs)
+    recorded_points.note_changed_code(sweep, configs)
     assert "configuration 1: " in capsys.readouterr().out
-    other = launch.train(*first("two", confirms="one"))
+    other = lifecycle.run(*first("two", confirms="one")).train()
     assert warnings(other) == []
     (folder / "moved.py").write_text("ADD = 5\n")
     forget()
-    other = launch.train(*first("three", confirms="one"))
+    other = lifecycle.run(*first("three", confirms="one")).train()
     assert len(warnings(other)) == 1
     for said in (warnings(other)[0], " ".join(compare([results.load(sweep), results.load(other)]).about)):
         assert "moved.py" in said
@@ -227,7 +228,7 @@ def test_epochs_of_one_seed_that_come_from_differing_code_are_named(
     capsys.readouterr()
     with pytest.raises(RunError, match="configuration 1:"):
         extend("+1")
-    sweep = lifecycle.resume(*again())
+    sweep = lifecycle.resume(*again()).train()
     assert [a.start_epoch for a in sweep.history.configurations[1].attempts] == [0, 2]
     assert "means of configuration 1." in capsys.readouterr().out
     assert "configuration 1 " in warnings(sweep)[0]
@@ -244,7 +245,7 @@ def test_an_older_record_says_nothing_of_files(
     write(path, found)
     (folder / "work.py").write_text(TASK + "# edited\n")
     capsys.readouterr()
-    assert warnings(lifecycle.resume(*again())) == []
+    assert warnings(lifecycle.resume(*again()).train()) == []
     assert "code" not in capsys.readouterr().out
     assert warnings(extend("+1")) == []
 
@@ -266,7 +267,7 @@ def test_a_process_with_other_code_than_its_session_is_recorded(
 
     monkeypatch.setattr(code, "departures", elsewhere)
     monkeypatch.setattr(Driver, "start", started)
-    sweep = launch.train(*first())
+    sweep = lifecycle.run(*first()).train()
     events = [event for _, event in read(sweep.paths.record) if event["event"] == "code"]
     assert [event["trial"] for event in events] == ["2.1"]
     told = warnings(sweep)

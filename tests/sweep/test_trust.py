@@ -15,7 +15,9 @@ from small_task import GRID, TASK, request, run
 from tune_app import results
 from tune_app.cli import main
 from tune_app.errors import RunError, TrustError
-from tune_app.session import launch, lifecycle, saved_models
+from tune_app.session import loading, saved_models, undo
+from tune_app.session.request import request_for
+from tune_app.session.session import Session
 from tune_app.space import Search
 from tune_app.sweep import Sweep, trust
 from tune_app.sweep.events import Source
@@ -50,7 +52,7 @@ def task(user_module: UserModule) -> str:
 def test_a_run_of_ones_own_goes_on_without_a_word_wherever_it_lies(task: str) -> None:
     Path("runs/one").rename("elsewhere")
     sweep = Sweep.open("elsewhere")
-    assert lifecycle.request_for(sweep).space.task == task
+    assert request_for(sweep).space.task == task
     assert code(["extend", "elsewhere", "--seeds", "+1"]) == 0
 
 
@@ -75,16 +77,16 @@ def test_what_was_trusted_once_is_not_asked_for_again(task: str, monkeypatch: py
     strange(monkeypatch)
     sweep = Sweep.open("runs/one")
     with pytest.raises(TrustError):
-        lifecycle.request_for(sweep)
-    assert lifecycle.request_for(sweep, trust=True).space.task == task
-    assert lifecycle.request_for(sweep).space.task == task
+        request_for(sweep)
+    assert request_for(sweep, trust=True).space.task == task
+    assert request_for(sweep).space.task == task
 
 
 def test_naming_the_code_oneself_is_trust(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     strange(monkeypatch)
     asked = request(task, SHORT)
-    launch.conduct(asked, launch.gather(asked), Sweep.open("runs/one"), change=lambda _: None)
-    assert lifecycle.request_for(Sweep.open("runs/one")).space.task == task
+    Session(asked, loading.load(asked), Sweep.open("runs/one"), lambda _: None).train()
+    assert request_for(Sweep.open("runs/one")).space.task == task
 
 
 @pytest.mark.parametrize("key", ["task", "sampler"])
@@ -127,14 +129,14 @@ def test_data_and_storage_of_a_stranger_are_left_alone(
     text = "space: {lr: {grid: [0.001]}}\nepochs: 1\nseeds: 1\n"
     sweep = run(request("pneumonia", text, image_size=16, storage=str(Path("store").absolute())))
     Path("phantom").mkdir()  # a folder of that name is not what is loaded, and yet it is named
-    asked = lifecycle.request_for(sweep)
+    asked = request_for(sweep)
     strange(monkeypatch)
     with pytest.raises(TrustError, match=r"the storage .*store"):
-        lifecycle.request_for(sweep)
+        request_for(sweep)
     with pytest.raises(TrustError, match=r"the storage .*store"):
-        lifecycle.undo(sweep)
-    assert lifecycle.request_for(sweep, storage="none").storage is None
-    assert lifecycle.request_for(sweep, storage=asked.storage).storage == asked.storage
+        undo.undo(sweep)
+    assert request_for(sweep, storage="none").storage is None
+    assert request_for(sweep, storage=asked.storage).storage == asked.storage
 
     monkeypatch.setattr(sweep.history, "openings", [])
     for source in (Source("xrays", None, None, "", False), Source("phantom", "/xrays", None, "", False)):
@@ -189,9 +191,9 @@ def test_without_a_folder_of_the_users_own_trust_is_asked_for_each_time(
     monkeypatch.setenv("XDG_STATE_HOME", str(Path("file").absolute()))
     sweep = Sweep.open("runs/one")
     for _ in range(2):
-        assert lifecycle.request_for(sweep, trust=True).space.task == task
+        assert request_for(sweep, trust=True).space.task == task
         with pytest.raises(TrustError):
-            lifecycle.request_for(sweep)
+            request_for(sweep)
 
 
 def test_a_changed_header_is_another_run(task: str) -> None:

@@ -19,7 +19,8 @@ from lines import read
 
 from tune_app import cli, results
 from tune_app import space as spaces
-from tune_app.session import lifecycle, saved_models
+from tune_app.session import lifecycle, loading, saved_models
+from tune_app.session.request import request_for
 from tune_app.sweep import Sweep
 from tune_app.tasks import task_folder
 
@@ -39,14 +40,14 @@ def earlier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def again(name: str) -> tuple[Any, Any, Sweep]:
     sweep = Sweep.open(f"runs/{name}")
-    asked = lifecycle.request_for(sweep, address="inline", trust=True)
-    return asked, lifecycle.gather(asked, sweep), sweep
+    asked = request_for(sweep, address="inline", trust=True)
+    return asked, loading.load(asked, sweep), sweep
 
 
 def extend(name: str, **more: Any) -> Sweep:
     asked, material, sweep = again(name)
     wider = spaces.extend(sweep.space, **more)
-    return lifecycle.extend(asked, material, sweep, wider, str(more), code_changed=True)
+    return lifecycle.extend(asked, material, sweep, wider, str(more), code_changed=True).train()
 
 
 def assert_as_before(sweep: Sweep, expected: str, exact: bool = True) -> None:
@@ -84,7 +85,7 @@ def test_an_earlier_run_is_read_with_the_same_numbers(earlier: Path, name: str) 
 def test_an_earlier_run_that_was_killed_is_resumed_and_reported(earlier: Path) -> None:
     before = lines("interrupted")
     asked, material, sweep = again("interrupted")
-    sweep = lifecycle.resume(asked, material, sweep)
+    sweep = lifecycle.resume(asked, material, sweep).train()
     assert [a.start_epoch for a in sweep.history.configurations[2].attempts] == [0, 2]
     assert_as_before(Sweep.open("runs/interrupted"), "interrupted-resumed", exact=False)
     assert_goes_on_without_checksums("interrupted", before)

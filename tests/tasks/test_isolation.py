@@ -24,8 +24,8 @@ from specs import make_spec
 from tune_app import space as spaces
 from tune_app.driver.driver import Driver
 from tune_app.errors import TaskError, Terminated
-from tune_app.session import launch, lifecycle
-from tune_app.session.launch import Request
+from tune_app.session import lifecycle, loading
+from tune_app.session.request import Request, request_for
 from tune_app.space import Config
 from tune_app.sweep import Sweep
 from tune_app.tasks import isolation
@@ -93,7 +93,7 @@ def request(name: str, seeds: int, run: str) -> Request:
 
 
 def train(asked: Request) -> Sweep:
-    return launch.train(asked, launch.gather(asked))
+    return lifecycle.run(asked, loading.load(asked)).train()
 
 
 def of_record(sweep: Sweep) -> Values:
@@ -118,8 +118,8 @@ def test_a_replicate_is_the_same_with_any_number_of_seeds_extended_and_resumed(
     assert of_record(three).items() < whole.items()
     assert of_record(one).items() < of_record(three).items()
     wider = spaces.extend(one.space, seeds="+2", samples=None, epochs=None, add=())
-    asked = lifecycle.request_for(one, address="inline")
-    assert of_record(lifecycle.extend(asked, lifecycle.gather(asked, one), one, wider, "")) == of_record(
+    asked = request_for(one, address="inline")
+    assert of_record(lifecycle.extend(asked, loading.load(asked, one), one, wider, "").train()) == of_record(
         three
     )
 

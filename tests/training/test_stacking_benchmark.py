@@ -23,8 +23,10 @@ from tune_app.data import Dataset
 from tune_app.data.identity import NO_DATA
 from tune_app.driver.driver import Driver
 from tune_app.errors import RunError, SpaceError
-from tune_app.session import launch
-from tune_app.session.launch import Material, Request
+from tune_app.session import lifecycle, loading, measuring
+from tune_app.session.loading import LoadedTask
+from tune_app.session.request import Request
+from tune_app.session.session import Session
 from tune_app.space import Config
 from tune_app.sweep import Sweep
 from tune_app.sweep.numerics import Numerics
@@ -132,7 +134,7 @@ def test_a_gpu_is_looked_for_before_torch_is_loaded(
 
 
 def test_a_rule_takes_no_torch() -> None:
-    ours = "tune_app.session.launch, tune_app.training.stacking_benchmark"
+    ours = "tune_app.session.session, tune_app.training.stacking_benchmark"
     code = f"import sys, {ours}\nprint({{'torch', 'ray'}} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
@@ -284,13 +286,13 @@ def test_a_process_that_hangs_is_told_and_ended(
 
 
 @pytest.fixture
-def material(tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Material:
+def loaded(tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LoadedTask:
     monkeypatch.chdir(tmp_path)
-    return Material(Pneumonia(), tiny.identity, tiny, Pneumonia().splits(tiny))
+    return LoadedTask(Pneumonia(), tiny.identity, tiny, Pneumonia().splits(tiny))
 
 
-def train(space: spaces.SearchSpace, material: Material, **options: Any) -> Sweep:
-    return launch.train(Request(space, address="inline", **options), material)
+def train(space: spaces.SearchSpace, loaded: LoadedTask, **options: Any) -> Sweep:
+    return lifecycle.run(Request(space, address="inline", **options), loaded).train()
 
 
 def epochs(sweep: Sweep) -> Iterator[dict[str, Any]]:
@@ -299,13 +301,13 @@ def epochs(sweep: Sweep) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize("better", ["looped", "stacked"])
 def test_the_choice_is_in_the_record_and_goes_for_all_trials(
-    material: Material, clock: dict[type, float], monkeypatch: pytest.MonkeyPatch, better: str
+    loaded: LoadedTask, clock: dict[type, float], monkeypatch: pytest.MonkeyPatch, better: str
 ) -> None:
     clock[Stacked if better == "stacked" else Looped] = 0.001
     made: list[type] = []
     monkeypatch.setattr(Trial, "_make", _spy(Trial._make, made))
     space = parse("space: {gamma: {grid: [0.3, 0.4]}}")
-    sweep = train(space, material, name="mine")
+    sweep = train(space, loaded, name="mine")
     assert sweep.header.numerics == Numerics(better)
     assert sweep.header.measured["replicates"] == better
     assert sweep.header.measured["stacked_s"] > 0
@@ -314,7 +316,7 @@ def test_the_choice_is_in_the_record_and_goes_for_all_trials(
     clock[Looped if better == "stacked" else Stacked] = 0.001
     wider = spaces.extend(space, add=["gamma=0.5"])
     request = Request(wider, address="inline", name="mine")
-    launch.conduct(request, material, sweep, None, lambda run: run.extend(wider, "more", False))
+    Session(request, loaded, sweep, lambda run: run.extend(wider, "more", False)).train()
     assert [kind.__name__.lower() for kind in made] == [better] * 3
     assert Sweep.open(sweep.paths.folder).numerics.replicates == better
 
@@ -328,12 +330,12 @@ def _spy(make: Callable[..., Replicates], kinds: list[type]) -> Callable[..., Re
     return spied
 
 
-def test_both_ways_train_the_same(material: Material) -> None:
+def test_both_ways_train_the_same(loaded: LoadedTask) -> None:
     space = parse("space: {gamma: {grid: [0.3, 0.4]}}\nevaluate: best\nprecision: float32")
     found = {}
     for replicates in ("looped", "stacked"):
         chosen = space.model_copy(update={"replicates": replicates})
-        found[replicates] = list(epochs(train(chosen, material)))
+        found[replicates] = list(epochs(train(chosen, loaded)))
     for one, other in zip(*found.values(), strict=True):
         assert one["metrics"].keys() == other["metrics"].keys()
         for name, values in one["metrics"].items():
@@ -341,33 +343,33 @@ def test_both_ways_train_the_same(material: Material) -> None:
 
 
 def test_a_configuration_that_cannot_be_stacked_is_looped_and_the_record_tells(
-    material: Material, capsys: pytest.CaptureFixture[str]
+    loaded: LoadedTask, capsys: pytest.CaptureFixture[str]
 ) -> None:
     space = parse("space: {dropout: {grid: [0.0, 0.3]}}\nreplicates: stacked")
-    sweep = train(space, material)
+    sweep = train(space, loaded)
     assert sweep.numerics.replicates == "stacked"
     told = {event["trial"]: event["looped"] for event in epochs(sweep) if "looped" in event}
     assert told == {"2.1": "Dropout 3 draws random numbers"}
     assert "note: replicates" not in capsys.readouterr().out
-    train(parse("space: {dropout: {grid: [0.3, 0.0]}}\nreplicates: stacked"), material)
+    train(parse("space: {dropout: {grid: [0.3, 0.0]}}\nreplicates: stacked"), loaded)
     assert re.search(r"replicates stacked.* looped.* Dropout", capsys.readouterr().out)
 
 
-def test_a_run_of_other_replicates_or_precision_is_another_run(material: Material) -> None:
-    train(parse(), material, name="mine")
+def test_a_run_of_other_replicates_or_precision_is_another_run(loaded: LoadedTask) -> None:
+    train(parse(), loaded, name="mine")
     for text in ('replicates: "looped"', 'precision: "bf16"'):
         with pytest.raises(RunError, match=text.replace(": ", ": .* recorded, ")):
-            train(parse(text), material, name="mine")
+            train(parse(text), loaded, name="mine")
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])
 @pytest.mark.parametrize("replicates", ["looped", "stacked"])
-def test_precision_is_kept_with_the_numerics(material: Material, precision: str, replicates: str) -> None:
+def test_precision_is_kept_with_the_numerics(loaded: LoadedTask, precision: str, replicates: str) -> None:
     text = f"precision: {precision}\nreplicates: {replicates}"
-    sweep = train(parse(text), material)
+    sweep = train(parse(text), loaded)
     assert sweep.numerics == Numerics(replicates, 1, precision)
     assert sweep.statuses() == ["finished"]
-    plain = train(parse(f"replicates: {replicates}"), material)
+    plain = train(parse(f"replicates: {replicates}"), loaded)
     rough, exact = (next(epochs(each))["metrics"]["train_loss"] for each in (sweep, plain))
     assert rough == pytest.approx(exact, rel=0.2)
     assert (rough == exact) is (precision == "tf32")  # a CPU has none
@@ -378,13 +380,13 @@ def test_a_function_has_its_own_numerics(user_module: UserModule, key: str, valu
     name = user_module("def task(config, context):\n    yield {'val_accuracy': 1}")
     space = spaces.parse(f"task: {name}:task\n{key}: {value}", file="my.yaml", name="my")
     with pytest.raises(SpaceError, match=rf"my.yaml:2: {key}: {value} is for tasks whose training"):
-        launch.gather(Request(space))
+        loading.load(Request(space))
 
 
-def test_check_tells_the_choice(material: Material) -> None:
-    found = launch.estimate(Request(parse("replicates: stacked")), material)
+def test_check_tells_the_choice(loaded: LoadedTask) -> None:
+    found = measuring.estimate(Request(parse("replicates: stacked")), loaded)
     assert found.replicates == "stacked: as asked"
-    single = launch.estimate(Request(parse("replicates: looped")), material)
+    single = measuring.estimate(Request(parse("replicates: looped")), loaded)
     assert single.replicates == "looped: as asked"
     assert found.state_bytes == pytest.approx(single.state_bytes, rel=0.2)
     assert found.epoch_s > 0

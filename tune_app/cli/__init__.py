@@ -1,4 +1,4 @@
-"""The command line: arguments in, one call, an exit code out. Heavy imports wait for their command."""
+"""The command line: arguments in, one call, an exit code out. Heavy modules are imported when needed."""
 
 from __future__ import annotations
 
@@ -53,10 +53,14 @@ def schema() -> None:
 
 @cli.command()
 @RUNS_DIR
-@click.option("--data", metavar="SOURCE", default="phantom", help="Data to look for.  [default: phantom]")
-@click.option("--address", metavar="ADDRESS", help="Check every machine of the cluster there; auto finds it.")
+@click.option("--data", metavar="SOURCE", default="phantom", help="The data to check.  [default: phantom]")
+@click.option(
+    "--address",
+    metavar="ADDRESS",
+    help="Check every machine of the cluster at this address; auto finds the cluster.",
+)
 def doctor(runs_dir: Path, data: str, address: str | None) -> None:
-    """Check Python, torch, Ray, GPUs, memory, disk and data: what is wrong, and the mend."""
+    """Check Python, torch, Ray, GPUs, memory, disk and data; print what is wrong and how to fix it."""
     from tune_app import doctor as doctors
     from tune_app import progress
 
@@ -73,15 +77,18 @@ def doctor(runs_dir: Path, data: str, address: str | None) -> None:
 
 @cli.group()
 def data() -> None:
-    """Fetch, import and look at chest X-rays."""
+    """Fetch, import and show chest X-rays."""
 
 
 @data.command()
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=None, help="Folder to fetch to.  [default: data/course]"
+    "--out",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="The folder to download to.  [default: data/course]",
 )
 def fetch(out: Path | None) -> None:
-    """Download the course's four files; each is checked, and a broken download goes on."""
+    """Download the course's four files and check each. An interrupted download is continued."""
     from tune_app import data as sources
 
     folder = out or sources.COURSE_DIR
@@ -90,16 +97,18 @@ def fetch(out: Path | None) -> None:
     for word, names in (("downloaded", fetched.downloaded), ("already there", fetched.already_there)):
         for name in names:
             click.echo(f"{word}: {fetched.out / name}")
-    click.echo("All four files are the course's. Next: tune-app run table3 --data course")
+    click.echo("All four files are correct. Next: tune-app run table3 --data course")
 
 
 @data.command("import")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make; must not exist.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="The folder to create. It must not exist."
+)
 @IMAGE_SIZE
 @EVERYTHING
 def import_(folder: Path, out: Path, image_size: int | None, everything: bool) -> None:
-    """Turn an image folder ({train,test}/{NORMAL,PNEUMONIA}) into arrays of one size."""
+    """Convert an image folder ({train,test}/{NORMAL,PNEUMONIA}) into arrays of one size."""
     from tune_app import data as sources
 
     imported = sources.import_folder(folder, out, image_size=image_size or 256, everything=everything)
@@ -108,7 +117,7 @@ def import_(folder: Path, out: Path, image_size: int | None, everything: bool) -
     for note in imported.notes:
         click.echo(f"  note: {note}")
     if imported.dropped:
-        click.echo(f"  left out, being pixel for pixel in the test set: {', '.join(imported.dropped)}")
+        click.echo(f"  left out, because the test set has the same pixels: {', '.join(imported.dropped)}")
     click.echo(f"Next: tune-app run table3 --data {imported.out}")
 
 
@@ -122,10 +131,10 @@ def import_(folder: Path, out: Path, image_size: int | None, everything: bool) -
     type=click.Path(path_type=Path),
     default=Path("contact_sheet.png"),
     show_default=True,
-    help="The contact sheet.",
+    help="The file of the contact sheet.",
 )
 def show_data(source: str, image_size: int | None, split: str, everything: bool, out: Path) -> None:
-    """Count SOURCE's images and patients, and draw a contact sheet of them."""
+    """Count the images and patients of SOURCE, and draw a contact sheet."""
     from tune_app import data as sources
 
     dataset = sources.load(source, image_size=image_size, split=split, everything=everything)
@@ -134,8 +143,8 @@ def show_data(source: str, image_size: int | None, split: str, everything: bool,
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line; errors of use end with one message and exit code 2, never a traceback."""
-    # At its end the interpreter looks for garbage in all that is loaded, which takes a third of a second.
+    """Run the command line. A user's mistake ends with one message and exit code 2, never a traceback."""
+    # At exit the interpreter collects garbage among all loaded modules, which takes a third of a second.
     atexit.register(gc.freeze)
     streams.open_descriptors()
     for stream in (sys.stdout, sys.stderr):
@@ -149,38 +158,38 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _outcome(argv: Sequence[str] | None) -> int:
-    """Run the command line; returns the exit code, after an error has been told."""
+    """Run the command line, printing its error if there is one; returns the exit code."""
     try:
         with _terminable():
             code = cli.main(args=argv, prog_name="tune-app", standalone_mode=False)
             if sys.stdout:
-                sys.stdout.flush()  # not at the interpreter's end, which tells of a failure in its own words
+                sys.stdout.flush()  # the interpreter would report a failure at exit with its own message
     except click.exceptions.Abort:
         return 130
     except click.ClickException as error:
         error.show()
         return 2
     except TuneAppError as error:
-        return _told(error)
+        return _print_error(error)
     except OSError as error:
-        if error.errno == errno.EPIPE:  # nobody reads the output any more
+        if error.errno == errno.EPIPE:  # the reader of the output has gone
             return 1
-        if told := refused(error, "standard output"):
-            return _told(told)
+        if disk_error := refused(error, "standard output"):
+            return _print_error(disk_error)
         raise
     return code if isinstance(code, int) else 0
 
 
-def _told(error: TuneAppError) -> int:
+def _print_error(error: TuneAppError) -> int:
     text = str(error)
     if isinstance(error, DiskError) and "\n" not in text:
-        text += "\n  Make room there, and give the command again."
+        text += "\n  Free some space there, and give the command again."
     click.echo(text if _located(text) else f"tune-app: {text}", err=True)
     return error.exit_code
 
 
 def _leave(code: str | int | None) -> NoReturn:
-    """End this process: at once where a thread is left in a call of Ray's that does not end."""
+    """End this process; at once if a thread hangs in a call of Ray."""
     left = sys.modules.get("tune_app.engines.ray.connection")  # else no Ray was started
     if left:
         left.left()
@@ -194,10 +203,10 @@ def _leave(code: str | int | None) -> NoReturn:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends a command as Ctrl-C does, by an exception that clears up, with exit code 143.
+    """SIGTERM ends a command by an exception, as Ctrl-C does, so that it can clean up; the exit code is 143.
 
-    Such an exception is lost if the signal comes within a callback of the garbage collector, of which an
-    import is full; the signal is then sent once more.
+    Python drops an exception that is raised within a callback of the garbage collector. The signal is then
+    sent again.
     """
 
     def terminate(number: int, _: object) -> None:
@@ -208,7 +217,7 @@ def _terminable() -> Iterator[None]:
             number = signal.SIGTERM if issubclass(lost.exc_type, SystemExit) else signal.SIGINT
             repeat = threading.Timer(0.05, signal.pthread_kill, [threading.main_thread().ident, number])
             repeat.daemon = True
-            repeat.start()  # from without the callback
+            repeat.start()  # outside of the callback
         else:
             unraisable(lost)
 

@@ -1,4 +1,4 @@
-"""Commands for clusters: check a file, send a sweep, look at it, bring it home."""
+"""Commands for clusters: check a cluster file, submit a sweep, follow it, copy its run here."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tune_app.cli.options import RUNS_DIR, resources, space
-from tune_app.cli.training import wanted
+from tune_app.cli.options import RUNS_DIR, requested_space, resource_options, space_options
 
 if TYPE_CHECKING:
     from tune_app.cluster.jobs import Job
@@ -20,19 +19,19 @@ _CLUSTER = click.option(
     type=click.Path(path_type=Path),
     required=True,
     metavar="FILE",
-    help="The file that the cluster was started with: ray up FILE.",
+    help="The file with which the cluster was started: ray up FILE.",
 )
 
 
 @click.group()
 def cluster() -> None:
-    """Check the file of a cluster, before anything is started."""
+    """Check a cluster file before anything is started."""
 
 
 @cluster.command("check")
 @click.argument("file", type=click.Path(path_type=Path))
 def check_cluster(file: Path) -> None:
-    """Find what is wrong with FILE, for ray up or KubeRay, offline: typos, versions, open doors, costs."""
+    """Check FILE, for ray up or KubeRay, without a network: typos, versions, open ports, costs."""
     from tune_app import cluster as clusters
 
     problems = clusters.check(file)
@@ -41,23 +40,23 @@ def check_cluster(file: Path) -> None:
 
 
 @click.command()
-@space
-@resources
+@space_options
+@resource_options
 @_CLUSTER
 @click.option(
     "--storage",
     metavar="URI",
-    help="Mirror the run to a path that the head has, s3://... or gs://...  [default: $TUNE_APP_STORAGE "
-    "there]",
+    help="Mirror the run to a path on the head node, s3://... or gs://...  [default: $TUNE_APP_STORAGE of "
+    "the head node]",
 )
-@click.option("--detach", is_flag=True, help="Send it, and do not wait for it.")
+@click.option("--detach", is_flag=True, help="Return at once instead of following the sweep.")
 def submit(file: Path, detach: bool, **options: Any) -> None:
-    """Train SPACE on a cluster: as tune-app run, but over there; this machine may be closed meanwhile."""
+    """Train SPACE on a cluster, as tune-app run does there. This machine may be switched off meanwhile."""
     from tune_app import storage
     from tune_app.cluster import jobs
     from tune_app.tasks import task
 
-    asked = wanted(options)
+    asked = requested_space(options)
     name = options["name"] or f"{asked.name}-{time.strftime('%m%d-%H%M%S')}"
     run: list[str] = []
     if options["data"] is not None:
@@ -75,7 +74,7 @@ def submit(file: Path, detach: bool, **options: Any) -> None:
     own = Path.cwd() if asked.task not in task.BUILTIN else None
     job = jobs.submit(file, name, asked.name, asked.dump(), run, own)
     if detach:
-        click.echo(f"sent. Look at it: tune-app attach {name} --cluster {file}")
+        click.echo(f"sent. To follow it: tune-app attach {name} --cluster {file}")
     else:
         _follow(file, job)
 
@@ -83,9 +82,11 @@ def submit(file: Path, detach: bool, **options: Any) -> None:
 @click.command()
 @click.argument("name", required=False)
 @_CLUSTER
-@click.option("--stop", is_flag=True, help="End it in good order, as Ctrl-C would if it ran here.")
+@click.option(
+    "--stop", is_flag=True, help="Stop the sweep, as Ctrl-C would if it ran here; what is trained is kept."
+)
 def attach(name: str | None, file: Path, stop: bool) -> None:
-    """Look at the sweep NAME, or the newest, on a cluster until it ends; Ctrl-C only leaves."""
+    """Follow the sweep NAME, or the newest, on a cluster until it ends. Ctrl-C does not stop the sweep."""
     from tune_app.cluster import jobs
 
     job = jobs.find(file, name)
@@ -102,11 +103,11 @@ def _follow(file: Path, job: Job) -> None:
         code = jobs.follow(file, job, click.echo)
     except KeyboardInterrupt:
         click.echo(
-            f"\n{job.name} goes on without you. Look at it: tune-app attach {job.name} --cluster {file}\n"
-            f"  End it: tune-app attach {job.name} --cluster {file} --stop"
+            f"\n{job.name} continues. To follow it again: tune-app attach {job.name} --cluster {file}\n"
+            f"  To stop it: tune-app attach {job.name} --cluster {file} --stop"
         )
         raise SystemExit(130) from None
-    click.echo(f"Bring it home: tune-app pull {job.name} --cluster {file}")
+    click.echo(f"To copy the run here: tune-app pull {job.name} --cluster {file}")
     raise SystemExit(code)
 
 
@@ -115,11 +116,11 @@ def _follow(file: Path, job: Job) -> None:
 @_CLUSTER
 @RUNS_DIR
 def pull(name: str, file: Path, runs_dir: Path) -> None:
-    """Copy the run NAME from a cluster, as it stands, into the folder of the runs here."""
+    """Copy the run NAME from a cluster, in its current state, into the folder of runs on this machine."""
     from tune_app.cluster import jobs
 
     folder = jobs.pull(file, name, runs_dir)
-    click.echo(f"{folder}: here. See: tune-app show {folder}")
+    click.echo(f"copied to {folder}. To see it: tune-app show {folder}")
 
 
 COMMANDS = (cluster, submit, attach, pull)

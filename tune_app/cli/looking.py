@@ -1,4 +1,4 @@
-"""Commands that look at runs and change nothing in what they recorded."""
+"""Commands that read runs and never change their records."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def ls(runs_dir: Path, as_json: bool) -> None:
 
 
 def _summary(folder: Path) -> dict[str, Any]:
-    """Of a run that has written none since its record grew; what it takes is loaded only then."""
+    """The summary of a run whose stored one is out of date; the modules it needs are imported only then."""
     from tune_app import results
     from tune_app.results import json_views
     from tune_app.sweep import Sweep
@@ -35,9 +35,13 @@ def _summary(folder: Path) -> dict[str, Any]:
 @click.argument("name")
 @RUNS_DIR
 @JSON
-@click.option("--follow", is_flag=True, help="Watch it while another process trains it; Ctrl-C only leaves.")
+@click.option(
+    "--follow",
+    is_flag=True,
+    help="Watch it while another process trains it. Ctrl-C does not stop the training.",
+)
 def show(name: str, runs_dir: Path, as_json: bool, follow: bool) -> None:
-    """Show the configurations of a run and how they stand."""
+    """Show the configurations of a run with their status and results."""
     from tune_app import progress, results
     from tune_app.report import terminal
     from tune_app.results import json_views
@@ -60,10 +64,10 @@ def show(name: str, runs_dir: Path, as_json: bool, follow: bool) -> None:
     "model_file",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write the model of its best replicate there, weights only, for tune-app predict.",
+    help="Write the model of the best replicate (weights only) to FILE, for tune-app predict.",
 )
 def best(name: str, runs_dir: Path, as_json: bool, model_file: Path | None) -> None:
-    """Print the best configuration of a run, by the metric of its space."""
+    """Print the best configuration of a run by the metric of its space."""
     from tune_app import results
     from tune_app.report import terminal
     from tune_app.results import json_views
@@ -84,7 +88,7 @@ def best(name: str, runs_dir: Path, as_json: bool, model_file: Path | None) -> N
 @JSON
 @TRUST
 def predict(model: Path, images: tuple[Path, ...], as_json: bool, trust: bool) -> None:
-    """Say what the model of a file (tune-app best NAME --model FILE) sees in IMAGES."""
+    """Print the predictions of MODEL, a file of tune-app best NAME --model FILE, for IMAGES."""
     from dataclasses import asdict
 
     from tune_app.report import terminal
@@ -103,7 +107,7 @@ def predict(model: Path, images: tuple[Path, ...], as_json: bool, trust: bool) -
 @click.argument("trial")
 @RUNS_DIR
 def logs(name: str, trial: str, runs_dir: Path) -> None:
-    """Print what the trial TRIAL of a run (12.1, or 12 for the newest) has printed, and its traceback."""
+    """Print the output and traceback of TRIAL: 12.1, or 12 for the newest trial of configuration 12."""
     from tune_app.results import json_views
     from tune_app.sweep import Sweep
     from tune_app.sweep.paths import find_run

@@ -4,45 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tune_app.engines.ray import addresses
 from tune_app.errors import SpaceError
 
-Command = Callable[..., None]
+if TYPE_CHECKING:
+    from tune_app.space import SearchSpace
 
 RUNS_DIR = click.option(
     "--runs-dir",
     type=click.Path(path_type=Path),
     default=Path("runs"),
     show_default=True,
-    help="Folder of the run folders.",
+    help="Folder that holds the runs.",
 )
-IMAGE_SIZE = click.option("--image-size", type=int, help="Pixels a side; default: as stored, 256 or 64.")
+IMAGE_SIZE = click.option(
+    "--image-size", type=int, help="Width and height in pixels.  [default: as stored, 256 or 64]"
+)
 SPLIT = click.option(
     "--split",
     type=click.Choice(["image", "patient"]),
     default="image",
     show_default=True,
-    help="Draw validation images by image, as the paper did, or by patient.",
+    help="Draw the validation set by image, as the paper did, or by patient.",
 )
 EVERYTHING = click.option(
-    "--all", "everything", is_flag=True, help="Of an image folder, take all images, not a draw of them."
+    "--all", "everything", is_flag=True, help="Use all images of an image folder, not a random subset."
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 TRUST = click.option(
     "--trust",
     is_flag=True,
-    help="Use the code, data and storage that it names, though it may come from a stranger; asked for once.",
+    help="Use the code, data and storage that the run or model names, though a stranger may have made it. "
+    "Needed once.",
 )
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Duration(click.ParamType[float]):
-    """``90s``, ``45m``, ``1.5h`` or ``1d``, in seconds; a bare number is refused, for lack of a unit."""
+    """``90s``, ``45m``, ``1.5h`` or ``1d``, in seconds. A number without a unit is refused."""
 
     name = "duration"
 
@@ -91,93 +95,108 @@ STORAGE = click.option(
     type=Place(),
     metavar="URI",
     envvar="TUNE_APP_STORAGE",
-    help="Mirror the run to a shared path, s3://... or gs://..., from where another machine can resume it; "
-    "none ends that.  [default: $TUNE_APP_STORAGE; of a run that there is: as before]",
+    help="Mirror the run to a shared path, s3://... or gs://..., so that another machine can resume it; "
+    "none stops mirroring.  [default: $TUNE_APP_STORAGE; for an existing run, as before]",
 )
 
 
-def resources(command: Command) -> Command:
-    """On how much and how long a sitting trains, wherever that is."""
-    for option in reversed(
-        [
-            click.option("--cpus-per-trial", type=float, help="CPUs that one trial occupies."),
-            click.option(
-                "--gpus-per-trial",
-                type=Gpus(),
-                metavar="SHARE",
-                help="GPUs for each trial: a number, a share such as 0.25, or auto, which measures it.",
-            ),
-            click.option("--max-concurrent", type=int, help="Trials at a time, at most."),
-            click.option(
-                "--time-limit",
-                "time_limit_s",
-                type=Duration(),
-                metavar="TIME",
-                help="End after 90s, 45m, 2h, ...; go on with tune-app resume.",
-            ),
-            click.option(
-                "--wait-for-gpus",
-                type=click.IntRange(0),
-                default=0,
-                metavar="N",
-                help="Begin once the cluster has N GPUs; its autoscaler is asked for them.",
-            ),
-            click.option(
-                "--wait-at-most",
-                "wait_s",
-                type=Duration(),
-                default="30m",
-                show_default=True,
-                metavar="TIME",
-                help="How long to wait for them.",
-            ),
-        ]
-    ):
-        command = option(command)
-    return command
+def group(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A decorator that gives a command several options, in this order in its help."""
+
+    def decorate(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
-def sitting(command: Command) -> Command:
-    """Where and how long a sitting trains: what every command that trains here shares."""
-    for option in reversed(
-        [
-            RUNS_DIR,
-            click.option(
-                "--address",
-                default=addresses.default,
-                metavar="ADDRESS",
-                help="local, auto, a cluster's, or inline (no Ray).  [default: $RAY_ADDRESS, else the "
-                "cluster that this machine is part of, else local]",
-            ),
-        ]
-    ):
-        command = option(command)
-    return resources(command)
+#: On how many resources and for how long a session trains.
+resource_options = group(
+    click.option("--cpus-per-trial", type=float, help="CPUs for each trial."),
+    click.option(
+        "--gpus-per-trial",
+        type=Gpus(),
+        metavar="SHARE",
+        help="GPUs for each trial: a number, a share such as 0.25, or auto to measure the best share.",
+    ),
+    click.option("--max-concurrent", type=int, help="The most trials at a time."),
+    click.option(
+        "--time-limit",
+        "time_limit_s",
+        type=Duration(),
+        metavar="TIME",
+        help="Stop after 90s, 45m, 2h, ...; tune-app resume continues the run.",
+    ),
+    click.option(
+        "--wait-for-gpus",
+        type=click.IntRange(0),
+        default=0,
+        metavar="N",
+        help="Ask the cluster's autoscaler for N GPUs, and start once it has them.",
+    ),
+    click.option(
+        "--wait-at-most",
+        "wait_s",
+        type=Duration(),
+        default="30m",
+        show_default=True,
+        metavar="TIME",
+        help="The longest wait for those GPUs.",
+    ),
+)
+
+#: What every command that trains here takes.
+training_options = group(
+    resource_options,
+    RUNS_DIR,
+    click.option(
+        "--address",
+        default=addresses.default,
+        metavar="ADDRESS",
+        help="local, auto, the address of a cluster, or inline (no Ray).  [default: $RAY_ADDRESS, else the "
+        "cluster that this machine belongs to, else local]",
+    ),
+)
+
+#: A space with changes to it, and its data: for ``run``, ``check`` and ``submit``.
+space_options = group(
+    click.argument("space"),
+    click.option("--data", metavar="SOURCE", help="phantom, course, or a folder.  [default: phantom]"),
+    IMAGE_SIZE,
+    SPLIT,
+    EVERYTHING,
+    click.option("--epochs", type=int, help="Epochs of each trial."),
+    click.option("--seeds", type=int, help="How many seeds each configuration is trained with."),
+    click.option("--seed", type=int, help="The seed from which all random numbers derive."),
+    click.option(
+        "--stop",
+        "stopping",
+        metavar="SCHEDULER",
+        help="Early stopping: asha, hyperband, median or none.",
+    ),
+    click.option(
+        "--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Change any key of the space."
+    ),
+    click.option("--name", help="Run name. If a run of that name exists, it is resumed."),
+)
 
 
-def space(command: Command) -> Command:
-    """The space, changes to it, and the data: what ``run`` and ``check`` share."""
-    for option in reversed(
-        [
-            click.argument("space"),
-            click.option(
-                "--data", metavar="SOURCE", help="phantom, course, or a folder.  [default: phantom]"
-            ),
-            IMAGE_SIZE,
-            SPLIT,
-            EVERYTHING,
-            click.option("--epochs", type=int, help="Epochs of each trial."),
-            click.option("--seeds", type=int, help="Replicates of each configuration."),
-            click.option("--seed", type=int, help="The seed that all others are derived from."),
-            click.option(
-                "--stop",
-                "stopping",
-                metavar="SCHEDULER",
-                help="Early stopping: asha, hyperband, median or none.",
-            ),
-            click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Change any key."),
-            click.option("--name", help="Name of the run; an existing one is gone on with."),
-        ]
-    ):
-        command = option(command)
-    return command
+def requested_space(options: dict[str, Any]) -> SearchSpace:
+    """The space of `space_options` and `training_options`; a flag is short for ``--set`` of its key."""
+    from tune_app import space
+
+    overrides = list(options["overrides"])
+    flags = {
+        "epochs": "epochs",
+        "seeds": "seeds",
+        "seed": "seed",
+        "cpus_per_trial": "resources.cpus_per_trial",
+        "gpus_per_trial": "resources.gpus_per_trial",
+        "max_concurrent": "resources.max_concurrent",
+        "stopping": "stop.scheduler",
+    }
+    for flag, key in flags.items():
+        if options[flag] is not None:
+            overrides.append(f"{key}={options[flag]}")
+    return space.load(options["space"], overrides)

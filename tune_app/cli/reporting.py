@@ -1,40 +1,35 @@
-"""Commands that turn what is recorded into pages, tables, figures and other programs' files."""
+"""Commands that make pages, tables, figures and files for other programs from a record."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tune_app.cli.options import RUNS_DIR
+from tune_app.cli.options import RUNS_DIR, group
 
 if TYPE_CHECKING:
     from tune_app.report import View
     from tune_app.results import Frames
 
 
-def _view_options(command: Callable[..., None]) -> Callable[..., None]:
-    """What ``report`` and ``export`` share: what is shown of the configurations."""
-    for option in reversed(
-        [
-            click.option(
-                "--columns",
-                metavar="A,B,...",
-                default="",
-                help="Columns; a metric stands for mean and interval.",
-            ),
-            click.option("--sort", metavar="COLUMN[:asc|:desc]", default="", help="Order of the rows."),
-            click.option(
-                "--digits", type=int, default=1, show_default=True, help="Decimals of a percentage in tables."
-            ),
-            click.option("--top", type=int, default=None, help="The first so many rows alone."),
-        ]
-    ):
-        command = option(command)
-    return command
+#: Which columns and rows of the configurations are shown.
+_view_options = group(
+    click.option(
+        "--columns",
+        metavar="A,B,...",
+        default="",
+        help="The columns. The name of a metric selects its mean and interval.",
+    ),
+    click.option("--sort", metavar="COLUMN[:asc|:desc]", default="", help="Order of the rows."),
+    click.option(
+        "--digits", type=int, default=1, show_default=True, help="Decimals of a percentage in tables."
+    ),
+    click.option("--top", metavar="N", type=int, default=None, help="Only the first N rows."),
+)
 
 
 def _view(columns: str, sort: str, digits: int, top: int | None) -> View:
@@ -61,7 +56,7 @@ _OUT = click.option("--out", type=click.Path(path_type=Path), help="File to writ
 @click.option("--figures/--no-figures", default=True, show_default=True, help="Whether to draw figures.")
 @RUNS_DIR
 def report(name: str, figures: bool, runs_dir: Path, **view: Any) -> None:
-    """Write the CSV files and the report of a run again from its record: a page, tables and figures."""
+    """Rewrite the CSV files and the report (page, tables, figures) of a run from its record."""
     from tune_app import progress, results
     from tune_app import report as reports
     from tune_app.results import json_views
@@ -88,12 +83,12 @@ def report(name: str, figures: bool, runs_dir: Path, **view: Any) -> None:
     show_default=True,
     help="csv, parquet, json, latex, markdown or optuna.",
 )
-@click.option("--of", default="trials", show_default=True, help="trials, seeds or curves: what a row is.")
+@click.option("--of", default="trials", show_default=True, help="What one row is: trials, seeds or curves.")
 @_view_options
 @_OUT
 @RUNS_DIR
 def export(name: str, form: str, of: str, out: Path | None, runs_dir: Path, **view: Any) -> None:
-    """Give the results of a run in another format, to a file or to the terminal."""
+    """Write the results of a run in another format, to a file or to the terminal."""
     from tune_app.report import exporting
 
     content = exporting.export(_frames(name, runs_dir), form, _view(**view), of)
@@ -104,7 +99,9 @@ def export(name: str, form: str, of: str, out: Path | None, runs_dir: Path, **vi
 @click.argument("name")
 @click.argument("kind")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="A .png, .svg or .pdf.  [default: in the run's report]"
+    "--out",
+    type=click.Path(path_type=Path),
+    help="A .png, .svg or .pdf file.  [default: in the run's report]",
 )
 @RUNS_DIR
 def plot(name: str, kind: str, out: Path | None, runs_dir: Path) -> None:
@@ -128,7 +125,7 @@ def plot(name: str, kind: str, out: Path | None, runs_dir: Path) -> None:
 @_OUT
 @RUNS_DIR
 def compare(names: Sequence[str], form: str, out: Path | None, runs_dir: Path) -> None:
-    """Set the best configuration of several runs side by side; ranked where their data are the same."""
+    """Compare the best configurations of several runs. Runs on the same data are ranked."""
     from tune_app.report import comparing, exporting
 
     content = comparing.written([_frames(name, runs_dir) for name in names], form)

@@ -1,41 +1,42 @@
-"""Commands that train, or go on with what was trained: each one call, and the same summary at its end."""
+"""Commands that train. Each makes one `Session`, and ends with the same summary."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tune_app.cli.options import RUNS_DIR, STORAGE, TRUST, sitting, space
+from tune_app.cli.options import RUNS_DIR, STORAGE, TRUST, requested_space, space_options, training_options
 from tune_app.errors import FolderChanged, RunError, TuneAppError
 
 if TYPE_CHECKING:
-    from tune_app.session.launch import Material, Request, View
-    from tune_app.space import SearchSpace
+    from tune_app.session.loading import LoadedTask
+    from tune_app.session.request import Request
+    from tune_app.session.session import Session
     from tune_app.sweep import Sweep
 
-_DATA = click.option("--data", metavar="SOURCE", help="Where the same data lies now, if it has moved.")
+_DATA = click.option(
+    "--data", metavar="SOURCE", help="Where the data is now. It must be the data that the run began with."
+)
 
 
-def train(wanted: SearchSpace, material: Material, conduct: Callable[[View], Sweep]) -> None:
-    """Show a sitting while it lasts, write results and report, and sum up; then raise what ended it."""
+def _train(session: Session) -> None:
+    """Train with the live view, write the results, print the summary; then raise the error of the session."""
     from tune_app import progress
     from tune_app.session import preview
 
-    click.echo(preview.headline(wanted, material.identity))
+    click.echo(preview.headline(session.request.space, session.loaded.identity))
     outcome: TuneAppError | None = None
-    view = _View()
     try:
-        sweep = conduct(view)
+        sweep = session.train(progress.watch)
     except TuneAppError as error:
-        if view.sweep is None or isinstance(error, FolderChanged):
+        if session.sweep is None or not session.began or isinstance(error, FolderChanged):
             raise
-        sweep, outcome = view.sweep, error
+        sweep, outcome = session.sweep, error
     refused = _write(sweep)
     if outcome and refused:
         progress.note(f"note: {refused}")
@@ -44,8 +45,8 @@ def train(wanted: SearchSpace, material: Material, conduct: Callable[[View], Swe
 
 
 def _write(sweep: Sweep) -> TuneAppError | None:
-    """Write results and report of a sweep, and sum up; returns the first error, after all else is written."""
-    # Not above: all that only results need would keep the engine from starting at once.
+    """Write results and report and print the summary; returns the first error once all else is written."""
+    # Imported here: the modules that write results take more than a second, which would delay the engine.
     from tune_app import progress, report, results
     from tune_app.report import terminal
 
@@ -56,11 +57,11 @@ def _write(sweep: Sweep) -> TuneAppError | None:
     return refused
 
 
-def _finished(sweep: Sweep) -> None:
-    """Say how a run stands that lacks nothing; what is missing of its results is written first.
+def _print_finished(sweep: Sweep) -> None:
+    """Print the summary of a run that lacks nothing. Results that are missing are written first.
 
     Raises:
-        TrialsFailed: of its configurations some have failed.
+        TrialsFailed: some of its configurations failed.
     """
     from tune_app import progress
     from tune_app.session import finished
@@ -68,70 +69,55 @@ def _finished(sweep: Sweep) -> None:
     with sweep.writing():
         finished.tidy(sweep, progress.note)
     outcome: TuneAppError | None = None
-    if said := finished.described(sweep):
-        click.echo(said)
+    if summary := finished.described(sweep):
+        click.echo(summary)
     else:
         outcome = _write(sweep)
     if outcome := finished.failures(sweep) or outcome:
         raise outcome
 
 
-def outliving(command: Callable[..., Any]) -> Callable[..., Any]:
-    """A command that the loss of its terminal does not end."""
+def survives_hangup(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A command that goes on when its terminal is closed."""
 
     @wraps(command)
-    def outlived(*given: Any, **named: Any) -> Any:
+    def survivor(*args: Any, **options: Any) -> Any:
         from tune_app.session import hangup
 
-        with hangup.outlived():
-            return command(*given, **named)
+        with hangup.survived():
+            return command(*args, **options)
 
-    return outlived
-
-
-class _View:
-    """Opens the live view, and remembers the sweep for what is to be said after an interruption."""
-
-    def __init__(self) -> None:
-        self.sweep: Any = None
-
-    def __call__(self, sweep: Any, plan_line: str) -> Any:
-        from tune_app import progress
-
-        self.sweep = sweep
-        return progress.watch(sweep, plan_line)
+    return survivor
 
 
-def _again(name: str, options: dict[str, Any]) -> tuple[Sweep, Request]:
-    """A run that there is, with the request to go on with it."""
-    from tune_app.session import lifecycle
+def _open(name: str, options: dict[str, Any]) -> tuple[Sweep, Request]:
+    """An existing run, and the request for another session of it."""
+    from tune_app.session.request import request_for
     from tune_app.sweep import Sweep
 
     sweep = Sweep.open(_folder(name, options))
-    asked = ("cpus_per_trial", "gpus_per_trial", "max_concurrent")
-    request = lifecycle.request_for(
+    resources = ("cpus_per_trial", "gpus_per_trial", "max_concurrent")
+    same_name = ("data", "address", "time_limit_s", "trust", "wait_for_gpus", "wait_s")
+    request = request_for(
         sweep,
-        data=options["data"],
-        address=options["address"],
-        time_limit_s=options["time_limit_s"],
         argv=["tune-app", *sys.argv[1:]],
-        resources={key: options[key] for key in asked},
+        resources={key: options[key] for key in resources},
         storage=options.get("storage"),
-        trust=options["trust"],
+        **{key: options[key] for key in same_name},
     )
-    return sweep, replace(request, wait_for_gpus=options["wait_for_gpus"], wait_s=options["wait_s"])
+    return sweep, request
 
 
-def _loaded(sweep: Sweep, request: Request) -> Material:
+def _load(request: Request, sweep: Sweep | None = None) -> LoadedTask:
     from tune_app import progress
-    from tune_app.session import lifecycle
+    from tune_app.session import loading
 
     with progress.waiting("loading data"):
-        return lifecycle.gather(request, sweep)
+        return loading.load(request, sweep)
 
 
 def _folder(name: str, options: dict[str, Any]) -> Path:
-    """The folder of a run; one that is on the storage alone is fetched from there."""
+    """The folder of a run. A run that is only on the storage is fetched from there."""
     from tune_app.sweep.paths import NO_STORAGE, find_run
 
     place = options.get("storage") or NO_STORAGE
@@ -147,83 +133,54 @@ def _folder(name: str, options: dict[str, Any]) -> Path:
 
 
 @click.command()
-@space
+@space_options
 @STORAGE
-@sitting
-@outliving
+@training_options
+@survives_hangup
 def run(**options: Any) -> None:
-    """Train every configuration of SPACE (a name or a file) and write results and report.
+    """Train every configuration of SPACE (a name or a file), then write results and report.
 
-    Ctrl-C, SIGTERM or SIGHUP ends it in good order, for tune-app resume; it outlives its terminal.
+    Ctrl-C, SIGTERM or SIGHUP stops the run; tune-app resume continues it. Closing the terminal does not stop
+    it.
     """
-    from tune_app import progress
-    from tune_app.session import launch
+    from tune_app.session import named_run
 
     request = _request(options)
-    if sweep := launch.nothing_left(request):
-        return _finished(sweep)
-    with progress.waiting("loading data"):
-        material = launch.gather(request)
-    return train(request.space, material, lambda view: launch.train(request, material, view))
+    if sweep := named_run.find_finished(request):
+        return _print_finished(sweep)
+    from tune_app.session import lifecycle
+
+    return _train(lifecycle.run(request, _load(request)))
 
 
 @click.command()
-@space
-@sitting
+@space_options
+@training_options
 def check(**options: Any) -> None:
-    """Validate SPACE and its data; show what a run would train, and about how long it would take."""
+    """Check SPACE and its data; print what a run would train, and an estimate of its time."""
     from tune_app import progress
-    from tune_app.session import launch, preview
+    from tune_app.session import measuring, preview
 
     request = _request(options)
-    with progress.waiting("loading data"):
-        material = launch.gather(request)
-    click.echo(preview.headline(request.space, material.identity))
+    loaded = _load(request)
+    click.echo(preview.headline(request.space, loaded.identity))
     with progress.waiting("timing one epoch"):
-        estimate = launch.estimate(request, material)
+        estimate = measuring.estimate(request, loaded)
     click.echo(preview.plan(request.space, estimate))
 
 
 def _request(options: dict[str, Any]) -> Request:
     from tune_app import storage
-    from tune_app.session.launch import Request
+    from tune_app.session.request import Request
 
     place = options.get("storage")
+    same_name = ("data", "image_size", "split", "everything", "name", "runs_dir", "address", "time_limit_s")
     return Request(
-        space=wanted(options),
-        data=options["data"],
-        image_size=options["image_size"],
-        split=options["split"],
-        everything=options["everything"],
-        name=options["name"],
-        runs_dir=options["runs_dir"],
-        address=options["address"],
+        space=requested_space(options),
         argv=["tune-app", *sys.argv[1:]],
-        time_limit_s=options["time_limit_s"],
         storage=None if place == storage.NONE else place,
-        wait_for_gpus=options["wait_for_gpus"],
-        wait_s=options["wait_s"],
+        **{key: options[key] for key in (*same_name, "wait_for_gpus", "wait_s")},
     )
-
-
-def wanted(options: dict[str, Any]) -> SearchSpace:
-    """The space with its overrides; a flag is short for ``--set`` of its key."""
-    from tune_app import space
-
-    overrides = list(options["overrides"])
-    flags = {
-        "epochs": "epochs",
-        "seeds": "seeds",
-        "seed": "seed",
-        "cpus_per_trial": "resources.cpus_per_trial",
-        "gpus_per_trial": "resources.gpus_per_trial",
-        "max_concurrent": "resources.max_concurrent",
-        "stopping": "stop.scheduler",
-    }
-    for flag, key in flags.items():
-        if options[flag] is not None:
-            overrides.append(f"{key}={options[flag]}")
-    return space.load(options["space"], overrides)
 
 
 @click.command()
@@ -231,49 +188,48 @@ def wanted(options: dict[str, Any]) -> SearchSpace:
 @_DATA
 @STORAGE
 @TRUST
-@sitting
-@outliving
+@training_options
+@survives_hangup
 def resume(name: str, **options: Any) -> None:
-    """Go on with the run NAME: train what it lacks, from the last checkpoints, and nothing more."""
+    """Resume the run NAME: train what it lacks, from the last checkpoints."""
     from tune_app.session import finished
     from tune_app.sweep import Sweep
 
     sweep = Sweep.open(_folder(name, options))
     if finished.lacks_nothing(sweep, options["storage"]):
-        return _finished(sweep)
+        return _print_finished(sweep)
     from tune_app.session import lifecycle
 
-    sweep, request = _again(name, options)
-    material = _loaded(sweep, request)
-    return train(sweep.space, material, lambda view: lifecycle.resume(request, material, sweep, view))
+    sweep, request = _open(name, options)
+    return _train(lifecycle.resume(request, _load(request, sweep), sweep))
 
 
 @click.command()
 @click.argument("name")
 @click.option("--samples", metavar="+N", help="More samples of a random or Optuna search, as in +20.")
-@click.option("--seeds", metavar="+N", help="More replicates of each configuration, as in +5.")
-@click.option("--epochs", metavar="N", help="Train on to so many epochs, or +N more.")
+@click.option("--seeds", metavar="+N", help="More seeds for each configuration, as in +5.")
+@click.option("--epochs", metavar="N", help="Train to N epochs, or +N for N more.")
 @click.option(
     "--add",
     metavar="NAME=VALUE",
     multiple=True,
-    help="One more value of a grid, as in lr=1e-5, or a whole point, as in '{lr: 1e-5, step_size: 4}'.",
+    help="One more value of a grid, as in lr=1e-5, or one more point, as in '{lr: 1e-5, step_size: 4}'.",
 )
 @click.option(
     "--code-changed",
     is_flag=True,
-    help="Add to configurations that were trained with other code: their means then have both.",
+    help="Add seeds or epochs although the code has changed; each mean then covers both versions.",
 )
 @click.option(
     "--undo",
     is_flag=True,
-    help="Take back what the last extension added and nobody has trained. Trains nothing.",
+    help="Remove what the last extension added and nobody has trained. Trains nothing.",
 )
 @_DATA
 @STORAGE
 @TRUST
-@sitting
-@outliving
+@training_options
+@survives_hangup
 def extend(
     name: str,
     samples: str | None,
@@ -284,44 +240,43 @@ def extend(
     undo: bool,
     **options: Any,
 ) -> None:
-    """Want more of the run NAME, and train what is lacking; all that it has stays as it is."""
+    """Add seeds, samples, epochs or grid values to the run NAME, and train only what is new."""
     from tune_app import space as spaces
     from tune_app.session import lifecycle
 
     if undo:
         if samples or seeds or epochs or add:
-            raise RunError("--undo takes an extension back: leave out --samples, --seeds, --epochs, --add.")
+            raise RunError("--undo removes an extension: leave out --samples, --seeds, --epochs and --add.")
         return _undo(name, options)
-    sweep, request = _again(name, options)
+    sweep, request = _open(name, options)
     wider = spaces.extend(sweep.space, samples=samples, seeds=seeds, epochs=epochs, add=add)
-    material = _loaded(sweep, request)
-    if lifecycle.restarts(sweep.space, wider, material):
-        click.echo("note: this task's schedule hangs on the number of epochs: every trial starts again.")
+    loaded = _load(request, sweep)
+    if lifecycle.restarts(sweep.space, wider, loaded):
+        click.echo(
+            "note: this task's learning-rate schedule depends on the number of epochs, so every trial "
+            "restarts from epoch 1."
+        )
     elif wider.epochs > sweep.space.epochs and sweep.space.keep != "last":
         click.echo(
-            f"note: {name} keeps no states of finished trials (keep: {sweep.space.keep}), so they are "
-            "trained again from the first epoch; keep: last makes this cheap."
+            f"note: {name} has no checkpoints of its finished trials (keep: {sweep.space.keep}), so they "
+            "restart from epoch 1. A run with keep: last continues them."
         )
     flags = {"--samples": samples, "--seeds": seeds, "--epochs": epochs}
     asked = [f"{flag} {text}" for flag, text in flags.items() if text] + [f"--add {text}" for text in add]
-    return train(
-        wider,
-        material,
-        lambda view: lifecycle.extend(request, material, sweep, wider, " ".join(asked), view, code_changed),
-    )
+    return _train(lifecycle.extend(request, loaded, sweep, wider, " ".join(asked), code_changed))
 
 
 def _undo(name: str, options: dict[str, Any]) -> None:
     from tune_app import words
-    from tune_app.session import lifecycle
+    from tune_app.session import undo
     from tune_app.sweep import Sweep
 
     sweep = Sweep.open(_folder(name, options), to_undo=True)
-    asked = lifecycle.undo(sweep, options["trust"])
+    asked = undo.undo(sweep, options["trust"])
     space = sweep.space
     click.echo(
-        f"{name}: {asked} is undone, as far as it was not trained. The run wants "
-        f"{words.count(space.size(), 'configuration')}, {words.count(space.seeds, 'seed')}, "
+        f"{name}: what {asked} added and nobody has trained is removed. The run now has "
+        f"{words.count(space.size(), 'configuration')}, {words.count(space.seeds, 'seed')} and "
         f"{words.count(space.epochs, 'epoch')}."
     )
     if refused := _write(sweep):
@@ -334,16 +289,15 @@ def _undo(name: str, options: dict[str, Any]) -> None:
 @_DATA
 @STORAGE
 @TRUST
-@sitting
-@outliving
+@training_options
+@survives_hangup
 def retry(name: str, trials: tuple[str, ...], **options: Any) -> None:
-    """Try the failed configurations of the run NAME again, or those of TRIALS alone."""
+    """Train the failed configurations of the run NAME again, or only those of TRIALS."""
     from tune_app.session import lifecycle
 
-    sweep, request = _again(name, options)
+    sweep, request = _open(name, options)
     samples = lifecycle.failed(sweep, trials)
-    material = _loaded(sweep, request)
-    train(sweep.space, material, lambda view: lifecycle.retry(request, material, sweep, samples, view))
+    _train(lifecycle.retry(request, _load(request, sweep), sweep, samples))
 
 
 @click.command()
@@ -351,44 +305,48 @@ def retry(name: str, trials: tuple[str, ...], **options: Any) -> None:
 @click.argument("trial")
 @_DATA
 @TRUST
-@sitting
-@outliving
+@training_options
+@survives_hangup
 def rerun(name: str, trial: str, **options: Any) -> None:
-    """Train the configuration TRIAL of the run NAME once more, and say whether it came out the same."""
+    """Train the configuration TRIAL of the run NAME once more, and say whether the results are the same."""
     from tune_app import progress
     from tune_app.report import terminal
-    from tune_app.session import lifecycle
+    from tune_app.session import recorded_points
+    from tune_app.session.rerun import rerun
     from tune_app.sweep import find_sample
 
-    sweep, request = _again(name, options)
+    sweep, request = _open(name, options)
     sample = find_sample(sweep, trial)
-    material = _loaded(sweep, request)
-    lifecycle.say_of_code(sweep, [sweep.history.configurations[sample].config])
+    loaded = _load(request, sweep)
+    recorded_points.note_changed_code(sweep, [sweep.history.configurations[sample].config])
     with progress.waiting(f"training configuration {sample} again"):
-        found = lifecycle.rerun(request, material, sweep, sample)
+        found = rerun(request, loaded, sweep, sample)
     click.echo(terminal.rerun(found.sample, found.compared, found.differences, found.device))
     raise SystemExit(1 if found.differences else 0)
 
 
 @click.command()
 @click.argument("name")
-@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many of the best.")
+@click.option(
+    "--top", type=click.IntRange(1), default=5, show_default=True, help="How many of the best configurations."
+)
 @click.option("--seeds", type=click.IntRange(2), default=20, show_default=True, help="New seeds for each.")
 @_DATA
 @STORAGE
 @TRUST
-@sitting
-@outliving
+@training_options
+@survives_hangup
 def confirm(name: str, top: int, seeds: int, **options: Any) -> None:
-    """Train the best configurations of the run NAME on new seeds: how much of their lead was luck?"""
-    from tune_app.session import launch, lifecycle
+    """Train the best configurations of the run NAME on new seeds, to see how much of their lead was luck."""
+    from tune_app.session import recorded_points
+    from tune_app.session.confirm import confirmation
+    from tune_app.session.session import Session
 
-    sweep, request = _again(name, options)
-    confirmed, confirming = lifecycle.confirmation(sweep, top, seeds)
-    material = _loaded(sweep, request)
-    lifecycle.say_of_code(sweep, confirmed.configs)
-    request = replace(request, space=confirmed, name=confirming, confirms=sweep.name)
-    train(confirmed, material, lambda view: launch.conduct(request, material, None, view))
+    sweep, request = _open(name, options)
+    confirming = confirmation(request, sweep, top, seeds)
+    loaded = _load(request, sweep)
+    recorded_points.note_changed_code(sweep, confirming.space.configs)
+    _train(Session(confirming, loaded))
 
 
 @click.command()
@@ -396,15 +354,19 @@ def confirm(name: str, top: int, seeds: int, **options: Any) -> None:
 @click.argument("trial", required=False)
 @RUNS_DIR
 def stop(name: str, trial: str | None, runs_dir: Path) -> None:
-    """End the run NAME in good order, or its trial TRIAL alone, from another terminal."""
-    from tune_app.session import lifecycle
+    """Stop the run NAME, or only its trial TRIAL, from another terminal. What is trained is kept."""
+    from tune_app.session.stop import request_stop
     from tune_app.sweep import Sweep, find_sample
     from tune_app.sweep.paths import find_run
 
     sweep = Sweep.open(find_run(name, runs_dir))
-    lifecycle.ask_to_stop(sweep, trial)
-    what = f"configuration {find_sample(sweep, trial)} of {sweep.name}" if trial else sweep.name
-    click.echo(f"{what} stops after its epoch" + ("." if trial else f". Go on with: tune-app resume {name}"))
+    request_stop(sweep, trial)
+    if trial:
+        click.echo(
+            f"configuration {find_sample(sweep, trial)} of {sweep.name} stops after its current epoch."
+        )
+    else:
+        click.echo(f"{sweep.name} stops after the current epoch. To continue it: tune-app resume {name}")
 
 
 COMMANDS = (run, check, resume, extend, retry, rerun, confirm, stop)

@@ -1,4 +1,4 @@
-"""What trains: this process, a Ray of its own, or the cluster at an address; each ready to run a driver."""
+"""The engine of a session: this process, Ray on this machine, or a Ray cluster; each runs a driver."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class EngineRequest:
     """Where to train and with what.
 
-    ``modules`` is the folder of the user's own modules, which travel to the workers of a cluster;
-    ``wait_for_gpus`` of a cluster are waited for, for at most ``wait_s`` seconds.
+    ``modules`` is the folder of the user's own modules, which the workers of a cluster need. The engine opens
+    once the cluster has ``wait_for_gpus`` GPUs, for which it waits ``wait_s`` seconds at most.
     """
 
     address: str
@@ -44,28 +44,29 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Engine:
-    """Runs a driver; ``where`` says in words on what, ``exporting`` serves metrics while it does.
+    """Runs a driver.
 
-    Where it is to be measured how many trials share a GPU, ``share`` does that, with trials as a
-    spec describes: it gives the engine for that many. None elsewhere.
+    ``where`` names the hardware for people. ``exporting`` serves metrics while the engine runs. Where the
+    number of trials on a GPU has to be measured, ``measure_sharing`` measures it with such a trial as the
+    spec describes, and returns the engine that uses it; None elsewhere.
     """
 
     plan: Plan
     where: str
     run: Callable[[Driver], None]
     exporting: Callable[[Sweep], AbstractContextManager[object]] = lambda _: nullcontext()
-    share: Callable[[TrialSpec], tuple[Engine, Sharing]] | None = None
+    measure_sharing: Callable[[TrialSpec], tuple[Engine, Sharing]] | None = None
 
     def line(self, driver: Driver) -> str:
-        """On what a sweep is trained, and how much of it at a time."""
-        at_a_time = _for(driver, self.plan).concurrent
+        """Where a sweep is trained, and how many trials at a time."""
+        at_a_time = _plan_for(driver, self.plan).concurrent
         stacked = ", replicates stacked" if driver.sweep.numerics.replicates == "stacked" else ""
         return f"{self.where}, {at_a_time} trial{'s' if at_a_time > 1 else ''} at a time{stacked}"
 
 
 @contextmanager
 def open_engine(
-    wanted: Wanted,
+    request: EngineRequest,
     splits: Splits | None,
     size_bytes: int,
     trials: int,
@@ -75,30 +76,31 @@ def open_engine(
     """The engine at an address, for as long as the context lasts.
 
     Args:
-        wanted: where, and with what.
-        splits: the arrays that the workers will share, of ``size_bytes``.
-        size_bytes: see ``splits``.
-        trials: how many there are to be run.
-        parts: into how many each may be dealt.
-        meanwhile: called in a thread of its own while Ray starts, once Ray itself is loaded: no two threads
-            may load that at a time.
+        request: where to train, and with what.
+        splits: the arrays that the workers share; None for a function task.
+        size_bytes: the size of ``splits``.
+        trials: how many trials there are to run.
+        parts: how many parts the replicates of a trial may be split into.
+        meanwhile: called in a thread while Ray starts. It begins once Ray is imported: two threads must not
+        import
+            it at the same time.
 
     Raises:
-        ResourceError: Ray does not answer, or what is asked for is not there.
+        ResourceError: Ray does not answer, or it lacks the requested resources.
     """
-    if wanted.address == "inline":
-        if wanted.wait_for_gpus:
-            raise _no_cluster(wanted, "this process trains on the CPU")
-        one = wanted.resources.model_copy(update={"max_concurrent": 1})
+    if request.address == "inline":
+        if request.wait_for_gpus:
+            raise _not_a_cluster(request, "this process trains on the CPU")
+        one = request.resources.model_copy(update={"max_concurrent": 1})
         from tune_app.engines import inline
 
         planned = plan(one, os.cpu_count() or 1, 0, trials)
         yield Engine(planned, "in this process", lambda driver: inline.run(driver, splits))
         return
-    address = addresses.reached(wanted.address)
+    address = addresses.reached(request.address)
     local = address == "local"
-    if local and wanted.wait_for_gpus and not gpus_possible():
-        raise _no_cluster(wanted, "this machine has none")
+    if local and request.wait_for_gpus and not gpus_possible():
+        raise _not_a_cluster(request, "this machine has none")
     ray_session.prepare()
     from tune_app.engines.ray import connection, nodes, prometheus, tune_engine
 
@@ -106,32 +108,36 @@ def open_engine(
     with ExitStack() as stack:
         with progress.waiting("starting Ray" if local else "connecting to Ray"):
             cluster = stack.enter_context(
-                connection.connect(address, size_bytes, modules=wanted.modules, ahead=of_a_trial(splits))
+                connection.connect(
+                    address, size_bytes, modules=request.modules, ahead=modules_of_a_trial(splits)
+                )
             )
-        if wanted.wait_for_gpus > cluster.gpus and local:
-            raise _no_cluster(wanted, f"this machine has {cluster.gpus:g}")
-        if wanted.wait_for_gpus and not local:
-            with progress.waiting("waiting for GPUs") as say:
-                nodes.wait_for_gpus(wanted.wait_for_gpus, wanted.wait_s, say)
+        if request.wait_for_gpus > cluster.gpus and local:
+            raise _not_a_cluster(request, f"this machine has {cluster.gpus:g}")
+        if request.wait_for_gpus and not local:
+            with progress.waiting("waiting for GPUs") as notify:
+                nodes.wait_for_gpus(request.wait_for_gpus, request.wait_s, notify)
             cluster = nodes.capacity()
-        # Where machines cost once they come, the trials share as few as they were told to.
+        # An autoscaled cluster is not spread over: each further machine costs money.
         spread = 0 if cluster.grows else nodes.free_gpus()
         if not local:
             stack.enter_context(nodes.watched(progress.note))
-        most = room(wanted.resources, cluster.cpus, cluster.gpus, trials)
+        most = room(request.resources, cluster.cpus, cluster.gpus, trials)
 
         def engine(together: int | None = None) -> Engine:
-            planned = plan(wanted.resources, cluster.cpus, cluster.gpus, trials, parts, together)
+            planned = plan(request.resources, cluster.cpus, cluster.gpus, trials, parts, together)
             return Engine(
                 planned,
                 _where(cluster),
-                lambda driver: tune_engine.run(driver, splits, _for(driver, planned), spread, progress.note),
+                lambda driver: tune_engine.run(
+                    driver, splits, _plan_for(driver, planned), spread, progress.note
+                ),
                 prometheus.exporting,
-                share if most and splits else None,
+                measure_sharing if most and splits else None,
             )
 
-        def share(spec: TrialSpec) -> tuple[Engine, Sharing]:
-            found = Sharing(1, "there are no more, or no cores for them")
+        def measure_sharing(spec: TrialSpec) -> tuple[Engine, Sharing]:
+            found = Sharing(1, "there are no more trials, or no CPUs for them")
             if splits and most > 1:
                 with progress.waiting("measuring how many trials share a GPU"):
                     found = tune_engine.crowded(spec, splits, most)
@@ -140,27 +146,27 @@ def open_engine(
         yield engine()
 
 
-def of_a_trial(splits: Splits | None) -> list[str]:
-    """Modules that a process loads to train; a function may do without torch, which takes two seconds.
+def modules_of_a_trial(splits: Splits | None) -> list[str]:
+    """The modules that a worker imports before its first trial; torch, which takes 2 s, if the task needs it.
 
-    None of them looks for a GPU: which of them a process has, Ray says only when it gets a trial.
+    None of them looks for a GPU: Ray says which GPUs a process has only when the process gets a trial.
     """
-    of_all = ["tune_app.engines.ray.trainable", "tune_app.training.trial"]
+    always = ["tune_app.engines.ray.trainable", "tune_app.training.trial"]
     if splits is None:
-        return [*of_all, *(["torch"] if "torch" in sys.modules else [])]
-    compiler = [] if gpus_possible() else ["torch._dynamo"]  # an optimiser's first step loads it
-    return [*of_all, "tune_app.training.looped", "tune_app.training.stacking_check", *compiler]
+        return [*always, *(["torch"] if "torch" in sys.modules else [])]
+    compiler = [] if gpus_possible() else ["torch._dynamo"]  # the first step of an optimiser imports it
+    return [*always, "tune_app.training.looped", "tune_app.training.stacking_check", *compiler]
 
 
-def _for(driver: Driver, planned: Plan) -> Plan:
-    """A plan for no more trials than there are, which is known once the replicates are dealt."""
+def _plan_for(driver: Driver, planned: Plan) -> Plan:
+    """The plan for no more trials than there are: their number is known once the replicates are split."""
     return replace(planned, concurrent=max(1, min(planned.concurrent, driver.trials)))
 
 
-def _no_cluster(wanted: Wanted, there: str) -> ResourceError:
+def _not_a_cluster(request: EngineRequest, reason: str) -> ResourceError:
     return ResourceError(
-        f"--wait-for-gpus {wanted.wait_for_gpus} --address {wanted.address}: {there}, and more come to a "
-        "cluster only. Leave it out, or name the cluster."
+        f"--wait-for-gpus {request.wait_for_gpus} --address {request.address}: {reason}, and only a "
+        "cluster can get more GPUs. Leave out --wait-for-gpus, or give --address of a cluster."
     )
 
 
@@ -169,3 +175,11 @@ def _where(cluster: nodes.Cluster) -> str:
     cores = f"{cluster.cpus:g} CPU{'s' if cluster.cpus != 1 else ''}"
     at = f" on {cluster.nodes} nodes" if cluster.nodes > 1 else ""
     return f"on {'up to ' if cluster.grows else ''}{devices or cores}{at}"
+
+
+def wait_until_closed() -> None:
+    """Wait until the Ray of the last engine is gone: it shuts down while the results are written."""
+    if "tune_app.engines.ray.connection" in sys.modules:  # else no Ray was started
+        from tune_app.engines.ray import connection
+
+        connection.left()

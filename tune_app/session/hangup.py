@@ -40,7 +40,7 @@ def _has_terminal() -> bool:
 
 
 @contextmanager
-def outlived() -> Iterator[None]:
+def survived() -> Iterator[None]:
     """No loss of the terminal ends this process meanwhile; of its output from then on nothing is left."""
     streams.drop_what_nobody_reads()
     lost()

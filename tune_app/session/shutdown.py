@@ -1,13 +1,12 @@
-"""How a sitting ends: by a signal, by what its trials came to, or by its storage."""
+"""How a session ends: by a signal, with the outcome of its trials, or with an error of its storage."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from tune_app import progress
 from tune_app.driver.driver import Driver
@@ -21,12 +20,11 @@ from tune_app.sweep.history import ENDED
 
 @contextmanager
 def signals(driver: Driver) -> Iterator[list[int]]:
-    """Ctrl-C, SIGTERM or SIGHUP once: end in good order. Twice: leave at once. The record is safe.
+    """While the context lasts, a first SIGINT, SIGTERM or SIGHUP ends the sweep in order, a second at once.
 
-    Where SIGHUP comes since the terminal is gone, what is under way is saved, and the session goes on.
-    A SIGINT or SIGHUP that this process was started to ignore stays ignored: a shell starts its background
-    processes so, since a Ctrl-C is meant for the process in the foreground, and so does ``nohup``. SIGTERM
-    always ends a run.
+    Yields the list of the signals that were caught. A SIGHUP whose cause is the loss of the terminal does not
+    end the session: the running trials are saved and training continues. SIGINT and SIGHUP stay ignored where
+    this process was started to ignore them, as a shell does for its background processes and ``nohup`` does.
     """
     caught: list[int] = []
     hangup.lost()
@@ -38,7 +36,7 @@ def signals(driver: Driver) -> Iterator[list[int]]:
         if caught:
             os._exit(128 + number)
         caught.append(number)
-        progress.note("stopping: writing what is finished (Ctrl-C again to leave at once)")
+        progress.note("stopping: saving the running trials (Ctrl-C again to leave at once)")
         driver.end(signal.Signals(number).name)
 
     if threading.current_thread() is not threading.main_thread():
@@ -57,42 +55,25 @@ def signals(driver: Driver) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-@dataclass
-class Session:
-    """How a session stands: its run, if there is one yet, and whether what it is to change is recorded."""
-
-    sweep: Sweep | None
-    changed: bool
-
-
 @contextmanager
-def telling(sweep: Sweep | None, changed: bool) -> Iterator[Session]:
-    """Where a disk refuses a write, or Ray is lost, say how to go on.
-
-    Raises:
-        DiskError, RayLost: with the way on.
-    """
-    session = Session(sweep, changed)
+def errors_with_advice(advice: Callable[[], str]) -> Iterator[None]:
+    """Where a disk refuses a write, or Ray is lost, the error ends with ``advice()``: what to do next."""
     try:
-        yield session
+        yield
     except (OSError, DiskError, RayLost) as error:
-        told = error if isinstance(error, RayLost) else refused(error)
-        if told is None:
+        known = error if isinstance(error, RayLost) else refused(error)
+        if known is None:
             raise
-        if session.sweep is None:
-            on = "No run was made. Give the command again."
-        elif not session.changed:
-            on = "The run is as it was. Give the command again."
-        else:
-            on = way_on(session.sweep)
-        room = "" if isinstance(error, RayLost) else "\n  Make room there."
-        raise type(told)(f"{told}{room}\n  {on}") from error
+        room = "" if isinstance(error, RayLost) else "\n  Free some space there."
+        raise type(known)(f"{known}{room}\n  {advice()}") from error
 
 
-def way_on(sweep: Sweep) -> str:
-    """How far a sweep is, and the command that goes on with it."""
+def next_command(sweep: Sweep) -> str:
+    """How much of a sweep is trained, and the command to give next."""
     if sweep.complete_and_trained():
-        return f"All is trained and recorded. To write results and report: tune-app report {sweep.name}"
+        return (
+            f"Everything is trained and recorded. To write results and report: tune-app report {sweep.name}"
+        )
     statuses = sweep.statuses()
     ended = sum(status in ENDED for status in statuses)
     return (
@@ -102,18 +83,18 @@ def way_on(sweep: Sweep) -> str:
 
 
 def raise_outcome(sweep: Sweep, driver: Driver | None, caught: list[int], mirror: Mirror | None) -> None:
-    """Raise what a sitting that is over came to, if it is anything else than what was wanted.
+    """Raise the error that a session ended with, if any. ``driver`` is None where nothing was trained.
 
     Raises:
-        Interrupted: a signal ended it.
-        TrialsFailed: trials did, or it ended before its time.
-        SpaceError: the sampler could suggest nothing.
-        StorageError: the run was taken over, or its storage lacks the end of it.
+        Interrupted: a signal ended the session.
+        TrialsFailed: trials failed, or the session ended before everything was trained.
+        SpaceError: the sampler could not suggest a single point.
+        StorageError: another machine took over the run, or the storage lacks the end of it.
     """
     if mirror and mirror.taken:
         raise StorageError(
-            f"{sweep.name} was {mirror.taken}.\n  This process has ended in good order; what it trained "
-            f"since is in {sweep.paths.folder} alone."
+            f"{sweep.name} was {mirror.taken}.\n  This process stopped; what it has trained since then is "
+            f"only in {sweep.paths.folder}."
         )
     found, unmirrored = outcome(sweep, driver, caught), mirror.unmirrored() if mirror else ""
     if found:
@@ -125,12 +106,12 @@ def raise_outcome(sweep: Sweep, driver: Driver | None, caught: list[int], mirror
 
 
 def outcome(sweep: Sweep, driver: Driver | None, caught: list[int]) -> TuneAppError | None:
-    """What a session came to, ``caught`` being the signals that ended it; None where it did all."""
+    """The error that a session ended with, ``caught`` being the signals that it caught; None for success."""
     statuses = sweep.statuses()
     if driver and driver.ending and (caught or not sweep.complete_and_trained()):
-        message = way_on(sweep)
+        message = next_command(sweep)
         if "failed" in statuses:
-            message = f"What has failed is tried again by: tune-app retry {sweep.name}\n  {message}"
+            message = f"To try the failed configurations again: tune-app retry {sweep.name}\n  {message}"
         if caught:
             return Interrupted(message, 128 + caught[0])
         return TrialsFailed(f"{driver.ending}\n  {message}")
@@ -138,6 +119,6 @@ def outcome(sweep: Sweep, driver: Driver | None, caught: list[int]) -> TuneAppEr
         return driver.unsuggested
     if driver and driver.unsuggested:
         ended = sum(status in ENDED for status in statuses)
-        there = f"{ended} of {sweep.space.size()} configurations ended; no more are suggested."
-        return TrialsFailed(f"{driver.unsuggested}\n  {there}")
+        progress_line = f"{ended} of {sweep.space.size()} configurations ended; no more are suggested."
+        return TrialsFailed(f"{driver.unsuggested}\n  {progress_line}")
     return failures(sweep)

@@ -20,8 +20,8 @@ from rays_own import QUIET
 
 from tune_app import space as spaces
 from tune_app.engines.ray import prometheus
-from tune_app.session import launch
-from tune_app.session.launch import Request
+from tune_app.session import lifecycle, loading
+from tune_app.session.request import Request
 
 ROOT = Path(__file__).parents[3]
 
@@ -64,7 +64,7 @@ def test_a_sweep_is_seen_on_rays_metrics_port(user_module: Callable[[str], str],
     try:
         watcher.start()
         request = Request(space, address=cluster.address, name="watched")
-        launch.train(request, launch.gather(request))
+        lifecycle.run(request, loading.load(request)).train()
         watcher.join()
     finally:
         seen.touch()

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from tune_app.engines.ray import reaper
-from tune_app.engines.ray.ray_session import GONE_AFTER_S, Owned, Server, Session
+from tune_app.engines.ray.ray_session import GONE_AFTER_S, Owned, RayInstance, Server
 from tune_app.errors import RayLost
 
 HOST = "127.0.0.1"
@@ -51,22 +51,22 @@ def test_that_a_head_is_away_is_said_once_and_forgotten_when_it_is_back(
 
 
 @pytest.fixture
-def session() -> Session:
-    return Session(owned=False)
+def instance() -> RayInstance:
+    return RayInstance(owned=False)
 
 
-def test_a_call_returns_or_raises_what_its_work_does(session: Session) -> None:
-    assert session.call(lambda: session.call(threading.current_thread)).name == "Ray"
+def test_a_call_returns_or_raises_what_its_work_does(instance: RayInstance) -> None:
+    assert instance.call(lambda: instance.call(threading.current_thread)).name == "Ray"
     with pytest.raises(ValueError, match="mine"):
-        session.call(lambda: int("mine"))
-    session.end(lambda: None)
-    session.wait()
-    assert not session.ending()
+        instance.call(lambda: int("mine"))
+    instance.end(lambda: None)
+    instance.wait()
+    assert not instance.ending()
 
 
-def test_a_call_is_left_behind_when_a_server_has_died(session: Session) -> None:
+def test_a_call_is_left_behind_when_a_server_has_died(instance: RayInstance) -> None:
     opened, port = listening()
-    session.servers = (Server("head", HOST, port, GONE_AFTER_S),)
+    instance.servers = (Server("head", HOST, port, GONE_AFTER_S),)
     asked, over = list[str](), threading.Event()
 
     def give_up(why: str) -> bool:
@@ -75,21 +75,21 @@ def test_a_call_is_left_behind_when_a_server_has_died(session: Session) -> None:
 
     opened.close()
     with pytest.raises(RayLost, match=rf"head at {HOST}:{port} has died"):
-        session.call(over.wait, give_up=give_up)
+        instance.call(over.wait, give_up=give_up)
     assert len(asked) == 2, "what is under way is given its time"
     over.set()
 
 
-def test_a_call_that_fails_by_the_death_of_a_server_says_so(session: Session) -> None:
+def test_a_call_that_fails_by_the_death_of_a_server_says_so(instance: RayInstance) -> None:
     opened, port = listening()
-    session.servers = (Server("head", HOST, port, GONE_AFTER_S),)
+    instance.servers = (Server("head", HOST, port, GONE_AFTER_S),)
 
     def fail() -> None:
         opened.close()
         raise ConnectionError("broken")
 
     with pytest.raises(RayLost):
-        session.call(fail)
+        instance.call(fail)
 
 
 PROGRAM = """

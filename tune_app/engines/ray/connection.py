@@ -18,7 +18,7 @@ import ray
 
 from tune_app.engines.ray import nodes, private_api, ray_session, sockets, working_dir
 from tune_app.engines.ray.nodes import Cluster
-from tune_app.engines.ray.ray_session import Session
+from tune_app.engines.ray.ray_session import RayInstance
 from tune_app.errors import DiskError, ResourceError, describe
 from tune_app.tasks.task_folder import TRAVELLED
 
@@ -93,23 +93,23 @@ def connect(
         left()
         # Ray would put the working directory first on its workers' path, where a `random.py` stops them.
         empty = stack.enter_context(tempfile.TemporaryDirectory(prefix="tune-app-ray-"))
-        session = ray_session.begin(owned=address == "local")
-        stack.callback(_leave, session)
-        with chdir(empty), session.starting():
-            session.call(lambda: _init(address, options, private_api.ahead(ahead)))
-        session.servers = session.call(lambda: nodes.servers(address == "local"))
-        yield session.call(nodes.capacity if address != "local" else nodes.present)
+        instance = ray_session.begin(owned=address == "local")
+        stack.callback(_leave, instance)
+        with chdir(empty), instance.starting():
+            instance.call(lambda: _init(address, options, private_api.ahead(ahead)))
+        instance.servers = instance.call(lambda: nodes.servers(address == "local"))
+        yield instance.call(nodes.capacity if address != "local" else nodes.present)
 
 
-_leaving: list[Session] = []
+_leaving: list[RayInstance] = []
 
 
-def _leave(session: Session) -> None:
-    session.end(ray.shutdown)
-    _leaving.append(session)
+def _leave(instance: RayInstance) -> None:
+    instance.end(ray.shutdown)
+    _leaving.append(instance)
     # Ray ends this process if one of its objects is let go of while its core worker is taken down; after
     # that it only waits for its processes to end.
-    while session.ending() and private_api.connected():
+    while instance.ending() and private_api.connected():
         time.sleep(0.01)
 
 

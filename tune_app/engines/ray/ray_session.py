@@ -103,7 +103,7 @@ class Server:
         return ""
 
 
-class Session:
+class RayInstance:
     """A Ray that is being used, from before it starts until nothing of it is left.
 
     Args:
@@ -293,20 +293,20 @@ def _hangups_ignored() -> Iterator[None]:
         signal.signal(signal.SIGHUP, before)
 
 
-_current: list[Session] = []
+_current: list[RayInstance] = []
 
 
-def begin(owned: bool) -> Session:
-    """Make the session that ``call`` refers to from now on."""
-    _current[:] = [Session(owned)]
+def begin(owned: bool) -> RayInstance:
+    """Make the instance that ``call`` refers to from now on."""
+    _current[:] = [RayInstance(owned)]
     return _current[0]
 
 
 def call(work: Callable[[], T], tell: Tell = _silent, give_up: GiveUp = _at_once) -> T:
-    """See ``Session.call``; where this process has begun none, ``work`` is called as it is."""
+    """See ``RayInstance.call``; where this process has begun none, ``work`` is called as it is."""
     return _current[0].call(work, tell, give_up) if _current else work()
 
 
 def died() -> bool:
-    """See ``Session.died``."""
+    """See ``RayInstance.died``."""
     return bool(_current) and _current[0].died()

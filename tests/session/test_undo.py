@@ -13,8 +13,9 @@ from test_lifecycle import COSINE, again, end_after, events, extend, rows
 from tune_app import results
 from tune_app import space as spaces
 from tune_app.errors import RunError, TrialsFailed
-from tune_app.session import launch, lifecycle
-from tune_app.session.launch import Request
+from tune_app.session import lifecycle, loading
+from tune_app.session import undo as undoing
+from tune_app.session.request import Request
 from tune_app.stopping import audit
 from tune_app.sweep import Sweep
 from tune_app.sweep.events import Extended
@@ -34,7 +35,7 @@ RANDOM = (
 def trained(module: str, text: str, name: str = "run") -> Sweep:
     space = spaces.parse(f"task: {module}:Task\n{text}", file="my.yaml", name="my")
     request = Request(space, name=name, address="inline")
-    return launch.train(request, launch.gather(request))
+    return lifecycle.run(request, loading.load(request)).train()
 
 
 def interrupted(monkeypatch: pytest.MonkeyPatch, reports: int, **more: str) -> None:
@@ -46,13 +47,13 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, reports: int, **more: str) -> N
 
 
 def undo() -> Sweep:
-    lifecycle.undo(Sweep.open("runs/run"))
+    undoing.undo(Sweep.open("runs/run"))
     return Sweep.open("runs/run")
 
 
 def resume() -> Sweep:
     request, material, sweep = again("run")
-    return lifecycle.resume(request, material, sweep)
+    return lifecycle.resume(request, material, sweep).train()
 
 
 MORE = [
@@ -177,5 +178,5 @@ def test_an_extension_beyond_all_bounds_can_only_be_taken_back(user_module: User
         sweep.note(Extended(space=text, asked="--seeds +300000000", from_start=False), durable=True)
     with pytest.raises(RunError, match=r"300,000,000 seeds.*tune-app extend run --undo"):
         Sweep.open("runs/run")
-    lifecycle.undo(Sweep.open("runs/run", to_undo=True))
+    undoing.undo(Sweep.open("runs/run", to_undo=True))
     assert Sweep.open("runs/run").space.seeds == 2

@@ -1,27 +1,44 @@
-"""Taking back an extension: what it wants and nobody has trained is wanted no more."""
+"""Undoing an extension: what it added and nobody has trained is no longer wanted."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
+from tune_app import progress, storage
 from tune_app import space as spaces
 from tune_app.errors import RunError
+from tune_app.search import restoring
 from tune_app.space import SearchSpace
-from tune_app.sweep import Sweep
+from tune_app.sweep import Sweep, trust, views
 from tune_app.sweep.events import Undone
 from tune_app.sweep.history import Attempt, Before, Configuration
 
 
-def undo(sweep: Sweep) -> str:
-    """Take back the last extension of a run that is open for writing; returns how that was asked for.
+def undo(sweep: Sweep, trusted: bool = False) -> str:
+    """Undo the last extension of a run; returns how that extension was asked for.
 
-    What nobody has trained goes: seeds, samples, points and epochs beyond those of any recorded epoch. Points
-    that were added together stay together, and so does the number of epochs once one of them was trained.
+    Seeds, samples, points and epochs that no recorded epoch has used are removed. Points that were added
+    together stay or go together, and so does the new number of epochs.
 
     Raises:
-        RunError: the run was never extended, or a part of all that was added has been trained.
+        TrustError: the storage may be a stranger's, and is not ``trusted``.
+        RunError: the run was never extended, all that was added has been trained at least in part, or another
+            process is writing the run.
     """
+    names = trust.of_storage(sweep.history.session.storage)
+    trust.require(sweep.paths.folder, sweep.identity, names, trusted)
+    with (
+        storage.mirrored(sweep.history.session.storage, sweep.opened, progress.note) as mirror,
+        sweep.writing(mirror),
+    ):
+        asked = _undo(sweep)
+        views.restore(sweep, progress.note)
+    restoring.restore_study(sweep, progress.note)
+    return asked
+
+
+def _undo(sweep: Sweep) -> str:
     history = sweep.history
     if not history.extensions:
         raise RunError(f"{sweep.name} was never extended, so there is nothing to undo.")
@@ -34,8 +51,8 @@ def undo(sweep: Sweep) -> str:
     narrower = spaces.changed(earlier, kept, "undone", recorded=True) if kept else earlier
     if narrower == sweep.space:
         raise RunError(
-            f"{sweep.name}: {asked} cannot be undone, since all that it added has been trained, in part at "
-            "least. To train no more of it, leave the run as it is: only tune-app resume goes on."
+            f"{sweep.name}: {asked} cannot be undone: everything that it added has been trained, at least in "
+            "part. To train no more of it, do not resume the run."
         )
     trials = [
         attempt.trial
@@ -54,7 +71,7 @@ def undo(sweep: Sweep) -> str:
 
 
 def _gained(attempt: Attempt, sweep: Sweep, earlier: SearchSpace, before: Before) -> bool:
-    """Whether a trial of the extension has trained an epoch that no trial before it had."""
+    """Whether a trial of the extension trained an epoch that no earlier trial had trained."""
     configuration = sweep.history.configurations[attempt.sample]
     then = replace(configuration, attempts=[a for a in configuration.attempts if a.trial in before.attempts])
     new = (
@@ -68,7 +85,7 @@ def _gained(attempt: Attempt, sweep: Sweep, earlier: SearchSpace, before: Before
 def _kept(
     sweep: Sweep, earlier: SearchSpace, before: Before, trained: list[Attempt]
 ) -> tuple[dict[str, Any], int]:
-    """The keys in which the space must stay wider than it was, and how many configurations stay."""
+    """The keys that must keep their extended value, and how many configurations stay."""
     now, there = sweep.space, list(sweep.history.configurations.values())
     from_start = sweep.history.extensions[-1].from_start
     kept: dict[str, Any] = {}
@@ -98,7 +115,7 @@ def _points(space: SearchSpace) -> tuple[object, ...]:
 def _samples(
     now: SearchSpace, earlier: SearchSpace, there: list[Configuration], added: list[Configuration], last: int
 ) -> tuple[int, int]:
-    """How many samples stay wanted, and how many of the added configurations; up to the ``last`` trained."""
+    """How many samples are still wanted, and how many added configurations, up to ``last``, stay."""
     had, wants = earlier.search.samples or 0, now.search.samples or 0
     if now.search.algorithm == "optuna":
         asked = sum(each.asked for each in there)
@@ -106,6 +123,6 @@ def _samples(
         return samples, len(added) - max(0, asked - samples)
     if wants == had:
         return had, len(added)
-    each = len(added) // (wants - had)  # points a draw: more than one where a grid belongs to it
+    each = len(added) // (wants - had)  # points of one draw: several where a grid is part of it
     draws = -(-last // each) if each else 0
     return had + draws, draws * each

@@ -1,0 +1,111 @@
+"""Measurements before a sweep: stacking of replicates, sharing of GPUs, the time of an epoch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, replace
+from typing import Any
+
+from tune_app import progress
+from tune_app.driver import sharding
+from tune_app.driver.resources import Estimate, Plan, plan
+from tune_app.engines.choice import Engine
+from tune_app.session.loading import LoadedTask
+from tune_app.session.request import Request
+from tune_app.space import canonical
+from tune_app.sweep import Sweep
+from tune_app.sweep.numerics import Numerics
+from tune_app.sweep.trial_spec import TrialSpec
+from tune_app.tasks import task
+from tune_app.training import stacking_benchmark
+from tune_app.training.stacking_benchmark import Choice, Question
+
+
+@contextmanager
+def stacking(
+    request: Request, loaded: LoadedTask, fixed: Numerics | None = None
+) -> Iterator[Callable[[Plan], Choice]]:
+    """Yields a function that says, for the plan of an engine, whether replicates are stacked or looped.
+
+    On this machine the measurement runs while Ray starts. Nothing is measured where the numerics are
+    ``fixed``, as those of an existing run are.
+    """
+    if fixed:
+        yield lambda planned: Choice(fixed.replicates, "as before")
+    elif request.address == "local":
+        threads = max(1, int(request.space.resources.cpus_per_trial or 1))
+        question = _question(request, loaded, threads, "any")
+        if isinstance(question, Choice):
+            yield lambda planned: question
+            return
+        with stacking_benchmark.started(question) as answer:
+            yield lambda planned: _waited(answer)
+    else:
+        yield lambda planned: _measured(request, loaded, planned)
+
+
+def _waited(answer: Callable[[], Choice]) -> Choice:
+    with progress.waiting("measuring whether to stack replicates"):
+        return answer()
+
+
+def _measured(request: Request, loaded: LoadedTask, planned: Plan) -> Choice:
+    """Measured where the trials will run: in this process, or in a worker of a cluster."""
+    device = "cuda" if planned.gpus_per_trial else "cpu"
+    question = _question(request, loaded, planned.threads, device)
+    if isinstance(question, Choice):
+        return question
+    if request.address == "inline":
+        return stacking_benchmark.answer(question)
+    from tune_app.engines.ray import tune_engine
+
+    return _waited(lambda: tune_engine.measured(question, planned))
+
+
+def _question(request: Request, loaded: LoadedTask, threads: int, device: str) -> Question | Choice:
+    space = request.space
+    if space.resources.gpus_per_trial == 0:
+        device = "cpu"
+    return stacking_benchmark.question(space, loaded.task, loaded.splits, threads, device)
+
+
+def gpu_sharing(engine: Engine, sweep: Sweep) -> tuple[Engine, dict[str, Any] | None]:
+    """The engine with as many trials on a GPU as train fastest; and the measurement as it is recorded."""
+    if not engine.measure_sharing:
+        return engine, None
+    spec = TrialSpec.example(sweep.space, range(sweep.space.seeds), sweep.numerics)
+    engine, sharing = engine.measure_sharing(spec)
+    progress.note(sharing.line)
+    return engine, asdict(sharing)
+
+
+def estimate(request: Request, loaded: LoadedTask) -> Estimate:
+    """Train one epoch of one replicate in this process, to estimate the time and disk space of the sweep.
+
+    Raises:
+        ResourceError: the resources that are asked for can never be met.
+        TaskError: the task raised.
+    """
+    import torch
+
+    from tune_app.training import checkpoint
+    from tune_app.training.trial import Trial, Worker
+
+    space, gpus = request.space, torch.cuda.device_count()
+    parts = sharding.parts(space)
+    planned = plan(space.resources, os.cpu_count() or 1, gpus, space.size(), parts)
+    device = "cuda" if planned.gpus_per_trial else "cpu"
+    choice = _measured(replace(request, address="inline"), loaded, planned)
+    replicates = tuple(range(space.seeds)) if choice.replicates == "stacked" else (0,)
+    numerics = Numerics(choice.replicates, planned.threads, space.precision)
+    spec = TrialSpec.example(space, replicates, numerics)
+    with (
+        task.calling(space.task, f"one epoch of {canonical(spec.config)}"),
+        closing(Trial(spec, Worker(loaded.splits, device))) as trial,
+    ):
+        epoch_s = sum(trial.step().durations_s) / len(replicates)
+        sizes = [checkpoint.size(content) // len(replicates) for content in trial.contents()]
+    at_a_time = min(planned.concurrent, space.size() * (parts if choice.replicates == "looped" else 1))
+    return Estimate(epoch_s, at_a_time, sizes[0], sizes[1], choice.line)

@@ -1,0 +1,238 @@
+"""One start of the program on a sweep.
+
+A sweep is what is wanted minus what is recorded, so the commands that train are one operation. They differ in
+the sweep that they are given and in the change that they record before training:
+
+    run, confirm, rerun    no sweep: the session makes a new one
+    resume                 an existing sweep, no change
+    extend                 an existing sweep; the change wants more
+    retry                  an existing sweep; the change excuses failures
+"""
+
+from __future__ import annotations
+
+import importlib
+import zlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from typing import Any
+
+from tune_app import progress, stopping, storage
+from tune_app.driver import sharding
+from tune_app.driver.driver import Driver, Searcher
+from tune_app.engines.choice import Engine, open_engine
+from tune_app.errors import RunError
+from tune_app.session import finished, measuring, provenance, searcher, shutdown
+from tune_app.session.loading import LoadedTask
+from tune_app.session.request import Request
+from tune_app.storage import Mirror
+from tune_app.sweep import Sweep, code, trust, views
+from tune_app.sweep.events import Opened
+from tune_app.sweep.numerics import Numerics
+from tune_app.tasks import task
+from tune_app.training import stacking_benchmark
+from tune_app.training.stacking_benchmark import Choice
+
+#: Shows a sweep for as long as it trains; the second argument is one line that says where it trains.
+View = Callable[[Sweep, str], AbstractContextManager[Any]]
+
+
+class Session:
+    """One start of the program on a sweep.
+
+    Args:
+        request: what to train and where; its space is the one that is wanted after ``change``.
+        loaded: the task and data of the request.
+        sweep: the run to train; None makes a new one.
+        change: called once the run is open for writing, to record what is wanted from now on.
+        numerics: those of a new sweep; None measures them.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        loaded: LoadedTask,
+        sweep: Sweep | None = None,
+        change: Callable[[Sweep], object] | None = None,
+        numerics: Numerics | None = None,
+    ) -> None:
+        self.request = request
+        self.loaded = loaded
+        #: The run; None until a new one is made.
+        self.sweep = sweep
+        #: Whether training has begun, so that the results have to be written again.
+        self.began = False
+        self._change = change
+        self._numerics = sweep.numerics if sweep else numerics
+
+    def train(self, view: View | None = None) -> Sweep:
+        """Train what the sweep lacks, until it lacks nothing; returns the sweep.
+
+        Raises:
+            ResourceError, RunError: before anything is written.
+            DiskError: a disk of this machine refused a write; the run can be resumed.
+            FolderChanged: the folder was moved, removed or replaced; the run can be resumed where it is now.
+            RayLost: Ray died before training began; the run can be resumed.
+            StorageError: another machine took over the run, or the storage lacks the end of it.
+            Interrupted: a signal ended the session; the run can be resumed.
+            TrialsFailed: everything else ended, but these trials failed.
+        """
+        with shutdown.errors_with_advice(self._advice):
+            if self.sweep and self.sweep.live():
+                raise self.sweep.busy()  # before an engine starts for nothing
+            if self.sweep and not self._change and self._trained(self.sweep, view):
+                return self.sweep
+            taken = self._names_on_storage()
+            with (
+                measuring.stacking(self.request, self.loaded, self._numerics) as choose,
+                self._engine() as engine,
+            ):
+                sweep = self.sweep = self.sweep or self._create(choose(engine.plan), engine, taken)
+                engine, sharing = measuring.gpu_sharing(engine, sweep)
+                with self._mirrored(sweep) as mirror, sweep.writing(mirror):
+                    self._record_start(sweep, sharing)
+                    self._write_views(sweep)
+                    with searcher.opened(sweep) as suggesting:
+                        driver = self._driver(sweep, suggesting, engine)
+                        if mirror:
+                            mirror.on_taken_over(driver.end)
+                        with (
+                            self._shown(view, sweep, engine.line(driver)),
+                            engine.exporting(sweep),
+                            shutdown.signals(driver) as caught,
+                        ):
+                            engine.run(driver)
+                            driver.tidy()
+            shutdown.raise_outcome(sweep, driver, caught, mirror)
+        return sweep
+
+    def _trained(self, sweep: Sweep, view: View | None) -> bool:
+        """Whether nothing is lacking; then end as a session does that trained the last trial.
+
+        No engine is started. What the storage lacks is copied there; what it has beyond this folder may be
+        new work, so it is looked for first.
+        """
+        if not sweep.complete_and_trained():
+            return False
+        with self._mirrored(sweep) as mirror, sweep.writing(mirror):
+            if not sweep.complete_and_trained():
+                return False
+            last = sweep.history.session
+            if self.request.storage != last.storage:
+                start = Opened(provenance=last.provenance, storage=self.request.storage)
+                sweep.note(start, durable=True)
+            finished.tidy(sweep, progress.note)
+            self._write_test_images(sweep)
+        with self._shown(view, sweep, "nothing is left to train"):
+            shutdown.raise_outcome(sweep, None, [], mirror)
+        return True
+
+    def _names_on_storage(self) -> frozenset[str]:
+        """The names of the runs on the storage, which a new run may not have.
+
+        Raises:
+            RunError: a new run is to have one of them.
+        """
+        names = storage.runs(self.request.storage)
+        if not self.sweep and self.request.name in names:
+            raise RunError(
+                f"--name {self.request.name}: {self.request.storage} has a run of this name. "
+                "Give another --name."
+            )
+        return names
+
+    def _engine(self) -> AbstractContextManager[Engine]:
+        space, sweep = self.request.space, self.sweep
+        trials = sweep.outstanding() if sweep and not self._change else space.size()
+        return open_engine(
+            self.request.engine,
+            self.loaded.splits,
+            self.loaded.size_bytes,
+            max(trials, 1),
+            sharding.parts(space),
+            _load_results,
+        )
+
+    def _create(self, choice: Choice, engine: Engine, taken: frozenset[str]) -> Sweep:
+        """Make the folder of a new run, whose replicates are trained as measured."""
+        request, space = self.request, self.request.space
+        if space.replicates == "stacked" and choice.why != stacking_benchmark.AS_ASKED:
+            progress.note(f"note: replicates {choice.line}")
+        return Sweep.create(
+            space,
+            self.loaded.identity,
+            request.runs_dir,
+            request.name,
+            self._numerics or Numerics(choice.replicates, engine.plan.threads, space.precision),
+            taken,
+            measured=asdict(choice),
+            source=request.source,
+            confirms=request.confirms,
+        )
+
+    def _mirrored(self, sweep: Sweep) -> AbstractContextManager[Mirror | None]:
+        return storage.mirrored(self.request.storage, sweep.opened, progress.note)
+
+    def _record_start(self, sweep: Sweep, sharing: dict[str, Any] | None) -> None:
+        """Record that this session starts, with which code and versions; then record the change."""
+        request, images = self.request, self.loaded.test_images()
+        current = code.collect(request.space.task, code.known_files(sweep.history))
+        changes = code.changes(sweep.history, current)
+        settings = task.settings(self.loaded.task, _first_config(sweep))
+        trust.remember(sweep.identity, trust.named(request.space, request.source, request.storage))
+        start = Opened(
+            provenance=provenance.collect(request.argv, self.loaded.identity, settings, current),
+            storage=request.storage,
+            test_images_crc32=zlib.crc32(images.encode()) if images else None,
+            sharing=sharing,
+        )
+        sweep.note(start, durable=True)
+        if self._change:
+            self._change(sweep)
+            self._change = None
+        if warning := code.note(changes, code.mixing(sweep.history, sweep.space, current)):
+            progress.note(warning)
+        sweep.complete()
+
+    def _write_views(self, sweep: Sweep) -> None:
+        views.restore(sweep, progress.note)
+        self._write_test_images(sweep)
+
+    def _write_test_images(self, sweep: Sweep) -> None:
+        if images := self.loaded.test_images():
+            views.put(sweep.paths.test_images, images, progress.note)
+
+    def _driver(self, sweep: Sweep, suggesting: Searcher | None, engine: Engine) -> Driver:
+        return Driver(
+            sweep,
+            stopping.make(sweep.space),
+            suggesting,
+            self.request.time_limit_s,
+            gather=not self.request.on_this_machine,
+            tell=progress.note,
+            slots=engine.plan.concurrent,
+        )
+
+    def _shown(self, view: View | None, sweep: Sweep, line: str) -> AbstractContextManager[Any]:
+        self.began = True
+        return view(sweep, line) if view else nullcontext()
+
+    def _advice(self) -> str:
+        """What to do after an error of the disk or of Ray."""
+        if self.sweep is None:
+            return "No run was made. Give the command again."
+        if self._change:
+            return "The run is unchanged. Give the command again."
+        return shutdown.next_command(self.sweep)
+
+
+def _first_config(sweep: Sweep) -> dict[str, Any]:
+    first = next(iter(sweep.history.configurations.values()), None)
+    return dict(first.config) if first else dict(sweep.space.fixed)
+
+
+def _load_results() -> None:
+    """Load the modules that write the results, which takes more than a second."""
+    importlib.import_module("tune_app.report.page")
+    importlib.import_module("tune_app.report.terminal")
