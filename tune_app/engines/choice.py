@@ -154,8 +154,7 @@ def modules_of_a_trial(splits: Splits | None) -> list[str]:
     always = ["tune_app.engines.ray.trainable", "tune_app.training.trial"]
     if splits is None:
         return [*always, *(["torch"] if "torch" in sys.modules else [])]
-    compiler = [] if gpus_possible() else ["torch._dynamo"]  # the first step of an optimiser imports it
-    return [*always, "tune_app.training.looped", "tune_app.training.stacking_check", *compiler]
+    return [*always, "tune_app.training.looped", "tune_app.training.stacking_check"]
 
 
 def _plan_for(driver: Driver, planned: Plan) -> Plan:

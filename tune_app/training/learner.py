@@ -22,8 +22,11 @@ from tune_app.sweep.evaluation import improved, usable
 from tune_app.sweep.trial_spec import Direction, TrialSpec
 from tune_app.tasks.isolation import ProcessState, seed_generators
 from tune_app.tasks.task import Labelled, Loss, Splits, Task, clip_norm, copied, make_scheduler
+from tune_app.training import compiler
 from tune_app.training.replicates import ReplicateTest
 from tune_app.training.seeds import BATCH_ORDER, INITIALISATION, NOISE, derive_seed
+
+compiler.load_only_when_used()  # before the first optimiser is made
 
 #: Inputs (..., B, *shape) and labels (..., B) to losses (..., B) and logits (..., B, C).
 Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]

@@ -29,6 +29,7 @@ from tune_app.sweep import Sweep
 #: Modules, and the names in each that ``private_api`` uses.
 PARTS = {
     "ray._private.worker": ("global_worker", "print_to_stdstream"),
+    "ray._private.node": ("Node.start_api_server", "Node.start_log_monitor", "Node.start_monitor"),
     "ray._private.auto_init_hook": ("enable_auto_connect",),
     "ray.tune.execution.class_cache": ("DEFAULT_ENV_VARS", "ENV_VARS_TO_PROPAGATE"),
     "ray.experimental.internal_kv": ("_internal_kv_put", "_internal_kv_get", "internal_kv_get_gcs_client"),
@@ -85,7 +86,7 @@ def without() -> Iterator[None]:
 def test_each_missing_part_has_something_in_its_place() -> None:
     with without():
         assert private_api.connected()
-        with private_api.inherited_environment(), private_api.quiet():
+        with private_api.inherited_environment(), private_api.quiet(), private_api.lean():
             pass
         private_api.stay_away()
         private_api.put(b"key", b"value")

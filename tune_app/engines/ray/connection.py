@@ -88,6 +88,7 @@ def connect(
         if address == "local":
             stack.enter_context(sockets.roomy())
             stack.enter_context(private_api.inherited_environment())
+            stack.enter_context(private_api.lean())
         else:
             options = {"runtime_env": stack.enter_context(_travelling(modules))}
         left()

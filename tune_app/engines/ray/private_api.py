@@ -20,6 +20,9 @@ import ray
 #: The types of provider in a file for ``ray up``, should Ray not say which it knows.
 _PROVIDERS = ("local", "aws", "gcp", "azure", "aliyun", "vsphere", "spark")
 
+#: Methods of Ray's ``Node`` that start servers which only a cluster uses.
+_SERVERS_OF_A_CLUSTER = ("start_api_server", "start_log_monitor", "start_monitor")
+
 #: What a missing module, a missing name in one, and another signature raise.
 _MISSING = (ImportError, AttributeError, TypeError)
 
@@ -46,6 +49,29 @@ def init(more: Mapping[str, Any], **options: Any) -> None:
         else:
             return
     ray.init(**options)
+
+
+@contextmanager
+def lean() -> Iterator[None]:
+    """Have ``ray.init`` not start three servers that a sweep on one machine does not use.
+
+    These are the API server (without a dashboard it only counts usage), the autoscaler's monitor, and the
+    monitor of logs, which nobody reads. Without this part they start, which takes two seconds.
+    """
+    try:
+        from ray._private.node import Node
+
+        before = {name: getattr(Node, name) for name in _SERVERS_OF_A_CLUSTER}
+    except _MISSING:
+        yield
+        return
+    for name in before:
+        setattr(Node, name, lambda *_, **__: None)
+    try:
+        yield
+    finally:
+        for name, method in before.items():
+            setattr(Node, name, method)
 
 
 def connected() -> bool:
