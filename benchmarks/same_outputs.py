@@ -118,9 +118,9 @@ def _tree(commit: str, folder: Path) -> Iterator[Path]:
 
 def _later(old: Version, new: Version) -> int:
     """Let both versions go on with runs of the old one."""
-    start = ("grid", *_SMALL, "--epochs", "4", "--set", "checkpoint_every=0", "--set", "keep=last")
-    old.call("run", *start, "--name", "extended")
-    old.call("run", *start, "--name", "resumed", "--time-limit", "3s", expected=1)
+    start = ("grid", *_SMALL, "--set", "checkpoint_every=0", "--set", "keep=last", "--name")
+    old.call("run", *start, "extended", "--epochs", "4")
+    old.call("run", *start, "resumed", "--epochs", "30", "--time-limit", "3s", expected=1)
     old.call("best", "extended", "--model", "model.pt")
     for name in ("runs/extended", "runs/resumed"):
         shutil.copytree(old.folder / name, new.folder / name)
