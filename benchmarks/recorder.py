@@ -101,7 +101,7 @@ class Recorder:
         self._note(Diverged(trial=trial, epoch=epoch, replicates=list(replicates or (0,)), why=why))
 
     def decide(
-        self, trial: str, value: float, threshold: float, stop: bool, epoch: int | None = None
+        self, trial: str, value: float, threshold: float | None, stop: bool, epoch: int | None = None
     ) -> None:
         """A decision of early stopping after an epoch: the last, unless said."""
         attempt = self._attempt(trial)

@@ -16,12 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lines import read
 
+from benchmarks.recorder import Recorder
 from tune_app import space as spaces
 from tune_app.data.identity import NO_DATA, DataIdentity
 from tune_app.errors import FolderChanged, RunError
 from tune_app.space import SearchSpace
 from tune_app.sweep import Sweep, control
-from tune_app.sweep.events import Diverged, Failed, Finished, Opened, Started, Stopped
+from tune_app.sweep.events import Opened
 from tune_app.sweep.history import History
 from tune_app.sweep.numerics import Numerics
 from tune_app.sweep.paths import find_run, find_runs
@@ -229,21 +230,20 @@ def test_exactly_what_has_not_ended_is_lacking(
         replicates = sorted(chosen & todo[sample])  # what has ended is not started again
         if not replicates:
             continue
-        trial = history.next_trial(sample)
-        history.apply(Started(trial=trial, sample=sample, replicates=replicates, epoch=0, target=30, node=""))
+        recorder = Recorder(history.apply, history, replicates, 30)
+        trial = recorder.start(sample)
         if end == "diverged":  # the lowest; the others of its trial are under way
-            history.apply(Diverged(trial=trial, epoch=1, replicates=replicates[:1]))
+            recorder.diverge(trial, replicates[0])
             if len(replicates) == 1:  # else it goes along, frozen, when the others go on
                 todo[sample] -= set(replicates)
         elif end == "stopped":
-            history.apply(Stopped(trial=trial, reason="asked"))
+            recorder.stop(trial)
         elif end == "failed":
-            history.apply(Failed(trial=trial, reason="", log=""))
+            recorder.fail(trial)
         elif end == "finished":
-            evaluated = [30] * len(replicates)
-            history.apply(Finished(trial=trial, epoch=30, evaluated=evaluated, test={}, scores=None))
+            recorder.finish(trial)
         elif end == "interrupted":
-            history.apply(Opened())
+            recorder.interrupt()
         if end in ("finished", "stopped", "failed"):
             todo[sample] -= set(replicates)
     expected = {sample: tuple(sorted(left)) for sample, left in todo.items() if left}
