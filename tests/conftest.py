@@ -91,6 +91,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 _HOSTS = ("tests/cluster/test_ray_up.py", "tests/cluster/test_aws_up.py", "tests/cluster/test_faults.py")
+#: The longest that a test may take which is not marked `slow`.
+_UNMARKED_S = 20
 #: The files that take longest, in this order: of several processes none is left with a long one at the end.
 _FIRST = (
     *_HOSTS,
@@ -122,6 +124,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         rng = random.Random(seed)
         files = {item.path: rng.random() for item in items}
         items.sort(key=lambda item: (files[item.path], rng.random()))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the tests that take long and are not marked `slow`."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    late = [r for r in reports if r.duration > _UNMARKED_S and "slow" not in r.keywords]
+    if late:
+        terminalreporter.section(f"over {_UNMARKED_S} s: mark these tests slow")
+    for report in late:
+        terminalreporter.line(f"{report.duration:5.0f} s {report.when} {report.nodeid}")
 
 
 _numbers = itertools.count()

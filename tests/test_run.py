@@ -88,6 +88,7 @@ PROGRAM = """
 """
 
 
+@pytest.mark.slow
 def test_a_sweep_on_ray_leaves_the_process_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -10,6 +10,8 @@ from edge_cases import CASES
 
 from tune_app import report
 
+pytestmark = pytest.mark.slow
+
 PHONE, DESK = 390, 1280
 
 

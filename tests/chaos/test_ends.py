@@ -12,6 +12,8 @@ import pytest
 from benchmarks.chaos.ends import kill_servers, take_terminals
 from benchmarks.chaos.inline import Mortal
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[[str], Mortal]
 
 

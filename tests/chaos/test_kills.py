@@ -15,6 +15,8 @@ from benchmarks.chaos.over_ray import Plan, Runs, Strike
 from benchmarks.chaos.sweeps import CASES, Case
 from tune_app.cli import cli
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", ["grid", "keep last", "asha, diverging", "optuna, asha", "extended"])
 def test_a_run_that_dies_at_one_of_its_writes_ends_as_an_undisturbed_one(

@@ -16,7 +16,7 @@ from benchmarks.chaos.processes import Sitting
 from benchmarks.chaos.sweeps import PAUSE
 from benchmarks.chaos.watching import RECORD, Moment, wait
 
-pytestmark = pytest.mark.usefixtures("proc")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("proc")]
 
 LIMIT_S = 240.0
 Make = Callable[[str], Mortal]

@@ -10,9 +10,10 @@ import pytest
 
 from benchmarks.chaos.intrusion import Cell
 
-pytestmark = pytest.mark.skipif(
-    "not sys.platform.startswith('linux')", reason="what a call reads is seen on Linux"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif("not sys.platform.startswith('linux')", reason="what a call reads is seen on Linux"),
+]
 
 CASES = (
     "the weights of a finished event is '../../../../outside/thesis.tex'",

@@ -274,6 +274,7 @@ def reach(epoch: int, process: subprocess.Popen[str], folder: Path, within_s: fl
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_another_process_is_watched_and_stopped(tool: Tool, tmp_path: Path) -> None:
     process = begin(tmp_path, "--address", "inline")
     try:
@@ -427,6 +428,7 @@ def test_a_signal_within_a_callback_is_not_lost(
     assert ended.type is KeyboardInterrupt or ended.value.code == code  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_sigterm_ends_a_run_on_ray_in_good_order(tmp_path: Path) -> None:
     """As Ctrl-C does (``tests/chaos/test_signals.py``)."""
     process = begin(tmp_path, "--address", "local", *POINT)
@@ -443,6 +445,7 @@ def test_sigterm_ends_a_run_on_ray_in_good_order(tmp_path: Path) -> None:
     assert list(frame["status"]) == ["interrupted"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_a_run_resumably(tool: Tool, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can mount a disk small enough to fill")
@@ -463,6 +466,7 @@ def test_a_full_disk_ends_a_run_resumably(tool: Tool, tmp_path: Path) -> None:
         subprocess.run(["umount", str(disk)], check=True)
 
 
+@pytest.mark.slow
 def test_the_wheel_carries_the_spaces(tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip"]
     build = [*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(REPOSITORY)]

@@ -20,6 +20,8 @@ from hosts import MACHINES, Run, hosts, until
 
 from tune_app.sweep import Sweep
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 CLOUD = Path(__file__).with_name("cloud.py")
 ENDPOINT = (

@@ -47,7 +47,10 @@ WATCH = (
     " exec python -m tune_app.cluster.spot aws http://127.0.0.1:8000)"
 )
 
-pytestmark = pytest.mark.timeout(600)  # a minute each, and much more where the machine has other work
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+]  # a minute each, and much more where the machine has other work
 
 
 @pytest.fixture(scope="module")

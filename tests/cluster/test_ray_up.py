@@ -19,6 +19,8 @@ from tune_app.session import lifecycle, loading
 from tune_app.session.request import Request
 from tune_app.sweep import Sweep
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 SPACE = """

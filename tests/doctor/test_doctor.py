@@ -39,6 +39,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_this_very_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The real thing, Ray started included: everything that the test suite itself needs is in order."""

@@ -163,6 +163,7 @@ LATE = """
 """
 
 
+@pytest.mark.slow
 def test_torch_that_is_imported_in_the_first_epoch_is_seeded_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "late.py").write_text(textwrap.dedent(LATE))
     found = []

@@ -166,6 +166,7 @@ with without():
 """
 
 
+@pytest.mark.slow
 def test_a_sweep_on_ray_ends_the_same_without_any_of_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
