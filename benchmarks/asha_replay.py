@@ -126,7 +126,7 @@ class Full:
 
     def shuffled(self, seed: int) -> list[int]:
         """The order in which a sweep of that seed trains, as the driver makes it."""
-        return sorted(self.samples, key=lambda sample: stop.lot(seed, sample))
+        return sorted(self.samples, key=lambda sample: stop.order_key(seed, sample))
 
     def replay(
         self,
@@ -180,7 +180,7 @@ def full_record(sweep: Sweep) -> Full:
     """The curves of a run that trained each configuration to its end, in one trial."""
     metric = sweep.space.metric.name
     curves: dict[int, list[float | None]] = {}
-    for seen in stop.recorded(sweep.history, metric)[0]:
+    for seen in stop.replay_inputs(sweep.history, metric)[0]:
         curves.setdefault(seen.sample, []).append(seen.value)
     errors = {}
     for sample in curves:
@@ -197,13 +197,13 @@ def replays(full: Full, seed: int) -> dict[str, list[Outcome]]:
     found: dict[str, list[Outcome]] = {LOCKSTEP: [], UNEVEN: [], NOTHING: []}
     for shuffle in range(SHUFFLES):
         order = full.shuffled(shuffle)
-        paces = {sample: 0.5 + stop.lot(shuffle, sample, " pace") for sample in order}
+        paces = {sample: 0.5 + stop.order_key(shuffle, sample, " pace") for sample in order}
         played = {
-            LOCKSTEP: full.replay(stop.make(asked), order),
-            UNEVEN: full.replay(stop.make(asked), order, pace=paces.__getitem__),
-            **{name: full.replay(stop.make(wanted), order) for name, wanted in others.items()},
+            LOCKSTEP: full.replay(stop.make_stopper(asked), order),
+            UNEVEN: full.replay(stop.make_stopper(asked), order, pace=paces.__getitem__),
+            **{name: full.replay(stop.make_stopper(wanted), order) for name, wanted in others.items()},
             **{
-                f"asha, in {shards} shards": full.sharded(lambda: stop.make(asked), order, shards)
+                f"asha, in {shards} shards": full.sharded(lambda: stop.make_stopper(asked), order, shards)
                 for shards in SHARDS
             },
         }
@@ -249,8 +249,8 @@ def seconds(sweep: Sweep) -> float:
 def real_run(sweep: Sweep, full: Full) -> dict[str, Any]:
     """What a run under ASHA came to, beside the replay of its order."""
     ranked = results.ranked(results.load(sweep))
-    trained = stop.recorded(sweep.history, sweep.space.metric.name)[0]
-    played = full.replay(stop.make(sweep.space), full.shuffled(sweep.space.seed))
+    trained = stop.replay_inputs(sweep.history, sweep.space.metric.name)[0]
+    played = full.replay(stop.make_stopper(sweep.space), full.shuffled(sweep.space.seed))
     finished = tuple(int(sample) for sample in ranked["sample"])
     return {
         "seed": sweep.space.seed,

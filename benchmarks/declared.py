@@ -44,7 +44,7 @@ with connection.connect("local", cpus=gpus, gpus=gpus) as cluster:
     plan = resources.plan(asked.resources, cluster.cpus, cluster.gpus, asked.size())
     assert plan.concurrent == min(gpus, asked.size()), plan
     with Sweep.create(asked).writing() as sweep:
-        driver = Driver(sweep, stopping.make(asked))
+        driver = Driver(sweep, stopping.make_stopper(asked))
         ends, report = [], driver.report
         def noted(*given):
             going = report(*given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from tune_app.sweep import Sweep
+from tune_app.sweep.configurations import Attempt
 from tune_app.sweep.events import (
     Decision,
     Diverged,
@@ -17,7 +18,7 @@ from tune_app.sweep.events import (
     Started,
     Stopped,
 )
-from tune_app.sweep.history import Attempt, History
+from tune_app.sweep.history import History
 
 #: A metric's values in one epoch, one for each replicate.
 Row = Sequence[float | None]

@@ -124,7 +124,7 @@ def ours(
         Sweep.create(space, runs_dir=folder).writing() as sweep,
     ):
         search = OptunaSearch(space)
-        driver = Driver(sweep, stopping.make(space), search)
+        driver = Driver(sweep, stopping.make_stopper(space), search)
         if taking is None:
             inline.run(driver, None)
         else:

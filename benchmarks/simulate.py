@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from tune_app.stats.patients import Units
+from tune_app.stats.patients import PatientGroups
 
 Floats = NDArray[np.float64]
 
@@ -35,16 +35,16 @@ def portions(draws: int) -> Iterator[int]:
         yield min(_AT_A_TIME, draws - start)
 
 
-def single_images(images: int = 400) -> Units:
+def single_images(images: int = 400) -> PatientGroups:
     """One image a patient, half of each class."""
-    return Units.of(np.arange(images) % 2)
+    return PatientGroups.of(np.arange(images) % 2)
 
 
-def several_images(images: int = 400) -> Units:
+def several_images(images: int = 400) -> PatientGroups:
     """Patients with 1, 2, 3 or 4 images, all of one class."""
     sizes = np.arange(images) % 4 + 1
     patient = np.repeat(np.arange(images), sizes)[:images]
-    return Units.of(patient % 2, [f"p{number}" for number in patient])
+    return PatientGroups.of(patient % 2, [f"p{number}" for number in patient])
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Truth:
     patient: float = 0.5
     image: float = 1.0
 
-    def accuracy(self, units: Units) -> float:
+    def accuracy(self, units: PatientGroups) -> float:
         """The expected share of right answers, over all seeds and patients."""
         spread = np.sqrt(1 + self.seed**2 + self.bias**2 + self.patient**2 + self.image**2)
         return float(norm.cdf(np.asarray(self.easy)[units.label] / spread).mean())
@@ -70,7 +70,7 @@ class Truth:
         spread = 2 * (1 + self.patient**2 + self.image**2) + 4 * self.seed**2
         return float(norm.cdf(sum(self.easy) / np.sqrt(spread)))
 
-    def margins(self, rng: np.random.Generator, units: Units, draws: int, replicates: int) -> Floats:
+    def margins(self, rng: np.random.Generator, units: PatientGroups, draws: int, replicates: int) -> Floats:
         """How far on the right side each answer is, (draws, R, N)."""
         images = len(units.patient)
         side = np.where(units.label == 1, 1.0, -1.0)
@@ -82,11 +82,11 @@ class Truth:
         found += self.image * rng.standard_normal((draws, 1, images))
         return found
 
-    def right(self, rng: np.random.Generator, units: Units, draws: int, replicates: int) -> Floats:
+    def right(self, rng: np.random.Generator, units: PatientGroups, draws: int, replicates: int) -> Floats:
         """1 for a right answer, 0 for a wrong one, (draws, R, N)."""
         return (self.margins(rng, units, draws, replicates) > 0).astype(np.float64)
 
-    def scores(self, rng: np.random.Generator, units: Units, draws: int, replicates: int) -> Floats:
+    def scores(self, rng: np.random.Generator, units: PatientGroups, draws: int, replicates: int) -> Floats:
         """Scores of class 1, (draws, R, N)."""
         return self.margins(rng, units, draws, replicates) * np.where(units.label == 1, 1.0, -1.0)
 

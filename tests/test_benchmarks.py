@@ -33,7 +33,7 @@ def parse(text: str, task: str = "pneumonia", epochs: int = 2) -> spaces.SearchS
 
 def test_a_hand_counted_replay() -> None:
     # 1 is first, 2 is better, 3 is worse than half of them, 4 is the best so far
-    played = FULL.replay(stopping.make(parse(STOPPING)), [1, 2, 3, 4], slots=2)
+    played = FULL.replay(stopping.make_stopper(parse(STOPPING)), [1, 2, 3, 4], slots=2)
     assert played == Played(chosen=2, epochs=7, finished=(1, 2, 4))
     assert FULL.best == 3
     outcome = FULL.outcome(played)
@@ -50,7 +50,7 @@ def test_a_hand_counted_replay() -> None:
 
 def test_shards_are_replays_by_themselves_and_the_best_of_all_is_chosen() -> None:
     def stopper() -> stopping.Stopper:
-        return stopping.make(parse(STOPPING))
+        return stopping.make_stopper(parse(STOPPING))
 
     assert FULL.sharded(stopper, [1, 2, 3, 4], 1) == FULL.replay(stopper(), [1, 2, 3, 4])
     # 1 and 3 in one: 3 is the worse of them after an epoch; 2 and 4 in the other, each the best so far.
@@ -68,7 +68,7 @@ def test_in_lockstep_the_number_of_slots_changes_nothing(curves: list[list[float
     full = Full(dict(enumerate(curves, start=1)), {})
     order = full.shuffled(0)
     space = parse(STOPPING, epochs=4)
-    one, many = (full.replay(stopping.make(space), order, number) for number in (1, slots))
+    one, many = (full.replay(stopping.make_stopper(space), order, number) for number in (1, slots))
     assert (one.chosen, one.epochs, sorted(one.finished)) == (many.chosen, many.epochs, sorted(many.finished))
 
 
@@ -86,15 +86,15 @@ def test_a_replay_comes_out_as_the_sweep_itself(user_module: Callable[[str], str
         sweep = Sweep.create(parse(text, f"{name}:task", epochs=4), NO_DATA, "runs")
         with sweep.writing():
             sweep.note(Opened())
-            inline.run(Driver(sweep, stopping.make(sweep.space)), None)
+            inline.run(Driver(sweep, stopping.make_stopper(sweep.space)), None)
         return sweep
 
     full, real = full_record(run("")), run(f"{STOPPING}\nseed: 3")
-    played = full.replay(stopping.make(real.space), full.shuffled(3), slots=1)
+    played = full.replay(stopping.make_stopper(real.space), full.shuffled(3), slots=1)
     finished = [s for s, status in enumerate(real.statuses(), start=1) if status == "finished"]
     assert 0 < len(finished) < 8
     assert sorted(played.finished) == finished
-    assert played.epochs == len(real.history.course) - len(real.history.decisions)
+    assert played.epochs == len(real.history.stopping_inputs) - len(real.history.decisions)
 
 
 def test_the_page_is_what_the_figures_say() -> None:

@@ -15,7 +15,7 @@ import tune_app
 
 #: A package imports only from those before it; the modules at the top are packages of one.
 ORDER = (
-    *("errors", "version", "words"),
+    *("errors", "version", "text", "status"),
     *("stats", "space", "data", "tasks", "task", "sweep", "storage", "stopping", "training", "search"),
     *("progress", "driver", "engines", "results", "session", "report"),
     *("cluster", "doctor", "cli", "__main__", "__init__"),

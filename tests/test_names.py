@@ -16,7 +16,7 @@ from tune_app import space as spaces
 from tune_app.errors import ReportError, SpaceError, TaskError, TrialsFailed
 from tune_app.report import terminal
 from tune_app.report.exporting import export
-from tune_app.report.overview import View
+from tune_app.report.overview import TableOptions
 from tune_app.results import Frames, json_views
 from tune_app.space import Config, rules
 from tune_app.sweep import Sweep
@@ -174,7 +174,7 @@ def test_the_best_of_a_run_without_parameters_is_shown(tmp_path: Path) -> None:
 
 
 def test_an_export_takes_parameters_for_no_metrics(frames: Frames) -> None:
-    assert b"prior_mean" in export(frames, "csv", View(columns=["prior_mean"]))
+    assert b"prior_mean" in export(frames, "csv", TableOptions(columns=["prior_mean"]))
     with pytest.raises(ReportError, match='no column "prior"'):
-        export(frames, "csv", View(columns=["prior"]))
+        export(frames, "csv", TableOptions(columns=["prior"]))
     assert export(frames, "optuna")

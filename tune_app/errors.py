@@ -1,4 +1,4 @@
-"""One exception tree. Each message says the value, the rule and the mend.
+"""One exception tree. Each message says the value, the rule and how to fix it.
 
 The command line prints ``str(error)`` and ends with ``error.exit_code``; a traceback is for our
 own mistakes only.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 class TuneAppError(Exception):
-    """Whatever tune-app tells its user: the value, the rule that it broke, and how to mend it."""
+    """What a user can fix: the message says the value, the rule that it broke, and how to fix it."""
 
     exit_code = 2
 

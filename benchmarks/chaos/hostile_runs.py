@@ -139,8 +139,8 @@ RUNS: dict[str, Make] = {
     ),
     # types and order
     "no event": raw(b"[1, 2]"),
-    "a twin of itself": field("planned", twin=2),
-    "a twin of nothing": field("planned", twin=99),
+    "a duplicate of itself": field("planned", twin=2),
+    "a duplicate of nothing": field("planned", twin=99),
     "a configuration of lists": field("planned", config={"lr": [1, 2]}),
     "samples twice": added(event="planned", sample=1, fingerprint="f", config={"lr": 1.0}, twin=None),
     "an epoch of nothing": added(event="epoch", trial="9.9", epoch=1, metrics={}, durations_s=[]),

@@ -1,4 +1,4 @@
-"""``tune-app cluster check``: the files that are shipped, and each mistake with its mend."""
+"""``tune-app cluster check``: the files that are shipped, and each mistake with its fix."""
 
 from __future__ import annotations
 

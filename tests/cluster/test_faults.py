@@ -23,7 +23,7 @@ from tune_app import space as spaces
 from tune_app.session import lifecycle, loading
 from tune_app.session.request import Request
 from tune_app.sweep import Sweep
-from tune_app.sweep.history import Attempt
+from tune_app.sweep.configurations import Attempt
 
 SPACE = """
 task: mine:Task
@@ -207,7 +207,7 @@ def workers_are_taken_away_killed_and_cut_off(cluster: Run, undisturbed: pd.Data
     assert before.saved
     assert before.epoch == before.saved.epoch == then.start_epoch, "not an epoch is lost"
     assert before.reason == "MachineLeaving: worker1 is being taken away: saved, and gone on with elsewhere"
-    assert before.forgiven, "it is nothing that the trial has done"
+    assert before.excused, "it is nothing that the trial has done"
     for lost in (killed, cut):
         before, then = pair(sweep, lost)
         assert before.end == "interrupted"

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from tune_app.cluster.reading import read
+from tune_app.cluster.cluster_file import read
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "clusters/kuberay.yaml"

@@ -12,17 +12,17 @@ import pytest
 from facts import lacking
 
 from tune_app import doctor
-from tune_app.doctor import Answer, Check, judging, looking
+from tune_app.doctor import Check, Probe, checks, probes
 from tune_app.session import provenance
-from tune_app.session.provenance import Gpu, Gpus
+from tune_app.session.provenance import Gpu, GpuProbe
 from tune_app.sweep import code
 
-GPUS = Gpus((Gpu(0, "RTX 4090", 24 << 30, "560.35"), Gpu(1, "RTX 4090", None, "560.35")))
-BROKEN = Answer(fault="ImportError: libtorch.so: cannot open shared object file")
+GPUS = GpuProbe((Gpu(0, "RTX 4090", 24 << 30, "560.35"), Gpu(1, "RTX 4090", None, "560.35")))
+BROKEN = Probe(fault="ImportError: libtorch.so: cannot open shared object file")
 
 
-def torch(cuda: str | None = "12.6", devices: int = 2) -> Answer:
-    return Answer({"version": "2.9.0", "cuda": cuda, "available": devices > 0, "devices": devices})
+def torch(cuda: str | None = "12.6", devices: int = 2) -> Probe:
+    return Probe({"version": "2.9.0", "cuda": cuda, "available": devices > 0, "devices": devices})
 
 
 def by_name(found: list[Check]) -> dict[str, Check]:
@@ -34,8 +34,8 @@ def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A machine whose torch and Ray answer at once, and an empty working directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(provenance, "gpus", Gpus)
-    monkeypatch.setattr(looking, "ask", lambda program: torch(None, 0) if "cuda" in program else Answer({}))
+    monkeypatch.setattr(provenance, "gpus", GpuProbe)
+    monkeypatch.setattr(probes, "ask", lambda program: torch(None, 0) if "cuda" in program else Probe({}))
     return tmp_path
 
 
@@ -44,7 +44,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_this_very_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The real thing, Ray started included: everything that the test suite itself needs is in order."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    found = by_name(doctor.checks(tmp_path / "runs"))
+    found = by_name(doctor.check_machine(tmp_path / "runs"))
     assert {name for name, each in found.items() if each.status == "problem"} <= {"GPUs"}
     assert re.search(r"\b[1-9]\d* CPUs, \d+ GPUs", found["Ray"].found)
     assert provenance.versions()["torch"] is not None
@@ -55,76 +55,81 @@ def test_this_very_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 def test_quick_does_not_start_ray(quiet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def ask(program: str) -> Answer:
+    def ask(program: str) -> Probe:
         asked.append(program)
         return torch()
 
-    monkeypatch.setattr(looking, "ask", ask)
-    found = by_name(doctor.checks(quiet, quick=True))
+    monkeypatch.setattr(probes, "ask", ask)
+    found = by_name(doctor.check_machine(quiet, quick=True))
     assert [program for program in asked if "ray" in program] == []
-    assert (found["Ray"].status, found["Ray"].mend) == ("ok", "")
+    assert (found["Ray"].status, found["Ray"].fix) == ("ok", "")
     assert str(code.version("ray")) in found["Ray"].found
 
 
 @pytest.mark.parametrize(
-    ("check", "status", "found", "mend"),
+    ("check", "status", "found", "fix"),
     [
-        (judging.check_python((3, 10, 14)), "problem", "3.10.14", "3.11"),
-        (judging.check_python((3, 13, 0)), "ok", "3.13.0", ""),
-        (judging.check_system("Windows"), "warning", "Windows", "WSL2"),
-        (judging.check_system("FreeBSD"), "warning", "FreeBSD", "inline"),
-        (judging.check_system("Darwin"), "ok", "", ""),
-        (judging.check_torch(BROKEN), "problem", "libtorch.so", "pip install"),
-        (judging.check_torch(torch("12.6")), "ok", "12.6", ""),
-        (judging.check_torch(torch(None, 0)), "ok", "CPU", ""),
-        (judging.check_gpus(Gpus(), torch(None, 0)), "ok", "CPU", ""),
-        (judging.check_gpus(Gpus(), torch("6.2", 1)), "ok", "1", ""),
-        (judging.check_gpus(GPUS, torch()), "ok", "0: RTX 4090 (24.0 GiB), 1: RTX 4090", ""),
-        (judging.check_gpus(GPUS, torch(None, 0)), "problem", "0 of 2", "CPU"),
-        (judging.check_gpus(GPUS, torch(None, 0), ""), "problem", "0 of 2", "CPU"),
-        (judging.check_gpus(GPUS, torch("12.6", 0)), "problem", "0 of 2", "560.35"),
+        (checks.check_python((3, 10, 14)), "problem", "3.10.14", "3.11"),
+        (checks.check_python((3, 13, 0)), "ok", "3.13.0", ""),
+        (checks.check_system("Windows"), "warning", "Windows", "WSL2"),
+        (checks.check_system("FreeBSD"), "warning", "FreeBSD", "inline"),
+        (checks.check_system("Darwin"), "ok", "", ""),
+        (checks.check_torch(BROKEN), "problem", "libtorch.so", "pip install"),
+        (checks.check_torch(torch("12.6")), "ok", "12.6", ""),
+        (checks.check_torch(torch(None, 0)), "ok", "CPU", ""),
+        (checks.check_gpus(GpuProbe(), torch(None, 0)), "ok", "CPU", ""),
+        (checks.check_gpus(GpuProbe(), torch("6.2", 1)), "ok", "1", ""),
+        (checks.check_gpus(GPUS, torch()), "ok", "0: RTX 4090 (24.0 GiB), 1: RTX 4090", ""),
+        (checks.check_gpus(GPUS, torch(None, 0)), "problem", "0 of 2", "CPU"),
+        (checks.check_gpus(GPUS, torch(None, 0), ""), "problem", "0 of 2", "CPU"),
+        (checks.check_gpus(GPUS, torch("12.6", 0)), "problem", "0 of 2", "560.35"),
         (
-            judging.check_gpus(GPUS, torch("12.6", 1), "1"),
+            checks.check_gpus(GPUS, torch("12.6", 1), "1"),
             "warning",
             "1 of 2 (0: RTX",
             "CUDA_VISIBLE_DEVICES",
         ),
-        (judging.check_gpus(Gpus(fault="no driver"), torch()), "problem", "no driver", "--gpus all"),
-        (judging.check_gpus(GPUS, BROKEN), "ok", "RTX 4090", ""),
-        (judging.check_ray(None, None, torch()), "problem", "not installed", "pip install"),
-        (judging.check_ray("2.60", BROKEN, BROKEN), "warning", "2.60", "torch"),
-        (judging.check_ray("2.60", BROKEN, torch()), "problem", "ImportError: libtorch.so", "inline"),
-        (judging.check_ray("2.60", Answer({"cpus": 8.0, "gpus": 1.0}), torch()), "ok", "8 CPUs, 1 GPUs", ""),
-        (judging.check_processor(1, 2 << 30), "warning", "1 core, 2.0 GiB", "--max-concurrent 1"),
-        (judging.check_processor(8, None), "ok", "8 cores", ""),
-        (judging.check_processor(8, 64 << 30), "ok", "8 cores, 64.0 GiB", ""),
-        (judging.check_shared_memory(64 << 20), "warning", "64 MiB free", "--shm-size"),
-        (judging.check_shared_memory(8 << 30), "ok", "8.0 GiB free", ""),
-        (judging.check_shared_memory(None), "ok", "no /dev/shm", ""),
-        (judging.check_disk(Path("/"), 1 << 30), "warning", "1.0 GiB free at /", "--runs-dir"),
-        (judging.check_disk(Path("/"), None), "warning", "/", ""),
-        (judging.check_disk(Path("/"), 9 << 30), "ok", "9.0 GiB free at /", ""),
-        (judging.check_address("10.0.0.1:6379"), "warning", "10.0.0.1:6379", "unset RAY_ADDRESS"),
-        (judging.check_address(None), "ok", "not set", ""),
-        (judging.check_address(None, "10.0.0.1:6379"), "ok", "10.0.0.1:6379", ""),
+        (checks.check_gpus(GpuProbe(fault="no driver"), torch()), "problem", "no driver", "--gpus all"),
+        (checks.check_gpus(GPUS, BROKEN), "ok", "RTX 4090", ""),
+        (checks.check_ray(None, None, torch()), "problem", "not installed", "pip install"),
+        (checks.check_ray("2.60", BROKEN, BROKEN), "warning", "2.60", "torch"),
+        (checks.check_ray("2.60", BROKEN, torch()), "problem", "ImportError: libtorch.so", "inline"),
+        (
+            checks.check_ray("2.60", Probe({"cpus": 8.0, "gpus": 1.0}), torch()),
+            "ok",
+            "8 CPUs, 1 GPUs",
+            "",
+        ),
+        (checks.check_processor(1, 2 << 30), "warning", "1 core, 2.0 GiB", "--max-concurrent 1"),
+        (checks.check_processor(8, None), "ok", "8 cores", ""),
+        (checks.check_processor(8, 64 << 30), "ok", "8 cores, 64.0 GiB", ""),
+        (checks.check_shared_memory(64 << 20), "warning", "64 MiB free", "--shm-size"),
+        (checks.check_shared_memory(8 << 30), "ok", "8.0 GiB free", ""),
+        (checks.check_shared_memory(None), "ok", "no /dev/shm", ""),
+        (checks.check_disk(Path("/"), 1 << 30), "warning", "1.0 GiB free at /", "--runs-dir"),
+        (checks.check_disk(Path("/"), None), "warning", "/", ""),
+        (checks.check_disk(Path("/"), 9 << 30), "ok", "9.0 GiB free at /", ""),
+        (checks.check_address("10.0.0.1:6379"), "warning", "10.0.0.1:6379", "unset RAY_ADDRESS"),
+        (checks.check_address(None), "ok", "not set", ""),
+        (checks.check_address(None, "10.0.0.1:6379"), "ok", "10.0.0.1:6379", ""),
     ],
 )
-def test_each_verdict(check: Check, status: str, found: str, mend: str) -> None:
+def test_each_verdict(check: Check, status: str, found: str, fix: str) -> None:
     assert check.status == status
     assert found in check.found
-    assert mend in check.mend
-    assert bool(check.mend) == bool(mend)
+    assert fix in check.fix
+    assert bool(check.fix) == bool(fix)
 
 
 def test_checks_hands_each_fact_to_its_verdict(quiet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "ray://far:10001")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr(provenance, "gpus", lambda: GPUS)
-    monkeypatch.setattr(looking, "ask", lambda program: torch("12.6", 0))
+    monkeypatch.setattr(probes, "ask", lambda program: torch("12.6", 0))
     monkeypatch.setattr(provenance, "memory_bytes", lambda: 1 << 30)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=100 << 20))
     monkeypatch.setattr("platform.system", lambda: "Linux")
-    found = by_name(doctor.checks(quiet / "new" / "runs", "course", quick=True))
+    found = by_name(doctor.check_machine(quiet / "new" / "runs", "course", quick=True))
     told = {name: each.status for name, each in found.items() if each.status != "ok"}
     assert told == {
         "GPUs": "warning",
@@ -135,19 +140,19 @@ def test_checks_hands_each_fact_to_its_verdict(quiet: Path, monkeypatch: pytest.
         "RAY_ADDRESS": "warning",
     }
     assert not (quiet / "new").exists()
-    assert found["data"].mend == "tune-app data fetch"
+    assert found["data"].fix == "tune-app data fetch"
 
 
 def test_ray_is_not_tried_on_windows(quiet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.system", lambda: "Windows")
     asked: list[str] = []
 
-    def ask(program: str) -> Answer:
+    def ask(program: str) -> Probe:
         asked.append(program)
         return torch(None, 0)
 
-    monkeypatch.setattr(looking, "ask", ask)
-    found = by_name(doctor.checks(quiet))
+    monkeypatch.setattr(probes, "ask", ask)
+    found = by_name(doctor.check_machine(quiet))
     assert [program for program in asked if "ray" in program] == []
     assert "/dev/shm" in found["shared memory"].found
 
@@ -157,63 +162,66 @@ def test_a_disk_that_cannot_be_asked_is_told(quiet: Path, monkeypatch: pytest.Mo
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(shutil, "disk_usage", refuse)
-    assert by_name(doctor.checks(quiet, quick=True))["disk"].status == "warning"
+    assert by_name(doctor.check_machine(quiet, quick=True))["disk"].status == "warning"
 
 
 def test_a_runs_folder_that_is_a_file_or_refuses_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert looking.check_runs_dir(tmp_path).status == "ok"
+    assert probes.check_runs_dir(tmp_path).status == "ok"
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("", encoding="utf-8")
-    check = looking.check_runs_dir(tmp_path / "file" / "runs")
+    check = probes.check_runs_dir(tmp_path / "file" / "runs")
     assert check.status == "problem"
-    assert "--runs-dir" in check.mend
+    assert "--runs-dir" in check.fix
     assert "Not a directory" in check.found
 
     def refuse(**_: object) -> Any:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("tempfile.NamedTemporaryFile", refuse)
-    assert "Permission denied" in looking.check_runs_dir(tmp_path).found
+    assert "Permission denied" in probes.check_runs_dir(tmp_path).found
 
 
 def test_data_phantom_course_folder_and_nothing(quiet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert looking.check_data("phantom").status == "ok"
-    assert looking.check_data("course").status == "problem"
-    assert looking.check_data("elsewhere").status == "problem"
+    assert probes.check_data("phantom").status == "ok"
+    assert probes.check_data("course").status == "problem"
+    assert probes.check_data("elsewhere").status == "problem"
     for split in ("train", "test"):
         for label in ("NORMAL", "PNEUMONIA"):
             (quiet / "xrays" / split / label).mkdir(parents=True)
-    assert looking.check_data("xrays").status == "ok"
-    monkeypatch.setattr("tune_app.data.course.not_the_courses", lambda folder: None)
-    assert looking.check_data("course").status == "ok"
-    assert "data" in looking.check_data("phantom").found
+    assert probes.check_data("xrays").status == "ok"
+    monkeypatch.setattr("tune_app.data.course.first_differing_file", lambda folder: None)
+    assert probes.check_data("course").status == "ok"
+    assert "data" in probes.check_data("phantom").found
 
 
 def test_a_broken_search_space_is_told_with_its_line(quiet: Path) -> None:
-    assert looking.check_spaces().status == "ok"
+    assert probes.check_spaces().status == "ok"
     (quiet / "search_spaces").mkdir()
     (quiet / "search_spaces" / "grid.yaml").write_text("task: pneumonia\nspaec: {}\n", encoding="utf-8")
-    check = looking.check_spaces()
+    check = probes.check_spaces()
     assert check.status == "problem"
     assert "grid.yaml:2" in check.found
 
 
 def test_no_built_in_space_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tune_app.space.builtin_names", list)
-    assert looking.check_spaces().status == "problem"
+    assert probes.check_spaces().status == "problem"
 
 
 @pytest.mark.parametrize(
     ("program", "answer"),
     [
-        ("print('chatter'); print('{\"a\": 1}')", Answer({"a": 1})),
-        ("import no_such_module_x", Answer(fault="ModuleNotFoundError: No module named 'no_such_module_x'")),
-        ("raise ValueError('what\\n  advice')", Answer(fault="ValueError: what")),
+        ("print('chatter'); print('{\"a\": 1}')", Probe({"a": 1})),
+        (
+            "import no_such_module_x",
+            Probe(fault="ModuleNotFoundError: No module named 'no_such_module_x'"),
+        ),
+        ("raise ValueError('what\\n  advice')", Probe(fault="ValueError: what")),
     ],
 )
-def test_ask_reports_what_breaks_and_survives_it(program: str, answer: Answer) -> None:
+def test_ask_reports_what_breaks_and_survives_it(program: str, answer: Probe) -> None:
     assert doctor.ask(program) == answer
 
 

@@ -10,9 +10,9 @@ import pytest
 from facts import lacking
 
 from tune_app.doctor import exit_code
+from tune_app.doctor.checks import Check
 from tune_app.doctor.clusters import judge
-from tune_app.doctor.judging import Check
-from tune_app.engines.ray.cluster_probe import Answered, Survey
+from tune_app.engines.ray.cluster_probe import ClusterProbe, NodeAnswer
 from tune_app.engines.ray.nodes import Cluster, Node
 
 HERE = {"ray": "2.60.0", "python": "3.12.3", "torch": "2.13.0", "tune-app": "0.1.0"}
@@ -28,7 +28,7 @@ NODE = Node("ab", "worker1", "10.0.0.2", 8, 2)
 
 
 def found(facts: dict[str, Any] | None, fault: str = "", cluster: Cluster | None = None) -> list[Check]:
-    survey = Survey(cluster or Cluster(8, 2, 1), 0.5, [Answered(NODE, 1.2, facts, fault)])
+    survey = ClusterProbe(cluster or Cluster(8, 2, 1), 0.5, [NodeAnswer(NODE, 1.2, facts, fault)])
     return judge("10.0.0.1:6379", survey, HERE, Path("runs"))
 
 
@@ -43,7 +43,7 @@ def test_all_is_well() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "status", "words", "mend"),
+    ("changed", "status", "words", "fix"),
     [
         ({"ray": "2.59.0"}, "problem", "ray 2.59.0 .*2.60.0", "ray up FILE"),
         ({"python": "3.11.9"}, "problem", "python 3.11.9 .*3.12.3", "ray up FILE"),
@@ -62,11 +62,11 @@ def test_all_is_well() -> None:
         ({"gpus_seen": 1}, "problem", "2 GPUs .*torch .*1", "nvidia-smi"),
     ],
 )
-def test_each_fault_of_a_machine(changed: dict[str, Any], status: str, words: str, mend: str) -> None:
+def test_each_fault_of_a_machine(changed: dict[str, Any], status: str, words: str, fix: str) -> None:
     [_, _, check] = found({**FINE, **changed})
     assert (check.name, check.status) == ("worker1", status)
     assert re.search(words, check.found), check.found
-    assert mend in check.mend
+    assert fix in check.fix
 
 
 def test_small_differences_are_none() -> None:
@@ -77,7 +77,7 @@ def test_a_machine_that_does_not_answer() -> None:
     check = found(None, "no answer within 60 s")[2]
     assert check.status == "problem"
     assert lacking(check.found, ["worker1", "10.0.0.2", "no answer within 60 s"]) == []
-    assert "raylet.out" in check.mend
+    assert "raylet.out" in check.fix
 
 
 def test_a_cluster_that_trains_nothing_and_one_that_grows() -> None:

@@ -36,7 +36,7 @@ stop: {scheduler: asha, grace_period: 1, reduction_factor: 2}
 def driver(tmp_path: Path) -> Iterator[Driver]:
     space = spaces.parse(SPACE, file="my.yaml", name="my")
     with Sweep.create(space, runs_dir=tmp_path).writing() as sweep:
-        yield Driver(sweep, stopping.make(space))
+        yield Driver(sweep, stopping.make_stopper(space))
 
 
 def report(epoch: int, value: float | None, **more: Any) -> EpochReport:
@@ -128,7 +128,7 @@ def test_what_a_crash_would_go_on_from_is_never_past_an_undecided_epoch(driver: 
 def test_a_last_state_is_recorded_with_the_end_in_one_event(tmp_path: Path, keep: str) -> None:
     space = spaces.parse(f"{SPACE}keep: {keep}", file="my.yaml", name="my")
     with Sweep.create(space, runs_dir=tmp_path).writing() as sweep:
-        driver = Driver(sweep, stopping.make(space))
+        driver = Driver(sweep, stopping.make_stopper(space))
         trial = begin(driver)
         driver.report(trial, report(1, 0.5, saved=saved(driver, "1-0-000001-state.pt")), "cpu")
         last = saved(driver, "1-0-000003-state.pt", 3) if keep == "last" else None
@@ -169,7 +169,7 @@ def test_of_no_use_any_more_is_what_a_crash_left(driver: Driver) -> None:
 def test_a_state_that_was_gone_on_from_is_of_no_use_any_more(tmp_path: Path) -> None:
     space = spaces.parse(f"{SPACE}keep: last", file="my.yaml", name="my")
     with Sweep.create(space, runs_dir=tmp_path).writing() as sweep:
-        driver = Driver(sweep, stopping.make(space))
+        driver = Driver(sweep, stopping.make_stopper(space))
         first = begin(driver)
         driver.report(first, report(1, 0.5, saved=saved(driver, "1-0-000001-state.pt")), "cpu")
         driver.fail(first, Failure("OSError: for once", "Traceback ..."))
@@ -288,7 +288,7 @@ def test_what_is_stopped_by_name_stops_in_all_its_parts_those_that_wait_included
     space = spaces.parse(SPACE.partition("stop:")[0].replace("[1, 2, 3]", "[1]"), file="my.yaml", name="my")
     numerics = Numerics("looped", 1, "float32")
     with Sweep.create(space, runs_dir=tmp_path, numerics=numerics).writing() as sweep:
-        driver = Driver(sweep, stopping.make(space), slots=2)
+        driver = Driver(sweep, stopping.make_stopper(space), slots=2)
         first = begin(driver)
         control.ask(sweep.paths.control, {"do": "stop", "sample": 1})
         driver.tick()
@@ -331,7 +331,7 @@ def test_a_disk_that_refuses_a_gathered_checkpoint_ends_the_sweep(
     def refuse(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(drivers, "place", refuse)
+    monkeypatch.setattr(drivers, "write_atomically", refuse)
     with pytest.raises(StorageError):
         driver.report(begin(driver), report(1, 0.5, files={"a": b"b"}), "cpu on there")
     assert driver.ending == "the disk refused a write"

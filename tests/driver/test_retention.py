@@ -41,10 +41,10 @@ def test_the_weights_are_those_of_the_first_in_the_ranking_whoever_finishes_firs
     space = spaces.parse(f"task: pneumonia\n{text}", file="my.yaml", name="my")
     for order in itertools.permutations((1, 2, 3)):
         with Sweep.create(space, runs_dir=tmp_path).writing() as sweep:
-            driver = Driver(sweep, stopping.make(space))
+            driver = Driver(sweep, stopping.make_stopper(space))
             train(driver, dict(enumerate(values, start=1)), order)
             [kept] = sweep.paths.checkpoints.glob("*.pt")
-            Driver(sweep, stopping.make(space))  # a later session tidies up by what is recorded
+            Driver(sweep, stopping.make_stopper(space))  # a later session tidies up by what is recorded
             assert [kept] == list(sweep.paths.checkpoints.glob("*.pt"))
         first = results.ranked(results.load(Sweep.open(sweep.paths.folder)))["sample"].iloc[0]
         assert kept.name == f"{first}-0-000001-weights.pt"

@@ -99,7 +99,7 @@ def task(config, context):
 
 def sit(text: str, slots: int, name: str) -> Sweep:
     with Sweep.create(spaces.parse(text), runs_dir="runs", name=name).writing() as sweep:
-        inline.run(Driver(sweep, stopping.make(sweep.space), slots=slots), None)
+        inline.run(Driver(sweep, stopping.make_stopper(sweep.space), slots=slots), None)
     return Sweep.open(sweep.paths.folder)
 
 

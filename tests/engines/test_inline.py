@@ -19,6 +19,7 @@ from tune_app.data.identity import NO_DATA
 from tune_app.driver.driver import Driver
 from tune_app.engines import inline
 from tune_app.errors import StorageError
+from tune_app.status import Status
 from tune_app.sweep import Sweep, record
 from tune_app.sweep.events import Decision, Event, Finished, Opened, ScoreRows
 from tune_app.tasks.pneumonia import Pneumonia
@@ -51,12 +52,12 @@ def sit(sweep: Sweep, splits: Splits | None = None) -> Driver:
     """One sitting of a sweep, as ``tune-app run`` holds it."""
     with sweep.writing():
         sweep.note(Opened(), durable=True)
-        driver = Driver(sweep, stopping.make(sweep.space))
+        driver = Driver(sweep, stopping.make_stopper(sweep.space))
         inline.run(driver, splits)
     return driver
 
 
-def statuses(sweep: Sweep) -> list[str]:
+def statuses(sweep: Sweep) -> list[Status]:
     return Sweep.open(sweep.paths.folder).statuses()
 
 
@@ -439,7 +440,7 @@ def test_a_resumed_sweep_under_asha_decides_on_all_of_its_record(user_module: Us
     halves = new(space)
     with halves.writing():
         halves.note(Opened())
-        driver = Driver(halves, stopping.make(space))
+        driver = Driver(halves, stopping.make_stopper(space))
         noted = halves.note
 
         def note(event: Event, **options: bool) -> Event:

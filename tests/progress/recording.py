@@ -13,7 +13,7 @@ from benchmarks.recorder import Recorder
 from tune_app import space
 from tune_app.progress import drawing
 from tune_app.progress.drawing import Timing
-from tune_app.progress.snapshot import Row, Snapshot, Surveyor
+from tune_app.progress.snapshot import Row, Snapshot, SnapshotTaker
 from tune_app.sweep import Sweep
 
 GRID = """
@@ -48,7 +48,7 @@ def recorded(folder: Path, text: str = GRID) -> Iterator[tuple[Sweep, Recorder]]
 
 
 def look(sweep: Sweep, live: bool = True) -> Snapshot:
-    return Surveyor(sweep).look(live)
+    return SnapshotTaker(sweep).take(live)
 
 
 def drawn(snapshot: Snapshot, width: int = 100, height: int = 40, timing: Timing | None = None) -> list[str]:

@@ -14,10 +14,10 @@ from recording import drawn, look, recorded, snapshot_of
 from rich.cells import cell_len
 from rich.console import Console
 
-from tune_app import words
 from tune_app.progress import drawing
 from tune_app.progress.drawing import Timing
 from tune_app.space import labels
+from tune_app.status import LIVE
 
 
 def test_table_at_100_columns(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_where_not_all_fit_running_and_the_newest_ended_come_before_the_waiting(
 
 
 @given(
-    states=st.lists(st.sampled_from(words.STATES), min_size=1, max_size=80),
+    states=st.lists(st.sampled_from(LIVE), min_size=1, max_size=80),
     width=st.integers(60, 160),
     height=st.integers(6, 60),
     timing=st.builds(Timing, st.none() | st.floats(0.001, 1e5), st.floats(0, 1e6), over=st.booleans()),
@@ -125,7 +125,7 @@ def test_whatever_happens_it_fits_the_terminal_and_leaves_nothing_uncounted(
 
 
 def test_states_are_words_with_and_without_colour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    snapshot = snapshot_of(list(words.STATES))
+    snapshot = snapshot_of(list(LIVE))
 
     def raw(settings: Mapping[str, str]) -> str:
         file = io.StringIO()
@@ -137,7 +137,7 @@ def test_states_are_words_with_and_without_colour(tmp_path: Path, monkeypatch: p
     assert re.search("\x1b\\[[0-9;]*3[1-6]m", coloured)
     assert not re.search("\x1b\\[[0-9;]*3[0-9]m", plain)
     for text in (coloured, plain):
-        assert all(state in text for state in words.STATES)
+        assert all(state in text for state in LIVE)
 
 
 def test_markup_in_names_and_values_is_text(tmp_path: Path) -> None:
@@ -146,3 +146,8 @@ def test_markup_in_names_and_values_is_text(tmp_path: Path) -> None:
         lines = drawn(look(sweep))
     assert lines[1].startswith("  [red]x[/red]   -")
     assert lines[2].startswith("  [/]            -")
+
+
+def test_states_are_counted_in_their_order() -> None:
+    states = ["running", "finished", "failed", "finished", "waiting"]
+    assert drawing.count_states(states) == "1 failed, 2 finished, 1 running, 1 waiting"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from recording import GRID, drawn, look, recorded
 
-from tune_app.progress.snapshot import Row, Surveyor
+from tune_app.progress.snapshot import Row, SnapshotTaker
 from tune_app.sweep.events import Planned
 
 
@@ -34,7 +34,7 @@ def test_snapshot_of_every_state(tmp_path: Path) -> None:
     ]
     rows = {row.sample: row for row in snapshot.rows}
     assert rows[1] == Row(
-        1, rows[1].config, "finished", 4, (0.9, 0.94), 4.0, "cpu", 8, ended=True, reason="", twin=None
+        1, rows[1].config, "finished", 4, (0.9, 0.94), 4.0, "cpu", 8, ended=True, reason="", duplicate_of=None
     )
     assert [row.done for row in snapshot.rows] == [8, 8, 8, 8, 4, 1, 0, 0]
     assert (snapshot.done, snapshot.wanted, snapshot.trained) == (37, 64, 8 + 2 + 2 + 4 + 1)
@@ -98,7 +98,7 @@ def test_a_twin_shows_the_outcome_of_its_original_and_asks_for_no_work(tmp_path:
         "fixed: {gamma: 0.4}", ""
     )
     with recorded(tmp_path, text + "search: {algorithm: random, samples: 2}\n") as (sweep, recorder):
-        twins = {each.sample: each.twin for each in sweep.history.configurations.values()}
+        twins = {each.sample: each.duplicate_of for each in sweep.history.configurations.values()}
         assert twins == {1: None, 2: None, 3: 1, 4: 2}
         before = look(sweep)
         assert (before.wanted, before.states) == (2 * 2 * 4, ["waiting"] * 4)
@@ -133,7 +133,7 @@ seeds: 2
         assert (snapshot.rows, snapshot.unplanned, snapshot.wanted) == ([], 20, 160)
         assert snapshot.varying == ["lr", "gamma"]
         assert "  ... and 20 more: 20 waiting" in drawn(snapshot)
-        sweep.note(Planned(sample=1, fingerprint="f", config={"lr": 1e-5, "gamma": 0.5}, twin=None))
+        sweep.note(Planned(sample=1, fingerprint="f", config={"lr": 1e-5, "gamma": 0.5}, duplicate_of=None))
         recorder.epoch(recorder.start(1), [0.5, 0.6])
         snapshot = look(sweep)
     assert (len(snapshot.rows), snapshot.unplanned, snapshot.wanted) == (1, 19, 160)
@@ -147,21 +147,23 @@ def test_it_can_be_looked_at_while_it_is_written(tmp_path: Path) -> None:
     faults: list[Exception] = []
     over = threading.Event()
     with recorded(tmp_path, text.replace(", step_size: {grid: [4, 8]}", "")) as (sweep, recorder):
-        surveyor = Surveyor(sweep)
+        taker = SnapshotTaker(sweep)
 
         def watch() -> None:
             while not over.is_set():
                 try:
-                    drawn(surveyor.look())
+                    drawn(taker.take())
                 except Exception as error:  # noqa: BLE001 - collected for the assertion
                     faults.append(error)
 
         thread = threading.Thread(target=watch)
         thread.start()
         for sample in range(1, 301):
-            sweep.note(Planned(sample=sample, fingerprint=f"{sample}", config={"lr": sample}, twin=None))
+            sweep.note(
+                Planned(sample=sample, fingerprint=f"{sample}", config={"lr": sample}, duplicate_of=None)
+            )
             recorder.train(sample, [0.5, 0.5])
         over.set()
         thread.join()
         assert faults == []
-        assert surveyor.look().done == 300 * 8
+        assert taker.take().done == 300 * 8

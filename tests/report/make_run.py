@@ -8,7 +8,7 @@ from pathlib import Path
 from records import Ended, record
 
 from tune_app.data.identity import DataIdentity
-from tune_app.report import View, tables
+from tune_app.report import TableOptions, tables
 from tune_app.report.render import save
 from tune_app.results import Frames, verdict
 
@@ -61,7 +61,7 @@ def make(
     return record(folder / "runs", text, ended, data, name=None, space_name=name, settings=settings)
 
 
-def write_tables(frames: Frames, folder: Path, view: View | None = None) -> list[Path]:
+def write_tables(frames: Frames, folder: Path, view: TableOptions | None = None) -> list[Path]:
     """The tables of a report alone, without its figures and page, which take longer."""
     made = tables.make(frames, verdict.judge(frames), view)
     return [file for table in made for file in save(table, folder)]

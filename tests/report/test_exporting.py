@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tune_app.errors import ReportError, StorageError
-from tune_app.report import View, export
+from tune_app.report import TableOptions, export
 from tune_app.report.exporting import FORMATS, FRAMES, deliver
 from tune_app.results import Frames
 
@@ -61,11 +61,13 @@ def test_configurations_come_best_first_and_replicates_as_recorded(tmp_path: Pat
 
 def test_columns_order_and_number_of_rows(tmp_path: Path) -> None:
     frames = CASES["finished"](tmp_path)
-    view = View(("lr", "val_accuracy"), "lr:desc", top=2)
+    view = TableOptions(("lr", "val_accuracy"), "lr:desc", top=2)
     found = read(export(frames, "csv", view), "csv")
     assert list(found) == ["lr", "val_accuracy_mean", "val_accuracy_ci95", "data", "data_sha256"]
     assert found["lr"].tolist() == [3e-5, 3e-5]
-    curves = read(export(frames, "json", View(("epoch", "val_loss"), "val_loss", top=3), of="curves"), "json")
+    curves = read(
+        export(frames, "json", TableOptions(("epoch", "val_loss"), "val_loss", top=3), of="curves"), "json"
+    )
     assert list(curves)[:2] == ["epoch", "val_loss"]
     assert curves["val_loss"].tolist() == sorted(frames.curves["val_loss"])[:3]
 
@@ -86,7 +88,7 @@ def test_a_column_of_numbers_and_words_is_text_in_parquet(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("form", ["latex", "markdown"])
 def test_the_table_for_people(frames: Frames, form: str) -> None:
-    text = export(frames, form, View(digits=2)).decode()
+    text = export(frames, form, TableOptions(digits=2)).decode()
     assert ("\\begin{tabular}" if form == "latex" else "| sample |") in text
     assert "Data" in text
 
@@ -100,13 +102,15 @@ def test_a_format_that_there_is_not_is_told(form: str, other: str) -> None:
 @pytest.mark.parametrize(
     ("form", "of", "view", "says"),
     [
-        ("latex", "seeds", View(), "latex.*csv, parquet or json"),
-        ("csv", "trial", View(), '--of trial: .*"trials"'),
-        ("csv", "trials", View(digits=3), "--digits 3: csv .*latex or markdown"),
-        ("json", "seeds", View(("speed",)), 'no column "speed"'),
+        ("latex", "seeds", TableOptions(), "latex.*csv, parquet or json"),
+        ("csv", "trial", TableOptions(), '--of trial: .*"trials"'),
+        ("csv", "trials", TableOptions(digits=3), "--digits 3: csv .*latex or markdown"),
+        ("json", "seeds", TableOptions(("speed",)), 'no column "speed"'),
     ],
 )
-def test_what_does_not_go_together_is_told(tmp_path: Path, form: str, of: str, view: View, says: str) -> None:
+def test_what_does_not_go_together_is_told(
+    tmp_path: Path, form: str, of: str, view: TableOptions, says: str
+) -> None:
     with pytest.raises(ReportError, match=says):
         export(CASES["finished"](tmp_path), form, view, of)
 

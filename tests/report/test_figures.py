@@ -19,12 +19,12 @@ from records import Ended, record
 
 from tune_app.cli import cli
 from tune_app.errors import ReportError, RunError
-from tune_app.report import figures, study
-from tune_app.report.figures import NotDrawn, pareto, scores, selection, style
+from tune_app.report import figures
+from tune_app.report.figures import NotDrawn, optuna_input, pareto, scores, selection, style
 from tune_app.report.figures.curves import curves_info, families
 from tune_app.report.figures.heatmap import heatmap_infos
 from tune_app.report.figures.intervals import intervals_info
-from tune_app.report.figures.optunas import MOST_POINTS, top_share
+from tune_app.report.figures.optuna_figures import MOST_POINTS, top_share
 from tune_app.report.figures.rungs import rungs_info
 from tune_app.results import Frames
 from tune_app.stats import metrics
@@ -222,13 +222,13 @@ def test_scores_that_do_not_fit_the_list_of_images_are_damage(tmp_path: Path) ->
 
 
 def test_two_metrics_make_a_picture_with_its_front(finished: Frames) -> None:
-    x, y = pareto.Goal("duration_s", "min"), pareto.Goal("val_accuracy", "max")
+    x, y = pareto.Objective("duration_s", "min"), pareto.Objective("val_accuracy", "max")
     info = pareto.pareto_info(finished, x, y)
     best = finished.trials.sort_values("val_accuracy_mean")["sample"].iloc[-1]
     assert info.points.set_index("sample")["on_front"][best]
     assert pareto.pareto(finished, x, y).title == "validation accuracy, % against training time, s"
     with pytest.raises(NotDrawn, match='no column "speed"'):
-        pareto.pareto(finished, pareto.Goal("speed", "max"), y)
+        pareto.pareto(finished, pareto.Objective("speed", "max"), y)
 
 
 def test_a_space_of_several_metrics_has_a_picture_of_each_pair(tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_a_space_of_several_metrics_has_a_picture_of_each_pair(tmp_path: Path) -
 
 
 def test_a_study_is_made_of_any_record(tmp_path: Path) -> None:
-    made = study.study(CASES["stopped"](tmp_path))
+    made = optuna_input.make_study(CASES["stopped"](tmp_path))
     states = [trial.state.name for trial in made.trials]
     assert states == ["PRUNED"] * 3 + ["COMPLETE"] * 3
     assert [trial.user_attrs["sample"] for trial in made.trials] == [1, 2, 3, 4, 5, 6]
@@ -260,17 +260,17 @@ def test_a_study_is_made_of_any_record(tmp_path: Path) -> None:
 
 def test_ranges_follow_the_recorded_values_and_the_sampler(tmp_path: Path) -> None:
     frames = CASES["forty"](tmp_path)
-    lr = study.distribution(frames, "lr")
+    lr = optuna_input.distribution(frames, "lr")
     assert isinstance(lr, optuna.distributions.FloatDistribution)
     assert (lr.log, lr.low, lr.high) == (True, frames.trials["lr"].min(), frames.trials["lr"].max())
-    step = study.distribution(frames, "step_size")
+    step = optuna_input.distribution(frames, "step_size")
     assert isinstance(step, optuna.distributions.IntDistribution)
     assert not step.log
-    mixed = study.distribution(CASES["conditional"](tmp_path / "other"), "depth")
+    mixed = optuna_input.distribution(CASES["conditional"](tmp_path / "other"), "depth")
     assert mixed == optuna.distributions.CategoricalDistribution(
-        tuple(study.MARK + each for each in ("1", "2", "deep"))
+        tuple(optuna_input.MARK + each for each in ("1", "2", "deep"))
     )
-    grid = study.distribution(CASES["finished"](tmp_path / "grid"), "lr")
+    grid = optuna_input.distribution(CASES["finished"](tmp_path / "grid"), "lr")
     assert isinstance(grid, optuna.distributions.FloatDistribution)
     assert not grid.log, "a factor of ten may as well be linear"
 

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from tune_app.errors import DiskError
-from tune_app.report.files import all_that_fit, put
+from tune_app.report.files import keep_writing, put
 
 
 def test_what_the_disk_takes_is_written_whatever_it_refuses(tmp_path: Path) -> None:
     (tmp_path / "refused").mkdir()
 
     def write() -> None:
-        with all_that_fit():
+        with keep_writing():
             put(tmp_path / "refused", "a")
             put(tmp_path / "taken", "b")
 

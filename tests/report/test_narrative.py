@@ -47,7 +47,7 @@ def swept(
 
 
 def kinds(frames: Frames) -> list[str]:
-    return [each.kind for each in warnings.cautions(frames, verdict.judge(frames))]
+    return [each.kind for each in warnings.check(frames, verdict.judge(frames))]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_the_test_set_speaks_with_its_sign(
     judged = verdict.judge(frames)
     assert judged.test is not None
     assert judged.winner == 1
-    assert judged.test.apart_from(1) == (worse, better)
+    assert judged.test.significantly_different(1) == (worse, better)
     said = narrative.verdict(frames, judged)[-1]
     assert ("better than" in said, "worse than" in said) == (bool(worse), bool(better))
     assert ("worse_on_test" in kinds(frames)) == bool(better)
@@ -75,7 +75,11 @@ def test_the_test_set_speaks_with_its_sign(
 def test_where_less_is_better_a_lower_value_wins(tmp_path: Path) -> None:
     frames = swept(tmp_path, around(0.3, 0.5), name="val_loss", mode="min")
     chosen = verdict.judge(frames).chosen
-    assert (chosen.mode, chosen.apart_from(1), chosen.apart_from(2)) == ("min", ([2], []), ([], [1]))
+    assert (chosen.mode, chosen.significantly_different(1), chosen.significantly_different(2)) == (
+        "min",
+        ([2], []),
+        ([], [1]),
+    )
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from make_run import make
 from records import constant
 
 from tune_app import results, space
-from tune_app.report import View, export, study, tables, terminal
-from tune_app.report.figures import draw, heatmap, selection
-from tune_app.report.figures.optunas import KINDS
+from tune_app.report import TableOptions, export, tables, terminal
+from tune_app.report.figures import draw, heatmap, optuna_input, selection
+from tune_app.report.figures.optuna_figures import KINDS
 from tune_app.results import Frames, json_views, verdict
 
 #: Values that are easily taken for null, or for one another; the accuracy depends on them alone.
@@ -98,10 +98,12 @@ def test_json_has_no_key_for_what_does_not_exist(frames: Frames) -> None:
 
 
 def test_it_has_a_place_in_the_order(frames: Frames) -> None:
-    view = View(("cw", "extra"), "cw")
+    view = TableOptions(("cw", "extra"), "cw")
     rows = list(csv.DictReader(io.StringIO(export(frames, "csv", view).decode())))
     assert [row["cw"] for row in rows[-4:]] == ["null"] * 4
-    rows = list(csv.DictReader(io.StringIO(export(frames, "csv", View(("extra",), "extra:desc")).decode())))
+    rows = list(
+        csv.DictReader(io.StringIO(export(frames, "csv", TableOptions(("extra",), "extra:desc")).decode()))
+    )
     assert [row["extra"] for row in rows] == ["null"] * 2 + ["5"] * 2 + [""] * (len(rows) - 4)
 
 
@@ -123,7 +125,7 @@ def test_importance_sees_what_decides(frames: Frames) -> None:
     [picture] = draw(frames, "importance")
     shares = dict(re.findall(r"(\w+) (\d\.\d+)", picture.alt))
     assert max(shares, key=lambda name: float(shares[name])) == "cw"
-    made = study.study(frames)
+    made = optuna_input.make_study(frames)
     assert {len(trial.params) for trial in made.trials} == {2, 3}
     assert len({trial.params["cw"] for trial in made.trials}) == len(LEVELS)
 

@@ -11,7 +11,7 @@ from make_run import SAMPLES, make
 from records import constant
 
 from tune_app.errors import ReportError
-from tune_app.report import View
+from tune_app.report import TableOptions
 from tune_app.report.overview import overview
 from tune_app.report.render import Table, markdown
 from tune_app.results import Frames, verdict
@@ -29,7 +29,7 @@ def frames(tmp_path: Path) -> Frames:
 
 
 def table(frames: Frames, *columns: str, sort: str = "", digits: int = 1, top: int | None = None) -> Table:
-    return overview(frames, verdict.judge(frames), View(columns, sort, digits, top))
+    return overview(frames, verdict.judge(frames), TableOptions(columns, sort, digits, top))
 
 
 def samples(made: Table) -> list[int]:
@@ -123,4 +123,4 @@ def test_the_first_rows_alone_are_said_to_be_some(frames: Frames) -> None:
 )
 def test_what_is_not_there_is_told(frames: Frames, wish: dict[str, object], says: str) -> None:
     with pytest.raises(ReportError, match=says):
-        overview(frames, verdict.judge(frames), View(**wish))  # type: ignore[arg-type]
+        overview(frames, verdict.judge(frames), TableOptions(**wish))  # type: ignore[arg-type]

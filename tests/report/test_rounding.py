@@ -14,10 +14,10 @@ from records import constant
 from rich.console import Console
 
 from tune_app.progress import drawing, snapshot
-from tune_app.report import View, compare, export, narrative, tables, terminal
+from tune_app.report import TableOptions, compare, export, narrative, tables, terminal
 from tune_app.report.figures import heatmap, intervals
 from tune_app.results import json_views, verdict
-from tune_app.stats.units import Units
+from tune_app.stats.units import MetricUnits
 from tune_app.sweep import Sweep, run_summaries
 
 Accuracies = Sequence[Sequence[float]]
@@ -32,7 +32,7 @@ seeds: %d
 
 def live(sweep: Sweep) -> str:
     console = Console(file=io.StringIO(), record=True, width=200, height=40)
-    shown = snapshot.Surveyor(sweep).look(live=False)
+    shown = snapshot.SnapshotTaker(sweep).take(live=False)
     console.print(drawing.live(shown, drawing.Timing(None, 0.0), 200, 40))
     return console.export_text()
 
@@ -60,9 +60,9 @@ def test_every_place_writes_a_mean_alike(
         one, other = (
             make(Path(folder), TEXT % len(val[0]), outcomes, PHANTOM, name=name) for name in ("a", "b")
         )
-        texts = [Units().measure("val_accuracy", values) for values in val]
-        tested = [Units().measure("test_accuracy", values) for values in test]
-        with_unit = [Units().measure("val_accuracy", values, unit=True) for values in val]
+        texts = [MetricUnits().measure("val_accuracy", values) for values in val]
+        tested = [MetricUnits().measure("test_accuracy", values) for values in test]
+        with_unit = [MetricUnits().measure("val_accuracy", values, unit=True) for values in val]
         judged = verdict.judge(one)
         best = judged.winner or 0
         shown = terminal.table(one)
@@ -85,4 +85,4 @@ def test_every_place_writes_a_mean_alike(
         ):
             assert with_unit[best - 1] in text
         assert compare([one, other]).rows[0][2:4] == [texts[best - 1], tested[best - 1]]
-        assert texts[best - 1] in export(one, "latex", View(top=1)).decode().replace("$\\pm$", "±")
+        assert texts[best - 1] in export(one, "latex", TableOptions(top=1)).decode().replace("$\\pm$", "±")

@@ -177,7 +177,7 @@ def test_what_was_trained_again_replaces_what_came_before(frames: Frames) -> Non
     assert (found["device"], found["epochs"], found["duration_s"]) == ("cpu+cuda:1", 1, 0.25)
 
 
-def test_a_twin_repeats_the_outcome_of_its_original(frames: Frames) -> None:
+def test_a_duplicate_repeats_the_outcome_of_its_original(frames: Frames) -> None:
     first, twin = row(frames.trials, 1), row(frames.trials, 7)
     assert twin.pop("twin") == 1
     assert pd.isna(first.pop("twin"))
@@ -232,7 +232,7 @@ def test_a_trained_sweep_shows_the_epoch_that_was_evaluated(
     )
     space = spaces.parse(text)
     with Sweep.create(space, tiny.identity, tmp_path).writing() as sweep:
-        inline.run(Driver(sweep, stopping.make(space)), Pneumonia().splits(tiny))
+        inline.run(Driver(sweep, stopping.make_stopper(space)), Pneumonia().splits(tiny))
     frames = results.load(Sweep.open(sweep.paths.folder))
     attempt = sweep.history.attempts["1.1"]
     assert frames.seeds["evaluated"].tolist() == attempt.evaluated

@@ -19,7 +19,7 @@ from tune_app.session import lifecycle, loading
 from tune_app.session.request import Request
 from tune_app.stats.intervals import mean_interval, wilson
 from tune_app.stats.multiple_testing import holm
-from tune_app.stats.power import needed
+from tune_app.stats.power import sample_size
 
 GRID = "task: pneumonia\nspace: {lr: {grid: [%s]}}\nepochs: 2\nseeds: %d\n"
 
@@ -75,9 +75,9 @@ def test_both_questions_are_answered_on_the_test_set(tmp_path: Path) -> None:
     assert near.patients is not None
     assert far.patients is not None
     assert far.seeds is not None
-    assert not near.apart
-    assert far.apart
-    assert far.patients.apart
+    assert not near.significant
+    assert far.significant
+    assert far.patients.significant
     assert far.patients.half_width is not None
     assert far.difference - far.patients.half_width > 0
     assert far.seeds.needed is None
@@ -90,7 +90,7 @@ def test_letters_are_those_of_the_pairs(tmp_path: Path) -> None:
     for question in verdict.QUESTIONS:
         for one, other in combinations(found.standings, 2):
             answer = getattr(found.pair(one.sample, other.sample), question)
-            assert answer.apart != bool(set(one.letters[question]) & set(other.letters[question]))
+            assert answer.significant != bool(set(one.letters[question]) & set(other.letters[question]))
 
 
 def test_each_configuration_has_its_intervals(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_needed_seeds_are_those_of_the_power_function(tmp_path: Path) -> None:
     pair = on_test(verdict.judge(frames)).pair(1, 2)
     differences = frames.replicates(1, "test_accuracy") - frames.replicates(2, "test_accuracy")
     assert pair.seeds is not None
-    assert pair.seeds.needed == needed(differences.mean(), differences.std(), 0.05 / 3)
+    assert pair.seeds.needed == sample_size(differences.mean(), differences.std(), 0.05 / 3)
 
 
 def test_patients_with_several_images_say_less_than_as_many_images(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_one_seed_has_no_interval_and_says_why(tmp_path: Path) -> None:
     pair = found.pair(1, 2)
     assert pair.seeds is None
     assert pair.patients is not None
-    assert pair.apart
+    assert pair.significant
     for standing in found.standings:
         assert (standing.half_width, standing.both) == (None, None)
         assert standing.why_not_both == "1 seed: it takes 3"
@@ -240,7 +240,7 @@ def test_other_metrics_of_the_test_set(tmp_path: Path, metric: str, images: int)
     assert (found.metric, found.images) == (metric, images)
     assert found.standing(1).mean == pytest.approx(frames.replicates(1, metric).mean())
     assert all(pair.seeds and pair.patients for pair in found.pairs)
-    assert found.pair(1, 3).apart
+    assert found.pair(1, 3).significant
 
 
 def test_without_a_list_of_the_images_patients_are_left_open(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ FIXED = "task: pneumonia\nconfigs: [{lr: 1.0e-6}]\nepochs: %d\nseeds: %d\n"
 def said(frames: Frames, others: Sequence[str] = ()) -> dict[str, list[str]]:
     """The texts by kind."""
     found: dict[str, list[str]] = {}
-    for caution in warnings.cautions(frames, verdict.judge(frames), others):
-        found.setdefault(caution.kind, []).append(caution.text)
+    for warning in warnings.check(frames, verdict.judge(frames), others):
+        found.setdefault(warning.kind, []).append(warning.text)
     return found
 
 
@@ -42,9 +42,9 @@ def test_of_nothing_finished_nothing_is_said(tmp_path: Path) -> None:
 
 def test_a_caution_names_its_configuration(tmp_path: Path) -> None:
     frames = one(tmp_path, Ended(steady(0.9)), seeds=1)
-    [caution] = warnings.cautions(frames, verdict.judge(frames))
-    assert (caution.kind, caution.sample) == ("few_seeds", 1)
-    assert lacking(caution.text, ["seed", "--seeds 5"]) == []
+    [warning] = warnings.check(frames, verdict.judge(frames))
+    assert (warning.kind, warning.sample) == ("few_seeds", 1)
+    assert lacking(warning.text, ["seed", "--seeds 5"]) == []
 
 
 @pytest.mark.parametrize(("seeds", "reach"), [(2, "9.0"), (3, "2.5"), (4, "1.6"), (5, None)])

@@ -70,7 +70,7 @@ def session(sweep: Sweep, file: bool = True) -> Iterator[tuple[OptunaSearch, Dri
         first = spaces.parse(sweep.header.yaml, name="my")
         search = OptunaSearch(first, sweep.paths.study if file else None, sweep.name)
         search.catch_up(event for _, event in record.read(sweep.paths.record))
-        yield search, Driver(sweep, stopping.make(sweep.space), search)
+        yield search, Driver(sweep, stopping.make_stopper(sweep.space), search)
         search.close()
 
 

@@ -62,5 +62,5 @@ def test_a_sampler_that_has_suggested_every_point_repeats_them(tmp_path: Path) -
     sampler = "optuna.samplers:BruteForceSampler"
     sweep = new(parse("x: {choice: [0, 1]}, y: {choice: [1, 10]}", sampler, samples=6), tmp_path)
     train(sweep)
-    assert [c.twin is None for c in sweep.history.configurations.values()] == [True] * 4 + [False] * 2
+    assert [c.duplicate_of is None for c in sweep.history.configurations.values()] == [True] * 4 + [False] * 2
     assert sweep.statuses() == ["finished"] * 6

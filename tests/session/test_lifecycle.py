@@ -23,6 +23,7 @@ from tune_app.session import confirm, lifecycle, loading, rerun, stop
 from tune_app.session.loading import LoadedTask
 from tune_app.session.request import Request, request_for
 from tune_app.session.session import Session
+from tune_app.status import Status
 from tune_app.sweep import Sweep, find_sample
 from tune_app.sweep.events import Saved, Source
 from tune_app.tasks import task_folder
@@ -306,7 +307,7 @@ def test_what_was_stopped_stays_so_and_new_seeds_train_to_its_end(user_module: U
     longer = extend("one", epochs="18")
     assert [s for s, was in zip(longer.statuses(), before.statuses(), strict=True) if was == "stopped"] == [
         "stopped"
-    ] * before.statuses().count("stopped")
+    ] * before.statuses().count(Status.STOPPED)
 
 
 def test_an_extension_survives_a_crash_between_record_and_space_file(user_module: UserModule) -> None:
@@ -432,7 +433,7 @@ FAILING = """
 
     def task(config, context):
         yield {"val_accuracy": 1.0}
-        if config["level"] > 1 and not Path("mended").exists():
+        if config["level"] > 1 and not Path("fixed").exists():
             raise ValueError(f"cannot bear {config['level']}")
         yield {"val_accuracy": 2.0}
 """
@@ -606,7 +607,7 @@ def test_a_point_that_was_drawn_twice_is_confirmed_once_and_goes_by_its_first_nu
     draws = GRID.replace("{grid: [0.01, 0.1]}", "{choice: [0.01, 0.1]}")
     run(request(f"{user_module(TASK)}:Task", f"{draws}search: {{algorithm: random, samples: 5}}\n"))
     asked, _, sweep = again("one")
-    first = {c.sample: c.twin or c.sample for c in sweep.history.configurations.values()}
+    first = {c.sample: c.duplicate_of or c.sample for c in sweep.history.configurations.values()}
     assert len(set(first.values())) == 2
     confirmed = confirm.confirmation(asked, sweep, top=3, seeds=2).space
     assert {point["lr"] for point in confirmed.configs} == {0.01, 0.1}

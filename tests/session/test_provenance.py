@@ -10,7 +10,7 @@ import pytest
 
 from tune_app.data.identity import DataIdentity
 from tune_app.session import provenance
-from tune_app.session.provenance import Gpu, Gpus
+from tune_app.session.provenance import Gpu, GpuProbe
 from tune_app.sweep import code
 from tune_app.version import __version__
 
@@ -94,7 +94,7 @@ def test_git_state_without_git_is_none(tmp_path: Path, monkeypatch: pytest.Monke
 def test_gpus_are_read_from_the_drivers_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listing = "0, NVIDIA RTX 4090, 24564, 560.35.03\n1, NVIDIA GH200, [N/A], 560.35.03\n"
     program(tmp_path, "nvidia-smi", f"printf '{listing}'\n", monkeypatch)
-    assert provenance.gpus() == Gpus(
+    assert provenance.gpus() == GpuProbe(
         (
             Gpu(0, "NVIDIA RTX 4090", 24564 << 20, "560.35.03"),
             Gpu(1, "NVIDIA GH200", None, "560.35.03"),
@@ -106,17 +106,17 @@ def test_a_driver_that_does_not_answer_is_a_fault_and_not_no_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program(tmp_path, "nvidia-smi", "echo 'NVIDIA-SMI has failed.'; exit 9\n", monkeypatch)
-    assert provenance.gpus() == Gpus(fault="NVIDIA-SMI has failed.")
+    assert provenance.gpus() == GpuProbe(fault="NVIDIA-SMI has failed.")
     assert provenance.hardware()["gpus_fault"] == "NVIDIA-SMI has failed."
     program(tmp_path, "nvidia-smi", "exit 9\n", monkeypatch)
-    assert provenance.gpus() == Gpus(fault="nvidia-smi ended with 9")
+    assert provenance.gpus() == GpuProbe(fault="nvidia-smi ended with 9")
 
 
 def test_without_a_driver_there_is_no_gpu_and_no_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert provenance.gpus() == Gpus()
+    assert provenance.gpus() == GpuProbe()
     assert "gpus_fault" not in provenance.hardware()
 
 

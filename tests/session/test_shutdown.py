@@ -10,7 +10,7 @@ from tune_app import space as spaces
 from tune_app.errors import DiskError, RayLost
 from tune_app.session import shutdown
 from tune_app.sweep import Sweep
-from tune_app.sweep.record import place
+from tune_app.sweep.record import write_atomically
 
 SPACE = "task: pneumonia\nspace: {lr: {grid: [1, 2]}}\nseeds: 1\nepochs: 1\n"
 
@@ -74,5 +74,5 @@ def test_a_run_that_could_not_be_made_leaves_no_folder(
 def test_a_file_that_is_refused_leaves_no_part_of_it(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     with pytest.raises(OSError, match="directory"):
-        place(tmp_path / "x", b"1")
+        write_atomically(tmp_path / "x", b"1")
     assert [path.name for path in tmp_path.iterdir()] == ["x"]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tune_app.stats.arithmetic import fixed, mean, significant
+from tune_app.stats.arithmetic import mean, to_decimals, to_digits
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -39,7 +39,7 @@ def test_a_share_of_images_is_rounded_as_on_paper(images: int, seeds: int, data:
     right = [data.draw(st.integers(0, images)) for _ in range(seeds)]
     exact = Fraction(100 * sum(right), images * seeds)
     wanted = (Decimal(exact.numerator) / Decimal(exact.denominator)).quantize(Decimal("0.1"), ROUND_HALF_UP)
-    assert fixed(mean(each / images for each in right), 1, shift=2) == str(wanted)
+    assert to_decimals(mean(each / images for each in right), 1, shift=2) == str(wanted)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_share_of_images_is_rounded_as_on_paper(images: int, seeds: int, data:
     ],
 )
 def test_fixed(value: float, decimals: int, shift: int, text: str) -> None:
-    assert fixed(value, decimals, shift) == text
+    assert to_decimals(value, decimals, shift) == text
 
 
 @pytest.mark.parametrize(
@@ -76,10 +76,10 @@ def test_fixed(value: float, decimals: int, shift: int, text: str) -> None:
     ],
 )
 def test_significant(value: float, digits: int, zeros: bool, text: str) -> None:
-    assert significant(value, digits, zeros) == text
+    assert to_digits(value, digits, zeros) == text
 
 
 @given(FINITE, st.integers(1, 17))
 def test_significant_digits_are_as_near_as_they_can_be(value: float, digits: int) -> None:
-    found = Decimal(significant(value, digits))
+    found = Decimal(to_digits(value, digits))
     assert abs(found - Decimal(value)) <= abs(Decimal(value)) * Decimal(f"0.5000001e{1 - digits}")

@@ -12,7 +12,7 @@ import pytest
 from benchmarks import coverage
 from benchmarks.coverage import SECTIONS, Line
 from benchmarks.simulate import Truth, generator, several_images
-from tune_app.stats.outcomes import outcomes
+from tune_app.stats.per_image import per_image
 
 DRAWS = 400
 
@@ -49,7 +49,7 @@ def test_the_truth_is_the_mean_of_what_is_drawn() -> None:
     assert drawn.mean() == pytest.approx(truth.accuracy(units), abs=0.003)
     plain = Truth(seed=0.3, patient=0.5, image=0.5)
     scores = plain.scores(generator("auc"), units, 300, 1)[:, 0].astype(np.float32)
-    found = outcomes("test_auc", scores, units.label.astype(np.int64))
+    found = per_image("test_auc", scores, units.label.astype(np.int64))
     assert found is not None
     assert found.values.mean() == pytest.approx(plain.auc(), abs=0.005)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tune_app.stats.multiple_testing import holm
 from tune_app.stats.paired_tests import Difference, over_patients, over_seeds, paired, step, welch
-from tune_app.stats.patients import Units
+from tune_app.stats.patients import PatientGroups
 
 Compare = Callable[..., Difference | None]
 
@@ -188,7 +188,7 @@ def disagreeing(
 
 def test_one_run_on_single_images_is_mcnemars_test() -> None:
     # A. Agresti, "Categorical Data Analysis", table 10.1: 150 and 86 of 1600 changed; z^2 = 17.36
-    found = over_patients(disagreeing(86, 150, 1600), Units.of([0] * 1600))
+    found = over_patients(disagreeing(86, 150, 1600), PatientGroups.of([0] * 1600))
     squared = (86 - 150) ** 2 / (86 + 150)
     assert squared == pytest.approx(17.36, abs=0.005)
     assert found.difference[0] == pytest.approx((86 - 150) / 1600)
@@ -200,7 +200,7 @@ def test_patients_of_one_size_are_durkalskis_test(size: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     right = rng.integers(0, 2, (2, 30 * size)).astype(float)
     names = [f"p{number // size}" for number in range(30 * size)]
-    found = over_patients(right, Units.of([0] * (30 * size), names))
+    found = over_patients(right, PatientGroups.of([0] * (30 * size), names))
     totals = (right[0] - right[1]).reshape(30, size).sum(axis=1)
     squared = totals.sum() ** 2 / (totals**2).sum()
     assert (found.difference[0] / found.error[0]) ** 2 == pytest.approx(
@@ -210,8 +210,8 @@ def test_patients_of_one_size_are_durkalskis_test(size: int, seed: int) -> None:
 
 def test_the_same_images_of_fewer_patients_say_less() -> None:
     right = disagreeing(40, 10, 400)
-    single = over_patients(right, Units.of([0] * 400))
-    grouped = over_patients(right, Units.of([0] * 400, [f"p{number // 4}" for number in range(400)]))
+    single = over_patients(right, PatientGroups.of([0] * 400))
+    grouped = over_patients(right, PatientGroups.of([0] * 400, [f"p{number // 4}" for number in range(400)]))
     assert single.difference.tolist() == grouped.difference.tolist()
     assert grouped.half_width[0] > 1.5 * single.half_width[0]
     assert grouped.p[0] > single.p[0]
@@ -222,23 +222,23 @@ def test_what_one_wins_on_a_class_and_loses_on_the_other_varies_less() -> None:
     labels = np.repeat([0, 1], 200)
     right = np.zeros((2, 400))
     right[0, :100], right[1, 200:300] = 1, 1
-    held = over_patients(right, Units.of(labels)).error[0]
+    held = over_patients(right, PatientGroups.of(labels)).error[0]
     assert held == pytest.approx(math.sqrt(400 / 398 * 2 * (100 * 0.5**2 + 100 * 0.5**2)) / 400)
-    assert held < over_patients(right, Units.of([0] * 400)).error[0]
+    assert held < over_patients(right, PatientGroups.of([0] * 400)).error[0]
 
 
 def test_equal_models_are_not_told_apart() -> None:
-    found = over_patients(disagreeing(0, 0, 50), Units.of([0] * 50))
+    found = over_patients(disagreeing(0, 0, 50), PatientGroups.of([0] * 50))
     assert (found.p[0], found.half_width[0]) == (1.0, 0.0)
 
 
 def test_no_more_patients_than_classes_are_refused() -> None:
     with pytest.raises(ValueError, match="more patients than classes"):
-        over_patients(np.zeros((2, 4)), Units.of([0, 0, 1, 1], ["a", "a", "b", "b"]))
+        over_patients(np.zeros((2, 4)), PatientGroups.of([0, 0, 1, 1], ["a", "a", "b", "b"]))
 
 
 def test_values_and_images_must_be_as_many() -> None:
     with pytest.raises(ValueError, match="3 values for 4 images"):
-        over_patients(np.zeros((2, 3)), Units.of([0, 0, 1, 1]))
+        over_patients(np.zeros((2, 3)), PatientGroups.of([0, 0, 1, 1]))
     with pytest.raises(ValueError, match="1 patients for 2 images"):
-        Units.of([0, 1], ["a"])
+        PatientGroups.of([0, 1], ["a"])

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2, norm, t
 
-from tune_app.stats.power import needed, power
+from tune_app.stats.power import power, sample_size
 
 
 @pytest.mark.parametrize(("effect", "pairs"), [(0.2, 199), (0.5, 34), (0.8, 15)])
 def test_needed_by_the_book(effect: float, pairs: int) -> None:
     # Cohen's small, medium and large effects at 80%, as G*Power gives them for a paired t test
-    assert needed(effect, 1.0) == pairs
+    assert sample_size(effect, 1.0) == pairs
     assert power(effect, 1.0, pairs) >= 0.8 > power(effect, 1.0, pairs - 1)
 
 
@@ -33,21 +33,21 @@ def test_power_is_the_integral_that_it_stands_for(n: int, level: float) -> None:
 
 def test_no_difference_is_found_as_often_as_the_level_says() -> None:
     assert power(0.0, 1.0, [2, 5, 50]) == pytest.approx([0.05] * 3, abs=1e-6)
-    assert needed(0.0, 1.0) == -1
+    assert sample_size(0.0, 1.0) == -1
 
 
 def test_beyond_what_was_asked_it_says_so() -> None:
-    assert needed([0.01, 1.0], 1.0, most=100).tolist() == [-1, 10]
-    assert needed(5.0, 1e-9, spent=2) == 3
+    assert sample_size([0.01, 1.0], 1.0, most=100).tolist() == [-1, 10]
+    assert sample_size(5.0, 1e-9, spent=2) == 3
 
 
 @given(st.floats(0.05, 3), st.floats(1.01, 3))
 def test_larger_differences_need_no_more(effect: float, factor: float) -> None:
-    small, large = needed([effect, effect * factor], 1.0, most=10_000)
+    small, large = sample_size([effect, effect * factor], 1.0, most=10_000)
     assert large <= small
     assert power(effect, 1.0, 10) <= power(effect * factor, 1.0, 10)
 
 
 @given(st.floats(0.3, 2), st.integers(2, 40))
 def test_a_stricter_level_needs_more(effect: float, comparisons: int) -> None:
-    assert needed(effect, 1.0, 0.05 / comparisons) >= needed(effect, 1.0, 0.05)
+    assert sample_size(effect, 1.0, 0.05 / comparisons) >= sample_size(effect, 1.0, 0.05)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tune_app.stats.units import Units, beyond, legend
+from tune_app.stats.units import MetricUnits, legend, shares_out_of_range
 
 TEN = (0.84, 0.98, 0.82, 0.88, 0.835, 0.955, 0.94, 0.95, 0.92, 0.865)
 
@@ -33,15 +33,19 @@ TEN = (0.84, 0.98, 0.82, 0.88, 0.835, 0.955, 0.94, 0.95, 0.92, 0.865)
     ],
 )
 def test_a_mean_with_what_its_spread_allows_to_say(name: str, values: tuple[float, ...], text: str) -> None:
-    assert Units().measure(name, values, unit=True) == text
-    assert Units().measure(name, values) == text.replace("%", "")
+    assert MetricUnits().measure(name, values, unit=True) == text
+    assert MetricUnits().measure(name, values) == text.replace("%", "")
 
 
 def test_digits_and_nothing() -> None:
-    assert Units().measure("val_accuracy", (0.12345,), digits=3) == "12.345"
-    assert Units().measure("val_loss", (0.12345,), digits=3) == "0.12345"
-    assert Units().measure("val_accuracy", ()) == "–"
-    assert Units().number("val_accuracy", None) == Units().number("val_accuracy", float("nan")) == "–"
+    assert MetricUnits().measure("val_accuracy", (0.12345,), digits=3) == "12.345"
+    assert MetricUnits().measure("val_loss", (0.12345,), digits=3) == "0.12345"
+    assert MetricUnits().measure("val_accuracy", ()) == "–"
+    assert (
+        MetricUnits().number("val_accuracy", None)
+        == MetricUnits().number("val_accuracy", float("nan"))
+        == "–"
+    )
 
 
 @pytest.mark.parametrize(
@@ -59,8 +63,8 @@ def test_digits_and_nothing() -> None:
     ],
 )
 def test_a_share_outside_of_0_to_1_is_none(name: str, values: list[float | None], plain: bool) -> None:
-    assert beyond({name: values}) == ({name} if plain else set())
-    units = Units(frozenset(beyond({name: values})))
+    assert shares_out_of_range({name: values}) == ({name} if plain else set())
+    units = MetricUnits(frozenset(shares_out_of_range({name: values})))
     assert bool(units.note()) is plain
     if plain:
         assert not units.is_share(name)
@@ -69,7 +73,7 @@ def test_a_share_outside_of_0_to_1_is_none(name: str, values: list[float | None]
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_what_is_shown_of_a_share_lies_between_0_and_100(values: list[float]) -> None:
-    text = Units().measure("val_accuracy", values)
+    text = MetricUnits().measure("val_accuracy", values)
     if "±" in text:
         middle, half = map(float, text.split(" ± "))
         assert middle - half >= -0.11

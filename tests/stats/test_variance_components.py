@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tune_app.stats.intervals import mean_interval
-from tune_app.stats.patients import Units, patient_interval
+from tune_app.stats.patients import PatientGroups, patient_interval
 from tune_app.stats.variance_components import components, two_level
 
 seeds = st.integers(0, 2**32 - 1)
@@ -30,7 +30,7 @@ def test_components_are_those_of_the_analysis_of_variance(seed: int) -> None:
     ms_j = R * ((columns - grand) ** 2).sum() / (J - 1)
     rest = values - rows[:, None] - columns + grand
     ms_rj = (rest**2).sum() / ((R - 1) * (J - 1))
-    found = components(values, Units.of([0] * J))
+    found = components(values, PatientGroups.of([0] * J))
     assert found.seeds == pytest.approx(ms_r / (R * J))
     assert found.patients == pytest.approx(max(ms_j - ms_rj, 0) / (R * J), abs=1e-12)
     assert found.freedom == (R - 1, J - 1)
@@ -38,7 +38,7 @@ def test_components_are_those_of_the_analysis_of_variance(seed: int) -> None:
 
 def test_the_half_width_by_hand() -> None:
     values = outcomes(1)
-    found = components(values, Units.of([0] * 60))
+    found = components(values, PatientGroups.of([0] * 60))
     total = float(found.seeds + found.patients)
     w = float(found.seeds) / total
     freedom = 1 / (w**2 / 3 + (1 - w) ** 2 / 59)
@@ -53,8 +53,8 @@ def test_the_half_width_by_hand() -> None:
 @given(seeds, st.integers(2, 3))
 def test_more_patients_of_the_same_kind_never_widen_it(seed: int, times: int) -> None:
     values = outcomes(seed)
-    few = two_level(values, Units.of([0] * 60))
-    many = two_level(np.tile(values, times), Units.of([0] * 60 * times))
+    few = two_level(values, PatientGroups.of([0] * 60))
+    many = two_level(np.tile(values, times), PatientGroups.of([0] * 60 * times))
     assert few is not None
     assert many is not None
     assert few.mean == pytest.approx(many.mean)
@@ -68,7 +68,7 @@ def test_patients_besides_never_narrow_the_interval_of_the_seeds(
 ) -> None:
     values = outcomes(seed, replicates)
     values[0] *= np.arange(60) % 60 >= 60 * tilt  # one seed is worse
-    found = two_level(values, Units.of([0] * 60))
+    found = two_level(values, PatientGroups.of([0] * 60))
     alone = mean_interval(values.mean(axis=1).tolist())
     assert found is not None
     assert alone.half_width is not None
@@ -77,14 +77,14 @@ def test_patients_besides_never_narrow_the_interval_of_the_seeds(
 
 @given(seeds, st.integers(2, 3))
 def test_more_seeds_of_the_same_kind_leave_the_patients_alone(seed: int, times: int) -> None:
-    values, units = outcomes(seed), Units.of([0] * 60)
+    values, units = outcomes(seed), PatientGroups.of([0] * 60)
     few, many = components(values, units), components(np.repeat(values, times, axis=0), units)
     assert few.seeds == 0 or many.seeds < few.seeds
     assert many.patients >= few.patients - 1e-12
 
 
 def test_it_takes_three_seeds() -> None:
-    units = Units.of([0] * 60)
+    units = PatientGroups.of([0] * 60)
     assert two_level(outcomes(1, replicates=2), units) is None
     assert two_level(outcomes(1, replicates=3), units) is not None
     with pytest.raises(ValueError, match="takes two or more"):
@@ -93,8 +93,8 @@ def test_it_takes_three_seeds() -> None:
 
 def test_images_of_one_patient_are_no_independent_images() -> None:
     values = np.repeat(outcomes(2, images=30), 4, axis=1)
-    alone = two_level(values, Units.of([0] * 120))
-    grouped = two_level(values, Units.of([0] * 120, [f"p{number // 4}" for number in range(120)]))
+    alone = two_level(values, PatientGroups.of([0] * 120))
+    grouped = two_level(values, PatientGroups.of([0] * 120, [f"p{number // 4}" for number in range(120)]))
     assert alone is not None
     assert grouped is not None
     assert grouped.half_width > 1.4 * alone.half_width
@@ -102,13 +102,13 @@ def test_images_of_one_patient_are_no_independent_images() -> None:
 
 
 def test_with_no_spread_there_is_no_width() -> None:
-    found = two_level(np.ones((3, 20)), Units.of([0] * 20))
+    found = two_level(np.ones((3, 20)), PatientGroups.of([0] * 20))
     assert found is not None
     assert (found.mean, found.half_width) == (1.0, 0.0)
 
 
 def test_sweeps_are_judged_each_by_itself() -> None:
-    units = Units.of(np.arange(60) % 2)
+    units = PatientGroups.of(np.arange(60) % 2)
     sweeps = np.stack([outcomes(seed) for seed in range(5)])
     together = components(sweeps, units).half_width()
     assert together.tolist() == pytest.approx(
@@ -118,13 +118,13 @@ def test_sweeps_are_judged_each_by_itself() -> None:
 
 def test_patients_alone_are_a_t_interval_over_images() -> None:
     values = outcomes(3, replicates=1)[0]
-    mean, half_width = patient_interval(values, Units.of([0] * 60))
+    mean, half_width = patient_interval(values, PatientGroups.of([0] * 60))
     low, high = scipy.stats.t.interval(0.95, 59, loc=values.mean(), scale=scipy.stats.sem(values))
     assert (mean - half_width, mean + half_width) == pytest.approx((low, high))
 
 
 def test_units_number_patients_and_leave_unknown_ones_alone() -> None:
-    units = Units.of([0, 0, 1, 1, 1], ["b", "b", "", "", "a"])
+    units = PatientGroups.of([0, 0, 1, 1, 1], ["b", "b", "", "", "a"])
     assert units.patient.tolist() == [0, 0, 1, 2, 3]
     assert (units.count, units.freedom) == (4, 2)
     part = units.take(np.array([2, 3, 4]))
@@ -132,4 +132,4 @@ def test_units_number_patients_and_leave_unknown_ones_alone() -> None:
 
 
 def test_a_patient_named_as_a_row_is_no_unknown_one() -> None:
-    assert Units.of([0, 0, 0], ["", "0", ""]).count == 3
+    assert PatientGroups.of([0, 0, 0], ["", "0", ""]).count == 3

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tune_app import space as spaces
 from tune_app import stopping
-from tune_app.stopping import Decision, Observation, Stopper
-from tune_app.sweep.events import Decision as Recorded
+from tune_app.stopping import Observation, Stopper, StoppingDecision
+from tune_app.sweep.events import Decision
 
 EPOCHS = 30
 
@@ -31,7 +31,7 @@ def parse(text: str, mode: str = "max") -> spaces.SearchSpace:
 
 
 def made(text: str, mode: str = "max") -> Stopper:
-    return stopping.make(parse(text, mode))
+    return stopping.make_stopper(parse(text, mode))
 
 
 def asha(grace: int = 1, factor: float = 3, mode: str = "max") -> Stopper:
@@ -69,7 +69,7 @@ ARRIVALS = st.lists(st.tuples(SAMPLE, VALUES), max_size=120)
 WITH_DIVERGENCE = st.lists(st.tuples(SAMPLE, VALUES | st.just(None)), max_size=120)
 
 
-Life = list[tuple[Observation, list[Decision]]]
+Life = list[tuple[Observation, list[StoppingDecision]]]
 
 
 def live(stopper: Stopper, arrivals: Iterable[tuple[int, float | None]]) -> Life:
@@ -87,10 +87,10 @@ def live(stopper: Stopper, arrivals: Iterable[tuple[int, float | None]]) -> Life
     return life
 
 
-def recorded(life: Life) -> list[Recorded]:
+def recorded(life: Life) -> list[Decision]:
     """The decisions as a record gives them back."""
     return [
-        Recorded(trial="t", sample=seen.sample, epoch=seen.epoch, **vars(decision))
+        Decision(trial="t", sample=seen.sample, epoch=seen.epoch, **vars(decision))
         for seen, decisions in life
         for decision in decisions
     ]

@@ -21,9 +21,10 @@ from tune_app import stopping as stop
 from tune_app.data.identity import NO_DATA
 from tune_app.driver.driver import Driver
 from tune_app.stopping import recompute
-from tune_app.sweep import Sweep, events
+from tune_app.sweep import Sweep, event_json
+from tune_app.sweep.configurations import PATIENCE, TASK
 from tune_app.sweep.events import Created, Decision, Epoch, Event, Extended, Opened, Planned, Started
-from tune_app.sweep.history import PATIENCE, TASK, History
+from tune_app.sweep.history import History
 from tune_app.sweep.numerics import Numerics
 from tune_app.sweep.opened_folder import OpenedFolder
 from tune_app.sweep.paths import RunPaths
@@ -67,7 +68,9 @@ class Memory:
         self.position = START
 
     def append(self, event: Event, *, durable: bool = False) -> Event:
-        entry = events.parse(json.loads(json.dumps(events.plain(event), allow_nan=False)) | {"t": 0.0})
+        entry = event_json.parse(
+            json.loads(json.dumps(event_json.plain(event), allow_nan=False)) | {"t": 0.0}
+        )
         self.events.append(entry)
         if len(self.events) == self.last:
             raise Killed
@@ -76,7 +79,7 @@ class Memory:
 
 def plan(space: spaces.SearchSpace) -> list[Event]:
     return [
-        Planned(sample=n, fingerprint=str(n), config=dict(config), twin=None)
+        Planned(sample=n, fingerprint=str(n), config=dict(config), duplicate_of=None)
         for n, config in enumerate(space.planned(), start=1)
     ]
 
@@ -95,7 +98,7 @@ def resumed(space: spaces.SearchSpace, recorded: list[Event], last: int | None =
 def sitting(sweep: Sweep, world: World) -> Sweep:
     """Train what lacks with the driver itself."""
     sweep.note(Opened())
-    driver = Driver(sweep, stop.make(sweep.space))
+    driver = Driver(sweep, stop.make_stopper(sweep.space))
     running: list[tuple[str, TrialSpec, int]] = []
     while True:
         while len(running) < world.slots and (spec := driver.next_trial()):

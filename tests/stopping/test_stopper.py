@@ -24,9 +24,10 @@ from hypothesis import strategies as st
 
 from benchmarks.recorder import Recorder
 from tune_app import stopping
-from tune_app.stopping import DIVERGED, Decision, Observation
+from tune_app.stopping import DIVERGED, Observation, StoppingDecision
+from tune_app.sweep.configurations import mean
 from tune_app.sweep.events import Diverged, Extended, Planned, Started
-from tune_app.sweep.history import History, mean
+from tune_app.sweep.history import History
 
 
 @EACH
@@ -124,7 +125,7 @@ def test_a_diverged_trial_stops_at_once_and_nobody_is_held_against_it(
     without = made(text)
     for seen, decisions in life:
         if seen.value is None:
-            assert decisions == [Decision(seen.epoch, None, None, stop=True, rule=DIVERGED)]
+            assert decisions == [StoppingDecision(seen.epoch, None, None, stop=True, rule=DIVERGED)]
         else:
             assert without.judge(seen.sample, seen.epoch, seen.value) == decisions
 
@@ -133,7 +134,7 @@ def test_a_diverged_trial_stops_at_once_and_nobody_is_held_against_it(
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf"), -float("inf"), 1e300])
 def test_what_no_threshold_can_be_made_of_counts_as_diverged(text: str, value: float | None) -> None:
     stopper = made(text)
-    assert stopper.judge(1, 1, value) == [Decision(1, None, None, stop=True, rule=DIVERGED)]
+    assert stopper.judge(1, 1, value) == [StoppingDecision(1, None, None, stop=True, rule=DIVERGED)]
     assert all(not decision.stop for decision in stopper.judge(2, 1, 0.5))
 
 
@@ -166,7 +167,7 @@ def test_a_resumed_stopper_decides_as_one_that_never_stopped(
                 assert resumed.judge(seen.sample, seen.epoch, seen.value) == (
                     lost
                     if comes_by
-                    else [Decision(seen.epoch, None, None, True, DIVERGED)]
+                    else [StoppingDecision(seen.epoch, None, None, True, DIVERGED)]
                     if seen.value is None
                     else []
                 )
@@ -201,8 +202,8 @@ def test_a_trial_that_ended_by_itself_stands_at_the_later_rungs_with_its_last_va
     stopper.judge(1, 1, 0.5)
     stopper.judge(1, 2, 0.75)
     stopper.end(1, 2, 0.75)
-    assert stopper.judge(2, 1, 0.6) == [Decision(1, 0.6, 0.5, False, "asha")]
-    assert stopper.judge(2, 3, 0.7) == [Decision(3, 0.7, 0.75, True, "asha")]
+    assert stopper.judge(2, 1, 0.6) == [StoppingDecision(1, 0.6, 0.5, False, "asha")]
+    assert stopper.judge(2, 3, 0.7) == [StoppingDecision(3, 0.7, 0.75, True, "asha")]
 
 
 @EACH
@@ -245,8 +246,8 @@ def test_a_decision_that_comes_late_is_made_of_what_was_known_then() -> None:
     """Epochs were added: what was the end of two trials is now a rung."""
     stopper = asha(grace=9)
     stopper.replay([Observation(1, 9, 0.5), Observation(2, 9, 0.25)], [])
-    assert stopper.judge(2, 10, 0.9) == [Decision(9, 0.25, 0.5, True, "asha")]
-    assert stopper.judge(1, 10, 0.1) == [Decision(9, 0.5, None, False, "asha")]
+    assert stopper.judge(2, 10, 0.9) == [StoppingDecision(9, 0.25, 0.5, True, "asha")]
+    assert stopper.judge(1, 10, 0.1) == [StoppingDecision(9, 0.5, None, False, "asha")]
 
 
 THIRDS = [0.1, 0.2, 0.4]
@@ -255,7 +256,7 @@ THIRDS = [0.1, 0.2, 0.4]
 def planned() -> tuple[History, Recorder]:
     """A history with sample 4 planned, and a recorder of its trials of three replicates."""
     history = History()
-    history.apply(Planned(sample=4, fingerprint="f", config={}, twin=None))
+    history.apply(Planned(sample=4, fingerprint="f", config={}, duplicate_of=None))
     return history, Recorder(history.apply, history, [0, 1, 2], EPOCHS)
 
 
@@ -277,11 +278,11 @@ def test_what_was_reported_is_found_again_in_the_record(
     recorder.epoch(trial, values)
     for replicate, since in diverged.items():
         history.apply(Diverged(trial=trial, replicates=[replicate], epoch=since))
-    assert stopping.recorded(history, "val_accuracy") == ([Observation(4, 2, value)], [])
-    assert stopping.recorded(history, "val_auc") == ([Observation(4, 2, None)], [])
+    assert stopping.replay_inputs(history, "val_accuracy") == ([Observation(4, 2, value)], [])
+    assert stopping.replay_inputs(history, "val_auc") == ([Observation(4, 2, None)], [])
     # before its last epoch
     recorder.finish(trial)
-    assert stopping.recorded(history, "val_accuracy")[0][1:] == [Observation(4, 2, value, end=True)]
+    assert stopping.replay_inputs(history, "val_accuracy")[0][1:] == [Observation(4, 2, value, end=True)]
 
 
 def test_replicates_that_follow_take_no_part_and_another_course_begins_anew() -> None:
@@ -294,11 +295,11 @@ def test_replicates_that_follow_take_no_part_and_another_course_begins_anew() ->
     follower: dict[str, Any] = {"replicates": [3, 4, 5], "target": EPOCHS, "follows": True}
     history.apply(Started(trial="4.2", sample=4, epoch=0, node="", **follower))
     recorder.epoch("4.2", THIRDS)
-    observations, judgements = stopping.recorded(history, "val_accuracy")
+    observations, judgements = stopping.replay_inputs(history, "val_accuracy")
     assert observations == [Observation(4, 1, mean(THIRDS))]
     assert judgements == history.decisions
     history.apply(Extended(space="", asked="--seeds +1", from_start=False))
-    assert stopping.recorded(history, "val_accuracy") == (observations, judgements)
+    assert stopping.replay_inputs(history, "val_accuracy") == (observations, judgements)
     history.apply(Extended(space="", asked="--epochs +1", from_start=True))
-    assert stopping.recorded(history, "val_accuracy") == ([], [])
+    assert stopping.replay_inputs(history, "val_accuracy") == ([], [])
     assert history.decisions == judgements, "what was decided is still to be read"

@@ -22,7 +22,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule, Tri
 
 from tune_app import space as spaces
 from tune_app import stopping
-from tune_app.stopping import Asha, Decision, Hyperband, Stopper
+from tune_app.stopping import Asha, Hyperband, Stopper, StoppingDecision
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def test_hyperband_stops_what_rays_stops_in_the_same_brackets(
     )
     rays = rays_asha(grace, factor, mode, brackets)
     for sample in range(1, SAMPLES + 1):  # Tune draws them from numpy's global generator
-        rays._trial_info[str(sample)] = rays._brackets[stopping.bracket(0, sample, brackets) - 1]
+        rays._trial_info[str(sample)] = rays._brackets[stopping.bracket_of(0, sample, brackets) - 1]
     agree(ours, rays, arrivals)
 
 
@@ -118,13 +118,13 @@ def test_in_whatever_order_they_arrive_the_best_so_far_goes_on(values: list[floa
 def test_a_hand_counted_rung() -> None:
     stopper = asha(grace=3)
     assert stopper.judge(1, 2, 0.9) == [], "before the first rung"
-    assert stopper.judge(1, 3, 0.5) == [Decision(3, 0.5, None, False, "asha")]
-    assert stopper.judge(2, 3, 0.8) == [Decision(3, 0.8, 0.5, False, "asha")]
+    assert stopper.judge(1, 3, 0.5) == [StoppingDecision(3, 0.5, None, False, "asha")]
+    assert stopper.judge(2, 3, 0.8) == [StoppingDecision(3, 0.8, 0.5, False, "asha")]
     [third] = stopper.judge(3, 3, 0.6)  # the 2/3 quantile of 0.5 and 0.8
     assert third.threshold == pytest.approx(0.7)
     assert third.stop
     assert stopper.judge(2, 4, 0.1) == [], "between rungs"
-    assert stopper.judge(2, 9, 0.1) == [Decision(9, 0.1, None, False, "asha")]
+    assert stopper.judge(2, 9, 0.1) == [StoppingDecision(9, 0.1, None, False, "asha")]
     [late] = stopper.judge(4, 5, 0.65)  # at the first epoch that reaches the rung: 2/3 of 0.5, 0.6, 0.8
     assert late.rung == 3
     assert late.threshold == pytest.approx(0.6 + 0.2 / 3)
@@ -133,7 +133,7 @@ def test_a_hand_counted_rung() -> None:
 
 def test_the_shipped_space_decides_after_epochs_3_9_and_27() -> None:
     shipped = spaces.load("optuna")
-    assert [type(rule) for rule in stopping.make(shipped).rules] == [Asha]
+    assert [type(rule) for rule in stopping.make_stopper(shipped).rules] == [Asha]
     assert shipped.stop.rungs_by_bracket(shipped.epochs) == [[3, 9, 27]]
 
 
@@ -144,21 +144,21 @@ def test_a_bracket_is_a_rung_shorter_than_the_one_before() -> None:
         [1, 3, 9, 27],
         [3, 9, 27],
     ]
-    assert [type(rule) for rule in stopping.make(wanted).rules] == [Hyperband]
+    assert [type(rule) for rule in stopping.make_stopper(wanted).rules] == [Hyperband]
 
 
 def test_configurations_are_compared_within_their_bracket() -> None:
     stopper = made("scheduler: hyperband, brackets: 2")
     brackets = {1: list[int](), 2: list[int]()}
     for sample in range(1, 40):
-        brackets[stopping.bracket(0, sample, 2)].append(sample)
+        brackets[stopping.bracket_of(0, sample, 2)].append(sample)
     one, other = brackets[1][:2], brackets[2][:2]
-    assert stopper.judge(one[0], 1, 0.9) == [Decision(1, 0.9, None, False, "hyperband", 1)]
+    assert stopper.judge(one[0], 1, 0.9) == [StoppingDecision(1, 0.9, None, False, "hyperband", 1)]
     assert stopper.judge(other[0], 1, 0.1) == [], "its bracket starts at epoch 3"
-    assert stopper.judge(one[0], 3, 0.9) == [Decision(3, 0.9, None, False, "hyperband", 1)]
-    assert stopper.judge(other[0], 3, 0.1) == [Decision(3, 0.1, None, False, "hyperband", 2)]
-    assert stopper.judge(other[1], 3, 0.05) == [Decision(3, 0.05, 0.1, True, "hyperband", 2)]
-    assert stopper.judge(one[1], 1, 0.8) == [Decision(1, 0.8, 0.9, True, "hyperband", 1)]
+    assert stopper.judge(one[0], 3, 0.9) == [StoppingDecision(3, 0.9, None, False, "hyperband", 1)]
+    assert stopper.judge(other[0], 3, 0.1) == [StoppingDecision(3, 0.1, None, False, "hyperband", 2)]
+    assert stopper.judge(other[1], 3, 0.05) == [StoppingDecision(3, 0.05, 0.1, True, "hyperband", 2)]
+    assert stopper.judge(one[1], 1, 0.8) == [StoppingDecision(1, 0.8, 0.9, True, "hyperband", 1)]
 
 
 @pytest.mark.parametrize("brackets", [1, 2, 4])
@@ -166,18 +166,18 @@ def test_brackets_are_drawn_with_the_weights_of_rays(brackets: int) -> None:
     sizes = np.array([len(each._rungs) for each in rays_asha(1, 3, "max", brackets)._brackets])
     weights = np.exp(sizes - sizes.max()) / np.exp(sizes - sizes.max()).sum()  # as in its on_trial_add
     draws = 20_000
-    found = Counter(stopping.bracket(7, sample, brackets) for sample in range(1, draws + 1))
+    found = Counter(stopping.bracket_of(7, sample, brackets) for sample in range(1, draws + 1))
     for number, weight in enumerate(weights, start=1):
         error = (weight * (1 - weight) / draws) ** 0.5
         assert found[number] / draws == pytest.approx(weight, abs=4 * error + 1e-12)
 
 
 def test_a_bracket_hangs_on_the_seed_and_the_sample_alone() -> None:
-    drawn = [stopping.bracket(0, sample, 4) for sample in range(1, 13)]
+    drawn = [stopping.bracket_of(0, sample, 4) for sample in range(1, 13)]
     assert drawn == [1, 2, 2, 1, 1, 3, 1, 1, 3, 1, 2, 1], "recorded sweeps lean on these draws"
-    assert drawn != [stopping.bracket(1, sample, 4) for sample in range(1, 13)]
-    places = [stopping.lot(0, sample) for sample in range(1, 13)]
-    assert places != [stopping.lot(0, sample, " bracket") for sample in range(1, 13)], (
+    assert drawn != [stopping.bracket_of(1, sample, 4) for sample in range(1, 13)]
+    places = [stopping.order_key(0, sample) for sample in range(1, 13)]
+    assert places != [stopping.order_key(0, sample, " bracket") for sample in range(1, 13)], (
         "the order is another draw"
     )
 
@@ -190,10 +190,12 @@ def test_a_hand_counted_median() -> None:
     # from the grace period on the means of the others are 0.4, 0.2 and 0.6 at epoch 2; 0.5, 0.3 and 0.7 at 3
     assert stopper.judge(4, 1, 0.0) == [], "within the grace period"
     assert stopper.judge(4, 2, 0.4) == [], "as good as the median"
-    assert stopper.judge(4, 3, 0.1) == [Decision(3, 0.4, 0.5, True, "median")], "its best counts"
+    assert stopper.judge(4, 3, 0.1) == [StoppingDecision(3, 0.4, 0.5, True, "median")], "its best counts"
     assert stopper.judge(5, 1, 0.45) == []
     # of four others: 0.2, 0.4, 0.4 and 0.6 at epoch 2; 0.25, 0.3, 0.5 and 0.7 at epoch 3
     assert stopper.judge(5, 2, 0.3) == [], "its best came before the grace period"
     assert stopper.judge(5, 3, 0.3) == [], "and 0.45 is above 0.4"
     assert stopper.judge(6, 1, 0.25) == []
-    assert stopper.judge(6, 2, 0.1) == [Decision(2, 0.25, 0.4, True, "median")], "of 0.2, 0.3, 0.4, 0.4, 0.6"
+    assert stopper.judge(6, 2, 0.1) == [StoppingDecision(2, 0.25, 0.4, True, "median")], (
+        "of 0.2, 0.3, 0.4, 0.4, 0.6"
+    )

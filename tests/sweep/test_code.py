@@ -104,7 +104,7 @@ def extend(more: str, code_changed: bool = False) -> Sweep:
 
 def warnings(sweep: Sweep) -> list[str]:
     frames = results.load(Sweep.open(sweep.paths.folder))
-    return [each.text for each in advice.cautions(frames, verdict.judge(frames)) if each.kind == "code"]
+    return [each.text for each in advice.check(frames, verdict.judge(frames)) if each.kind == "code"]
 
 
 def test_files_are_those_that_the_task_imports_in_whatever_way(folder: Path) -> None:
@@ -122,7 +122,7 @@ def test_files_are_those_that_the_task_imports_in_whatever_way(folder: Path) -> 
 @pytest.mark.parametrize("name", sorted(FILES))
 @pytest.mark.parametrize("edit", ["a comment", "line endings", "its time", "removed"])
 def test_a_file_that_changed_is_named_and_no_other(folder: Path, name: str, edit: str) -> None:
-    def now() -> code.Code:
+    def now() -> code.CodeState:
         forget()
         loading.load(Request(spaces.parse(SPACE), address="inline"))
         return code.collect("work:train")
@@ -253,11 +253,11 @@ def test_an_older_record_says_nothing_of_files(
 def test_a_process_with_other_code_than_its_session_is_recorded(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    departures: Callable[..., dict[str, Any]] = code.departures
+    unrecorded: Callable[..., dict[str, Any]] = code.unrecorded
 
-    def elsewhere(reference: str, known: code.Code) -> dict[str, Any]:
+    def elsewhere(reference: str, known: code.CodeState) -> dict[str, Any]:
         other = {"files": {"local.py": "0" * 64, "plugin.py": "1" * 64}, "versions": {"torch": "0.1"}}
-        return other if context["sample"] == 2 else departures(reference, known)
+        return other if context["sample"] == 2 else unrecorded(reference, known)
 
     start, context = Driver.start, {"sample": 0}
 
@@ -265,7 +265,7 @@ def test_a_process_with_other_code_than_its_session_is_recorded(
         context["sample"] = job.sample
         return start(self, job, **more)
 
-    monkeypatch.setattr(code, "departures", elsewhere)
+    monkeypatch.setattr(code, "unrecorded", elsewhere)
     monkeypatch.setattr(Driver, "start", started)
     sweep = lifecycle.run(*first()).train()
     events = [event for _, event in read(sweep.paths.record) if event["event"] == "code"]

@@ -7,10 +7,10 @@ from tune_app.sweep import control
 
 def test_requests_are_heard_once_in_order(tmp_path: Path) -> None:
     folder = tmp_path / "control"
-    assert list(control.heard(folder)) == []
+    assert list(control.take_requests(folder)) == []
     paths = [control.ask(folder, {"do": "stop", "sample": number}) for number in (2, 1)]
     assert all(path.exists() for path in paths)
-    assert [request["sample"] for request in control.heard(folder)] == [2, 1]
+    assert [request["sample"] for request in control.take_requests(folder)] == [2, 1]
     assert list(folder.iterdir()) == []
 
 
@@ -18,8 +18,8 @@ def test_one_that_is_being_written_waits_and_nonsense_goes(tmp_path: Path) -> No
     half, nonsense = tmp_path / "1.json", tmp_path / "2.json"
     half.write_text('{"do": "st')
     nonsense.write_text("[1]")
-    assert list(control.heard(tmp_path)) == []
+    assert list(control.take_requests(tmp_path)) == []
     assert half.exists()
     assert not nonsense.exists()
     half.write_text('{"do": "stop"}')
-    assert list(control.heard(tmp_path)) == [{"do": "stop"}]
+    assert list(control.take_requests(tmp_path)) == [{"do": "stop"}]

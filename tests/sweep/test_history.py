@@ -7,8 +7,11 @@ import pytest
 from msgspec.structs import replace
 
 from tune_app.space import Metric
-from tune_app.sweep.events import Event, ScoreRows, parse
-from tune_app.sweep.history import PRECEDENCE, Configuration, History
+from tune_app.status import PRECEDENCE
+from tune_app.sweep.configurations import Configuration
+from tune_app.sweep.event_json import parse
+from tune_app.sweep.events import Event, ScoreRows
+from tune_app.sweep.history import History
 
 SCORES = {"offset": 8, "shape": [2, 3], "crc32": 5}
 
@@ -159,7 +162,7 @@ def test_only_a_decision_to_stop_ends_a_trial() -> None:
     assert history.attempts["2.1"].reason == "early stopping at epoch 1"
 
 
-def test_a_twin_stands_as_its_original() -> None:
+def test_a_duplicate_stands_as_its_original() -> None:
     history = fold(planned(1), planned(2, twin=1), started("1.1", 0), *ending("failed", "1.1", 0))
     assert status(history, sample=2) == "failed"
 

@@ -30,7 +30,7 @@ from tune_app.sweep import Sweep, opened_folder
 from tune_app.sweep.events import Opened
 from tune_app.sweep.opened_folder import OpenedFolder, in_use
 from tune_app.sweep.paths import RunPaths
-from tune_app.sweep.record import place, remove
+from tune_app.sweep.record import remove, write_atomically
 from tune_app.tasks import task as tasks
 from tune_app.tasks.task import Task
 from tune_app.training.trial import Trial
@@ -57,7 +57,7 @@ def train(sweep: Sweep) -> Sweep:
     assert isinstance(loaded, Task)
     with sweep.writing():
         sweep.note(Opened(), durable=True)
-        driver = Driver(sweep, stopping.make(sweep.space))
+        driver = Driver(sweep, stopping.make_stopper(sweep.space))
         inline.run(driver, loaded.splits(None))
         driver.tidy()
     return sweep
@@ -233,15 +233,15 @@ def test_a_worker_that_was_told_the_folder_writes_into_no_other(sweep: Sweep) ->
     shutil.copytree(sweep.paths.folder, other(sweep.paths.folder))
     inside, outside = sweep.paths.checkpoints / "1.pt", Path("elsewhere.pt")
     with told.watched():
-        place(inside, b"1")
+        write_atomically(inside, b"1")
         ACTS["swapped"](sweep.paths.folder)
         before = content(sweep.paths.folder)
         with pytest.raises(FolderChanged):
-            place(inside, b"2")
+            write_atomically(inside, b"2")
         for path in (inside, sweep.paths.study):
             with pytest.raises(FolderChanged):
                 remove(path)
-        place(outside, b"3")
+        write_atomically(outside, b"3")
     assert content(sweep.paths.folder) == before
     assert outside.read_bytes() == b"3"
 
@@ -280,7 +280,7 @@ def test_events_that_wait_for_the_disk_see_the_folder_within_a_second(
 
 def test_while_an_epoch_lasts_the_folder_is_looked_for(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
     with sweep.writing():
-        driver = Driver(sweep, stopping.make(sweep.space))
+        driver = Driver(sweep, stopping.make_stopper(sweep.space))
         ACTS["moved"](sweep.paths.folder)
         monkeypatch.setattr("tune_app.sweep.record._SYNC_EVERY_S", 0.0)
         with pytest.raises(FolderChanged):

@@ -123,7 +123,7 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, name: str | None, 
         Sweep.create(parse(), runs_dir=tmp_path / "runs" / below, name=name)
 
 
-def test_points_that_are_alike_are_twins(tmp_path: Path) -> None:
+def test_points_that_are_alike_are_duplicates(tmp_path: Path) -> None:
     space = parse(
         "configs: [{lr: 2}, {lr: 2.5}]\nspace: {lr: {choice: [2, 3]}}\n"
         "search: {algorithm: random, samples: 6}\nseed: 1"
@@ -132,15 +132,17 @@ def test_points_that_are_alike_are_twins(tmp_path: Path) -> None:
     values = [c.config["lr"] for c in configurations]
     assert set(values) == {2, 2.5, 3}
     first = {value: values.index(value) + 1 for value in values}
-    assert [c.twin for c in configurations] == [
+    assert [c.duplicate_of for c in configurations] == [
         None if first[v] == sample else first[v] for sample, v in enumerate(values, start=1)
     ]
     assert {job.sample for job in Sweep.open(tmp_path / "my-1").lacking()} == set(first.values())
 
 
-def test_whole_numbers_make_twins_however_they_are_written(tmp_path: Path) -> None:
+def test_whole_numbers_make_duplicates_however_they_are_written(tmp_path: Path) -> None:
     space = parse("configs: [{lr: 4.0}]\nspace: {lr: {choice: [4]}}\nsearch: {algorithm: random, samples: 1}")
-    assert [c.twin for c in Sweep.create(space, runs_dir=tmp_path).history.configurations.values()] == [
+    assert [
+        c.duplicate_of for c in Sweep.create(space, runs_dir=tmp_path).history.configurations.values()
+    ] == [
         None,
         1,
     ]
@@ -357,7 +359,7 @@ def test_what_is_asked_while_a_run_is_being_opened_is_not_lost(
     monkeypatch.setattr(FileLock, "acquire", ask_then)
     monkeypatch.setattr(Record, "__init__", ask_first)
     with sweep.writing():
-        heard = list(control.heard(sweep.paths.control))
+        heard = list(control.take_requests(sweep.paths.control))
     assert heard == [{"do": "stop", "sample": 1}, {"do": "stop"}]
 
 

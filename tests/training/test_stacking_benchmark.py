@@ -395,7 +395,7 @@ def test_check_tells_the_choice(loaded: LoadedTask) -> None:
 def test_a_driver_passes_the_numerics_on(tmp_path: Path) -> None:
     numerics = Numerics("stacked", 2, "bf16")
     with Sweep.create(parse(), NO_DATA, tmp_path, numerics=numerics).writing() as sweep:
-        driver = Driver(sweep, stopping.make(sweep.space))
+        driver = Driver(sweep, stopping.make_stopper(sweep.space))
         spec = driver.next_trial()
         assert spec
         assert spec.settings.numerics == numerics

@@ -66,11 +66,11 @@ def doctor(runs_dir: Path, data: str, address: str | None) -> None:
 
     if address is not None and address != "local":
         with progress.waiting(f"checking the cluster at {address}"):
-            checks = doctors.cluster_checks(address, runs_dir)
+            checks = doctors.check_cluster(address, runs_dir)
         click.echo(doctors.render(checks))
         raise SystemExit(2 * doctors.exit_code(checks))
     with progress.waiting("checking this machine"):
-        checks = doctors.checks(runs_dir, data)
+        checks = doctors.check_machine(runs_dir, data)
     click.echo(doctors.render(checks))
     raise SystemExit(doctors.exit_code(checks))
 

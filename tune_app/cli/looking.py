@@ -120,13 +120,13 @@ def logs(name: str, trial: str, runs_dir: Path) -> None:
 @RUNS_DIR
 def prune(name: str, runs_dir: Path) -> None:
     """Remove the checkpoints and weights of a run; its record and results stay."""
-    from tune_app import words
     from tune_app.sweep import Sweep
     from tune_app.sweep.paths import find_run
+    from tune_app.text import counted, size
 
     sweep = Sweep.open(find_run(name, runs_dir))
     files, size_bytes = sweep.prune()
-    click.echo(f"{sweep.name}: {words.count(files, 'file')} removed, {words.size(size_bytes)} freed")
+    click.echo(f"{sweep.name}: {counted(files, 'file')} removed, {size(size_bytes)} freed")
 
 
 COMMANDS = (ls, show, best, predict, logs, prune)

@@ -12,7 +12,7 @@ import click
 from tune_app.cli.options import RUNS_DIR, group
 
 if TYPE_CHECKING:
-    from tune_app.report import View
+    from tune_app.report import TableOptions
     from tune_app.results import Frames
 
 
@@ -32,11 +32,11 @@ _view_options = group(
 )
 
 
-def _view(columns: str, sort: str, digits: int, top: int | None) -> View:
-    from tune_app.report import View
+def _view(columns: str, sort: str, digits: int, top: int | None) -> TableOptions:
+    from tune_app.report import TableOptions
 
     names = [name.strip() for name in columns.split(",") if name.strip()]
-    return View(tuple(names), sort, digits, top)
+    return TableOptions(tuple(names), sort, digits, top)
 
 
 def _frames(name: str, runs_dir: Path) -> Frames:
@@ -64,7 +64,11 @@ def report(name: str, figures: bool, runs_dir: Path, **view: Any) -> None:
     from tune_app.sweep import views
 
     frames = _frames(name, runs_dir)
-    with progress.waiting("writing results and report"), frames.sweep.rewriting(), reports.telling(name):
+    with (
+        progress.waiting("writing results and report"),
+        frames.sweep.rewriting(),
+        reports.explain_disk_errors(name),
+    ):
         views.restore(frames.sweep, progress.note)
         restoring.restore_study(frames.sweep, progress.note)
         json_views.remember(frames)

@@ -267,17 +267,17 @@ def extend(
 
 
 def _undo(name: str, options: dict[str, Any]) -> None:
-    from tune_app import words
     from tune_app.session import undo
     from tune_app.sweep import Sweep
+    from tune_app.text import counted
 
     sweep = Sweep.open(_folder(name, options), to_undo=True)
     asked = undo.undo(sweep, options["trust"])
     space = sweep.space
     click.echo(
         f"{name}: what {asked} added and nobody has trained is removed. The run now has "
-        f"{words.count(space.size(), 'configuration')}, {words.count(space.seeds, 'seed')} and "
-        f"{words.count(space.epochs, 'epoch')}."
+        f"{counted(space.size(), 'configuration')}, {counted(space.seeds, 'seed')} and "
+        f"{counted(space.epochs, 'epoch')}."
     )
     if refused := _write(sweep):
         raise refused

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tune_app.cluster import kuberay, launcher
-from tune_app.cluster.reading import Problem, marks, read
+from tune_app.cluster import kuberay, ray_up
+from tune_app.cluster.cluster_file import Problem, marks, read
 from tune_app.errors import ClusterError
 
 
@@ -28,6 +28,6 @@ def check(file: Path) -> list[Problem]:
     else:
         if len(documents) > 1:
             raise ClusterError(f"{file}: ray up reads one document, and this file has {len(documents)}.")
-        launcher.check(documents[0])
+        ray_up.check(documents[0])
         found += documents[0].problems
     return [*found, *marks(file)]

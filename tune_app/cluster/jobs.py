@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tune_app.cluster.reading import read
+from tune_app.cluster.cluster_file import read
 from tune_app.engines.ray import working_dir
 from tune_app.errors import ClusterError, RunError, describe, nearest
 from tune_app.tasks.task_folder import TRAVELLED
@@ -118,7 +118,7 @@ def submit(
 
 
 def _entrypoint(run: str, file: Path) -> str:
-    """The job's command: the same tune-app as here, or a refusal with the mend."""
+    """The job's command: the same tune-app as here, or an error that says how to fix it."""
     expected = f"tune-app, version {__version__}"
     refusal = (
         f"tune-app: the cluster has another version of tune-app than your machine, which has {__version__}. "

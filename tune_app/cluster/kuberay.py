@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tune_app.cluster import known, versions
-from tune_app.cluster.reading import Content, Key
+from tune_app.cluster import known_keys, versions
+from tune_app.cluster.cluster_file import ClusterFile, Key
 from tune_app.errors import nearest
 
 _KINDS = ("RayCluster", "RayJob")
 
 
-def check(file: Content) -> None:
+def check(file: ClusterFile) -> None:
     """Note all that is wrong with a manifest."""
     kind = file.get("kind")
     if kind not in _KINDS:
@@ -27,17 +27,17 @@ def check(file: Content) -> None:
         return
     at: Key = ("spec",)
     if kind == "RayJob":
-        file.unknown(at, known.RAY_JOB, "RayJob")
+        file.unknown(at, known_keys.RAY_JOB, "RayJob")
         _job(file)
         at = ("spec", "rayClusterSpec")
         if file.get("spec", "clusterSelector"):  # a cluster that there is: no more to be seen in here
             return
     else:
-        file.unknown(at, known.RAY_CLUSTER, "RayCluster")
+        file.unknown(at, known_keys.RAY_CLUSTER, "RayCluster")
     _cluster(file, at)
 
 
-def _job(file: Content) -> None:
+def _job(file: ClusterFile) -> None:
     if not file.get("spec", "entrypoint"):
         file.error(
             ("spec",), "entrypoint is missing. Add it, as in: entrypoint: tune-app run grid --runs-dir /runs"
@@ -46,7 +46,7 @@ def _job(file: Content) -> None:
         file.warn(("spec",), "the machines stay when the sweep is done. Set shutdownAfterJobFinishes: true.")
 
 
-def _cluster(file: Content, at: Key) -> None:
+def _cluster(file: ClusterFile, at: Key) -> None:
     here = versions.ray()
     version = file.get(*at, "rayVersion")
     if str(version) != here:
@@ -71,7 +71,7 @@ def _cluster(file: Content, at: Key) -> None:
             _pod(file, (*at, "workerGroupSpecs", index))
 
 
-def _head(file: Content, at: Key) -> None:
+def _head(file: ClusterFile, at: Key) -> None:
     service = file.get(*at, "serviceType")
     if service in ("LoadBalancer", "NodePort") or file.get(*at, "enableIngress"):
         what = "enableIngress" if service not in ("LoadBalancer", "NodePort") else "serviceType"
@@ -86,7 +86,7 @@ def _head(file: Content, at: Key) -> None:
         )
 
 
-def _group(file: Content, at: Key, group: dict[str, Any], scaling: bool) -> None:
+def _group(file: ClusterFile, at: Key, group: dict[str, Any], scaling: bool) -> None:
     if not group.get("groupName"):
         file.error(at, "groupName is missing. Add it, as in: groupName: gpu")
     replicas = group.get("replicas", group.get("minReplicas", 0))
@@ -105,7 +105,7 @@ def _group(file: Content, at: Key, group: dict[str, Any], scaling: bool) -> None
         file.error(at, "no machine is ever started. Set replicas.")
 
 
-def _pod(file: Content, at: Key) -> None:
+def _pod(file: ClusterFile, at: Key) -> None:
     here = versions.ray()
     containers = (*at, "template", "spec", "containers")
     if not isinstance(file.get(*containers), list) or not file.get(*containers):

@@ -44,7 +44,7 @@ def blob_id(path: Path) -> str:
     return digest.hexdigest()
 
 
-def not_the_courses(folder: Path) -> str | None:
+def first_differing_file(folder: Path) -> str | None:
     """The first file of ``folder`` that is missing or not the course's, by its git blob id."""
     for name, blob in COURSE_FILES.items():
         if not (folder / name).is_file() or blob_id(folder / name) != blob:
@@ -68,7 +68,7 @@ def read(folder: Path, size: int | None = None) -> Pool:
             if shape is not None and x.shape[1:] != shape:
                 raise DataError(
                     f"{folder / file_of(split, label)}: images of {_by(x.shape[1:])} pixels, but "
-                    f"{file_of('train', 0)} has {_by(shape)}; all four must agree.\n  To mend it, {_HINT}"
+                    f"{file_of('train', 0)} has {_by(shape)}; all four must agree.\n  To fix it, {_HINT}"
                 )
             shape = x.shape[1:]
             parts.append(_labelled(folder, split, label, x, about))
@@ -89,20 +89,20 @@ def _array(path: Path) -> NDArray[np.uint8]:
         stored = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise DataError(
-            f"{path}: missing. The course's layout is {', '.join(COURSE_FILES)}.\n  To mend it, {_HINT}"
+            f"{path}: missing. The course's layout is {', '.join(COURSE_FILES)}.\n  To fix it, {_HINT}"
         ) from None
     except (OSError, ValueError, EOFError) as error:
         raise DataError(
-            f"{path}: damaged, cut short, or no .npy file of plain numbers ({error}).\n  To mend it, {_HINT}"
+            f"{path}: damaged, cut short, or no .npy file of plain numbers ({error}).\n  To fix it, {_HINT}"
         ) from error
     if stored.dtype != np.uint8 or stored.ndim != 3:
         raise DataError(
             f"{path}: an array of {stored.dtype} with shape {stored.shape}; it must be uint8 (N, H, W), "
-            f"grey pixels 0-255.\n  To mend it, {_HINT}"
+            f"grey pixels 0-255.\n  To fix it, {_HINT}"
         )
     if 0 in stored.shape:
         raise DataError(
-            f"{path}: no image in it (shape {stored.shape}); every class needs some.\n  To mend it, {_HINT}"
+            f"{path}: no image in it (shape {stored.shape}); every class needs some.\n  To fix it, {_HINT}"
         )
     return np.array(stored, order="C")
 
@@ -140,7 +140,7 @@ def _without_test_images(train: Images, test: Images, about: meta.Meta | None) -
         if not kept.rows(label):
             raise DataError(
                 f"{file_of('train', label)}: every one of its images is a test image too, so none of {name} "
-                f"is left to train on.\n  To mend it, {_HINT}"
+                f"is left to train on.\n  To fix it, {_HINT}"
             )
     if about is None:
         return Pool(kept, test, tuple(dropped))

@@ -28,7 +28,7 @@ _AGAIN = "What arrived is kept; run the same command again to go on from there"
 
 
 @dataclass(frozen=True)
-class Fetched:
+class FetchResult:
     """What a fetch did: paths inside ``out``."""
 
     out: Path
@@ -43,7 +43,7 @@ def fetch(
     progress: OnProgress | None = None,
     timeout_s: float = TIMEOUT_S,
     files: Mapping[str, str] = COURSE_FILES,
-) -> Fetched:
+) -> FetchResult:
     """Bring ``files`` (path -> git blob id) below ``base_url`` to ``out``, but for what is there and right.
 
     A download goes to ``<name>.part`` and under its own name once its blob id is right, so a broken one is
@@ -69,7 +69,7 @@ def fetch(
             _verify(part, url, blob)
             part.replace(path)
         downloaded.append(name)
-    return Fetched(out, tuple(downloaded), tuple(already_there))
+    return FetchResult(out, tuple(downloaded), tuple(already_there))
 
 
 @contextmanager
@@ -135,7 +135,7 @@ def _verify(part: Path, url: str, blob: str) -> None:
 
 @contextmanager
 def _network(url: str, timeout_s: float) -> Iterator[None]:
-    """Failures of the network, told with their mend."""
+    """Failures of the network, as errors that say how to fix them."""
     try:
         yield
     except urllib.error.HTTPError as error:
@@ -154,7 +154,7 @@ def _network(url: str, timeout_s: float) -> Iterator[None]:
 
 @contextmanager
 def _disk(path: Path) -> Iterator[None]:
-    """Failures of the disk, told with their mend."""
+    """Failures of the disk, as errors that say how to fix them."""
     try:
         yield
     except OSError as error:

@@ -20,7 +20,7 @@ from tune_app.version import __version__
 
 
 @dataclass(frozen=True)
-class Imported:
+class ImportResult:
     """What an import wrote."""
 
     out: Path
@@ -32,7 +32,7 @@ class Imported:
 
 def import_folder(
     source: Path | str, out: Path | str, *, image_size: int = folder.DEFAULT_SIZE, everything: bool = False
-) -> Imported:
+) -> ImportResult:
     """Write the images of ``source`` to the new folder ``out``: four arrays and a meta.json.
 
     All or nothing: ``out`` appears under its name only when it is complete. Raises DataError if ``out``
@@ -74,7 +74,7 @@ def import_folder(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     counts = {name: len(file.names) for name, file in files.items()}
-    return Imported(out, image_size, counts, pool.dropped, pool.notes)
+    return ImportResult(out, image_size, counts, pool.dropped, pool.notes)
 
 
 def _write_arrays(out: Path, pool: Pool) -> dict[str, meta.FileMeta]:

@@ -22,7 +22,7 @@ _WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
-class Shown:
+class DatasetSummary:
     """A dataset in numbers; ``lines`` tells them."""
 
     source: str
@@ -59,7 +59,7 @@ class Shown:
         return [*lines, f"contact sheet: {self.png}"]
 
 
-def show(dataset: Dataset, png: Path | str) -> Shown:
+def show(dataset: Dataset, png: Path | str) -> DatasetSummary:
     """Count what ``dataset`` holds and draw a few images of each set and class to ``png``.
 
     Raises DataError if ``png`` cannot be written.
@@ -73,7 +73,7 @@ def show(dataset: Dataset, png: Path | str) -> Shown:
             f"{png}: cannot be written: {error.strerror or error}.\n  Choose another file"
         ) from error
     known = {name: "" not in images.patients for name, images in sets.items()}
-    return Shown(
+    return DatasetSummary(
         source=dataset.identity.source,
         fingerprint=dataset.identity.fingerprint,
         split=dataset.identity.split,

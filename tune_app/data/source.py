@@ -64,7 +64,7 @@ def _read(source: str, size: int | None, everything: bool) -> tuple[str, str, Po
     name = path.resolve().name
     if course.is_layout(path):
         pool = course.read(path, size)
-        if course.not_the_courses(path) is None:
+        if course.first_differing_file(path) is None:
             return "course", "course", pool
         return "folder", name, pool
     if folder.is_image_folder(path):
@@ -84,7 +84,7 @@ def _read(source: str, size: int | None, everything: bool) -> tuple[str, str, Po
 
 
 def _fetched(size: int | None) -> Pool:
-    wrong = course.not_the_courses(course.COURSE_DIR)
+    wrong = course.first_differing_file(course.COURSE_DIR)
     if wrong is not None:
         path = course.COURSE_DIR / wrong
         what = "not the course's file (its git blob id differs)" if path.exists() else "not there yet"

@@ -1,4 +1,4 @@
-"""``tune-app doctor --address``: every machine of a cluster, what is wrong there, and the mend."""
+"""``tune-app doctor --address``: checks every machine of a cluster, and says how to fix what is wrong."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tune_app.doctor.judging import DISK_BYTES, SHARED_MEMORY_BYTES, Check
-from tune_app.doctor.looking import check_runs_dir
-from tune_app.words import count, size
+from tune_app.doctor.checks import DISK_BYTES, SHARED_MEMORY_BYTES, Check
+from tune_app.doctor.probes import check_runs_dir
+from tune_app.text import counted, size
 
 if TYPE_CHECKING:
-    from tune_app.engines.ray.cluster_probe import Answered, Survey
+    from tune_app.engines.ray.cluster_probe import ClusterProbe, NodeAnswer
 
 #: With another version of the first nothing works; of the last, results differ in their last digits.
 _SAME = ("ray", "python", "tune-app", "torch")
 _BRING = "Bring this machine's version there: ray up FILE installs it."
 
 
-def cluster_checks(address: str, runs_dir: Path) -> list[Check]:
+def check_cluster(address: str, runs_dir: Path) -> list[Check]:
     """Join a cluster and look at every machine of it.
 
     Raises:
@@ -26,10 +26,10 @@ def cluster_checks(address: str, runs_dir: Path) -> list[Check]:
     """
     from tune_app.engines.ray import cluster_probe
 
-    return judge(address, cluster_probe.survey(address), cluster_probe.here(), runs_dir)
+    return judge(address, cluster_probe.probe_cluster(address), cluster_probe.local_versions(), runs_dir)
 
 
-def judge(address: str, found: Survey, here: Mapping[str, str | None], runs_dir: Path) -> list[Check]:
+def judge(address: str, found: ClusterProbe, here: Mapping[str, str | None], runs_dir: Path) -> list[Check]:
     """What a survey means for a sweep that is driven from ``here``, by its versions."""
     checks = [_cluster(address, found), check_runs_dir(runs_dir)]
     for answer in found.answers:
@@ -38,28 +38,28 @@ def judge(address: str, found: Survey, here: Mapping[str, str | None], runs_dir:
     return checks
 
 
-def _cluster(address: str, found: Survey) -> Check:
+def _cluster(address: str, found: ClusterProbe) -> Check:
     has = found.cluster
     devices = f"{has.cpus:g} CPUs, {has.gpus:g} GPUs"
     grows = ", as it can grow" if has.grows else ""
-    text = f"{address}: {count(has.nodes, 'node')}, {devices}{grows}; joined in {found.connect_s:.1f} s"
+    text = f"{address}: {counted(has.nodes, 'node')}, {devices}{grows}; joined in {found.connect_s:.1f} s"
     if not has.cpus and not has.gpus:
-        mend = "Start machines that train: see ray status on the head, and max_workers in the cluster's file."
-        return Check("cluster", "problem", f"{text}; no trial can run", mend)
+        fix = "Start machines that train: see ray status on the head, and max_workers in the cluster's file."
+        return Check("cluster", "problem", f"{text}; no trial can run", fix)
     return Check("cluster", "ok", text)
 
 
-def _described(answer: Answered) -> str:
+def _described(answer: NodeAnswer) -> str:
     facts = answer.facts or {}
     versions = ", ".join(f"{name} {facts[name]}" for name in _SAME if facts.get(name))
-    gpus = "" if facts.get("gpus_seen") is None else f"; torch sees {count(facts['gpus_seen'], 'GPU')}"
+    gpus = "" if facts.get("gpus_seen") is None else f"; torch sees {counted(facts['gpus_seen'], 'GPU')}"
     return (
         f"{answer.node}; {versions}{gpus}; 1 MiB written to {facts['folder']} in "
         f"{1000 * facts['write_s']:.0f} ms; answered in {answer.seconds:.1f} s"
     )
 
 
-def _node(answer: Answered, here: Mapping[str, str | None]) -> Iterator[Check]:
+def _node(answer: NodeAnswer, here: Mapping[str, str | None]) -> Iterator[Check]:
     """What is wrong with one machine."""
     name, facts = answer.node.name, answer.facts
     if facts is None:
@@ -78,8 +78,8 @@ def _node(answer: Answered, here: Mapping[str, str | None]) -> Iterator[Check]:
             more = "; results may differ in their last digits" if package == "torch" else ""
             yield Check(name, status, f"{package} {there} there, and {wanted} here{more}", _BRING)  # type: ignore[arg-type]
     if fault := facts.get("write_fault"):
-        mend = "Make room there, or start Ray with TMPDIR set to a disk that has some."
-        yield Check(name, "problem", f"{facts['folder']} there cannot be written: {fault}", mend)
+        fix = "Make room there, or start Ray with TMPDIR set to a disk that has some."
+        yield Check(name, "problem", f"{facts['folder']} there cannot be written: {fault}", fix)
     elif facts["free_bytes"] < DISK_BYTES:
         free = f"{size(facts['free_bytes'])} free in {facts['folder']} there"
         yield Check(
@@ -97,7 +97,7 @@ def _node(answer: Answered, here: Mapping[str, str | None]) -> Iterator[Check]:
         )
     seen = facts.get("gpus_seen")
     if seen is not None and seen < answer.node.gpus:
-        there = count(int(answer.node.gpus), "GPU")
+        there = counted(int(answer.node.gpus), "GPU")
         text = f"Ray counts {there} there, and torch sees {seen}: trials run on the CPU"
-        mend = "Install a torch for CUDA, and a driver, there (nvidia-smi): https://pytorch.org/get-started"
-        yield Check(name, "problem", text, mend)
+        fix = "Install a torch for CUDA, and a driver, there (nvidia-smi): https://pytorch.org/get-started"
+        yield Check(name, "problem", text, fix)

@@ -20,11 +20,20 @@ from tune_app.driver.logs import Logs
 from tune_app.driver.retention import Keeper, SaveNow
 from tune_app.errors import DiskError, FolderChanged, SpaceError, StorageError, refused
 from tune_app.space import Scalar
-from tune_app.stopping import Decision, Stopper, ended, lot, observation, recorded
+from tune_app.stopping import (
+    Stopper,
+    StoppingDecision,
+    end_observation,
+    observation,
+    order_key,
+    replay_inputs,
+)
 from tune_app.sweep import Sweep, code, control
+from tune_app.sweep.configurations import Attempt, Configuration
 from tune_app.sweep.events import (
     Checkpoint,
     Code,
+    Decision,
     Diverged,
     Ended,
     Epoch,
@@ -37,10 +46,9 @@ from tune_app.sweep.events import (
     Stopped,
     Values,
 )
-from tune_app.sweep.events import Decision as Decided
-from tune_app.sweep.history import Attempt, Configuration, History
+from tune_app.sweep.history import History
 from tune_app.sweep.plan import fingerprint
-from tune_app.sweep.record import place
+from tune_app.sweep.record import write_atomically
 from tune_app.sweep.trial_spec import TrialFiles, TrialSpec
 from tune_app.training.protocol import EpochReport, Failure, TestOutcome
 
@@ -85,7 +93,7 @@ class Driver:
     ) -> None:
         self.sweep = sweep
         self._stopper = stopper
-        stopper.replay(*recorded(sweep.history, sweep.space.stop_metric.name))
+        stopper.replay(*replay_inputs(sweep.history, sweep.space.stop_metric.name))
         self._searcher = searcher
         #: Whether workers may be on other machines.
         self.gather = gather
@@ -126,7 +134,7 @@ class Driver:
         """
         if not self._stopper.compares:
             return specs
-        return sorted(specs, key=lambda spec: lot(self.sweep.space.seed, spec.sample))
+        return sorted(specs, key=lambda spec: order_key(self.sweep.space.seed, spec.sample))
 
     def _configurations(self) -> list[Configuration]:
         return list(self.sweep.history.configurations.values())
@@ -175,9 +183,11 @@ class Driver:
             self.unsuggested = error
             return False
         identity = fingerprint(self.sweep.space.task, config, self.sweep.data)
-        twin = self._identities.setdefault(identity, sample)
-        repeated = twin if twin != sample else None
-        planned = Planned(sample=sample, fingerprint=identity, config=config, twin=repeated, asked=True)
+        first = self._identities.setdefault(identity, sample)
+        duplicate_of = first if first != sample else None
+        planned = Planned(
+            sample=sample, fingerprint=identity, config=config, duplicate_of=duplicate_of, asked=True
+        )
         self._note(planned, durable=True)
         self._queue.extend(self.sweep.lacking_of(self.sweep.history.configurations[sample]))
         return True
@@ -258,7 +268,7 @@ class Driver:
         if report.code:
             self._note_code(trial, report.code)
         for name, data in report.files.items():
-            self._guard(partial(place, self.sweep.paths.checkpoints / name, data))
+            self._guard(partial(write_atomically, self.sweep.paths.checkpoints / name, data))
         if report.too_large_bytes and not self._told_of_size:
             self._told_of_size = True
             self._tell(
@@ -288,7 +298,7 @@ class Driver:
             return self._end(trial, before, report.saved)
         for decision in decisions:
             kept = last if decision.stop else None
-            decided = Decided(
+            decided = Decision(
                 trial=trial, sample=spec.sample, epoch=report.epoch, saved=kept, **vars(decision)
             )
             self._note(decided, durable=True)
@@ -318,7 +328,7 @@ class Driver:
                     values[spec.replicates.index(replicate)] = value
         return metrics
 
-    def _judge(self, attempt: Attempt) -> list[Decision]:
+    def _judge(self, attempt: Attempt) -> list[StoppingDecision]:
         """What early stopping decides on the epoch that was recorded last."""
         seen = observation(attempt, attempt.epochs[-1], self.sweep.space.stop_metric.name)
         return self._stopper.judge(seen.sample, seen.epoch, seen.value)
@@ -387,7 +397,7 @@ class Driver:
         self._note(finished, durable=True)
         attempt = self.sweep.history.attempts[trial]
         if attempt.ended_early:
-            seen = ended(attempt, self.sweep.space.stop_metric.name)
+            seen = end_observation(attempt, self.sweep.space.stop_metric.name)
             self._stopper.end(seen.sample, seen.epoch, seen.value)
         self._keeper.compare(configuration)
 
@@ -467,7 +477,7 @@ class Driver:
         if self._deadline is not None and time.monotonic() >= self._deadline:
             self.end("the time limit was reached")
         self.over()
-        for request in control.heard(self.sweep.paths.control):
+        for request in control.take_requests(self.sweep.paths.control):
             if request.get("do") != "stop":
                 continue
             if "sample" in request:

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tune_app.sweep import Sweep
-from tune_app.sweep.history import Attempt, Configuration
+from tune_app.sweep.configurations import Attempt, Configuration
 from tune_app.sweep.opened_folder import verify
 from tune_app.sweep.paths import RunPaths
-from tune_app.sweep.record import place, remove
+from tune_app.sweep.record import remove, write_atomically
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.training.output import bound
 
@@ -69,7 +69,7 @@ class Logs:
             if traceback and printed:
                 printed = printed.rstrip(b"\n") + b"\n\n"
             if traceback or printed:
-                place(log, printed + traceback.encode("utf-8", "backslashreplace"))
+                write_atomically(log, printed + traceback.encode("utf-8", "backslashreplace"))
             remove(path)
         return f"{log.parent.name}/{log.name}" if log.is_file() else ""
 

@@ -134,8 +134,8 @@ def _check_gpus(each: float, gpus: float) -> None:
         )
     if each > gpus:
         there = "there is no GPU here" if gpus == 0 else f"there are only {gpus:g} GPUs"
-        mend = "Leave it out to train on the CPU." if gpus == 0 else f"Ask for {gpus:g} or fewer."
-        raise ResourceError(f"--gpus-per-trial {each:g}: {there}. {mend}")
+        fix = "Leave it out to train on the CPU." if gpus == 0 else f"Ask for {gpus:g} or fewer."
+        raise ResourceError(f"--gpus-per-trial {each:g}: {there}. {fix}")
 
 
 def _fit(total: float, each: float) -> int:

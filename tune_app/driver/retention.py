@@ -7,11 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from tune_app.errors import FolderChanged
+from tune_app.status import Status
 from tune_app.sweep import Sweep
+from tune_app.sweep.configurations import Attempt, Configuration
 from tune_app.sweep.evaluation import rank
 from tune_app.sweep.events import Saved
-from tune_app.sweep.history import Attempt, Configuration
-from tune_app.sweep.record import place, remove
+from tune_app.sweep.record import remove, write_atomically
 from tune_app.training.protocol import SAVE_NOW
 
 
@@ -52,13 +53,13 @@ class Keeper:
     def _rank(self, configuration: Configuration) -> tuple[float, int] | None:
         """The place of a finished configuration in the ranking, the least being best; None for others."""
         space = self._sweep.space
-        if self._sweep.history.status(configuration, space.replicate_numbers, live=True) != "finished":
+        if self._sweep.history.status(configuration, space.replicate_numbers, live=True) != Status.FINISHED:
             return None
         value = configuration.value(space.metric, space.evaluate, space.replicate_numbers)
         return None if value is None else rank(space.metric, value, configuration.sample)
 
     def _best_finished(self) -> tuple[float, int] | None:
-        ranks = [self._rank(c) for c in self._sweep.history.configurations.values() if c.twin is None]
+        ranks = [self._rank(c) for c in self._sweep.history.configurations.values() if c.duplicate_of is None]
         return min((each for each in ranks if each is not None), default=None)
 
     def compare(self, configuration: Configuration) -> None:
@@ -90,7 +91,7 @@ class SaveNow:
     def ask(self, trials: Iterable[str]) -> None:
         """Ask these trials. Raises OSError and FolderChanged."""
         self._waited_for |= set(trials)
-        place(self._path, b"")
+        write_atomically(self._path, b"")
 
     @property
     def asked(self) -> bool:

@@ -20,7 +20,11 @@ def parts(space: SearchSpace) -> int:
     One where early stopping or a sampler goes by the mean of all replicates while they train, and where they
     are stacked, for the size of a stack is part of the numerics.
     """
-    whole = stopping.make(space).rules or space.search.algorithm == "optuna" or space.replicates == "stacked"
+    whole = (
+        stopping.make_stopper(space).rules
+        or space.search.algorithm == "optuna"
+        or space.replicates == "stacked"
+    )
     return 1 if whole else space.seeds
 
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.console import Group
 from rich.text import Text
 
-from tune_app import words
 from tune_app.progress.snapshot import Row, Snapshot
+from tune_app.status import LIVE, WAITING, Status
+from tune_app.text import duration, rate, time_left
 
 _STYLES = {
-    "running": "cyan",
-    "finished": "green",
-    "stopped": "yellow",
-    "interrupted": "yellow",
-    "diverged": "red",
-    "failed": "bold red",
-    "waiting": "dim",
+    Status.RUNNING: "cyan",
+    Status.FINISHED: "green",
+    Status.STOPPED: "yellow",
+    Status.INTERRUPTED: "yellow",
+    Status.DIVERGED: "red",
+    Status.FAILED: "bold red",
+    WAITING: "dim",
 }
 _GAP = 3
 _STATE = "state"
@@ -70,7 +72,7 @@ def _choose(snapshot: Snapshot, room: int) -> list[Row]:
     if len(snapshot.rows) <= room:
         return snapshot.rows
     rows = {row.sample: row for row in snapshot.rows}
-    running = [sample for sample, row in rows.items() if row.state == "running"]
+    running = [sample for sample, row in rows.items() if row.state == Status.RUNNING]
     order = dict.fromkeys([*running, *snapshot.newest, *rows])
     return [rows[sample] for sample in sorted(list(order)[:room])]
 
@@ -78,8 +80,14 @@ def _choose(snapshot: Snapshot, room: int) -> list[Row]:
 def _rest(snapshot: Snapshot, shown: list[Row]) -> str:
     samples = {row.sample for row in shown}
     states = [row.state for row in snapshot.rows if row.sample not in samples]
-    states += ["waiting"] * snapshot.unplanned
-    return f"{' ' * _INDENT}... and {len(states)} more: {words.counts(states)}" if states else ""
+    states += [WAITING] * snapshot.unplanned
+    return f"{' ' * _INDENT}... and {len(states)} more: {count_states(states)}" if states else ""
+
+
+def count_states(states: list[str]) -> str:
+    """``2 finished, 1 running``."""
+    found = Counter(states)
+    return ", ".join(f"{found[state]} {state}" for state in LIVE if found[state])
 
 
 @dataclass(frozen=True)
@@ -152,22 +160,22 @@ def _epoch(snapshot: Snapshot, row: Row) -> str:
 
 
 def _state(row: Row) -> str:
-    return row.state if row.twin is None else f"{row.state} like {row.twin}"
+    return row.state if row.duplicate_of is None else f"{row.state} like {row.duplicate_of}"
 
 
 def _time(row: Row) -> str:
-    return words.duration(row.seconds) if row.seconds else ""
+    return duration(row.seconds) if row.seconds else ""
 
 
 def _progress(snapshot: Snapshot, timing: Timing) -> list[str]:
     """Share done, counts, rate, and the time that is left or was taken; before the first epoch, a clock."""
-    parts = [f"{int(snapshot.share * 100):3d}%", words.counts(snapshot.states)]
+    parts = [f"{int(snapshot.share * 100):3d}%", count_states(snapshot.states)]
     if timing.per_second:
-        parts.append(words.rate(timing.per_second))
+        parts.append(rate(timing.per_second))
     if timing.over:
-        parts.append(f"took {words.duration(timing.elapsed_s)}")
+        parts.append(f"took {duration(timing.elapsed_s)}")
     elif timing.per_second:
-        parts.append(words.left((snapshot.wanted - snapshot.done) / timing.per_second))
+        parts.append(time_left((snapshot.wanted - snapshot.done) / timing.per_second))
     else:
         parts.append(f"starting: {timing.elapsed_s:.0f} s")
     return [part for part in parts if part]
@@ -200,7 +208,7 @@ def _pack(parts: list[str], width: int) -> list[str]:
 
 def _best(snapshot: Snapshot, row: Row) -> str:
     measured = _measured(snapshot, row)
-    unfinished = "" if row.state == "finished" else f", at epoch {_epoch(snapshot, row)}"
+    unfinished = "" if row.state == Status.FINISHED else f", at epoch {_epoch(snapshot, row)}"
     return f"best so far: {measured}{unfinished}   {_name(snapshot, row)}"
 
 

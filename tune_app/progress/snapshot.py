@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from tune_app.space import Config, canonical
 from tune_app.space.labels import SHORT, Labels
 from tune_app.stats.arithmetic import mean
-from tune_app.stats.units import Units
+from tune_app.stats.units import MetricUnits
+from tune_app.status import ENDED, FAULTY, WAITING, Status
 from tune_app.sweep import Sweep
+from tune_app.sweep.configurations import Attempt, Configuration
 from tune_app.sweep.evaluation import rank
-from tune_app.sweep.history import ENDED, FAULTY, Attempt, Configuration
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Row:
     done: int = 0
     ended: bool = False
     reason: str = ""
-    twin: int | None = None
+    duplicate_of: int | None = None
 
     @property
     def mean(self) -> float:
@@ -63,12 +64,12 @@ class Snapshot:
     trained: int
     best: Row | None
     labels: Labels = field(default_factory=Labels)
-    units: Units = field(default_factory=Units)
+    units: MetricUnits = field(default_factory=MetricUnits)
 
     @property
     def states(self) -> list[str]:
         """The state of each configuration, those yet to be suggested included."""
-        return [row.state for row in self.rows] + ["waiting"] * self.unplanned
+        return [row.state for row in self.rows] + [WAITING] * self.unplanned
 
     @property
     def share(self) -> float:
@@ -77,7 +78,7 @@ class Snapshot:
 
 
 @dataclass
-class Surveyor:
+class SnapshotTaker:
     """Takes snapshots of one sweep, and remembers what had ended at the last."""
 
     sweep: Sweep
@@ -89,20 +90,20 @@ class Surveyor:
     def __post_init__(self) -> None:
         self._expected = self.sweep.space.size()
 
-    def look(self, live: bool = True) -> Snapshot:
+    def take(self, live: bool = True) -> Snapshot:
         """Take a snapshot; ``live`` says whether what has not ended is still being trained."""
         history, space = self.sweep.history, self.sweep.space
         configurations = list(history.configurations.values())
         rows = {each.sample: self._ended.get(each.sample) or self._row(each, live) for each in configurations}
         for each in configurations:
-            if each.twin is not None and each.sample not in self._ended:
-                rows[each.sample] = _as_twin(rows[each.sample], rows[each.twin])
+            if each.duplicate_of is not None and each.sample not in self._ended:
+                rows[each.sample] = _as_duplicate(rows[each.sample], rows[each.duplicate_of])
         self._ended |= {sample: row for sample, row in rows.items() if row.ended}
         for each in configurations[self._named :]:
             self._labels.add(each.config)
         self._named = len(configurations)
         unplanned = max(0, self._expected - len(rows))
-        own = len(rows) - sum(each.twin is not None for each in configurations) + unplanned
+        own = len(rows) - sum(each.duplicate_of is not None for each in configurations) + unplanned
         return Snapshot(
             space.metric.name,
             space.epochs,
@@ -115,20 +116,22 @@ class Surveyor:
             sum(len(a.epochs) * len(a.replicates) for a in list(history.attempts.values())),
             self._best(rows),
             self._labels,
-            Units(history.beyond),
+            MetricUnits(history.shares_out_of_range),
         )
 
     def _row(self, configuration: Configuration, live: bool) -> Row:
         if not configuration.attempts:
-            return Row(configuration.sample, configuration.config, "waiting", twin=configuration.twin)
+            return Row(
+                configuration.sample, configuration.config, WAITING, duplicate_of=configuration.duplicate_of
+            )
         space = self.sweep.space
         newest = [(replicate, configuration.last(replicate)) for replicate in space.replicate_numbers]
         begun = [(replicate, a) for replicate, a in newest if a]
         status = self.sweep.history.status(configuration, space.replicate_numbers, live)
-        state = "waiting" if status == "planned" or (live and status == "interrupted") else status
+        state = WAITING if status == Status.PLANNED or (live and status == Status.INTERRUPTED) else status
         states = [a.status(replicate, live) for replicate, a in begun]
         done = [
-            space.epochs if state in ENDED else a.epoch if state == "running" else 0
+            space.epochs if state in ENDED else a.epoch if state == Status.RUNNING else 0
             for state, (_, a) in zip(states, begun, strict=True)
         ]
         found = [
@@ -151,7 +154,7 @@ class Surveyor:
 
     def _best(self, rows: dict[int, Row]) -> Row | None:
         """The best finished configuration; before there is one, the best of those that are running."""
-        for state in ("finished", "running"):
+        for state in (Status.FINISHED, Status.RUNNING):
             ranked = [row for row in rows.values() if row.state == state and row.values]
             if ranked:
                 return min(ranked, key=lambda row: rank(self.sweep.space.metric, row.mean, row.sample))
@@ -163,9 +166,9 @@ def _seconds(attempt: Attempt, replicate: int) -> float:
     return sum(epoch.durations_s[index] for epoch in list(attempt.epochs))
 
 
-def _as_twin(row: Row, of: Row) -> Row:
+def _as_duplicate(row: Row, of: Row) -> Row:
     """A row that shows the outcome of another, for which nothing was trained."""
-    return replace(of, sample=row.sample, config=row.config, twin=of.sample, seconds=0.0, done=0)
+    return replace(of, sample=row.sample, config=row.config, duplicate_of=of.sample, seconds=0.0, done=0)
 
 
 def _varying(sweep: Sweep, configurations: list[Configuration]) -> list[str]:

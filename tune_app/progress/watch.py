@@ -17,7 +17,8 @@ from rich.text import Text
 
 from tune_app.progress import drawing
 from tune_app.progress.pace import Pace
-from tune_app.progress.snapshot import Snapshot, Surveyor
+from tune_app.progress.snapshot import Snapshot, SnapshotTaker
+from tune_app.status import Status
 from tune_app.sweep import Sweep
 from tune_app.training import output
 
@@ -100,7 +101,7 @@ class Watch:
     """
 
     def __init__(self, sweep: Sweep, plan_line: str, console: Console, clock: Clock = time.monotonic) -> None:
-        self._surveyor = Surveyor(sweep)
+        self._taker = SnapshotTaker(sweep)
         self._plan_line = plan_line
         self._console = console
         self._clock = clock
@@ -132,7 +133,7 @@ class Watch:
 
     def _open(self) -> None:
         _say(self._console, self._plan_line)
-        self._trained_before = self._surveyor.look().trained
+        self._trained_before = self._taker.take().trained
         self._draw()
 
     def _work(self) -> None:
@@ -140,9 +141,9 @@ class Watch:
             self._guard(self._draw)
 
     def _draw(self, over: bool = False) -> None:
-        snapshot = self._surveyor.look(live=not over)
+        snapshot = self._taker.take(live=not over)
         elapsed = self._clock() - self._started
-        if "running" in snapshot.states or snapshot.trained > self._trained_before:
+        if Status.RUNNING in snapshot.states or snapshot.trained > self._trained_before:
             self._pace.note(snapshot.trained)
         per_second = self._pace.per_second()
         if over:

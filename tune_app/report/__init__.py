@@ -11,15 +11,15 @@ from tune_app.errors import DiskError, RunError, StorageError, TuneAppError
 from tune_app.report import tables
 from tune_app.report.comparing import compare
 from tune_app.report.exporting import export
-from tune_app.report.files import all_that_fit, put
-from tune_app.report.overview import View
+from tune_app.report.files import keep_writing, put
+from tune_app.report.overview import TableOptions
 from tune_app.report.render import save
 from tune_app.results import verdict, warnings
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
 
-__all__ = ["View", "compare", "export", "telling", "write", "write_all"]
+__all__ = ["TableOptions", "compare", "explain_disk_errors", "export", "write", "write_all"]
 
 
 def write_all(frames: Frames) -> TuneAppError | None:
@@ -34,7 +34,7 @@ def write_all(frames: Frames) -> TuneAppError | None:
         lambda: write(frames, sweep.paths.report),
     ):
         try:
-            with telling(sweep.name):
+            with explain_disk_errors(sweep.name):
                 each()
         except (StorageError, RunError) as error:
             found = found or error
@@ -42,7 +42,7 @@ def write_all(frames: Frames) -> TuneAppError | None:
 
 
 @contextmanager
-def telling(run: str) -> Iterator[None]:
+def explain_disk_errors(run: str) -> Iterator[None]:
     """Where the disk refuses a file, say how to write it again."""
     try:
         yield
@@ -50,7 +50,7 @@ def telling(run: str) -> Iterator[None]:
         raise DiskError(f"{error}\n  Make room there. Then: tune-app report {run}") from error
 
 
-def write(frames: Frames, folder: Path, view: View | None = None, figures: bool = True) -> list[Path]:
+def write(frames: Frames, folder: Path, view: TableOptions | None = None, figures: bool = True) -> list[Path]:
     """Write the report of a run, as far as it is recorded, into ``folder``; returns its files.
 
     Args:
@@ -68,13 +68,13 @@ def write(frames: Frames, folder: Path, view: View | None = None, figures: bool 
     from tune_app.report.figures import KINDS
     from tune_app.report.figures import write as draw
 
-    with all_that_fit():
+    with keep_writing():
         judged = verdict.judge(frames)
         made = tables.make(frames, judged, view)
         files = [file for table in made for file in save(table, folder)]
         drawn = draw(frames, folder / "figures", KINDS if figures else ())
-        cautions = warnings.cautions(frames, judged, warnings.seen_before(frames.sweep))
-        written = page.gather(frames, judged, cautions, made, drawn)
+        result_warnings = warnings.check(frames, judged, warnings.seen_before(frames.sweep))
+        written = page.gather(frames, judged, result_warnings, made, drawn)
         return [
             put(folder / "index.html", page.html(written)),
             put(folder / "report.md", page.markdown(written)),

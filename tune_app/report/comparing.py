@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tune_app import results, words
+from tune_app import results
 from tune_app.errors import ReportError
 from tune_app.report import formats, render, rows
 from tune_app.report.exporting import one_of
@@ -19,8 +19,10 @@ from tune_app.space import canonical
 from tune_app.space.labels import Labels
 from tune_app.stats.multiple_testing import holm
 from tune_app.stats.paired_tests import welch
-from tune_app.stats.units import Units, legend
+from tune_app.stats.units import MetricUnits, legend
+from tune_app.status import Status
 from tune_app.sweep import code
+from tune_app.text import counted
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -32,7 +34,7 @@ LEVEL = 0.05
 
 
 @dataclass(frozen=True)
-class Best:
+class BestOfSweep:
     """The configuration that a sweep chose; ``row`` of its ``trials`` is None where nothing has finished."""
 
     frames: Frames
@@ -75,7 +77,7 @@ def compare(sweeps: Sequence[Frames]) -> Table:
     shown = list(
         dict.fromkeys([*(each.frames.sweep.space.metric.name for each in best), *_test_metrics(best)])
     )
-    units = Units(frozenset().union(*(frames.units.plain for frames in sweeps)))
+    units = MetricUnits(frozenset().union(*(frames.units.plain for frames in sweeps)))
     points = _points(best)
     titles = [formats.metric(units, name) for name in shown]
     header = ["run", "best configuration", *titles, "n", "epochs", "finished", "data"]
@@ -112,19 +114,19 @@ def written(sweeps: Sequence[Frames], form: str) -> bytes:
     return write(table).encode()
 
 
-def _notes(best: Sequence[Best]) -> Iterator[str]:
+def _notes(best: Sequence[BestOfSweep]) -> Iterator[str]:
     """What must be known of the data, once for all runs that it is said of."""
     for note in dict.fromkeys(note for each in best for note in each.frames.sweep.data.notes):
         names = [each.name for each in best if note in each.frames.sweep.data.notes]
         yield f"Note on {formats.listed(names)}: {note}"
 
 
-def _best(frames: Frames) -> Best:
+def _best(frames: Frames) -> BestOfSweep:
     ranked = results.ranked(frames)
-    return Best(frames, None if ranked.empty else ranked.iloc[0])
+    return BestOfSweep(frames, None if ranked.empty else ranked.iloc[0])
 
 
-def _ranked(best: Sequence[Best], metric: str, mode: str) -> list[Best]:
+def _ranked(best: Sequence[BestOfSweep], metric: str, mode: str) -> list[BestOfSweep]:
     """Best first; those in which nothing has finished come last."""
     measured = [each for each in best if each.mean(metric) is not None]
     measured.sort(key=lambda each: each.mean(metric) or 0.0, reverse=mode == "max")
@@ -150,7 +152,7 @@ def why_not_ranked(sweeps: Sequence[Frames]) -> list[str]:
     return found
 
 
-def _test_metrics(best: Sequence[Best]) -> list[str]:
+def _test_metrics(best: Sequence[BestOfSweep]) -> list[str]:
     """Of each run the counterpart of its metric on the test set, where there is one."""
     found = []
     for each in best:
@@ -160,7 +162,7 @@ def _test_metrics(best: Sequence[Best]) -> list[str]:
     return found
 
 
-def _points(best: Sequence[Best]) -> list[str]:
+def _points(best: Sequence[BestOfSweep]) -> list[str]:
     """What each choice is called, by what varies in a run or differs between the choices."""
     labels = Labels(c.config for each in best for c in each.frames.sweep.history.configurations.values())
     chosen = [each.frames.config(each.row["sample"]) for each in best if each.row is not None]
@@ -177,7 +179,7 @@ def _points(best: Sequence[Best]) -> list[str]:
     ]
 
 
-def _cells(each: Best, point: str, shown: Sequence[str], units: Units) -> list[str]:
+def _cells(each: BestOfSweep, point: str, shown: Sequence[str], units: MetricUnits) -> list[str]:
     statuses = each.frames.trials["status"]
     return [
         each.name,
@@ -185,12 +187,12 @@ def _cells(each: Best, point: str, shown: Sequence[str], units: Units) -> list[s
         *(units.measure(name, each.values(name)) for name in shown),
         "0" if each.row is None else str(each.row["n"]),
         str(each.frames.sweep.space.epochs),
-        f"{int((statuses == 'finished').sum())} of {len(statuses)}",
+        f"{int((statuses == Status.FINISHED).sum())} of {len(statuses)}",
         f"{each.frames.sweep.data.source} {each.frames.sweep.data.fingerprint[:12]}".strip(),
     ]
 
 
-def _record(each: Best, shown: Sequence[str]) -> dict[str, Any]:
+def _record(each: BestOfSweep, shown: Sequence[str]) -> dict[str, Any]:
     found: dict[str, Any] = {
         "run": each.name,
         "sample": None if each.row is None else int(each.row["sample"]),
@@ -200,7 +202,7 @@ def _record(each: Best, shown: Sequence[str]) -> dict[str, Any]:
             found[f"{name}_{part}"] = None if each.row is None else each.row.get(f"{name}_{part}")
     found["n"] = 0 if each.row is None else int(each.row["n"])
     found["epochs"] = each.frames.sweep.space.epochs
-    found["finished"] = int((each.frames.trials["status"] == "finished").sum())
+    found["finished"] = int((each.frames.trials["status"] == Status.FINISHED).sum())
     return found | rows.identity(each.frames)
 
 
@@ -208,11 +210,11 @@ def _code(sweeps: Sequence[Frames]) -> Iterator[str]:
     """Which runs of the same task were trained with other code than the first of them."""
     first = sweeps[0].sweep
     for other in (frames.sweep for frames in sweeps[1:] if frames.sweep.space.task == first.space.task):
-        if differing := code.between(first.history, other.history):
+        if differing := code.run_differences(first.history, other.history):
             yield f"The code of {other.name} differs from that of {first.name}: {', '.join(differing)}"
 
 
-def _told_apart(best: Sequence[Best], metric: str, units: Units) -> list[str]:
+def _told_apart(best: Sequence[BestOfSweep], metric: str, units: MetricUnits) -> list[str]:
     """Which of the runs' choices differ by more than chance, over their seeds."""
     values = {
         each.name: each.frames.replicates(int(each.row["sample"]), metric).tolist()
@@ -235,5 +237,5 @@ def _told_apart(best: Sequence[Best], metric: str, units: Units) -> list[str]:
     told = f"told apart: {formats.listed(apart)}" if apart else "none can be told apart with these seeds"
     return [
         f"By {formats.quantity(metric)}, {told} "
-        f"(Welch's t test, Holm's correction for {words.count(len(pairs), 'pair')} at {LEVEL:.0%})."
+        f"(Welch's t test, Holm's correction for {counted(len(pairs), 'pair')} at {LEVEL:.0%})."
     ]

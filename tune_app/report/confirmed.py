@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tune_app import results, words
+from tune_app import results
 from tune_app.errors import RunError
 from tune_app.report import formats, rows, settings
 from tune_app.report.render import Table
@@ -15,6 +15,7 @@ from tune_app.space import canonical
 from tune_app.stats.intervals import Interval, mean_interval
 from tune_app.stats.units import legend
 from tune_app.sweep import Sweep
+from tune_app.text import counted
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -143,5 +144,5 @@ def _luck(pairs: list[_Pair], frames: Frames, name: str) -> str:
         now = f"{leads} by {by}{points}{sure}"
     return (
         f"In {name} the winner led the second by {units.number(metric, lead)}{points}; on "
-        f"{words.count(len(first.confirmed), 'new seed')} {now}"
+        f"{counted(len(first.confirmed), 'new seed')} {now}"
     )

@@ -15,7 +15,7 @@ from tune_app import results
 from tune_app.errors import ReportError, nearest
 from tune_app.report import render
 from tune_app.report.files import put
-from tune_app.report.overview import View, overview, raw, with_ties
+from tune_app.report.overview import TableOptions, overview, raw, with_ties
 from tune_app.results import json_views, verdict
 from tune_app.stats.units import DIGITS
 from tune_app.version import __version__
@@ -45,7 +45,7 @@ def deliver(content: bytes, form: str, out: Path | None, terminal: IO[bytes]) ->
         terminal.flush()
 
 
-def export(frames: Frames, form: str, view: View | None = None, of: str = "trials") -> bytes:
+def export(frames: Frames, form: str, view: TableOptions | None = None, of: str = "trials") -> bytes:
     """A run's results as a file's content.
 
     Args:
@@ -58,15 +58,15 @@ def export(frames: Frames, form: str, view: View | None = None, of: str = "trial
     Raises:
         ReportError: a format, frame or column that there is not, or digits for what keeps all of them.
     """
-    view = view or View()
+    view = view or TableOptions()
     one_of("--format", form, FORMATS)
     one_of("--of", of, FRAMES)
     if form == "optuna":
-        if of != "trials" or view != View():
+        if of != "trials" or view != TableOptions():
             raise ReportError("--format optuna: is the whole study; leave --of, --columns, --sort, ... out")
-        from tune_app.report import optuna_study  # here, for it loads a database's library
+        from tune_app.report import optuna_export  # here, for it loads a database's library
 
-        return optuna_study.content(frames)
+        return optuna_export.content(frames)
     if form in ("latex", "markdown"):
         if of != "trials":
             raise ReportError(f"--of {of}: {form} is the table of configurations; use csv, parquet or json")

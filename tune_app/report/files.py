@@ -7,18 +7,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tune_app.errors import DiskError
-from tune_app.sweep.record import place
+from tune_app.sweep.record import write_atomically
 
 
 def put(path: Path, content: str | bytes) -> Path:
     """Write ``content`` to ``path``, text as UTF-8, making its folder if need be; returns ``path``.
 
     Raises:
-        DiskError: the disk refused it, outside of ``all_that_fit``; a file that was there is untouched.
-        FolderChanged: see `record.place`.
+        DiskError: the disk refused it, outside of ``keep_writing``; a file that was there is untouched.
+        FolderChanged: see `record.write_atomically`.
     """
     try:
-        place(path, content.encode() if isinstance(content, str) else content)
+        write_atomically(path, content.encode() if isinstance(content, str) else content)
     except OSError as error:
         refusal = DiskError(f"{path}: cannot be written: {error.strerror}.")
         if not _refusals:
@@ -31,7 +31,7 @@ _refusals: list[list[DiskError]] = []
 
 
 @contextmanager
-def all_that_fit() -> Iterator[None]:
+def keep_writing() -> Iterator[None]:
     """Have each file written that the disk takes, whichever it refuses.
 
     Raises:

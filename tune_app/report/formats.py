@@ -9,8 +9,9 @@ import pandas as pd
 
 from tune_app.space import Scalar
 from tune_app.space.labels import text, texts
-from tune_app.stats.units import SHARES, Units, named_share
-from tune_app.words import count
+from tune_app.stats.units import SHARES, MetricUnits, named_share
+from tune_app.status import Status
+from tune_app.text import counted
 
 #: Whole floats below this are written as whole numbers, others as 1e300.
 _WHOLE = 1e15
@@ -60,7 +61,7 @@ def _setting(name: str, each: Scalar, letters: str) -> str:
     return _WORDS.get(name, {}).get(each, letters)
 
 
-def metric(units: Units, name: str) -> str:
+def metric(units: MetricUnits, name: str) -> str:
     """A metric's name with its unit, for a heading: ``validation accuracy, %`` for ``val_accuracy``."""
     return f"{quantity(name)}, %" if units.is_share(name) else quantity(name)
 
@@ -80,10 +81,10 @@ def published(name: str, figure: float) -> str:
 def status(row: pd.Series[Any]) -> str:
     """A configuration's status in words, with the epoch that it has reached."""
     word, epoch = str(row["status"]), int(row["epochs"])
-    if word in ("finished", "planned"):
+    if word in (Status.FINISHED, Status.PLANNED):
         return word
-    if word == "diverged":
-        word = f"{word} in {count(int(row['n_diverged']), 'run')},"
+    if word == Status.DIVERGED:
+        word = f"{word} in {counted(int(row['n_diverged']), 'run')},"
     return f"{word} at epoch {epoch}"
 
 

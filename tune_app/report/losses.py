@@ -11,6 +11,7 @@ from tune_app.report.render import Table
 from tune_app.space import canonical
 from tune_app.stats.intervals import mean_interval
 from tune_app.stats.units import legend
+from tune_app.status import Status
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -55,7 +56,7 @@ def loss_table(frames: Frames) -> Table | None:
             *(
                 f"{loss.upper()}: {formats.status(trial)}, not measured"
                 for loss, trial in pair.items()
-                if trial["status"] != "finished"
+                if trial["status"] != Status.FINISHED
             ),
             f"Measured: {legend(map(int, frames.trials['n']))}; published: one run, the best try",
         ],
@@ -75,5 +76,5 @@ def _pair(frames: Frames) -> dict[str, pd.Series[Any]] | None:
     pairs = [(one, alike[canonical(one[1])]) for one in bce if canonical(one[1]) in alike]
     if not pairs:
         return None
-    one, other = min(pairs, key=lambda pair: settings.departures(pair[0][1], ("loss",)))
+    one, other = min(pairs, key=lambda pair: settings.count_differences(pair[0][1], ("loss",)))
     return {"bce": one[0], "ce": other[0]}

@@ -6,10 +6,11 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tune_app import words
 from tune_app.report import formats, rows
 from tune_app.space import Sampler
 from tune_app.space.labels import texts
+from tune_app.status import Status
+from tune_app.text import counted
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -37,10 +38,10 @@ def _states(frames: Frames) -> str:
 
 
 def _chosen(frames: Frames, best: Standing, metric: str) -> str:
-    over = f"over {words.count(best.n, 'seed')}"
+    over = f"over {counted(best.n, 'seed')}"
     over += {1: ", which gives no interval", 2: ""}.get(best.n, ", 95% interval")
     figure = frames.units.measure(metric, best.values, unit=True)
-    still = "" if (frames.trials["status"] == "finished").all() else _so_far(frames)
+    still = "" if (frames.trials["status"] == Status.FINISHED).all() else _so_far(frames)
     return (
         f"Chosen by {formats.quantity(metric)}{still}: {frames.name_of(best.sample)} "
         f"(sample {best.sample}), with {figure} {over}."
@@ -48,8 +49,8 @@ def _chosen(frames: Frames, best: Standing, metric: str) -> str:
 
 
 def _so_far(frames: Frames) -> str:
-    done = int((frames.trials["status"] == "finished").sum())
-    return f" of the {done} finished of {words.count(len(frames.trials), 'configuration')}"
+    done = int((frames.trials["status"] == Status.FINISHED).sum())
+    return f" of the {done} finished of {counted(len(frames.trials), 'configuration')}"
 
 
 def _tied(frames: Frames, judged: Verdict) -> str:
@@ -58,10 +59,10 @@ def _tied(frames: Frames, judged: Verdict) -> str:
         return "It is the only one that has finished, so there is nothing to tell it from."
     if reason := judged.chosen.unanswered.get("seeds"):
         return f"Whether it is better than the others cannot be said: {reason}."
-    seeds = words.count(judged.chosen.standings[0].n, "seed")
+    seeds = counted(judged.chosen.standings[0].n, "seed")
     mine = [pair for pair in judged.chosen.pairs if pair.first == judged.winner]
     if not judged.tied:
-        if all(pair.seeds and pair.seeds.still for pair in mine):
+        if all(pair.seeds and pair.seeds.constant for pair in mine):
             what = "the same value" if judged.chosen.seedless else "the same difference"
             why = f"seeds play no part, as each of the {seeds} gives {what}"
             return f"It is told apart from {_all(others, judged)}: {why}."
@@ -104,11 +105,11 @@ def _beside(test: Comparison, winner: int) -> str:
     """How many others it is told apart from there, and on which side of them it stands."""
     if not test.pairs:
         return ""
-    worse, better = test.apart_from(winner)
+    worse, better = test.significantly_different(winner)
     if not worse and not better:
         return "; there it is told apart from no other configuration"
     sides = [("better", worse), ("worse", better)]
-    told = [f"{side} than {words.count(len(found), 'configuration')}" for side, found in sides if found]
+    told = [f"{side} than {counted(len(found), 'configuration')}" for side, found in sides if found]
     return f"; there it is {formats.listed(told)}, as far as these are told apart"
 
 
@@ -127,7 +128,7 @@ def asked(frames: Frames) -> list[tuple[str, str]]:
     search = space.search
     how: str = search.algorithm
     if search.samples is not None:
-        how += f", {words.count(search.samples, 'sample')}"
+        how += f", {counted(search.samples, 'sample')}"
     found += [
         ("search", f"{how} ({search.sampler})" if search.sampler else how),
         ("configurations", f"{space.size():,}"),
@@ -152,8 +153,8 @@ def _stopping(frames: Frames) -> str:
     if stop.scheduler != "none":
         rungs = stop.rungs(frames.sweep.space.epochs)
         after = f"; decisions after epochs {formats.listed(rungs)}" if rungs else ""
-        stopped = int((frames.trials["status"] == "stopped").sum())
-        of_all = words.count(len(frames.trials), "configuration")
+        stopped = int((frames.trials["status"] == Status.STOPPED).sum())
+        of_all = counted(len(frames.trials), "configuration")
         said.append(f"{stop.scheduler}{after}; {stopped} of {of_all} stopped")
     if stop.patience is not None:
         trained = frames.seeds[frames.seeds["epochs"] > 0]
@@ -163,7 +164,7 @@ def _stopping(frames: Frames) -> str:
             for replicate in frames.sweep.space.replicate_numbers
             for attempt in [configuration.last(replicate)]
         )
-        of_all = words.count(len(trained), "replicate")
+        of_all = counted(len(trained), "replicate")
         said.append(f"patience {stop.patience}; {converged} of {of_all} converged before the last epoch")
     return "; ".join(said) or "none"
 
@@ -177,10 +178,10 @@ def failures(frames: Frames) -> list[str]:
         if last is None:
             continue
         log = f" ({last.log})" if last.log else ""
-        what = f"failed at epoch {last.epoch}" if last.end == "failed" else "diverged"
+        what = f"failed at epoch {last.epoch}" if last.end == Status.FAILED else "diverged"
         failed.append(f"Sample {configuration.sample} {what}: {last.fault}{log}")
     more = len(failed) - _NAMED
-    return failed[:_NAMED] + ([words.count(more, "further configuration")] if more > 0 else [])
+    return failed[:_NAMED] + ([counted(more, "further configuration")] if more > 0 else [])
 
 
 def reproduce(frames: Frames) -> list[tuple[str, str]]:
@@ -201,7 +202,7 @@ def _reproduce(frames: Frames, found: Mapping[str, Any]) -> Iterator[tuple[str, 
     if sweep.data.fingerprint:
         yield "data sha256", sweep.data.fingerprint
     numerics = sweep.numerics
-    threads = words.count(numerics.threads, "thread")
+    threads = counted(numerics.threads, "thread")
     yield "numerics", f"replicates {numerics.replicates}, {numerics.precision}, {threads}"
     if found.get("started"):
         yield "started", str(found["started"])
@@ -220,7 +221,7 @@ def _reproduce(frames: Frames, found: Mapping[str, Any]) -> Iterator[tuple[str, 
         gpus = ", ".join(str(gpu.get("name")) for gpu in hardware.get("gpus", []))
         yield (
             "machine",
-            f"{hardware['cpu']}, {words.count(int(hardware.get('cores', 0)), 'core')}, GPU: {gpus or 'none'}",
+            f"{hardware['cpu']}, {counted(int(hardware.get('cores', 0)), 'core')}, GPU: {gpus or 'none'}",
         )
     if found.get("os"):
         yield "system", str(found["os"])

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tune_app import results, words
+from tune_app import results
 from tune_app.errors import ReportError, nearest
 from tune_app.report import formats, rows, settings
 from tune_app.report.render import Table
 from tune_app.space.rules import metric_columns
-from tune_app.stats.arithmetic import fixed
+from tune_app.stats.arithmetic import to_decimals
 from tune_app.stats.units import DIGITS, NOTHING, legend, named_share
+from tune_app.status import Status
+from tune_app.text import counted
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -25,7 +27,7 @@ TIES = "ties"
 
 
 @dataclass(frozen=True)
-class View:
+class TableOptions:
     """What to show of a frame.
 
     Args:
@@ -41,7 +43,7 @@ class View:
     top: int | None = None
 
 
-def overview(frames: Frames, judged: Verdict, view: View | None = None) -> Table:
+def overview(frames: Frames, judged: Verdict, view: TableOptions | None = None) -> Table:
     """Every configuration: finished ones best first by the space's metric, then the others, unranked.
 
     A row that has not finished is marked by its status, also where that column was not asked for.
@@ -49,12 +51,12 @@ def overview(frames: Frames, judged: Verdict, view: View | None = None) -> Table
     Raises:
         ReportError: ``view`` names a column that is not there.
     """
-    view = view or View()
+    view = view or TableOptions()
     trials = with_ties(frames, judged)
     ordered = arranged(frames, trials, view)
     shown = list(view.columns) or _default_columns(frames, trials, judged)
     _check(frames, view.columns, trials)
-    unfinished = ordered["status"] != "finished"
+    unfinished = ordered["status"] != Status.FINISHED
     if "status" not in shown and unfinished.any():
         shown.append("status")
     cells = [[_cell(frames, row, name, view.digits) for name in shown] for _, row in ordered.iterrows()]
@@ -82,7 +84,7 @@ def with_ties(frames: Frames, judged: Verdict) -> pd.DataFrame:
     return made
 
 
-def arranged(frames: Frames, frame: pd.DataFrame, view: View) -> pd.DataFrame:
+def arranged(frames: Frames, frame: pd.DataFrame, view: TableOptions) -> pd.DataFrame:
     """Rows of a frame as ``view`` orders and cuts them; best first where it names no order.
 
     Raises:
@@ -145,7 +147,7 @@ def _check(frames: Frames, names: Sequence[str], frame: pd.DataFrame) -> None:
             )
 
 
-def raw(frames: Frames, frame: pd.DataFrame, view: View) -> pd.DataFrame:
+def raw(frames: Frames, frame: pd.DataFrame, view: TableOptions) -> pd.DataFrame:
     """Rows and columns of a frame with every digit, and the data's identity at the end.
 
     Raises:
@@ -193,7 +195,7 @@ def _cell(frames: Frames, row: pd.Series[Any], name: str, digits: int) -> str:
     if name.endswith(("_mean", "_ci95")):
         return frames.units.number(name.removesuffix("_mean").removesuffix("_ci95"), value, digits)
     if name == "duration_s":
-        return fixed(value, 1)
+        return to_decimals(value, 1)
     return NOTHING if pd.isna(value) or value == "" else str(value)
 
 
@@ -207,7 +209,7 @@ def _align(frames: Frames, name: str) -> str:
 
 
 def _about(
-    frames: Frames, trials: pd.DataFrame, ordered: pd.DataFrame, shown: Sequence[str], view: View
+    frames: Frames, trials: pd.DataFrame, ordered: pd.DataFrame, shown: Sequence[str], view: TableOptions
 ) -> list[str]:
     metric = frames.sweep.space.metric
     order = (
@@ -225,7 +227,7 @@ def _about(
             f"{formats.quantity(metric.name)} with these seeds (paired t tests, Holm's correction at 5%)"
         )
     if len(ordered) < len(trials):
-        about.append(f"The first {len(ordered):,} of {words.count(len(trials), 'configuration')}")
-    if not view.sort and (ordered["status"] != "finished").any():
+        about.append(f"The first {len(ordered):,} of {counted(len(trials), 'configuration')}")
+    if not view.sort and (ordered["status"] != Status.FINISHED).any():
         about.append("Configurations that have not finished come last and are not ranked")
     return about

@@ -15,13 +15,14 @@ from markupsafe import Markup, escape
 from tune_app.report import formats, narrative, render
 from tune_app.report.figures.picture import Picture
 from tune_app.report.render import Table
+from tune_app.status import Status
 from tune_app.version import __version__
 
 if TYPE_CHECKING:
     from tune_app.report.figures import Drawn
     from tune_app.results import Frames
     from tune_app.results.verdict import Verdict
-    from tune_app.results.warnings import Caution
+    from tune_app.results.warnings import ResultWarning
 
 #: Rows of a table that a page shows; its CSV has all of them.
 MOST_ROWS = 40
@@ -54,7 +55,11 @@ class Page:
 
 
 def gather(
-    frames: Frames, judged: Verdict, cautions: Sequence[Caution], tables: Sequence[Table], drawn: Drawn
+    frames: Frames,
+    judged: Verdict,
+    result_warnings: Sequence[ResultWarning],
+    tables: Sequence[Table],
+    drawn: Drawn,
 ) -> Page:
     """What the page of a run says.
 
@@ -72,7 +77,7 @@ def gather(
         verdict=narrative.verdict(frames, judged),
         warnings=[
             *narrative.failures(frames),
-            *(caution.text for caution in cautions),
+            *(warning.text for warning in result_warnings),
             *judged.notes,
             *filter(None, [frames.units.note()]),
             *data.notes,
@@ -90,7 +95,8 @@ def gather(
 def _banner(frames: Frames) -> str:
     said = []
     states = frames.trials["status"].value_counts()
-    going = [f"{states[state]} {state}" for state in ("running", "interrupted", "planned") if state in states]
+    open_ends = (Status.RUNNING, Status.INTERRUPTED, Status.PLANNED)
+    going = [f"{states[status]} {status}" for status in open_ends if status in states]
     if going:
         said.append(f"This run has not ended ({formats.listed(going)}): everything here is as of now.")
     if frames.sweep.data.kind == "phantom":

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tune_app import results, words
+from tune_app import results
 from tune_app.report import formats, rows, settings
 from tune_app.report.render import Table
 from tune_app.stats.units import legend
+from tune_app.text import counted
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -54,7 +55,7 @@ def pareto_table(frames: Frames) -> Table | None:
             f"{legend(frames.trials['n'])}; the best by the first metric comes first",
         ],
         below=[
-            f"{len(front)} of {words.count(len(ranked), 'finished configuration')} "
+            f"{len(front)} of {counted(len(ranked), 'finished configuration')} "
             f"{'is' if len(front) == 1 else 'are'} not dominated: no other one is at least as good in "
             f"every mean, and better in one, of {goals}. By the means alone: within the intervals, a row may "
             "owe its place to its seeds."

@@ -10,7 +10,7 @@ import pandas as pd
 from tune_app.space import Scalar
 from tune_app.stats import paired_tests
 from tune_app.stats.paired_tests import Difference
-from tune_app.stats.units import DIGITS, NOTHING, Units
+from tune_app.stats.units import DIGITS, NOTHING, MetricUnits
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -45,7 +45,7 @@ def value(frames: Frames, trial: pd.Series[Any], name: str) -> str:
     return frames.labels.value(name, config[name]) if name in config else NOTHING
 
 
-def paired(units: Units, metric: str, a: pd.Series[float], b: pd.Series[float]) -> Difference | None:
+def paired(units: MetricUnits, metric: str, a: pd.Series[float], b: pd.Series[float]) -> Difference | None:
     """The paired t test of two configurations, over the replicates that both have (``Frames.replicates``)."""
     shared = pd.concat([a, b], axis=1, join="inner")
     one, other = shared.iloc[:, 0].tolist(), shared.iloc[:, 1].tolist()

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tune_app import words
 from tune_app.report import formats, paper, rows
 from tune_app.space import Scalar, canonical
+from tune_app.status import Status
+from tune_app.text import counted
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -21,7 +22,7 @@ _OUTPUTS = {"bce": "1 for BCE", "ce": "2 for CE"}
 
 
 @dataclass(frozen=True)
-class Line:
+class SettingLine:
     """One setting and the values that a run used for it; none where the run did not record it."""
 
     setting: paper.Setting
@@ -58,7 +59,7 @@ def comparable(frames: Frames) -> bool:
     return of_paper(frames) and frames.sweep.data.kind in ("course", "folder")
 
 
-def lines(frames: Frames, trials: pd.DataFrame) -> list[Line]:
+def lines(frames: Frames, trials: pd.DataFrame) -> list[SettingLine]:
     """Every setting of these configurations, those of the paper's Table 1 first and in its order."""
     used = _used(frames, trials)
     own = {} if of_paper(frames) else dict.fromkeys(frames.parameters)  # what only they can know the sense of
@@ -68,7 +69,7 @@ def lines(frames: Frames, trials: pd.DataFrame) -> list[Line]:
         for name in used
         if all(name != setting.name for setting in known)
     ]
-    found = [Line(setting, used.get(setting.name, [])) for setting in (*known, *others)]
+    found = [SettingLine(setting, used.get(setting.name, [])) for setting in (*known, *others)]
     groups = list(dict.fromkeys(line.setting.group for line in found))
     return sorted(found, key=lambda line: groups.index(line.setting.group))
 
@@ -82,7 +83,7 @@ def differences(frames: Frames, trials: pd.DataFrame, beside: Collection[str] = 
     ]
 
 
-def departures(point: Mapping[str, Scalar], beside: Collection[str]) -> int:
+def count_differences(point: Mapping[str, Scalar], beside: Collection[str]) -> int:
     """How many parameters of a configuration the paper set otherwise, ``beside`` not counted."""
     known = {setting.name: setting for setting in paper.SETTINGS}
     return sum(
@@ -98,14 +99,14 @@ def about(frames: Frames, trials: pd.DataFrame, beside: Collection[str] = ()) ->
 
 def _run(frames: Frames) -> Iterator[str]:
     space, data = frames.sweep.space, frames.sweep.data
-    seeds = words.count(space.seeds, "seed")
+    seeds = counted(space.seeds, "seed")
     yield f"Run: {frames.sweep.name}, {seeds} a configuration, evaluated at the {space.evaluate} epoch"
     yield f"Data: {data.label()}"
     yield from (f"Note: {note}" for note in data.notes)
     states = frames.trials["status"].value_counts()
-    unfinished = [f"{number} {state}" for state, number in states.items() if state != "finished"]
+    unfinished = [f"{number} {state}" for state, number in states.items() if state != Status.FINISHED]
     if unfinished:
-        yield f"Of {words.count(int(states.sum()), 'configuration')}, not finished: {', '.join(unfinished)}"
+        yield f"Of {counted(int(states.sum()), 'configuration')}, not finished: {', '.join(unfinished)}"
     if space.seeds == 1:
         yield "One seed shows no spread: an interval takes at least two"
 

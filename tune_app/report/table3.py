@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from tune_app import words
 from tune_app.report import formats, paper, rows, settings
 from tune_app.report.render import Table
 from tune_app.space.labels import text
-from tune_app.stats.arithmetic import fixed
+from tune_app.stats.arithmetic import to_decimals
 from tune_app.stats.intervals import mean_interval, prediction_interval_of_one_run
 from tune_app.stats.multiple_testing import holm
-from tune_app.stats.units import NOTHING, Units
+from tune_app.stats.units import NOTHING, MetricUnits
+from tune_app.status import Status
+from tune_app.text import counted
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -30,7 +31,7 @@ _BESIDE = ("lr", "step_size")
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredSample:
     """A configuration that the paper reports too, and the test accuracies of its finished replicates.
 
     ``accuracies`` are fractions by the replicate's number; empty unless the configuration is finished.
@@ -51,11 +52,11 @@ class Measured:
     def verdict(self) -> str:
         """``inside`` in words, with the range, or the reason why there is none."""
         if self.reach is not None:
-            low, high = (fixed(end, 1, 2) for end in self.reach)
+            low, high = (to_decimals(end, 1, 2) for end in self.reach)
             return f"{'yes' if self.inside else 'no'} ({low} to {high})"
-        if self.trial["status"] != "finished":
+        if self.trial["status"] != Status.FINISHED:
             return f"not compared: {formats.status(self.trial)}"
-        return f"not compared: {words.count(len(self.accuracies), 'run')}"
+        return f"not compared: {counted(len(self.accuracies), 'run')}"
 
 
 def table3(frames: Frames) -> Table | None:
@@ -114,13 +115,13 @@ def table3(frames: Frames) -> Table | None:
     )
 
 
-def _in_words(units: Units, accuracies: list[float]) -> tuple[str, str]:
+def _in_words(units: MetricUnits, accuracies: list[float]) -> tuple[str, str]:
     """The mean, and beside it the interval, or both of two values."""
     mean, _, rest = units.measure("test_accuracy", accuracies).partition(" ")
     return mean, rest or NOTHING
 
 
-def _measured(frames: Frames) -> list[Measured]:
+def _measured(frames: Frames) -> list[MeasuredSample]:
     if not settings.of_paper(frames) or not set(_BESIDE) <= set(frames.parameters):
         return []
     points = rows.points(frames, _candidates(frames))
@@ -130,10 +131,10 @@ def _measured(frames: Frames) -> list[Measured]:
         matching = [point for point in points if sample.matches(point[1])]
         if matching:
             # of several (another parameter is swept too) the one that is set most as the paper's was
-            trial, _ = min(matching, key=lambda point: settings.departures(point[1], _BESIDE))
+            trial, _ = min(matching, key=lambda point: settings.count_differences(point[1], _BESIDE))
             accuracies = frames.replicates(int(trial["sample"]), "test_accuracy")
             reach = prediction_interval_of_one_run(accuracies.tolist(), images)
-            found.append(Measured(sample, trial, accuracies, reach))
+            found.append(MeasuredSample(sample, trial, accuracies, reach))
     return found
 
 
@@ -145,14 +146,14 @@ def _candidates(frames: Frames) -> pd.DataFrame:
     return frames.trials.iloc[np.flatnonzero(near)]
 
 
-def _verdict(found: list[Measured], units: Units) -> Iterator[str]:
+def _verdict(found: list[MeasuredSample], units: MetricUnits) -> Iterator[str]:
     compared = [each for each in found if each.inside is not None]
     if not compared:
         yield "Nothing is compared with the paper: that takes at least two finished seeds of a configuration."
         return
     inside = sum(each.inside is True for each in compared)
     yield (
-        f"{inside} of {words.count(len(compared), 'published figure')} {'lies' if inside == 1 else 'lie'} "
+        f"{inside} of {counted(len(compared), 'published figure')} {'lies' if inside == 1 else 'lie'} "
         "inside the range that one run of the same configuration would show."
     )
     yield (
@@ -164,7 +165,7 @@ def _verdict(found: list[Measured], units: Units) -> Iterator[str]:
         yield _differences(compared, units)
 
 
-def _differences(found: list[Measured], units: Units) -> str:
+def _differences(found: list[MeasuredSample], units: MetricUnits) -> str:
     """Which published differences are more than chance, by the same differences measured."""
     ordered = sorted(found, key=lambda each: -each.sample.accuracy)
     pairs = sorted(combinations(ordered, 2), key=lambda pair: [each.sample.number for each in pair])
@@ -183,12 +184,12 @@ def _differences(found: list[Measured], units: Units) -> str:
     among = "" if len(numbers) == len(paper.SAMPLES) else f" among samples {formats.listed(numbers)}"
     sizes = sorted({len(each.accuracies) for each in found})
     seeds = " to ".join(str(size) for size in dict.fromkeys((sizes[0], sizes[-1])))
-    text = f"Of the paper's {words.count(len(pairs), 'difference')}{among}, "
+    text = f"Of the paper's {counted(len(pairs), 'difference')}{among}, "
     text += f"{len(survive) or 'none'} {'survives' if len(survive) < 2 else 'survive'} with {seeds} seeds"
     text += f": {formats.listed(survive)}." if survive else "."
     if reverse:
         text += f" The other way round: {formats.listed(reverse)}."
     return (
         f"{text} A difference survives where ours has the published sign and is significant at {LEVEL:.0%} "
-        f"(paired t test, Holm's correction for {words.count(len(pairs), 'pair')})."
+        f"(paired t test, Holm's correction for {counted(len(pairs), 'pair')})."
     )

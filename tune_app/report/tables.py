@@ -10,7 +10,7 @@ import pandas as pd
 from tune_app.report import rows, settings
 from tune_app.report.confirmed import confirmed
 from tune_app.report.losses import loss_table
-from tune_app.report.overview import View, overview
+from tune_app.report.overview import TableOptions, overview
 from tune_app.report.pareto import pareto_table
 from tune_app.report.render import Table
 from tune_app.report.table3 import table3
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tune_app.results.verdict import Verdict
 
 
-def make(frames: Frames, judged: Verdict, view: View | None = None) -> list[Table]:
+def make(frames: Frames, judged: Verdict, view: TableOptions | None = None) -> list[Table]:
     """Every table that applies to a run, in the order of a report.
 
     ``table1`` (settings) and ``results`` always; ``table3`` and ``loss_table`` where the run has

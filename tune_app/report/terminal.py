@@ -16,12 +16,12 @@ from tune_app.results import Frames, verdict, warnings
 from tune_app.results.verdict import Verdict
 from tune_app.session.model_file import Origin
 from tune_app.session.saved_models import Prediction
-from tune_app.stats.arithmetic import fixed
+from tune_app.stats.arithmetic import to_decimals
 from tune_app.sweep import Sweep, run_summaries
-from tune_app.words import aligned, count, duration
+from tune_app.text import aligned, counted, duration
 
 #: How much of what could be said at the end of a run is said.
-_TIED, _CAUTIONS = 3, 3
+_TIED, _WARNINGS = 3, 3
 
 #: What is proposed for confirming a choice that is tied with others.
 _TOP, _SEEDS = 3, 30
@@ -37,7 +37,7 @@ def spaces() -> str:
         space = spaces_.load(name)
         where = str(found) if name in names else "built in"
         how = space.search.algorithm if space.search.algorithm != "grid" else ""
-        rows.append([name, count(space.size(), "configuration"), count(space.seeds, "seed"), how, where])
+        rows.append([name, counted(space.size(), "configuration"), counted(space.seeds, "seed"), how, where])
     return aligned(rows)
 
 
@@ -96,7 +96,9 @@ def predictions(origin: Origin, found: Sequence[Prediction]) -> str:
     if origin.warning:
         lines.append(f"warning: {origin.warning}")
     lines += [f"warning: {each.name}: {warning}" for each in found for warning in each.warnings]
-    rows = [[each.name, each.label, f"{fixed(each.probabilities[each.label], 1, 2)}%"] for each in found]
+    rows = [
+        [each.name, each.label, f"{to_decimals(each.probabilities[each.label], 1, 2)}%"] for each in found
+    ]
     return "\n".join([*lines, *([aligned(rows, "")] if rows else [])])
 
 
@@ -137,8 +139,8 @@ def summary(frames: Frames) -> str:
             following = f"confirm {sweep.name} --top {min(_TOP, 1 + len(judged.tied))} --seeds {_SEEDS}"
         if "test_accuracy_mean" in best:
             lines.append(f"  on the test set: accuracy {_measured(frames, winner, 'test_accuracy')}")
-        found = warnings.cautions(frames, judged, warnings.seen_before(sweep))
-        lines += [f"  note: {caution.text}" for caution in found[:_CAUTIONS]]
+        found = warnings.check(frames, judged, warnings.seen_before(sweep))
+        lines += [f"  note: {warning.text}" for warning in found[:_WARNINGS]]
         lines += [f"  note: {note}" for note in [frames.units.note()] if note]
         lines += [f"  {note[0].lower()}{note[1:]}" for note in judged.notes]
     if said := confirmed.luck(frames):
@@ -159,14 +161,14 @@ def _runners_up(frames: Frames, best: pd.DataFrame, metric: str) -> Iterable[str
 
 def _tied(frames: Frames, judged: Verdict) -> Iterable[str]:
     """What cannot be told from the winner, or that all else can."""
-    seeds = count(judged.chosen.standings[0].n, "seed")
+    seeds = counted(judged.chosen.standings[0].n, "seed")
     mine = [pair for pair in judged.chosen.pairs if pair.first == judged.winner]
     tied = [frames.name_of(sample, short=True) for sample in judged.tied]
     others = len(judged.chosen.standings) - 1
     compared = f" that {'is' if others == 1 else 'are'} compared" if judged.notes else ""
     if not tied:
         apart = f"told apart from {'the other' if others == 1 else f'all {others} others'}{compared}"
-        still = all(pair.seeds and pair.seeds.still for pair in mine)
+        still = all(pair.seeds and pair.seeds.constant for pair in mine)
         what = "the same value" if judged.chosen.seedless else "the same difference"
         yield f"  {apart}" + (f": each of the {seeds} gives {what}" if still else f" with {seeds}")
     elif len(tied) == sum(pair.same for pair in mine):

@@ -21,11 +21,12 @@ from tune_app.errors import DiskError, RunError
 from tune_app.space import Config, Scalar, canonical, quote
 from tune_app.space.labels import SHORT, Labels
 from tune_app.stats.intervals import mean_interval
-from tune_app.stats.units import Units
+from tune_app.stats.units import MetricUnits
+from tune_app.status import Status
 from tune_app.sweep import Sweep, views
+from tune_app.sweep.configurations import Attempt, Configuration
 from tune_app.sweep.evaluation import Row, evaluated
-from tune_app.sweep.history import Attempt, Configuration
-from tune_app.sweep.record import place
+from tune_app.sweep.record import write_atomically
 
 COLUMNS = {
     "sample": "number of the configuration in this run, from 1",
@@ -92,12 +93,12 @@ class Frames:
         return Labels((each.config for each in self.sweep.history.configurations.values()), most)
 
     @cached_property
-    def units(self) -> Units:
+    def units(self) -> MetricUnits:
         """How its metrics are written."""
-        return Units(self.sweep.history.beyond)
+        return MetricUnits(self.sweep.history.shares_out_of_range)
 
     @cached_property
-    def carried(self) -> pd.DataFrame:
+    def filled_curves(self) -> pd.DataFrame:
         """The curves, in which a replicate that ended by itself keeps its last metrics up to the last epoch.
 
         A mean over replicates at an epoch is made of these rows.
@@ -135,13 +136,13 @@ class Frames:
     def replicates(self, sample: int, metric: str) -> pd.Series[float]:
         """A metric of a finished configuration, by the replicates' numbers; empty unless it has finished.
 
-        A twin has the values of the configuration that it is the same point as.
+        A duplicate has the values of the configuration that it repeats.
         """
         trial = self.trials[self.trials["sample"] == sample].iloc[0]
-        if trial["status"] != "finished" or metric not in self.seeds:
+        if trial["status"] != Status.FINISHED or metric not in self.seeds:
             return pd.Series(dtype=float)
         original = sample if pd.isna(trial["twin"]) else trial["twin"]
-        seeds = self.seeds[(self.seeds["sample"] == original) & (self.seeds["status"] == "finished")]
+        seeds = self.seeds[(self.seeds["sample"] == original) & (self.seeds["status"] == Status.FINISHED)]
         return seeds.set_index("replicate")[metric].astype(float).dropna()
 
     @property
@@ -188,7 +189,7 @@ def load(sweep: Sweep) -> Frames:
     for configuration in history.configurations.values():
         sample = configuration.sample
         head = {"sample": sample, **{name: configuration.config.get(name, np.nan) for name in parameters}}
-        if configuration.twin is None:
+        if configuration.duplicate_of is None:
             rows = []
             for replicate in space.replicate_numbers:
                 epochs = configuration.epochs(replicate)
@@ -197,8 +198,8 @@ def load(sweep: Sweep) -> Frames:
             by_sample[sample] = rows
             seeds += [{**head, **row, **source} for row in rows]
         status = history.status(configuration, space.replicate_numbers, live)
-        row, values[sample] = _trial_row(by_sample[configuration.twin or sample], status)
-        trials.append({**head, **row, "twin": configuration.twin, **source})
+        row, values[sample] = _trial_row(by_sample[configuration.duplicate_of or sample], status)
+        trials.append({**head, **row, "twin": configuration.duplicate_of, **source})
     return Frames(
         sweep,
         _frame(trials, ["sample", *parameters, "status", "epochs", "n", "n_diverged"], _LAST),
@@ -221,7 +222,7 @@ def write(frames: Frames) -> list[Path]:
     refused: DiskError | None = None
     for path, frame in files.items():
         try:
-            place(path, as_texts(frames, frame).to_csv(index=False, lineterminator="\n").encode())
+            write_atomically(path, as_texts(frames, frame).to_csv(index=False, lineterminator="\n").encode())
         except OSError as error:
             refused = refused or DiskError(f"{path}: cannot be written: {error.strerror}.")
     if refused:
@@ -256,7 +257,7 @@ def ranked(frames: Frames) -> pd.DataFrame:
     """The rows of ``trials`` that have finished, best first by the space's metric; see `History.ranked`."""
     space = frames.sweep.space
     found = frames.sweep.history.ranked(space.metric, space.evaluate, space.replicate_numbers)
-    finished = frames.trials[frames.trials["status"] == "finished"]
+    finished = frames.trials[frames.trials["status"] == Status.FINISHED]
     places = dict(zip(finished["sample"], finished.index, strict=True))
     return finished.loc[[places[c.sample] for c, _ in found if c.sample in places]]
 
@@ -304,15 +305,16 @@ def _seed_row(
 ) -> dict[str, Any]:
     attempt = configuration.last(replicate)
     if attempt is None:
-        return {"replicate": replicate, "status": "planned", "epochs": 0, "test_looks": 0}
+        return {"replicate": replicate, "status": str(Status.PLANNED), "epochs": 0, "test_looks": 0}
     status = attempt.status(replicate, live)
-    row: dict[str, Any] = {"replicate": replicate, "status": status, "epochs": rows[-1][0] if rows else 0}
-    if rows and status != "diverged":
+    epochs = rows[-1][0] if rows else 0
+    row: dict[str, Any] = {"replicate": replicate, "status": str(status), "epochs": epochs}
+    if rows and status != Status.DIVERGED:
         counts = evaluated(rows, sweep.space.metric, sweep.space.evaluate)
         if counts:
             row["evaluated"] = counts[0]
             row |= counts[1]
-    if status == "finished":
+    if status == Status.FINISHED:
         index = attempt.replicates.index(replicate)
         row |= {name: values[index] for name, values in attempt.test.items()}
     row["test_looks"] = configuration.looks(replicate)
@@ -329,21 +331,17 @@ def _devices(configuration: Configuration, replicate: int) -> str:
 
 
 def _trial_row(
-    rows: list[dict[str, Any]], status: str
+    rows: list[dict[str, Any]], status: Status
 ) -> tuple[dict[str, Any], dict[str, tuple[float, ...]]]:
     """One configuration from its replicates, and their values: means over those that are as far as it is."""
-    counted = [
-        row for row in rows if row["status"] == status or status in ("running", "failed", "interrupted")
-    ]
-    counted = [row for row in counted if "evaluated" in row]
-    if status == "diverged":
-        counted = [row for row in rows if "evaluated" in row]
+    every = status in (Status.RUNNING, Status.FAILED, Status.INTERRUPTED, Status.DIVERGED)
+    counted = [row for row in rows if "evaluated" in row and (every or row["status"] == status)]
     known = {"replicate", "status", "epochs", "evaluated", "test_looks", "duration_s", "device"}
     found: dict[str, Any] = {
-        "status": status,
+        "status": str(status),
         "epochs": max((row["epochs"] for row in rows), default=0),
         "n": len(counted),
-        "n_diverged": sum(row["status"] == "diverged" for row in rows),
+        "n_diverged": sum(row["status"] == Status.DIVERGED for row in rows),
     }
     names = dict.fromkeys(key for row in counted for key in row if key not in known)
     values = {

@@ -32,8 +32,9 @@ from tune_app.space import Sampler, Scalar, SearchSpace, parse
 from tune_app.space.planning import exists
 from tune_app.space.scalars import alike
 from tune_app.sweep import views
+from tune_app.sweep.configurations import Configuration, mean
 from tune_app.sweep.events import Epoch, Event, Extended, Planned, Undone
-from tune_app.sweep.history import Configuration, History, mean
+from tune_app.sweep.history import History
 from tune_app.tasks import task_folder
 
 
@@ -275,8 +276,8 @@ class OptunaSearch:
                 self._ask(sample, configuration.config)
             elif (point := self._searched_point(configuration)) is not None:
                 self._add(sample, point)
-        if configuration.twin is not None:
-            self._duplicates.setdefault(configuration.twin, []).append(sample)
+        if configuration.duplicate_of is not None:
+            self._duplicates.setdefault(configuration.duplicate_of, []).append(sample)
             self._settle(configuration, history)
 
     def _searched_point(self, configuration: Configuration) -> dict[str, Scalar] | None:

@@ -22,8 +22,9 @@ from tune_app.errors import StorageError, describe
 from tune_app.search.distributions import optuna_parameters
 from tune_app.search.study_trials import END_EVENTS, SAMPLE, directions, frozen_trial
 from tune_app.space import SearchSpace
+from tune_app.sweep.configurations import Configuration, mean
 from tune_app.sweep.events import Epoch, Event, Planned
-from tune_app.sweep.history import Configuration, History, mean
+from tune_app.sweep.history import History
 from tune_app.sweep.opened_folder import verify
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -228,7 +229,7 @@ class StudyView:
         elif isinstance(event, END_EVENTS):
             sample = history.attempts[event.trial].sample
             for configuration in history.configurations.values():
-                if sample in (configuration.sample, configuration.twin):
+                if sample in (configuration.sample, configuration.duplicate_of):
                     self._end_trial(history, configuration)
 
     def _add_trial(self, history: History, configuration: Configuration) -> None:

@@ -12,18 +12,20 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tune_app.search.distributions import OptunaParameter
 from tune_app.space import SearchSpace
+from tune_app.status import Status
+from tune_app.sweep.configurations import Configuration
 from tune_app.sweep.events import Decision, Diverged, Failed, Finished, Stopped
-from tune_app.sweep.history import Configuration, History
+from tune_app.sweep.history import History
 
 #: The user attribute of a study's trial that holds our sample number.
 SAMPLE = "sample"
 
 #: The Optuna state of each status of an ended configuration.
 STATES = {
-    "finished": TrialState.COMPLETE,
-    "stopped": TrialState.PRUNED,
-    "diverged": TrialState.FAIL,
-    "failed": TrialState.FAIL,
+    Status.FINISHED: TrialState.COMPLETE,
+    Status.STOPPED: TrialState.PRUNED,
+    Status.DIVERGED: TrialState.FAIL,
+    Status.FAILED: TrialState.FAIL,
 }
 
 #: The events after which a configuration may have ended.
@@ -49,7 +51,7 @@ def sample_outcome(space: SearchSpace, history: History, configuration: Configur
     The values are the means over the seeds at the evaluated epoch, one for each metric. As in Optuna, a
     stopped configuration has the value of its last epoch if the space has one metric.
     """
-    first = history.configurations[configuration.twin or configuration.sample]
+    first = history.configurations[configuration.duplicate_of or configuration.sample]
     replicates = space.replicate_numbers
     if any(first.lacks(replicate, space.epochs) for replicate in replicates):
         return SampleOutcome(TrialState.RUNNING)
@@ -75,7 +77,7 @@ def frozen_trial(
 
     A value that its distribution does not contain, such as one of ``configs:``, becomes a user attribute.
     """
-    first = history.configurations[configuration.twin or configuration.sample]
+    first = history.configurations[configuration.duplicate_of or configuration.sample]
     outcome = sample_outcome(space, history, configuration)
     known: dict[str, Any] = {SAMPLE: configuration.sample}
     params, outside = {}, {}
@@ -86,8 +88,8 @@ def frozen_trial(
             outside[name] = value
     if outside:
         known["outside"] = outside
-    if configuration.twin is not None:
-        known["twin"] = configuration.twin
+    if configuration.duplicate_of is not None:
+        known["twin"] = configuration.duplicate_of
     if outcome.ended:
         known["status"] = history.status(first, space.replicate_numbers, live=True)
     curves = {m.name: first.means(m.name, space.replicate_numbers) for m in space.metrics}

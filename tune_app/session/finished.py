@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tune_app.driver.retention import Keeper
 from tune_app.errors import TrialsFailed
+from tune_app.status import Status
 from tune_app.sweep import Sweep, run_summaries, views
 from tune_app.sweep.paths import NO_STORAGE, RunPaths
 
@@ -37,11 +38,11 @@ def failures(sweep: Sweep) -> TrialsFailed | None:
     failed = [
         configuration
         for configuration, status in zip(sweep.history.configurations.values(), statuses, strict=True)
-        if status == "failed"
+        if status == Status.FAILED
     ]
     if not failed:
         return None
-    attempt = next(each for each in reversed(failed[0].attempts) if each.end == "failed")
+    attempt = next(each for each in reversed(failed[0].attempts) if each.end == Status.FAILED)
     log = f"\n  its log: {sweep.paths.folder / attempt.log}" if attempt.log else ""
     return TrialsFailed(
         f"{len(failed)} of {len(statuses)} configurations failed. The first: {attempt.reason}{log}"

@@ -10,6 +10,7 @@ from tune_app.session.loading import LoadedTask
 from tune_app.session.request import Request
 from tune_app.session.session import Session
 from tune_app.space import SearchSpace
+from tune_app.status import Status
 from tune_app.sweep import Sweep, code, events, find_sample
 from tune_app.tasks import task
 
@@ -45,7 +46,7 @@ def extend(
     task.check(wider, loaded.task)
     from_start = restarts(sweep.space, wider, loaded)
     current = code.collect(wider.task, code.known_files(sweep.history))
-    mixed = code.mixing(sweep.history, wider, current, from_start)
+    mixed = code.mixed_if_trained(sweep.history, wider, current, from_start)
     if mixed and not code_changed:
         raise code.refusal(sweep.name, mixed)
     space = wider.model_copy(update={"resources": request.space.resources})
@@ -76,7 +77,7 @@ def failed(sweep: Sweep, trials: tuple[str, ...]) -> list[int]:
     failures = [
         sample
         for sample, status in statuses.items()
-        if status == "failed" and configurations[sample].twin is None
+        if status == Status.FAILED and configurations[sample].duplicate_of is None
     ]
     if not failures:
         raise RunError(

@@ -83,7 +83,7 @@ def _load(request: Request) -> LoadedTask:
     space = request.space
     loaded = task.load(space.task)
     task.check(space, loaded)
-    stopping.make(space)
+    stopping.make_stopper(space)
     if space.search.algorithm == "optuna":
         from tune_app.search import sampler
 

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from tune_app.data.identity import DataIdentity
 from tune_app.driver.resources import Estimate
 from tune_app.space import SearchSpace
-from tune_app.stopping import bracket
-from tune_app.words import count, duration, size
+from tune_app.stopping import bracket_of
+from tune_app.text import counted, duration, size
 
 
 def headline(space: SearchSpace, data: DataIdentity) -> str:
     """What is about to be trained, on which data."""
     amount = " × ".join(
-        (count(space.size(), "configuration"), count(space.seeds, "seed"), count(space.epochs, "epoch"))
+        (counted(space.size(), "configuration"), counted(space.seeds, "seed"), counted(space.epochs, "epoch"))
     )
     lines = [f"{space.name}: {amount}", f"data {data.label()}"]
     return "\n".join([*lines, *(f"  note: {note}" for note in data.notes)])
@@ -35,7 +35,7 @@ def plan(space: SearchSpace, estimate: Estimate) -> str:
     most = "at most " if stopping else "about "
     lines.append(
         f"estimate: {most}{duration(work * estimate.epoch_s / estimate.at_a_time)} (one epoch of one "
-        f"replicate took {estimate.epoch_s:.3g} s here; {count(estimate.at_a_time, 'trial')} at a time)"
+        f"replicate took {estimate.epoch_s:.3g} s here; {counted(estimate.at_a_time, 'trial')} at a time)"
     )
     if estimate.replicates:
         lines.append(f"replicates: {estimate.replicates}")
@@ -55,20 +55,20 @@ def _stopping(space: SearchSpace) -> Iterator[str]:
         case "hyperband":
             ladders = wanted.rungs_by_bracket(space.epochs)
             samples = range(1, space.size() + 1)
-            sizes = Counter(bracket(space.seed, sample, len(ladders)) for sample in samples)
-            yield f"early stopping: hyperband, {count(len(ladders), 'bracket')}"
+            sizes = Counter(bracket_of(space.seed, sample, len(ladders)) for sample in samples)
+            yield f"early stopping: hyperband, {counted(len(ladders), 'bracket')}"
             for number, rungs in enumerate(ladders, start=1):
                 decisions = (
                     f": decisions after {_rungs(space, rungs, sizes[number])}" if sizes[number] else ""
                 )
-                yield f"  bracket {number}, {count(sizes[number], 'configuration')}{decisions}"
+                yield f"  bracket {number}, {counted(sizes[number], 'configuration')}{decisions}"
         case "median":
-            others = count(wanted.min_samples_required, "other")
+            others = counted(wanted.min_samples_required, "other")
             when = f"each epoch from {wanted.grace_period} on, once {others} came there"
             yield f"early stopping: median; decisions after {when}"
     if wanted.patience is not None:
         beyond = f" of more than {wanted.min_delta:g}" if wanted.min_delta else ""
-        when = f"{count(wanted.patience, 'epoch')} without an improvement{beyond}"
+        when = f"{counted(wanted.patience, 'epoch')} without an improvement{beyond}"
         earliest = wanted.grace_period + wanted.patience
         yield f"early stopping: patience; ends a replicate after {when}, from epoch {earliest} on"
 

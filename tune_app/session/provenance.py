@@ -18,7 +18,7 @@ from typing import Any
 from tune_app.data.identity import DataIdentity
 from tune_app.space import Scalar
 from tune_app.sweep import code
-from tune_app.sweep.code import Code
+from tune_app.sweep.code import CodeState
 
 _ANSWER_WITHIN_S = 10.0
 
@@ -34,7 +34,7 @@ class Gpu:
 
 
 @dataclass(frozen=True)
-class Gpus:
+class GpuProbe:
     """What ``nvidia-smi`` tells: ``fault`` says why it could not, empty where it is not installed."""
 
     found: tuple[Gpu, ...] = ()
@@ -42,7 +42,7 @@ class Gpus:
 
 
 def collect(
-    argv: Sequence[str], data: DataIdentity, settings: Mapping[str, Scalar], code_: Code | None = None
+    argv: Sequence[str], data: DataIdentity, settings: Mapping[str, Scalar], code_: CodeState | None = None
 ) -> dict[str, Any]:
     """Everything that is worth knowing of a run when it starts.
 
@@ -132,20 +132,20 @@ def memory_bytes() -> int | None:
         return None
 
 
-def gpus() -> Gpus:
+def gpus() -> GpuProbe:
     """The NVIDIA GPUs of this machine, asked of their driver."""
     query = "--query-gpu=index,name,memory.total,driver_version"
     try:
         text = _answer(["nvidia-smi", query, "--format=csv,noheader,nounits"])
     except FileNotFoundError:
-        return Gpus()
+        return GpuProbe()
     except subprocess.CalledProcessError as error:
         words = (error.stdout or error.stderr or "").strip().splitlines()
-        return Gpus(fault=words[0] if words else f"nvidia-smi ended with {error.returncode}")
+        return GpuProbe(fault=words[0] if words else f"nvidia-smi ended with {error.returncode}")
     except (OSError, subprocess.SubprocessError) as error:
-        return Gpus(fault=f"nvidia-smi: {error}")
+        return GpuProbe(fault=f"nvidia-smi: {error}")
     rows = csv.reader(text.splitlines(), skipinitialspace=True)
-    return Gpus(
+    return GpuProbe(
         tuple(
             Gpu(int(index), name, int(mib) << 20 if mib.isdigit() else None, driver)
             for index, name, mib, driver in rows

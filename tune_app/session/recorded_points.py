@@ -31,5 +31,5 @@ def note_changed_code(sweep: Sweep, points: Sequence[Config]) -> None:
     """Tell the user how the code differs from the code that trained these points before."""
     current = code.collect(sweep.space.task, code.known_files(sweep.history))
     samples = [c.sample for c in sweep.history.configurations.values() if c.config in points]
-    if warning := code.departed(sweep.history, samples, sweep.space.replicate_numbers, current):
+    if warning := code.difference_note(sweep.history, samples, sweep.space.replicate_numbers, current):
         progress.note(warning)

@@ -13,8 +13,9 @@ from tune_app.session import recorded_points
 from tune_app.session.loading import LoadedTask
 from tune_app.session.request import Request
 from tune_app.session.session import Session
+from tune_app.status import Status
 from tune_app.sweep import Sweep, events
-from tune_app.sweep.history import Configuration
+from tune_app.sweep.configurations import Configuration
 from tune_app.tasks import task
 
 #: A value that differs: replicate, metric, recorded value, new value.
@@ -22,7 +23,7 @@ Difference = tuple[int, str, float | None, float | None]
 
 
 @dataclass(frozen=True)
-class Rerun:
+class RerunOutcome:
     """The outcome of a rerun: how many values were compared, which of them differ, and on what device."""
 
     sample: int
@@ -31,7 +32,7 @@ class Rerun:
     device: str
 
 
-def rerun(request: Request, loaded: LoadedTask, sweep: Sweep, sample: int) -> Rerun:
+def rerun(request: Request, loaded: LoadedTask, sweep: Sweep, sample: int) -> RerunOutcome:
     """Train a configuration as a new run in a temporary folder, and compare it with the record.
 
     Raises:
@@ -39,7 +40,7 @@ def rerun(request: Request, loaded: LoadedTask, sweep: Sweep, sample: int) -> Re
     """
     configuration = sweep.history.configurations[sample]
     status = sweep.history.status(configuration, sweep.space.replicate_numbers, live=False)
-    if status not in ("finished", "stopped"):
+    if status not in (Status.FINISHED, Status.STOPPED):
         raise RunError(
             f"{sweep.name}: configuration {sample} is {status}. Only one that has finished or "
             "was stopped can be trained again."
@@ -59,7 +60,7 @@ def rerun(request: Request, loaded: LoadedTask, sweep: Sweep, sample: int) -> Re
     event = events.Rerun(sample=sample, compared=len(old_and_new), differing=len(differences), device=device)
     with sweep.writing():
         sweep.note(event, durable=True)
-    return Rerun(sample, len(old_and_new), differences, device)
+    return RerunOutcome(sample, len(old_and_new), differences, device)
 
 
 def _values(old: Configuration, new: Configuration, replicates: range) -> Iterator[Difference]:

@@ -18,8 +18,9 @@ from tune_app.results import Frames
 from tune_app.session import model_file
 from tune_app.session.model_file import Origin
 from tune_app.space.scalars import show
+from tune_app.status import Status
 from tune_app.sweep import trust as trusting
-from tune_app.sweep.history import Attempt
+from tune_app.sweep.configurations import Attempt
 from tune_app.tasks import task
 from tune_app.training import checkpoint
 
@@ -58,7 +59,7 @@ def export(frames: Frames, sample: int, path: Path) -> dict[str, Any]:
     import torch
 
     sweep = frames.sweep
-    seeds = frames.seeds[(frames.seeds["sample"] == sample) & (frames.seeds["status"] == "finished")]
+    seeds = frames.seeds[(frames.seeds["sample"] == sample) & (frames.seeds["status"] == Status.FINISHED)]
     metric = sweep.space.metric
     chosen = seeds.sort_values(metric.name, ascending=metric.mode == "min", kind="stable").iloc[0]
     replicate = int(chosen["replicate"])

@@ -191,7 +191,7 @@ class Session:
         if self._change:
             self._change(sweep)
             self._change = None
-        if warning := code.note(changes, code.mixing(sweep.history, sweep.space, current)):
+        if warning := code.change_note(changes, code.mixed_if_trained(sweep.history, sweep.space, current)):
             progress.note(warning)
         sweep.complete()
 
@@ -206,7 +206,7 @@ class Session:
     def _driver(self, sweep: Sweep, suggesting: Searcher | None, engine: Engine) -> Driver:
         return Driver(
             sweep,
-            stopping.make(sweep.space),
+            stopping.make_stopper(sweep.space),
             suggesting,
             self.request.time_limit_s,
             gather=not self.request.on_this_machine,

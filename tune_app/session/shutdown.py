@@ -13,9 +13,9 @@ from tune_app.driver.driver import Driver
 from tune_app.errors import DiskError, Interrupted, RayLost, StorageError, TrialsFailed, TuneAppError, refused
 from tune_app.session import hangup
 from tune_app.session.finished import failures
+from tune_app.status import ENDED, Status
 from tune_app.storage import Mirror
 from tune_app.sweep import Sweep
-from tune_app.sweep.history import ENDED
 
 
 @contextmanager
@@ -110,7 +110,7 @@ def outcome(sweep: Sweep, driver: Driver | None, caught: list[int]) -> TuneAppEr
     statuses = sweep.statuses()
     if driver and driver.ending and (caught or not sweep.complete_and_trained()):
         message = next_command(sweep)
-        if "failed" in statuses:
+        if Status.FAILED in statuses:
             message = f"To try the failed configurations again: tune-app retry {sweep.name}\n  {message}"
         if caught:
             return Interrupted(message, 128 + caught[0])

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from tune_app.errors import RunError
+from tune_app.status import Status
 from tune_app.sweep import Sweep, control, find_sample
 
 
@@ -20,7 +21,7 @@ def request_stop(sweep: Sweep, trial: str | None, wait_s: float = 10.0) -> None:
         request["sample"] = sample = find_sample(sweep, trial)
         configuration = sweep.history.configurations[sample]
         status = sweep.history.status(configuration, sweep.space.replicate_numbers, live=True)
-        if status != "running":
+        if status != Status.RUNNING:
             raise RunError(f"{sweep.name}: configuration {sample} is {status}, so there is nothing to stop.")
     if not sweep.live():
         raise RunError(f"{sweep.name}: no process is training this run, so there is nothing to stop.")

@@ -11,8 +11,9 @@ from tune_app.errors import RunError
 from tune_app.search import restoring
 from tune_app.space import SearchSpace
 from tune_app.sweep import Sweep, trust, views
+from tune_app.sweep.configurations import Attempt, Configuration
 from tune_app.sweep.events import Undone
-from tune_app.sweep.history import Attempt, Before, Configuration
+from tune_app.sweep.history import BeforeExtension
 
 
 def undo(sweep: Sweep, trusted: bool = False) -> str:
@@ -42,7 +43,7 @@ def _undo(sweep: Sweep) -> str:
     history = sweep.history
     if not history.extensions:
         raise RunError(f"{sweep.name} was never extended, so there is nothing to undo.")
-    asked, before = history.extensions[-1].asked, history.before[-1]
+    asked, before = history.extensions[-1].asked, history.before_extensions[-1]
     texts = [sweep.header.yaml, *(each.space for each in history.extensions)]
     earlier = spaces.parse(texts[-2], file=str(sweep.paths.space), name=sweep.space.name, recorded=True)
     since = [a for a in history.attempts.values() if a.trial not in before.attempts]
@@ -70,7 +71,7 @@ def _undo(sweep: Sweep) -> str:
     return asked
 
 
-def _gained(attempt: Attempt, sweep: Sweep, earlier: SearchSpace, before: Before) -> bool:
+def _gained(attempt: Attempt, sweep: Sweep, earlier: SearchSpace, before: BeforeExtension) -> bool:
     """Whether a trial of the extension trained an epoch that no earlier trial had trained."""
     configuration = sweep.history.configurations[attempt.sample]
     then = replace(configuration, attempts=[a for a in configuration.attempts if a.trial in before.attempts])
@@ -83,7 +84,7 @@ def _gained(attempt: Attempt, sweep: Sweep, earlier: SearchSpace, before: Before
 
 
 def _kept(
-    sweep: Sweep, earlier: SearchSpace, before: Before, trained: list[Attempt]
+    sweep: Sweep, earlier: SearchSpace, before: BeforeExtension, trained: list[Attempt]
 ) -> tuple[dict[str, Any], int]:
     """The keys that must keep their extended value, and how many configurations stay."""
     now, there = sweep.space, list(sweep.history.configurations.values())

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from tune_app.space.scalars import Scalar, canonical, quote
-from tune_app.stats.arithmetic import significant
+from tune_app.stats.arithmetic import to_digits
 
 Config = Mapping[str, Scalar]
 
@@ -39,7 +39,7 @@ def text(value: Scalar, digits: int = _DIGITS) -> str:
         return str(value).lower()
     if isinstance(value, float):
         whole = value.is_integer() and abs(value) < _WHOLE
-        return str(int(value)) if whole else significant(value, digits)
+        return str(int(value)) if whole else to_digits(value, digits)
     return str(value) if isinstance(value, int) or _is_plain(value) else quote(value)
 
 

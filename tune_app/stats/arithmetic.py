@@ -29,13 +29,13 @@ def mean(values: Iterable[float]) -> float:
     return sum(above * (common // below) for above, below in ratios) / (common * len(found))
 
 
-def fixed(value: float, decimals: int, shift: int = 0) -> str:
+def to_decimals(value: float, decimals: int, shift: int = 0) -> str:
     """``value * 10**shift`` with so many decimals; halves are rounded away from zero.
 
     What counts is the number as it is written, to 12 digits: 0.8485 is 84.9%, though the float that stands
     for it lies below.
 
-    >>> fixed(0.8485, 1, shift=2), fixed(2.5, 0), fixed(-0.00001, 1)
+    >>> to_decimals(0.8485, 1, shift=2), to_decimals(2.5, 0), to_decimals(-0.00001, 1)
     ('84.9', '3', '0.0')
     """
     if not math.isfinite(value):
@@ -46,10 +46,10 @@ def fixed(value: float, decimals: int, shift: int = 0) -> str:
     return f"{abs(rounded) if rounded == 0 else rounded:f}"
 
 
-def significant(value: float, digits: int, zeros: bool = False) -> str:
-    """``value`` with so many significant digits, rounded as in ``fixed``; ``zeros`` keeps those at the end.
+def to_digits(value: float, digits: int, zeros: bool = False) -> str:
+    """``value`` with ``digits`` significant digits, halves away from zero; ``zeros`` keeps zeros at the end.
 
-    >>> significant(0.21245, 4), significant(0.2, 3, zeros=True), significant(0.00003, 4)
+    >>> to_digits(0.21245, 4), to_digits(0.2, 3, zeros=True), to_digits(0.00003, 4)
     ('0.2125', '0.200', '3e-5')
     """
     if not math.isfinite(value):
@@ -57,9 +57,9 @@ def significant(value: float, digits: int, zeros: bool = False) -> str:
     rounded = Context(digits, ROUND_HALF_UP).create_decimal(_written(value, digits))
     exponent = rounded.adjusted() if rounded else 0
     if -5 < exponent < (max(digits, _LARGE) if zeros else digits):
-        return fixed(value, max(0, digits - 1 - exponent)) if zeros else f"{rounded.normalize():f}"
+        return to_decimals(value, max(0, digits - 1 - exponent)) if zeros else f"{rounded.normalize():f}"
     number = rounded.scaleb(-exponent)
-    return f"{fixed(float(number), digits - 1) if zeros else f'{number.normalize():f}'}e{exponent}"
+    return f"{to_decimals(float(number), digits - 1) if zeros else f'{number.normalize():f}'}e{exponent}"
 
 
 def _written(value: float, digits: int = 0) -> Decimal:

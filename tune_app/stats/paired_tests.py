@@ -22,7 +22,7 @@ from scipy.stats import t
 from tune_app.stats.arithmetic import mean
 from tune_app.stats.intervals import checked, quantile
 from tune_app.stats.multiple_testing import holm_adjusted
-from tune_app.stats.patients import Units, variance_over_patients
+from tune_app.stats.patients import PatientGroups, variance_over_patients
 
 Floats = NDArray[np.float64]
 
@@ -50,7 +50,7 @@ class Pairwise:
     """All pairs of K configurations, ``first`` before ``second`` (M,); the rest is (..., M).
 
     ``error`` is the standard error of ``difference``; ``half_width`` that of each 95% interval by
-    itself; ``adjusted`` is ``p`` after Holm's correction for the M pairs; ``still`` says where all
+    itself; ``adjusted`` is ``p`` after Holm's correction for the M pairs; ``constant`` says where all
     differences of a pair are equal. There p is 1 if they are 0. Else it is 0 for seeds, which play no part,
     or that of a spread that the steps of the values may hide; for patients, of whom there are others, it is
     that of the sign test, ``2^-freedom``.
@@ -64,7 +64,7 @@ class Pairwise:
     half_width: Floats
     p: Floats
     adjusted: Floats
-    still: NDArray[np.bool_]
+    constant: NDArray[np.bool_]
 
 
 def step(values: Iterable[float]) -> float:
@@ -117,7 +117,7 @@ def _sd(values: Floats) -> Floats:
     return sd
 
 
-def over_patients(values: Floats, units: Units, confidence: float = 0.95) -> Pairwise:
+def over_patients(values: Floats, units: PatientGroups, confidence: float = 0.95) -> Pairwise:
     """Would other patients change it, for these models? Of ``values`` (..., K, N), images in one order.
 
     A configuration's value of an image is its mean over the replicates. The t test of the patients' mean
@@ -152,16 +152,16 @@ def _pairwise(
     first, second = np.triu_indices(values.shape[-2], 1)
     largest = np.abs(values).max(axis=-1)
     rounding = _ROUNDING * np.maximum(largest[..., first], largest[..., second])
-    still = spread <= rounding
+    constant = spread <= rounding
     difference = np.where(np.abs(difference) <= rounding, 0.0, difference)
-    same = still & (difference == 0)
-    error = np.where(still, np.where(same, 0.0, unseen or 0.0), error)
+    same = constant & (difference == 0)
+    error = np.where(constant, np.where(same, 0.0, unseen or 0.0), error)
     endless = np.where(same, 0.0, np.inf)
     p = 2 * t.sf(np.divide(np.abs(difference), error, out=endless, where=error > 0), freedom)
     if unseen is None:
-        p[still & ~same] = 2.0**-freedom
+        p[constant & ~same] = 2.0**-freedom
     half_width = quantile(confidence, freedom) * error
-    return Pairwise(first, second, difference, error, freedom, half_width, p, holm_adjusted(p), still)
+    return Pairwise(first, second, difference, error, freedom, half_width, p, holm_adjusted(p), constant)
 
 
 def paired(

@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Units:
+class PatientGroups:
     """What is drawn again when patients are: of each of N images its patient (N,) and its class (N,).
 
     Patients are numbered 0 to J - 1. How many images there are of each class is held, as a test set's
@@ -27,7 +27,9 @@ class Units:
     label: NDArray[np.intp]
 
     @classmethod
-    def of(cls, labels: Sequence[int] | NDArray[np.int64], patients: Sequence[str] | None = None) -> Units:
+    def of(
+        cls, labels: Sequence[int] | NDArray[np.int64], patients: Sequence[str] | None = None
+    ) -> PatientGroups:
         """From labels (N,) and names of patients (N,); an image that names none ("") is a unit by itself."""
         label = np.unique(np.asarray(labels), return_inverse=True)[1]
         names = patients if patients is not None else [""] * len(label)
@@ -37,9 +39,11 @@ class Units:
         numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
         return cls(np.array([numbers[key] for key in keys], dtype=np.intp), label.astype(np.intp))
 
-    def take(self, rows: NDArray[np.intp]) -> Units:
-        """The units of some of the images."""
-        return Units(np.unique(self.patient[rows], return_inverse=True)[1].astype(np.intp), self.label[rows])
+    def take(self, rows: NDArray[np.intp]) -> PatientGroups:
+        """The groups of some of the images."""
+        return PatientGroups(
+            np.unique(self.patient[rows], return_inverse=True)[1].astype(np.intp), self.label[rows]
+        )
 
     @cached_property
     def count(self) -> int:
@@ -69,7 +73,7 @@ class Units:
         return np.add.reduceat(centred[..., order], starts, axis=-1)
 
 
-def variance_over_patients(residuals: Floats, units: Units) -> Floats:
+def variance_over_patients(residuals: Floats, units: PatientGroups) -> Floats:
     """Variance (...) of a mean over images between samples of patients, from its residuals (..., J).
 
     ``J / freedom * sum of squares``: the linearised variance of a mean over clusters of unequal sizes
@@ -84,7 +88,7 @@ def variance_over_patients(residuals: Floats, units: Units) -> Floats:
     return np.asarray(units.count / units.freedom * (residuals**2).sum(axis=-1))
 
 
-def patient_interval(values: Floats, units: Units, confidence: float = 0.95) -> tuple[float, float]:
+def patient_interval(values: Floats, units: PatientGroups, confidence: float = 0.95) -> tuple[float, float]:
     """Mean and half-width of its t interval when other patients might have been tested, by ``values`` (N,).
 
     It holds for the trained models as they are: of several, give the mean of their values.

@@ -35,7 +35,7 @@ def power(difference: ArrayLike, sd: ArrayLike, n: ArrayLike, level: float = 0.0
     return np.asarray(nct.sf(limit, freedom, shift) + wrong_way)
 
 
-def needed(
+def sample_size(
     difference: ArrayLike,
     sd: ArrayLike,
     level: float = 0.05,

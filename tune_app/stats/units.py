@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tune_app.stats.arithmetic import fixed, mean, significant
+from tune_app.stats.arithmetic import mean, to_decimals, to_digits
 
 #: Metrics that are shares of 1, shown in per cent, by the last word of their names.
 SHARES = ("accuracy", "auc", "sensitivity", "specificity")
@@ -27,7 +27,7 @@ def named_share(name: str) -> bool:
     return name.rsplit("_", 1)[-1] in SHARES
 
 
-def beyond(metrics: Mapping[str, Iterable[float | None]]) -> set[str]:
+def shares_out_of_range(metrics: Mapping[str, Iterable[float | None]]) -> set[str]:
     """Metrics that are shares by their names, but have a value outside of 0 to 1: per cent, for one."""
     return {
         name
@@ -38,13 +38,13 @@ def beyond(metrics: Mapping[str, Iterable[float | None]]) -> set[str]:
 
 
 def legend(counts: Iterable[int]) -> str:
-    """What ``Units.measure`` writes, for configurations of so many seeds each."""
+    """What ``MetricUnits.measure`` writes, for configurations of so many seeds each."""
     two = "; of two seeds, both values" if any(count == 2 for count in counts) else ""
     return f"Mean ± half-width of its 95% interval, over n seeds{two}"
 
 
 @dataclass(frozen=True)
-class Units:
+class MetricUnits:
     """The units of a sweep's metrics; ``plain`` are shares by their names that are shown as they are.
 
     One value outside of 0 to 1, of any configuration at any epoch, makes a metric plain everywhere.
@@ -63,16 +63,18 @@ class Units:
     def number(self, name: str, value: float | None, digits: int = DIGITS) -> str:
         """One value, without its unit: a share in per cent with ``digits`` decimals.
 
-        >>> Units().number("val_accuracy", 0.8485), Units().number("val_loss", 0.2)
+        >>> MetricUnits().number("val_accuracy", 0.8485), MetricUnits().number("val_loss", 0.2)
         ('84.9', '0.200')
         """
         if value is None or value != value:
             return NOTHING
-        return fixed(value, digits, 2) if self.is_share(name) else significant(value, digits + 2, zeros=True)
+        return (
+            to_decimals(value, digits, 2) if self.is_share(name) else to_digits(value, digits + 2, zeros=True)
+        )
 
     def half_width(self, name: str, value: float, digits: int = DIGITS) -> str:
         """Half the width of an interval, with one significant digit less than the value beside it."""
-        return fixed(value, digits, 2) if self.is_share(name) else significant(value, digits + 1)
+        return to_decimals(value, digits, 2) if self.is_share(name) else to_digits(value, digits + 1)
 
     def measure(self, name: str, values: Sequence[float], digits: int = DIGITS, unit: bool = False) -> str:
         """The mean over replicates with what its spread allows to say, the one way it is written everywhere.
@@ -80,9 +82,10 @@ class Units:
         The half-width of the 95% t interval; its two ends, cut to what is possible, where it would leave 0 to
         100%; of two replicates both values, as a t interval of two says next to nothing.
 
-        >>> Units().measure("val_accuracy", (0.92, 0.93, 0.94)), Units().measure("val_loss", (0.2, 0.3))
+        >>> units = MetricUnits()
+        >>> units.measure("val_accuracy", (0.92, 0.93, 0.94)), units.measure("val_loss", (0.2, 0.3))
         ('93.0 ± 2.5', '0.250 (0.200, 0.300)')
-        >>> Units().measure("val_accuracy", (0.9, 0.99, 1.0), unit=True)
+        >>> units.measure("val_accuracy", (0.9, 0.99, 1.0), unit=True)
         '96.3% (82.7 to 100.0)'
         """
         if not values:
@@ -107,7 +110,7 @@ class Units:
 
 
 @lru_cache(maxsize=4096)
-def _measure(units: Units, name: str, values: tuple[float, ...], digits: int, unit: bool) -> str:
+def _measure(units: MetricUnits, name: str, values: tuple[float, ...], digits: int, unit: bool) -> str:
     share = units.is_share(name)
     middle = mean(values)
     text = units.number(name, middle, digits) + ("%" if unit and share else "")

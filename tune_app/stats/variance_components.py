@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t
 
-from tune_app.stats.patients import Units, variance_over_patients
+from tune_app.stats.patients import PatientGroups, variance_over_patients
 
 Floats = NDArray[np.float64]
 
@@ -50,14 +50,14 @@ class Components:
         return np.asarray(np.maximum(midway, t_seeds * np.sqrt(self.seeds)))
 
 
-def components(values: Floats, units: Units) -> Components:
+def components(values: Floats, units: PatientGroups) -> Components:
     """Variance components of the mean of ``values`` (..., R, N), replicates crossed with images.
 
     All replicates see the same images, so a hard image is wrong in most of them: the analysis of variance
     of two crossed random factors, as for several readers of the same cases. In mean squares the variance of
     the mean is ``(MS(R) + max(MS(J) - MS(RJ), 0)) / (R J)``: D. D. Dorfman, K. S. Berbaum and C. E. Metz,
     Invest. Radiol. 27 (1992), with the floor of S. L. Hillis, Stat. Med. 26 (2007). A patient's images are
-    one cell, and the number of images of each class is held (see ``Units``).
+    one cell, and the number of images of each class is held (see ``PatientGroups``).
 
     Raises:
         ValueError: fewer than two replicates, or no more patients than classes.
@@ -88,7 +88,7 @@ class TwoLevel:
     patients: int
 
 
-def two_level(values: Floats, units: Units, confidence: float = 0.95) -> TwoLevel | None:
+def two_level(values: Floats, units: PatientGroups, confidence: float = 0.95) -> TwoLevel | None:
     """The mean of ``values`` (R, N) and its interval, were other seeds trained and other patients tested.
 
     None for fewer than 3 replicates: of two, it would be wide (t is 12.7) and cover up to 98%.

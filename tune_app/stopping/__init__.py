@@ -9,24 +9,32 @@ from __future__ import annotations
 
 from tune_app.stopping.audit import recompute
 from tune_app.stopping.patience import Patience
-from tune_app.stopping.rules import Asha, Decision, Hyperband, Median, Rule, bracket, lot
-from tune_app.stopping.stopper import DIVERGED, Observation, Stopper, ended, make, observation, recorded
+from tune_app.stopping.rules import Asha, Hyperband, Median, Rule, StoppingDecision, bracket_of, order_key
+from tune_app.stopping.stopper import (
+    DIVERGED,
+    Observation,
+    Stopper,
+    end_observation,
+    make_stopper,
+    observation,
+    replay_inputs,
+)
 
 __all__ = [
     "DIVERGED",
     "Asha",
-    "Decision",
     "Hyperband",
     "Median",
     "Observation",
     "Patience",
     "Rule",
     "Stopper",
-    "bracket",
-    "ended",
-    "lot",
-    "make",
+    "StoppingDecision",
+    "bracket_of",
+    "end_observation",
+    "make_stopper",
     "observation",
+    "order_key",
     "recompute",
-    "recorded",
+    "replay_inputs",
 ]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tune_app.space import SearchSpace, parse
-from tune_app.stopping.rules import Decision
-from tune_app.stopping.stopper import ended, make, observation, recorded
+from tune_app.status import Status
+from tune_app.stopping.rules import StoppingDecision
+from tune_app.stopping.stopper import end_observation, make_stopper, observation, replay_inputs
 from tune_app.sweep.events import (
     Created,
+    Decision,
     Diverged,
     Ended,
     Epoch,
@@ -20,7 +22,6 @@ from tune_app.sweep.events import (
     Stopped,
     Undone,
 )
-from tune_app.sweep.events import Decision as Recorded
 from tune_app.sweep.history import History
 
 
@@ -50,20 +51,20 @@ class _Audit:
         self._want(space)
         self._trial = ""  # of the last epoch; it is judged once it is known who diverged in it
         self._judged = True
-        self._due: list[Decision] = []
+        self._due: list[StoppingDecision] = []
 
     def _want(self, space: SearchSpace) -> None:
-        self._space, self._stopper = space, make(space)
-        self._stopper.replay(*recorded(self._history, space.stop_metric.name))
+        self._space, self._stopper = space, make_stopper(space)
+        self._stopper.replay(*replay_inputs(self._history, space.stop_metric.name))
 
     def take(self, event: Event) -> None:
         """Take in the next event."""
-        trial = getattr(event, "trial", self._trial)
+        trial, attempts = getattr(event, "trial", self._trial), self._history.attempts
         if not self._judged and not isinstance(event, Diverged | Ended):
             self._judge()
         if isinstance(event, Opened | Extended | Undone):
             if self._due:
-                self._stopper.owe(self._history.attempts[self._trial].sample, self._due)
+                self._stopper.queue_unrecorded(attempts[self._trial].sample, self._due)
             self._due = []
         elif isinstance(event, Stopped | Finished) and trial == self._trial:  # by a person, or by itself
             self._due = []
@@ -72,17 +73,17 @@ class _Audit:
                 f"trial {self._trial}: not recorded: {_words(decision)}" for decision in self._due
             ]
             self._due = []
-        if isinstance(event, Epoch | Finished | Recorded) and self._history.attempts[trial].end == "stopped":
+        if isinstance(event, Epoch | Finished | Decision) and attempts[trial].end == Status.STOPPED:
             kind = type(event).__name__.lower()
             self.faults.append(f"trial {trial}: {kind} at epoch {event.epoch}, after it was stopped")
         self._history.apply(event)
         match event:
-            case Recorded():
+            case Decision():
                 self._compare(event)
             case Finished():
                 attempt = self._history.attempts[trial]
                 if attempt.ended_early:
-                    seen = ended(attempt, self._space.stop_metric.name)
+                    seen = end_observation(attempt, self._space.stop_metric.name)
                     self._stopper.end(seen.sample, seen.epoch, seen.value)
             case Epoch():
                 self._trial, self._judged = trial, self._history.attempts[trial].follows
@@ -94,12 +95,12 @@ class _Audit:
         seen = observation(attempt, attempt.epochs[-1], self._space.stop_metric.name)
         found = self._stopper.judge(seen.sample, seen.epoch, seen.value)
         if seen.epoch >= attempt.target or len(attempt.diverged) == len(attempt.replicates):
-            self._stopper.owe(seen.sample, found)  # nobody asks at a trial's end
+            self._stopper.queue_unrecorded(seen.sample, found)  # nobody asks at a trial's end
         else:
             self._due = found
         self._judged = True
 
-    def _compare(self, recorded: Recorded) -> None:
+    def _compare(self, recorded: Decision) -> None:
         expected = self._due.pop(0) if self._due else None
         same = expected and all(getattr(recorded, name) == value for name, value in vars(expected).items())
         if not same:
@@ -110,7 +111,7 @@ class _Audit:
             self.faults.append(found)
 
 
-def _words(decision: Decision | Recorded) -> str:
+def _words(decision: StoppingDecision | Decision) -> str:
     verdict = "stop" if decision.stop else "go on"
     where = f" in bracket {decision.bracket}" if decision.bracket else ""
     return (

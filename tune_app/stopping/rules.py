@@ -16,7 +16,7 @@ from tune_app.stats.arithmetic import mean
 
 
 @dataclass(frozen=True)
-class Decision:
+class StoppingDecision:
     """One judgement: the value that counted, the threshold it was held against, and the verdict.
 
     ``rule`` is the one that decided: ``asha``, ``hyperband`` (in its ``bracket``, from 1), ``median`` or
@@ -42,7 +42,7 @@ class Rule(Protocol):
     def compares(self) -> bool:
         """Whether configurations are held against one another, so that the order of the trials matters."""
 
-    def judge(self, sample: int, epoch: int, value: float) -> Decision | None:
+    def judge(self, sample: int, epoch: int, value: float) -> StoppingDecision | None:
         """Take in a value; a decision where one falls at a rung, or where the trial is to stop."""
 
 
@@ -60,7 +60,7 @@ class Asha:
     compares = True
     _values: dict[int, dict[int, float]] = field(default_factory=dict)
 
-    def judge(self, sample: int, epoch: int, value: float) -> Decision | None:
+    def judge(self, sample: int, epoch: int, value: float) -> StoppingDecision | None:
         """See Rule."""
         reached = bisect.bisect(self.rungs, epoch)
         if not reached:
@@ -73,14 +73,14 @@ class Asha:
         if before:
             threshold = float(np.percentile(list(before.values()), (1 - 1 / self.reduction_factor) * 100))
         before[sample] = value
-        return Decision(rung, value, threshold, threshold is not None and value < threshold, "asha")
+        return StoppingDecision(rung, value, threshold, threshold is not None and value < threshold, "asha")
 
 
 class Hyperband:
     """Asynchronous Hyperband: several brackets of ASHA, each starting a rung after the one before.
 
     Ray Tune's ``AsyncHyperBandScheduler`` with ``brackets`` above 1, except that a configuration's
-    bracket follows from the seed and its sample number alone (see ``bracket``). ``ladders`` holds the
+    bracket follows from the seed and its sample number alone (see ``bracket_of``). ``ladders`` holds the
     rungs of each bracket.
     """
 
@@ -90,9 +90,9 @@ class Hyperband:
         self._brackets = [Asha(rungs, reduction_factor) for rungs in ladders]
         self._seed = seed
 
-    def judge(self, sample: int, epoch: int, value: float) -> Decision | None:
+    def judge(self, sample: int, epoch: int, value: float) -> StoppingDecision | None:
         """See Rule."""
-        number = bracket(self._seed, sample, len(self._brackets))
+        number = bracket_of(self._seed, sample, len(self._brackets))
         decision = self._brackets[number - 1].judge(sample, epoch, value)
         return decision and replace(decision, rule="hyperband", bracket=number)
 
@@ -114,7 +114,7 @@ class Median:
     #: For each epoch the means of those that came to it, ascending.
     _means: dict[int, list[float]] = field(default_factory=dict)
 
-    def judge(self, sample: int, epoch: int, value: float) -> Decision | None:
+    def judge(self, sample: int, epoch: int, value: float) -> StoppingDecision | None:
         """See Rule."""
         best = self._best[sample] = max(value, self._best.get(sample, value))
         if epoch < self.grace_period:
@@ -124,19 +124,19 @@ class Median:
             middle = len(others) // 2
             threshold = (others[middle] + others[~middle]) / 2
             if best < threshold:
-                decision = Decision(epoch, best, threshold, True, "median")
+                decision = StoppingDecision(epoch, best, threshold, True, "median")
         values = self._values.setdefault(sample, [])
         values.append(value)
         bisect.insort(others, mean(values))
         return decision
 
 
-def lot(seed: int, sample: int, what: str = "") -> float:
+def order_key(seed: int, sample: int, what: str = "") -> float:
     """A number in [0, 1) drawn for a sample by the sweep's seed: the same in every sitting."""
     return random.Random(f"{seed} {sample}{what}").random()
 
 
-def bracket(seed: int, sample: int, brackets: int) -> int:
+def bracket_of(seed: int, sample: int, brackets: int) -> int:
     """The bracket of a sample, from 1: drawn by the seed and its number, whenever it is trained.
 
     Bracket b has weight ``exp(1 - b)``: the softmax over the brackets' numbers of rungs, each having one
@@ -144,4 +144,4 @@ def bracket(seed: int, sample: int, brackets: int) -> int:
     """
     weights = [math.exp(-skipped) for skipped in range(brackets)]
     bounds = list(itertools.accumulate(weights))
-    return bisect.bisect(bounds, lot(seed, sample, " bracket") * bounds[-1], hi=brackets - 1) + 1
+    return bisect.bisect(bounds, order_key(seed, sample, " bracket") * bounds[-1], hi=brackets - 1) + 1

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tune_app.space import SearchSpace
-from tune_app.stopping.rules import Asha, Decision, Hyperband, Median, Rule
+from tune_app.stopping.rules import Asha, Hyperband, Median, Rule, StoppingDecision
+from tune_app.sweep.configurations import Attempt, mean
 from tune_app.sweep.evaluation import usable
-from tune_app.sweep.events import Decision as Recorded
-from tune_app.sweep.events import Epoch
-from tune_app.sweep.history import Attempt, History, mean
+from tune_app.sweep.events import Decision, Epoch
+from tune_app.sweep.history import History
 
 #: The rule that stops a diverged trial, whatever the scheduler.
 DIVERGED = "diverged"
@@ -43,14 +43,14 @@ class Stopper:
         self.rules = rules
         self._epochs, self._sign = epochs, sign
         self._seen: dict[int, int] = {}
-        self._owed: dict[int, list[Decision]] = {}
+        self._unrecorded: dict[int, list[StoppingDecision]] = {}
 
     @property
     def compares(self) -> bool:
         """Whether the order of the trials matters, since they are held against one another."""
         return any(rule.compares for rule in self.rules)
 
-    def judge(self, sample: int, epoch: int, value: float | None) -> list[Decision]:
+    def judge(self, sample: int, epoch: int, value: float | None) -> list[StoppingDecision]:
         """Take in a configuration's value at an epoch; what is decided there, a decision to stop last.
 
         An epoch that is trained again, after an interruption, counts as it did the first time, and brings
@@ -58,25 +58,25 @@ class Stopper:
         """
         if not self.rules:
             return []
-        owed = self._owed.pop(sample, [])
-        found = [decision for decision in owed if decision.rung <= epoch]
-        if later := [decision for decision in owed if decision.rung > epoch]:
-            self._owed[sample] = later
+        unrecorded = self._unrecorded.pop(sample, [])
+        found = [decision for decision in unrecorded if decision.rung <= epoch]
+        if later := [decision for decision in unrecorded if decision.rung > epoch]:
+            self._unrecorded[sample] = later
         if value is None or not usable(value):
-            found.append(Decision(epoch, None, None, stop=True, rule=DIVERGED))
+            found.append(StoppingDecision(epoch, None, None, stop=True, rule=DIVERGED))
         elif epoch > self._seen.get(sample, 0):
             found += self._apply(sample, epoch, value)
         self._seen[sample] = max(epoch, self._seen.get(sample, 0))
         ends = next((index for index, decision in enumerate(found, 1) if decision.stop), None)
         return found[:ends]
 
-    def _apply(self, sample: int, epoch: int, value: float) -> Iterator[Decision]:
+    def _apply(self, sample: int, epoch: int, value: float) -> Iterator[StoppingDecision]:
         # Every rule takes in every value, even one that follows upon a decision to stop.
         decisions = [rule.judge(sample, epoch, self._sign * value) for rule in self.rules]
         if epoch < self._epochs:  # after the last epoch nothing is left to be stopped
-            yield from (self._turned(decision) for decision in decisions if decision)
+            yield from (self._with_sign(decision) for decision in decisions if decision)
 
-    def _turned(self, decision: Decision) -> Decision:
+    def _with_sign(self, decision: StoppingDecision) -> StoppingDecision:
         value, threshold = decision.value, decision.threshold
         return replace(
             decision,
@@ -92,12 +92,12 @@ class Stopper:
             for rule in self.rules:
                 rule.judge(sample, later, self._sign * value)
 
-    def owe(self, sample: int, decisions: Sequence[Decision]) -> None:
+    def queue_unrecorded(self, sample: int, decisions: Sequence[StoppingDecision]) -> None:
         """Decisions that were made and not recorded: given out when the trial comes by there again."""
         if decisions:
-            self._owed[sample] = list(decisions)
+            self._unrecorded[sample] = list(decisions)
 
-    def replay(self, observations: Iterable[Observation], judgements: Iterable[Recorded]) -> None:
+    def replay(self, observations: Iterable[Observation], judgements: Iterable[Decision]) -> None:
         """Take in, before anything else, what was reported and decided, in the order of the record."""
         known = {(each.sample, each.rung, each.rule) for each in judgements}
         for seen in observations:
@@ -105,10 +105,12 @@ class Stopper:
                 self.end(seen.sample, seen.epoch, seen.value)
                 continue
             found = self.judge(seen.sample, seen.epoch, seen.value)
-            self.owe(seen.sample, [d for d in found if (seen.sample, d.rung, d.rule) not in known])
+            self.queue_unrecorded(
+                seen.sample, [d for d in found if (seen.sample, d.rung, d.rule) not in known]
+            )
 
 
-def make(space: SearchSpace) -> Stopper:
+def make_stopper(space: SearchSpace) -> Stopper:
     """The stopper that a space asks for."""
     stop = space.stop
     rules: list[Rule] = []
@@ -122,14 +124,14 @@ def make(space: SearchSpace) -> Stopper:
     return Stopper(rules, space.epochs, space.stop_metric.sign)
 
 
-def recorded(history: History, metric: str) -> tuple[list[Observation], list[Recorded]]:
+def replay_inputs(history: History, metric: str) -> tuple[list[Observation], list[Decision]]:
     """What a stopper was told and what it decided, in the order of the record: for ``Stopper.replay``."""
     observations = [
-        ended(each, metric) if isinstance(each, Attempt) else observation(*each, metric)
-        for each in history.course
-        if not isinstance(each, Recorded)
+        end_observation(each, metric) if isinstance(each, Attempt) else observation(*each, metric)
+        for each in history.stopping_inputs
+        if not isinstance(each, Decision)
     ]
-    return observations, [each for each in history.course if isinstance(each, Recorded)]
+    return observations, [each for each in history.stopping_inputs if isinstance(each, Decision)]
 
 
 def observation(attempt: Attempt, epoch: Epoch, metric: str) -> Observation:
@@ -138,7 +140,7 @@ def observation(attempt: Attempt, epoch: Epoch, metric: str) -> Observation:
     return Observation(attempt.sample, epoch.epoch, None if gone else mean(epoch.metrics.get(metric, [])))
 
 
-def ended(attempt: Attempt, metric: str) -> Observation:
+def end_observation(attempt: Attempt, metric: str) -> Observation:
     """What a stopper is told of a trial that ended by itself: its last epoch, whose value it keeps."""
     none = Epoch(trial=attempt.trial, epoch=attempt.epoch, metrics={}, durations_s=[])
     last = attempt.epochs[-1] if attempt.epochs else none

@@ -58,7 +58,7 @@ def generation(names: Iterable[str]) -> int:
 
 
 @dataclass(frozen=True)
-class Copy:
+class StoredRun:
     """A run as the highest owner with a first segment left it.
 
     ``left_out`` names the first segment that is missing or damaged though later ones are there: nothing
@@ -71,7 +71,7 @@ class Copy:
     left_out: str = ""
 
 
-def newest(store: Store, names: Iterable[str] | None = None) -> Copy | None:
+def newest(store: Store, names: Iterable[str] | None = None) -> StoredRun | None:
     """What a storage holds of a run; None where there is nothing that is whole.
 
     Args:
@@ -99,7 +99,7 @@ def _parsed(names: Iterable[str]) -> dict[str, list[Segment]]:
     return found
 
 
-def _of_owner(store: Store, owner: str, segments: list[Segment], chunks: list[Segment]) -> Copy | None:
+def _of_owner(store: Store, owner: str, segments: list[Segment], chunks: list[Segment]) -> StoredRun | None:
     scores = b""
     for segment, data in sorted(_whole(store, SCORES, chunks), key=lambda each: each[0].end - len(each[1])):
         begin = segment.end - len(data)
@@ -117,7 +117,7 @@ def _of_owner(store: Store, owner: str, segments: list[Segment], chunks: list[Se
     if not record:
         return None
     left_out = f"{owner}-{number:06d}" if any(segment.number >= number for segment in segments) else ""
-    return Copy(owner, record, scores, left_out)
+    return StoredRun(owner, record, scores, left_out)
 
 
 def _whole(store: Store, folder: str, segments: list[Segment]) -> list[tuple[Segment, bytes]]:

@@ -17,13 +17,13 @@ from filelock import Timeout
 from tune_app.errors import RunError, nearest
 from tune_app.storage import segments
 from tune_app.storage.mirror import Mirror, Tell, frozen
-from tune_app.storage.segments import Copy
+from tune_app.storage.segments import StoredRun
 from tune_app.storage.store import Store, connect, usable
 from tune_app.sweep import coherence
 from tune_app.sweep.history import History
 from tune_app.sweep.opened_folder import OpenedFolder
 from tune_app.sweep.paths import RunPaths, check_contained
-from tune_app.sweep.record import extend, parse, place
+from tune_app.sweep.record import extend, parse, write_atomically
 
 
 def runs(uri: str | None) -> frozenset[str]:
@@ -116,7 +116,7 @@ def _bring(store: Store, opened: OpenedFolder, tell: Tell, names: list[str] | No
     return True
 
 
-def _merge(store: Store, paths: RunPaths, copy: Copy, tell: Tell) -> None:
+def _merge(store: Store, paths: RunPaths, copy: StoredRun, tell: Tell) -> None:
     here = paths.record.read_bytes() if paths.record.is_file() else b""
     here = here[: here.rfind(b"\n") + 1]
     if here.startswith(copy.record):
@@ -136,10 +136,10 @@ def _merge(store: Store, paths: RunPaths, copy: Copy, tell: Tell) -> None:
     if here:
         extend(paths.record, len(here), copy.record[len(here) :])
     else:
-        place(paths.record, copy.record)  # last: a folder without it is no run
+        write_atomically(paths.record, copy.record)  # last: a folder without it is no run
 
 
-def _fetch_files(store: Store, paths: RunPaths, copy: Copy) -> None:
+def _fetch_files(store: Store, paths: RunPaths, copy: StoredRun) -> None:
     history = History()
     coherence.fold(parse(io.BytesIO(copy.record), store.label), store.label, history)
     there = set(store.names(segments.CHECKPOINTS))
@@ -149,14 +149,14 @@ def _fetch_files(store: Store, paths: RunPaths, copy: Copy) -> None:
             if saved and target and not target.exists():
                 name = segments.object_name(saved.file, saved.crc32)
                 if name in there:
-                    place(target, store.read(f"{segments.CHECKPOINTS}/{name}"))
+                    write_atomically(target, store.read(f"{segments.CHECKPOINTS}/{name}"))
     beside = set(store.names())
     for path in frozen(paths):
         if path.name in beside and not path.exists():
-            place(path, store.read(path.name))
+            write_atomically(path, store.read(path.name))
     for name in store.names(segments.LOGS):
         if not (paths.logs / name).exists():
-            place(paths.logs / name, store.read(f"{segments.LOGS}/{name}"))
+            write_atomically(paths.logs / name, store.read(f"{segments.LOGS}/{name}"))
     scores = paths.scores.read_bytes() if paths.scores.is_file() else b""
     if not scores.startswith(copy.scores):
-        place(paths.scores, copy.scores)
+        write_atomically(paths.scores, copy.scores)

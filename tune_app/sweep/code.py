@@ -11,7 +11,8 @@ from typing import Any
 
 from tune_app.errors import RunError
 from tune_app.space import SearchSpace
-from tune_app.sweep.history import Attempt, Configuration, History
+from tune_app.sweep.configurations import Attempt, Configuration
+from tune_app.sweep.history import History
 from tune_app.tasks.source_files import Sources, of_no_file
 from tune_app.version import __version__
 
@@ -22,7 +23,7 @@ _NAMED = 8
 
 
 @dataclass(frozen=True)
-class Code:
+class CodeState:
     """The code of a session, or of one trial.
 
     ``files`` are those that the task imports, as far as its source says so; ``found`` others that were
@@ -44,7 +45,7 @@ class Code:
         return {"files": dict(self.files or {}), "found": dict(self.found)}
 
 
-def differences(old: Code, new: Code) -> list[str]:
+def differences(old: CodeState, new: CodeState) -> list[str]:
     """What differs between two codes, a file or library each: ``train.py (1a2b3c4d -> 5e6f7a8b)``."""
     said = []
     if old.files is not None and new.files is not None:
@@ -84,17 +85,17 @@ def version(package: str) -> str | None:
 # ---------------------------------------------------------------- of this process
 
 
-def collect(reference: str, known: Iterable[str] = ()) -> Code:
+def collect(reference: str, known: Iterable[str] = ()) -> CodeState:
     """The code of the task ``reference``, which is loaded, and of ``known`` further files that are there."""
     sources = Sources.of(reference)
     if sources is None:
-        return Code(of_no_file(reference), {}, versions())
+        return CodeState(of_no_file(reference), {}, versions())
     files = sources.hashes(sources.imported())
     others = [sources.root / name for name in known if name not in files]
-    return Code(files, sources.hashes(path for path in others if sources.holds(path)), versions())
+    return CodeState(files, sources.hashes(path for path in others if sources.holds(path)), versions())
 
 
-def departures(reference: str, code: Code) -> dict[str, dict[str, Any]]:
+def unrecorded(reference: str, code: CodeState) -> dict[str, dict[str, Any]]:
     """What this process has loaded of a task's files, or installed, that is not in ``code``, by name.
 
     Empty where all is.
@@ -117,7 +118,7 @@ def _installed() -> dict[str, str | None]:
 # ---------------------------------------------------------------- of a record
 
 
-def of_session(history: History, session: int) -> Code:
+def of_session(history: History, session: int) -> CodeState:
     """The code of a session, by its number from 0; with what its trials found besides."""
     opened = history.openings[session].provenance if 0 <= session < len(history.openings) else {}
     recorded = opened.get("code") or {}
@@ -128,15 +129,15 @@ def of_session(history: History, session: int) -> Code:
             for name, value in attempt.files.items():
                 if name not in (files or {}):
                     found.setdefault(name, value)
-    return Code(files, found, opened.get("versions", {}))
+    return CodeState(files, found, opened.get("versions", {}))
 
 
-def of_attempt(history: History, attempt: Attempt, session: Code | None = None) -> Code:
+def of_attempt(history: History, attempt: Attempt, session: CodeState | None = None) -> CodeState:
     """The code of a trial: that of its session, unless its process had loaded or installed another."""
     code = session or of_session(history, attempt.session)
     own = attempt.files
     files = None if code.files is None else {n: own.get(n, v) for n, v in code.files.items()}
-    return Code(files, {**code.found, **own}, {**code.versions, **attempt.versions})
+    return CodeState(files, {**code.found, **own}, {**code.versions, **attempt.versions})
 
 
 def known_files(history: History) -> set[str]:
@@ -153,13 +154,15 @@ def contributing(configuration: Configuration, replicate: int) -> list[Attempt]:
     return found
 
 
-def changes(history: History, now: Code) -> list[str]:
+def changes(history: History, now: CodeState) -> list[str]:
     """How the code ``now`` differs from that of the newest session that has begun a trial."""
     last = max((attempt.session for attempt in history.attempts.values()), default=None)
     return [] if last is None else differences(of_session(history, last), now)
 
 
-def mixing(history: History, space: SearchSpace, now: Code, from_start: bool = False) -> dict[int, list[str]]:
+def mixed_if_trained(
+    history: History, space: SearchSpace, now: CodeState, from_start: bool = False
+) -> dict[int, list[str]]:
     """The samples whose seeds, or whose epochs of a seed, would come from differing code if trained now.
 
     Each with the differences. ``from_start`` says that no trial goes on from a checkpoint.
@@ -168,7 +171,7 @@ def mixing(history: History, space: SearchSpace, now: Code, from_start: bool = F
     for configuration in history.configurations.values():
         to_train = {r for r in space.replicate_numbers if configuration.lacks(r, space.epochs)}
         kept: list[Attempt] = []
-        for replicate in space.replicate_numbers if to_train and configuration.twin is None else ():
+        for replicate in space.replicate_numbers if to_train and configuration.duplicate_of is None else ():
             last = configuration.last(replicate)
             if replicate not in to_train or (last and last.saved and not from_start):
                 kept += contributing(configuration, replicate)
@@ -177,7 +180,9 @@ def mixing(history: History, space: SearchSpace, now: Code, from_start: bool = F
     return found
 
 
-def departed(history: History, samples: Iterable[int], replicates: Iterable[int], now: Code) -> str:
+def difference_note(
+    history: History, samples: Iterable[int], replicates: Iterable[int], now: CodeState
+) -> str:
     """A note on how the code ``now`` differs from the one that trained these configurations; empty if not."""
     found = {}
     for sample in samples:
@@ -185,25 +190,25 @@ def departed(history: History, samples: Iterable[int], replicates: Iterable[int]
         attempts = [a for r in replicates for a in contributing(configuration, r)]
         if differing := _differing(history, attempts, now):
             found[sample] = differing
-    return f"note: {_told_apart(found)}." if found else ""
+    return f"note: {_differs(found)}." if found else ""
 
 
-def between(one: History, other: History) -> list[str]:
+def run_differences(one: History, other: History) -> list[str]:
     """How the code of two runs differs, each by its newest session that has begun a trial."""
     last = max((attempt.session for attempt in other.attempts.values()), default=None)
     return [] if last is None else changes(one, of_session(other, last))
 
 
-def _differing(history: History, attempts: Iterable[Attempt], now: Code) -> list[str]:
+def _differing(history: History, attempts: Iterable[Attempt], now: CodeState) -> list[str]:
     return sorted({each for a in attempts for each in differences(of_attempt(history, a), now)})
 
 
-def _told_apart(found: Mapping[int, Sequence[str]]) -> str:
+def _differs(found: Mapping[int, Sequence[str]]) -> str:
     what = sorted({each for differing in found.values() for each in differing})
     return f"the code differs from the one that trained {configurations(list(found))}: {', '.join(what)}"
 
 
-def note(changed: Sequence[str], mixed: Mapping[int, Sequence[str]]) -> str:
+def change_note(changed: Sequence[str], mixed: Mapping[int, Sequence[str]]) -> str:
     """What a session says that goes on with other code; empty where it is the same."""
     said = []
     if changed:
@@ -218,7 +223,7 @@ def note(changed: Sequence[str], mixed: Mapping[int, Sequence[str]]) -> str:
 def refusal(name: str, mixed: Mapping[int, Sequence[str]]) -> RunError:
     """Why an extension would give means of differing code."""
     return RunError(
-        f"{name}: {_told_apart(mixed)}.\n  A mean would have seeds or epochs of both. Restore the code, "
+        f"{name}: {_differs(mixed)}.\n  A mean would have seeds or epochs of both. Restore the code, "
         "start a new run, or train all the same with --code-changed."
     )
 
@@ -244,12 +249,12 @@ class Mixture:
 
 def mixture(history: History, replicates: Iterable[int]) -> Mixture:
     """How the code of the recorded results differs, for the replicates that count."""
-    codes: dict[str, Code] = {}
-    of_sessions: dict[int, Code] = {}
+    codes: dict[str, CodeState] = {}
+    of_sessions: dict[int, CodeState] = {}
     for attempt in history.attempts.values():
         session = of_sessions.setdefault(attempt.session, of_session(history, attempt.session))
-        departed = attempt.files or attempt.versions
-        codes[attempt.trial] = of_attempt(history, attempt, session) if departed else session
+        differs = attempt.files or attempt.versions
+        codes[attempt.trial] = of_attempt(history, attempt, session) if differs else session
     trained = [a for a in history.attempts.values() if a.epochs]
     sessions: dict[int, tuple[str, list[str]]] = {}
     for attempt in trained:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from tune_app.sweep import record
+from tune_app.sweep.configurations import Attempt, Configuration
 from tune_app.sweep.events import (
     Checkpoint,
     Code,
@@ -27,7 +28,7 @@ from tune_app.sweep.events import (
     Stopped,
     Undone,
 )
-from tune_app.sweep.history import Attempt, Configuration, History
+from tune_app.sweep.history import History
 from tune_app.sweep.record import START, Position
 
 
@@ -98,7 +99,7 @@ def check(event: Event, history: History) -> None:
 def _check_undone(event: Undone, history: History) -> None:
     if not history.extensions:
         raise EventError("there is no extension that could be undone")
-    before, there = history.before[-1], len(history.configurations)
+    before, there = history.before_extensions[-1], len(history.configurations)
     if not before.configurations <= event.keeps <= there:
         raise EventError(f"{event.keeps} configurations stay, and not {before.configurations} to {there}")
     undone = [_attempt(trial, history) for trial in event.trials]
@@ -141,14 +142,19 @@ def _check_epoch(event: Epoch, attempt: Attempt) -> None:
 def _check_planned(event: Planned, history: History) -> None:
     if event.sample != (number := len(history.configurations) + 1):
         raise EventError(f"configuration {event.sample} is planned, and the next one is {number}")
-    if event.twin is not None and _configuration(event.twin, history).twin is not None:
-        raise EventError(f"configuration {event.sample} repeats {event.twin}, which repeats another")
+    if (
+        event.duplicate_of is not None
+        and _configuration(event.duplicate_of, history).duplicate_of is not None
+    ):
+        raise EventError(f"configuration {event.sample} repeats {event.duplicate_of}, which repeats another")
 
 
 def _check_started(event: Started, history: History) -> None:
     configuration = _configuration(event.sample, history)
-    if configuration.twin is not None:
-        raise EventError(f"configuration {event.sample} repeats {configuration.twin}, and is not trained")
+    if configuration.duplicate_of is not None:
+        raise EventError(
+            f"configuration {event.sample} repeats {configuration.duplicate_of}, and is not trained"
+        )
     if event.trial != (name := history.next_trial(event.sample)):
         raise EventError(f"a trial {event.trial[:20]!r} starts, and the next one is {name}")
     if len(set(event.replicates)) < len(event.replicates):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tune_app.sweep.record import place, remove
+from tune_app.sweep.record import remove, write_atomically
 
 #: Bytes of a request: a larger file is none.
 _LARGEST = 4096
@@ -18,11 +18,11 @@ _LARGEST = 4096
 def ask(folder: Path, request: dict[str, Any]) -> Path:
     """Leave a request; returns its file, which goes once it is heard."""
     path = folder / f"{time.time_ns()}-{os.getpid()}.json"
-    place(path, json.dumps(request).encode())
+    write_atomically(path, json.dumps(request).encode())
     return path
 
 
-def heard(folder: Path) -> Iterator[dict[str, Any]]:
+def take_requests(folder: Path) -> Iterator[dict[str, Any]]:
     """The requests that there are, each removed as it is given out."""
     for path in sorted(folder.glob("*.json")):
         try:

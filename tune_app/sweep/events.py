@@ -8,8 +8,6 @@ before it.
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
 from typing import Annotated, Any
 
 import msgspec
@@ -72,7 +70,7 @@ class Source(Struct, frozen=True, forbid_unknown_fields=True):
     everything: bool
 
 
-class Line(
+class RecordLine(
     Struct,
     frozen=True,
     forbid_unknown_fields=True,
@@ -84,7 +82,7 @@ class Line(
     t: Time = 0.0
 
 
-class Created(Line, frozen=True, kw_only=True):
+class Created(RecordLine, frozen=True, kw_only=True):
     """The first event: what the sweep is.
 
     ``version`` is that of the record: from 2 on each line has a checksum. ``space`` is the name of the
@@ -104,7 +102,7 @@ class Created(Line, frozen=True, kw_only=True):
     measured: dict[str, Any] = {}
 
 
-class Opened(Line, frozen=True, kw_only=True):
+class Opened(RecordLine, frozen=True, kw_only=True):
     """A session begins: trials that have not ended are interrupted.
 
     ``provenance`` is what `tune_app.session.provenance` collects, ``storage`` where the run is mirrored,
@@ -120,21 +118,21 @@ class Opened(Line, frozen=True, kw_only=True):
         msgspec.convert(self.provenance, _Provenance)
 
 
-class Planned(Line, frozen=True, kw_only=True):
+class Planned(RecordLine, frozen=True, kw_only=True):
     """A configuration: the point ``config``, of the number ``sample``.
 
-    ``twin`` is the number of an earlier one that is the same point: then this one trains nothing. ``asked``
-    says that a sampler suggested it.
+    ``duplicate_of`` is the number of an earlier one that is the same point: then this one trains nothing.
+    ``asked`` says that a sampler suggested it.
     """
 
     sample: Number
     fingerprint: str
     config: dict[str, Scalar]
-    twin: Number | None
+    duplicate_of: Number | None = msgspec.field(name="twin")
     asked: bool = False
 
 
-class Started(Line, frozen=True, kw_only=True):
+class Started(RecordLine, frozen=True, kw_only=True):
     """A trial begins to train ``replicates`` of a configuration.
 
     Its first epoch is the one after ``epoch``, its last is ``target``. ``start`` is the checkpoint that it
@@ -151,7 +149,7 @@ class Started(Line, frozen=True, kw_only=True):
     follows: bool | None = None
 
 
-class Epoch(Line, frozen=True, kw_only=True):
+class Epoch(RecordLine, frozen=True, kw_only=True):
     """An epoch of a trial: metrics and seconds, each with one value a replicate.
 
     The first of a trial has its ``device``, and why its replicates are ``looped`` where others are stacked.
@@ -165,7 +163,7 @@ class Epoch(Line, frozen=True, kw_only=True):
     looped: str = ""
 
 
-class Code(Line, frozen=True, kw_only=True):
+class Code(RecordLine, frozen=True, kw_only=True):
     """The files (SHA-256 by path) and versions of a trial's process, where they differ from its session's."""
 
     trial: str
@@ -173,14 +171,14 @@ class Code(Line, frozen=True, kw_only=True):
     versions: dict[str, str | None] = {}
 
 
-class Checkpoint(Line, frozen=True, kw_only=True):
+class Checkpoint(RecordLine, frozen=True, kw_only=True):
     """A checkpoint of a trial is on the disk, and takes the place of the one before."""
 
     trial: str
     saved: Saved
 
 
-class Decision(Line, frozen=True, kw_only=True):
+class Decision(RecordLine, frozen=True, kw_only=True):
     """A decision of early stopping on a trial; one to ``stop`` ends it. See `tune_app.stopping.Decision`."""
 
     trial: str
@@ -195,7 +193,7 @@ class Decision(Line, frozen=True, kw_only=True):
     saved: Saved | None = None
 
 
-class Diverged(Line, frozen=True, kw_only=True):
+class Diverged(RecordLine, frozen=True, kw_only=True):
     """Replicates of a trial became non-finite at an epoch; ``why`` says what did."""
 
     trial: str
@@ -204,7 +202,7 @@ class Diverged(Line, frozen=True, kw_only=True):
     why: str | None = None
 
 
-class Ended(Line, frozen=True, kw_only=True):
+class Ended(RecordLine, frozen=True, kw_only=True):
     """Replicates of a trial ended by themselves after an epoch, ``by`` patience or the task."""
 
     trial: str
@@ -213,7 +211,7 @@ class Ended(Line, frozen=True, kw_only=True):
     by: str
 
 
-class Finished(Line, frozen=True, kw_only=True):
+class Finished(RecordLine, frozen=True, kw_only=True):
     """A trial finished at ``epoch``: test metrics and evaluated epochs, each with one value a replicate.
 
     ``look`` counts how often the test set was looked at for them, ``weights`` is the file of the evaluated
@@ -230,7 +228,7 @@ class Finished(Line, frozen=True, kw_only=True):
     saved: Saved | None = None
 
 
-class Stopped(Line, frozen=True, kw_only=True):
+class Stopped(RecordLine, frozen=True, kw_only=True):
     """A trial was stopped by a person, or as its configuration was."""
 
     trial: str
@@ -238,7 +236,7 @@ class Stopped(Line, frozen=True, kw_only=True):
     saved: Saved | None = None
 
 
-class Failed(Line, frozen=True, kw_only=True):
+class Failed(RecordLine, frozen=True, kw_only=True):
     """A trial failed, and is tried again unless that is ``final``.
 
     ``moved`` says that its machine was taken away, which counts as no failure.
@@ -252,7 +250,7 @@ class Failed(Line, frozen=True, kw_only=True):
     moved: bool = False
 
 
-class Extended(Line, frozen=True, kw_only=True):
+class Extended(RecordLine, frozen=True, kw_only=True):
     """More is wanted: ``space`` is the text of the wider space, ``asked`` how it was put.
 
     ``from_start`` says that every trial starts again from its first epoch.
@@ -263,7 +261,7 @@ class Extended(Line, frozen=True, kw_only=True):
     from_start: bool
 
 
-class Undone(Line, frozen=True, kw_only=True):
+class Undone(RecordLine, frozen=True, kw_only=True):
     """What the last extension wants and nobody has trained is wanted no more.
 
     ``space`` is the text of the space that is wanted now. Of the configurations only the first ``keeps``
@@ -275,7 +273,7 @@ class Undone(Line, frozen=True, kw_only=True):
     trials: list[str]
 
 
-class Rerun(Line, frozen=True, kw_only=True):
+class Rerun(RecordLine, frozen=True, kw_only=True):
     """A configuration was trained once more: so many values were compared, so many of them differ."""
 
     sample: Number
@@ -284,7 +282,7 @@ class Rerun(Line, frozen=True, kw_only=True):
     device: str
 
 
-class Retried(Line, frozen=True, kw_only=True):
+class Retried(RecordLine, frozen=True, kw_only=True):
     """Configurations that failed are to be tried again."""
 
     samples: list[Number]
@@ -338,73 +336,3 @@ class _Provenance(Struct):
     os: str = ""
     hardware: _Hardware | None = None
     settings: dict[str, Any] = {}
-
-
-#: Fields that a line lacks where they say no more than this.
-_LEFT_OUT = {
-    "asked": False,
-    "device": "",
-    "looped": "",
-    "moved": False,
-    "storage": None,
-    "test_images_crc32": None,
-    "sharing": None,
-}
-
-_FIELDS = {kind.__struct_config__.tag: {"event", *kind.__struct_fields__} for kind in Line.__subclasses__()}
-
-
-def load(text: bytes, strict: bool = True) -> Event:
-    """The event of a JSON text.
-
-    Args:
-        text: the JSON object, without a checksum.
-        strict: whether to refuse fields that the event does not have. Else only ``crc`` is refused.
-
-    Raises:
-        EventError: it is no event, lacks a field, or has one of another type or beyond its range.
-    """
-    with suppress(msgspec.MsgspecError, ValueError, RecursionError):
-        if (event := _DECODER.decode(text)).t:  # else it may lack it
-            return event
-    # Python takes some that it refuses, such as half a surrogate pair.
-    try:
-        fields = _JSON.decode(text.decode())
-    except (ValueError, RecursionError) as error:
-        raise EventError(f"no JSON: {error}") from error
-    return parse(fields, strict)
-
-
-def parse(fields: Any, strict: bool = True) -> Event:
-    """The same for the value of a JSON text."""
-    try:
-        known = _FIELDS.get(fields["event"])
-        fields["t"]  # the class has a default for it
-        if known and not strict:
-            fields = {name: value for name, value in fields.items() if name in known or name == "crc"}
-        return msgspec.convert(fields, Event)  # type: ignore[no-any-return]
-    except (KeyError, TypeError, msgspec.ValidationError) as error:
-        missing = isinstance(error, KeyError)
-        raise EventError(f"it has no {error}" if missing else f"no event: {error}") from error
-
-
-def plain(event: Event) -> dict[str, Any]:
-    """An event as the object of its line, its kind and time first; `parse` makes the event of it again."""
-    found: dict[str, Any] = msgspec.to_builtins(event, enc_hook=_number)
-    return {name: value for name, value in found.items() if _LEFT_OUT.get(name, ...) != value}
-
-
-def _number(value: Any) -> float | int:
-    """A number of a class of its own, as numpy's float64 is, as the number that it is."""
-    for kind in (int, float):
-        if isinstance(value, kind):
-            return kind(value)
-    raise TypeError(f"an event cannot hold a {type(value).__name__}: {value!r:.60}")
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON number")
-
-
-_JSON = json.JSONDecoder(parse_constant=_refuse)
-_DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)

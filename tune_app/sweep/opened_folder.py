@@ -1,9 +1,9 @@
 """The folder of a run as this process has opened it: where another lies in its place, nothing is written.
 
 A run's files are found by their paths, and a path may lead to another folder while a sweep trains: the folder
-is moved, removed, or replaced by another run's. So whoever changes a file of a run calls `verify` first
-(`record.place` and `record.remove` do). Between that look and the change lie some microseconds, in which a
-folder could still be swapped: whoever writes keeps them short, and computes before it looks.
+is moved, removed, or replaced by another run's. So code that changes a file of a run calls `verify` first
+(`record.write_atomically` and `record.remove` do). The folder could be swapped between check and change, so
+they compute first, then verify, then write.
 """
 
 from __future__ import annotations

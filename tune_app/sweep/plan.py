@@ -25,7 +25,7 @@ def plan_of(space: SearchSpace, data: DataIdentity, history: History) -> list[Pl
     """An event for every point that a space knows in advance and a record lacks.
 
     A point that the record has as often as the space wants it is not planned again. One that comes a
-    second time trains nothing: it is the ``twin`` of the first.
+    second time trains nothing: its ``duplicate_of`` names the first.
     """
     recorded = [c for c in history.configurations.values() if not c.asked]
     there = Counter(c.fingerprint for c in recorded)
@@ -37,7 +37,9 @@ def plan_of(space: SearchSpace, data: DataIdentity, history: History) -> list[Pl
             there[identity] -= 1
             continue
         sample = len(history.configurations) + len(found) + 1
-        twin = first.setdefault(identity, sample)
-        repeated = twin if twin != sample else None
-        found.append(Planned(sample=sample, fingerprint=identity, config=dict(config), twin=repeated))
+        earlier = first.setdefault(identity, sample)
+        duplicate_of = earlier if earlier != sample else None
+        found.append(
+            Planned(sample=sample, fingerprint=identity, config=dict(config), duplicate_of=duplicate_of)
+        )
     return found

@@ -27,7 +27,7 @@ from typing import IO, NamedTuple
 from msgspec.structs import replace
 
 from tune_app.errors import DiskError, RunError
-from tune_app.sweep import events
+from tune_app.sweep import event_json
 from tune_app.sweep.events import Created, Event, EventError, ScoreRows
 from tune_app.sweep.opened_folder import know, verify
 from tune_app.sweep.paths import open_plain
@@ -137,7 +137,7 @@ class Record:
     def _line(self, event: Event) -> tuple[bytes, Position]:
         """The line of an event, and the place after it."""
         offset, version, crc = self.position
-        line = _ENCODE(events.plain(event)).encode()
+        line = _ENCODE(event_json.plain(event)).encode()
         if version == 1:
             line += b"\n"
         else:
@@ -219,12 +219,12 @@ def _next(line: bytes, at: Position) -> tuple[Position, Event]:
     if at.version == 0:
         return _header(line)
     if at.version == 1:
-        return Position(offset, 1), events.load(line, strict=False)
+        return Position(offset, 1), event_json.load(line, strict=False)
     body = line[:-_SEAL_BYTES]
     crc = zlib.crc32(body, at.crc)
     if not line.endswith(_seal(crc)):
         raise EventError(_UNSEALED)
-    event = events.load(body + b"}")
+    event = event_json.load(body + b"}")
     if isinstance(event, Created):
         raise EventError("a second header")
     return Position(offset, at.version, crc), event
@@ -232,9 +232,9 @@ def _next(line: bytes, at: Position) -> tuple[Position, Event]:
 
 def _header(line: bytes) -> tuple[Position, Event]:
     if sealed := _sealed(line, 0):
-        header = events.load(line[:-_SEAL_BYTES] + b"}")
+        header = event_json.load(line[:-_SEAL_BYTES] + b"}")
     else:
-        header = events.load(line, strict=False)
+        header = event_json.load(line, strict=False)
     if not isinstance(header, Created):
         raise EventError("holds no sweep: the first event must be `created`")
     if header.version not in (1, VERSION):
@@ -263,7 +263,7 @@ def damaged(label: str, at: Position, why: str, line: bytes = b"") -> RunError:
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
+def without_gc() -> Iterator[None]:
     """For reading a long record: what is made of it stays, and looking for garbage in it only costs."""
     enabled = gc.isenabled()
     gc.disable()
@@ -274,7 +274,7 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def place(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes) -> None:
     """Write a file that is whole or not there; its folder is made.
 
     Raises:
@@ -294,13 +294,13 @@ def place(path: Path, data: bytes) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, if it is there; raises as ``place`` does."""
+    """Remove a file, if it is there; raises as ``write_atomically`` does."""
     verify(path)
     path.unlink(missing_ok=True)
 
 
 def extend(path: Path, end: int, lines: bytes) -> None:
-    """Write lines to a record from byte ``end`` on, durably; raises as ``place`` does."""
+    """Write lines to a record from byte ``end`` on, durably; raises as ``write_atomically`` does."""
     verify(path)
     with path.open("r+b") as file:
         file.truncate(end)
@@ -322,7 +322,7 @@ class Scores:
         self.path = path
 
     @property
-    def _way_on(self) -> str:
+    def _advice(self) -> str:
         name = self.path.parent.name
         return (
             f"Restore the file from a copy. Without it, tune-app show {name} has the metrics, and tune-app "
@@ -340,7 +340,7 @@ class Scores:
         return ScoreRows(offset, tuple(shape), zlib.crc32(rows))
 
     def read(self, place: ScoreRows) -> bytes:
-        """The raw bytes at ``place``, to be read as ``<f4`` with ``place.shape``.
+        """The raw bytes at ``write_atomically``, to be read as ``<f4`` with ``place.shape``.
 
         Raises:
             RunError: they are missing or damaged.
@@ -356,12 +356,12 @@ class Scores:
         if len(rows) != size_bytes:
             raise RunError(
                 f"{self.path}: too short: {size_bytes} bytes of test scores belong at byte "
-                f"{place.offset}, {len(rows)} are there. {self._way_on}"
+                f"{place.offset}, {len(rows)} are there. {self._advice}"
             )
         if place.crc32 is not None and zlib.crc32(rows) != place.crc32:
             raise RunError(
                 f"{self.path}: damaged: the {size_bytes} bytes of test scores at byte {place.offset} are not "
-                f"those that were recorded. {self._way_on}"
+                f"those that were recorded. {self._advice}"
             )
         return rows
 

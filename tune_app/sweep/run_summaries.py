@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from tune_app.errors import DiskError, TuneAppError, describe
+from tune_app.status import Status
 from tune_app.sweep.paths import RunPaths, find_runs, open_plain
-from tune_app.sweep.record import place
-from tune_app.words import aligned
+from tune_app.sweep.record import write_atomically
+from tune_app.text import aligned
 
 #: The version of what a summary holds; another one is made again.
 _VERSION = 2
@@ -49,7 +50,7 @@ def remember(paths: RunPaths, summary: Mapping[str, Any]) -> None:
     """
     stamped = {"version": _VERSION, "record_bytes": paths.record.stat().st_size, **summary}
     try:
-        place(paths.summary, json.dumps({"crc32": _crc32(stamped), **stamped}).encode())
+        write_atomically(paths.summary, json.dumps({"crc32": _crc32(stamped), **stamped}).encode())
     except OSError as error:
         raise DiskError(f"{paths.summary}: cannot be written: {error.strerror}.") from error
 
@@ -96,5 +97,5 @@ def text(found: Sequence[Mapping[str, Any]], runs_dir: Path) -> str:
 
 def tally(states: Mapping[str, int], total: int) -> str:
     """``7 of 9 finished, 2 running``."""
-    others = [f"{number} {name}" for name, number in states.items() if name != "finished"]
-    return ", ".join([f"{states.get('finished', 0)} of {total} finished", *others])
+    others = [f"{number} {name}" for name, number in states.items() if name != Status.FINISHED]
+    return ", ".join([f"{states.get(Status.FINISHED, 0)} of {total} finished", *others])

@@ -14,14 +14,16 @@ from tune_app import space as spaces
 from tune_app.data.identity import NO_DATA, DataIdentity
 from tune_app.errors import RunError, full
 from tune_app.space import SearchSpace
+from tune_app.status import Status
 from tune_app.sweep import coherence, trust
+from tune_app.sweep.configurations import Configuration
 from tune_app.sweep.events import Created, Event, Extended, Saved
-from tune_app.sweep.history import Configuration, History
+from tune_app.sweep.history import History
 from tune_app.sweep.numerics import Numerics
 from tune_app.sweep.opened_folder import OpenedFolder, in_use
 from tune_app.sweep.paths import RunPaths, check_contained, is_run, new_folder, no_such_run
 from tune_app.sweep.plan import plan_of
-from tune_app.sweep.record import VERSION, Mirror, Position, Record, Scores, read, remove, uncollected
+from tune_app.sweep.record import VERSION, Mirror, Position, Record, Scores, read, remove, without_gc
 from tune_app.sweep.trial_spec import SweepSettings, TrialSpec
 
 #: How long to wait for a run that is in use: whoever only looks whether it is live locks it for moments.
@@ -121,7 +123,7 @@ class Sweep:
         check_contained(folder)
         opened, identity = OpenedFolder(paths), trust.identity_of_run(paths.record)
         history = History()
-        with uncollected():
+        with without_gc():
             position = coherence.fold(read(paths.record), str(paths.record), history)
         if (header := history.header) is None:
             raise RunError(f"{paths.record}: holds no sweep: it has no whole line. Remove {folder}.")
@@ -237,7 +239,7 @@ class Sweep:
         """Whether a process is working on this run now."""
         return in_use(self.paths)
 
-    def statuses(self, live: bool = False) -> list[str]:
+    def statuses(self, live: bool = False) -> list[Status]:
         """How each configuration stands; ``live`` says whether what has not ended is being trained now."""
         history, replicates = self.history, self.space.replicate_numbers
         return [history.status(c, replicates, live) for c in history.configurations.values()]
@@ -280,7 +282,7 @@ class Sweep:
 
         Whether the checkpoint is whole is checked where it is used: counting reads none.
         """
-        if configuration.twin is not None:
+        if configuration.duplicate_of is not None:
             return []
         groups: dict[Saved | None, list[int]] = {}
         for replicate in self.space.replicate_numbers:
@@ -365,4 +367,4 @@ def find_sample(sweep: Sweep, trial: str) -> int:
         raise RunError(
             f'{sweep.name}: no trial called "{trial}". There are: {", ".join(attempts) or "none yet"}'
         )
-    return known[int(number)].twin or int(number)
+    return known[int(number)].duplicate_of or int(number)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tune_app.space import Config, Metric, SearchSpace
-from tune_app.sweep.code import Code
+from tune_app.sweep.code import CodeState
 from tune_app.sweep.events import Saved
 from tune_app.sweep.numerics import Numerics
 from tune_app.sweep.opened_folder import OpenedFolder
@@ -111,7 +111,7 @@ class TrialSpec:
     follows: bool = False
     tested: bool = True
     files: TrialFiles = TrialFiles()
-    code: Code | None = None
+    code: CodeState | None = None
     reported: tuple[tuple[tuple[int, float | None], ...], ...] = ()
 
     @classmethod

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tune_app.errors import StorageError, describe
 from tune_app.sweep import Sweep
-from tune_app.sweep.record import place
+from tune_app.sweep.record import write_atomically
 
 Tell = Callable[[str], None]
 
@@ -25,7 +25,7 @@ def put(path: Path, text: str, tell: Tell) -> None:
         if path.read_bytes() == data:
             return
     try:
-        place(path, data)
+        write_atomically(path, data)
     except OSError as error:
         tell(left_out(path, error))
 

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from tune_app.errors import TrialError, refused
 from tune_app.sweep.events import Saved
-from tune_app.sweep.record import place
+from tune_app.sweep.record import write_atomically
 
 #: A write may take at most one part in so many of the time between two of them.
 _SHARE = 20
@@ -94,7 +94,7 @@ def save(folder: Path, name: str, content: dict[str, Any], epoch: int) -> Saved:
     """
     data = packed(content)
     try:
-        place(folder / name, data)
+        write_atomically(folder / name, data)
     except OSError as error:
         raise refused(error, folder / name) or error from error
     return described(name, data, epoch)

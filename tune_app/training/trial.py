@@ -16,9 +16,9 @@ import numpy as np
 from tune_app.errors import TaskError
 from tune_app.stopping.patience import Patience
 from tune_app.sweep import code
+from tune_app.sweep.configurations import PATIENCE, TASK
 from tune_app.sweep.evaluation import usable
 from tune_app.sweep.events import Saved, Values
-from tune_app.sweep.history import PATIENCE, TASK
 from tune_app.sweep.opened_folder import verify
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks import task as tasks
@@ -156,7 +156,7 @@ class Trial:
         """
         if self._spec.code is None or (self._departed is not None and not done):
             return {}
-        before, self._departed = self._departed, code.departures(self._spec.settings.task, self._spec.code)
+        before, self._departed = self._departed, code.unrecorded(self._spec.settings.task, self._spec.code)
         return {} if self._departed == before else self._departed
 
     def _live(self) -> list[int]:

@@ -9,7 +9,7 @@ import pytest
 import ray
 
 from tune_app.engines.ray import preemption, private_api
-from tune_app.engines.ray.preemption import Board, Notice, heard
+from tune_app.engines.ray.preemption import Notice, NoticeBoard, read_notice
 
 
 class Head:
@@ -44,7 +44,7 @@ def head(monkeypatch: pytest.MonkeyPatch) -> Head:
 
 
 def test_a_trial_leaves_a_machine_that_is_drained_and_no_other(head: Head) -> None:
-    board = Board()
+    board = NoticeBoard()
     steps: list[tuple[dict[str, Any], Notice]] = [
         ({}, Notice()),
         ({"elsewhere": 0}, Notice()),
@@ -56,18 +56,18 @@ def test_a_trial_leaves_a_machine_that_is_drained_and_no_other(head: Head) -> No
         head.draining = draining
         head.clock += 1.0
         board.tick(saving=False)
-        assert heard() == notice
+        assert read_notice() == notice
 
 
 def test_all_are_saved_at_the_end_at_once(head: Head) -> None:
-    board = Board()
+    board = NoticeBoard()
     head.clock += 0.1
     board.tick(saving=False)
     assert head.asked == 0, "once a second is enough"
     board.tick(saving=True)
-    assert heard() == Notice(save=True, leave=False)
+    assert read_notice() == Notice(save=True, leave=False)
     head.clock += 5.0
     board.tick(saving=True)
     assert (head.asked, len(head.kept)) == (0, 1)
     board.tick(saving=False)
-    assert heard() == Notice(), "a sweep that goes on asks no more"
+    assert read_notice() == Notice(), "a sweep that goes on asks no more"

@@ -41,6 +41,7 @@ from tune_app.engines.ray import connection, nodes, tune_engine
 from tune_app.errors import FolderChanged, ResourceError
 from tune_app.results import json_views
 from tune_app.search.searcher import OptunaSearch
+from tune_app.status import Status
 from tune_app.sweep import Sweep, record
 from tune_app.sweep.numerics import Numerics
 from tune_app.tasks import task
@@ -75,7 +76,7 @@ def sit(
     numerics: Numerics | None = None,
 ) -> tuple[Sweep, Driver]:
     with Sweep.create(space, NO_DATA, "runs", numerics=numerics).writing() as sweep:
-        driver = Driver(sweep, stopping.make(space))
+        driver = Driver(sweep, stopping.make_stopper(space))
         if engine == "ray":
             tune_engine.run(driver, splits, TWO)
         else:
@@ -99,7 +100,7 @@ def test_checkpoints_come_from_workers_that_share_no_disk(user_module: UserModul
 
     heard: set[str] = set()
     with Sweep.create(space, NO_DATA, "runs").writing() as sweep:
-        tune_engine.run(Impatient(sweep, stopping.make(space), gather=True), own.splits(None), TWO)
+        tune_engine.run(Impatient(sweep, stopping.make_stopper(space), gather=True), own.splits(None), TWO)
     attempts = Sweep.open(sweep.paths.folder).history.attempts
     assert {attempt.device for attempt in attempts.values()} == {f"cpu on {platform.node()}"}
     saved = [attempt.saved for attempt in attempts.values()]
@@ -125,14 +126,14 @@ def test_workers_write_nothing_into_a_folder_that_lies_where_theirs_did(user_mod
             return super().report(trial, report, device)
 
     with Sweep.create(space, NO_DATA, "runs", "run").writing() as sweep:
-        driver = Swapping(sweep, stopping.make(space))
+        driver = Swapping(sweep, stopping.make_stopper(space))
         with pytest.raises(FolderChanged, match="run-elsewhere"):
             tune_engine.run(driver, own.splits(None), TWO)
     assert content(folder) == before
     assert [each.end for each in Sweep.open(elsewhere(folder)).history.attempts.values()] == [None, None]
 
 
-def statuses(sweep: Sweep) -> list[str]:
+def statuses(sweep: Sweep) -> list[Status]:
     return sweep.statuses()
 
 
@@ -251,7 +252,7 @@ def test_early_stopping_is_carried_out(watched: tuple[Sweep, list[dict[str, Any]
     assert set(found) == {"finished", "stopped"}
     assert found[-1] == "finished"
     stops = [judgement for judgement in sweep.history.decisions if judgement.stop]
-    assert len(stops) == found.count("stopped")
+    assert len(stops) == found.count(Status.STOPPED)
     assert all(sweep.history.attempts[each.trial].epoch == each.epoch for each in stops)
 
 
@@ -335,7 +336,7 @@ def test_what_a_trial_prints_is_in_its_log(
     levels = "[1, 2, 3]" if engine == "ray" else "[1, 2]"
     space = parse(f"{user_module(PRINTING)}:task", "max_failures: 0", levels=levels)
     with Sweep.create(space, NO_DATA, "runs").writing() as sweep:
-        driver = Driver(sweep, stopping.make(space), gather=engine == "ray on another machine")
+        driver = Driver(sweep, stopping.make_stopper(space), gather=engine == "ray on another machine")
         if engine == "inline":
             inline.run(driver, None)
         else:
@@ -428,7 +429,7 @@ def search(name: str, sampler: str) -> tuple[Sweep, OptunaSearch, Driver]:
     with Sweep.create(space, NO_DATA, "runs").writing() as sweep:
         searcher = OptunaSearch(space, sweep.paths.study)
         searcher.catch_up(event for _, event in record.read(sweep.paths.record))
-        driver = Driver(sweep, stopping.make(space), searcher)
+        driver = Driver(sweep, stopping.make_stopper(space), searcher)
         tune_engine.run(driver, None, TWO)
     return Sweep.open(sweep.paths.folder), searcher, driver
 
@@ -500,7 +501,7 @@ def test_trials_run_in_the_processes_that_ray_starts_at_once_and_ray_ends_beside
                 idle = subprocess.run(["pgrep", "-P", parent, "-f", "ray::IDLE"], capture_output=True)
                 idle = idle.stdout.decode().split()
             with Sweep.create(wanted, NO_DATA, "runs").writing() as sweep:
-                tune_engine.run(Driver(sweep, stopping.make(wanted)), None, Plan(1, 0, 2))
+                tune_engine.run(Driver(sweep, stopping.make_stopper(wanted)), None, Plan(1, 0, 2))
             ref = ray.put(1)
         busy = [each for each in threading.enumerate() if each.name == "Ray"]
         del ref

@@ -24,7 +24,7 @@ _WRITTEN_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class Answered:
+class NodeAnswer:
     """What a machine answered after ``seconds``: its ``facts``, or the ``fault`` that kept it from it.
 
     Facts: ``ray``, ``python``, ``torch`` and ``tune-app``, versions or None; ``write_s``, seconds for a
@@ -39,16 +39,16 @@ class Answered:
 
 
 @dataclass(frozen=True)
-class Survey:
+class ClusterProbe:
     """A cluster, how long it took to join it, and what each of its machines answered."""
 
     cluster: Cluster
     connect_s: float
-    answers: list[Answered]
+    answers: list[NodeAnswer]
 
 
-def here() -> dict[str, str | None]:
-    """The versions of this machine, by the names that ``Answered`` has."""
+def local_versions() -> dict[str, str | None]:
+    """The versions of this machine, by the names that ``NodeAnswer`` has."""
     torch = None
     with suppress(metadata.PackageNotFoundError):
         torch = metadata.version("torch")
@@ -56,7 +56,7 @@ def here() -> dict[str, str | None]:
     return {**versions, "torch": torch, "tune-app": __version__}
 
 
-def survey(address: str) -> Survey:
+def probe_cluster(address: str) -> ClusterProbe:
     """Join a cluster and ask all of its machines, at the same time.
 
     Raises:
@@ -66,10 +66,10 @@ def survey(address: str) -> Survey:
     begun = time.monotonic()
     with connection.connect(address):
         connected = time.monotonic() - begun
-        return Survey(nodes.capacity(), connected, list(_ask(nodes.alive())))
+        return ClusterProbe(nodes.capacity(), connected, list(_ask(nodes.alive())))
 
 
-def _ask(found: list[Node]) -> Iterator[Answered]:
+def _ask(found: list[Node]) -> Iterator[NodeAnswer]:
     begun = time.monotonic()
     look = ray.remote(_probe())
     asked = [
@@ -89,7 +89,7 @@ def _ask(found: list[Node]) -> Iterator[Answered]:
             fault = f"no answer within {_ANSWER_WITHIN_S:.0f} s"
         except ray.exceptions.RayError as error:
             fault = describe(error)
-        yield Answered(node, time.monotonic() - begun, facts, fault)
+        yield NodeAnswer(node, time.monotonic() - begun, facts, fault)
 
 
 def _probe() -> Callable[[bool, int], dict[str, Any]]:

@@ -19,7 +19,7 @@ _LOOK_EVERY_S = 1.0
 _ANSWER_WITHIN_S = 2.0
 
 
-class Board:
+class NoticeBoard:
     """The driver's side: writes a notice when there is a new one."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Notice:
     leave: bool = False
 
 
-def heard() -> Notice:
+def read_notice() -> Notice:
     """What a worker finds on the board."""
     words = private_api.get(_KEY + _job()).decode().split()
     leave = bool(words) and ray.get_runtime_context().get_node_id() in words

@@ -14,12 +14,12 @@ from typing import Any
 
 from ray.util.metrics import Gauge
 
+from tune_app import status
 from tune_app.progress.pace import Pace
-from tune_app.progress.snapshot import Snapshot, Surveyor
+from tune_app.progress.snapshot import Snapshot, SnapshotTaker
 from tune_app.sweep import Sweep
 
 _EVERY_S = 2.0
-_STATES = ("waiting", "running", "finished", "stopped", "interrupted", "diverged", "failed")
 
 #: Name to what it is, and the tags beside ``run``.
 METRICS = {
@@ -34,7 +34,7 @@ class Gauges:
     """The metrics of one sweep."""
 
     def __init__(self, sweep: Sweep) -> None:
-        self._surveyor = Surveyor(sweep)
+        self._taker = SnapshotTaker(sweep)
         self._pace = Pace(time.monotonic)
         self._run = sweep.name
         self._gauges = {
@@ -44,7 +44,7 @@ class Gauges:
 
     def update(self, live: bool = True) -> None:
         """Set every metric to how the sweep stands; ``live`` says whether it is being trained."""
-        snapshot = self._surveyor.look(live)
+        snapshot = self._taker.take(live)
         self._pace.note(snapshot.trained)
         rate = self._pace.per_second() if live else None
         for name, tags, value in readings(snapshot, rate or 0.0):
@@ -54,7 +54,7 @@ class Gauges:
 def readings(snapshot: Snapshot, per_second: float) -> Iterator[tuple[str, dict[str, str], float]]:
     """The metrics of a snapshot: name, tags, value. Every state is told, for a gauge keeps what it had."""
     states = Counter(snapshot.states)
-    for state in _STATES:
+    for state in status.LIVE:
         yield "tune_app_trials", {"state": state}, float(states[state])
     yield "tune_app_done_ratio", {}, snapshot.share
     yield "tune_app_epochs_per_second", {}, per_second

@@ -94,7 +94,7 @@ class SweepTrainable(tune.Trainable):
             return Failure.of(
                 MachineLeaving(f"{platform.node()} is being taken away: saved, and gone on with elsewhere")
             )
-        notice = preemption.heard() if self._spec.files.gather else preemption.Notice()
+        notice = preemption.read_notice() if self._spec.files.gather else preemption.Notice()
         came = self._trial.step(save_now=notice.save)
         if isinstance(came, EpochReport):
             self._leaving = notice.leave and came.saved is not None and not came.done

@@ -25,7 +25,7 @@ from tune_app.driver.driver import Driver
 from tune_app.driver.gpu_sharing import Sharing
 from tune_app.driver.resources import Plan, shares
 from tune_app.engines.ray import nodes, private_api, ray_session
-from tune_app.engines.ray.preemption import Board
+from tune_app.engines.ray.preemption import NoticeBoard
 from tune_app.engines.ray.trainable import SweepTrainable, unseen
 from tune_app.errors import RayLost, describe
 from tune_app.sweep.trial_spec import TrialSpec
@@ -133,7 +133,7 @@ class _Bridge:
     _shares: dict[str, float] = field(default_factory=dict)
     _told: bool = False
     _error: BaseException | None = None
-    _board: Board = field(default_factory=Board)
+    _board: NoticeBoard = field(default_factory=NoticeBoard)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _closed: bool = False
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tune_app.errors import ReportError, describe, nearest
-from tune_app.report.figures import curves, heatmap, intervals, optunas, pareto, rungs, scores, style
+from tune_app.report.figures import curves, heatmap, intervals, optuna_figures, pareto, rungs, scores, style
 from tune_app.report.figures.picture import NotDrawn, Picture
 from tune_app.report.files import put
 
@@ -31,7 +31,7 @@ KINDS: dict[str, Callable[[Frames], list[Picture]]] = {
     "rungs": rungs.rungs,
     "confusion": scores.confusion_matrix,
     "roc": scores.roc_curve,
-    **optunas.KINDS,
+    **optuna_figures.KINDS,
 }
 
 
@@ -55,9 +55,9 @@ def draw(frames: Frames, kind: str) -> list[Picture]:
         with style.styled():
             pictures = KINDS[kind](frames)
             for picture in pictures:
-                style.sign(picture.figure, source(frames))
+                style.add_source(picture.figure, source(frames))
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        if kind not in optunas.KINDS:
+        if kind not in optuna_figures.KINDS:
             raise
         # not our code: no value of a parameter or metric is to cost a run its report
         raise NotDrawn(f"Optuna cannot draw these values ({describe(error)})") from error

@@ -14,12 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import t
 
-from tune_app import words
 from tune_app.report import formats
 from tune_app.report.figures import selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
 from tune_app.report.figures.selection import Selection
-from tune_app.stats.units import Units
+from tune_app.stats.units import MetricUnits
+from tune_app.text import counted
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -43,7 +43,7 @@ class Family:
 
     name: str
     columns: dict[str, str]
-    units: Units
+    units: MetricUnits
 
     @property
     def share(self) -> bool:
@@ -114,7 +114,7 @@ def curves_info(frames: Frames, most: int = selection.MOST) -> CurvesInfo:
         raise NotDrawn("one epoch is no curve")
     trained = frames.trials[frames.trials["sample"].isin(frames.curves["sample"].unique())]
     chosen = selection.choose(frames, trained, most)
-    rows = frames.carried[frames.carried["sample"].isin(chosen.samples)]
+    rows = frames.filled_curves[frames.filled_curves["sample"].isin(chosen.samples)]
     columns = {column: family.share for family in shown for column in family.columns.values()}
     return CurvesInfo(
         shown,
@@ -201,7 +201,7 @@ def _panel(axes: Axes, info: CurvesInfo, column: str, told_apart: Sequence[int])
             )
     for index, sample in enumerate(rest):
         rows = info.of(sample)
-        label = words.count(len(rest), "other configuration") if index == 0 else ""
+        label = counted(len(rest), "other configuration") if index == 0 else ""
         axes.plot(rows["epoch"], rows[column], color="#a8a8a8", linewidth=0.7, zorder=1, label=label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
 
@@ -303,9 +303,9 @@ def _band(info: CurvesInfo, bars: bool = False) -> str:
 
 
 def _alt(info: CurvesInfo) -> str:
-    number = words.count(len(info.selection.samples), "configuration")
+    number = counted(len(info.selection.samples), "configuration")
     names = formats.listed([family.words for family in info.families])
-    over = words.count(int(info.means["epoch"].max()), "epoch")
+    over = counted(int(info.means["epoch"].max()), "epoch")
     first = info.selection.samples[0]
     return (
         f"Line charts of {names} over {over}, of {number}. {info.labels[first]} ends at {info.ends[first]}."

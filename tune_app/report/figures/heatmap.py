@@ -14,12 +14,14 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from tune_app import results, words
-from tune_app.report import formats, study
-from tune_app.report.figures import selection, style
+from tune_app import results
+from tune_app.report import formats
+from tune_app.report.figures import optuna_input, selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
 from tune_app.report.rows import measure
 from tune_app.space import Scalar, canonical
+from tune_app.status import Status
+from tune_app.text import counted
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -65,7 +67,7 @@ def heatmap_infos(frames: Frames) -> list[HeatmapInfo]:
 
 def _values(frames: Frames, name: str) -> list[Scalar]:
     """The values of a parameter, numbers upwards, then the rest as they came."""
-    found = study.parameter_values(frames, name)
+    found = optuna_input.parameter_values(frames, name)
     return sorted(found, key=lambda v: (0, v) if _is_number(v) else (1, 0))
 
 
@@ -99,7 +101,7 @@ def _info(frames: Frames, one: str, other: str) -> HeatmapInfo:
         row, column = row_at[canonical(config[row_name])], column_at[canonical(config[column_name])]
         if pd.isna(trial.get("twin")):
             filled[row, column] = filled.get((row, column), 0) + 1
-        if trial["status"] == "finished":
+        if trial["status"] == Status.FINISHED:
             values[row, column] = float(trial[f"{metric}_mean"]) * frames.units.scale(metric)
             mean, _, rest = measure(frames, trial, metric).partition(" ")
             texts[row][column] = f"{mean}\n{rest}".strip()
@@ -151,8 +153,8 @@ def _picture(frames: Frames, info: HeatmapInfo, number: str) -> Picture:
     return Picture(
         f"heatmap{number}",
         f"{what[0].upper()}{what[1:]} over {info.row_name} and {info.column_name}",
-        f"Heat map of {what}: {words.count(len(info.rows), 'row')} ({info.row_name}) by "
-        f"{words.count(len(info.columns), 'column')} ({info.column_name}). {_extremes(frames, info)}",
+        f"Heat map of {what}: {counted(len(info.rows), 'row')} ({info.row_name}) by "
+        f"{counted(len(info.columns), 'column')} ({info.column_name}). {_extremes(frames, info)}",
         sentences(f"Mean and half-width of its 95% interval, of two seeds both values; {better}", several),
         figure,
     )

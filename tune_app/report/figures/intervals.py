@@ -8,21 +8,22 @@ from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 
-from tune_app import results, words
+from tune_app import results
 from tune_app.report import formats
 from tune_app.report.figures import selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
 from tune_app.results import verdict
 from tune_app.stats.arithmetic import mean
 from tune_app.stats.intervals import mean_interval
-from tune_app.stats.units import Units
+from tune_app.stats.units import MetricUnits
+from tune_app.text import counted
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
 
 
 @dataclass(frozen=True)
-class Measured:
+class IntervalRow:
     """A metric of one configuration, shares in per cent; ``half_width`` is None for one seed, and for two."""
 
     mean: float
@@ -42,11 +43,11 @@ class IntervalsInfo:
     metrics: list[str]
     samples: list[int]
     labels: dict[int, str]
-    measured: dict[int, dict[str, Measured]]
+    measured: dict[int, dict[str, IntervalRow]]
     letters: dict[str, dict[int, str]]
     note: str
     n: int
-    units: Units
+    units: MetricUnits
 
 
 def intervals_info(frames: Frames) -> IntervalsInfo:
@@ -62,7 +63,7 @@ def intervals_info(frames: Frames) -> IntervalsInfo:
     judged = verdict.judge(frames)
     compared = [each for each in (judged.chosen, judged.test) if each is not None]
     metrics = [each.metric for each in compared]
-    measured: dict[int, dict[str, Measured]] = {}
+    measured: dict[int, dict[str, IntervalRow]] = {}
     for sample in chosen.samples:
         measured[sample] = {}
         for name in metrics:
@@ -73,7 +74,7 @@ def intervals_info(frames: Frames) -> IntervalsInfo:
             width = interval.half_width if len(values) > 2 else None
             text = frames.units.measure(name, values, unit=True)
             seeds = [factor * value for value in values]
-            measured[sample][name] = Measured(factor * mean(values), width, seeds, text)
+            measured[sample][name] = IntervalRow(factor * mean(values), width, seeds, text)
     return IntervalsInfo(
         metrics,
         chosen.samples,
@@ -193,6 +194,6 @@ def _alt(info: IntervalsInfo) -> str:
     name, first = info.metrics[0], info.samples[0]
     return (
         f"Dot plot of {formats.listed(list(map(formats.quantity, info.metrics)))} of "
-        f"{words.count(len(info.samples), 'configuration')}, best first. "
+        f"{counted(len(info.samples), 'configuration')}, best first. "
         f"Best: {info.labels[first]} with {info.measured[first][name].text}."
     )

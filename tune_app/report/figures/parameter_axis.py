@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from matplotlib.axis import Axis, XAxis
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from tune_app.report import study
-from tune_app.report.figures import selection, style
+from tune_app.report.figures import optuna_input, selection, style
 from tune_app.stats.units import NOTHING
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ _ABSENT = "None"
 
 def label(axis: Axis, frames: Frames, name: str) -> None:
     """Label the axis of a parameter with its own values where they are few, else with short numbers."""
-    spread = study.distribution(frames, name)
+    spread = optuna_input.distribution(frames, name)
     drawn = [text.get_text() for text in axis.get_majorticklabels()]
     absent = _ABSENT in drawn
     if isinstance(spread, CategoricalDistribution):
@@ -36,7 +35,7 @@ def label(axis: Axis, frames: Frames, name: str) -> None:
             axis.set_tick_params(rotation=45)
         return
     assert isinstance(spread, IntDistribution | FloatDistribution)
-    values = sorted(v for v in study.parameter_values(frames, name) if isinstance(v, int | float))
+    values = sorted(v for v in optuna_input.parameter_values(frames, name) if isinstance(v, int | float))
     if len(values) <= _FEW_VALUES:
         # beside an absent value, Optuna draws the logarithms themselves
         places = [math.log10(v) if absent and spread.log else float(v) for v in values]
@@ -56,6 +55,6 @@ def _spelled(frames: Frames, name: str) -> dict[str, str]:
     found = {_ABSENT: NOTHING}
     texts = selection.values(frames, name, 14)
     for key, text in frames.labels.values(name).items():
-        choice = study.MARK + text
+        choice = optuna_input.MARK + text
         found |= dict.fromkeys([choice, repr(choice), json.dumps(choice)], texts[key])
     return found

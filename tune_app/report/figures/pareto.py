@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tune_app import words
 from tune_app.report import formats
 from tune_app.report.figures import selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
 from tune_app.report.pareto import undominated
+from tune_app.status import Status
+from tune_app.text import counted
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -25,7 +26,7 @@ _BETTER = {"max": "more", "min": "less"}
 
 
 @dataclass(frozen=True)
-class Goal:
+class Objective:
     """A metric column of ``Frames.trials`` without its ``_mean``, or a column such as ``duration_s``."""
 
     name: str
@@ -47,22 +48,22 @@ class Goal:
 class ParetoInfo:
     """Finished configurations: ``points`` has the columns sample, x, y and on_front; shares in per cent."""
 
-    x: Goal
-    y: Goal
+    x: Objective
+    y: Objective
     points: pd.DataFrame
     labels: dict[int, str]
 
 
-def pareto_info(frames: Frames, x: Goal, y: Goal) -> ParetoInfo:
+def pareto_info(frames: Frames, x: Objective, y: Objective) -> ParetoInfo:
     """The finished configurations, and which of them are on the front.
 
     Raises:
         NotDrawn: nothing has finished, or a metric does not exist.
     """
-    trials = frames.trials[frames.trials["status"] == "finished"]
+    trials = frames.trials[frames.trials["status"] == Status.FINISHED]
     if "twin" in trials:
         trials = trials[trials["twin"].isna()]
-    columns = {axis: goal.column(frames.trials) for axis, goal in (("x", x), ("y", y))}
+    columns = {axis: objective.column(frames.trials) for axis, objective in (("x", x), ("y", y))}
     points = pd.DataFrame(
         {
             "sample": trials["sample"].astype(int),
@@ -80,14 +81,14 @@ def pareto_info(frames: Frames, x: Goal, y: Goal) -> ParetoInfo:
 
 def trade_offs(frames: Frames) -> list[Picture]:
     """A picture of each pair of the space's metrics, of the first three pairs."""
-    goals = [Goal(metric.name, metric.mode) for metric in frames.sweep.space.metrics]
-    if len(goals) < 2:
+    objectives = [Objective(metric.name, metric.mode) for metric in frames.sweep.space.metrics]
+    if len(objectives) < 2:
         raise NotDrawn("the space has one metric")
-    pairs = list(combinations(goals, 2))[:MOST_PAIRS]
+    pairs = list(combinations(objectives, 2))[:MOST_PAIRS]
     return [pareto(frames, x, y, "" if i == 0 else f"_{i + 1}") for i, (x, y) in enumerate(pairs)]
 
 
-def pareto(frames: Frames, x: Goal, y: Goal, number: str = "") -> Picture:
+def pareto(frames: Frames, x: Objective, y: Objective, number: str = "") -> Picture:
     """Two metrics against each other, and the front of the configurations that none beats in both."""
     info = pareto_info(frames, x, y)
     best, rest = info.points[info.points["on_front"]], info.points[~info.points["on_front"]]
@@ -106,15 +107,17 @@ def pareto(frames: Frames, x: Goal, y: Goal, number: str = "") -> Picture:
                     textcoords="offset points",
                     fontsize=8,
                 )
-        for axis, goal in ((axes.xaxis, x), (axes.yaxis, y)):
-            axis.set_label_text(style.text_of(f"{_label(frames, goal)} ({_BETTER[goal.mode]} is better)"))
+        for axis, objective in ((axes.xaxis, x), (axes.yaxis, y)):
+            axis.set_label_text(
+                style.text_of(f"{_label(frames, objective)} ({_BETTER[objective.mode]} is better)")
+            )
         axes.legend(loc="best", frameon=True, framealpha=0.8)
     names = [info.labels[int(sample)] for sample in best["sample"]]
     listed = f"on the front: {'; '.join(names)}" if len(names) <= 8 else ""
     return Picture(
         f"pareto{number}",
         f"{_label(frames, y)} against {_label(frames, x)}",
-        f"Scatter of {words.count(len(info.points), 'configuration')}, {len(best)} of them on the front.",
+        f"Scatter of {counted(len(info.points), 'configuration')}, {len(best)} of them on the front.",
         sentences(
             "On the front are those that no other configuration beats in both, by their means",
             "their numbers are the samples" if len(best) <= _NUMBERED else "",
@@ -125,5 +128,7 @@ def pareto(frames: Frames, x: Goal, y: Goal, number: str = "") -> Picture:
     )
 
 
-def _label(frames: Frames, goal: Goal) -> str:
-    return "training time, s" if goal.name == "duration_s" else formats.metric(frames.units, goal.name)
+def _label(frames: Frames, objective: Objective) -> str:
+    return (
+        "training time, s" if objective.name == "duration_s" else formats.metric(frames.units, objective.name)
+    )

@@ -13,6 +13,7 @@ from tune_app.report import formats
 from tune_app.report.figures import selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
 from tune_app.report.figures.selection import Selection
+from tune_app.status import Status
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -73,12 +74,12 @@ def rungs_info(frames: Frames) -> RungsInfo:
 
 
 _ENDS = {
-    "finished": ("o", "#0072B2", "finished"),
-    "stopped": ("X", "#D55E00", "stopped early"),
-    "failed": ("P", "#000000", "failed"),
-    "diverged": ("D", "#CC79A7", "diverged"),
-    "running": (">", "#009E73", "running"),
-    "interrupted": ("s", "#767676", "interrupted"),
+    Status.FINISHED: ("o", "#0072B2", "finished"),
+    Status.STOPPED: ("X", "#D55E00", "stopped early"),
+    Status.FAILED: ("P", "#000000", "failed"),
+    Status.DIVERGED: ("D", "#CC79A7", "diverged"),
+    Status.RUNNING: (">", "#009E73", "running"),
+    Status.INTERRUPTED: ("s", "#767676", "interrupted"),
 }
 
 
@@ -130,9 +131,9 @@ def _bars(axes: Axes, info: RungsInfo) -> None:
         axes.axvline(rung, color=style.GREY, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
     told: set[str] = set()
     for place, sample in enumerate(info.selection.samples):
-        end, status = int(reached["epochs"][sample]), str(reached["status"][sample])
+        end, status = int(reached["epochs"][sample]), Status(reached["status"][sample])
         if sample in stopped:
-            status = "stopped"
+            status = Status.STOPPED
         marker, colour, word = _ENDS[status]
         axes.plot([0, end], [place, place], color=colour, linewidth=2, zorder=2, solid_capstyle="butt")
         axes.plot(

@@ -9,14 +9,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tune_app import results, words
+from tune_app import results
 from tune_app.data import CLASSES
 from tune_app.errors import RunError
 from tune_app.report import formats
 from tune_app.report.figures import selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
 from tune_app.stats import metrics
-from tune_app.stats.arithmetic import fixed
+from tune_app.stats.arithmetic import to_decimals
+from tune_app.text import counted
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -120,25 +121,26 @@ def confusion_matrix(frames: Frames) -> list[Picture]:
         axes.set_ylabel("true class")
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
+        decimals = 0 if len(counts) == 1 else 1
         for true, called in np.ndindex(size, size) if size <= 10 else ():
             share = shares[true, called]
             axes.text(
                 called,
                 true,
-                f"{fixed(mean[true, called], 0 if len(counts) == 1 else 1)}\n{fixed(share, 1, 2)}%",
+                f"{to_decimals(mean[true, called], decimals)}\n{to_decimals(share, 1, 2)}%",
                 ha="center",
                 va="center",
                 color="white" if share > 0.55 else style.INK,
             )
         figure.colorbar(shown, ax=axes, label="of the true class, %", pad=0.03)
-    over = "of one seed" if len(counts) == 1 else f"mean over {words.count(len(counts), 'seed')}"
-    called = [f"{fixed(shares[i, i], 1, 2)}% of {name}" for i, name in enumerate(info.classes)]
+    over = "of one seed" if len(counts) == 1 else f"mean over {counted(len(counts), 'seed')}"
+    called = [f"{to_decimals(shares[i, i], 1, 2)}% of {name}" for i, name in enumerate(info.classes)]
     right = formats.listed(called if size <= 10 else [])
     return [
         Picture(
             "confusion",
             "Confusion matrix on the test set",
-            f"Confusion matrix of {words.count(len(info.labels), 'test image')}; "
+            f"Confusion matrix of {counted(len(info.labels), 'test image')}; "
             f"called rightly: {right or 'see the picture'}.",
             sentences(
                 f"{info.label}, chosen by {formats.quantity(frames.sweep.space.metric.name)}; "
@@ -185,7 +187,7 @@ def roc_curve(frames: Frames) -> list[Picture]:
         Picture(
             "roc",
             "ROC curve on the test set",
-            f"ROC curve of {words.count(len(info.labels), 'test image')}; area under it {area}.",
+            f"ROC curve of {counted(len(info.labels), 'test image')}; area under it {area}.",
             sentences(
                 f"{info.label}, chosen by {formats.quantity(frames.sweep.space.metric.name)}; "
                 "AUC is the area under the curve" + over

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tune_app import results, words
+from tune_app import results
 from tune_app.report import formats
 from tune_app.space import canonical
+from tune_app.status import Status
+from tune_app.text import counted
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -34,7 +36,7 @@ class Selection:
 def choose(frames: Frames, trials: pd.DataFrame, most: int = MOST) -> Selection:
     """At most ``most`` of these rows of ``trials``: finished ones best first, then those that got furthest.
 
-    Twins are left out: their outcome is shown with the configuration that they repeat.
+    Duplicates are left out: their outcome is shown with the configuration that they repeat.
     """
     trials = trials[trials["twin"].isna()] if "twin" in trials else trials
     best = results.ranked(frames)
@@ -46,12 +48,12 @@ def choose(frames: Frames, trials: pd.DataFrame, most: int = MOST) -> Selection:
         return Selection(order)
     by = formats.quantity(frames.sweep.space.metric.name)
     then = f"the best by {by}" if len(best) >= most else f"the best by {by}, then those that got furthest"
-    return Selection(order[:most], f"{most} of {words.count(len(order), 'configuration')}: {then}")
+    return Selection(order[:most], f"{most} of {counted(len(order), 'configuration')}: {then}")
 
 
 def left_out(frames: Frames, *shown: str) -> str:
     """How many unfinished configurations a figure leaves out, by status; ``shown`` are those that it has."""
-    counts = frames.trials["status"].value_counts().drop(["finished", *shown], errors="ignore")
+    counts = frames.trials["status"].value_counts().drop([Status.FINISHED, *shown], errors="ignore")
     listed = formats.listed([f"{number} {state}" for state, number in counts.items()])
     return f"not shown, because they have not finished: {listed}" if listed else ""
 

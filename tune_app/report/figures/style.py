@@ -132,7 +132,7 @@ _LETTER = 0.075
 _FOOT = 0.2
 
 
-def sign(figure: Figure, source: str) -> None:
+def add_source(figure: Figure, source: str) -> None:
     """Lay a figure out for good, and say below it which run and data it shows wherever it is passed on."""
     figure.draw_without_rendering()
     figure.set_layout_engine(None)  # "none" would have every save lay it out once more

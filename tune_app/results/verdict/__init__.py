@@ -5,16 +5,25 @@ Two questions are kept apart. ``seeds``: would other seeds change a difference, 
 compared. Every formula, and what is promised of it: docs/statistics.md.
 """
 
-from tune_app.results.verdict.judging import judge, mode
-from tune_app.results.verdict.model import LEVEL, MOST, QUESTIONS, Answer, Comparison, Pair, Standing, Verdict
+from tune_app.results.verdict.compute import judge, mode
+from tune_app.results.verdict.model import (
+    LEVEL,
+    MOST,
+    QUESTIONS,
+    Comparison,
+    Pair,
+    PairTest,
+    Standing,
+    Verdict,
+)
 
 __all__ = [
     "LEVEL",
     "MOST",
     "QUESTIONS",
-    "Answer",
     "Comparison",
     "Pair",
+    "PairTest",
     "Standing",
     "Verdict",
     "judge",

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tune_app import words
 from tune_app.results import Frames
-from tune_app.stats.outcomes import outcomes
-from tune_app.stats.patients import Units
+from tune_app.stats.patients import PatientGroups
+from tune_app.stats.per_image import per_image
+from tune_app.text import counted
 
 #: Fewer patients stand for no others.
 FEWEST_PATIENTS = 10
@@ -25,15 +25,15 @@ class Evidence:
     """``values`` by sample, (R, M), of the M images that count for a metric; ``shares``: each is 0 or 1."""
 
     values: Mapping[int, NDArray[np.float64]]
-    units: Units
+    units: PatientGroups
     shares: bool
 
     def in_words(self) -> str:
         """What stands for the patients."""
-        images = words.count(len(self.units.patient), "test image")
+        images = counted(len(self.units.patient), "test image")
         if self.units.count == len(self.units.patient):
             return f"Patients: each of the {images} counts as a patient, being the only one or naming none."
-        return f"Patients: {images} of {words.count(self.units.count, 'patient')}."
+        return f"Patients: {images} of {counted(self.units.count, 'patient')}."
 
 
 def gather(frames: Frames, samples: Sequence[int], metric: str) -> Evidence | str:
@@ -58,13 +58,13 @@ def gather(frames: Frames, samples: Sequence[int], metric: str) -> Evidence | st
         scores = frames.scores(sample)
         if scores.shape[:2] != (len(recorded), len(labels)):
             return "the run holds no score of every test image"
-        found = outcomes(metric, scores, labels)
+        found = per_image(metric, scores, labels)
         if found is None:
             return f"{metric} is no mean over single images"
         if not np.allclose(found.values.mean(axis=1), recorded, rtol=_CLOSE, atol=1e-6):
             return f"the recorded scores do not give the recorded {metric}"
         values[sample], rows, shares = found.values, found.rows, found.shares
-    units = Units.of(labels, images["patient"].tolist()).take(rows)
+    units = PatientGroups.of(labels, images["patient"].tolist()).take(rows)
     if units.count < FEWEST_PATIENTS:
-        return f"{words.count(units.count, 'patient')} cannot stand for others: it takes {FEWEST_PATIENTS}"
+        return f"{counted(units.count, 'patient')} cannot stand for others: it takes {FEWEST_PATIENTS}"
     return Evidence(values, units, shares)

@@ -17,24 +17,24 @@ QUESTIONS = ("seeds", "patients")
 
 
 @dataclass(frozen=True)
-class Answer:
+class PairTest:
     """What one question says of one pair.
 
     ``half_width`` is that of the 95% interval of the difference by itself, None where nothing varies;
-    ``still`` says that every seed (or patient) shows the same difference.
+    ``constant`` says that every seed (or patient) shows the same difference.
     ``adjusted`` is ``p`` after Holm's correction. ``needed`` is how many seeds (or patients) would tell the
     two apart with a power of 80%, were the difference as large as it looks: None where they are told apart
-    already, -1 where it is beyond reason (``judging.SEEDS_AT_MOST``, ``judging.TIMES_AS_MANY_PATIENTS``).
+    already, -1 where it is beyond reason (``compute.SEEDS_AT_MOST``, ``compute.TIMES_AS_MANY_PATIENTS``).
     """
 
     half_width: float | None
     p: float
     adjusted: float
     needed: int | None
-    still: bool = False
+    constant: bool = False
 
     @property
-    def apart(self) -> bool:
+    def significant(self) -> bool:
         """Whether the two are told apart."""
         return self.adjusted < LEVEL
 
@@ -50,19 +50,19 @@ class Pair:
     first: int
     second: int
     difference: float
-    seeds: Answer | None
-    patients: Answer | None
+    seeds: PairTest | None
+    patients: PairTest | None
 
     @property
     def same(self) -> bool:
         """Whether the two have the same value with every seed."""
-        return self.seeds is not None and self.seeds.still and self.seeds.p == 1
+        return self.seeds is not None and self.seeds.constant and self.seeds.p == 1
 
     @property
-    def apart(self) -> bool:
+    def significant(self) -> bool:
         """Whether the two are told apart by every question that was answered, and by one at least."""
         answers = [answer for answer in (self.seeds, self.patients) if answer is not None]
-        return bool(answers) and all(answer.apart for answer in answers)
+        return bool(answers) and all(answer.significant for answer in answers)
 
 
 @dataclass(frozen=True)
@@ -117,12 +117,12 @@ class Comparison:
                 return pair
         raise KeyError((one, other))
 
-    def apart_from(self, sample: int) -> tuple[list[int], list[int]]:
+    def significantly_different(self, sample: int) -> tuple[list[int], list[int]]:
         """The samples that are told apart from this one: those that it beats, and those that beat it."""
         worse: list[int] = []
         better: list[int] = []
         for pair in self.pairs:
-            if pair.apart and sample in (pair.first, pair.second):
+            if pair.significant and sample in (pair.first, pair.second):
                 lead = pair.difference * (1 if self.mode == "max" else -1)
                 wins = (lead > 0) == (sample == pair.first)
                 (worse if wins else better).append(pair.second if sample == pair.first else pair.first)

@@ -1,5 +1,5 @@
 """What a good colleague would say of a sweep before it goes into a report."""
 
-from tune_app.results.warnings.cautions import Caution, cautions, seen_before
+from tune_app.results.warnings.checks import ResultWarning, check, seen_before
 
-__all__ = ["Caution", "cautions", "seen_before"]
+__all__ = ["ResultWarning", "check", "seen_before"]

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tune_app import results, words
+from tune_app import results
 from tune_app.results import Frames
 from tune_app.results.verdict.evidence import Evidence, gather
-from tune_app.results.verdict.model import LEVEL, MOST, Answer, Comparison, Pair, Standing, Verdict
+from tune_app.results.verdict.model import LEVEL, MOST, Comparison, Pair, PairTest, Standing, Verdict
 from tune_app.space import SearchSpace
 from tune_app.stats import multiple_testing, paired_tests, power
 from tune_app.stats.arithmetic import mean
@@ -20,6 +20,8 @@ from tune_app.stats.intervals import mean_interval, wilson
 from tune_app.stats.paired_tests import Pairwise, over_patients
 from tune_app.stats.units import named_share
 from tune_app.stats.variance_components import FEWEST_SEEDS, two_level
+from tune_app.status import Status
+from tune_app.text import counted
 
 #: Fewer right, or wrong, answers leave no interval over patients that could be trusted.
 FEWEST_ANSWERS = 10
@@ -27,7 +29,7 @@ FEWEST_ANSWERS = 10
 #: So many values that are equal over the seeds are no chance, though they come in steps.
 FEWEST_COINCIDENCES = 4
 
-#: ``Answer.needed`` goes no further than this.
+#: ``PairTest.needed`` goes no further than this.
 SEEDS_AT_MOST = 1000
 TIMES_AS_MANY_PATIENTS = 100
 
@@ -54,7 +56,7 @@ def judge(frames: Frames, metric: str | None = None) -> Verdict:
     tied = tuple(
         pair.second
         for pair in chosen.pairs
-        if pair.first == winner and pair.seeds is not None and not pair.seeds.apart
+        if pair.first == winner and pair.seeds is not None and not pair.seeds.significant
     )
     notes = tuple(_left_out(frames, len(own), len(ranked)))
     return Verdict(winner, tied, chosen, test if test.standings else None, notes)
@@ -66,12 +68,12 @@ def _test_metric(frames: Frames) -> str:
 
 
 def _left_out(frames: Frames, own: int, ranked: int) -> Iterator[str]:
-    states = frames.trials["status"].value_counts().drop("finished", errors="ignore")
+    states = frames.trials["status"].value_counts().drop(Status.FINISHED, errors="ignore")
     if len(states):
         listed = ", ".join(f"{number} {state}" for state, number in states.items())
         yield f"Not compared, having not finished: {listed}."
     if own < ranked:
-        yield f"Not compared, being the same point as another: {words.count(ranked - own, 'configuration')}."
+        yield f"Not compared, being the same point as another: {counted(ranked - own, 'configuration')}."
     if own > MOST:
         yield f"Of {own} finished configurations the best {MOST} are compared with one another."
 
@@ -81,7 +83,7 @@ def _compare(frames: Frames, samples: Sequence[int], metric: str) -> Comparison:
     values = {sample: found for sample, found in every.items() if len(found)}
     notes = []
     if 0 < len(values) < len(samples):
-        lacking = words.count(len(samples) - len(values), "configuration")
+        lacking = counted(len(samples) - len(values), "configuration")
         notes.append(f"Not compared, having no {metric}: {lacking}.")
     unanswered = {}
     evidence = gather(frames, list(values), metric)
@@ -137,7 +139,7 @@ def _seedless(values: Values, step: float) -> bool:
     return sum(inside) >= (FEWEST_COINCIDENCES if step else 1)
 
 
-def _over_seeds(values: Values, step: float) -> list[Answer] | None:
+def _over_seeds(values: Values, step: float) -> list[PairTest] | None:
     """An answer for each pair; None where fewer than two replicates are shared by all."""
     if not values:
         return None
@@ -148,7 +150,7 @@ def _over_seeds(values: Values, step: float) -> list[Answer] | None:
     return _answers(paired_tests.over_seeds(shared, 1 - LEVEL, step), count, SEEDS_AT_MOST)
 
 
-def _over_patients(evidence: Evidence | str) -> list[Answer] | None:
+def _over_patients(evidence: Evidence | str) -> list[PairTest] | None:
     if isinstance(evidence, str) or not evidence.values:
         return None
     means = np.stack([values.mean(axis=0) for values in evidence.values.values()])
@@ -157,33 +159,33 @@ def _over_patients(evidence: Evidence | str) -> list[Answer] | None:
     return _answers(found, count, TIMES_AS_MANY_PATIENTS * count)
 
 
-def _answers(found: Pairwise, count: int, most: int) -> list[Answer]:
+def _answers(found: Pairwise, count: int, most: int) -> list[PairTest]:
     comparisons = max(1, len(found.p))
     needed = _needed(found, count, most, LEVEL / comparisons)
     return [
-        Answer(
+        PairTest(
             float(half_width) if error else None,
             float(p),
             float(adjusted),
             None if adjusted < LEVEL else int(number),
-            bool(still),
+            bool(constant),
         )
-        for error, half_width, p, adjusted, number, still in zip(
-            found.error, found.half_width, found.p, found.adjusted, needed, found.still, strict=True
+        for error, half_width, p, adjusted, number, constant in zip(
+            found.error, found.half_width, found.p, found.adjusted, needed, found.constant, strict=True
         )
     ]
 
 
 def _needed(found: Pairwise, count: int, most: int, level: float) -> NDArray[np.int64]:
     """By the t test; by the sign test where one patient is as another; never where there is no difference."""
-    still = found.error == 0
-    sd = np.where(still, 1.0, found.error * math.sqrt(count))
-    by_t = power.needed(found.difference, sd, level, most=most, spent=count - found.freedom)
+    constant = found.error == 0
+    sd = np.where(constant, 1.0, found.error * math.sqrt(count))
+    by_t = power.sample_size(found.difference, sd, level, most=most, spent=count - found.freedom)
     by_sign = np.where(found.difference == 0, -1, math.ceil(1 - math.log2(level)))
-    return np.where(still, by_sign, by_t)
+    return np.where(constant, by_sign, by_t)
 
 
-def _pairs(values: Values, answers: Mapping[str, list[Answer] | None]) -> Iterator[Pair]:
+def _pairs(values: Values, answers: Mapping[str, list[PairTest] | None]) -> Iterator[Pair]:
     samples = list(values)
     means = [mean(found) for found in values.values()]
     places = zip(*np.triu_indices(len(samples), 1), strict=True)
@@ -204,7 +206,7 @@ def _letters(
     letters: dict[int, dict[str, str]] = {sample: {} for sample in samples}
     place = {sample: number for number, sample in enumerate(samples)}
     for question in questions:
-        apart = [(place[p.first], place[p.second]) for p in pairs if getattr(p, question).apart]
+        apart = [(place[p.first], place[p.second]) for p in pairs if getattr(p, question).significant]
         for sample, text in zip(samples, multiple_testing.letters(len(samples), apart), strict=True):
             letters[sample][question] = text
     return letters
@@ -237,7 +239,7 @@ def _standing(
 
 def _why_not_both(share: bool, middle: float, seeds: int, images: int) -> str:
     if seeds < FEWEST_SEEDS:
-        return f"{words.count(seeds, 'seed')}: it takes {FEWEST_SEEDS}"
+        return f"{counted(seeds, 'seed')}: it takes {FEWEST_SEEDS}"
     fewer = min(middle, 1 - middle) * images
     if share and fewer < FEWEST_ANSWERS:
         side = "wrong" if middle > 0.5 else "right"

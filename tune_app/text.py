@@ -1,16 +1,12 @@
-"""How times, sizes and counts are written; parameters have ``labels``, metrics ``units``."""
+"""Times, sizes, counts and tables as text; parameters are in `space.labels`, metrics in `stats.units`."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-
-#: Every state that a configuration can be shown in, the most telling first.
-STATES = ("failed", "diverged", "finished", "stopped", "interrupted", "running", "waiting")
+from collections.abc import Sequence
 
 
 def duration(seconds: float) -> str:
-    """A time that was taken.
+    """An elapsed time.
 
     >>> duration(18.04), duration(125), duration(7500)
     ('18.0 s', '2 min 05 s', '2 h 05 min')
@@ -24,10 +20,10 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
-def left(seconds: float) -> str:
-    """A time that is still to come, no finer than it is known.
+def time_left(seconds: float) -> str:
+    """An estimated time, rounded to what an estimate can say.
 
-    >>> left(12.7), left(200), left(7500)
+    >>> time_left(12.7), time_left(200), time_left(7500)
     ('13 s left', '3 min left', '2 h 05 min left')
     """
     if seconds < 99.5:
@@ -38,17 +34,17 @@ def left(seconds: float) -> str:
 
 
 def rate(per_second: float) -> str:
-    """Replicate-epochs a second."""
+    """Replicate-epochs per second."""
     return f"{per_second:.0f} epochs/s" if per_second >= 9.5 else f"{per_second:.2g} epochs/s"
 
 
-def count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
     """``1 seed``, ``5 seeds``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def size(size_bytes: int) -> str:
-    """Bytes for people.
+    """A number of bytes.
 
     >>> size(1500), size(50 << 20), size(3 << 29)
     ('1 KiB', '50 MiB', '1.5 GiB')
@@ -60,13 +56,7 @@ def size(size_bytes: int) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
-    """Rows of cells in columns, three spaces apart."""
+    """Rows of cells as lines, the columns three spaces apart."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(indent + line.rstrip() for line in lines)
-
-
-def counts(states: Iterable[str], between: str = ", ") -> str:
-    """How many there are of each state: ``2 finished, 1 running``."""
-    found = Counter(states)
-    return between.join(f"{found[state]} {state}" for state in STATES if found[state])

@@ -1,4 +1,4 @@
-"""What a fact about this machine means for a sweep: fine, to be watched, or in the way, and the mend."""
+"""What each fact about a machine means for a sweep: ok, warning or problem, and how to fix it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tune_app.session.provenance import Gpus
-from tune_app.words import size
+from tune_app.session.provenance import GpuProbe
+from tune_app.text import size
 
 #: Shared memory for the course's images of 256 x 256 pixels, a copy of some of them, and Ray's own needs.
 SHARED_MEMORY_BYTES = 400 << 20
@@ -20,16 +20,16 @@ _OLDEST_PYTHON = (3, 11)
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at: ``mend`` says what to do about it, empty where all is well."""
+    """One thing that was looked at: ``fix`` says what to do about it, empty where all is well."""
 
     name: str
     status: Literal["ok", "warning", "problem"]
     found: str
-    mend: str = ""
+    fix: str = ""
 
 
 @dataclass(frozen=True)
-class Answer:
+class Probe:
     """What a process of its own found out: ``facts``, or the ``fault`` that kept it from it."""
 
     facts: Mapping[str, Any] | None = None
@@ -48,13 +48,13 @@ def check_system(system: str) -> Check:
     """The operating system is one that Ray works on."""
     if system in ("Linux", "Darwin"):
         return Check("system", "ok", platform.platform())
-    mend = "Use WSL2, or train in one process: tune-app run ... --address inline"
+    fix = "Use WSL2, or train in one process: tune-app run ... --address inline"
     if system == "Windows":
-        return Check("system", "warning", "Windows: trials on Ray need Linux or macOS", mend)
-    return Check("system", "warning", f"{system}: untried; Linux and macOS are tried", mend)
+        return Check("system", "warning", "Windows: trials on Ray need Linux or macOS", fix)
+    return Check("system", "warning", f"{system}: untried; Linux and macOS are tried", fix)
 
 
-def check_torch(torch: Answer) -> Check:
+def check_torch(torch: Probe) -> Check:
     """Torch can be imported."""
     if torch.facts is None:
         return Check(
@@ -67,7 +67,7 @@ def check_torch(torch: Answer) -> Check:
     return Check("torch", "ok", f"{torch.facts['version']}, built {build}")
 
 
-def check_gpus(gpus: Gpus, torch: Answer, hidden: str | None = None) -> Check:
+def check_gpus(gpus: GpuProbe, torch: Probe, hidden: str | None = None) -> Check:
     """Torch can use every GPU that there is; ``hidden`` is CUDA_VISIBLE_DEVICES, None where it is unset."""
     seen = torch.facts["devices"] if torch.facts and torch.facts["available"] else 0
     if gpus.fault:
@@ -85,19 +85,19 @@ def check_gpus(gpus: Gpus, torch: Answer, hidden: str | None = None) -> Check:
         )
     found = f"torch sees {seen} of {there} ({names})"
     if not torch.facts["cuda"]:
-        mend = "This torch is built for CPUs only. Install one for CUDA: https://pytorch.org/get-started"
-        return Check("GPUs", "problem", found, mend)
+        fix = "This torch is built for CPUs only. Install one for CUDA: https://pytorch.org/get-started"
+        return Check("GPUs", "problem", found, fix)
     if hidden is not None:
-        mend = "Unset CUDA_VISIBLE_DEVICES to use them all."
-        return Check("GPUs", "warning", f'{found}, for CUDA_VISIBLE_DEVICES is "{hidden}"', mend)
-    mend = (
+        fix = "Unset CUDA_VISIBLE_DEVICES to use them all."
+        return Check("GPUs", "warning", f'{found}, for CUDA_VISIBLE_DEVICES is "{hidden}"', fix)
+    fix = (
         f"The driver ({gpus.found[0].driver}) may be too old for CUDA {torch.facts['cuda']}: update it, or "
         "install a torch for an older CUDA: https://pytorch.org/get-started"
     )
-    return Check("GPUs", "problem", found, mend)
+    return Check("GPUs", "problem", found, fix)
 
 
-def check_ray(version: str | None, ray: Answer | None, torch: Answer) -> Check:
+def check_ray(version: str | None, ray: Probe | None, torch: Probe) -> Check:
     """Ray starts here and runs a task; ``ray`` is None where that was not tried."""
     if version is None:
         return Check("Ray", "problem", "not installed", 'Install it: pip install "ray[tune]"')
@@ -110,7 +110,7 @@ def check_ray(version: str | None, ray: Answer | None, torch: Answer) -> Check:
             f"{version}, starts and runs tasks on {ray.facts['cpus']:g} CPUs, {ray.facts['gpus']:g} GPUs",
         )
     if torch.facts is None:
-        return Check("Ray", "warning", f"{version}, not tried: its trials need torch", "Mend torch first.")
+        return Check("Ray", "warning", f"{version}, not tried: its trials need torch", "Fix torch first.")
     return Check(
         "Ray",
         "problem",
@@ -127,8 +127,8 @@ def check_processor(cores: int, memory_bytes: int | None) -> Check:
         return Check("CPU, memory", "ok", f"{found}, memory unknown")
     found += f", {size(memory_bytes)} of memory"
     if memory_bytes < MEMORY_BYTES:
-        mend = "Train fewer trials at a time (--max-concurrent 1), with a smaller --image-size."
-        return Check("CPU, memory", "warning", found, mend)
+        fix = "Train fewer trials at a time (--max-concurrent 1), with a smaller --image-size."
+        return Check("CPU, memory", "warning", found, fix)
     return Check("CPU, memory", "ok", found)
 
 

@@ -21,7 +21,7 @@ _MARK = re.compile(r"#\s*CHANGE:\s*(.+?)\s*$")
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: the line (from 1, 0 for the file), the key, the rule and the mend.
+    """One thing that is wrong: the line (from 1, 0 for the file), the key, the rule and the fix.
 
     A ``warning`` costs money, time or safety, or waits for its user; anything else would fail.
     """
@@ -33,7 +33,7 @@ class Problem:
 
 
 @dataclass
-class Content:
+class ClusterFile:
     """A document of a cluster file: plain values, where they stand, and the problems found so far."""
 
     file: Path
@@ -87,7 +87,7 @@ class Content:
                     self.unknown((*at, name), known[name], what)
 
 
-def read(file: Path) -> list[Content]:
+def read(file: Path) -> list[ClusterFile]:
     """The documents of a file.
 
     Raises:
@@ -109,7 +109,7 @@ def read(file: Path) -> list[Content]:
         raise ClusterError(f"{file}: this is no YAML: {error}") from error
     if not nodes or not all(isinstance(node, dict) for node in nodes):
         raise ClusterError(f"{file}: holds no cluster: expected keys and values, as in cluster.yaml.")
-    return [Content(file, _plain(node), node) for node in nodes]
+    return [ClusterFile(file, _plain(node), node) for node in nodes]
 
 
 def marks(file: Path) -> Iterator[Problem]:

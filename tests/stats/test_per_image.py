@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tune_app.stats import metrics
-from tune_app.stats.outcomes import outcomes
-from tune_app.stats.patients import Units, patient_interval
+from tune_app.stats.patients import PatientGroups, patient_interval
+from tune_app.stats.per_image import per_image
 
 
 def drawn(seed: int, images: int = 40, replicates: int = 3) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -22,7 +22,7 @@ def drawn(seed: int, images: int = 40, replicates: int = 3) -> tuple[NDArray[np.
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["accuracy", "sensitivity", "specificity", "auc"]))
 def test_the_mean_over_the_images_is_the_metric(seed: int, name: str) -> None:
     scores, labels = drawn(seed)
-    found = outcomes(f"test_{name}", scores, labels)
+    found = per_image(f"test_{name}", scores, labels)
     assert found is not None
     assert found.values.shape == (3, len(found.rows))
     for row, score in zip(found.values, scores, strict=True):
@@ -33,7 +33,7 @@ def test_the_mean_over_the_images_is_the_metric(seed: int, name: str) -> None:
 def test_which_images_count() -> None:
     scores, labels = drawn(1)
     for name, label in (("sensitivity", 1), ("specificity", 0)):
-        found = outcomes(f"test_{name}", scores, labels)
+        found = per_image(f"test_{name}", scores, labels)
         assert found is not None
         assert (labels[found.rows] == label).all()
         assert len(found.rows) == (labels == label).sum()
@@ -45,9 +45,9 @@ def test_the_spread_of_an_auc_is_delongs() -> None:
     above = (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
     s10, s01 = above.mean(axis=1).var(ddof=1), above.mean(axis=0).var(ddof=1)
     delong = s10 / len(positive) + s01 / len(negative)
-    found = outcomes("test_auc", scores, labels)
+    found = per_image("test_auc", scores, labels)
     assert found is not None
-    mean, half_width = patient_interval(found.values[0], Units.of(labels))
+    mean, half_width = patient_interval(found.values[0], PatientGroups.of(labels))
     assert mean == pytest.approx(above.mean())
     # DeLong divides by n - 1 in each class, the linearised variance by N - 2 in both
     assert half_width / 1.9908 == pytest.approx(np.sqrt(delong), rel=2e-3)
@@ -57,28 +57,28 @@ def test_several_classes() -> None:
     rng = np.random.default_rng(2)
     labels = rng.integers(0, 3, 30)
     logits = rng.normal(0, 1, (2, 30, 3)).astype(np.float32)
-    found = outcomes("test_accuracy", logits, labels)
+    found = per_image("test_accuracy", logits, labels)
     assert found is not None
     assert found.values.mean(axis=1) == pytest.approx((logits.argmax(-1) == labels).mean(axis=1))
-    assert outcomes("test_auc", logits, labels) is None
-    assert outcomes("test_sensitivity", logits, labels) is None
+    assert per_image("test_auc", logits, labels) is None
+    assert per_image("test_sensitivity", logits, labels) is None
 
 
 def test_a_loss_is_the_cross_entropy() -> None:
     scores, labels = drawn(3)
-    found = outcomes("test_loss", scores, labels)
+    found = per_image("test_loss", scores, labels)
     assert found is not None
     probability = 1 / (1 + np.exp(-scores.astype(np.float64)))
     expected = -np.log(np.where(labels == 1, probability, 1 - probability))
     assert found.values == pytest.approx(expected)
     logits = np.stack([np.zeros_like(scores), scores], axis=-1)
-    same = outcomes("test_loss", logits, labels)
+    same = per_image("test_loss", logits, labels)
     assert same is not None
     assert same.values == pytest.approx(expected)
 
 
 def test_what_is_no_mean_over_images() -> None:
     scores, labels = drawn(4)
-    assert outcomes("test_f1", scores, labels) is None
-    assert outcomes("test_auc", scores, np.zeros_like(labels)) is None
-    assert outcomes("test_sensitivity", scores, np.zeros_like(labels)) is None
+    assert per_image("test_f1", scores, labels) is None
+    assert per_image("test_auc", scores, np.zeros_like(labels)) is None
+    assert per_image("test_sensitivity", scores, np.zeros_like(labels)) is None

@@ -13,18 +13,18 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import linregress, norm
 
-from tune_app import words
 from tune_app.errors import RunError
 from tune_app.results import Frames
 from tune_app.results.verdict import LEVEL, Verdict
 from tune_app.results.warnings import edges
-from tune_app.stats.arithmetic import fixed, mean, significant
+from tune_app.stats.arithmetic import mean, to_decimals, to_digits
 from tune_app.stats.intervals import quantile
-from tune_app.stats.power import needed
+from tune_app.stats.power import sample_size
 from tune_app.sweep import Sweep, code
 from tune_app.sweep.events import Created, Finished
 from tune_app.sweep.paths import RunPaths, find_runs
 from tune_app.sweep.record import read
+from tune_app.text import counted
 
 #: Fewer seeds say little of the next; see docs/statistics.md.
 FEW_SEEDS = 5
@@ -41,7 +41,7 @@ _Z = float(norm.isf(LEVEL / 2))
 
 
 @dataclass(frozen=True)
-class Caution:
+class ResultWarning:
     """One warning: ``kind`` for programs, ``text`` for people (one sentence or two), and whom it is about."""
 
     kind: str
@@ -49,7 +49,7 @@ class Caution:
     sample: int | None = None
 
 
-def cautions(frames: Frames, verdict: Verdict, others: Sequence[str] = ()) -> list[Caution]:
+def check(frames: Frames, verdict: Verdict, others: Sequence[str] = ()) -> list[ResultWarning]:
     """All that is to be said of the choice, the weightiest first; without one, only of its code.
 
     Args:
@@ -57,7 +57,7 @@ def cautions(frames: Frames, verdict: Verdict, others: Sequence[str] = ()) -> li
         verdict: ``verdict.judge`` of the same frames.
         others: names of other runs that have looked at the same test set: see ``seen_before``.
     """
-    mixed = [Caution("code", text) for text in _code(frames)]
+    mixed = [ResultWarning("code", text) for text in _code(frames)]
     if verdict.winner is None:
         return mixed
     found = [
@@ -70,7 +70,7 @@ def cautions(frames: Frames, verdict: Verdict, others: Sequence[str] = ()) -> li
         *_still_rising(frames, verdict.winner),
         *_overfitting(frames, verdict.winner),
     ]
-    return mixed + [Caution(kind, text, verdict.winner) for kind, text in found]
+    return mixed + [ResultWarning(kind, text, verdict.winner) for kind, text in found]
 
 
 def seen_before(sweep: Sweep) -> list[str]:
@@ -108,9 +108,9 @@ def _worse_on_test(frames: Frames, verdict: Verdict, winner: int) -> Found:
     """What was chosen on validation data is worse on the test set, by more than chance, than another."""
     if verdict.test is None:
         return
-    _, better = verdict.test.apart_from(winner)
+    _, better = verdict.test.significantly_different(winner)
     if better:
-        others = words.count(len(better), "configuration")
+        others = counted(len(better), "configuration")
         yield (
             "worse_on_test",
             f"on the test set it is worse than {others} that validation ranks below it, such as sample "
@@ -140,7 +140,7 @@ def _code(frames: Frames) -> Iterator[str]:
     elif found.sessions:
         yield "configurations are compared that were trained with differing code"
     if (name := sweep.header.confirms) and (confirmed := _beside(sweep, name)):
-        differing = code.between(confirmed.history, sweep.history)
+        differing = code.run_differences(confirmed.history, sweep.history)
         if differing:
             yield f"the code differs from that of {name}, which this run confirms: {', '.join(differing)}"
     alike: dict[str, list[str]] = {}
@@ -186,7 +186,7 @@ def _seen(frames: Frames, others: Sequence[str], winner: int) -> Found:
         named = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
         yield (
             "test_seen",
-            f"{words.count(len(others), 'other sweep')} looked at this test set too ({named}): the best of "
+            f"{counted(len(others), 'other sweep')} looked at this test set too ({named}): the best of "
             "several looks flatters",
         )
 
@@ -207,12 +207,12 @@ def _small_validation(frames: Frames, verdict: Verdict, winner: int) -> Found:
     reach = _Z * sd / math.sqrt(images)
     if difference == 0 or difference >= reach:
         return
-    wanted = int(needed(difference, sd, LEVEL, most=1_000_000))
+    wanted = int(sample_size(difference, sd, LEVEL, most=1_000_000))
     enough = f"about {_rounded(wanted):,}" if wanted > 0 else "more than a million"
     yield (
         "small_validation",
-        f"{images} validation images cannot show its lead of {fixed(difference, 1, 2)} points: others would "
-        f"move it by ± {fixed(reach, 1, 2)}; it takes {enough}",
+        f"{images} validation images cannot show its lead of {to_decimals(difference, 1, 2)} points: others "
+        f"would move it by ± {to_decimals(reach, 1, 2)}; it takes {enough}",
     )
 
 
@@ -239,7 +239,7 @@ def _edges(frames: Frames, winner: int) -> Found:
 
 def _still_rising(frames: Frames, winner: int) -> Found:
     """Whether the mean curve of the space's metric has a slope in its last quarter: least squares, t test."""
-    metric, curves = frames.sweep.space.metric, frames.carried
+    metric, curves = frames.sweep.space.metric, frames.filled_curves
     if metric.name not in curves:
         return
     own = curves[curves["sample"] == winner]
@@ -253,7 +253,7 @@ def _still_rising(frames: Frames, winner: int) -> Found:
     share = frames.units.is_share(metric.name)
     if fit.pvalue < LEVEL and gain >= GAIN * (1 if share else abs(last.mean())):
         verb = "rising" if metric.mode == "max" else "falling"
-        much = f"{fixed(gain, 1, 2)} points" if share else significant(gain, 2)
+        much = f"{to_decimals(gain, 1, 2)} points" if share else to_digits(gain, 2)
         yield (
             "still_rising",
             f"{metric.name} was still {verb} at the last epoch (by {much} over the last {window}): "
@@ -267,7 +267,7 @@ def _overfitting(frames: Frames, winner: int) -> Found:
     if not len(train) or not len(val) or not all(map(frames.units.is_share, names)):
         return
     if mean(train) >= NEARLY_ALL and mean(train) - mean(val) >= GAP:
-        trained, validated = (fixed(mean(values), 1, 2) for values in (train, val))
+        trained, validated = (to_decimals(mean(values), 1, 2) for values in (train, val))
         yield (
             "overfitting",
             f"training accuracy {trained}% against {validated}% on validation: it overfits",

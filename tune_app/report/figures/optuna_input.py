@@ -24,6 +24,7 @@ from tune_app.report import formats
 from tune_app.search.distributions import logarithmic
 from tune_app.search.study_trials import SAMPLE, STATES
 from tune_app.space import Scalar, canonical
+from tune_app.status import Status
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -40,7 +41,7 @@ _EXACT = 2**53
 MARK = "\u2060"
 
 
-def study(
+def make_study(
     frames: Frames, trials: pd.DataFrame | None = None, names: Mapping[str, str] | None = None
 ) -> optuna.Study:
     """A study in memory with a trial for each ended configuration of ``trials`` (default: all).
@@ -67,7 +68,7 @@ def _trial(
         name: _value(frames, name, config[name], spread[name]) for name in frames.varying if name in config
     }
     mean = row.get(f"{frames.sweep.space.metric.name}_mean")
-    state = STATES[str(row["status"])]
+    state = STATES[Status(row["status"])]
     if state is TrialState.COMPLETE and (mean is None or pd.isna(mean)):
         state = TrialState.FAIL
     return create_trial(

@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tune_app.cluster import known, versions
-from tune_app.cluster.reading import Content
+from tune_app.cluster import known_keys, versions
+from tune_app.cluster.cluster_file import ClusterFile
 from tune_app.engines.ray import private_api
 from tune_app.errors import describe, nearest
 
@@ -28,7 +28,7 @@ _UNSAFE = re.compile(r"--dashboard-host[= ]['\"]?(0\.0\.0\.0|::|\*)")
 _PLACEHOLDER = re.compile(r"ami-0+")
 
 
-def check(file: Content) -> None:
+def check(file: ClusterFile) -> None:
     """Note all that is wrong with the file of a cluster."""
     kind = file.get("provider", "type")
     if not _keys(file) or not _provider(file, kind):
@@ -44,7 +44,7 @@ def check(file: Content) -> None:
         _as_ray_sees_it(file)
 
 
-def _keys(file: Content) -> bool:
+def _keys(file: ClusterFile) -> bool:
     """Whether there is enough to go on; unknown keys of the first two levels, as Ray's schema knows them."""
     if schema := private_api.cluster_schema():
         first = schema["properties"]
@@ -58,7 +58,7 @@ def _keys(file: Content) -> bool:
     return isinstance(file.get("provider"), dict)
 
 
-def _provider(file: Content, kind: Any) -> bool:
+def _provider(file: ClusterFile, kind: Any) -> bool:
     kinds = private_api.providers()
     if kind not in kinds:
         file.error(
@@ -77,7 +77,7 @@ def _provider(file: Content, kind: Any) -> bool:
     return True
 
 
-def _local(file: Content) -> None:
+def _local(file: ClusterFile) -> None:
     if file.get("available_node_types"):
         file.error(
             ("available_node_types",),
@@ -96,7 +96,7 @@ def _local(file: Content) -> None:
         )
 
 
-def _node_types(file: Content, kind: str) -> None:
+def _node_types(file: ClusterFile, kind: str) -> None:
     if file.get("min_workers") is not None:
         file.error(
             ("min_workers",), "Ray ignores it here. Put min_workers into a type under available_node_types."
@@ -122,7 +122,7 @@ def _node_types(file: Content, kind: str) -> None:
             continue
         if kind == "aws":
             _aws(file, (*at, "node_config"))
-        elif kind == "gcp" and known.GCP_TPU not in content["node_config"]:
+        elif kind == "gcp" and known_keys.GCP_TPU not in content["node_config"]:
             _gcp(file, at)
     if isinstance(types.get(head), dict) and file.get("available_node_types", head, "resources", "CPU") != 0:
         file.warn(
@@ -131,8 +131,8 @@ def _node_types(file: Content, kind: str) -> None:
         )
 
 
-def _aws(file: Content, at: tuple[str, ...]) -> None:
-    file.unknown(at, known.AWS, "EC2")
+def _aws(file: ClusterFile, at: tuple[str, ...]) -> None:
+    file.unknown(at, known_keys.AWS, "EC2")
     if file.get(*at, "InstanceType") is None:
         file.error(at, "InstanceType is missing. Add it, as in: InstanceType: g5.xlarge")
     image = file.get(*at, "ImageId")
@@ -150,15 +150,15 @@ def _aws(file: Content, at: tuple[str, ...]) -> None:
     _disk(file, (*at, "BlockDeviceMappings"), sizes, "Ebs: {VolumeSize: 150}")
 
 
-def _marked(file: Content, text: re.Pattern[str]) -> bool:
+def _marked(file: ClusterFile, text: re.Pattern[str]) -> bool:
     """Whether a line with this text still has its mark."""
     lines = file.file.read_text(encoding="utf-8").splitlines()
     return any(text.search(line) and "# CHANGE:" in line for line in lines)
 
 
-def _gcp(file: Content, at: tuple[str, ...]) -> None:
+def _gcp(file: ClusterFile, at: tuple[str, ...]) -> None:
     config = (*at, "node_config")
-    file.unknown(config, known.GCP, "Compute Engine")
+    file.unknown(config, known_keys.GCP, "Compute Engine")
     if file.get(*config, "machineType") is None:
         file.error(config, "machineType is missing. Add it, as in: machineType: n1-standard-8")
     disks = [disk for disk in file.get(*config, "disks") or [] if isinstance(disk, dict)]
@@ -188,32 +188,32 @@ def _gcp(file: Content, at: tuple[str, ...]) -> None:
         )
 
 
-def _disk(file: Content, at: tuple[str, ...], sizes: list[Any], example: str) -> None:
+def _disk(file: ClusterFile, at: tuple[str, ...], sizes: list[Any], example: str) -> None:
     largest = max((size for size in sizes if isinstance(size, int)), default=0)
     if largest < _LEAST_DISK_GB:
         has = f"{largest} GB of disk" if largest else "the image's own disk"
         file.warn(at, f"{has} may be too small for drivers, CUDA and data. Give it more, as in {example}.")
 
 
-def _setup(file: Content, kind: str) -> None:
+def _setup(file: ClusterFile, kind: str) -> None:
     """Versions: Ray's own defaults install a nightly build."""
     keys = ("initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands")
     commands = [command for key in keys for command in _commands(file, key)]
     here = versions.ray()
-    mend = f"Put into setup_commands: pip install 'ray[default,tune]=={here}'"
+    fix = f"Put into setup_commands: pip install 'ray[default,tune]=={here}'"
     pins = versions.ray_pins(commands)
     image = str(file.get("docker", "image") or "")
     if not pins and not image:
         if kind == "local":
-            file.warn(("setup_commands",), f"nothing installs Ray: every machine needs {here}. {mend}")
+            file.warn(("setup_commands",), f"nothing installs Ray: every machine needs {here}. {fix}")
         else:
-            file.error(("setup_commands",), f"nothing installs Ray, or a nightly build does. {mend}")
+            file.error(("setup_commands",), f"nothing installs Ray, or a nightly build does. {fix}")
     for operator, version in pins:
         if (operator, version) != ("==", here):
             asked = f"{operator}{version}" if operator != "@" else "a build of its own"
             file.error(
                 ("setup_commands",),
-                f"Ray {asked} there and {here} here do not understand each other. {mend}",
+                f"Ray {asked} there and {here} here do not understand each other. {fix}",
             )
     for python in versions.pythons(commands):
         if python != versions.python():
@@ -231,7 +231,7 @@ def _setup(file: Content, kind: str) -> None:
         )
 
 
-def _start(file: Content, kind: str) -> None:
+def _start(file: ClusterFile, kind: str) -> None:
     for key, needed in (("head", "--autoscaling-config="), ("worker", "$RAY_HEAD_IP")):
         name = f"{key}_start_ray_commands"
         commands = _commands(file, name)
@@ -259,7 +259,7 @@ def _start(file: Content, kind: str) -> None:
             )
 
 
-def _mounts(file: Content) -> None:
+def _mounts(file: ClusterFile) -> None:
     mounts = file.get("file_mounts") or {}
     for remote, local in mounts.items() if isinstance(mounts, dict) else ():
         if not Path(str(local)).expanduser().exists():
@@ -269,12 +269,12 @@ def _mounts(file: Content) -> None:
             )
 
 
-def _commands(file: Content, key: str) -> list[str]:
+def _commands(file: ClusterFile, key: str) -> list[str]:
     commands = file.get(key)
     return [str(command) for command in commands] if isinstance(commands, list) else []
 
 
-def _as_ray_sees_it(file: Content) -> None:
+def _as_ray_sees_it(file: ClusterFile) -> None:
     """Ray's own validation, once nothing else is in its way."""
     import click
     import jsonschema

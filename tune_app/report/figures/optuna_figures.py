@@ -18,14 +18,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from tune_app import results, words
-from tune_app.report import formats, study
-from tune_app.report.figures import parameter_axis, selection, style
+from tune_app import results
+from tune_app.report import formats
+from tune_app.report.figures import optuna_input, parameter_axis, selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
 from tune_app.search.study_trials import SAMPLE
 from tune_app.space import canonical
-from tune_app.stats.arithmetic import significant
+from tune_app.stats.arithmetic import to_digits
 from tune_app.stats.units import NOTHING
+from tune_app.status import Status
+from tune_app.text import counted
 
 if TYPE_CHECKING:
     import optuna
@@ -70,13 +72,13 @@ def history(frames: Frames) -> list[Picture]:
         Picture(
             "history",
             "History of the search",
-            f"Scatter of {label} by sample number, {words.count(_finished(made), 'finished configuration')}; "
+            f"Scatter of {label} by sample number, {counted(_finished(made), 'finished configuration')}; "
             f"the best is sample {int(best['sample'])}.",
             sentences(
                 "Finished configurations by their number; the line is the best until then",
                 "a cross is a configuration that was stopped early, at its last value" if stopped else "",
                 thinned,
-                selection.left_out(frames, *(["stopped"] if stopped else [])),
+                selection.left_out(frames, *([Status.STOPPED] if stopped else [])),
             ),
             figure,
         )
@@ -86,7 +88,7 @@ def history(frames: Frames) -> list[Picture]:
 def _stopped(axes: Axes, frames: Frames) -> int:
     """Add configurations that were stopped early, each with its last value; returns how many."""
     column = f"{frames.sweep.space.metric.name}_mean"
-    trials = frames.trials[frames.trials["status"] == "stopped"].dropna(subset=column)
+    trials = frames.trials[frames.trials["status"] == Status.STOPPED].dropna(subset=column)
     if len(trials):
         low, high = axes.get_xlim()
         axes.plot(
@@ -121,7 +123,7 @@ def slices(frames: Frames) -> list[Picture]:
             "slice",
             "Each parameter by itself",
             f"Scatter of {label} against {formats.listed(list(names))}, "
-            f"{words.count(_finished(made), 'point')} each.",
+            f"{counted(_finished(made), 'point')} each.",
             sentences(
                 "A dot a finished configuration, the darker the later it was tried",
                 note,
@@ -173,7 +175,7 @@ def parallel(frames: Frames) -> list[Picture]:
         Picture(
             "parallel",
             "Parallel coordinates",
-            f"A line for each of {words.count(_finished(made), 'configuration')} through {label} and "
+            f"A line for each of {counted(_finished(made), 'configuration')} through {label} and "
             f"{formats.listed(list(names))}.",
             sentences(
                 "A line a finished configuration, from its metric through its parameters",
@@ -217,7 +219,7 @@ def importance(frames: Frames) -> list[Picture]:
         axes.set(xlabel="importance, as a share of 1", ylabel="")
         texts = [text.get_text() for text in axes.get_yticklabels()]
         shares = dict(zip(texts, (bar.get_width() for bar in bars), strict=True))
-    few = f"{words.count(count, 'configuration')} are few for this: take it as a hint" if count < 50 else ""
+    few = f"{counted(count, 'configuration')} are few for this: take it as a hint" if count < 50 else ""
     return [
         Picture(
             "importance",
@@ -261,7 +263,7 @@ def _study(
         raise NotDrawn("no parameter varies")
     if len(results.ranked(frames)) < 2:
         raise NotDrawn("takes two finished configurations")
-    return study.study(frames, trials, names)
+    return optuna_input.make_study(frames, trials, names)
 
 
 def _parameters(frames: Frames) -> tuple[dict[str, str], str]:
@@ -341,7 +343,7 @@ def _taken(axes: Axes, width: float, height: float) -> Figure:
 def _scale(axis: Any, frames: Frames) -> None:
     """Show a share in per cent: Optuna has the values as they are recorded."""
     factor = frames.units.scale(frames.sweep.space.metric.name)
-    axis.set_major_formatter(FuncFormatter(lambda value, _: significant(factor * value, 4)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: to_digits(factor * value, 4)))
 
 
 def _samples(made: optuna.Study) -> NDArray[np.int64]:

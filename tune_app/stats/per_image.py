@@ -16,7 +16,7 @@ KNOWN = ("accuracy", "sensitivity", "specificity", "auc", "loss")
 
 
 @dataclass(frozen=True)
-class Outcomes:
+class PerImage:
     """Values (R, M) of the M images that count for a metric, and which of the N those are: ``rows`` (M,).
 
     A replicate's mean is its metric. ``shares`` says whether a value is 1 or 0, right or wrong.
@@ -27,7 +27,7 @@ class Outcomes:
     shares: bool
 
 
-def outcomes(metric: str, scores: NDArray[np.float32], labels: NDArray[np.int64]) -> Outcomes | None:
+def per_image(metric: str, scores: NDArray[np.float32], labels: NDArray[np.int64]) -> PerImage | None:
     """A test metric taken apart into images, or None for one that is no mean over images.
 
     An accuracy, sensitivity or specificity is a share of right answers. An AUC is the mean of each image's
@@ -44,15 +44,15 @@ def outcomes(metric: str, scores: NDArray[np.float32], labels: NDArray[np.int64]
     binary = scores.ndim == 2
     every = np.arange(len(labels))
     if kind == "loss":
-        return Outcomes(_cross_entropy(scores, labels), every, shares=False)
+        return PerImage(_cross_entropy(scores, labels), every, shares=False)
     if kind == "auc" and binary and 0 < (labels == 1).sum() < len(labels):
-        return Outcomes(_placements(scores, labels == 1), every, shares=False)
+        return PerImage(_placements(scores, labels == 1), every, shares=False)
     right = np.stack([metrics.predictions(row) == labels for row in scores]).astype(np.float64)
     if kind == "accuracy":
-        return Outcomes(right, every, shares=True)
+        return PerImage(right, every, shares=True)
     if kind in ("sensitivity", "specificity") and binary:
         rows = np.flatnonzero((labels == 1) == (kind == "sensitivity"))
-        return Outcomes(right[:, rows], rows, shares=True) if len(rows) else None
+        return PerImage(right[:, rows], rows, shares=True) if len(rows) else None
     return None
 
 

@@ -1,6 +1,6 @@
-"""Looking at this machine: each fact is found here, and judged in `judging`.
+"""Finds facts about this machine; `checks` judges them.
 
-torch and Ray are tried out in processes of their own, so that a broken one is reported and breaks nothing.
+torch and Ray are tried in processes of their own, so that a broken one is reported and breaks nothing.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tune_app import space as spaces
-from tune_app.doctor import judging
-from tune_app.doctor.judging import Answer, Check
+from tune_app.doctor import checks
+from tune_app.doctor.checks import Check, Probe
 from tune_app.engines.ray import addresses
 from tune_app.errors import TuneAppError
 from tune_app.session import provenance
@@ -41,7 +41,7 @@ with connection.connect("local") as cluster:
 """
 
 
-def checks(runs_dir: Path, data: str = "phantom", *, quick: bool = False) -> list[Check]:
+def check_machine(runs_dir: Path, data: str = "phantom", *, quick: bool = False) -> list[Check]:
     """Look at this machine; a few seconds, of which starting Ray takes most. ``quick`` leaves that out."""
     system = platform.system()
     start_ray = not quick and system != "Windows"
@@ -50,32 +50,32 @@ def checks(runs_dir: Path, data: str = "phantom", *, quick: bool = False) -> lis
         asked_ray = pool.submit(ask, _TRY_RAY) if start_ray else None
         gpus = provenance.gpus()
         found = [
-            judging.check_python(sys.version_info[:3]),
-            judging.check_system(system),
-            judging.check_processor(provenance.cores(), provenance.memory_bytes()),
-            judging.check_shared_memory(_free_bytes(Path("/dev/shm")) if system == "Linux" else None),
+            checks.check_python(sys.version_info[:3]),
+            checks.check_system(system),
+            checks.check_processor(provenance.cores(), provenance.memory_bytes()),
+            checks.check_shared_memory(_free_bytes(Path("/dev/shm")) if system == "Linux" else None),
             check_runs_dir(runs_dir),
-            judging.check_disk(_existing(runs_dir), _free_bytes(_existing(runs_dir))),
+            checks.check_disk(_existing(runs_dir), _free_bytes(_existing(runs_dir))),
             check_data(data),
-            judging.check_address(os.environ.get("RAY_ADDRESS"), addresses.started()),
+            checks.check_address(os.environ.get("RAY_ADDRESS"), addresses.started()),
             check_spaces(),
         ]
         torch = asked_torch.result()
         ray = asked_ray.result() if asked_ray else None
     engines = [
-        judging.check_torch(torch),
-        judging.check_gpus(gpus, torch, os.environ.get("CUDA_VISIBLE_DEVICES")),
-        judging.check_ray(code.version("ray"), ray, torch),
+        checks.check_torch(torch),
+        checks.check_gpus(gpus, torch, os.environ.get("CUDA_VISIBLE_DEVICES")),
+        checks.check_ray(code.version("ray"), ray, torch),
     ]
     return [*found[:2], *engines, *found[2:]]
 
 
 def render(found: Sequence[Check]) -> str:
-    """The checks as aligned text, each mend below its check, and a last line that sums up."""
+    """The checks as aligned text, each fix below its check, and a last line that sums up."""
     width = max(len(each.name) for each in found)
     lines = []
     for each in found:
-        text = "\n".join([each.found, *(f"-> {line}" for line in each.mend.splitlines())])
+        text = "\n".join([each.found, *(f"-> {line}" for line in each.fix.splitlines())])
         lines.append(
             f"{each.status:<7}  {each.name:<{width}}  " + text.replace("\n", "\n" + " " * (width + 11))
         )
@@ -89,7 +89,7 @@ def exit_code(found: Sequence[Check]) -> int:
     return int(any(each.status == "problem" for each in found))
 
 
-def ask(program: str, timeout_s: float = _ANSWER_WITHIN_S) -> Answer:
+def ask(program: str, timeout_s: float = _ANSWER_WITHIN_S) -> Probe:
     """Run a Python program that prints one JSON object as its last line, in a process of its own."""
     try:
         done = subprocess.run(
@@ -100,14 +100,14 @@ def ask(program: str, timeout_s: float = _ANSWER_WITHIN_S) -> Answer:
             timeout=timeout_s,
         )
     except subprocess.TimeoutExpired:
-        return Answer(fault=f"no answer within {timeout_s:.0f} s")
+        return Probe(fault=f"no answer within {timeout_s:.0f} s")
     except OSError as error:
-        return Answer(fault=f"{sys.executable} does not start: {error.strerror}")
+        return Probe(fault=f"{sys.executable} does not start: {error.strerror}")
     if done.returncode == 0:
-        return Answer(json.loads(done.stdout.splitlines()[-1]))
+        return Probe(json.loads(done.stdout.splitlines()[-1]))
     # a traceback's last line that is not indented is the error; what may follow is advice on it
     words = [line for line in done.stderr.splitlines() if line and not line.startswith(" ")]
-    return Answer(fault=words[-1] if words else f"its process ended with {done.returncode}")
+    return Probe(fault=words[-1] if words else f"its process ended with {done.returncode}")
 
 
 def check_runs_dir(runs_dir: Path) -> Check:
@@ -126,7 +126,7 @@ def check_data(source: str) -> Check:
     """The data are there; image folders and arrays are found, not read."""
     from tune_app.data import COURSE_DIR, course, folder  # here, for it loads numpy and matplotlib
 
-    fetched = course.not_the_courses(COURSE_DIR) is None
+    fetched = course.first_differing_file(COURSE_DIR) is None
     if source == "phantom":
         more = f"; the course's X-rays are in {COURSE_DIR}" if fetched else ""
         return Check("data", "ok", f"phantom: drawn by code, nothing to fetch{more}")
@@ -152,7 +152,7 @@ def check_spaces() -> Check:
         for name in names:
             spaces.load(name)
     except TuneAppError as error:
-        return Check("search spaces", "problem", str(error), "Mend that file, or install tune-app again.")
+        return Check("search spaces", "problem", str(error), "Fix that file, or install tune-app again.")
     if not names:
         return Check("search spaces", "problem", "none is built in", "Install tune-app again.")
     return Check("search spaces", "ok", ", ".join(names))

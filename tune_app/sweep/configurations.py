@@ -1,0 +1,199 @@
+"""Configurations and their attempts: what a record says about each, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from tune_app.space import Config, Metric
+from tune_app.stats import arithmetic
+from tune_app.status import Status
+from tune_app.sweep.evaluation import Row, evaluated
+from tune_app.sweep.events import Epoch, Saved, ScoreRows, Values
+
+#: What ended a replicate before its last epoch, as it is recorded: ``patience``, or ``task``, the code
+#: itself.
+PATIENCE, TASK = "patience", "task"
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """The mean of a metric over replicates; None when there are none, or one has no value."""
+    known = [value for value in values if value is not None]
+    return arithmetic.mean(known) if known and len(known) == len(values) else None
+
+
+@dataclass
+class Attempt:
+    """One trial as it was run: some replicates of a configuration, on one device, from some epoch."""
+
+    trial: str
+    sample: int
+    replicates: tuple[int, ...]
+    start_epoch: int
+    target: int
+    started_at: float
+    #: When the last event about it was recorded, in seconds since 1970.
+    last_at: float = 0.0
+    device: str = ""
+    node: str = ""
+    epochs: list[Epoch] = field(default_factory=list)
+    diverged: dict[int, int] = field(default_factory=dict)
+    #: What was not finite in a replicate that diverged; older records do not say.
+    why: dict[int, str] = field(default_factory=dict)
+    #: The last epoch of each replicate that ended by itself before the others: its metrics stay as they were.
+    ended_at: dict[int, int] = field(default_factory=dict)
+    #: Those of them that patience ended. More epochs would not train them further.
+    converged: set[int] = field(default_factory=set)
+    end: Status | None = None
+    reason: str = ""
+    log: str = ""
+    test: Values = field(default_factory=dict)
+    evaluated: list[int] = field(default_factory=list)
+    scores: ScoreRows | None = None
+    look: int = 0
+    saved: Saved | None = None
+    weights: Saved | None = None
+    excused: bool = False
+    follows: bool = False
+    #: The session that it ran in: an index of ``History.openings``.
+    session: int = -1
+    #: Files and versions, where its process had others than its session has recorded; see `sweep.code`.
+    files: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str | None] = field(default_factory=dict)
+
+    @property
+    def epoch(self) -> int:
+        """The last epoch that is recorded."""
+        return self.epochs[-1].epoch if self.epochs else self.start_epoch
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing goes on from where it is: it finished, was stopped, or all of it diverged."""
+        return self.end in (Status.FINISHED, Status.STOPPED) or len(self.diverged) == len(self.replicates)
+
+    @property
+    def ended_early(self) -> bool:
+        """Whether it has finished before its last epoch, and early stopping goes by it."""
+        return self.end == Status.FINISHED and self.epoch < self.target and not self.follows
+
+    @property
+    def complete(self) -> bool:
+        """Whether more epochs would train none of its replicates: each diverged, or was ended by patience."""
+        return all(r in self.diverged or r in self.converged for r in self.replicates)
+
+    @property
+    def fault(self) -> str:
+        """Why it failed, or what was not finite where a replicate diverged; empty where all is well."""
+        if self.end == Status.FAILED:
+            return self.reason
+        for replicate, epoch in self.diverged.items():
+            what = self.why.get(replicate) or "a value was not finite"
+            return f"{what} at epoch {epoch}, seed {replicate}"
+        return ""
+
+    def status(self, replicate: int, live: bool) -> Status:
+        """How this attempt stands for one of its replicates."""
+        if replicate in self.diverged:
+            return Status.DIVERGED
+        return self.end or (Status.RUNNING if live else Status.INTERRUPTED)
+
+
+@dataclass
+class Configuration:
+    """A sample: one point of the space, and all attempts to train its replicates."""
+
+    sample: int
+    fingerprint: str
+    config: Config
+    duplicate_of: int | None = None
+    asked: bool = False
+    #: Seconds since 1970.
+    planned_at: float = 0.0
+    attempts: list[Attempt] = field(default_factory=list)
+    #: How many attempts have begun, those included that were undone.
+    begun: int = 0
+
+    def last(self, replicate: int) -> Attempt | None:
+        """The newest attempt that trained this replicate."""
+        return next((a for a in reversed(self.attempts) if replicate in a.replicates), None)
+
+    def epochs(self, replicate: int) -> list[Row]:
+        """Epoch, metrics and seconds of a replicate; what a later attempt did again replaces the earlier."""
+        rows: list[Row] = []
+        for attempt in self.attempts:
+            if replicate in attempt.replicates:
+                index = attempt.replicates.index(replicate)
+                last = attempt.diverged.get(replicate, attempt.ended_at.get(replicate))
+                rows = [row for row in rows if row[0] <= attempt.start_epoch]
+                rows += [
+                    (
+                        each.epoch,
+                        {name: values[index] for name, values in each.metrics.items()},
+                        each.durations_s[index],
+                    )
+                    for each in attempt.epochs
+                    if last is None or each.epoch <= last
+                ]
+        return rows
+
+    def means(self, metric: str, replicates: Iterable[int]) -> dict[int, float]:
+        """A metric's mean over replicates, by epoch, up to where one of them diverged.
+
+        A replicate that has ended keeps its last value. An epoch that another one, once begun, has not
+        reached is left out.
+        """
+        columns = []
+        for replicate in replicates:
+            attempt, rows = self.last(replicate), self.epochs(replicate)
+            if attempt and rows:
+                column = {epoch: found.get(metric) for epoch, found, _ in rows}
+                if replicate in attempt.ended_at:
+                    after = range(rows[-1][0] + 1, attempt.epoch + 1)
+                    column |= dict.fromkeys(after, column[rows[-1][0]])
+                columns.append(column)
+        gone = min((at for a in self.attempts for at in a.diverged.values()), default=None)
+        found = {}
+        for epoch in sorted({epoch for column in columns for epoch in column}):
+            value = mean([column.get(epoch) for column in columns])
+            if value is not None and (gone is None or epoch < gone):
+                found[epoch] = value
+        return found
+
+    def value(
+        self, metric: Metric, evaluate: str, replicates: Iterable[int], by: Metric | None = None
+    ) -> float | None:
+        """The mean of a metric over the replicates, each at its evaluated epoch; None while one lacks it.
+
+        The ``best`` epoch is the first that is best by the metric ``by``, ``metric`` itself unless given.
+        """
+        rows = [evaluated(self.epochs(replicate), by or metric, evaluate) for replicate in replicates]
+        return mean([row[1].get(metric.name) if row else None for row in rows])
+
+    @property
+    def stopped_at(self) -> int | None:
+        """The epoch at which this configuration was stopped, or None."""
+        return max((a.epoch for a in self.attempts if a.end == Status.STOPPED), default=None)
+
+    def lacks(self, replicate: int, epochs: int) -> bool:
+        """Whether a replicate is still to be trained, to ``epochs`` or to where its configuration stopped."""
+        attempt = self.last(replicate)
+        if attempt is None:
+            return True
+        if attempt.end == Status.FINISHED:
+            more = attempt.target < (self.stopped_at or epochs) and not attempt.complete
+            return more and replicate not in attempt.diverged
+        # One that diverged goes along, frozen, while others of its trial are to go on.
+        return attempt.end in (None, Status.INTERRUPTED) and len(attempt.diverged) < len(attempt.replicates)
+
+    def failures(self, replicate: int) -> int:
+        """How often this replicate's trials have failed since the last ``tune-app retry``."""
+        return sum(
+            bool(a.reason) and a.end != Status.STOPPED and not a.excused
+            for a in self.attempts
+            if replicate in a.replicates
+        )
+
+    def looks(self, replicate: int) -> int:
+        """How often the test set has been looked at for this replicate."""
+        attempts = (a for a in self.attempts if replicate in a.replicates and replicate not in a.diverged)
+        return sum(a.look > 0 for a in attempts)
