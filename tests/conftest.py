@@ -101,7 +101,7 @@ _FIRST = (
     "tests/cluster/test_gpus.py",
     "tests/cluster/test_nodes.py",
     "tests/cli/test_cli.py",
-    "tests/report/test_report.py",
+    "tests/report/test_page.py",
     "tests/driver/test_gpu_sharing.py",
     "tests/chaos/test_signals.py",
     "tests/browser/test_report_page.py",

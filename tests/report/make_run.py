@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from records import Ended, record
+from records import Ended, constant, record
 
 from tune_app.data.identity import DataIdentity
 from tune_app.report import TableOptions, tables
@@ -37,6 +37,16 @@ epochs: 30
 seeds: 3
 """
 
+FIVE = {
+    1: constant(test=[0.8275, 0.83, 0.8325]),
+    2: constant(test=[0.69, 0.70, 0.71]),
+    3: constant(test=[0.77, 0.7675, 0.775]),
+    4: constant(test=[0.75, 0.7475, 0.7525]),
+    5: constant(end="stopped", epochs=9, val=[0.71, 0.72, 0.73]),
+}
+
+ONE = "task: pneumonia\nconfigs: [{lr: 3e-6, step_size: 4}]\nseeds: 1\nepochs: 2\n"
+
 #: What the pneumonia task leaves at its defaults in these spaces.
 DEFAULTS = {
     "test_batch_size": 32,
@@ -65,3 +75,8 @@ def write_tables(frames: Frames, folder: Path, view: TableOptions | None = None)
     """The tables of a report alone, without its figures and page, which take longer."""
     made = tables.make(frames, verdict.judge(frames), view)
     return [file for table in made for file in save(table, folder)]
+
+
+def written(files: list[Path]) -> dict[str, str]:
+    """The text of each file, by its name."""
+    return {path.name: path.read_text(encoding="utf-8") for path in files}

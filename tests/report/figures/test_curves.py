@@ -1,50 +1,63 @@
-"""What a figure leaves out it counts, and what it shows has the tables' units and values."""
+"""Means of the curves over seeds, and their bands."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from edge_cases import CASES, curves
+from edge_cases import CASES, GRID, XRAYS, curves
 from make_run import PHANTOM, make
 from records import Ended, constant, record
 
 from tune_app.report.figures import draw
-from tune_app.report.figures.curves import curves_info
+from tune_app.report.figures.curves import curves_info, families
 from tune_app.report.figures.intervals import intervals_info
+from tune_app.results import Frames
+from tune_app.stats.intervals import mean_interval
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Frames:
+    return CASES["finished"](tmp_path_factory.mktemp("finished"))
+
 
 TEXT = "task: mine:train\nspace: {x: {grid: [0.1, 1, 2]}}\nepochs: 3\nseeds: %d\n"
 
 
-@pytest.mark.parametrize("kind", ["slice", "parallel", "importance", "intervals"])
-def test_the_unfinished_are_counted_where_they_are_left_out(tmp_path: Path, kind: str) -> None:
-    text = "task: mine:train\nspace: {x: {grid: [1, 2, 3, 4]}, y: {grid: [1, 2]}}\nepochs: 2\nseeds: 3\n"
-    ends = ["finished"] * 4 + ["stopped", "stopped", "failed", "diverged"]
-    ended = {
-        sample: constant(val=[0.1 * sample, 0.11 * sample, 0.09 * sample], end=end, epochs=2)
-        for sample, end in enumerate(ends, 1)
+def test_curves_are_means_with_t_intervals_in_per_cent(finished: Frames) -> None:
+    info = curves_info(finished)
+    assert [family.name for family in info.families] == ["accuracy", "loss"]
+    own = finished.curves[(finished.curves["sample"] == 5) & (finished.curves["epoch"] == 3)]
+    found = info.of(5)[info.of(5)["epoch"] == 3].iloc[0]
+    for column, factor in (("val_accuracy", 100), ("train_loss", 1)):
+        interval = mean_interval(own[column].tolist())
+        assert found[column] == pytest.approx(factor * (interval.mean or 0))
+        assert found[f"{column}_half"] == pytest.approx(factor * (interval.half_width or 0))
+    assert found["n"] == 3
+    assert (
+        info.selection.samples
+        == finished.trials.sort_values("val_accuracy_mean", ascending=False)["sample"].tolist()
+    )
+
+
+def test_one_seed_has_means_without_intervals(tmp_path: Path) -> None:
+    means = curves_info(CASES["one_seed"](tmp_path)).means
+    assert means["val_accuracy"].notna().all()
+    assert means["val_accuracy_half"].isna().all()
+
+
+def test_the_metric_that_ranks_comes_first_among_the_panels(tmp_path: Path) -> None:
+    text = GRID + "metric: {name: val_auc, mode: max}\n"
+    found = {
+        name: [[0.5] * 3] * 2 for name in ("train_loss", "val_loss", "val_auc", "val_speed", "train_accuracy")
     }
-    [picture] = draw(make(tmp_path, text, ended), kind)
-    for count in ("2 stopped", "1 failed", "1 diverged"):
-        assert count in picture.caption
-
-
-def test_the_history_marks_those_that_were_stopped(tmp_path: Path) -> None:
-    frames = CASES["stopped"](tmp_path)
-    [picture] = draw(frames, "history")
-    axes = picture.figure.axes[0]
-    crosses = next(line for line in axes.lines if line.get_marker() == "x")
-    stopped = frames.trials[frames.trials["status"] == "stopped"]
-    assert np.asarray(crosses.get_xdata()).tolist() == stopped["sample"].tolist()
-    assert np.asarray(crosses.get_ydata()).tolist() == stopped["val_accuracy_mean"].tolist()
-    low, high = axes.get_xlim()
-    assert low < stopped["sample"].min() <= stopped["sample"].max() < high
-    assert "stopped" not in picture.caption.partition("Not shown")[2]
-
-
-def test_where_all_have_finished_nothing_is_said_to_be_missing(tmp_path: Path) -> None:
-    assert "Not shown" not in draw(CASES["finished"](tmp_path), "intervals")[0].caption
+    shown = families(record(tmp_path, text, {1: Ended(found)}, XRAYS))
+    assert [(family.name, list(family.columns)) for family in shown] == [
+        ("auc", ["val"]),
+        ("accuracy", ["train"]),
+        ("loss", ["train", "val"]),
+    ]
+    assert [family.label for family in shown] == ["AUC, %", "accuracy, %", "loss"]
 
 
 def test_a_share_in_per_cent_is_drawn_as_it_is_recorded(tmp_path: Path) -> None:

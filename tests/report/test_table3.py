@@ -1,4 +1,4 @@
-"""The paper's tables measured again: which configurations are its samples, and what is said of them."""
+"""The paper's Table 3 measured again."""
 
 from __future__ import annotations
 
@@ -10,20 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from facts import lacking
-from make_run import PHANTOM, SAMPLES, XRAYS, make, write_tables
+from make_run import FIVE, SAMPLES, SHA, XRAYS, make, write_tables, written
 from records import Ended, constant
-
-from tune_app.report import paper
-
-LOSSES = """
-task: pneumonia
-space:
-  gamma: {grid: [0.9, 0.4]}
-  loss: {grid: [ce, bce]}
-fixed: {lr: 3e-6, step_size: 4}
-epochs: 3
-seeds: 2
-"""
 
 
 def verdict(tmp_path: Path, outcomes: dict[int, Ended]) -> str:
@@ -42,24 +30,51 @@ def around(*means: float, seeds: int = 3, spread: float = 0.0025) -> dict[int, E
     }
 
 
-def test_every_sample_of_the_paper_is_found_by_its_settings() -> None:
-    for sample in paper.SAMPLES:
-        config = {"lr": sample.lr, "step_size": sample.step_size, "gamma": 0.4}
-        assert paper.matches(config) is sample
-        assert paper.matches(config | {"loss": "bce"}) is sample
-        assert paper.matches(config | {"loss": "ce"}) is None
-        assert paper.matches(config | {"step_size": float(sample.step_size)}) is sample
-        assert paper.matches(config | {"lr": sample.lr * 1.01}) is None
-    assert paper.matches({"step_size": 4}) is None
-
-
-def test_the_published_differences_are_those_of_the_published_figures() -> None:
-    assert len({sample.accuracy for sample in paper.SAMPLES}) == 5, "every pair has a sign"
-
-
 def pairs(text: str) -> list[tuple[int, int]]:
     """Which sample is named as better than which other one."""
     return [(int(a), int(b)) for a, b in re.findall(r"sample (\d) over (\d)", text)]
+
+
+def test_table3_in_markdown(tmp_path: Path) -> None:
+    texts = written(write_tables(make(tmp_path, SAMPLES, FIVE), tmp_path / "report"))
+    # the ranges by hand, sample 2: mean 0.70, sd 0.01, t(2) 4.3027, z 1.96
+    # 0.70 ± sqrt(4.3027^2 * 0.01^2 * 4/3 + 1.96^2 * 0.21 / 400) = 0.70 ± 0.067
+    text = texts["table3.md"]
+    assert (
+        [line for line in text.splitlines() if line.startswith("|")]
+        == """\
+| sample |   lr | step_size | published | mean |  ci95 |   n | inside                           |
+| -----: | ---: | --------: | --------: | ---: | ----: | --: | -------------------------------- |
+|      1 | 3e-6 |         4 |        83 | 83.0 | ± 0.6 |   3 | yes (79.1 to 86.9)               |
+|      2 | 3e-5 |         4 |     80.25 | 70.0 | ± 2.5 |   3 | no (63.3 to 76.7)                |
+|      3 | 3e-7 |         4 |        77 | 77.1 | ± 0.9 |   3 | yes (72.5 to 81.6)               |
+|      4 | 3e-6 |         8 |     74.75 | 75.0 | ± 0.6 |   3 | yes (70.6 to 79.4)               |
+|      5 | 3e-6 |         2 |     75.25 |    – |     – |   0 | not compared: stopped at epoch 9 |
+""".splitlines()
+    )
+    above, below = text.split("| sample")[0], text.rsplit("|\n", 1)[1]
+    counts = ["1800 train", "200 validation", "400 test", "9c1f0a000000"]
+    assert lacking(above, ["table3-1", "3 seeds", "last epoch", "chest_xray_256", *counts]) == []
+    assert lacking(above, ["34 of 200", "1 stopped", "95%"]) == []
+    assert lacking(below, ["3 of 4", "n = 1", "95%", "5%"]) == []
+    assert re.search(r"\b6 differences\b.*1, 2, 3 and 4.*\b4 survive.*3 seeds", below)
+    pairs = re.findall(r"sample (\d) over (\d)", below)
+    assert pairs == [("1", "2"), ("1", "3"), ("1", "4"), ("3", "4"), ("3", "2"), ("4", "2")]
+
+
+def test_table3_in_csv_holds_fractions_and_the_datas_identity(tmp_path: Path) -> None:
+    write_tables(make(tmp_path, SAMPLES, FIVE), tmp_path / "report")
+    frame = pd.read_csv(tmp_path / "report" / "table3.csv")
+    assert [*frame] == "sample lr step_size published mean ci95 n inside data data_sha256".split()  # noqa: SIM905
+    assert frame["sample"].tolist() == [1, 2, 3, 4, 5]
+    assert frame["lr"].tolist() == [3e-6, 3e-5, 3e-7, 3e-6, 3e-6]
+    assert frame["published"].tolist() == [0.83, 0.8025, 0.77, 0.7475, 0.7525]
+    assert frame["mean"].tolist()[:4] == pytest.approx([0.83, 0.7, 0.7708333, 0.75])
+    assert frame["n"].tolist() == [3, 3, 3, 3, 0]
+    assert frame["inside"].fillna("").tolist() == ["yes", "no", "yes", "yes", ""]
+    assert frame.loc[4, ["mean", "ci95", "inside"]].isna().all()
+    assert set(frame["data"]) == {"chest_xray_256"}
+    assert set(frame["data_sha256"]) == {SHA}
 
 
 def test_one_difference_survives(tmp_path: Path) -> None:
@@ -122,43 +137,3 @@ def test_no_table3_without_a_sample_of_the_papers(tmp_path: Path, fixed: str) ->
     text = f"task: pneumonia\nspace: {{nodes: {{grid: [32, 64]}}}}\nfixed: {{{fixed}}}\n"
     names = {path.name for path in write_tables(make(tmp_path, text, {}), tmp_path)}
     assert {name.split(".")[0] for name in names} == {"table1", "results"}
-
-
-def losses(n: float) -> dict[str, list[float]]:
-    return {"train_accuracy": [0.94, n], "train_loss": [0.2, 0.3], "val_loss": [0.37, 0.37]}
-
-
-def test_the_loss_table_takes_the_pair_that_is_as_the_paper(tmp_path: Path) -> None:
-    outcomes = {
-        3: constant(test=[0.8, 0.82], val=[0.87, 0.89], epochs=3, metrics=losses(0.92)),
-        4: constant(test=[0.83, 0.83], val=[0.9, 0.9], epochs=3, metrics=losses(0.94)),
-    }
-    write_tables(make(tmp_path, LOSSES, outcomes), tmp_path)
-    text = (tmp_path / "loss_table.md").read_text(encoding="utf-8")
-    lines = text[text.index("| quantity") :].splitlines()
-    assert [[cell.strip() for cell in line.strip("|").split("|")] for line in [lines[0], *lines[2:]]] == [
-        ["quantity", "BCE measured (n=2)", "BCE published", "CE measured (n=2)", "CE published"],
-        ["training accuracy, %", "94.0 (94.0, 94.0)", "94", "93.0 (94.0, 92.0)", "92"],
-        ["training loss", "0.250 (0.200, 0.300)", "0.37", "0.250 (0.200, 0.300)", "0.37"],
-        ["validation accuracy, %", "90.0 (90.0, 90.0)", "90", "88.0 (87.0, 89.0)", "87"],
-        ["validation loss", "0.370 (0.370, 0.370)", "0.37", "0.370 (0.370, 0.370)", "0.35"],
-        ["test accuracy, %", "83.0 (83.0, 83.0)", "83", "81.0 (80.0, 82.0)", "82.25"],
-    ]
-    frame = pd.read_csv(tmp_path / "loss_table.csv").set_index("quantity")
-    assert frame.loc["test_accuracy", "ce_mean"] == pytest.approx(0.81)
-    assert frame.loc["test_accuracy", "ce_published"] == 0.8225
-    assert frame.loc["val_loss", "bce_published"] == 0.37
-
-
-def test_the_loss_table_of_phantoms_has_no_published_columns(tmp_path: Path) -> None:
-    write_tables(make(tmp_path, LOSSES, {}, data=PHANTOM), tmp_path)
-    text = (tmp_path / "loss_table.md").read_text(encoding="utf-8")
-    assert "published" not in text.split("| quantity")[1]
-    assert "BCE: planned, not measured" in text
-    assert pd.read_csv(tmp_path / "loss_table.csv")["ce_published"].isna().all()
-
-
-def test_losses_are_compared_only_where_all_else_is_equal(tmp_path: Path) -> None:
-    text = "task: pneumonia\nconfigs: [{loss: bce, lr: 3e-6}, {loss: ce, lr: 1e-6}]\n"
-    names = [path.name for path in write_tables(make(tmp_path, text, {}), tmp_path)]
-    assert "loss_table.md" not in names

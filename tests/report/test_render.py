@@ -15,10 +15,10 @@ from markdown_it import MarkdownIt
 from records import constant
 
 from tune_app.data.identity import DataIdentity
-from tune_app.report import formats
 from tune_app.report.render import Table, latex, latex_text, markdown
 
 NASTY = r"""a_b_c _x_ \ { } $ & # % ~ ^ ` " ' < > | [o] * -- --- ?` é ü ñ ß Å ± × – λ ω ο 中 😀 .. !"""
+
 
 EVERY_TABLE = """
 task: pneumonia
@@ -26,6 +26,7 @@ space: {loss: {grid: [bce, ce]}, optimizer: {grid: [adam, sgd]}}
 fixed: {lr: 3e-6, step_size: 4}
 seeds: 3
 """
+
 
 texts = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp", "Cn")), max_size=40)
 
@@ -72,11 +73,6 @@ def test_latex_leaves_no_special_character_bare(text: str) -> None:
 )
 def test_latex_by_example(text: str, expected: str) -> None:
     assert latex_text(text) == expected
-
-
-def test_many_values_become_a_range() -> None:
-    assert formats.setting("lr", [10.0**-k for k in range(1, 10)]) == "1e-9 to 0.1 (9 values)"
-    assert formats.setting("lr", [3e-6, 3e-5]) == "3e-6, 3e-5"
 
 
 def compile_latex(folder: Path, tables: list[str]) -> None:

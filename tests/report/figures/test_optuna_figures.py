@@ -1,0 +1,59 @@
+"""Optuna's own figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edge_cases import CASES, GRID, XRAYS, full
+from records import Ended, record
+
+from tune_app.report import figures
+from tune_app.report.figures import draw
+from tune_app.report.figures.optuna_figures import MOST_POINTS, top_share
+
+
+@pytest.mark.parametrize(("count", "share"), [(4, 0.5), (9, 0.5), (20, 0.25), (50, 0.1), (1000, 0.1)])
+def test_importance_is_of_five_configurations_at_least(count: int, share: float) -> None:
+    assert top_share(count) == share
+
+
+def test_optunas_figures_number_by_our_samples(tmp_path: Path) -> None:
+    ended = {i: one for i, one in full(6).items() if i in (2, 4, 6)}
+    [picture] = figures.draw(record(tmp_path, GRID, ended, XRAYS), "history")
+    axes = picture.figure.axes[0]
+    assert np.ma.getdata(axes.collections[0].get_offsets())[:, 0].tolist() == [2, 4, 6]
+    assert np.asarray(axes.lines[0].get_xdata()).tolist() == [2, 4, 6]
+
+
+def test_very_many_points_are_thinned_and_the_record_setters_stay(tmp_path: Path) -> None:
+    text = (
+        "task: pneumonia\nspace: {lr: {loguniform: [1e-7, 1e-3]}, gamma: {uniform: [0.1, 0.9]}}\n"
+        f"search: {{algorithm: random, samples: {MOST_POINTS + 500}}}\nepochs: 1\nseeds: 1\n"
+    )
+    rng = np.random.default_rng(0)
+    values = rng.random(MOST_POINTS + 500)
+    ended = {i: Ended({"val_accuracy": [[float(value)]]}) for i, value in enumerate(values, 1)}
+    frames = record(tmp_path, text, ended, XRAYS)
+    [picture] = figures.draw(frames, "history")
+    assert f"of {MOST_POINTS + 500:,} finished configurations, evenly spaced" in picture.caption
+    axes = picture.figure.axes[0]
+    drawn = np.ma.getdata(axes.collections[0].get_offsets())
+    assert MOST_POINTS <= len(drawn) < MOST_POINTS + 30
+    best = np.flatnonzero(np.maximum.accumulate(values) == values) + 1
+    assert set(best) <= set(drawn[:, 0].astype(int))
+    assert np.asarray(axes.lines[0].get_ydata()).max() == values.max()
+
+
+def test_the_history_marks_those_that_were_stopped(tmp_path: Path) -> None:
+    frames = CASES["stopped"](tmp_path)
+    [picture] = draw(frames, "history")
+    axes = picture.figure.axes[0]
+    crosses = next(line for line in axes.lines if line.get_marker() == "x")
+    stopped = frames.trials[frames.trials["status"] == "stopped"]
+    assert np.asarray(crosses.get_xdata()).tolist() == stopped["sample"].tolist()
+    assert np.asarray(crosses.get_ydata()).tolist() == stopped["val_accuracy_mean"].tolist()
+    low, high = axes.get_xlim()
+    assert low < stopped["sample"].min() <= stopped["sample"].max() < high
+    assert "stopped" not in picture.caption.partition("Not shown")[2]
