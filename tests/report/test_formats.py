@@ -8,7 +8,7 @@ import pytest
 
 from tune_app.report import formats
 from tune_app.space import Scalar
-from tune_app.stats.units import Units
+from tune_app.stats.units import MetricUnits
 
 
 def test_many_values_become_a_range() -> None:
@@ -42,7 +42,7 @@ def test_a_cell_is_a_plain_value(cell: object, expected: Scalar) -> None:
 
 
 def test_metrics_and_figures_of_the_paper() -> None:
-    units = Units()
+    units = MetricUnits()
     assert formats.metric(units, "val_accuracy") == "validation accuracy, %"
     assert formats.metric(units, "speed") == "speed"
     assert formats.quantity("test_auc") == "test AUC"
