@@ -440,7 +440,7 @@ FAILING = """
 LEVELS = "space: {level: {grid: [1, 2, 3]}}\nepochs: 2\nseeds: 1\nmax_failures: 1\n"
 
 
-def test_what_failed_is_tried_again_once_it_is_mended(user_module: UserModule) -> None:
+def test_what_failed_is_tried_again_once_it_is_fixed(user_module: UserModule) -> None:
     with pytest.raises(TrialsFailed, match=r"(?s)2 of 3.*ValueError: cannot"):
         run(request(f"{user_module(FAILING)}:task", LEVELS))
     asked, loaded, sweep = again("one")
@@ -448,10 +448,10 @@ def test_what_failed_is_tried_again_once_it_is_mended(user_module: UserModule) -
     assert lifecycle.failed(sweep, ("3.1",)) == [3]
     with pytest.raises(RunError, match=r"\b1\b.*finished.*\b2, 3"):
         lifecycle.failed(sweep, ("1",))
-    with pytest.raises(TrialsFailed, match="2 of 3"):  # not mended: its retries begin anew, and fail
+    with pytest.raises(TrialsFailed, match="2 of 3"):  # not fixed: its retries begin anew, and fail
         lifecycle.retry(asked, loaded, sweep, [2]).train()
     assert len(events("one", "failed")) == 6
-    Path("mended").touch()
+    Path("fixed").touch()
     asked, loaded, sweep = again("one")
     done = lifecycle.retry(asked, loaded, sweep, lifecycle.failed(sweep, ())).train()
     assert done.statuses() == ["finished"] * 3

@@ -104,6 +104,6 @@ def test_a_point_by_point_parameter_has_no_shorthand() -> None:
 def test_a_conditional_parameter_is_not_silently_made_unconditional() -> None:
     text = f"{TASK}space:\n  a: {{grid: [1, 2]}}\n  b: {{grid: [1, 2], when: {{a: 2}}}}\n"
     message = refused(text, "b=2")
-    mend = "b={grid: [2], when: {a: 2}}"
-    assert f"--set '{mend}'" in message
-    assert len(space.parse(text, [mend]).planned()) == 2
+    fix = "b={grid: [2], when: {a: 2}}"
+    assert f"--set '{fix}'" in message
+    assert len(space.parse(text, [fix]).planned()) == 2
