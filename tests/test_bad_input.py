@@ -288,7 +288,7 @@ CASES: dict[str, tuple[Prepare, list[str], list[str]]] = {
     "a parameter that is fixed": (trained_run, ["extend", "mine", "--add", "step_size=5"], ["is fixed at 4"]),
     "retry of what went well": (finished_run, ["retry", "mine"], ["no configuration has failed"]),
     "rerun of no trial": (finished_run, ["rerun", "mine", "7"], ['no trial called "7"', "1 to 2"]),
-    "stop of what has ended": (finished_run, ["stop", "mine"], ["nothing is working on this run"]),
+    "stop of what has ended": (finished_run, ["stop", "mine"], ["mine", "nothing to stop"]),
     "stop of no trial": (finished_run, ["stop", "mine", "x"], ['no trial called "x"']),
     "logs of what went well": (finished_run, ["logs", "mine", "1"], ['"1" has left no log']),
     "confirm with one seed": (finished_run, ["confirm", "mine", "--seeds", "1"], ["--seeds", "1"]),

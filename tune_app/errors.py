@@ -1,7 +1,6 @@
-"""One exception tree. Each message says the value, the rule and how to fix it.
+"""The exceptions of tune-app. Each message names the value, the rule that it broke and the fix.
 
-The command line prints ``str(error)`` and ends with ``error.exit_code``; a traceback is for our
-own mistakes only.
+The command line prints ``str(error)`` and ends with ``error.exit_code``. A traceback means a bug in tune-app.
 """
 
 from __future__ import annotations
@@ -15,37 +14,37 @@ from pathlib import Path
 
 
 class TuneAppError(Exception):
-    """What a user can fix: the message says the value, the rule that it broke, and how to fix it."""
+    """An error for the user: it names the value, the rule that it broke and the fix."""
 
     exit_code = 2
 
 
 class SpaceError(TuneAppError):
-    """A search-space file, or an override of it, that cannot be used."""
+    """A search-space file, or an override of it, cannot be used."""
 
 
 class TaskError(TuneAppError):
-    """An unknown task, or a parameter that the task cannot take."""
+    """The task is unknown, or it cannot take a parameter."""
 
 
 class DataError(TuneAppError):
-    """Missing, damaged or unsuitable data."""
+    """The data is missing, damaged or unsuitable."""
 
 
 class ResourceError(TuneAppError):
-    """A request for CPUs, GPUs or memory that can never be met."""
+    """A request for CPUs, GPUs or memory can never be met."""
 
 
 class RunError(TuneAppError):
-    """A run folder that is missing, in use, of another sweep, or not writable."""
+    """A run folder is missing, in use, of another sweep, or not writable."""
 
 
 class ClusterError(TuneAppError):
-    """A cluster's file that cannot be used, or a cluster that does not answer as it should."""
+    """A cluster file cannot be used, or a cluster does not answer as it should."""
 
 
 class ReportError(TuneAppError):
-    """A table, figure or comparison that cannot be made as it was asked for."""
+    """A table, figure or comparison cannot be made as requested."""
 
 
 class TrustError(TuneAppError):
@@ -53,29 +52,29 @@ class TrustError(TuneAppError):
 
 
 class StorageError(TuneAppError):
-    """The disk refused a write in mid-run; what was recorded before is safe and resumable."""
+    """A disk or storage refused a write during training. What was recorded is safe and can be resumed."""
 
     exit_code = 1
 
 
 class FolderChanged(TuneAppError):
-    """A run folder was moved, removed or replaced in mid-run: nothing more is written at its path."""
+    """A run folder was moved, removed or replaced during training. Nothing more is written to its path."""
 
     exit_code = 1
 
 
 class DiskError(StorageError):
-    """It was a disk of this machine: full, over quota, or not to be written."""
+    """The refusing disk is one of this machine: full, over quota, or read-only."""
 
 
 class TrialError(TuneAppError):
-    """One trial cannot go on: recorded as its failure, never the end of the sweep."""
+    """One trial cannot continue. This is recorded as its failure and does not end the sweep."""
 
     exit_code = 1
 
 
 class MachineLeaving(TuneAppError):
-    """The machine of a trial is about to be taken away: the trial is saved, and goes on elsewhere."""
+    """The machine of a trial is about to be taken away. The trial is saved and continues on another."""
 
     exit_code = 1
 
@@ -87,7 +86,7 @@ class TrialsFailed(TuneAppError):
 
 
 class RayLost(TuneAppError):
-    """A server of Ray has died or cannot be reached; what was recorded before is safe and resumable."""
+    """A server of Ray died or cannot be reached. What was recorded is safe and can be resumed."""
 
     exit_code = 1
 
@@ -101,22 +100,22 @@ class Interrupted(TuneAppError):
 
 
 class Terminated(SystemExit):
-    """SIGTERM, as an exception that clears up: not to be taken for a task's own ``sys.exit``."""
+    """SIGTERM as an exception, so that cleanup runs; not to be mistaken for ``sys.exit`` of a task."""
 
 
-#: What a disk that takes no more answers: full, over quota, read-only, file too large, broken, not permitted.
+#: Errors of a disk that refuses a write: full, over quota, read-only, file too large, broken, not permitted.
 _REFUSALS = {
     getattr(errno, name, 0) for name in ("ENOSPC", "EDQUOT", "EROFS", "EFBIG", "EIO", "EACCES", "EPERM")
 }
 
 
 def full(error: OSError) -> bool:
-    """Whether a disk, or a user's share of it, is full."""
+    """Whether the disk, or the user's quota on it, is full."""
     return error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", 0))
 
 
 def refused(error: BaseException, path: object = None) -> DiskError | None:
-    """A disk's refusal as a user is told it; None for any other error. ``path``: where none is known."""
+    """The user's error if a disk refused a write, else None. ``path`` is used if ``error`` names none."""
     if isinstance(error, DiskError):
         return error
     if not isinstance(error, OSError) or error.errno not in _REFUSALS:
@@ -126,7 +125,7 @@ def refused(error: BaseException, path: object = None) -> DiskError | None:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`` Did you mean "x"?`` for the known word nearest to ``word``, or an empty string.
+    """`` Did you mean "x"?`` for the known word that is nearest to ``word``, or an empty string.
 
     >>> nearest("loguniforn", ["uniform", "loguniform"])
     ' Did you mean "loguniform"?'
@@ -136,22 +135,22 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def closest(word: str, known: Iterable[str]) -> str:
-    """The known word nearest to ``word``, whatever its case, or an empty string."""
+    """The known word that is nearest to ``word``, ignoring case, or an empty string."""
     lower = {each.lower(): each for each in known}
     close = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.6)
     return lower[close[0]] if close else ""
 
 
-#: Characters of a message in one line; the rest is in the log.
+#: The most characters of a message in one line; the log has the rest.
 _LONGEST = 500
 
 
 def describe(error: BaseException) -> str:
-    """An error in one line, as it is recorded for a failed trial: its class, and its message's first line."""
+    """An error in one line, as a failed trial records it: its class and the first line of its message."""
     name = type(error).__name__
     try:
         lines = printable(str(error)).strip().splitlines()
-    except Exception:  # noqa: BLE001 - the class is the user's, and so is its __str__
+    except Exception:  # noqa: BLE001 - the class and its __str__ are the user's
         return f"{name} (its message cannot be shown: its __str__ raises)"
     if not lines:
         return name
@@ -160,20 +159,20 @@ def describe(error: BaseException) -> str:
 
 @cache
 def _others() -> tuple[str, ...]:
-    """Where code lies that is not the user's own."""
-    import sysconfig  # here, for `tune-app --help` does without
+    """The folders of code that is not the user's own."""
+    import sysconfig  # slow to import, and `tune-app --help` does not need it
 
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     return (str(Path(__file__).parent), *filter(None, map(sysconfig.get_path, names)), "<frozen")
 
 
 def own_line(error: BaseException) -> str:
-    """``file:line`` of the innermost frame of the user's own code that an error passed; empty without any."""
+    """``file:line`` of the innermost frame of the user's own code in a traceback; empty without one."""
     passed = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     own = [f"{file}:{line}" for file, line in passed if not file.startswith(_others())]
     return own[-1] if own else ""
 
 
 def printable(text: str) -> str:
-    """A text that any UTF-8 file can hold: lone surrogates are escaped."""
+    """The text with lone surrogates escaped, so that UTF-8 can encode it."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

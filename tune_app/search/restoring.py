@@ -6,7 +6,7 @@ from tune_app.errors import StorageError
 from tune_app.sweep import Sweep, views
 
 
-def restore_study(sweep: Sweep, tell: views.Tell) -> None:
+def restore_study(sweep: Sweep, notify: views.Notify) -> None:
     """Write ``study.db`` again, if the sweep has one and no other process is updating it."""
     if sweep.space.search.algorithm != "optuna" or sweep.live():
         return
@@ -15,4 +15,4 @@ def restore_study(sweep: Sweep, tell: views.Tell) -> None:
     try:
         StudyView(sweep.paths.study, sweep.name, sweep.space, sweep.history).close()
     except StorageError as error:
-        tell(views.left_out(sweep.paths.study, error))
+        notify(views.left_out(sweep.paths.study, error))

@@ -1,6 +1,6 @@
-"""What there is to say of a run that lacks nothing, from its record and the summary of its results.
+"""The end of a run that lacks nothing, from its record and the summary of its results.
 
-Neither the task nor its data is loaded here, and nothing that a table is computed with.
+It loads neither the task nor the data, nor any module that computes tables, so it is fast.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tune_app.sweep.paths import NO_STORAGE, RunPaths
 
 
 def lacks_nothing(sweep: Sweep, asked_storage: str | None) -> bool:
-    """Whether a session would neither train anything, nor write a file for which it needs task or data."""
+    """Whether a session would neither train nor write a file for which it needs the task or the data."""
     images = sweep.paths.test_images
     return (
         {asked_storage or NO_STORAGE, sweep.history.session.storage or NO_STORAGE} == {NO_STORAGE}
@@ -25,15 +25,15 @@ def lacks_nothing(sweep: Sweep, asked_storage: str | None) -> bool:
     )
 
 
-def tidy(sweep: Sweep, tell: views.Tell) -> None:
-    """Put in order what a crash at the very end of a run may have left; the run is open for writing."""
+def tidy(sweep: Sweep, notify: views.Notify) -> None:
+    """Finish what a crash at the very end of a run may have left undone; the run is open for writing."""
     sweep.complete()
-    views.restore(sweep, tell)
+    views.restore(sweep, notify)
     Keeper(sweep).tidy()
 
 
 def failures(sweep: Sweep) -> TrialsFailed | None:
-    """What is raised at the end of a session where configurations of the run have failed."""
+    """The error that ends a session if configurations of the run failed; None if none did."""
     statuses = sweep.statuses()
     failed = [
         configuration
@@ -50,18 +50,18 @@ def failures(sweep: Sweep) -> TrialsFailed | None:
 
 
 def described(sweep: Sweep) -> str | None:
-    """How a run stands whose results and report are up to date; None where they must be written first."""
+    """The summary of a run whose results and report are up to date; None if they must be written first."""
     summary = run_summaries.remembered(sweep.paths.folder)
     if summary is None or not all(path.is_file() for path in _written(sweep.paths)):
         return None
     tally, best = run_summaries.tally(summary["states"], summary["configurations"]), summary["shown"]
     return "\n".join(
         [
-            f"{sweep.name}: nothing is left to train: {tally}",
+            f"{sweep.name}: everything is trained: {tally}",
             *([f"Best: {best}"] if best else []),
             f"Results: {sweep.paths.results}, {sweep.paths.seeds.name}, {sweep.paths.curves.name}",
             f"Report:  {sweep.paths.report / 'index.html'}",
-            f"Next: tune-app show {sweep.name}, or for more of it: tune-app extend {sweep.name}",
+            f"Next: tune-app show {sweep.name}, or to add seeds or epochs: tune-app extend {sweep.name}",
         ]
     )
 

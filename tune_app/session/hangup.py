@@ -1,7 +1,7 @@
-"""The loss of the terminal: a sweep outlives it.
+"""Closing the terminal does not end a sweep.
 
-A terminal that is closed, or whose connection breaks, sends SIGHUP to the processes that it has started, and
-whatever they print from then on fails. A SIGHUP that comes by ``kill`` ends a sweep as SIGTERM does.
+A terminal that is closed, or whose connection breaks, sends SIGHUP to the processes that it started, and what
+they print afterwards fails. A SIGHUP that is sent by ``kill`` ends a sweep, as SIGTERM does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TERMINAL = "/dev/tty"
 
 
 def lost() -> bool:
-    """Whether this process had a terminal when that was first asked, and has it no more."""
+    """Whether this process has lost its terminal since the first call of this function."""
     return _had_terminal() and not _has_terminal()
 
 
@@ -41,7 +41,7 @@ def _has_terminal() -> bool:
 
 @contextmanager
 def survived() -> Iterator[None]:
-    """No loss of the terminal ends this process meanwhile; of its output from then on nothing is left."""
+    """Within the context the loss of the terminal does not end this process; later output is dropped."""
     streams.drop_what_nobody_reads()
     lost()
     if SIGHUP is None or ignored() or threading.current_thread() is not threading.main_thread():
@@ -60,5 +60,5 @@ def survived() -> Iterator[None]:
 
 
 def ignored() -> bool:
-    """Whether this process was started to ignore SIGHUP, as ``nohup`` does: then it stays ignored."""
+    """Whether this process was started with SIGHUP ignored, as by ``nohup``."""
     return SIGHUP is not None and signal.getsignal(SIGHUP) is signal.SIG_IGN

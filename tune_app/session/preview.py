@@ -1,4 +1,4 @@
-"""What the commands say before anything is trained; it loads nothing that only results need."""
+"""What the commands print before training. It loads no module that only results need."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def headline(space: SearchSpace, data: DataIdentity) -> str:
 
 
 def plan(space: SearchSpace, estimate: Estimate) -> str:
-    """What ``check`` adds: the amount of work, the rungs of the early stopping, and an estimate."""
+    """What ``check`` adds: the amount of work, the rungs of early stopping, estimates of time and disk."""
     work = space.size() * space.seeds * space.epochs
     lines = [
         f"trials: {space.size():,}   replicates: {space.size() * space.seeds:,}   epochs in all: {work:,}",
@@ -30,7 +30,7 @@ def plan(space: SearchSpace, estimate: Estimate) -> str:
     ]
     stopping = list(_stopping(space))
     if stopping and len(space.metrics) > 1:
-        lines.append(f"early stopping goes by {space.stop_metric.name}")
+        lines.append(f"early stopping uses {space.stop_metric.name}")
     lines += stopping or ["early stopping: none, every trial runs to the end"]
     most = "at most " if stopping else "about "
     lines.append(
@@ -40,13 +40,13 @@ def plan(space: SearchSpace, estimate: Estimate) -> str:
     if estimate.replicates:
         lines.append(f"replicates: {estimate.replicates}")
     if space.resources.gpus_per_trial == "auto":
-        lines.append("GPUs: how many trials share one is measured when the sweep starts")
+        lines.append("GPUs: the sweep measures at its start how many trials share one")
     lines.append(f"disk: {_disk(space, estimate)}")
     return "\n".join(lines)
 
 
 def _stopping(space: SearchSpace) -> Iterator[str]:
-    """When the early stopping decides, a line a bracket and one for the patience; nothing without any."""
+    """When early stopping decides: one line for each bracket and one for patience."""
     wanted = space.stop
     match wanted.scheduler:
         case "asha":
@@ -64,7 +64,7 @@ def _stopping(space: SearchSpace) -> Iterator[str]:
                 yield f"  bracket {number}, {counted(sizes[number], 'configuration')}{decisions}"
         case "median":
             others = counted(wanted.min_samples_required, "other")
-            when = f"each epoch from {wanted.grace_period} on, once {others} came there"
+            when = f"each epoch from {wanted.grace_period} on, once {others} have reached it"
             yield f"early stopping: median; decisions after {when}"
     if wanted.patience is not None:
         beyond = f" of more than {wanted.min_delta:g}" if wanted.min_delta else ""
@@ -74,23 +74,24 @@ def _stopping(space: SearchSpace) -> Iterator[str]:
 
 
 def _rungs(space: SearchSpace, rungs: Sequence[int], size: int) -> str:
-    """``epoch 1 (about 3 go on), epoch 3 (about 1 go on)``."""
+    """``epoch 1 (about 3 continue), epoch 3 (about 1 continue)``."""
     left = float(size)
     steps = []
     for rung in rungs:
         left = min(left, max(1.0, left / space.stop.reduction_factor))
-        steps.append(f"epoch {rung} (about {left:.0f} go on)")
+        steps.append(f"epoch {rung} (about {left:.0f} continue)")
     return ", ".join(steps)
 
 
 def _disk(space: SearchSpace, estimate: Estimate) -> str:
-    """What the checkpoints take: those of the running trials, and what stays of the finished ones."""
+    """The disk space of checkpoints: those of running trials, and those that finished trials keep."""
     if not estimate.state_bytes:
-        return "no checkpoints, a function task has no state: what is interrupted starts again"
+        return "no checkpoints: a function task has no state, so an interrupted trial restarts from epoch 1"
+    replicates = space.size() * space.seeds
     running = estimate.state_bytes * space.seeds * estimate.at_a_time
     kept = {
-        "none": "nothing stays",
-        "best": f"{size(estimate.weights_bytes * space.seeds)} stay, the best configuration's weights",
-        "last": f"{size(estimate.state_bytes * space.seeds * space.size())} stay, every trial's last state",
+        "none": "none is kept",
+        "best": f"{size(estimate.weights_bytes * space.seeds)} are kept: the best configuration's weights",
+        "last": f"{size(estimate.state_bytes * replicates)} are kept: each trial's last state",
     }
-    return f"up to {size(running)} of checkpoints while it trains; {kept[space.keep]} (keep: {space.keep})"
+    return f"up to {size(running)} of checkpoints during training; {kept[space.keep]} (keep: {space.keep})"

@@ -1,4 +1,4 @@
-"""What made a result: versions, code, machine, data, settings and command line, as plain JSON.
+"""What produced a result: versions, code, machine, data, settings and command line, as plain JSON.
 
 Versions are read from the installed packages' metadata: neither torch nor ray is imported.
 """
@@ -35,7 +35,7 @@ class Gpu:
 
 @dataclass(frozen=True)
 class GpuProbe:
-    """What ``nvidia-smi`` tells: ``fault`` says why it could not, empty where it is not installed."""
+    """The output of ``nvidia-smi``; ``fault`` is its error, empty if it worked or is not installed."""
 
     found: tuple[Gpu, ...] = ()
     fault: str = ""
@@ -44,14 +44,14 @@ class GpuProbe:
 def collect(
     argv: Sequence[str], data: DataIdentity, settings: Mapping[str, Scalar], code_: CodeState | None = None
 ) -> dict[str, Any]:
-    """Everything that is worth knowing of a run when it starts.
+    """The provenance of a session at its start.
 
-    Of the working directory only the name is kept; ``git`` is None outside of a repository.
+    Only the name of the working directory is kept; ``git`` is None outside of a repository.
 
     Args:
         argv: the command line, program included.
-        data: what the sweep trains on.
-        settings: what the task adds to the configurations (its defaults, for one).
+        data: the data that the sweep trains on.
+        settings: what the task adds to the configurations, such as defaults.
         code_: the source files that the task imports.
     """
     return {
@@ -69,14 +69,14 @@ def collect(
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of Python, tune-app and the packages that it works with; None for one that is missing."""
+    """Versions of Python, tune-app and the packages that it uses; None for a missing package."""
     return {**code.versions(), "pandas": code.version("pandas")}
 
 
 def git_state(folder: Path | None = None) -> dict[str, Any] | None:
-    """Commit, branch and whether tracked files are changed; None outside a repository or without git.
+    """Commit, branch and whether tracked files are changed; None outside of a repository or without git.
 
-    ``commit`` is None before the first one, ``branch`` where none is checked out.
+    ``commit`` is None before the first commit, ``branch`` if no branch is checked out.
     """
     command = ["git", "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
     try:
@@ -106,7 +106,7 @@ def hardware() -> dict[str, Any]:
 
 
 def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The CPU's name, or at least its architecture."""
+    """The name of the CPU, or its architecture if the name is unknown."""
     try:
         if platform.system() == "Darwin":
             return _answer(["sysctl", "-n", "machdep.cpu.brand_string"]).strip()
@@ -125,7 +125,7 @@ def cores() -> int:
 
 
 def memory_bytes() -> int | None:
-    """Memory of the machine, None where the system does not tell."""
+    """Memory of the machine; None if the system does not say."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -133,7 +133,7 @@ def memory_bytes() -> int | None:
 
 
 def gpus() -> GpuProbe:
-    """The NVIDIA GPUs of this machine, asked of their driver."""
+    """The NVIDIA GPUs of this machine, as their driver lists them."""
     query = "--query-gpu=index,name,memory.total,driver_version"
     try:
         text = _answer(["nvidia-smi", query, "--format=csv,noheader,nounits"])
@@ -154,7 +154,7 @@ def gpus() -> GpuProbe:
 
 
 def _answer(command: list[str], folder: Path | None = None, settings: Mapping[str, str] | None = None) -> str:
-    """What a command prints. Raises OSError where there is none, SubprocessError where it fails."""
+    """The output of a command. Raises OSError if the command is missing, SubprocessError if it fails."""
     return subprocess.run(
         command,
         cwd=folder,

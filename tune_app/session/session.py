@@ -124,7 +124,7 @@ class Session:
                 sweep.note(start, durable=True)
             finished.tidy(sweep, progress.note)
             self._write_test_images(sweep)
-        with self._shown(view, sweep, "nothing is left to train"):
+        with self._shown(view, sweep, "everything is trained"):
             shutdown.raise_outcome(sweep, None, [], mirror)
         return True
 

@@ -1,8 +1,8 @@
-"""A run's folder on storage that outlives its machine: a mounted path, S3 or Google Cloud Storage.
+"""A copy of a run folder on storage that outlives its machine: a mounted path, S3 or Google Cloud Storage.
 
-Only the driver writes there. The record goes as immutable numbered segments under the name of their owner
-(`segments`), behind a real write that was read back (`store`); a thread follows the files of the run
-(`mirror`); another machine takes the run over by a higher generation (`takeover`).
+Only the driver writes there. `store` reads and writes whole files. `segments` holds the record as immutable
+numbered files. `mirror` is the thread that copies what is new. `takeover` lets another machine continue the
+run.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A thread that follows the files of a run and puts what is new on the storage, in order.
+"""A thread that copies what is new of a run from the local disk to the storage, in order.
 
-The driver waits for none of it. What it reads is what lies on the local disk: after a fault of the storage it
-goes on from where it was, and nothing is kept in memory meanwhile.
+The driver does not wait for it. It reads only the local disk, so after a failure of the storage it continues
+where it was, and it keeps nothing in memory.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ from tune_app.sweep.events import Saved
 from tune_app.sweep.opened_folder import OpenedFolder
 from tune_app.sweep.paths import RunPaths
 
-#: At most one segment in so many seconds, but for the last.
+#: Seconds between two segments; only the last one may come sooner.
 EVERY_S = 1.0
-#: How often a mirror that has nothing to write looks whether it was taken over.
+#: How often a mirror with nothing to write checks for a takeover.
 LOOK_EVERY_S = 5.0
-#: How long a storage that has failed is left alone.
+#: How long to wait after the storage failed.
 RETRY_S = 10.0
 
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 class Mirror:
-    """Mirrors a run while it is entered; handed to ``Sweep.writing``, it learns of each group on the disk.
+    """Mirrors a run within its context. ``Sweep.writing`` calls it after each write to the local record.
 
     Args:
         store: the folder of the run on the storage.
-        opened: the run here. Nothing is read from another folder in its place.
-        owner: the claim under which it is written.
-        tell: says a line to the user, from a thread.
+        opened: the local folder. If another folder replaces it, nothing is read.
+        owner: the owner in whose name it writes.
+        notify: called, from the thread, with a line for the user.
     """
 
-    def __init__(self, store: Store, opened: OpenedFolder, owner: str, tell: Tell) -> None:
-        self._store, self._opened, self._owner, self._tell = store, opened, owner, tell
+    def __init__(self, store: Store, opened: OpenedFolder, owner: str, notify: Notify) -> None:
+        self._store, self._opened, self._owner, self._notify = store, opened, owner, notify
         # For its thread: a task may change the working directory while it trains.
         self._paths = RunPaths(opened.paths.folder.absolute())
         self._wake, self._ending = threading.Event(), threading.Event()
         self._lock = threading.Lock()
-        self._on_taken: Tell | None = None
-        #: By whom the run was taken over, and since when; empty while it is ours.
+        self._on_taken: Notify | None = None
+        #: Who took over the run, and when; empty as long as this process owns it.
         self.taken = ""
         self._failing = ""
         self._kept_at = time.time()
@@ -62,7 +62,7 @@ class Mirror:
         self._thread = threading.Thread(target=self._follow, name="mirror", daemon=True)
 
     def __call__(self, _: bytes) -> None:
-        """A group of events is safely on this disk."""
+        """New events are on the local disk."""
         self._wake.set()
 
     def __enter__(self) -> Mirror:
@@ -76,8 +76,8 @@ class Mirror:
         self._wake.set()
         self._thread.join()
 
-    def on_taken_over(self, end: Tell) -> None:
-        """Have ``end`` called, from a thread, with the reason, should the sitting have to end."""
+    def on_taken_over(self, end: Notify) -> None:
+        """Call ``end`` with the reason, from the thread, if another machine takes over the run."""
         with self._lock:
             self._on_taken = end
             taken = self.taken
@@ -85,7 +85,7 @@ class Mirror:
             end(taken)
 
     def unmirrored(self) -> str:
-        """What a closed mirror could not put on the storage, in words; empty where all is there."""
+        """A message about what a closed mirror could not copy; empty if the storage has everything."""
         if not self._failing:
             return ""
         events = self._tail().count(b"\n")
@@ -94,7 +94,7 @@ class Mirror:
         return (
             f"{self._store.label}: lacks what was recorded since {since}: {events} events and {files} "
             f"checkpoints. The storage failed: {self._failing}\n"
-            f"  All of it is in {self._paths.folder}, and goes there with the next: tune-app resume "
+            f"  {self._paths.folder} has everything. To copy it to the storage: tune-app resume "
             f"{self._paths.folder.name}"
         )
 
@@ -106,10 +106,10 @@ class Mirror:
             self._wake.clear()
             try:
                 self._catch_up()
-            except Exception as error:  # noqa: BLE001 - said, tried again, and in the end the sitting's outcome
+            except Exception as error:  # noqa: BLE001 - reported and tried again; in the end it is the session's error
                 try:
                     self._opened.verify()
-                except FolderChanged:  # so will the driver
+                except FolderChanged:  # the driver ends for the same reason
                     return
                 self._fail(error)
             else:
@@ -122,26 +122,26 @@ class Mirror:
     def _fail(self, error: Exception) -> None:
         said = " ".join(str(error).split()) if isinstance(error, FAULTS) else describe(error)
         if not self._failing:
-            self._tell(
+            self._notify(
                 f"WARNING: the storage {self._store.label} fails: {said or type(error).__name__}\n"
-                f"  The sweep goes on, and is safe on this machine alone. Tried again every {RETRY_S:g} s."
+                f"  Training continues, but only this machine has the new results. Next try in {RETRY_S:g} s."
             )
         self._failing = said or type(error).__name__
 
     def _recover(self) -> None:
         if self._failing:
-            self._tell(f"the storage {self._store.label} answers again: all is mirrored")
+            self._notify(f"the storage {self._store.label} works again: everything is mirrored")
         self._failing = ""
         self._kept_at = time.time()
 
     def _catch_up(self) -> None:
-        """Put what is new on the storage: what events speak of, the events, then away with the rest."""
+        """Copy what is new: first what events refer to, then the events; then remove old checkpoints."""
         if not self._listed:
             self._stored = set(self._store.names(segments.CHECKPOINTS))
             self._listed = True
         if self._superseded():
             return
-        # Looked for first: whatever is gone by now was superseded by an event that is read below.
+        # Listed first: a checkpoint that is gone by now was superseded by an event that is read below.
         here = self._here()
         gone = {name for name in self._stored if name[9:] not in here}
         lines = self._collect()
@@ -151,14 +151,14 @@ class Mirror:
             name = segments.segment_name(self._owner, self._number + 1, lines, self._scored, "jsonl")
             self._store.write(f"{segments.RECORD}/{name}", lines)
             self._number, self._sent = self._number + 1, self._sent + len(lines)
-        self._opened.verify()  # else nothing was here
+        self._opened.verify()  # in another folder `here` would be empty
         if gone and not self._superseded():
             for name in gone:
                 self._store.remove(f"{segments.CHECKPOINTS}/{name}")
                 self._stored.discard(name)
 
     def _superseded(self) -> bool:
-        """Whether another has claimed the run since: then nothing more is written, and the sitting ends."""
+        """Whether another machine has claimed the run: then nothing more is written, and the session ends."""
         last = max(self._store.names(segments.OWNERS), default=self._owner)
         if last <= f"{self._owner}.json":
             return False
@@ -166,7 +166,7 @@ class Mirror:
         with suppress(*FAULTS, ValueError, KeyError):
             claim = json.loads(self._store.read(f"{segments.OWNERS}/{last}"))
             who = f"{claim['host']} at {time.strftime('%H:%M:%S', time.localtime(claim['t']))}"
-        taken = f"taken over by {who}, which goes on with it from {self._store.label}"
+        taken = f"taken over by {who}, which continues it from {self._store.label}"
         with self._lock:
             self.taken, end = taken, self._on_taken
         if end:
@@ -174,7 +174,7 @@ class Mirror:
         return True
 
     def _tail(self) -> bytes:
-        """The whole lines since the last segment."""
+        """The complete lines since the last segment."""
         with self._paths.record.open("rb") as file:
             file.seek(self._sent)
             lines = file.read()
@@ -182,10 +182,10 @@ class Mirror:
         return lines[: lines.rfind(b"\n") + 1]
 
     def _collect(self) -> bytes:
-        """What goes into the next segment, once the checkpoints that it names are on the storage.
+        """The lines of the next segment, once the checkpoints that it names are on the storage.
 
-        One that is gone was superseded by a later event, which is read then as well: so at no moment does the
-        record on the storage lead to a checkpoint that never came there.
+        A checkpoint that is gone was superseded by a later event, which is then read too. So the record on
+        the storage never refers to a checkpoint that was not copied.
         """
         known: set[str] = set()
         while True:
@@ -196,7 +196,7 @@ class Mirror:
             known = missing
 
     def _carry(self, saved: Saved) -> bool:
-        """Put a checkpoint there, unless it is; False where it is here no more."""
+        """Copy a checkpoint unless the storage has it; False if the local one is gone."""
         name = segments.object_name(saved.file, saved.crc32)
         if name not in self._stored:
             try:
@@ -213,7 +213,7 @@ class Mirror:
         return {path.name for path in self._paths.checkpoints.glob("*.pt")}
 
     def _carry_scores(self) -> None:
-        """Test scores are on the disk before the event that speaks of them."""
+        """Copy new test scores. They are on the local disk before the event that refers to them."""
         try:
             with self._paths.scores.open("rb") as file:
                 file.seek(self._scored)
@@ -228,7 +228,7 @@ class Mirror:
             self._scored = end
 
     def _carry_frozen(self) -> None:
-        """The files beside the record that cannot be made from it, where they are new or were changed."""
+        """Copy new and changed files that the record cannot reproduce."""
         paths = self._paths
         for path in (*frozen(paths), *paths.logs.glob("*.log")):
             with suppress(FileNotFoundError):
@@ -242,12 +242,12 @@ class Mirror:
 
 
 def frozen(paths: RunPaths) -> tuple[Any, ...]:
-    """The files that a run gets in its first sitting."""
+    """The files that a run gets in its first session."""
     return paths.space, paths.provenance, paths.test_images
 
 
 def _checkpoints(lines: bytes) -> Iterator[Saved]:
-    """What events speak of, each once, the newest first."""
+    """The checkpoints that events refer to, each once, the newest first."""
     seen: set[Saved] = set()
     for line in reversed(lines.splitlines()):
         if b'"saved":{' in line or b'"weights":{' in line or b'"start":{' in line:

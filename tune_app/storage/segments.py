@@ -1,15 +1,15 @@
-"""The record on a storage: segments that are written once, and what they amount to.
+"""The record on a storage: immutable segments, and the record that they add up to.
 
-    owners/000002-5e1f03aa.json                                 who has claimed the run, and from where
-    record/000002-5e1f03aa-000001-0d4a1188-16384.jsonl          its first segment: the whole record so far
-    record/000002-5e1f03aa-000002-77b0c2f1-16384.jsonl          what came after
-    scores/000002-5e1f03aa-000001-41c8e2d0-16384.bin            the test scores that go with a segment
-    checkpoints/3f9c0b12-4-0-000010-state.pt                    under its CRC-32
+    owners/000002-5e1f03aa.json                                 who owns the run, and from which machine
+    record/000002-5e1f03aa-000001-0d4a1188-16384.jsonl          first segment: the whole record so far
+    record/000002-5e1f03aa-000002-77b0c2f1-16384.jsonl          what was recorded after it
+    scores/000002-5e1f03aa-000001-41c8e2d0-16384.bin            the test scores of a segment
+    checkpoints/3f9c0b12-4-0-000010-state.pt                    the name begins with the CRC-32
 
-An owner is a generation and a token of its own, so that two machines that claim the same generation at the
-same moment write no file of the same name; the higher of two owners wins. In the name of a segment follow its
-number, its CRC-32, and how many bytes of test scores had been written by then. Since an owner begins with the
-whole record, what one of a lower generation writes after it was taken over is never looked at.
+An owner is a generation and a random token. Two machines that claim the same generation at the same moment
+therefore write files of different names, and the higher owner wins. The name of a segment continues with its
+number, its CRC-32, and how many bytes of test scores had been written by then. Each owner starts with the
+whole record, so what an earlier owner writes after a takeover is ignored.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ RECORD, SCORES, OWNERS, CHECKPOINTS, LOGS = "record", "scores", "owners", "check
 
 _NAME = re.compile(r"(\d{6}-[0-9a-f]{8})-(\d{6})-([0-9a-f]{8})-(\d+)\.(?:jsonl|bin)")
 _OWNER = re.compile(r"(\d{6})-[0-9a-f]{8}")
-#: Files that are asked for at a time: an object store answers each after tens of milliseconds.
+#: Files that are read at the same time: an object store takes tens of milliseconds for each.
 _AT_A_TIME = 16
 
 
 @dataclass(frozen=True, order=True)
 class Segment:
-    """What the name of a segment says; ``end`` is in bytes of test scores."""
+    """The parts of the name of a segment; ``end`` is in bytes of test scores."""
 
     owner: str
     number: int
@@ -48,7 +48,7 @@ def segment_name(owner: str, number: int, data: bytes, end: int, kind: str) -> s
 
 
 def object_name(file: str, crc32: int) -> str:
-    """The name of a checkpoint on the storage: the same name means the same content."""
+    """The name of a checkpoint on the storage; the same name means the same content."""
     return f"{crc32:08x}-{file}"
 
 
@@ -59,10 +59,9 @@ def generation(names: Iterable[str]) -> int:
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run as the highest owner with a first segment left it.
+    """A run as the highest owner that has a first segment left it.
 
-    ``left_out`` names the first segment that is missing or damaged though later ones are there: nothing
-    from there on is taken.
+    ``left_out`` names the first missing or damaged segment if later ones exist: they are ignored too.
     """
 
     owner: str
@@ -72,11 +71,11 @@ class StoredRun:
 
 
 def newest(store: Store, names: Iterable[str] | None = None) -> StoredRun | None:
-    """What a storage holds of a run; None where there is nothing that is whole.
+    """What a storage has of a run; None if it has no usable segment.
 
     Args:
         store: the folder of the run.
-        names: of the files in its ``record``, where they are known.
+        names: the names of the files in its ``record``; None lists them.
     """
     segments = _parsed(store.names(RECORD) if names is None else names)
     chunks = _parsed(store.names(SCORES))
@@ -90,7 +89,7 @@ def newest(store: Store, names: Iterable[str] | None = None) -> StoredRun | None
 
 
 def _parsed(names: Iterable[str]) -> dict[str, list[Segment]]:
-    """Segments by their owner, in order."""
+    """Segments by owner, in order."""
     found: dict[str, list[Segment]] = defaultdict(list)
     for name in sorted(names):
         if match := _NAME.fullmatch(name):
@@ -107,7 +106,7 @@ def _of_owner(store: Store, owner: str, segments: list[Segment], chunks: list[Se
             scores += data[len(scores) - begin :]
     content: dict[int, bytes] = {}
     for segment, data in _whole(store, RECORD, segments):
-        # One that was tried again after a fault may be there twice, the later with more lines.
+        # A segment that was written again after a failure may exist twice; the later one has more lines.
         if segment.end <= len(scores) and len(data) > len(content.get(segment.number, b"")):
             content[segment.number] = data
     number, record = 1, b""
@@ -121,7 +120,7 @@ def _of_owner(store: Store, owner: str, segments: list[Segment], chunks: list[Se
 
 
 def _whole(store: Store, folder: str, segments: list[Segment]) -> list[tuple[Segment, bytes]]:
-    """The segments that are as they were written, with their content."""
+    """The undamaged segments, with their content."""
 
     def read(segment: Segment) -> bytes | None:
         try:

@@ -1,4 +1,4 @@
-"""Where a mirror lies, by its URI; whole files in and out of it, whatever keeps them."""
+"""Storage by its URI: reading and writing whole files on a disk, S3 or Google Cloud Storage."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from pyarrow import fs
 from tune_app.errors import RunError, nearest
 from tune_app.sweep.paths import NO_STORAGE, check_contained
 
-#: What ``--storage`` takes for a run that is to be mirrored no more.
+#: The value of ``--storage`` that stops mirroring a run.
 NONE = NO_STORAGE
 
 _SCHEMES = ("s3", "gs", "gcs")
 _RULE = (
-    "It is the path of a folder that outlives this machine, or s3://BUCKET/PATH or gs://BUCKET/PATH, as in\n"
+    "Give the path of a folder that outlives this machine, s3://BUCKET/PATH or gs://BUCKET/PATH, as in\n"
     "  --storage /mnt/shared/runs or --storage s3://my-bucket/runs"
 )
-#: What pyarrow raises of a storage that does not do as it is told.
+#: What pyarrow raises if a storage fails.
 FAULTS = (OSError, pa.ArrowException)
 
 
 def normal(uri: str) -> str:
-    """A URI as it is recorded: a path made absolute, the rest as it is.
+    """A URI as it is recorded: a path is made absolute, anything else stays the same.
 
     Raises:
-        RunError: it is none that can be used.
+        RunError: it cannot be used.
     """
     if not uri.strip():
-        raise RunError(f'--storage "{uri}": names nothing. {_RULE}')
+        raise RunError(f'--storage "{uri}": is empty. {_RULE}')
     if "://" not in uri:
         return uri if uri == NONE else str(Path(uri).expanduser().resolve())
     parts = urlsplit(uri)
     if parts.scheme == "file":
         return str(Path(parts.path).resolve())
     if parts.scheme not in _SCHEMES:
-        raise RunError(f"--storage {uri}: unknown kind.{nearest(parts.scheme, _SCHEMES)} {_RULE}")
+        raise RunError(f"--storage {uri}: unknown kind of storage.{nearest(parts.scheme, _SCHEMES)} {_RULE}")
     if "@" in parts.netloc:
         raise RunError(
-            f"--storage {parts.scheme}://...@{parts.netloc.rpartition('@')[2]}: holds a key, which would be "
-            "recorded.\n  Leave it out, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use the "
-            "machine's role."
+            f"--storage {parts.scheme}://...@{parts.netloc.rpartition('@')[2]}: contains a key, which "
+            "would be recorded.\n  Leave it out, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use "
+            "the machine's role."
         )
     if not parts.netloc:
         raise RunError(f"--storage {uri}: names no bucket. {_RULE}")
@@ -53,10 +53,10 @@ def normal(uri: str) -> str:
 
 
 def there(uri: str) -> str:
-    """A URI for another machine, where a relative path would mean nothing.
+    """A URI for another machine.
 
     Raises:
-        RunError: it is none that can be used, or a relative path.
+        RunError: it cannot be used, or it is a relative path, which means nothing on another machine.
     """
     if "://" not in uri and uri != NONE and not Path(uri).is_absolute():
         raise RunError(f"--storage {uri}: on a cluster a path must be absolute, as in /mnt/shared/runs")
@@ -64,9 +64,9 @@ def there(uri: str) -> str:
 
 
 class Store:
-    """A folder of files that are whole or not there, on a file system of pyarrow.
+    """A folder on a file system of pyarrow; each file in it is complete or absent.
 
-    Raises OSError or pyarrow's own errors, whatever the file system makes of a fault.
+    Methods raise OSError or the errors of pyarrow if the storage fails.
     """
 
     def __init__(self, files: fs.FileSystem, path: str, label: str) -> None:
@@ -76,17 +76,17 @@ class Store:
         self._local = isinstance(files, fs.LocalFileSystem)
 
     def below(self, name: str) -> Store:
-        """The folder of that name in this one.
+        """The folder ``name`` in this one.
 
         Raises:
-            RunError: it lies on a disk, and something in it leads elsewhere.
+            RunError: it is on a disk, and a link in it leads out of it.
         """
         if self._local:
             check_contained(Path(self._path) / name)
         return Store(self._files, f"{self._path}/{name}", f"{self.label}/{name}")
 
     def write(self, name: str, data: bytes) -> None:
-        """Put a file in place, in one stroke: an object store does so itself, a disk by a change of name."""
+        """Write a file atomically: an object store does so itself, on a disk a temporary file is renamed."""
         path = f"{self._path}/{name}"
         target = f"{path}.part" if self._local else path
         if self._local:
@@ -102,14 +102,14 @@ class Store:
             return bytes(file.read())
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file if it exists."""
         try:
             self._files.delete_file(f"{self._path}/{name}")
         except FileNotFoundError:
             return
 
     def names(self, folder: str = "") -> list[str]:
-        """The names of the files in a folder of this one, without those that are still being written."""
+        """The names of the files in ``folder`` of this one, without unfinished ones."""
         found = self._look(folder)
         return [each.base_name for each in found if each.is_file and not each.base_name.endswith(".part")]
 
@@ -123,7 +123,7 @@ class Store:
 
 
 def connect(uri: str) -> Store:
-    """The storage of many runs, a folder each, after a file was written there and read back.
+    """The storage at a URI, after a test: a file is written there and read back. Each run has a folder in it.
 
     Raises:
         RunError: it cannot be reached, written or read.
@@ -132,10 +132,10 @@ def connect(uri: str) -> Store:
         store = _open(uri)
         name, sent = f".check-{secrets.token_hex(8)}", secrets.token_bytes(64)
         store.write(name, sent)
-        came = store.read(name)
+        received = store.read(name)
         store.remove(name)
-    if came != sent:
-        raise RunError(f"--storage {uri}: what is written there does not come back as it was. Use another.")
+    if received != sent:
+        raise RunError(f"--storage {uri}: a test file reads back differently. Use another storage.")
     return store
 
 
@@ -143,8 +143,8 @@ def _open(uri: str) -> Store:
     if "://" not in uri:
         if not Path(uri).is_dir():
             raise RunError(
-                f"--storage {uri}: there is no such folder. Make it, or mount what it lies on: it is not "
-                "made on a disk of this machine unasked."
+                f"--storage {uri}: no such folder. Create it or mount it: tune-app does not create it, so "
+                "that a run is not mirrored to a disk of this machine by mistake."
             )
         return Store(fs.LocalFileSystem(), uri.rstrip("/"), uri.rstrip("/"))
     files, path = fs.FileSystem.from_uri(uri)
@@ -154,7 +154,7 @@ def _open(uri: str) -> Store:
 
 @contextmanager
 def usable(uri: str) -> Iterator[None]:
-    """Turns a fault of a storage, before anything is trained, into an error that says what to do."""
+    """Turns a failure of the storage before training into an error that says how to fix it."""
     try:
         yield
     except FAULTS as error:
@@ -162,5 +162,5 @@ def usable(uri: str) -> Iterator[None]:
         raise RunError(
             f"--storage {uri}: cannot be used: {said or type(error).__name__}\n"
             "  This machine must be able to write and read there: check path or bucket, permissions, region "
-            f"and credentials. To go on without it: --storage {NONE}"
+            f"and credentials. To train without it: --storage {NONE}"
         ) from error

@@ -1,4 +1,4 @@
-"""Taking a run over from a storage: claim it, and bring the folder here up to what is recorded there."""
+"""Taking over a run from a storage: claim it, and add what the storage has to the local folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from filelock import Timeout
 
 from tune_app.errors import RunError, nearest
 from tune_app.storage import segments
-from tune_app.storage.mirror import Mirror, Tell, frozen
+from tune_app.storage.mirror import Mirror, Notify, frozen
 from tune_app.storage.segments import StoredRun
 from tune_app.storage.store import Store, connect, usable
 from tune_app.sweep import coherence
@@ -27,10 +27,10 @@ from tune_app.sweep.record import extend, parse, write_atomically
 
 
 def runs(uri: str | None) -> frozenset[str]:
-    """The names of the runs on a storage that has been seen to take a write; none without one.
+    """The names of the runs on a storage, after a test write; none without a storage.
 
     Raises:
-        RunError: it cannot be used.
+        RunError: the storage cannot be used.
     """
     if uri is None:
         return frozenset()
@@ -39,8 +39,8 @@ def runs(uri: str | None) -> frozenset[str]:
         return frozenset(store.folders())
 
 
-def fetch(uri: str, name: str, runs_dir: Path, tell: Tell) -> Path:
-    """Make the folder of a run that is on the storage and not here; returns it. It is not claimed yet.
+def fetch(uri: str, name: str, runs_dir: Path, notify: Notify) -> Path:
+    """Copy a run that is only on the storage into a local folder, which is returned; it is not claimed yet.
 
     Raises:
         RunError: the storage cannot be used, or has no such run.
@@ -48,7 +48,7 @@ def fetch(uri: str, name: str, runs_dir: Path, tell: Tell) -> Path:
     names = sorted(runs(uri))
     with usable(uri):
         opened = OpenedFolder(RunPaths(runs_dir / name))
-        if name not in names or not _bring(connect(uri).below(name), opened, tell):
+        if name not in names or not _bring(connect(uri).below(name), opened, notify):
             known = f"there are: {', '.join(names[:8])}" if names else "there are none yet"
             raise RunError(
                 f'no run called "{name}" in {runs_dir} or {uri}.{nearest(name, names)}\n  {known} in {uri}'
@@ -57,14 +57,14 @@ def fetch(uri: str, name: str, runs_dir: Path, tell: Tell) -> Path:
 
 
 @contextmanager
-def mirrored(uri: str | None, opened: OpenedFolder, tell: Tell) -> Iterator[Mirror | None]:
-    """Claim a run, and mirror it for as long as the context lasts; nothing at all without a storage.
+def mirrored(uri: str | None, opened: OpenedFolder, notify: Notify) -> Iterator[Mirror | None]:
+    """Claim a run and mirror it within the context; yields None without a storage.
 
-    What the storage has and the folder here lacks is added to it first.
+    What only the storage has is first added to the local folder.
 
     Raises:
-        RunError: the storage cannot be used, or the two have gone separate ways.
-        FolderChanged: the folder is not the one that was opened.
+        RunError: the storage cannot be used, or its record and the local one contradict each other.
+        FolderChanged: the local folder is not the one that was opened.
     """
     if uri is None:
         yield None
@@ -72,20 +72,19 @@ def mirrored(uri: str | None, opened: OpenedFolder, tell: Tell) -> Iterator[Mirr
     with usable(uri):
         store = connect(uri).below(opened.paths.folder.name)
         seen = store.names(segments.RECORD)
-        _bring(
-            store, opened, tell, seen
-        )  # before the claim: what cannot be gone on with is left to its owner
+        # Before the claim: a run that cannot be continued here keeps its owner.
+        _bring(store, opened, notify, seen)
         owner = _claim(store, seen)
         there = store.names(segments.RECORD)
         if there != seen:
-            _bring(store, opened, tell, there)
-    tell(f"mirrored to {store.label}")
-    with Mirror(store, opened, owner, tell) as mirror:
+            _bring(store, opened, notify, there)
+    notify(f"mirrored to {store.label}")
+    with Mirror(store, opened, owner, notify) as mirror:
         yield mirror
 
 
 def _claim(store: Store, names: list[str]) -> str:
-    """The next owner of a run: whoever was it before ends when it sees this."""
+    """Write the claim of the next owner of a run. The previous owner stops when it sees the claim."""
     generation = 1 + segments.generation([*names, *store.names(segments.OWNERS)])
     owner = f"{generation:06d}-{secrets.token_hex(4)}"
     claim = {"host": platform.node(), "pid": os.getpid(), "t": round(time.time(), 3)}
@@ -93,11 +92,11 @@ def _claim(store: Store, names: list[str]) -> str:
     return owner
 
 
-def _bring(store: Store, opened: OpenedFolder, tell: Tell, names: list[str] | None = None) -> bool:
-    """Add what the storage has of a run to its folder here; False where it has nothing.
+def _bring(store: Store, opened: OpenedFolder, notify: Notify, names: list[str] | None = None) -> bool:
+    """Add what the storage has of a run to its local folder; False if it has nothing.
 
     Raises:
-        RunError: the record here holds what is not there, and the other way round; or it is in use.
+        RunError: each of the two records holds events that the other lacks; or the run is in use.
     """
     copy = segments.newest(store, names)
     if copy is None:
@@ -108,7 +107,7 @@ def _bring(store: Store, opened: OpenedFolder, tell: Tell, names: list[str] | No
         paths.folder.mkdir(parents=True, exist_ok=True)
         check_contained(paths.folder, written=True)
         with opened.locked(0.5):
-            _merge(store, paths, copy, tell)
+            _merge(store, paths, copy, notify)
     except Timeout:
         raise RunError(
             f"{paths.folder}: another tune-app process is working on this run. Wait for it, or end it."
@@ -116,27 +115,27 @@ def _bring(store: Store, opened: OpenedFolder, tell: Tell, names: list[str] | No
     return True
 
 
-def _merge(store: Store, paths: RunPaths, copy: StoredRun, tell: Tell) -> None:
+def _merge(store: Store, paths: RunPaths, copy: StoredRun, notify: Notify) -> None:
     here = paths.record.read_bytes() if paths.record.is_file() else b""
     here = here[: here.rfind(b"\n") + 1]
     if here.startswith(copy.record):
         return
     if not copy.record.startswith(here):
         raise RunError(
-            f"{paths.folder}: the run was gone on with elsewhere: the record here and that in {store.label} "
-            "have gone separate ways.\n  To go on from there, put this folder aside: "
-            f"mv {paths.folder} {paths.folder}-left"
+            f"{paths.folder}: the run was continued elsewhere: its record and the one in "
+            f"{store.label} each have events that the other lacks.\n"
+            f"  To continue the one there, move this folder away: mv {paths.folder} {paths.folder}-left"
         )
     if copy.left_out:
-        tell(
-            f"WARNING: {store.label}: segment {copy.left_out} is missing or damaged. What was recorded from "
-            "there on is trained again."
+        notify(
+            f"WARNING: {store.label}: segment {copy.left_out} is missing or damaged. What was recorded "
+            "after it is trained again."
         )
     _fetch_files(store, paths, copy)
     if here:
         extend(paths.record, len(here), copy.record[len(here) :])
     else:
-        write_atomically(paths.record, copy.record)  # last: a folder without it is no run
+        write_atomically(paths.record, copy.record)  # last: a folder without a record is no run
 
 
 def _fetch_files(store: Store, paths: RunPaths, copy: StoredRun) -> None:

@@ -15,11 +15,11 @@ from tune_app.errors import StorageError, describe
 from tune_app.sweep import Sweep
 from tune_app.sweep.record import write_atomically
 
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
-def put(path: Path, text: str, tell: Tell) -> None:
-    """Make a file hold ``text``, unless it does; where the disk refuses it, ``tell`` says so."""
+def put(path: Path, text: str, notify: Notify) -> None:
+    """Make a file hold ``text``. If the disk refuses it, ``notify`` is called with a note."""
     data = text.encode()
     with suppress(OSError):
         if path.read_bytes() == data:
@@ -27,7 +27,7 @@ def put(path: Path, text: str, tell: Tell) -> None:
     try:
         write_atomically(path, data)
     except OSError as error:
-        tell(left_out(path, error))
+        notify(left_out(path, error))
 
 
 def left_out(path: Path, error: Exception) -> str:
@@ -38,12 +38,12 @@ def left_out(path: Path, error: Exception) -> str:
     return f"note: {path}: cannot be written: {why}. The sweep goes on; the next session writes this file."
 
 
-def restore(sweep: Sweep, tell: Tell) -> None:
+def restore(sweep: Sweep, notify: Notify) -> None:
     """Write ``space.yaml`` and ``provenance.json`` as the record has them."""
-    put(sweep.paths.space, sweep.frozen, tell)
+    put(sweep.paths.space, sweep.frozen, notify)
     if sweep.history.openings:
         text = json.dumps(sweep.history.openings[0].provenance, indent=2)
-        put(sweep.paths.provenance, f"{text}\n", tell)
+        put(sweep.paths.provenance, f"{text}\n", notify)
 
 
 def edited(sweep: Sweep, images: bytes) -> bool:
