@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,6 @@ from tune_app.errors import DiskError, StorageError
 from tune_app.sweep import Sweep, control
 from tune_app.sweep.events import Saved
 from tune_app.sweep.numerics import Numerics
-from tune_app.sweep.trial_spec import SweepSettings
 from tune_app.training.protocol import SAVE_NOW, EpochReport, Failure, TestOutcome
 
 SPACE = """
@@ -33,10 +31,14 @@ stop: {scheduler: asha, grace_period: 1, reduction_factor: 2}
 
 
 @pytest.fixture
-def driver(tmp_path: Path) -> Iterator[Driver]:
-    space = spaces.parse(SPACE, file="my.yaml", name="my")
-    with Sweep.create(space, runs_dir=tmp_path).writing() as sweep:
-        yield Driver(sweep, stopping.make_stopper(space))
+def sweep(tmp_path: Path) -> Iterator[Sweep]:
+    with Sweep.create(spaces.parse(SPACE, file="my.yaml", name="my"), runs_dir=tmp_path).writing() as sweep:
+        yield sweep
+
+
+@pytest.fixture
+def driver(sweep: Sweep) -> Driver:
+    return Driver(sweep, stopping.make_stopper(sweep.space))
 
 
 def report(epoch: int, value: float | None, **more: Any) -> EpochReport:
@@ -54,21 +56,6 @@ def events(driver: Driver, *names: str) -> list[dict[str, Any]]:
 
 
 OUTCOME = TestOutcome({"test_accuracy": [0.5, 0.6]}, [3, 2], b"12345678" * 2, (2, 2))
-
-
-def test_a_spec_holds_all_that_a_worker_must_know(driver: Driver) -> None:
-    spec = driver.next_trial()
-    assert spec
-    settings, files = spec.settings, spec.files
-    assert settings == SweepSettings.of(driver.sweep.space, driver.sweep.numerics)
-    assert (settings.task, settings.seed, settings.epochs) == ("pneumonia", 0, 3)
-    assert (settings.metrics, settings.keep_best) == ((("val_accuracy", 1),), ("val_accuracy", 1))
-    assert (settings.checkpoint_every_s, settings.keep) == (30, "best")
-    assert (spec.replicates, spec.target, spec.start, spec.tested) == ((0, 1), 3, None, True)
-    assert files.checkpoints == str(driver.sweep.paths.checkpoints.absolute())
-    assert (files.opened, files.gather) == (driver.sweep.opened, False)
-    assert files.output.startswith(str(driver.sweep.paths.folder.absolute()))
-    assert pickle.loads(pickle.dumps(spec)).settings == settings
 
 
 def test_decisions_and_ends_are_on_the_disk_before_they_take_effect(
@@ -180,16 +167,6 @@ def test_a_state_that_was_gone_on_from_is_of_no_use_any_more(tmp_path: Path) -> 
         assert files(driver) == ["2-0-000001-state.pt"]
 
 
-def test_where_the_order_counts_a_retry_keeps_its_place(driver: Driver) -> None:
-    samples = [spec.sample for spec in driver.sweep.lacking()]
-    first = driver.next_trial()
-    assert first
-    driver.fail(driver.start(first), Failure("OSError: for once", "Traceback ..."))
-    again = [spec.sample for spec in iter(driver.next_trial, None)]
-    assert again[0] == first.sample
-    assert sorted(again) == samples
-
-
 def test_the_device_is_told_once(driver: Driver) -> None:
     trial = begin(driver)
     for epoch in (1, 2):
@@ -260,10 +237,10 @@ def test_a_disk_that_refuses_the_record_is_kept_as_the_reason(
 
 
 def test_logs_that_cannot_be_written_are_left_out_with_one_note(
-    driver: Driver, monkeypatch: pytest.MonkeyPatch
+    sweep: Sweep,
 ) -> None:
     told: list[str] = []
-    monkeypatch.setattr(driver, "_tell", told.append)
+    driver = Driver(sweep, stopping.make_stopper(sweep.space), notify=told.append)
     driver.sweep.paths.logs.write_text("a file, where the folder of logs should be")
     for _ in range(2):
         driver.fail(begin(driver), Failure("ValueError: no", "Traceback ..."))
@@ -302,24 +279,17 @@ def test_what_is_stopped_by_name_stops_in_all_its_parts_those_that_wait_included
         assert sweep.statuses() == ["stopped"]
 
 
-def test_gathered_checkpoints_are_written_here_and_sent_to_whoever_goes_on(driver: Driver) -> None:
-    driver.gather = True
+def test_gathered_checkpoints_are_written_here(driver: Driver) -> None:
     name, data = "1-0-000001-state.pt", b"the state"
     saved = Saved(1, name, len(data), zlib.crc32(data))
-    spec = driver.next_trial()
-    assert spec
-    assert (spec.files.gather, spec.files.content, spec.files.opened) == (True, None, None)
-    trial = driver.start(spec)
-    driver.report(trial, report(1, 0.5, saved=saved, savable=True, files={name: data}), "cpu on there")
+    gathered = report(1, 0.5, saved=saved, savable=True, files={name: data})
+    driver.report(begin(driver), gathered, "cpu on there")
     assert (driver.sweep.paths.checkpoints / name).read_bytes() == data
-    driver.fail(trial, Failure("OSError: for once", ""))
-    again = next(each for each in iter(driver.next_trial, None) if each.sample == spec.sample)
-    assert (again.start, again.files.content) == (saved, data)
 
 
-def test_a_checkpoint_that_stayed_behind_is_told_once(driver: Driver) -> None:
+def test_a_checkpoint_that_stayed_behind_is_told_once(sweep: Sweep) -> None:
     told: list[str] = []
-    driver.gather, driver._tell = True, told.append
+    driver = Driver(sweep, stopping.make_stopper(sweep.space), gather=True, notify=told.append)
     for _ in range(2):
         driver.report(begin(driver), report(1, 0.5, too_large_bytes=300 << 20), "cpu on there")
     assert [line[:40] for line in told] == ["note: a checkpoint of 300 MiB is too lar"]

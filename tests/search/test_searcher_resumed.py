@@ -83,7 +83,7 @@ def test_after_a_kill_anywhere_the_search_goes_on_as_if_it_had_never_stopped(
     again = Sweep.open(again.paths.folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "tune_app.driver.driver.ALIKE_FAILURES", 99
+            "tune_app.driver.alike_failures.ALIKE_FAILURES", 99
         )  # a session counts only failures of its own
         after = train(again, failing, file=False)
     assert suggested(again) == suggested(sweep)

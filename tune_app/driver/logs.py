@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tune_app.sweep import Sweep
-from tune_app.sweep.configurations import Attempt, Configuration
+from tune_app.sweep.configurations import Attempt
 from tune_app.sweep.opened_folder import verify
 from tune_app.sweep.paths import RunPaths
 from tune_app.sweep.record import remove, write_atomically
@@ -19,11 +19,11 @@ from tune_app.training.output import bound
 _TRIAL = re.compile(r"\d+\.\d+")
 
 
-def expected(paths: RunPaths, configuration: Configuration, spec: TrialSpec) -> Path:
+def expected(sweep: Sweep, spec: TrialSpec) -> Path:
     """The file that a trial which is about to start prints to."""
-    first = spec.replicates[0]
-    before = sum(first in each.replicates for each in configuration.attempts)
-    return paths.output(spec.sample, first, before)
+    first, attempts = spec.replicates[0], sweep.history.configurations[spec.sample].attempts
+    before = sum(first in each.replicates for each in attempts)
+    return sweep.paths.output(spec.sample, first, before)
 
 
 def find(sweep: Sweep, attempt: Attempt) -> list[Path]:

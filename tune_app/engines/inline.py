@@ -15,6 +15,7 @@ from tune_app.training.trial import Worker
 def run(driver: Driver, splits: Splits | None, device: str = "cpu") -> None:
     """Train all trials of a driver here. A trial that raises has failed; the sweep goes on."""
     worker = cache(lambda: Worker(splits, device))
+    driver.begin()
     while (spec := driver.next_trial()) is not None:
         name = driver.start(spec, node="inline")
         with closing(GuardedTrial(spec, worker)) as trial:

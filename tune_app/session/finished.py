@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tune_app.driver.retention import Keeper
+from tune_app.driver.checkpoint_retention import CheckpointRetention
 from tune_app.errors import TrialsFailed
 from tune_app.status import Status
 from tune_app.sweep import Sweep, run_summaries, views
@@ -29,7 +29,7 @@ def tidy(sweep: Sweep, notify: views.Notify) -> None:
     """Finish what a crash at the very end of a run may have left undone; the run is open for writing."""
     sweep.complete()
     views.restore(sweep, notify)
-    Keeper(sweep).tidy()
+    CheckpointRetention(sweep).remove_unneeded()
 
 
 def failures(sweep: Sweep) -> TrialsFailed | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 from tune_app import progress, space
-from tune_app.driver.driver import Searcher
+from tune_app.driver.trial_queue import Searcher
 from tune_app.sweep import Sweep
 from tune_app.sweep.record import read
 

@@ -20,7 +20,8 @@ from typing import Any
 
 from tune_app import progress, stopping, storage
 from tune_app.driver import sharding
-from tune_app.driver.driver import Driver, Searcher
+from tune_app.driver.driver import Driver
+from tune_app.driver.trial_queue import Searcher
 from tune_app.engines.choice import Engine, open_engine
 from tune_app.errors import RunError
 from tune_app.session import finished, measuring, provenance, searcher, shutdown
@@ -210,7 +211,7 @@ class Session:
             suggesting,
             self.request.time_limit_s,
             gather=not self.request.on_this_machine,
-            tell=progress.note,
+            notify=progress.note,
             slots=engine.plan.concurrent,
         )
 

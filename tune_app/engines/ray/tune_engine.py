@@ -83,6 +83,7 @@ def run(
     Raises:
         StorageError, FolderChanged: a write was refused (see Driver.fatal).
     """
+    driver.begin()
     bridge = _Bridge(driver, shares(plan, gpus), tell)
     with suppress(RayLost):  # by then the driver ends for that reason
         ray_session.call(lambda: _fit(bridge, splits, plan), tell, bridge.lose)

@@ -1,0 +1,124 @@
+"""The trials of a sweep that are still to start, in order; a searcher may suggest more of them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from tune_app.driver import sharding
+from tune_app.errors import SpaceError
+from tune_app.space import Scalar
+from tune_app.stopping import Stopper, order_key
+from tune_app.sweep import Sweep
+from tune_app.sweep.configurations import Configuration
+from tune_app.sweep.events import Event, Planned
+from tune_app.sweep.history import History
+from tune_app.sweep.plan import fingerprint
+from tune_app.sweep.trial_spec import TrialSpec
+
+
+class Searcher(Protocol):
+    """Suggests points, and learns of every event that is recorded."""
+
+    def ask(self, sample: int) -> dict[str, Scalar]:
+        """A configuration to be tried as that sample. Raises SpaceError when it can suggest none."""
+
+    def observe(self, event: Event, history: History) -> None:
+        """An event has been recorded and taken into ``history``. Never raises."""
+
+
+class TrialQueue:
+    """The trials that may start, in order.
+
+    Where early stopping compares configurations, their order matters. It is then drawn from the sweep's seed,
+    so that a resumed sweep continues in the order that it began with.
+
+    Args:
+        sweep: open for writing.
+        stopper: of the sweep.
+        searcher: suggests points where the space does not know them all.
+        record: records the event of a suggested configuration.
+        slots: how many trials may run at a time. Slots that would stay empty get a share of the replicates.
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        stopper: Stopper,
+        searcher: Searcher | None,
+        record: Callable[[Planned], object],
+        slots: int,
+    ) -> None:
+        self._sweep, self._stopper, self._searcher, self._record = sweep, stopper, searcher, record
+        configurations = sweep.history.configurations.values()
+        self._samples = {each.fingerprint: each.sample for each in reversed(configurations)}
+        specs = self._in_order([spec for each in configurations for spec in self._ready(each)])
+        if sweep.numerics.replicates == "looped" and sharding.parts(sweep.space) > 1:
+            specs = sharding.deal(specs, slots)
+        self._waiting = deque(specs)
+        #: How many trials there are to run, those included that are still to be suggested.
+        self.total = max(len(specs), sweep.outstanding())
+        #: Why the searcher suggests nothing more; what it suggested before is trained.
+        self.search_error: SpaceError | None = None
+
+    def pop(self) -> TrialSpec | None:
+        """The first trial that waits. One whose checkpoint is missing or damaged starts from epoch 1."""
+        if not self._waiting:
+            return None
+        spec = self._waiting.popleft()
+        whole = spec.start is None or self._sweep.whole(spec.start)
+        return spec if whole else replace(spec, start=None)
+
+    def ask(self) -> bool:
+        """Let the searcher plan one more sample; whether it has.
+
+        A point that was planned before trains nothing: then no trial comes to wait.
+        """
+        configurations = self._sweep.history.configurations
+        asked = sum(each.asked for each in configurations.values())
+        if self._searcher is None or asked >= (self._sweep.space.search.samples or 0):
+            return False
+        sample = len(configurations) + 1
+        try:
+            config = self._searcher.ask(sample)
+        except SpaceError as error:
+            self.search_error = error
+            return False
+        identity = fingerprint(self._sweep.space.task, config, self._sweep.data)
+        first = self._samples.setdefault(identity, sample)
+        duplicate_of = first if first != sample else None
+        self._record(
+            Planned(sample=sample, fingerprint=identity, config=config, duplicate_of=duplicate_of, asked=True)
+        )
+        self._waiting.extend(self._sweep.lacking_of(configurations[sample]))
+        return True
+
+    def retry(self, failed: TrialSpec) -> None:
+        """Queue what a failed trial left to train, from its last checkpoint."""
+        replicates = set(failed.replicates)
+        again = [
+            spec.only(tuple(r for r in spec.replicates if r in replicates))
+            for spec in self._ready(self._sweep.history.configurations[failed.sample])
+            if replicates & set(spec.replicates)
+        ]
+        self._waiting = deque(self._in_order([*self._waiting, *again]))
+
+    def release_followers(self, leader: TrialSpec) -> None:
+        """Queue the replicates that waited for the end of the trial that early stopping judged."""
+        if not leader.follows and self._stopper.rules:
+            configuration = self._sweep.history.configurations[leader.sample]
+            self._waiting.extend(spec for spec in self._ready(configuration) if spec.follows)
+
+    def _ready(self, configuration: Configuration) -> list[TrialSpec]:
+        """What a configuration lacks and may start now: followers wait while early stopping may decide."""
+        specs = self._sweep.lacking_of(configuration)
+        if specs and self._stopper.rules and not specs[0].follows:
+            return specs[:1]
+        return specs
+
+    def _in_order(self, specs: list[TrialSpec]) -> list[TrialSpec]:
+        if not self._stopper.compares:
+            return specs
+        return sorted(specs, key=lambda spec: order_key(self._sweep.space.seed, spec.sample))
