@@ -16,7 +16,7 @@ from specs import make_spec
 from tune_app import progress
 from tune_app import space as spaces
 from tune_app.driver import gpu_sharing
-from tune_app.driver.gpu_sharing import CrowdFailed, Measured, Sharing, share
+from tune_app.driver.gpu_sharing import ProcessFailed, Sharing, Throughput, share
 from tune_app.driver.resources import Estimate, plan, room
 from tune_app.errors import SpaceError
 from tune_app.session import lifecycle, loading, preview
@@ -41,12 +41,12 @@ class Simulated:
 
     def grow(self, trials: int) -> None:
         if self.total_bytes and trials * self.used_bytes > self.total_bytes:
-            raise CrowdFailed("CUDA out of memory")
+            raise ProcessFailed("CUDA out of memory")
         self.trials = trials
 
-    def train(self) -> Measured:
+    def train(self) -> Throughput:
         used = self.trials * self.used_bytes
-        return Measured(self.trials, min(self.trials, self.knee), used, self.total_bytes)
+        return Throughput(self.trials, min(self.trials, self.knee), used, self.total_bytes)
 
 
 @given(knee=st.integers(1, 40), most=st.integers(1, 40))
@@ -64,7 +64,7 @@ def test_as_many_as_train_faster_and_no_more(knee: int, most: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("crowd_", "most", "trials", "facts"),
+    ("simulated", "most", "trials", "facts"),
     [
         (Simulated(4), 16, 4, ["8", "1.00"]),
         (Simulated(99), 6, 6, ["6"]),
@@ -73,8 +73,8 @@ def test_as_many_as_train_faster_and_no_more(knee: int, most: int) -> None:
         (Simulated(99, 5 << 30, 4 << 30), 16, 1, ["CUDA out of memory"]),
     ],
 )
-def test_the_reason_is_said(crowd_: Simulated, most: int, trials: int, facts: list[str]) -> None:
-    found = share(crowd_, most)
+def test_the_reason_is_said(simulated: Simulated, most: int, trials: int, facts: list[str]) -> None:
+    found = share(simulated, most)
     assert (found.trials, lacking(found.why, facts)) == (trials, [])
     assert lacking(found.line, [f"{trials} trial{'s' if trials > 1 else ''}", found.why]) == []
 
@@ -83,7 +83,7 @@ def test_what_fails_with_more_is_left_at_fewer() -> None:
     class Fragile(Simulated):
         def grow(self, trials: int) -> None:
             if trials > 2:
-                raise CrowdFailed("no more handles")
+                raise ProcessFailed("no more handles")
             super().grow(trials)
 
     found = share(Fragile(99), 16)

@@ -12,7 +12,7 @@ from specs import make_spec
 from tune_app import results, stopping
 from tune_app import space as spaces
 from tune_app.driver.driver import Driver
-from tune_app.driver.sharding import deal, parts
+from tune_app.driver.sharding import parts, shard
 from tune_app.engines import inline
 from tune_app.report import narrative
 from tune_app.sweep import Sweep
@@ -35,7 +35,7 @@ def finish(dealt: list[TrialSpec], slots: int) -> int:
 
 @given(SIZES, st.integers(1, 16))
 def test_every_replicate_is_dealt_once_and_in_order(sizes: list[int], slots: int) -> None:
-    dealt = deal(trials(sizes), slots)
+    dealt = shard(trials(sizes), slots)
     assert [(j.sample, r) for j in dealt for r in j.replicates] == [
         (j.sample, r) for j in trials(sizes) for r in j.replicates
     ]
@@ -46,13 +46,13 @@ def test_every_replicate_is_dealt_once_and_in_order(sizes: list[int], slots: int
 @given(SIZES, st.integers(1, 16))
 def test_what_fills_all_slots_stays_whole(sizes: list[int], slots: int) -> None:
     whole = len(sizes) - len(sizes) % slots
-    assert deal(trials(sizes), slots)[:whole] == trials(sizes)[:whole]
+    assert shard(trials(sizes), slots)[:whole] == trials(sizes)[:whole]
 
 
 @given(st.integers(1, 20), st.integers(1, 12), st.integers(1, 16))
 def test_dealing_never_takes_longer(configurations: int, seeds: int, slots: int) -> None:
     whole = trials([seeds] * configurations)
-    assert finish(deal(whole, slots), slots) <= finish(whole, slots)
+    assert finish(shard(whole, slots), slots) <= finish(whole, slots)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_dealing_never_takes_longer(configurations: int, seeds: int, slots: int)
 def test_the_slots_end_at_about_the_same_time(
     configurations: int, seeds: int, slots: int, longest: int
 ) -> None:
-    assert finish(deal(trials([seeds] * configurations), slots), slots) == longest
+    assert finish(shard(trials([seeds] * configurations), slots), slots) == longest
 
 
 SAMPLED = "search: {algorithm: random, samples: 4}"

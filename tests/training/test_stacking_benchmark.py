@@ -37,7 +37,7 @@ from tune_app.training import stacking_benchmark
 from tune_app.training.looped import Looped
 from tune_app.training.replicates import Replicates
 from tune_app.training.stacked import Stacked
-from tune_app.training.stacking_benchmark import Choice, Question
+from tune_app.training.stacking_benchmark import Benchmark, Choice
 from tune_app.training.trial import Trial
 
 UserModule = Callable[[str], str]
@@ -58,14 +58,14 @@ def images(side: int, count: int = 25) -> Splits:
     return Splits(draw(count), draw(9), draw(10))
 
 
-def ask(space: spaces.SearchSpace, splits: Splits | None = None, device: str = "cpu") -> Question | Choice:
-    return stacking_benchmark.question(space, Pneumonia(), splits or images(6), 1, device)
+def ask(space: spaces.SearchSpace, splits: Splits | None = None, device: str = "cpu") -> Benchmark | Choice:
+    return stacking_benchmark.prepare(space, Pneumonia(), splits or images(6), 1, device)
 
 
-def asked(space: spaces.SearchSpace, **changes: Any) -> Question:
+def asked(space: spaces.SearchSpace, **changes: Any) -> Benchmark:
     """What is asked for a space, with these changes to its spec."""
     found = ask(space)
-    assert isinstance(found, Question)
+    assert isinstance(found, Benchmark)
     return replace(found, spec=change(found.spec, **changes))
 
 
@@ -99,13 +99,13 @@ def test_a_sweep_that_is_soon_over_is_not_measured_first(
     monkeypatch.setattr(stacking_benchmark, "FEWEST_BATCHES", 1000)
     space = parse("space: {gamma: {grid: [0.3, 0.4]}}").model_copy(update={"epochs": epochs})
     found = ask(space)  # 2 configurations, 3 seeds, 13 batches an epoch
-    assert isinstance(found, Question) is measured
+    assert isinstance(found, Benchmark) is measured
     if isinstance(found, Choice):
         assert (found.replicates, lacking(found.why, ["1,000 batches"])) == ("looped", [])
 
 
 def test_a_function_trains_its_replicates_itself() -> None:
-    found = stacking_benchmark.question(parse(), lambda config, context: iter(()), None, 1, "cpu")
+    found = stacking_benchmark.prepare(parse(), lambda config, context: iter(()), None, 1, "cpu")
     assert isinstance(found, Choice)
     assert found.replicates == "looped"
 
@@ -116,7 +116,7 @@ def test_a_function_trains_its_replicates_itself() -> None:
 )
 def test_otherwise_a_few_of_the_inputs_are_taken(text: str, seeds: int, side: int, device: str) -> None:
     found = ask(parse(text, seeds), images(side), device)
-    assert isinstance(found, Question)
+    assert isinstance(found, Benchmark)
     assert found.splits.train.x.shape == (8, side, side)  # four batches
     assert found.splits.val.x.shape == (3, side, side)  # the same share of 9
     assert (len(found.spec.replicates), found.device, found.spec.config["nodes"]) == (seeds, device, 4)
@@ -128,9 +128,9 @@ def test_a_gpu_is_looked_for_before_torch_is_loaded(
 ) -> None:
     monkeypatch.setattr(isolation, "_GPU_DRIVERS", (str(tmp_path if there else tmp_path / "none"),))
     found = ask(parse(), images(6), "any")
-    assert isinstance(found, Question)
+    assert isinstance(found, Benchmark)
     assert found.device == ("any" if there else "cpu")
-    assert isinstance(ask(parse(), images(256, 4), "any"), Question if there else Choice)
+    assert isinstance(ask(parse(), images(256, 4), "any"), Benchmark if there else Choice)
 
 
 def test_a_rule_takes_no_torch() -> None:
@@ -143,7 +143,7 @@ def test_a_rule_takes_no_torch() -> None:
 def test_without_a_gpu_what_looked_like_one_is_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     large = replace(asked(parse()), splits=images(256, 4), device="any")
-    assert lacking(stacking_benchmark.answer(large).why, ["2,304", "CPU"]) == []
+    assert lacking(stacking_benchmark.run(large).why, ["2,304", "CPU"]) == []
 
 
 # ---------------------------------------------------------------- measuring
@@ -175,7 +175,7 @@ def test_the_faster_is_taken_where_it_is_clearly_so(
     clock: dict[type, float], looped: float, stacked: float, replicates: str, times: str
 ) -> None:
     clock |= {Looped: looped, Stacked: stacked}
-    found = stacking_benchmark.answer(asked(parse()))
+    found = stacking_benchmark.run(asked(parse()))
     assert (found.replicates, lacking(found.why, ["3 at once", times])) == (replicates, [])
     assert [found.looped_s, found.stacked_s] == pytest.approx([looped, stacked])
     assert lacking(found.line, [replicates, found.why]) == []
@@ -186,13 +186,13 @@ def test_on_a_cpu_what_takes_long_is_measured_with_fewer(
     clock: dict[type, float], one_s: float, at_once: int
 ) -> None:
     clock |= {Looped: one_s, Stacked: one_s}
-    assert f"{at_once} at once" in stacking_benchmark.answer(asked(parse(seeds=40))).why
+    assert f"{at_once} at once" in stacking_benchmark.run(asked(parse(seeds=40))).why
 
 
 def test_it_is_measured_in_moments() -> None:
-    stacking_benchmark.answer(asked(parse()))  # loads what is loaded once
+    stacking_benchmark.run(asked(parse()))  # loads what is loaded once
     began = time.perf_counter()
-    found = stacking_benchmark.answer(asked(parse()))
+    found = stacking_benchmark.run(asked(parse()))
     assert time.perf_counter() - began < 5
     assert found.replicates in ("looped", "stacked")
     assert 0 < (found.looped_s or 0) < 1
@@ -201,15 +201,15 @@ def test_it_is_measured_in_moments() -> None:
 
 def test_what_cannot_be_stacked_is_looped_and_says_why() -> None:
     unfit = parse("space: {dropout: {grid: [0.3, 0.0]}}")
-    assert stacking_benchmark.answer(asked(unfit)) == Choice("looped", "Dropout 3 draws random numbers")
+    assert stacking_benchmark.run(asked(unfit)) == Choice("looped", "Dropout 3 draws random numbers")
     forced = parse("space: {dropout: {grid: [0.3, 0.0]}}\nreplicates: stacked")
-    choice = stacking_benchmark.answer(asked(forced))
+    choice = stacking_benchmark.run(asked(forced))
     assert (choice.replicates, lacking(choice.why, ["looped", "Dropout 3"])) == ("stacked", [])
-    assert stacking_benchmark.answer(asked(parse("replicates: stacked"))) == Choice("stacked", "as asked")
+    assert stacking_benchmark.run(asked(parse("replicates: stacked"))) == Choice("stacked", "as asked")
 
 
 def test_what_diverges_cannot_be_measured() -> None:
-    found = stacking_benchmark.answer(asked(parse(), config={"lr": 1e30, "batch_size": 2}))
+    found = stacking_benchmark.run(asked(parse(), config={"lr": 1e30, "batch_size": 2}))
     assert (found.replicates, found.looped_s) == ("looped", None)
     assert "diverges" in found.why
 
@@ -227,7 +227,7 @@ def test_what_fails_is_left_to_the_trials_to_tell(
                 raise ValueError("no such model")
         """
     )
-    found = stacking_benchmark.answer(replace(asked(parse(), task=f"{name}:Task"), asked=replicates))
+    found = stacking_benchmark.run(replace(asked(parse(), task=f"{name}:Task"), replicates=replicates))
     why = "where it can be; the first configuration is looped: it raises ValueError: no such model"
     if chosen == "looped":
         why = "it raises ValueError: no such model"
@@ -239,7 +239,7 @@ def test_neither_does_a_batch_of_no_size_matter_here() -> None:
         def batch_sizes(self, config: Config) -> tuple[int, int]:
             raise KeyError("batch")
 
-    found = stacking_benchmark.question(parse(), Task(), images(6), 1, "cpu")
+    found = stacking_benchmark.prepare(parse(), Task(), images(6), 1, "cpu")
     assert found == Choice("looped", "measuring failed: KeyError: 'batch'")
 
 
@@ -259,14 +259,14 @@ def test_another_process_answers(user_module: UserModule, capfd: pytest.CaptureF
                 return 2, 2
         """
     )
-    with stacking_benchmark.started(asked(parse(), task=f"{name}:Task", config={"dropout": 0.3})) as found:
+    with stacking_benchmark.run_beside(asked(parse(), task=f"{name}:Task", config={"dropout": 0.3})) as found:
         assert found() == Choice("looped", "Dropout 3 draws random numbers")
     assert capfd.readouterr().out == ""
 
 
 def test_a_process_that_dies_is_told(user_module: UserModule) -> None:
     name = user_module("import os\nos._exit(7)")
-    with stacking_benchmark.started(asked(parse(), task=f"{name}:Task")) as found:
+    with stacking_benchmark.run_beside(asked(parse(), task=f"{name}:Task")) as found:
         choice = found()
         assert (choice.replicates, lacking(choice.why, ["7"])) == ("looped", [])
 
@@ -277,7 +277,7 @@ def test_a_process_that_hangs_is_told_and_ended(
     monkeypatch.setattr(stacking_benchmark, "_PATIENCE_S", 0.2)
     name = user_module("import time\ntime.sleep(1000)")
     began = time.monotonic()
-    with stacking_benchmark.started(asked(parse(), task=f"{name}:Task")) as found:
+    with stacking_benchmark.run_beside(asked(parse(), task=f"{name}:Task")) as found:
         assert lacking(found().why, ["0.2 s"]) == []
     assert time.monotonic() - began < 20
 

@@ -1,6 +1,6 @@
-"""How many trials share a GPU (``gpus_per_trial: auto``): measured on one, with the sweep's own epochs.
+"""How many trials share a GPU (``gpus_per_trial: auto``): measured on one GPU with the sweep's own epochs.
 
-Processes are added as long as all of them together train clearly faster and the GPU's memory holds them.
+Processes are added while all of them together train clearly faster and the GPU's memory holds them.
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ _PATIENCE_S = 180.0
 
 
 @dataclass(frozen=True)
-class Measured:
-    """So many trials at a time, which together trained ``per_second`` epochs of all their replicates.
+class Throughput:
+    """A measurement with this number of ``trials`` at a time.
 
-    ``used_bytes`` of ``total_bytes`` of the GPU's memory were in use; both are 0 on a CPU.
+    Together they trained ``per_second`` epochs a second, each of all its replicates. ``used_bytes`` of the
+    GPU's ``total_bytes`` of memory were in use; both are 0 on a CPU.
     """
 
     trials: int
@@ -57,7 +58,7 @@ class Sharing:
 
     trials: int
     why: str
-    measured: tuple[Measured, ...] = ()
+    measured: tuple[Throughput, ...] = ()
 
     @property
     def line(self) -> str:
@@ -65,30 +66,30 @@ class Sharing:
         return f"{self.trials} trial{'s' if self.trials > 1 else ''} a GPU: {self.why}"
 
 
-class CrowdFailed(Exception):
-    """A process of a crowd could not train."""
+class ProcessFailed(Exception):
+    """A process could not train."""
 
 
-class Crowd(Protocol):
-    """What can train in several processes at a time; both raise ``CrowdFailed``."""
+class Processes(Protocol):
+    """Processes that train at the same time; both methods raise ``ProcessFailed``."""
 
     def grow(self, trials: int) -> None:
-        """Have so many processes ready to train."""
+        """Have this many processes ready to train."""
 
-    def train(self) -> Measured:
+    def train(self) -> Throughput:
         """Train in all of them at a time, for a while."""
 
 
-def share(crowd: Crowd, most: int) -> Sharing:
-    """Double the trials at a time until that is of no use, or there are ``most``."""
-    measured: list[Measured] = []
+def share(processes: Processes, most: int) -> Sharing:
+    """Double the number of trials until that brings nothing, or there are ``most``."""
+    measured: list[Throughput] = []
     for trials in _doubled(min(most, _MOST)):
         if measured and (too_much := _beyond_memory(measured[-1], trials)):
             return Sharing(measured[-1].trials, too_much, tuple(measured))
         try:
-            crowd.grow(trials)
-            measured.append(crowd.train())
-        except CrowdFailed as failed:
+            processes.grow(trials)
+            measured.append(processes.train())
+        except ProcessFailed as failed:
             if not measured:
                 return Sharing(1, f"measuring failed: {failed}")
             return Sharing(measured[-1].trials, f"{trials} at a time failed: {failed}", tuple(measured))
@@ -111,8 +112,8 @@ def _doubled(most: int) -> Iterator[int]:
     yield max(1, most)
 
 
-def _beyond_memory(last: Measured, trials: int) -> str:
-    """Why so many do not fit, by what the last ones used; empty if they do."""
+def _beyond_memory(last: Throughput, trials: int) -> str:
+    """Why this many trials do not fit, by what the last ones used; empty if they do."""
     needed = last.used_bytes / last.trials * trials
     if not last.total_bytes or needed <= _FILLED * last.total_bytes:
         return ""
@@ -123,13 +124,13 @@ def _beyond_memory(last: Measured, trials: int) -> str:
 
 
 def measure(spec: TrialSpec, splits: Splits, most: int) -> Sharing:
-    """Measure on the GPU that this process was given; more than ``most`` trials at a time are of no use."""
-    with tempfile.TemporaryDirectory(prefix="tune-app-crowd-") as name, ExitStack() as stack:
-        return share(_Processes(Path(name), stack, spec, splits), most)
+    """Measure on the GPU that this process was given, with ``most`` trials at a time at most."""
+    with tempfile.TemporaryDirectory(prefix="tune-app-sharing-") as name, ExitStack() as stack:
+        return share(_TrialProcesses(Path(name), stack, spec, splits), most)
 
 
-class _Processes:
-    """A crowd of processes that wait for each other, and train the same trial again and again."""
+class _TrialProcesses:
+    """Processes that start together, and train the same trial again and again."""
 
     def __init__(self, folder: Path, stack: ExitStack, spec: TrialSpec, splits: Splits) -> None:
         self._folder, self._stack = folder, stack
@@ -160,14 +161,14 @@ class _Processes:
         self._stack.callback(_end, process)
         return process
 
-    def train(self) -> Measured:
+    def train(self) -> Throughput:
         for process in self._all:
             assert process.stdin
             process.stdin.write(f"{_WINDOW_S}\n")
             process.stdin.flush()
         found = [self._answer(process) for process in self._all]
         per_second = sum(each["epochs"] / each["seconds"] for each in found)
-        return Measured(len(found), per_second, max(each["used"] for each in found), found[0]["total"])
+        return Throughput(len(found), per_second, max(each["used"] for each in found), found[0]["total"])
 
     def _answer(self, process: subprocess.Popen[str]) -> dict[str, Any]:
         assert process.stdout
@@ -178,10 +179,10 @@ class _Processes:
         if not line:
             errors = (self._folder / f"{self._all.index(process)}.err").read_text(encoding="utf-8")
             last = (errors.strip().splitlines() or ["its process ended without a word"])[-1]
-            raise CrowdFailed(last[:200])
+            raise ProcessFailed(last[:200])
         answer: dict[str, Any] = json.loads(line)
         if "failed" in answer:
-            raise CrowdFailed(answer["failed"])
+            raise ProcessFailed(answer["failed"])
         return answer
 
 
@@ -191,7 +192,10 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def main(folder: Path) -> None:
-    """Be one of a crowd: on each line of the input, train for so many seconds, and say what came of it."""
+    """Worker process: for each number of seconds read from stdin, train that long and print a line of JSON.
+
+    The line has the epochs trained, the seconds that they took, and the GPU's used and total memory in bytes.
+    """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever the user's task prints
     try:

@@ -38,9 +38,9 @@ def find(sweep: Sweep, attempt: Attempt) -> list[Path]:
 class Logs:
     """The logs of the trials that a driver runs. Where the disk refuses them, a note says so once."""
 
-    def __init__(self, paths: RunPaths, tell: Callable[[str], None]) -> None:
-        self._paths, self._tell = paths, tell
-        self._told = False
+    def __init__(self, paths: RunPaths, notify: Callable[[str], None]) -> None:
+        self._paths, self._notify = paths, notify
+        self._notified = False
         self._open: dict[str, Path] = {}
 
     def open(self, trial: str, output: Path) -> None:
@@ -78,9 +78,9 @@ class Logs:
         try:
             yield
         except OSError as error:
-            if not self._told:
-                self._told = True
-                self._tell(
+            if not self._notified:
+                self._notified = True
+                self._notify(
                     f"note: {path}: cannot be written: {error.strerror}. The sweep goes on. The record says "
                     "in one line why a trial failed; its traceback and what it printed are lost."
                 )

@@ -1,6 +1,6 @@
-"""Slots that would stand idle get a share of the replicates: a configuration is dealt over several trials.
+"""Slots that would stay empty get a share of the replicates: a configuration is split into several trials.
 
-Each replicate comes out the same wherever it is trained, and the record puts them together again.
+A replicate has the same results wherever it is trained, and the record puts the parts together again.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from tune_app.sweep.trial_spec import TrialSpec
 
 
 def parts(space: SearchSpace) -> int:
-    """Into how many trials a configuration may be dealt at most.
+    """Into how many trials a configuration may be split at most.
 
-    One where early stopping or a sampler goes by the mean of all replicates while they train, and where they
-    are stacked, for the size of a stack is part of the numerics.
+    One where early stopping or a sampler uses the mean of all replicates while they train, and where they
+    are stacked, since the size of a stack is part of the numerics.
     """
     whole = (
         stopping.make_stopper(space).rules
@@ -28,11 +28,11 @@ def parts(space: SearchSpace) -> int:
     return 1 if whole else space.seeds
 
 
-def deal(specs: Sequence[TrialSpec], slots: int) -> list[TrialSpec]:
-    """Trials as they are, but for the last that do not fill all slots: those are cut into parts.
+def shard(specs: Sequence[TrialSpec], slots: int) -> list[TrialSpec]:
+    """Split the last trials, which do not fill all slots, into parts; the others stay whole.
 
-    The parts are as small as they can be with no more of them than slots: so the slots end at about the same
-    time. Of J specs, the first ``J - J mod slots`` stay whole.
+    The parts are as small as possible with no more parts than slots, so that the slots end at about the same
+    time. Of J trials, the first ``J - J mod slots`` stay whole.
     """
     whole = len(specs) - len(specs) % max(slots, 1)
     rest = specs[whole:]
@@ -48,7 +48,7 @@ def _parts(specs: Sequence[TrialSpec], most: int) -> int:
 
 
 def _cut(spec: TrialSpec, most: int) -> list[TrialSpec]:
-    """A spec in parts of about equal size, of ``most`` replicates at most."""
+    """A trial in parts of about equal size, of ``most`` replicates at most."""
     count = math.ceil(len(spec.replicates) / most)
     bounds = [len(spec.replicates) * part // count for part in range(count + 1)]
     return [spec.only(spec.replicates[low:high]) for low, high in pairwise(bounds)]

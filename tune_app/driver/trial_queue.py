@@ -56,7 +56,7 @@ class TrialQueue:
         self._samples = {each.fingerprint: each.sample for each in reversed(configurations)}
         specs = self._in_order([spec for each in configurations for spec in self._ready(each)])
         if sweep.numerics.replicates == "looped" and sharding.parts(sweep.space) > 1:
-            specs = sharding.deal(specs, slots)
+            specs = sharding.shard(specs, slots)
         self._waiting = deque(specs)
         #: How many trials there are to run, those included that are still to be suggested.
         self.total = max(len(specs), sweep.outstanding())

@@ -140,7 +140,7 @@ def open_engine(
             found = Sharing(1, "there are no more trials, or no CPUs for them")
             if splits and most > 1:
                 with progress.waiting("measuring how many trials share a GPU"):
-                    found = tune_engine.crowded(spec, splits, most)
+                    found = tune_engine.measure_gpu_sharing(spec, splits, most)
             return engine(found.trials), found
 
         yield engine()

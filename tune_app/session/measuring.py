@@ -20,7 +20,7 @@ from tune_app.sweep.numerics import Numerics
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks import task
 from tune_app.training import stacking_benchmark
-from tune_app.training.stacking_benchmark import Choice, Question
+from tune_app.training.stacking_benchmark import Benchmark, Choice
 
 
 @contextmanager
@@ -36,39 +36,39 @@ def stacking(
         yield lambda planned: Choice(fixed.replicates, "as before")
     elif request.address == "local":
         threads = max(1, int(request.space.resources.cpus_per_trial or 1))
-        question = _question(request, loaded, threads, "any")
-        if isinstance(question, Choice):
-            yield lambda planned: question
+        benchmark = _benchmark(request, loaded, threads, "any")
+        if isinstance(benchmark, Choice):
+            yield lambda planned: benchmark
             return
-        with stacking_benchmark.started(question) as answer:
-            yield lambda planned: _waited(answer)
+        with stacking_benchmark.run_beside(benchmark) as wait:
+            yield lambda planned: _waited(wait)
     else:
         yield lambda planned: _measured(request, loaded, planned)
 
 
-def _waited(answer: Callable[[], Choice]) -> Choice:
+def _waited(wait: Callable[[], Choice]) -> Choice:
     with progress.waiting("measuring whether to stack replicates"):
-        return answer()
+        return wait()
 
 
 def _measured(request: Request, loaded: LoadedTask, planned: Plan) -> Choice:
     """Measured where the trials will run: in this process, or in a worker of a cluster."""
     device = "cuda" if planned.gpus_per_trial else "cpu"
-    question = _question(request, loaded, planned.threads, device)
-    if isinstance(question, Choice):
-        return question
+    benchmark = _benchmark(request, loaded, planned.threads, device)
+    if isinstance(benchmark, Choice):
+        return benchmark
     if request.address == "inline":
-        return stacking_benchmark.answer(question)
+        return stacking_benchmark.run(benchmark)
     from tune_app.engines.ray import tune_engine
 
-    return _waited(lambda: tune_engine.measured(question, planned))
+    return _waited(lambda: tune_engine.benchmark_stacking(benchmark, planned))
 
 
-def _question(request: Request, loaded: LoadedTask, threads: int, device: str) -> Question | Choice:
+def _benchmark(request: Request, loaded: LoadedTask, threads: int, device: str) -> Benchmark | Choice:
     space = request.space
     if space.resources.gpus_per_trial == 0:
         device = "cpu"
-    return stacking_benchmark.question(space, loaded.task, loaded.splits, threads, device)
+    return stacking_benchmark.prepare(space, loaded.task, loaded.splits, threads, device)
 
 
 def gpu_sharing(engine: Engine, sweep: Sweep) -> tuple[Engine, dict[str, Any] | None]:

@@ -1,7 +1,7 @@
 """Looped or stacked: measured on a few batches before a sweep begins, and the same for all of its trials.
 
-Where a rule decides, nothing is measured, and torch is not loaded. On this machine the measuring is done by
-a process of its own, beside the start of Ray; on a cluster, by a worker (``run.measure``).
+Where a rule decides, nothing is measured, and torch is not loaded. On this machine a process of its own
+measures while Ray starts; on a cluster a worker does.
 """
 
 from __future__ import annotations
@@ -77,22 +77,22 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Question:
-    """What must be known to measure: an example of the sweep's trials, and some of its inputs.
+class Benchmark:
+    """What is to be measured: an example of the sweep's trials, on some of its inputs.
 
-    ``asked`` is ``auto``, or ``stacked`` to find out only whether that can be; ``device`` is ``cpu``,
-    ``cuda``, or ``any`` for a GPU if there is one.
+    ``replicates`` is ``auto``, or ``stacked`` to find out only whether they can be stacked. ``device`` is
+    ``cpu``, ``cuda``, or ``any`` for a GPU if there is one.
     """
 
     spec: TrialSpec
     splits: Splits
-    asked: str
+    replicates: str
     device: str
 
 
-def question(
+def prepare(
     space: SearchSpace, task: Task | FunctionTask, splits: Splits | None, threads: int, device: str
-) -> Question | Choice:
+) -> Benchmark | Choice:
     """What is to be measured for a sweep, or the choice where there is nothing to measure."""
     if not isinstance(task, Task) or splits is None:
         return Choice("looped", "a function trains its replicates itself")
@@ -109,11 +109,11 @@ def question(
         with tasks.code(space.task):
             batch_size = task.batch_sizes(tasks.copied(spec.config))[0]
         batches = math.ceil(len(splits.train.y) / batch_size)
-    except Exception as error:  # noqa: BLE001 - of the user's task; its trials will tell
+    except Exception as error:  # noqa: BLE001 - of the user's task; its trials will raise it too
         return Choice("looped", f"measuring failed: {describe(error)}")
     if space.replicates == "auto" and space.size() * space.seeds * space.epochs * batches < FEWEST_BATCHES:
         return Choice("looped", f"fewer than {FEWEST_BATCHES:,} batches in all, too few to measure first")
-    return Question(spec, _some(splits, _BATCHES * batch_size), space.replicates, device)
+    return Benchmark(spec, _some(splits, _BATCHES * batch_size), space.replicates, device)
 
 
 def _too_large(splits: Splits) -> bool:
@@ -130,54 +130,54 @@ def _some(splits: Splits, count: int) -> Splits:
     return Splits(first(splits.train, count), first(splits.val, of_validation), first(splits.test, 1))
 
 
-def answer(asked: Question) -> Choice:
+def run(benchmark: Benchmark) -> Choice:
     """Measure, in this process."""
     import torch
 
-    if asked.device != "cpu":  # one that Ray has given, and torch does not see, is of no use
-        asked = replace(asked, device="cuda" if torch.cuda.is_available() else "cpu")
-    if asked.asked == "auto" and asked.device == "cpu" and _too_large(asked.splits):
+    if benchmark.device != "cpu":  # one that Ray has given, and torch does not see, is of no use
+        benchmark = replace(benchmark, device="cuda" if torch.cuda.is_available() else "cpu")
+    if benchmark.replicates == "auto" and benchmark.device == "cpu" and _too_large(benchmark.splits):
         return Choice("looped", f"inputs of more than {LARGEST_ON_CPU:,} numbers, on a CPU")
     try:
-        return _answer(asked)
+        return _run(benchmark)
     except Exception as error:  # noqa: BLE001 - of the user's task, or memory
-        return unmeasured(asked, describe(error))
+        return failed(benchmark, describe(error))
 
 
-def _answer(asked: Question) -> Choice:
+def _run(benchmark: Benchmark) -> Choice:
     from tune_app.training.learner import DeviceSplits
     from tune_app.training.stacking_check import why_not_stackable
 
-    settings = asked.spec.settings
+    settings = benchmark.spec.settings
     numerics = settings.numerics
     task = tasks.load(settings.task)
-    assert isinstance(task, Task), "question asks of no function"
-    data = DeviceSplits.load(asked.splits, asked.device)
+    assert isinstance(task, Task), "a function task is not measured"
+    data = DeviceSplits.load(benchmark.splits, benchmark.device)
     with tasks.code(settings.task, with_torch=partial(set_numerics, numerics.threads, numerics.precision)):
-        fault = why_not_stackable(asked.spec, task, data)
-        if asked.asked == "stacked":
+        fault = why_not_stackable(benchmark.spec, task, data)
+        if benchmark.replicates == "stacked":
             return Choice(
                 "stacked",
                 f"where it can be; the first configuration is looped: {fault}" if fault else AS_ASKED,
             )
-        return Choice("looped", fault) if fault else _measure(task, asked, data)
+        return Choice("looped", fault) if fault else _compare(task, benchmark, data)
 
 
-def _measure(task: Task, asked: Question, data: DeviceSplits) -> Choice:
+def _compare(task: Task, benchmark: Benchmark, data: DeviceSplits) -> Choice:
     from tune_app.training.looped import Looped
     from tune_app.training.stacked import Stacked
 
     def make(kind: type[Looped] | type[Stacked], count: int) -> Looped | Stacked:
-        return kind(asked.spec.only(asked.spec.replicates[:count]), task, data)
+        return kind(benchmark.spec.only(benchmark.spec.replicates[:count]), task, data)
 
     # Of one thread, the processor's time: whatever else runs on this machine has no part in it.
-    one_thread = asked.device == "cpu" and asked.spec.settings.numerics.threads == 1
+    one_thread = benchmark.device == "cpu" and benchmark.spec.settings.numerics.threads == 1
     clock = time.process_time if one_thread else time.perf_counter
     single = make(Looped, 1)
     _step_s(single, clock)  # the first step of a process loads what later ones find there
     one_s = _step_s(single, clock)
-    count = len(asked.spec.replicates)
-    if asked.device == "cpu":  # what has taken long is not done as often
+    count = len(benchmark.spec.replicates)
+    if benchmark.device == "cpu":  # what has taken long is not done as often
         count = max(2, min(count, int(_BUDGET_S / one_s)))
     groups = {"looped": make(Looped, min(count, 3)), "stacked": make(Stacked, count)}
     for group in groups.values():
@@ -205,11 +205,11 @@ def _step_s(group: Looped | Stacked, clock: Callable[[], float]) -> float:
 
 
 @contextmanager
-def started(asked: Question) -> Iterator[Callable[[], Choice]]:
-    """Let another process answer, while this one does something else; the function waits for the choice."""
+def run_beside(benchmark: Benchmark) -> Iterator[Callable[[], Choice]]:
+    """Measure in another process; yields a function that waits for the choice."""
     with tempfile.TemporaryDirectory(prefix="tune-app-measure-") as name:
         folder = Path(name)
-        (folder / "question").write_bytes(pickle.dumps(asked))
+        (folder / "benchmark").write_bytes(pickle.dumps(benchmark))
         quiet = subprocess.DEVNULL
         process = subprocess.Popen(
             command("tune_app.training.stacking_benchmark", folder),
@@ -220,7 +220,7 @@ def started(asked: Question) -> Iterator[Callable[[], Choice]]:
             cwd=task_folder.current().path,
         )
         try:
-            yield lambda: _wait(process, folder, asked)
+            yield lambda: _wait(process, folder, benchmark)
         finally:
             process.kill()
             process.wait()
@@ -236,28 +236,28 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
 
 
-def _wait(process: subprocess.Popen[bytes], folder: Path, asked: Question) -> Choice:
+def _wait(process: subprocess.Popen[bytes], folder: Path, benchmark: Benchmark) -> Choice:
     try:
         process.wait(_PATIENCE_S)
-        return Choice(**json.loads((folder / "answer").read_text(encoding="utf-8")))
+        return Choice(**json.loads((folder / "choice").read_text(encoding="utf-8")))
     except subprocess.TimeoutExpired:
-        return unmeasured(asked, f"it took more than {_PATIENCE_S:g} s")
+        return failed(benchmark, f"it took more than {_PATIENCE_S:g} s")
     except OSError:
-        return unmeasured(asked, f"its process ended with code {process.returncode}")
+        return failed(benchmark, f"its process ended with code {process.returncode}")
 
 
-def unmeasured(asked: Question, reason: str) -> Choice:
-    """The choice where measuring has failed: the trials will tell what is wrong."""
-    return Choice("stacked" if asked.asked == "stacked" else "looped", f"measuring failed: {reason}")
+def failed(benchmark: Benchmark, reason: str) -> Choice:
+    """The choice where measuring has failed; if the task is wrong, the trials raise it too."""
+    return Choice("stacked" if benchmark.replicates == "stacked" else "looped", f"measuring failed: {reason}")
 
 
 def main(folder: Path) -> None:
-    """Answer the question that ``started`` has put into ``folder``."""
-    asked = pickle.loads((folder / "question").read_bytes())
-    found = json.dumps(asdict(answer(asked)))
-    partial = folder / "answer.part"
+    """Run the benchmark that ``run_beside`` has put into ``folder``."""
+    benchmark = pickle.loads((folder / "benchmark").read_bytes())
+    found = json.dumps(asdict(run(benchmark)))
+    partial = folder / "choice.part"
     partial.write_text(found, encoding="utf-8")
-    partial.replace(folder / "answer")
+    partial.replace(folder / "choice")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What passes over the board, without a cluster; on one, tests/cluster/test_faults.py."""
+"""Notices from the driver to its workers, without a cluster; on one, tests/cluster/test_faults.py."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ from tune_app.tasks.pneumonia import Pneumonia
 from tune_app.tasks.task import Splits
 from tune_app.training import stacking_benchmark
 from tune_app.training.protocol import EpochReport
-from tune_app.training.stacking_benchmark import Choice, Question
+from tune_app.training.stacking_benchmark import Benchmark, Choice
 
 pytestmark = QUIET
 
@@ -197,11 +197,11 @@ def test_a_worker_measures_how_replicates_are_to_be_trained(
     name = user_module("from tune_app.tasks.pneumonia import Pneumonia\nclass Task(Pneumonia): ...")
     space = parse(f"{name}:Task", "configs: [{dropout: 0.3}]\nfixed: {batch_size: 1}", levels="")
     space = space.model_copy(update={"epochs": 1000})
-    asked = stacking_benchmark.question(space, Pneumonia(), Pneumonia().splits(tiny), 1, "cpu")
-    assert isinstance(asked, Question)
-    assert tune_engine.measured(asked, TWO) == Choice("looped", "Dropout 3 draws random numbers")
+    asked = stacking_benchmark.prepare(space, Pneumonia(), Pneumonia().splits(tiny), 1, "cpu")
+    assert isinstance(asked, Benchmark)
+    assert tune_engine.benchmark_stacking(asked, TWO) == Choice("looped", "Dropout 3 draws random numbers")
     name = user_module("import os\nos._exit(3)")
-    found = tune_engine.measured(replace(asked, spec=change(asked.spec, task=f"{name}:Task")), TWO)
+    found = tune_engine.benchmark_stacking(replace(asked, spec=change(asked.spec, task=f"{name}:Task")), TWO)
     assert found.replicates == "looped"
     assert found.why.startswith("measuring failed: WorkerCrashedError")
 
@@ -238,9 +238,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sweep, list[dict[
         patch.chdir(folder)
         patch.setattr(sys, "path", list(sys.path))
         for method in ("on_trial_result", "on_trial_complete", "on_trial_add", "on_trial_remove"):
-            spy(tune_engine._Decisions, method)
+            spy(tune_engine._Scheduler, method)
         for method in ("on_trial_result", "on_trial_complete", "suggest"):
-            spy(tune_engine._Jobs, method)
+            spy(tune_engine._Search, method)
         text = "stop: {scheduler: asha, grace_period: 1, reduction_factor: 2}"
         sweep, _ = sit(parse("watched_task:task", text, levels="[1, 2, 3, 4, 5, 6]"))
     return sweep, seen

@@ -1,7 +1,7 @@
-"""What the driver lets its workers know between two epochs, wherever they are, at the cost of one question.
+"""Notices from the driver to workers on other machines, which read them before each epoch.
 
-Either that every trial is to be saved, since the sweep ends, or which machines are about to be taken away:
-those that are being drained, as ``ray drain-node`` has it when a cloud wants a spot machine back.
+A notice says either that every trial is to be saved, since the session ends, or which machines are about to
+be taken away: those that are being drained, as by ``ray drain-node`` when a cloud wants a spot machine back.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from tune_app.engines.ray import private_api
 
 _KEY = b"tune-app-notices"
 _ALL = "*"
-_LOOK_EVERY_S = 1.0
+_CHECK_EVERY_S = 1.0
 _ANSWER_WITHIN_S = 2.0
 
 
 class NoticeBoard:
-    """The driver's side: writes a notice when there is a new one."""
+    """The driver's side: writes a notice when it has changed."""
 
     def __init__(self) -> None:
         self._written = ""
-        self._looked_at = time.monotonic()
+        self._checked_at = time.monotonic()
 
     def tick(self, saving: bool) -> None:
         """Called a few times a second; ``saving`` says whether all trials are to be saved."""
         now = time.monotonic()
-        if (saving and self._written == _ALL) or not (saving or now - self._looked_at >= _LOOK_EVERY_S):
+        if (saving and self._written == _ALL) or not (saving or now - self._checked_at >= _CHECK_EVERY_S):
             return
-        self._looked_at = now
+        self._checked_at = now
         notice = _ALL if saving else self._draining()
         if notice != self._written:
             private_api.put(_KEY + _job(), notice.encode())
@@ -46,19 +46,19 @@ class NoticeBoard:
 
 @dataclass(frozen=True)
 class Notice:
-    """Whether a trial is to be saved after its epoch, and whether it is to leave its machine then."""
+    """Whether a trial is to be saved after its epoch, and whether it must leave its machine after that."""
 
     save: bool = False
     leave: bool = False
 
 
 def read_notice() -> Notice:
-    """What a worker finds on the board."""
+    """The notice for this worker."""
     words = private_api.get(_KEY + _job()).decode().split()
     leave = bool(words) and ray.get_runtime_context().get_node_id() in words
     return Notice(save=leave or _ALL in words, leave=leave)
 
 
 def _job() -> bytes:
-    """Ray's name of the driver's process, the same for all of its workers."""
+    """Ray's name of the driver's process, the same in all of its workers."""
     return str(ray.get_runtime_context().get_job_id()).encode()

@@ -65,27 +65,27 @@ class SweepTrainable(tune.Trainable):
         return Worker(self._splits, "cuda" if self._gpus and _usable() else "cpu")
 
     def cleanup(self) -> None:
-        """Let go of the trial, when its process is to train another, or to end."""
+        """Close the trial before its process trains another or ends."""
         self._close()
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch; or say why that failed, and in the next step let this process end.
+        """Train one epoch. If that fails, return the failure, and raise in the next step to end this process.
 
         Raises:
-            TrialError: the step before has failed. An exception may have left this process in any state, so
-                no other trial may use it.
+            TrialError: the last step has failed. An exception may have left this process in any state, so no
+                other trial may use it.
         """
         if self._failure:
             raise TrialError(self._failure.reason)
-        came = self._step()
-        if isinstance(came, Failure):
-            self._failure = came
-            return {"failure": pickle.dumps(came)}
+        result = self._step()
+        if isinstance(result, Failure):
+            self._failure = result
+            return {"failure": pickle.dumps(result)}
         device = device_name(self._worker.device, self._gpus)
         return {
-            "epoch": came.epoch,
-            "report": came.pack(),
-            "files": came.pack_files(),
+            "epoch": result.epoch,
+            "report": result.pack(),
+            "files": result.pack_files(),
             "device": f"{device} on {platform.node()}" if self._spec.files.gather else device,
         }
 
@@ -95,10 +95,10 @@ class SweepTrainable(tune.Trainable):
                 MachineLeaving(f"{platform.node()} is being taken away: saved, and gone on with elsewhere")
             )
         notice = preemption.read_notice() if self._spec.files.gather else preemption.Notice()
-        came = self._trial.step(save_now=notice.save)
-        if isinstance(came, EpochReport):
-            self._leaving = notice.leave and came.saved is not None and not came.done
-        return came
+        result = self._trial.step(save_now=notice.save)
+        if isinstance(result, EpochReport):
+            self._leaving = notice.leave and result.saved is not None and not result.done
+        return result
 
 
 def _usable() -> bool:
@@ -119,5 +119,5 @@ def device_name(device: str, gpus: str) -> str:
 
 
 def unseen(device: str) -> bool:
-    """Whether a trial's device, by its name, was given to it in vain."""
+    """Whether a device's name says that torch does not see the GPU that the trial was given."""
     return device.startswith("cpu (")

@@ -1,6 +1,6 @@
-"""Trials on Ray Tune: a Tuner that asks the driver what to do next and brings back what came of it.
+"""Trials on Ray Tune: a Tuner that asks the driver for trials and brings it their reports.
 
-Ray's words stop here. The driver decides and records; Tune places processes on devices, uses them
+Tune's own types stop here. The driver decides and records; Tune places processes on devices, uses them
 again, and notices when they die.
 """
 
@@ -33,42 +33,42 @@ from tune_app.tasks import task_folder
 from tune_app.tasks.task import Splits
 from tune_app.training import stacking_benchmark
 from tune_app.training.protocol import EpochReport, Failure
-from tune_app.training.stacking_benchmark import Choice, Question
+from tune_app.training.stacking_benchmark import Benchmark, Choice
 
 
-def measured(asked: Question, plan: Plan) -> Choice:
-    """Let a worker measure how the replicates of a sweep are to be trained, on what its trials will have."""
+def benchmark_stacking(benchmark: Benchmark, plan: Plan) -> Choice:
+    """Run a benchmark in a worker that has the resources of a trial."""
     try:
-        found: Choice = _by_a_worker(
-            plan.cpus_per_trial, plan.gpus_per_trial, stacking_benchmark.answer, asked
+        found: Choice = _in_a_worker(
+            plan.cpus_per_trial, plan.gpus_per_trial, stacking_benchmark.run, benchmark
         )
     except ray.exceptions.RayError as error:
-        return stacking_benchmark.unmeasured(asked, describe(_cause(error)))
+        return stacking_benchmark.failed(benchmark, describe(_cause(error)))
     return found
 
 
-def crowded(spec: TrialSpec, splits: Splits, most: int) -> Sharing:
-    """Let a worker measure how many such trials share the GPU that it is given."""
+def measure_gpu_sharing(spec: TrialSpec, splits: Splits, most: int) -> Sharing:
+    """Measure in a worker how many such trials share the GPU that it is given."""
     try:
-        found: Sharing = _by_a_worker(0, 1, gpu_sharing.measure, spec, splits, most)
+        found: Sharing = _in_a_worker(0, 1, gpu_sharing.measure, spec, splits, most)
     except ray.exceptions.RayError as error:
         return Sharing(1, f"measuring failed: {describe(_cause(error))}")
     return found
 
 
-def _by_a_worker(cpus: float, gpus: float, work: Callable[..., Any], *given: Any) -> Any:
-    worker = ray.remote(_from_here).options(num_cpus=cpus, num_gpus=gpus, max_retries=0)
+def _in_a_worker(cpus: float, gpus: float, work: Callable[..., Any], *given: Any) -> Any:
+    worker = ray.remote(_in_folder).options(num_cpus=cpus, num_gpus=gpus, max_retries=0)
     path = str(task_folder.current().path)
     return ray_session.call(lambda: ray.get(worker.remote(path, work, *given)))
 
 
-def _from_here(path: str, work: Callable[..., Any], *given: Any) -> Any:
+def _in_folder(path: str, work: Callable[..., Any], *given: Any) -> Any:
     task_folder.choose(path)
     return work(*given)
 
 
 def run(
-    driver: Driver, splits: Splits | None, plan: Plan, gpus: int = 0, tell: nodes.Tell = lambda _: None
+    driver: Driver, splits: Splits | None, plan: Plan, gpus: int = 0, notify: nodes.Tell = lambda _: None
 ) -> None:
     """Train all trials of a driver on the Ray that is connected.
 
@@ -78,15 +78,15 @@ def run(
         plan: what each trial has, and how many run at a time.
         gpus: GPUs to spread the trials over, where they have shares of one; 0 leaves that to Ray, which
             fills one after the other.
-        tell: says a line to the user.
+        notify: shows a line to the user.
 
     Raises:
         StorageError, FolderChanged: a write was refused (see Driver.fatal).
     """
     driver.begin()
-    bridge = _Bridge(driver, shares(plan, gpus), tell)
+    bridge = _Bridge(driver, shares(plan, gpus), notify)
     with suppress(RayLost):  # by then the driver ends for that reason
-        ray_session.call(lambda: _fit(bridge, splits, plan), tell, bridge.lose)
+        ray_session.call(lambda: _fit(bridge, splits, plan), notify, bridge.lose)
     bridge.close()
     bridge.raise_error()
 
@@ -99,8 +99,8 @@ def _fit(bridge: _Bridge, splits: Splits | None, plan: Plan) -> None:
                 _Reserving(plan),
             ),
             tune_config=tune.TuneConfig(
-                search_alg=_Jobs(bridge),
-                scheduler=_Decisions(bridge),
+                search_alg=_Search(bridge),
+                scheduler=_Scheduler(bridge),
                 num_samples=-1,
                 max_concurrent_trials=plan.concurrent,
                 reuse_actors=True,
@@ -109,8 +109,8 @@ def _fit(bridge: _Bridge, splits: Splits | None, plan: Plan) -> None:
             run_config=tune.RunConfig(
                 storage_path=scratch,
                 name="sweep",
-                callbacks=[_Events(bridge)],
-                stop=_Ending(bridge),
+                callbacks=[_Callback(bridge)],
+                stop=_Stopper(bridge),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
@@ -122,25 +122,25 @@ def _fit(bridge: _Bridge, splits: Splits | None, plan: Plan) -> None:
 class _Bridge:
     """Tune's trial ids on one side, the driver's specs and trials on the other.
 
-    An exception inside of one of Tune's callbacks would tear the engine down with trials half stopped:
-    it is kept, ends the sweep in good order, and is raised after that.
+    An exception in one of Tune's callbacks would stop the engine with trials half stopped. So it is kept,
+    ends the session in good order, and is raised after that.
     """
 
     driver: Driver
     _free: list[float]
-    _tell: nodes.Tell
+    _notify: nodes.Tell
     _specs: dict[str, TrialSpec] = field(default_factory=dict)
     _trials: dict[str, str] = field(default_factory=dict)
     _shares: dict[str, float] = field(default_factory=dict)
-    _told: bool = False
+    _noted_unseen: bool = False
     _error: BaseException | None = None
-    _board: NoticeBoard = field(default_factory=NoticeBoard)
+    _notice_board: NoticeBoard = field(default_factory=NoticeBoard)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _closed: bool = False
 
     @property
     def busy(self) -> bool:
-        """Whether trials are under way whose end may still bring new trials."""
+        """Whether trials run whose end may still bring new trials."""
         return bool(self._specs) and self.driver.ending is None
 
     def next_config(self, trial_id: str) -> dict[str, Any] | None:
@@ -163,34 +163,34 @@ class _Bridge:
             self._failed(trial_id, pickle.loads(failure))
             return True  # its next step ends its process, so that no other trial gets it
         device = result["device"]
-        if unseen(device) and not self._told:
-            self._told = True
-            self._tell(
+        if unseen(device) and not self._noted_unseen:
+            self._noted_unseen = True
+            self._notify(
                 f"note: {device}: a trial was given this GPU, and torch does not see it, so it trains on the "
                 "CPU. tune-app doctor, there, says why"
             )
-        going = self.guard(
+        goes_on = self.guard(
             lambda: self.driver.report(
                 self._trials[trial_id], EpochReport.unpack(result["report"], result["files"]), device
             )
         )
-        if not going:
-            self._let_go(trial_id)
-        return bool(going)
+        if not goes_on:
+            self._free_place(trial_id)
+        return bool(goes_on)
 
-    def _let_go(self, trial_id: str) -> None:
-        """Its place is free, for a trial of the same share: so its process can be used again."""
+    def _free_place(self, trial_id: str) -> None:
+        """Free the place of a trial for one with the same share, which uses its process again."""
         self._specs.pop(trial_id, None)
         if trial_id in self._shares:
             self._free.append(self._shares.pop(trial_id))
 
     def fail(self, trial_id: str, trial: Any) -> None:
-        """The process of a trial has ended: by itself, or after the trial has reported its failure."""
+        """The process of a trial has died, or ended after the trial has reported its failure."""
         if ray_session.died():  # which is no fault of the trial
             self.guard(lambda: self.driver.abandon(self._trials.get(trial_id, "")))
         elif trial_id in self._specs:
             self._failed(trial_id, _explain(trial))
-        self._let_go(trial_id)
+        self._free_place(trial_id)
 
     def _failed(self, trial_id: str, failure: Failure) -> None:
         def record() -> None:
@@ -202,23 +202,23 @@ class _Bridge:
         self._specs.pop(trial_id, None)
 
     def lose(self, why: str) -> bool:
-        """Ray is lost: end the sweep; whether no trial is waited for any more, that could still be saved."""
+        """Ray is lost: end the session; whether no trial is left that could still be saved."""
         with self._lock:
             private_api.stay_away()
             if self.driver.ending is None:
-                self._tell(f"{why}: ending, and saving what can be saved")
+                self._notify(f"{why}: ending, and saving what can be saved")
             self.driver.end(why)
             return self.driver.over()
 
     def close(self) -> None:
-        """Let nothing more reach the driver: Tune may be left behind in the middle of its work."""
+        """Let no more calls reach the driver: Tune may be left running."""
         with self._lock:
             self._closed = True
 
     def tick(self) -> None:
         self.guard(self.driver.tick)
         if self.driver.gather:
-            self.guard(lambda: self._board.tick(self.driver.saving))
+            self.guard(lambda: self._notice_board.tick(self.driver.saving))
 
     def guard(self, action: Callable[[], Any]) -> Any:
         with self._lock:
@@ -235,7 +235,7 @@ class _Bridge:
 
 
 def _explain(trial: Any) -> Failure:
-    """How the process of a trial ended that has not said so itself."""
+    """The failure of a trial whose process died without a report."""
     error, text = private_api.death(trial)
     log = re.sub(r"\x1b\[\d*m", "", text)  # a file has no colours
     if error is None:
@@ -245,15 +245,15 @@ def _explain(trial: Any) -> Failure:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What a task of Ray's has raised, out of the error that Ray makes of it."""
+    """What a Ray task raised, from the error that Ray wraps it in."""
     cause = getattr(error, "cause", None)
     return cause if isinstance(cause, BaseException) else error
 
 
-class _Door:
-    """One of the four interfaces through which Tune talks to us; each only passes on to the bridge.
+class _Plugin:
+    """One of the four interfaces that Tune calls; each only passes the call on to the bridge.
 
-    Tune pickles them into a state file that is never read again: what lies behind stays out of it.
+    Tune pickles them into a state file that is never read again, so they pickle as empty.
     """
 
     _bridge: _Bridge
@@ -273,7 +273,7 @@ class _Reserving:
         return tune.PlacementGroupFactory([{"CPU": self.plan.cpus_per_trial, "GPU": gpus}])
 
 
-class _Jobs(_Door, Searcher):
+class _Search(_Plugin, Searcher):
     def __init__(self, bridge: _Bridge) -> None:
         super().__init__()
         self._bridge = bridge
@@ -289,17 +289,17 @@ class _Jobs(_Door, Searcher):
     def save(self, checkpoint_path: str) -> None: ...
 
 
-class _Decisions(_Door, FIFOScheduler):
+class _Scheduler(_Plugin, FIFOScheduler):
     def __init__(self, bridge: _Bridge) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._bridge = bridge
 
     def on_trial_result(self, _: Any, trial: Any, result: dict[str, Any]) -> str:
-        going = self._bridge.report(trial.trial_id, result)
-        return str(FIFOScheduler.CONTINUE if going else FIFOScheduler.STOP)
+        goes_on = self._bridge.report(trial.trial_id, result)
+        return str(FIFOScheduler.CONTINUE if goes_on else FIFOScheduler.STOP)
 
 
-class _Events(_Door, tune.Callback):
+class _Callback(_Plugin, tune.Callback):
     def __init__(self, bridge: _Bridge) -> None:
         self._bridge = bridge
 
@@ -318,7 +318,7 @@ class _Events(_Door, tune.Callback):
         self._bridge.tick()
 
 
-class _Ending(_Door, tune.Stopper):
+class _Stopper(_Plugin, tune.Stopper):
     def __init__(self, bridge: _Bridge) -> None:
         self._bridge = bridge
 
