@@ -11,13 +11,14 @@ import platform
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 from lines import read
-from ray.cluster_utils import Cluster
-from rays_own import QUIET
+from rays_own import QUIET, declared_cluster
 
 from tune_app import results
 from tune_app import space as spaces
@@ -48,17 +49,8 @@ UserModule = Callable[[str], str]
 @pytest.fixture(scope="module")
 def declared() -> Iterator[Callable[[int], str]]:
     """By a number of GPUs, the address of a Ray that believes in them; started once."""
-    started: dict[int, Cluster] = {}
-
-    def address(gpus: int) -> str:
-        if gpus not in started:
-            arguments = {"num_cpus": 2, "num_gpus": gpus, "include_dashboard": False}
-            started[gpus] = Cluster(True, head_node_args=arguments)
-        return str(started[gpus].address)
-
-    yield address
-    for cluster in started.values():
-        cluster.shutdown()
+    with ExitStack() as stack:
+        yield cache(lambda gpus: str(stack.enter_context(declared_cluster(2, gpus)).address))
 
 
 @dataclass(frozen=True)

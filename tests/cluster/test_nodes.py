@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import ray
 from ray.cluster_utils import Cluster
-from rays_own import QUIET
+from rays_own import QUIET, declared_cluster
 
 from tune_app import cli
 from tune_app.engines.ray import cluster_probe, connection, nodes
@@ -26,9 +26,8 @@ pytestmark = QUIET
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    made = Cluster(True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    yield made
-    made.shutdown()
+    with declared_cluster(1) as made:
+        yield made
 
 
 @pytest.fixture

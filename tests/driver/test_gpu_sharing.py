@@ -8,8 +8,7 @@ import pytest
 from facts import lacking
 from hypothesis import given
 from hypothesis import strategies as st
-from ray.cluster_utils import Cluster
-from rays_own import QUIET
+from rays_own import QUIET, declared_cluster
 from small_task import TASK
 from specs import make_spec
 
@@ -177,9 +176,8 @@ def test_a_task_that_prints_or_raises_is_measured_or_said(user_module: UserModul
 
 @pytest.fixture(scope="module")
 def one_gpu() -> Iterator[str]:
-    cluster = Cluster(True, head_node_args={"num_cpus": 2, "num_gpus": 1, "include_dashboard": False})
-    yield str(cluster.address)
-    cluster.shutdown()
+    with declared_cluster(2, gpus=1) as cluster:
+        yield str(cluster.address)
 
 
 def test_a_sweep_goes_by_what_was_measured(

@@ -15,8 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from ray.cluster_utils import Cluster
-from rays_own import QUIET
+from rays_own import QUIET, declared_cluster
 
 from tune_app import space as spaces
 from tune_app.engines.ray import prometheus
@@ -57,18 +56,15 @@ def test_a_sweep_is_seen_on_rays_metrics_port(user_module: Callable[[str], str],
         port = free.getsockname()[1]
     found: dict[str, float] = {}
     watcher = threading.Thread(target=lambda: found.update(served(port, seen)))
-    arguments = {"num_cpus": 1, "include_dashboard": False, "metrics_export_port": port}
-    cluster = Cluster(
-        True, head_node_args={**arguments, "_system_config": {"metrics_report_interval_ms": 500}}
-    )
-    try:
-        watcher.start()
-        request = Request(space, address=cluster.address, name="watched")
-        lifecycle.run(request, loading.load(request)).train()
-        watcher.join()
-    finally:
-        seen.touch()
-        cluster.shutdown()
+    every = {"metrics_report_interval_ms": 500}
+    with declared_cluster(1, metrics_export_port=port, _system_config=every) as cluster:
+        try:
+            watcher.start()
+            request = Request(space, address=cluster.address, name="watched")
+            lifecycle.run(request, loading.load(request)).train()
+            watcher.join()
+        finally:
+            seen.touch()
     assert found["trials finished"] == 1
     assert found["trials running"] == 1
     assert found["trials waiting"] == 1
