@@ -1,3 +1,5 @@
+"""Paired tests."""
+
 from __future__ import annotations
 
 import math
@@ -15,9 +17,12 @@ from tune_app.stats.patients import PatientGroups
 
 Compare = Callable[..., Difference | None]
 
+
 ordinary = st.lists(st.integers(-1000, 1000).map(lambda i: i / 7), min_size=2, max_size=10).filter(
     lambda values: len(set(values)) > 1
 )
+
+
 grids = st.integers(2, 5).flatmap(
     lambda k: st.integers(2, 6).flatmap(
         lambda r: st.lists(
@@ -174,9 +179,6 @@ def test_sweeps_are_judged_each_by_itself() -> None:
         assert over_seeds(sweep).adjusted.tolist() == together.adjusted[number].tolist()
 
 
-# ---------------------------------------------------------------- patients
-
-
 def disagreeing(
     first_only: int, second_only: int, images: int
 ) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
@@ -230,15 +232,3 @@ def test_what_one_wins_on_a_class_and_loses_on_the_other_varies_less() -> None:
 def test_equal_models_are_not_told_apart() -> None:
     found = over_patients(disagreeing(0, 0, 50), PatientGroups.of([0] * 50))
     assert (found.p[0], found.half_width[0]) == (1.0, 0.0)
-
-
-def test_no_more_patients_than_classes_are_refused() -> None:
-    with pytest.raises(ValueError, match="more patients than classes"):
-        over_patients(np.zeros((2, 4)), PatientGroups.of([0, 0, 1, 1], ["a", "a", "b", "b"]))
-
-
-def test_values_and_images_must_be_as_many() -> None:
-    with pytest.raises(ValueError, match="3 values for 4 images"):
-        over_patients(np.zeros((2, 3)), PatientGroups.of([0, 0, 1, 1]))
-    with pytest.raises(ValueError, match="1 patients for 2 images"):
-        PatientGroups.of([0, 1], ["a"])

@@ -1,3 +1,5 @@
+"""Paired tests."""
+
 from __future__ import annotations
 
 import math
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tune_app.stats.intervals import mean_interval
-from tune_app.stats.patients import PatientGroups, patient_interval
+from tune_app.stats.patients import PatientGroups
 from tune_app.stats.variance_components import components, two_level
 
 seeds = st.integers(0, 2**32 - 1)
@@ -114,22 +116,3 @@ def test_sweeps_are_judged_each_by_itself() -> None:
     assert together.tolist() == pytest.approx(
         [float(components(each, units).half_width()) for each in sweeps]
     )
-
-
-def test_patients_alone_are_a_t_interval_over_images() -> None:
-    values = outcomes(3, replicates=1)[0]
-    mean, half_width = patient_interval(values, PatientGroups.of([0] * 60))
-    low, high = scipy.stats.t.interval(0.95, 59, loc=values.mean(), scale=scipy.stats.sem(values))
-    assert (mean - half_width, mean + half_width) == pytest.approx((low, high))
-
-
-def test_units_number_patients_and_leave_unknown_ones_alone() -> None:
-    units = PatientGroups.of([0, 0, 1, 1, 1], ["b", "b", "", "", "a"])
-    assert units.patient.tolist() == [0, 0, 1, 2, 3]
-    assert (units.count, units.freedom) == (4, 2)
-    part = units.take(np.array([2, 3, 4]))
-    assert (part.patient.tolist(), part.count, part.freedom) == ([0, 1, 2], 3, 2)
-
-
-def test_a_patient_named_as_a_row_is_no_unknown_one() -> None:
-    assert PatientGroups.of([0, 0, 0], ["", "0", ""]).count == 3

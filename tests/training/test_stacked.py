@@ -2,70 +2,36 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from specs import make_spec
+from stacks import (
+    CONFIG,
+    EPOCHS,
+    OPTIMIZERS,
+    TASKS,
+    Cnn,
+    Mlp,
+    assert_close,
+    in_double,
+    make,
+    through_a_file,
+    train,
+)
 from torch import nn
 
 from tune_app.data import Dataset
 from tune_app.errors import TaskError
 from tune_app.space import Config
 from tune_app.tasks.pneumonia import Pneumonia
-from tune_app.training.learner import DeviceSplit, DeviceSplits
+from tune_app.training.learner import DeviceSplits
 from tune_app.training.looped import Looped
 from tune_app.training.replicates import Replicates
 from tune_app.training.stacked import Stacked
-
-EPOCHS = 3
-#: 25 images in batches of 8: the last one of an epoch holds a single image.
-CONFIG: Config = {"lr": 1e-3, "step_size": 2, "batch_size": 8, "test_batch_size": 4, "nodes": 8}
-OPTIMIZERS: dict[str, Config] = {
-    "adam": {"optimizer": "adam", "weight_decay": 0.01},
-    "adamw": {"optimizer": "adamw", "weight_decay": 0.1, "loss": "ce"},
-    "sgd": {"optimizer": "sgd", "momentum": 0.9, "lr": 1e-4},
-}
-
-
-class Mlp(Pneumonia):
-    """The MLP, in double precision."""
-
-    def model(self, config: Config, shape: tuple[int, ...]) -> nn.Module:
-        return super().model(config, shape).double()
-
-
-class Cnn(Pneumonia):
-    """A small CNN with a normalisation of its own, a buffer and a scalar; in double precision."""
-
-    def model(self, config: Config, shape: tuple[int, ...]) -> nn.Module:
-        return _Cnn(1 if config.get("loss", "bce") == "bce" else 2).double()
-
-
-class _Cnn(nn.Module):
-    scale: torch.Tensor
-    offset: torch.Tensor
-
-    def __init__(self, outputs: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(1, 4, 3, stride=2)
-        self.norm = nn.GroupNorm(2, 4)
-        self.second = nn.Conv2d(4, 4, 2, bias=False)
-        self.gain = nn.Parameter(torch.rand(()) + 1)
-        self.register_buffer("scale", torch.rand(1) + 100)
-        self.register_buffer("offset", torch.rand(1), persistent=False)  # in no state, yet each has its own
-        self.last = nn.Linear(4, outputs)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = torch.relu(self.norm(self.first(x[:, None] / self.scale + self.offset)))
-        logits: torch.Tensor = self.gain * self.last(self.second(x).flatten(1))
-        return logits
-
-
-TASKS: dict[str, Callable[[], Pneumonia]] = {"mlp": Mlp, "cnn": Cnn}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -81,63 +47,7 @@ def splits(tiny: Dataset) -> DeviceSplits:
 
 @pytest.fixture(scope="module")
 def double(splits: DeviceSplits) -> DeviceSplits:
-    def convert(part: DeviceSplit) -> DeviceSplit:
-        return DeviceSplit(part.x.double(), part.y)
-
-    return DeviceSplits(convert(splits.train), convert(splits.val), convert(splits.test))
-
-
-def make(
-    kind: type[Looped] | type[Stacked],
-    task: Pneumonia,
-    splits: DeviceSplits,
-    replicates: Sequence[int],
-    config: Config = CONFIG,
-    keep_best: tuple[str, int] | None = None,
-) -> Replicates:
-    return kind(make_spec(config, replicates, epochs=30, keep_best=keep_best), task, splits)
-
-
-def train(group: Replicates, epochs: int = EPOCHS) -> list[list[Mapping[str, float]]]:
-    """The metrics of each replicate, epoch by epoch."""
-    found = [group.step() for _ in range(epochs)]
-    return [list(each) for each in zip(*found, strict=True)] or [[] for _ in group.state()]
-
-
-def leaves(tree: Any, path: str = "") -> dict[str, Any]:
-    """Every tensor and plain value of a state, by its path."""
-    if isinstance(tree, Mapping):
-        items: Iterable[tuple[Any, Any]] = tree.items()
-    elif isinstance(tree, list | tuple):
-        items = enumerate(tree)
-    else:
-        return {path: tree}
-    return {k: v for key, value in items for k, v in leaves(value, f"{path}/{key}").items()}
-
-
-def assert_close(one: Any, other: Any, atol: float = 1e-8) -> None:
-    """Whether two states, metrics or outcomes are the same but for rounding."""
-    a, b = leaves(one), leaves(other)
-    assert a.keys() == b.keys()
-    for path, value in a.items():
-        if isinstance(value, torch.Tensor):
-            assert (value.shape, value.dtype) == (b[path].shape, b[path].dtype), path
-            assert torch.allclose(value.double(), b[path].double(), 0, atol, equal_nan=True), path
-        elif isinstance(value, float):
-            assert b[path] == pytest.approx(value, abs=atol, nan_ok=True), path
-        else:
-            assert value == b[path], path
-
-
-def through_a_file(states: list[Any]) -> list[Any]:
-    file = io.BytesIO()
-    torch.save(states, file)
-    file.seek(0)
-    loaded: list[Any] = torch.load(file, weights_only=True)
-    return loaded
-
-
-# ---------------------------------------------------------------- as by itself
+    return in_double(splits)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -221,141 +131,6 @@ def test_a_norm_that_is_none_is_told(
         make(kind, Clipped(), double, (0,), {**CONFIG, "clip": norm})
 
 
-class Tied(Mlp):
-    """Two layers that share their weights, and a third that is not trained."""
-
-    def model(self, config: Config, shape: tuple[int, ...]) -> nn.Module:
-        first, second, third = nn.Linear(36, 36), nn.Linear(36, 36), nn.Linear(36, 36)
-        second.weight = first.weight
-        third.requires_grad_(False)
-        inner = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), third)
-        return nn.Sequential(nn.Flatten(), inner, nn.Linear(36, 1)).double()
-
-
-def test_shared_and_frozen_weights_stay_so(double: DeviceSplits) -> None:
-    config = {**CONFIG, "lr": 1e-4}
-    stack, loop = (make(kind, Tied(), double, (0, 1), config) for kind in (Stacked, Looped))
-    start = stack.state()[0]["model"]["1.4.weight"]
-    assert_close(train(stack), train(loop))
-    assert_close(stack.state(), loop.state())
-    model = stack.state()[0]["model"]
-    assert torch.equal(model["1.0.weight"], model["1.2.weight"])
-    assert torch.equal(model["1.4.weight"], start)
-    again = make(Stacked, Tied(), double, (0, 1), config)
-    again.load(through_a_file(loop.state()))
-    assert_close(train(again), train(loop))
-
-
-OTHERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
-    "Adadelta": (torch.optim.Adadelta, {"lr": 0.1}),
-    "Adagrad": (torch.optim.Adagrad, {"lr": 0.01}),
-    "Adamax": (torch.optim.Adamax, {}),
-    "AMSGrad": (torch.optim.Adam, {"amsgrad": True, "foreach": True}),
-    "ASGD": (torch.optim.ASGD, {"lr": 1e-4}),
-    "NAdam": (torch.optim.NAdam, {}),
-    "RAdam": (torch.optim.RAdam, {}),
-    "RMSprop": (torch.optim.RMSprop, {"centered": True, "momentum": 0.5, "lr": 1e-4}),
-    "Rprop": (torch.optim.Rprop, {"lr": 1e-4}),
-}
-
-
-class Other(Cnn):
-    """Another optimiser, and a schedule that moves momenta too."""
-
-    def optimizer(self, config: Config, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        kind, options = OTHERS[str(config["optimizer"])]
-        return kind(params, **options)
-
-    def scheduler(self, config: Config, optimizer: torch.optim.Optimizer) -> Any:
-        cycled = config["optimizer"] == "NAdam"
-        if cycled:
-            return torch.optim.lr_scheduler.CyclicLR(
-                optimizer, 1e-4, 1e-3, step_size_up=2, cycle_momentum=True, base_momentum=0.8
-            )
-        return torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
-
-
-@pytest.mark.parametrize("optimizer", OTHERS)
-def test_every_elementwise_optimiser_can_be_stacked_split_and_put_together(
-    double: DeviceSplits, optimizer: str
-) -> None:
-    config: Config = {**CONFIG, "optimizer": optimizer}
-    whole = make(Looped, Other(), double, (0, 1, 2), config)
-    expected = train(whole, 4)
-    stack = make(Stacked, Other(), double, (0, 1, 2), config)
-    assert_close(train(stack, 2), [each[:2] for each in expected], 1e-7)
-    dealt = through_a_file(stack.state())
-    rest = make(Stacked, Other(), double, (2, 0), config)
-    rest.load([dealt[2], dealt[0]])
-    assert_close(train(rest, 2), [expected[2][2:], expected[0][2:]], 1e-7)
-    alone = make(Looped, Other(), double, (1,), config)
-    alone.load([dealt[1]])
-    assert_close(train(alone, 2), [expected[1][2:]], 1e-7)
-
-
-# ---------------------------------------------------------------- states
-
-
-@pytest.mark.parametrize("keep_best", [None, ("val_loss", -1)])
-@pytest.mark.parametrize("stop_at", range(EPOCHS + 1))
-def test_a_stack_goes_on_from_its_states_to_the_last_digit(
-    splits: DeviceSplits, stop_at: int, keep_best: tuple[str, int] | None
-) -> None:
-    whole = make(Stacked, Pneumonia(), splits, (0, 1, 2), keep_best=keep_best)
-    expected = train(whole)
-    first = make(Stacked, Pneumonia(), splits, (0, 1, 2), keep_best=keep_best)
-    train(first, stop_at)
-    second = make(Stacked, Pneumonia(), splits, (0, 1, 2), keep_best=keep_best)
-    second.load(through_a_file(first.state()))
-    assert (second.epoch, second.evaluated()) == (stop_at, first.evaluated())
-    assert train(second, EPOCHS - stop_at) == [each[stop_at:] for each in expected]
-    assert_close(second.state(), whole.state(), 0)
-    for mine, its in zip(second.test(), whole.test(), strict=True):
-        assert mine
-        assert its
-        assert mine.metrics == its.metrics
-        assert np.array_equal(mine.scores, its.scores)
-
-
-@pytest.mark.parametrize("keep_best", [None, ("val_loss", -1)])
-@pytest.mark.parametrize("kinds", [(Stacked, Stacked), (Stacked, Looped), (Looped, Stacked)])
-def test_states_can_be_dealt_into_other_stacks_and_loops(
-    double: DeviceSplits,
-    kinds: tuple[type[Looped] | type[Stacked], type[Looped] | type[Stacked]],
-    keep_best: tuple[str, int] | None,
-) -> None:
-    expected = make(Looped, Cnn(), double, range(5), keep_best=keep_best)
-    course = train(expected, 4)
-    five = make(kinds[0], Cnn(), double, range(5), keep_best=keep_best)
-    train(five, 2)
-    dealt = through_a_file(five.state())
-    three = make(kinds[1], Cnn(), double, (4, 0, 2), keep_best=keep_best)
-    three.load([dealt[4], dealt[0], dealt[2]])
-    two = make(kinds[0], Cnn(), double, (3, 1), keep_best=keep_best)
-    two.load([dealt[3], dealt[1]])
-    assert_close(train(three, 2), [course[r][2:] for r in (4, 0, 2)])
-    assert_close(train(two, 2), [course[r][2:] for r in (3, 1)])
-    a, b = three.state(), two.state()
-    together = make(kinds[1], Cnn(), double, range(5), keep_best=keep_best)
-    together.load(through_a_file([a[1], b[1], a[2], b[0], a[0]]))
-    assert_close(together.state(), expected.state())
-    assert together.evaluated() == expected.evaluated()
-    assert_close(train(together, 1), train(expected, 1))
-
-
-def test_states_are_of_their_own(splits: DeviceSplits) -> None:
-    """A state must not change when training goes on, nor hold more than its replicate in a file."""
-    stack = make(Stacked, Pneumonia(), splits, (0, 1))
-    train(stack, 1)
-    states = stack.state()
-    kept = through_a_file(states)
-    train(stack, 1)
-    assert_close(states, kept, 0)
-    for tensor in leaves(states).values():
-        if isinstance(tensor, torch.Tensor):
-            assert tensor.untyped_storage().nbytes() == tensor.nbytes
-
-
 @pytest.mark.parametrize("keep", [None, ("val_loss", -1)])
 def test_a_replicate_that_has_ended_stays_as_it_is_while_the_others_go_on(
     double: DeviceSplits, keep: tuple[str, int] | None
@@ -384,9 +159,6 @@ def outcomes(group: Replicates) -> list[dict[str, float] | None]:
     return [outcome.metrics if outcome else None for outcome in group.test()]
 
 
-# ---------------------------------------------------------------- last or best
-
-
 def test_best_is_each_replicates_own(double: DeviceSplits) -> None:
     config = {**CONFIG, "lr": 0.03, "gamma": 1.0}
     keep = ("val_loss", -1)
@@ -402,9 +174,6 @@ def test_best_is_each_replicates_own(double: DeviceSplits) -> None:
     mine, its = stack.test(), loop.test()
     assert_close([m and m.metrics for m in mine], [i and i.metrics for i in its], 1e-6)
     assert_close(train(stack, 1), train(loop, 1), 1e-6)
-
-
-# ---------------------------------------------------------------- divergence
 
 
 class _Burning(nn.Module):

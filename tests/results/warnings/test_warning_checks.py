@@ -1,35 +1,16 @@
+"""What a reader of the results is warned of."""
+
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from facts import lacking
 from records import DATA, Ended, record, right, steady
+from warned import FIXED, curve, one, said
 
-from tune_app.data.identity import DataIdentity
 from tune_app.results import Frames, verdict, warnings
-
-FIXED = "task: pneumonia\nconfigs: [{lr: 1.0e-6}]\nepochs: %d\nseeds: %d\n"
-
-
-def said(frames: Frames, others: Sequence[str] = ()) -> dict[str, list[str]]:
-    """The texts by kind."""
-    found: dict[str, list[str]] = {}
-    for warning in warnings.check(frames, verdict.judge(frames), others):
-        found.setdefault(warning.kind, []).append(warning.text)
-    return found
-
-
-def one(folder: Path, ended: Ended, seeds: int = 5, epochs: int = 2, data: DataIdentity = DATA) -> Frames:
-    return record(folder, FIXED % (epochs, seeds), {1: ended}, data=data)
-
-
-def curve(*values: float, name: str = "val_accuracy", seeds: int = 5) -> Ended:
-    """Each replicate a little off the same curve."""
-    wiggle = [0.002 * (r - (seeds - 1) / 2) for r in range(seeds)]
-    return Ended({name: [[value + w for w in wiggle] for value in values]})
 
 
 def test_of_a_sound_sweep_nothing_is_said(tmp_path: Path) -> None:
@@ -52,9 +33,6 @@ def test_few_seeds(tmp_path: Path, seeds: int, reach: str | None) -> None:
     values = [0.9 + i / 1000 for i in range(seeds)]
     texts = said(one(tmp_path, Ended(steady(*values)), seeds=seeds)).get("few_seeds", [])
     assert [lacking(text, [str(reach)]) for text in texts] == [[]] * (reach is not None)
-
-
-# ---------------------------------------------------------------- the last epochs
 
 
 def test_a_metric_that_still_rises(tmp_path: Path) -> None:
@@ -83,80 +61,6 @@ def test_a_loss_that_still_falls(tmp_path: Path) -> None:
 )
 def test_what_does_not_rise_any_more(tmp_path: Path, values: list[float]) -> None:
     assert "still_rising" not in said(one(tmp_path, curve(*values), epochs=len(values)))
-
-
-# ---------------------------------------------------------------- edges
-
-
-def chosen(folder: Path, space: str, best: int, count: int, search: str = "") -> list[str]:
-    text = f"task: pneumonia\n{space}\nepochs: 2\nseeds: 5\n{search}"
-    ended = {
-        i: Ended(steady(*[(0.9 if i == best else 0.5) + r * 0.001 * (i + 1) for r in range(5)]))
-        for i in range(1, count + 1)
-    }
-    return said(record(folder, text, ended)).get("edge", [])
-
-
-@pytest.mark.parametrize(
-    ("values", "best", "expected"),
-    [
-        ("[3.0e-6, 3.0e-5, 3.0e-7]", 2, ["lr", "3e-5", "upper", "0.0003"]),
-        ("[3.0e-6, 3.0e-5, 3.0e-7]", 3, ["lr", "3e-7", "lower", "3e-8"]),
-        ("[3.0e-6, 3.0e-5, 3.0e-7]", 1, None),
-        ("[3.0e-6, 3.0e-5]", 2, None),
-    ],
-)
-def test_the_edge_of_a_grid(tmp_path: Path, values: str, best: int, expected: list[str] | None) -> None:
-    texts = chosen(tmp_path, f"space: {{lr: {{grid: {values}}}}}", best, values.count(",") + 1)
-    assert [lacking(text, expected or []) for text in texts] == [[]] * bool(expected)
-
-
-@pytest.mark.parametrize(
-    ("name", "values", "best", "bound"),
-    [
-        ("step_size", "[2, 4, 8]", 3, "up to 16"),
-        ("nodes", "[10, 20, 30]", 3, "up to 40"),
-        ("nodes", "[10, 20, 30]", 1, "down to 5"),
-        ("step_size", "[1, 2, 4]", 1, None),
-        ("dropout", "[0.0, 0.1, 0.3]", 1, None),
-        ("gamma", "[0.5, 0.7, 0.9]", 3, "up to 0.95"),
-        ("gamma", "[0.1, 0.5, 0.9]", 1, "down to 0.05"),
-        ("loss", "[bce, ce]", 1, None),
-    ],
-)
-def test_how_far_to_widen(tmp_path: Path, name: str, values: str, best: int, bound: str | None) -> None:
-    texts = chosen(tmp_path, f"space: {{{name}: {{grid: {values}}}}}", best, values.count(",") + 1)
-    assert [lacking(text, [bound or ""]) for text in texts] == [[]] * bool(bound)
-
-
-def test_exact_points_have_edges_too(tmp_path: Path) -> None:
-    points = "configs: [{lr: 1.0e-6}, {lr: 1.0e-5}, {lr: 1.0e-4}]"
-    [text] = chosen(tmp_path, points, 3, 3)
-    assert lacking(text, ["upper", "up to 0.001"]) == []
-
-
-@pytest.mark.parametrize(
-    ("sampler", "point", "bound"),
-    [
-        ("loguniform: [1.0e-6, 1.0e-3]", "9.0e-4", "up to 0.01"),
-        ("loguniform: [1.0e-6, 1.0e-3]", "1.1e-6", "down to 1e-07"),
-        ("loguniform: [1.0e-6, 1.0e-3]", "3.0e-5", None),
-        ("uniform: [0.1, 0.9]", "0.89", "up to 0.95"),
-        ("uniform: [0.1, 0.9]", "0.12", "down to 0.05"),
-        ("uniform: [0.1, 0.9]", "0.8", None),
-        ("randint: [10, 31]", "30", "up to 40"),
-        ("randint: [1, 12]", "1", None),
-        ("randn: [0, 1]", "3.0", None),
-    ],
-)
-def test_the_edge_of_a_range(tmp_path: Path, sampler: str, point: str, bound: str | None) -> None:
-    space = f"configs: [{{nodes: {point}}}]\nspace: {{nodes: {{{sampler}}}}}"
-    task = "search: {algorithm: random, samples: 2}\n"
-    texts = chosen(tmp_path, space, 1, 3, task)
-    assert [lacking(text, [bound or ""]) for text in texts] == [[]] * bool(bound)
-
-
-# ---------------------------------------------------------------- data
 
 
 def pair(folder: Path, lead: float, val: int, scores: bool) -> Frames:
@@ -209,9 +113,6 @@ def test_overfitting(tmp_path: Path, train: float, val: float, told: bool) -> No
     assert [lacking(text, [f"{train:.1%}", f"{val:.1%}"]) for text in texts] == [[]] * told
 
 
-# ---------------------------------------------------------------- other looks at the test set
-
-
 def test_other_runs_that_looked_at_the_same_test_set(tmp_path: Path) -> None:
     done = {1: Ended(steady(0.9))}
     frames = record(tmp_path, FIXED % (2, 1), done, name="this")
@@ -234,13 +135,6 @@ def test_a_run_and_its_confirmations_are_one_sweep(tmp_path: Path) -> None:
     confirming = record(tmp_path, FIXED % (2, 1), done, name="this-confirm", confirms="this")
     again = record(tmp_path, FIXED % (2, 1), done, name="this-confirm-2", confirms="this")
     assert warnings.seen_before(confirming.sweep) == warnings.seen_before(again.sweep) == []
-
-
-def test_a_confirmation_has_no_edges(tmp_path: Path) -> None:
-    text = "task: pneumonia\nspace: {lr: {grid: [1.0e-6, 1.0e-5, 1.0e-4]}}\nepochs: 2\nseeds: 5\n"
-    ended = {i: Ended(steady(*[0.5 + i / 10] * 5)) for i in (1, 2, 3)}
-    assert "edge" in said(record(tmp_path, text, ended))
-    assert "edge" not in said(record(tmp_path, text, ended, name="other", confirms="run"))
 
 
 def test_a_test_set_looked_at_before_an_extension(tmp_path: Path) -> None:
