@@ -15,7 +15,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import lines
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,8 +22,8 @@ from hypothesis import strategies as st
 from tune_app.data.identity import NO_DATA
 from tune_app.errors import RunError, StorageError
 from tune_app.sweep import record
-from tune_app.sweep.event_json import parse, plain
-from tune_app.sweep.events import Created, Epoch, Event, Extended, Opened, ScoreRows, Stopped
+from tune_app.sweep.event_json import plain
+from tune_app.sweep.events import Created, Event, Extended, Opened, ScoreRows, Stopped
 from tune_app.sweep.numerics import Numerics
 from tune_app.sweep.record import START, Position, Record, Scores, read
 
@@ -337,17 +336,6 @@ def test_a_full_disk_keeps_what_was_written_and_takes_more_once_there_is_room(sm
     log.append(stopped("next"))  # the line that was refused left nothing before this one
     log.close()
     assert number(small_disk / "record.jsonl") == [*["x" * 3000] * written, "next"]
-
-
-def test_a_number_of_a_class_of_its_own_is_recorded_as_that_number(tmp_path: Path) -> None:
-    metrics: dict[str, list[float | None]] = {"val_loss": [np.float64(0.1), None]}
-    event = Epoch(trial="1.1", epoch=1, metrics=metrics, durations_s=[np.float64(2.0), 1.0])
-    made = parse(plain(event))
-    assert made == event
-    assert isinstance(made, Epoch)
-    assert {type(value) for value in made.metrics["val_loss"]} == {float, type(None)}
-    with pytest.raises(TypeError, match="ndarray"):
-        plain(Opened(sharing={"any": np.zeros(2)}))
 
 
 def test_a_write_cut_short_by_the_disk_leaves_no_half_line(tmp_path: Path) -> None:

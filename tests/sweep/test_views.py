@@ -1,0 +1,53 @@
+"""Files of a run folder that are written again from the record."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import pytest
+
+from tune_app import space as spaces
+from tune_app.errors import StorageError
+from tune_app.sweep import Sweep, views
+from tune_app.sweep.events import Opened
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Sweep:
+    return Sweep.create(spaces.parse("task: a:b\nspace: {x: {grid: [1]}}", name="my"), runs_dir=tmp_path)
+
+
+def test_a_file_is_written_only_where_it_differs(tmp_path: Path) -> None:
+    path = tmp_path / "view.txt"
+    views.put(path, "text", pytest.fail)
+    before = path.stat().st_ino
+    views.put(path, "text", pytest.fail)
+    assert path.stat().st_ino == before
+    views.put(path, "other", pytest.fail)
+    assert path.read_text() == "other"
+
+
+def test_a_file_that_the_disk_refuses_is_told_and_left_out(tmp_path: Path) -> None:
+    told: list[str] = []
+    views.put(tmp_path, "text", told.append)
+    [note] = told
+    assert note.startswith(f"note: {tmp_path}: cannot be written")
+    assert views.left_out(tmp_path, StorageError("in words")) == "note: in words"
+
+
+def test_views_are_restored_from_the_record(sweep: Sweep) -> None:
+    with sweep.writing():
+        sweep.note(Opened(provenance={"versions": {"torch": "2"}}))
+    sweep.paths.space.write_text("edited")
+    views.restore(sweep, pytest.fail)
+    assert spaces.parse(sweep.paths.space.read_text()) == sweep.space
+    assert '"torch": "2"' in sweep.paths.provenance.read_text()
+
+
+def test_a_list_of_images_that_was_edited_is_noticed(sweep: Sweep) -> None:
+    assert not views.edited(sweep, b"anything"), "nothing is recorded of it"
+    with sweep.writing():
+        sweep.note(Opened(test_images_crc32=zlib.crc32(b"index,label\n")))
+    assert not views.edited(sweep, b"index,label\n")
+    assert views.edited(sweep, b"index,label\n0,1\n")
