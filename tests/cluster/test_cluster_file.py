@@ -1,0 +1,73 @@
+"""A cluster's file as it is read, and what is said of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tune_app.cluster.cluster_file import ClusterFile, Problem, dotted, marks, read, render
+from tune_app.errors import ClusterError
+
+TEXT = """\
+name: one  # CHANGE: your own name
+nodes:
+  head: {cpus: 2, image: 010}
+  workers: [a, b]
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "c.yaml"
+    path.write_text(TEXT)
+    return path
+
+
+@pytest.fixture
+def cluster(file: Path) -> ClusterFile:
+    [found] = read(file)
+    return found
+
+
+def test_values_are_plain_and_as_rays_reader_has_them(cluster: ClusterFile) -> None:
+    assert cluster.get("nodes", "head") == {"cpus": 2, "image": 8}
+    assert type(cluster.get("nodes", "head", "cpus")) is int
+    assert cluster.get("nodes", "workers", 1) == "b"
+    assert cluster.get("nodes", "workers", 2) is cluster.get("name", "x") is cluster.get("none") is None
+
+
+def test_a_problem_has_the_line_of_its_key(cluster: ClusterFile) -> None:
+    cluster.error(("nodes", "head", "cpus"), "too few")
+    cluster.warn(("nodes", "workers"), "many")
+    cluster.unknown(("nodes",), {"head": {"cpus": None}, "workers": None}, "Ray")
+    assert cluster.problems[:2] == [
+        Problem(3, "nodes.head.cpus", "too few"),
+        Problem(4, "nodes.workers", "many", warning=True),
+    ]
+    assert [problem.key for problem in cluster.problems[2:]] == ["nodes.head.image"]
+
+
+def test_marks_wait_for_their_user(file: Path) -> None:
+    [mark] = marks(file)
+    assert (mark.line, mark.key, mark.warning) == (1, "name", True)
+    assert "your own name" in mark.text
+
+
+def test_errors_come_before_warnings_and_are_counted(file: Path) -> None:
+    found = [Problem(1, "a", "later", warning=True), Problem(0, "", "first"), Problem(2, "b", "second")]
+    assert render(file, found).splitlines() == [
+        f"{file}:1: first",
+        f"{file}:2: b: second",
+        f"{file}:1: warning: a: later",
+        f"{file}: 2 errors, 1 warning",
+    ]
+    assert render(file, []) == f"{file}: no mistake found"
+    assert dotted(("a", 0, "b")) == "a[0].b"
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"a: [1", b"- 1", b""])
+def test_what_is_no_clusters_file_is_refused(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    with pytest.raises(ClusterError, match=r"c\.yaml"):
+        read(file)
