@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import pytest
+from lines import read
+
+from tune_app import results
 from tune_app import space as spaces
+from tune_app.driver.driver import Driver
 from tune_app.session import lifecycle, loading
-from tune_app.session.request import Request
+from tune_app.session.loading import LoadedTask
+from tune_app.session.request import Request, request_for
 from tune_app.sweep import Sweep
 
 #: A task of its own data with all that a checkpoint must hold: momentum, a schedule, dropout.
@@ -50,3 +59,73 @@ def request(task: str, text: str = GRID, name: str = "one", **options: Any) -> R
 
 def run(asked: Request) -> Sweep:
     return lifecycle.run(asked, loading.load(asked)).train()
+
+
+COSINE = TASK.replace(
+    "scheduler(self, config, optimizer)", "scheduler(self, config, optimizer, epochs)"
+).replace('StepLR(optimizer, 2, config.get("gamma", 0.5))', "CosineAnnealingLR(optimizer, epochs)")
+
+
+def again(name: str, **options: Any) -> tuple[Request, LoadedTask, Sweep]:
+    sweep = Sweep.open(Path("runs") / name)
+    asked = request_for(sweep, address="inline", **options)
+    return asked, loading.load(asked, sweep), sweep
+
+
+def extend(name: str, **more: Any) -> Sweep:
+    asked, loaded, sweep = again(name)
+    wider = spaces.extend(sweep.space, **more)
+    return lifecycle.extend(asked, loaded, sweep, wider, str(more)).train()
+
+
+def rows(name: str) -> pd.DataFrame:
+    """``seeds.csv`` without times and numbers, in an order that hangs on parameters alone."""
+    frames = results.load(Sweep.open(Path("runs") / name))
+    kept = frames.seeds.drop(columns=["sample", "duration_s", "device"])
+    return kept.sort_values([*frames.parameters, "replicate"], ignore_index=True)
+
+
+def assert_alike(one: str, other: str) -> None:
+    pd.testing.assert_frame_equal(rows(one), rows(other), check_exact=True, check_like=True)
+
+
+def events(name: str, *kinds: str) -> list[dict[str, Any]]:
+    return [e for _, e in read(Path("runs") / name / "record.jsonl") if e["event"] in kinds]
+
+
+def end_after(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Have the driver end after so many reports, as a signal would, without the grace to be saved."""
+    reports = [0]
+    original = Driver.report
+
+    def report(self: Driver, *args: Any) -> bool:
+        going = original(self, *args)
+        reports[0] += 1
+        if reports[0] == count:
+            self.ending = "a test"
+            return False
+        return going
+
+    monkeypatch.setattr(Driver, "report", report)
+
+
+def cut_before(name: str, kind: str, nth: int = 1) -> None:
+    """Take a record back to just before its nth event of a kind, as a crash there would have left it."""
+    path = Path("runs") / name / "record.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    at = [n for n, line in enumerate(lines) if json.loads(line)["event"] == kind][nth - 1]
+    path.write_bytes(b"".join(lines[:at]))
+
+
+#: Its levels above 1 fail after an epoch, until there is a file of this name.
+FIX = "fixed"
+FAILING = f"""
+    from pathlib import Path
+
+    def task(config, context):
+        yield {{"val_accuracy": 1.0}}
+        if config["level"] > 1 and not Path("{FIX}").exists():
+            raise ValueError(f"cannot bear {{config['level']}}")
+        yield {{"val_accuracy": 2.0}}
+"""
+LEVELS = "space: {level: {grid: [1, 2, 3]}}\nepochs: 2\nseeds: 1\nmax_failures: 1\n"

@@ -1,84 +1,36 @@
-"""Going on with a run: whatever way a sweep came about, the same wants leave the same results."""
+"""Run, resume, extend and retry: in whatever sessions a sweep was trained, its results are the same."""
 
 from __future__ import annotations
 
-import json
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
-from facts import lacking
-from lines import read
-from small_task import GRID, TASK, request, run
+from small_task import (
+    COSINE,
+    FAILING,
+    GRID,
+    LEVELS,
+    TASK,
+    again,
+    assert_alike,
+    cut_before,
+    end_after,
+    events,
+    extend,
+    request,
+    rows,
+    run,
+)
 
-from tune_app import results
 from tune_app import space as spaces
-from tune_app.driver.driver import Driver
-from tune_app.errors import DataError, Interrupted, RunError, SpaceError, TrialsFailed
-from tune_app.session import confirm, lifecycle, loading, rerun, stop
-from tune_app.session.loading import LoadedTask
-from tune_app.session.request import Request, request_for
-from tune_app.session.session import Session
+from tune_app.errors import RunError, TrialsFailed
+from tune_app.session import lifecycle, rerun
 from tune_app.status import Status
 from tune_app.sweep import Sweep, find_sample
-from tune_app.sweep.events import Saved, Source
-from tune_app.tasks import task_folder
 
 UserModule = Callable[[str], str]
-
-COSINE = TASK.replace(
-    "scheduler(self, config, optimizer)", "scheduler(self, config, optimizer, epochs)"
-).replace('StepLR(optimizer, 2, config.get("gamma", 0.5))', "CosineAnnealingLR(optimizer, epochs)")
-
-
-def again(name: str, **options: Any) -> tuple[Request, LoadedTask, Sweep]:
-    sweep = Sweep.open(Path("runs") / name)
-    asked = request_for(sweep, address="inline", **options)
-    return asked, loading.load(asked, sweep), sweep
-
-
-def extend(name: str, **more: Any) -> Sweep:
-    asked, loaded, sweep = again(name)
-    wider = spaces.extend(sweep.space, **more)
-    return lifecycle.extend(asked, loaded, sweep, wider, str(more)).train()
-
-
-def rows(name: str) -> pd.DataFrame:
-    """``seeds.csv`` without times and numbers, in an order that hangs on parameters alone."""
-    frames = results.load(Sweep.open(Path("runs") / name))
-    kept = frames.seeds.drop(columns=["sample", "duration_s", "device"])
-    return kept.sort_values([*frames.parameters, "replicate"], ignore_index=True)
-
-
-def assert_alike(one: str, other: str) -> None:
-    pd.testing.assert_frame_equal(rows(one), rows(other), check_exact=True, check_like=True)
-
-
-def events(name: str, *kinds: str) -> list[dict[str, Any]]:
-    return [e for _, e in read(Path("runs") / name / "record.jsonl") if e["event"] in kinds]
-
-
-def end_after(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    """Have the driver end after so many reports, as a signal would, without the grace to be saved."""
-    reports = [0]
-    original = Driver.report
-
-    def report(self: Driver, *args: Any) -> bool:
-        going = original(self, *args)
-        reports[0] += 1
-        if reports[0] == count:
-            self.ending = "a test"
-            return False
-        return going
-
-    monkeypatch.setattr(Driver, "report", report)
-
-
-# ---------------------------------------------------------------- resume
 
 
 @pytest.mark.parametrize("evaluate", ["last", "best"])
@@ -160,38 +112,6 @@ def test_a_function_that_ended_by_itself_lacks_nothing_until_more_epochs_are_wan
     assert Sweep.open("runs/one").lacking() == []
 
 
-def test_a_resume_reads_no_checkpoint_before_it_is_used(
-    user_module: UserModule, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    task = f"{user_module(TASK)}:Task"
-    with monkeypatch.context() as patch:
-        end_after(patch, 2)
-        with pytest.raises(TrialsFailed):
-            run(request(task))
-    read_: list[str] = []
-    whole = Sweep.whole
-
-    def spy(self: Sweep, saved: Saved) -> bool:
-        read_.append(saved.file)
-        return whole(self, saved)
-
-    monkeypatch.setattr(Sweep, "whole", spy)
-    sweep = Sweep.open("runs/one")
-    assert sweep.outstanding() == 2
-    assert sweep.lacking()[0].start
-    assert read_ == []
-    lifecycle.resume(*again("one")).train()
-    assert len(read_) == 1
-
-
-def cut_before(name: str, kind: str, nth: int = 1) -> None:
-    """Take a record back to just before its nth event of a kind, as a crash there would have left it."""
-    path = Path("runs") / name / "record.jsonl"
-    lines = path.read_bytes().splitlines(keepends=True)
-    at = [n for n, line in enumerate(lines) if json.loads(line)["event"] == kind][nth - 1]
-    path.write_bytes(b"".join(lines[:at]))
-
-
 @pytest.mark.parametrize("keep", ["last", "best"])
 def test_a_crash_just_before_an_end_trains_no_epoch_too_many(user_module: UserModule, keep: str) -> None:
     task = f"{user_module(TASK)}:Task"
@@ -201,56 +121,6 @@ def test_a_crash_just_before_an_end_trains_no_epoch_too_many(user_module: UserMo
     cut_before("one", "finished")
     lifecycle.resume(*again("one")).train()
     assert_alike("one", "whole")
-
-
-def test_what_is_not_the_same_data_is_refused(
-    user_module: UserModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = user_module(TASK)
-    run(request(f"{name}:Task"))
-    task_folder._folders.clear()  # as a new process begins
-    Path(f"{name}.py").write_text(Path(f"{name}.py").read_text().replace("default_rng(3)", "default_rng(4)"))
-    with pytest.raises(DataError, match=r"\bone\b"):
-        again("one")
-
-
-def test_data_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    sweep = Sweep.create(
-        spaces.parse("task: pneumonia"),
-        runs_dir="runs",
-        name="one",
-        source=Source("xr", str(tmp_path / "xr"), 8, "patient", everything=True),
-    )
-    with pytest.raises(DataError, match=r"(?s)xr: .*--data"):
-        request_for(sweep)
-    (tmp_path / "xr").mkdir()
-    assert request_for(sweep).data == "xr"
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    asked = request_for(sweep, resources={"max_concurrent": 1, "cpus_per_trial": None})
-    assert (asked.data, asked.image_size, asked.split, asked.everything) == (
-        str(tmp_path / "xr"),
-        8,
-        "patient",
-        True,
-    )
-    assert asked.space.resources == spaces.Resources(max_concurrent=1)
-    assert request_for(sweep, data="phantom").data == "phantom"
-
-
-def test_a_time_limit_ends_a_sitting_resumably(user_module: UserModule) -> None:
-    task = f"{user_module(TASK)}:Task"
-    with pytest.raises(TrialsFailed, match=r"(?s)time limit.*\b0 of 2 .*tune-app resume one"):
-        run(request(task, time_limit_s=1e-9))
-    trained, saved = events("one", "epoch"), events("one", "checkpoint")
-    assert saved[-1]["saved"]["epoch"] == trained[-1]["epoch"] < 4, "it is saved before it ends"
-    lifecycle.resume(*again("one")).train()
-    run(request(task, name="whole"))
-    assert_alike("one", "whole")
-
-
-# ---------------------------------------------------------------- extend
 
 
 @pytest.mark.parametrize("keep", ["last", "best", "none"])
@@ -331,91 +201,6 @@ def test_an_extension_is_whole_after_a_crash_in_its_middle(user_module: UserModu
     assert_alike("one", "whole")
 
 
-VIEWS = ("space.yaml", "provenance.json", "test_images.csv")
-
-
-def spoil(path: Path, how: str) -> None:
-    """Remove a file, write something else over it, or put a folder in its place."""
-    text = path.read_text()
-    path.unlink()
-    if how == "folder":
-        path.mkdir()
-    elif how != "removed":
-        edited = text.replace("seeds: 2", "seeds: 9").replace("mode: max", "mode: min").replace(",0,", ",1,")
-        path.write_text(edited if how == "edited" else "}{")
-
-
-@pytest.mark.parametrize("how", ["removed", "edited", "garbage"])
-def test_files_that_the_record_can_make_decide_nothing_and_are_written_again(
-    user_module: UserModule, how: str
-) -> None:
-    run(request(f"{user_module(TASK)}:Task"))
-    paths = [Path("runs/one") / name for name in VIEWS]
-    before, space = [path.read_text() for path in paths], Sweep.open("runs/one").space
-    for path in paths:
-        spoil(path, how)
-    asked, loaded, sweep = again("one")
-    assert sweep.space == space
-    confirming = confirm.confirmation(asked, sweep, 1, 2).space
-    assert (confirming.metric, confirming.epochs) == (space.metric, space.epochs)
-    lifecycle.resume(asked, loaded, sweep).train()
-    assert [path.read_text() for path in paths] == before
-    for path in paths:
-        spoil(path, how)
-    assert extend("one", seeds="3").space.seeds == 3
-    assert spaces.load("runs/one/space.yaml").seeds == 3
-    assert [path.read_text() for path in paths[1:]] == before[1:]
-
-
-def test_a_file_that_cannot_be_written_never_ends_a_sweep(
-    user_module: UserModule, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run(request(f"{user_module(TASK)}:Task"))
-    for name in VIEWS:
-        spoil(Path("runs/one") / name, "folder")
-    assert set(extend("one", seeds="3").statuses()) == {"finished"}
-    said = capsys.readouterr().out
-    assert [said.count(f"{name}: cannot be written") for name in VIEWS] == [1, 1, 1]
-
-
-def test_test_images_that_were_edited_are_refused(user_module: UserModule) -> None:
-    run(request(f"{user_module(TASK)}:Task"))
-    spoil(Path("runs/one/test_images.csv"), "edited")
-    with pytest.raises(RunError, match=r"test_images\.csv: .*resume one"):
-        results.load(Sweep.open("runs/one")).test_images()
-
-
-@pytest.mark.parametrize(
-    ("more", "words"),
-    [
-        ({}, "nothing to extend by"),
-        ({"seeds": "1"}, r"--seeds 1: there are 2 already.*write more than 2"),
-        ({"seeds": "many"}, r"--seeds many: write how many more, as in --seeds \+5"),
-        ({"epochs": "+-1"}, r"--epochs \+-1: write how many"),
-        ({"samples": "+5"}, r"--samples \+5: my is a grid, which has no samples"),
-        ({"add": ["lr"]}, r"--add lr: write name=value"),
-        ({"add": ["lr=0.1"]}, r"lr has 0.1 already"),
-        ({"add": ["lrr=0.2"]}, r'no parameter called "lrr" is searched. Did you mean "lr"'),
-        ({"add": ["lr=[1]"]}, r"--add lr=\[1\]"),
-        ({"add": ["{lr: 0.2, other: 1}", "{lr: 0.2, other: 1}"]}, "the same point"),
-    ],
-)
-def test_what_extends_nothing_is_told(more: dict[str, Any], words: str) -> None:
-    space = spaces.parse("task: pneumonia\n" + GRID, name="my")
-    with pytest.raises(SpaceError, match=f"(?s){words}"):
-        spaces.extend(space, **more)
-
-
-def test_a_drawn_parameter_takes_no_values_but_whole_points() -> None:
-    text = "space: {lr: {uniform: [0, 1]}}\nsearch: {algorithm: random, samples: 3}"
-    space = spaces.parse(f"task: pneumonia\n{text}", name="my")
-    with pytest.raises(SpaceError, match=r"lr .*uniform"):
-        spaces.extend(space, add=["lr=0.5"])
-    wider = spaces.extend(space, add=["{lr: 0.5}"], samples="+2")
-    assert wider.planned()[0] == {"lr": 0.5}
-    assert wider.planned()[1:4] == space.planned()
-
-
 def test_more_samples_keep_the_first(user_module: UserModule) -> None:
     text = "space: {lr: {uniform: [0.01, 0.1]}}\nepochs: 1\nseeds: 1\nsearch: {algorithm: random, samples: 2}"
     task = f"{user_module(TASK)}:Task"
@@ -424,20 +209,6 @@ def test_more_samples_keep_the_first(user_module: UserModule) -> None:
     run(request(task, text.replace("samples: 2", "samples: 4"), "whole"))
     assert_alike("one", "whole")
     assert len(events("one", "started")) == 4
-
-
-# ---------------------------------------------------------------- retry
-
-FAILING = """
-    from pathlib import Path
-
-    def task(config, context):
-        yield {"val_accuracy": 1.0}
-        if config["level"] > 1 and not Path("fixed").exists():
-            raise ValueError(f"cannot bear {config['level']}")
-        yield {"val_accuracy": 2.0}
-"""
-LEVELS = "space: {level: {grid: [1, 2, 3]}}\nepochs: 2\nseeds: 1\nmax_failures: 1\n"
 
 
 def test_what_failed_is_tried_again_once_it_is_fixed(user_module: UserModule) -> None:
@@ -465,193 +236,3 @@ def test_trials_are_found_by_what_a_user_calls_them(user_module: UserModule) -> 
     for wrong in ("3", "0", "x", "", "-1", "1.2", "²"):
         with pytest.raises(RunError, match=f'one: .*"{wrong}"'):
             find_sample(sweep, wrong)
-
-
-# ---------------------------------------------------------------- stop
-
-WAITING = """
-    import time
-    from pathlib import Path
-
-    def task(config, context):
-        for epoch in range(1, 200):
-            Path(f"at.{config['level']}.{epoch}").touch()
-            while config["level"] == 2 and epoch == 2 and not Path("go").exists():
-                time.sleep(0.01)
-            yield {"val_accuracy": epoch}
-            if config["level"] != 2 and epoch == 3:
-                return
-"""
-
-
-def asking(trial: str | None) -> tuple[threading.Thread, list[BaseException]]:
-    """Ask from another thread, as another process would, once configuration 2 is under way."""
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        while not Path("at.2.2").exists():
-            time.sleep(0.01)
-        threading.Timer(0.3, Path("go").touch).start()
-        try:
-            stop.request_stop(Sweep.open("runs/one"), trial)
-        except RunError as error:
-            errors.append(error)
-            Path("go").touch()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    return thread, errors
-
-
-def test_one_trial_is_stopped_and_the_others_go_on(user_module: UserModule) -> None:
-    thread, errors = asking("2")
-    run(request(f"{user_module(WAITING)}:task", LEVELS.replace("epochs: 2", "epochs: 199")))
-    thread.join()
-    assert errors == []
-    assert Sweep.open("runs/one").statuses() == ["finished", "stopped", "finished"]
-    [stopped] = events("one", "stopped")
-    assert "tune-app stop" in stopped["reason"]
-    assert list(Path("runs/one/control").iterdir()) == []
-
-
-def test_a_whole_run_is_stopped_resumably(user_module: UserModule) -> None:
-    thread, errors = asking(None)
-    text = LEVELS.replace("epochs: 2", "epochs: 3")
-    with pytest.raises(TrialsFailed, match=r"(?s)tune-app stop.*tune-app resume one"):
-        run(request(f"{user_module(WAITING)}:task", text))
-    thread.join()
-    assert errors == []
-    assert lifecycle.resume(*again("one")).train().statuses() == ["finished"] * 3
-
-
-def test_there_must_be_something_to_stop(user_module: UserModule) -> None:
-    sweep = run(request(f"{user_module(TASK)}:Task"))
-    with pytest.raises(RunError, match="one"):
-        stop.request_stop(sweep, None)
-    with pytest.raises(RunError, match=r"\b1 is finished"):
-        stop.request_stop(sweep, "1")
-    with Sweep.open("runs/one").writing(), pytest.raises(RunError, match=r"\b0\.1 s\b.*control"):
-        stop.request_stop(sweep, None, wait_s=0.1)
-
-
-# ---------------------------------------------------------------- rerun
-
-
-def test_a_rerun_comes_out_the_same_or_says_what_differs(user_module: UserModule) -> None:
-    name = user_module(TASK)
-    run(request(f"{name}:Task"))
-    same = rerun.rerun(*again("one"), 2)
-    assert (same.differences, same.device) == ([], "cpu")
-    per_epoch, tests = 7, 5
-    assert same.compared == 2 * (4 * per_epoch + tests)
-    source = Path(f"{name}.py").read_text()
-    task_folder._folders.clear()  # as a new process begins
-    Path(f"{name}.py").write_text(source.replace("Dropout(0.2)", "Dropout(0.3)"))
-    other = rerun.rerun(*again("one"), 2)
-    assert 0 < len(other.differences) <= other.compared
-    replicate, metric, then, now = other.differences[0]
-    assert (replicate, metric) == (0, "train_loss of epoch 1") or metric.endswith("of epoch 1")
-    assert then != now
-    assert [(e["sample"], e["differing"] > 0) for e in events("one", "rerun")] == [(2, False), (2, True)]
-    assert [path.name for path in Path("runs").iterdir()] == ["one"], "the second training leaves no run"
-
-
-def test_only_what_has_ended_is_trained_again(user_module: UserModule) -> None:
-    with pytest.raises(TrialsFailed):
-        run(request(f"{user_module(FAILING)}:task", LEVELS))
-    with pytest.raises(RunError, match=r"\b2 is failed"):
-        rerun.rerun(*again("one"), 2)
-
-
-# ---------------------------------------------------------------- confirm
-
-
-def test_the_best_are_confirmed_on_seeds_that_are_new(user_module: UserModule) -> None:
-    task = f"{user_module(TASK)}:Task"
-    run(request(task, GRID.replace("[0.01, 0.1]", "[0.001, 0.01, 0.1]")))
-    asked, loaded, sweep = again("one")
-    best = [int(each) for each in results.ranked(results.load(sweep))["sample"]]
-
-    def confirmed() -> Sweep:
-        return Session(confirm.confirmation(asked, sweep, top=2, seeds=3), loaded).train()
-
-    first, second = confirmed(), confirmed()
-    assert (first.name, second.name) == ("one-confirm", "one-confirm-2")
-    assert first.header.confirms == "one"
-    for number, made in enumerate((first, second)):
-        assert made.statuses() == ["finished"] * 2
-        configs = [c.config for c in made.history.configurations.values()]
-        assert configs == [sweep.history.configurations[sample].config for sample in best[:2]]
-        frames = results.load(made)
-        start = 2 + 3 * number
-        assert sorted(set(frames.seeds["replicate"])) == [start, start + 1, start + 2]
-
-
-def test_a_damaged_run_beside_it_stops_no_confirmation_but_a_damaged_confirmation_does(
-    user_module: UserModule,
-) -> None:
-    asked = request(f"{user_module(TASK)}:Task")
-    sweep = run(asked)
-    for name in ("other", "one-confirm"):
-        (Path("runs") / name).mkdir()
-        (Path("runs") / name / "record.jsonl").write_bytes(b"no record\n")
-        if name == "other":
-            assert confirm.confirmation(asked, sweep, 1, 2).name == "one-confirm"
-    with pytest.raises(RunError, match="one-confirm"):
-        confirm.confirmation(asked, sweep, 1, 2)
-
-
-def test_a_point_that_was_drawn_twice_is_confirmed_once_and_goes_by_its_first_number(
-    user_module: UserModule,
-) -> None:
-    draws = GRID.replace("{grid: [0.01, 0.1]}", "{choice: [0.01, 0.1]}")
-    run(request(f"{user_module(TASK)}:Task", f"{draws}search: {{algorithm: random, samples: 5}}\n"))
-    asked, _, sweep = again("one")
-    first = {c.sample: c.duplicate_of or c.sample for c in sweep.history.configurations.values()}
-    assert len(set(first.values())) == 2
-    confirmed = confirm.confirmation(asked, sweep, top=3, seeds=2).space
-    assert {point["lr"] for point in confirmed.configs} == {0.01, 0.1}
-    assert len(confirmed.configs) == 2
-    assert {sample: find_sample(sweep, str(sample)) for sample in first} == first
-
-
-def test_without_a_finished_configuration_there_is_nothing_to_confirm(user_module: UserModule) -> None:
-    asked = request(f"{user_module(TASK)}:Task")
-    sweep = Sweep.create(asked.space, runs_dir="runs", name="one")
-    with pytest.raises(RunError, match="finished"):
-        confirm.confirmation(asked, sweep, 5, 20)
-
-
-# ---------------------------------------------------------------- what stays on the disk
-
-
-@pytest.mark.parametrize(("keep", "left"), [("none", 0), ("best", 1), ("last", 2)])
-def test_checkpoints_are_kept_as_asked(user_module: UserModule, keep: str, left: int) -> None:
-    sweep = run(request(f"{user_module(TASK)}:Task", GRID.replace("keep: last", f"keep: {keep}")))
-    files = sorted(path.name for path in sweep.paths.checkpoints.iterdir())
-    assert len(files) == left
-    if keep == "best":
-        best = int(results.ranked(results.load(sweep)).iloc[0]["sample"])
-        assert files == [f"{best}-0-000004-weights.pt"]
-    count, size = sweep.prune()
-    assert (count, size > 0) == (left, left > 0)
-    assert list(sweep.paths.checkpoints.iterdir()) == []
-    assert json.loads(Path("runs/one/provenance.json").read_text())
-
-
-def test_a_damaged_checkpoint_is_not_gone_on_from(
-    user_module: UserModule, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    task = f"{user_module(TASK)}:Task"
-    run(request(task, name="whole"))
-    with monkeypatch.context() as patch:
-        end_after(patch, 3)
-        with pytest.raises((TrialsFailed, Interrupted)):
-            run(request(task))
-    [path] = Path("runs/one/checkpoints").glob("*-state.pt")
-    path.write_bytes(path.read_bytes()[:-100])
-    lifecycle.resume(*again("one")).train()
-    said = " ".join(capsys.readouterr().out.split())
-    assert any(lacking(line, [path.name, "configuration 1"]) == [] for line in said.splitlines())
-    assert_alike("one", "whole")
-    assert [e["epoch"] for e in events("one", "epoch")].count(1) == 3

@@ -1,13 +1,24 @@
 from __future__ import annotations
 
 import errno
+import signal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from benchmarks.recorder import Recorder
 from tune_app import space as spaces
-from tune_app.errors import DiskError, RayLost
+from tune_app.errors import (
+    DiskError,
+    Interrupted,
+    RayLost,
+    SpaceError,
+    StorageError,
+    TrialsFailed,
+    TuneAppError,
+)
 from tune_app.session import shutdown
 from tune_app.sweep import Sweep
 from tune_app.sweep.record import write_atomically
@@ -76,3 +87,49 @@ def test_a_file_that_is_refused_leaves_no_part_of_it(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="directory"):
         write_atomically(tmp_path / "x", b"1")
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def end(why: str = "", unsuggested: SpaceError | None = None) -> Any:
+    """A driver that has ended so."""
+    return SimpleNamespace(ending=why or None, unsuggested=unsuggested)
+
+
+def test_the_outcome_of_a_sweep_that_is_trained_is_no_error(sweep: Sweep) -> None:
+    finish(sweep)
+    assert shutdown.outcome(sweep, end(), []) is None
+    assert shutdown.outcome(sweep, None, []) is None
+    assert shutdown.outcome(sweep, end("the time limit was reached"), []) is None
+
+
+@pytest.mark.parametrize(("caught", "kind", "code"), [([2], Interrupted, 130), ([], TrialsFailed, 1)])
+def test_a_session_that_ends_early_names_the_command_that_resumes_it(
+    sweep: Sweep, caught: list[int], kind: type[TuneAppError], code: int
+) -> None:
+    error = shutdown.outcome(sweep, end("why"), caught)
+    assert type(error) is kind
+    assert error.exit_code == code
+    assert str(error).endswith("tune-app resume one")
+
+
+def test_a_sampler_without_suggestions_is_the_outcome(sweep: Sweep) -> None:
+    error = shutdown.outcome(sweep, end(unsuggested=SpaceError("all is tried")), [])
+    assert isinstance(error, TrialsFailed)
+    assert str(error).startswith("all is tried\n")
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_what_the_storage_lacks_is_an_error(sweep: Sweep, taken: bool) -> None:
+    finish(sweep)
+    mirror: Any = SimpleNamespace(taken="taken over" if taken else "", unmirrored=lambda: "lacks two events")
+    with pytest.raises(StorageError, match="taken over" if taken else "lacks two events"):
+        shutdown.raise_outcome(sweep, None, [], mirror)
+
+
+def test_a_signal_ends_the_driver_once_and_the_handlers_are_restored() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    reasons: list[str] = []
+    driver: Any = SimpleNamespace(end=reasons.append)
+    with shutdown.signals(driver) as caught:
+        signal.raise_signal(signal.SIGTERM)
+    assert (caught, reasons) == ([signal.SIGTERM], ["SIGTERM"])
+    assert signal.getsignal(signal.SIGTERM) is before

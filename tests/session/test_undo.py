@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from small_task import TASK
-from test_lifecycle import COSINE, again, end_after, events, extend, rows
+from small_task import COSINE, TASK, again, end_after, events, extend, rows
 
 from tune_app import results
 from tune_app import space as spaces

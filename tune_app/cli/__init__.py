@@ -18,7 +18,7 @@ from typing import NoReturn
 
 import click
 
-from tune_app.cli import clusters, looking, reporting, training
+from tune_app.cli import clusters, reporting, runs, training
 from tune_app.cli.options import EVERYTHING, IMAGE_SIZE, RUNS_DIR, SPLIT
 from tune_app.errors import DiskError, Terminated, TuneAppError, refused
 from tune_app.training import streams
@@ -31,7 +31,7 @@ def cli() -> None:
     """Hyperparameter sweeps for PyTorch on Ray Tune, from a search-space file to the table in a report."""
 
 
-for _command in (*training.COMMANDS, *looking.COMMANDS, *reporting.COMMANDS, *clusters.COMMANDS):
+for _command in (*training.COMMANDS, *runs.COMMANDS, *reporting.COMMANDS, *clusters.COMMANDS):
     cli.add_command(_command)
 
 

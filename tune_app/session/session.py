@@ -24,8 +24,9 @@ from tune_app.driver.driver import Driver
 from tune_app.driver.trial_queue import Searcher
 from tune_app.engines.choice import Engine, open_engine
 from tune_app.errors import RunError
-from tune_app.session import finished, measuring, provenance, searcher, shutdown
+from tune_app.session import finished, measuring, provenance, shutdown
 from tune_app.session.loading import LoadedTask
+from tune_app.session.open_search import open_search
 from tune_app.session.request import Request
 from tune_app.storage import Mirror
 from tune_app.sweep import Sweep, code, trust, views
@@ -94,8 +95,8 @@ class Session:
                 with self._mirrored(sweep) as mirror, sweep.writing(mirror):
                     self._record_start(sweep, sharing)
                     self._write_views(sweep)
-                    with searcher.opened(sweep) as suggesting:
-                        driver = self._driver(sweep, suggesting, engine)
+                    with open_search(sweep) as searcher:
+                        driver = self._driver(sweep, searcher, engine)
                         if mirror:
                             mirror.on_taken_over(driver.end)
                         with (
@@ -204,11 +205,11 @@ class Session:
         if images := self.loaded.test_images():
             views.put(sweep.paths.test_images, images, progress.note)
 
-    def _driver(self, sweep: Sweep, suggesting: Searcher | None, engine: Engine) -> Driver:
+    def _driver(self, sweep: Sweep, searcher: Searcher | None, engine: Engine) -> Driver:
         return Driver(
             sweep,
             stopping.make_stopper(sweep.space),
-            suggesting,
+            searcher,
             self.request.time_limit_s,
             gather=not self.request.on_this_machine,
             notify=progress.note,

@@ -12,7 +12,7 @@ from tune_app.sweep.record import read
 
 
 @contextmanager
-def opened(sweep: Sweep) -> Iterator[Searcher | None]:
+def open_search(sweep: Sweep) -> Iterator[Searcher | None]:
     """Yields the searcher of a sweep; None where all points are known in advance."""
     if sweep.space.search.algorithm != "optuna":
         yield None
