@@ -15,7 +15,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     there = [True]
     monkeypatch.setattr(hangup, "_has_terminal", lambda: there[0])
     monkeypatch.setattr(hangup, "_had_terminal", lambda: True)
-    monkeypatch.setattr("tune_app.training.streams.drop_what_nobody_reads", lambda: None)
+    monkeypatch.setattr("tune_app.training.streams.make_output_lossy", lambda: None)
     return there
 
 

@@ -19,7 +19,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert (saved.epoch, saved.size_bytes) == (3, path.stat().st_size)
     assert [each.name for each in path.parent.iterdir()] == [saved.file], "no partial file is left"
     content = checkpoint.load(path)
-    assert [s["a"].tolist() for s in checkpoint.of(content, "state", [7, 4])] == [[0, 0], [1, 1]]
+    assert [s["a"].tolist() for s in checkpoint.select(content, "state", [7, 4])] == [[0, 0], [1, 1]]
 
 
 @pytest.mark.parametrize("kept", [0, 1, 100, -1])

@@ -34,7 +34,7 @@ def test_what_is_printed_goes_to_the_file_and_then_to_where_it_went(
     kept = Output(path)
     before = sys.stdout, sys.stderr, sys.breakpointhook
     for _ in range(2):
-        with kept.kept():
+        with kept.redirected():
             everything("kept")
             Terminal().print("shown")
     everything("after")
@@ -54,10 +54,10 @@ def test_text_without_a_file_is_taken_once() -> None:
     kept = Output()
     assert kept.take() == ""
     for text in ("one", "two"):
-        with kept.kept():
+        with kept.redirected():
             print(text)
         assert kept.take() == f"{text}\n"
-    with kept.kept():
+    with kept.redirected():
         pass
     assert kept.take() == ""
 
@@ -66,7 +66,7 @@ def test_text_without_a_file_is_taken_once() -> None:
 def test_a_log_is_bounded(tmp_path: Path, how: str) -> None:
     path = tmp_path / "out"
     size = 40 * LARGEST
-    with Output(path).kept():
+    with Output(path).redirected():
         print("the first line")
         if how == "print":
             print("x" * size)
@@ -86,20 +86,20 @@ def test_a_log_is_bounded(tmp_path: Path, how: str) -> None:
 
 def test_what_cannot_be_kept_fails_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
-    with Output(tmp_path / "file" / "log").kept():
+    with Output(tmp_path / "file" / "log").redirected():
         print("shown")
     assert capfd.readouterr().out == "shown\n"
     if Path("/dev/full").exists():
-        with Output(Path("/dev/full")).kept():
+        with Output(Path("/dev/full")).redirected():
             print("lost")
 
 
 def test_streams_outlive_the_trial_that_took_them(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """So a handler of logging, made while a trial trained, still works later, and in the next trial."""
-    with Output(tmp_path / "one").kept():
+    with Output(tmp_path / "one").redirected():
         stream = sys.stderr
     print("between", file=stream)
-    with Output(tmp_path / "two").kept():
+    with Output(tmp_path / "two").redirected():
         print("in the second", file=stream)
     assert capfd.readouterr().err == "between\n"
     assert (tmp_path / "two").read_text() == "in the second\n"
@@ -113,22 +113,22 @@ def descriptors() -> int:
 
 def test_a_task_that_closes_its_output_closes_no_others(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        with Output(tmp_path / name).kept():
+        with Output(tmp_path / name).redirected():
             print("kept")
             sys.stdout.close()
             os.close(2)
         assert (tmp_path / name).read_text() == "kept\n"
     before = descriptors()
     for _ in range(3):
-        with Output(tmp_path / "gone" / "logs" / "log").kept():
+        with Output(tmp_path / "gone" / "logs" / "log").redirected():
             pass
     assert not (tmp_path / "gone").exists(), "a run that was moved away is not made again"
     assert descriptors() == before
 
 
 def test_a_trial_within_a_trial_shares_its_log(tmp_path: Path) -> None:
-    with Output(tmp_path / "outer").kept():
-        with Output(tmp_path / "inner").kept():
+    with Output(tmp_path / "outer").redirected():
+        with Output(tmp_path / "inner").redirected():
             print("inner")
         print("outer")
     assert (tmp_path / "outer").read_text() == "inner\nouter\n"
@@ -141,7 +141,7 @@ def test_a_debugger_gets_the_terminal(
         print("(Pdb) asked")
 
     monkeypatch.setattr(sys, "breakpointhook", hook)
-    with Output(tmp_path / "log").kept():
+    with Output(tmp_path / "log").redirected():
         print("kept")
         breakpoint()
         print("seen")
@@ -154,7 +154,7 @@ def test_output_that_is_no_descriptor_is_kept_too(tmp_path: Path, monkeypatch: p
     """As in a notebook."""
     seen = io.StringIO()
     monkeypatch.setattr(sys, "stdout", seen)
-    with Output(tmp_path / "log").kept():
+    with Output(tmp_path / "log").redirected():
         print("kept")
         print("shown", file=output.terminal())
     assert (seen.getvalue(), (tmp_path / "log").read_text()) == ("shown\n", "kept\n")
@@ -168,7 +168,7 @@ def test_a_process_without_standard_output_still_trains(tmp_path: Path) -> None:
         if sys.argv[1:]:
             os.close(1)
             os.close(2)
-        with Output(Path("log")).kept():
+        with Output(Path("log")).redirected():
             print("kept")
             os.system("echo by another process")
         Path("done").touch()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tune_app.training.streams import Dropping, text
+from tune_app.training.streams import LossyWriter, text_stream
 
 
 def closed_pipe() -> int:
@@ -27,9 +27,9 @@ def unread_pipe() -> int:
 def test_what_cannot_be_written_is_dropped(
     opened: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Dropping, "_READ_WITHIN_S", 0.01)
+    monkeypatch.setattr(LossyWriter, "_READ_WITHIN_S", 0.01)
     number = opened()
-    stream = text(Dropping(number), "utf-8", "replace")
+    stream = text_stream(LossyWriter(number), "utf-8", "replace")
     for _ in range(3):
         print("x" * 100_000, file=stream, flush=True)
     assert not stream.isatty()
@@ -38,7 +38,7 @@ def test_what_cannot_be_written_is_dropped(
 
 def test_what_can_be_written_is_written_whole() -> None:
     reader, writer = os.pipe()
-    print("all of ±", file=text(Dropping(writer), "ascii", "replace"))
+    print("all of ±", file=text_stream(LossyWriter(writer), "ascii", "replace"))
     assert os.read(reader, 100) == b"all of ?\n"
 
 
@@ -47,7 +47,7 @@ def test_no_print_fails_and_no_file_takes_the_place_of_a_closed_one(closed: str)
     program = """
         import os, sys, tempfile
         from tune_app.training import streams
-        streams.drop_what_nobody_reads()
+        streams.make_output_lossy()
         with tempfile.TemporaryFile() as file:
             assert file.fileno() > 2
             print("to output")

@@ -13,9 +13,9 @@ from tune_app.sweep.opened_folder import verify
 from tune_app.sweep.paths import RunPaths
 from tune_app.sweep.record import remove, write_atomically
 from tune_app.sweep.trial_spec import TrialSpec
-from tune_app.training.output import bound
+from tune_app.training.output import limit_size
 
-#: The record may come from elsewhere: its names of trials are no paths.
+#: The record may come from a stranger: a trial's name must not be used as a path unchecked.
 _TRIAL = re.compile(r"\d+\.\d+")
 
 
@@ -27,7 +27,7 @@ def expected(sweep: Sweep, spec: TrialSpec) -> Path:
 
 
 def find(sweep: Sweep, attempt: Attempt) -> list[Path]:
-    """The files of what a trial has printed: its log once it has ended, and what is not part of that."""
+    """The files with what a trial printed: its log once it has ended, and output that is not in the log."""
     first, attempts = attempt.replicates[0], sweep.history.configurations[attempt.sample].attempts
     before = sum(first in each.replicates for each in attempts[: attempts.index(attempt)])
     paths = [sweep.paths.log(attempt.trial)] if _TRIAL.fullmatch(attempt.trial) else []
@@ -36,7 +36,7 @@ def find(sweep: Sweep, attempt: Attempt) -> list[Path]:
 
 
 class Logs:
-    """The logs of the trials that a driver runs. Where the disk refuses them, a note says so once."""
+    """The logs of the trials that a driver runs. If the disk refuses them, one note says so."""
 
     def __init__(self, paths: RunPaths, notify: Callable[[str], None]) -> None:
         self._paths, self._notify = paths, notify
@@ -48,7 +48,7 @@ class Logs:
         self._open[trial] = output
 
     def add(self, trial: str, text: str) -> None:
-        """Take in what a trial on another machine has printed."""
+        """Write down what a trial on another machine has printed."""
         path = self._open[trial]
         if text:
             verify(path)
@@ -56,7 +56,7 @@ class Logs:
                 path.parent.mkdir(exist_ok=True)
                 with path.open("a", encoding="utf-8") as file:
                     file.write(text)
-                bound(path)
+                limit_size(path)
 
     def close(self, trial: str, traceback: str = "") -> str:
         """A trial has ended, with a traceback if it failed.

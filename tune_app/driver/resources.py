@@ -1,4 +1,4 @@
-"""How many trials at a time, on what: from what is asked for and what there is. Pure arithmetic."""
+"""How many trials run at a time and with what, from the requested and the existing resources."""
 
 from __future__ import annotations
 
@@ -45,17 +45,21 @@ class Estimate:
 def plan(
     asked: Resources, cpus: float, gpus: float, trials: int, parts: int = 1, sharing: int | None = None
 ) -> Plan:
-    """Resources for each of ``trials`` trials on a machine or cluster with so many CPUs and GPUs.
+    """The resources of each trial, on a machine or cluster with these CPUs and GPUs.
 
-    Each may be dealt into so many ``parts``, which then are trials by themselves. ``sharing`` is how many at
-    most share a GPU where that is asked to be measured; None before it is.
+    By default a trial has one CPU where there is no GPU. With GPUs it has a whole one, or, where there are
+    more trials than GPUs, a half or a quarter; the CPUs are shared among the trials that run at a time.
 
-    Unless asked for otherwise: without a GPU each trial has one CPU; with GPUs, each trial has one
-    while there are trials enough for all, and a share of one (a half, or a quarter) when there are
-    more trials than GPUs; the CPUs are shared among the trials that then run at a time.
+    Args:
+        asked: what the space requests.
+        cpus: how many there are.
+        gpus: how many there are.
+        trials: how many trials there are to run.
+        parts: into how many trials the replicates of each may be sharded.
+        sharing: how many trials share a GPU at most, where that is measured; None before it is.
 
     Raises:
-        ResourceError: a request that can never be met, with what there is.
+        ResourceError: a request that can never be met, and what there is.
     """
     wanted = min(trials, asked.max_concurrent or trials)
     match asked.gpus_per_trial:
@@ -83,7 +87,7 @@ def plan(
 
 
 def shares(planned: Plan, gpus: int) -> list[float]:
-    """What each of the trials that run at a time reserves of a GPU, so that ``gpus`` are used evenly.
+    """The share of a GPU that each trial reserves, so that all ``gpus`` are used evenly; one a slot.
 
     An engine fills one GPU before it takes the next. Where fewer trials run at a time than would fit, each
     therefore reserves more than it was given, as much as leaves room for the others: of 6 trials on 4 GPUs,
@@ -94,9 +98,9 @@ def shares(planned: Plan, gpus: int) -> list[float]:
     each, trials = planned.gpus_per_trial, planned.concurrent
     if not 0 < each < 1 or gpus < 1:
         return [each] * trials
-    beside, crowded = divmod(trials, gpus)  # so many GPUs have one trial more than the others
-    spread = [1 / (beside + 1)] * (crowded * (beside + 1))
-    spread += [1 / beside] * ((gpus - crowded) * beside) if beside else []
+    per_gpu, fuller = divmod(trials, gpus)  # ``fuller`` GPUs have one trial more than the others
+    spread = [1 / (per_gpu + 1)] * (fuller * (per_gpu + 1))
+    spread += [1 / per_gpu] * ((gpus - fuller) * per_gpu) if per_gpu else []
     each, *spread = (math.floor(share * 10_000 + 1e-6) / 10_000 for share in [each, *spread])
     return spread if min(spread) >= each else [each] * trials
 
@@ -119,7 +123,7 @@ def _measured_share(gpus: float, trials: int, sharing: int) -> float:
 
 
 def room(asked: Resources, cpus: float, gpus: float, trials: int) -> int:
-    """How many trials could share a GPU, each with a core; 0 where it is not asked to measure how many do."""
+    """How many trials could share a GPU, each with a core; 0 where the space does not ask to measure that."""
     if asked.gpus_per_trial != "auto" or gpus < 1:
         return 0
     cores = cpus / int(gpus) / (asked.cpus_per_trial or 1)
@@ -139,7 +143,7 @@ def _check_gpus(each: float, gpus: float) -> None:
 
 
 def _fit(total: float, each: float) -> int:
-    """How many shares of GPUs fit; a share of less than one lies within a single device."""
+    """How many shares of GPUs fit; a share below 1 lies within one device."""
     if each >= 1:
         return int(total // each)
     return int(total) * int(1 / each + 1e-9) if total >= 1 else int(total / each + 1e-9)

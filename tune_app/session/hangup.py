@@ -42,7 +42,7 @@ def _has_terminal() -> bool:
 @contextmanager
 def survived() -> Iterator[None]:
     """Within the context the loss of the terminal does not end this process; later output is dropped."""
-    streams.drop_what_nobody_reads()
+    streams.make_output_lossy()
     lost()
     if SIGHUP is None or ignored() or threading.current_thread() is not threading.main_thread():
         yield

@@ -106,6 +106,6 @@ def estimate(request: Request, loaded: LoadedTask) -> Estimate:
         closing(Trial(spec, Worker(loaded.splits, device))) as trial,
     ):
         epoch_s = sum(trial.step().durations_s) / len(replicates)
-        sizes = [checkpoint.size(content) // len(replicates) for content in trial.contents()]
+        sizes = [checkpoint.size_bytes(content) // len(replicates) for content in trial.contents()]
     at_a_time = min(planned.concurrent, space.size() * (parts if choice.replicates == "looped" else 1))
     return Estimate(epoch_s, at_a_time, sizes[0], sizes[1], choice.line)

@@ -84,7 +84,7 @@ def read(path: Path) -> tuple[dict[str, Any], Origin, str]:
         with open_plain(path.resolve()) as file:
             identity = hashlib.file_digest(file, "sha256").hexdigest()
             size_bytes = file.tell()
-            content = checkpoint.unpacked(file)
+            content = checkpoint.deserialize(file)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     except Exception as error:  # whatever the damage happens to cause

@@ -114,8 +114,8 @@ def _kept(frames: Frames, attempt: Attempt | None) -> dict[str, Any]:
 
 def _weights(content: dict[str, Any], replicate: int) -> Any:
     if "weights" in content:
-        return checkpoint.of(content, "weights", [replicate])[0]
-    state = checkpoint.of(content, "state", [replicate])[0]
+        return checkpoint.select(content, "weights", [replicate])[0]
+    state = checkpoint.select(content, "state", [replicate])[0]
     return state["best"]["weights"] or state["model"]
 
 

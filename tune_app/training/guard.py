@@ -29,7 +29,7 @@ class GuardedTrial:
 
     def step(self, save_now: bool = False) -> EpochReport | Failure:
         """Train one epoch; see ``Trial.step``. After a failure there is nothing more to train."""
-        with self._watched(), self._output.kept():
+        with self._watched(), self._output.redirected():
             result = self._step(save_now)
         return result if self._spec.files.output else replace(result, output=self._output.take())
 
@@ -48,10 +48,10 @@ class GuardedTrial:
         if self._trial is None:
             return
         with self._watched():
-            with self._output.kept():  # the driver has closed the log by now; readers add this to it
+            with self._output.redirected():  # the driver has closed the log by now; readers add this to it
                 self._trial.close()
             self._trial = None
-            self._output.drop(empty_only=bool(self._spec.files.output))
+            self._output.remove(empty_only=bool(self._spec.files.output))
 
     def _watched(self) -> AbstractContextManager[None]:
         opened = self._spec.files.opened

@@ -1,7 +1,7 @@
 """One replicate of a configuration, trained an epoch at a time.
 
-Every random draw is derived from (seed, replicate, epoch) alone, so a replicate comes out the same
-whether it is trained by itself, beside others, or after a resume.
+Every random draw is derived from (seed, replicate, epoch) alone, so a replicate has the same results whether
+it is trained alone, beside others, or after a resume.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Buffers:
-    """Memory for batches, used for one after the other: on a CPU, fresh pages cost more than filling them."""
+    """Memory for batches, which is reused: on a CPU, allocating pages costs more than filling them."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[torch.dtype, torch.Size], Tensor] = {}
 
     def gatherer(self, x: Tensor, rows: int) -> Callable[[Tensor], Tensor]:
-        """A function from indices to ``x`` at them, as a model takes it: a batch holds until the next one.
+        """A function from indices to a batch of ``x`` for a model; the next call overwrites the batch.
 
         Args:
             x: (N, ...), integers or floating; integers become float32.
-            rows: how many a batch has at most. Indices (B,) give (B, ...), and (R, B) give (R, B, ...).
+            rows: the size of the largest batch. Indices (B,) give (B, ...), and (R, B) give (R, B, ...).
         """
         shape = x.shape[1:]
         picked = self._room(x, rows, x.dtype)
@@ -95,7 +95,7 @@ class DeviceSplits:
 
 @dataclass
 class Best:
-    """The weights of a replicate's best epoch so far; the first of several that are alike."""
+    """The weights of a replicate's best epoch so far; of equal epochs the first."""
 
     value: float = float("nan")
     epoch: int = 0
@@ -151,7 +151,7 @@ class Learner:
             return self._step()
 
     def _drawing(self) -> ProcessState:
-        """What is drawn in an epoch follows from the epoch alone, so a resumed one comes out the same."""
+        """Random draws depend on the epoch alone, so a resumed replicate draws the same."""
         return self._state.reseed(derive_seed(self._seed, NOISE, self._replicate, self.epoch))
 
     def _step(self) -> dict[str, float]:
@@ -244,7 +244,7 @@ def make_model(spec: TrialSpec, task: Task, data: DeviceSplits, replicate: int) 
 
 
 def batch_order(seed: int, replicate: int, epoch: int, n: int) -> Tensor:
-    """The order of the ``n`` training inputs in an epoch, (n,): drawn on the CPU, alike for every device."""
+    """The order of the ``n`` training inputs in an epoch, (n,): drawn on the CPU for every device."""
     order = torch.Generator().manual_seed(derive_seed(seed, BATCH_ORDER, replicate, epoch))
     return torch.randperm(n, generator=order)
 
@@ -317,14 +317,14 @@ def _classes(logits: Tensor) -> Tensor:
 def all_finite(parameters: Iterable[Tensor]) -> Tensor:
     """Whether every number of each replicate is finite, (R,) on the device, for parameters (R, ...).
 
-    The extremes are NaN or infinite where any number is; that takes a pass each and no memory.
+    The extremes are NaN or infinite where any number is. They take one pass each and no memory.
     """
     rows = [parameter.detach().reshape(len(parameter), -1) for parameter in parameters if parameter.numel()]
     return torch.stack([end for row in rows for end in (row.amax(1), row.amin(1))]).isfinite().all(dim=0)
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """``load_state_dict``, with each tensor laid out in memory as its parameter: fused steps count on it."""
+    """``load_state_dict`` with each tensor laid out in memory as its parameter, which fused steps require."""
     optimizer.load_state_dict(state)
     for parameter, values in optimizer.state.items():
         for name, value in values.items():
@@ -333,7 +333,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
 
 
 def clone(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A copy that later steps leave alone."""
+    """A copy that later steps do not change."""
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 

@@ -1,6 +1,7 @@
-"""What a trial prints, to its log: standard output and error of this process while it trains.
+"""What a trial prints, in its log: standard output and error of this process while it trains.
 
-So also what libraries in C and its other processes print. A log is bounded, and cannot fail a trial.
+That includes what libraries in C and child processes print. A log is limited in size, and cannot fail a
+trial.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ from typing import Any, TextIO
 from tune_app.errors import FolderChanged
 from tune_app.sweep.opened_folder import verify
 from tune_app.sweep.record import remove
-from tune_app.training.streams import Dropping, is_descriptor, open_descriptors, text
+from tune_app.training.streams import LossyWriter, is_descriptor, open_descriptors, text_stream
 
 #: Bytes of a log; of one that grows beyond that the first quarter and the last half are kept.
 LARGEST = 256 << 10
 
 _active = threading.Lock()
 #: Standard output as it was before a trial got its own; empty while no trial trains.
-_before: list[TextIO | None] = []
+_original: list[TextIO | None] = []
 
 
 def terminal() -> TextIO | None:
     """Standard output as a person sees it, also while a trial prints to its log; None if it is closed."""
-    return _before[-1] if _before else sys.stdout
+    return _original[-1] if _original else sys.stdout
 
 
 class Output:
@@ -41,13 +42,13 @@ class Output:
         self._path = path
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Let what is printed go to the file. Where that cannot be written it goes where it went before."""
-        if not _active.acquire(blocking=False):  # another trial in another thread: the two share one output
+    def redirected(self) -> Iterator[None]:
+        """Send what is printed to the file; where it cannot be written, leave the output as it is."""
+        if not _active.acquire(blocking=False):  # another trial in another thread: both share one output
             yield
             return
         try:
-            redirection = self._redirected()
+            redirection = self._redirect()
             try:
                 yield
             finally:
@@ -56,7 +57,7 @@ class Output:
         finally:
             _active.release()
 
-    def _redirected(self) -> _Redirection | None:
+    def _redirect(self) -> _Redirection | None:
         try:
             if self._path is None:
                 descriptor, name = tempfile.mkstemp(prefix="tune-app-", suffix=".out")
@@ -65,7 +66,7 @@ class Output:
             verify(self._path)
             self._path.parent.mkdir(exist_ok=True)  # in a run that is still there
             return _Redirection(self._path)
-        except (OSError, FolderChanged):  # the latter ends the sweep, once it is to write
+        except (OSError, FolderChanged):  # the latter is raised by the next write of the sweep
             return None
 
     def take(self) -> str:
@@ -73,13 +74,13 @@ class Output:
         if self._path is None:
             return ""
         with suppress(OSError, FolderChanged):
-            bound(self._path)
+            limit_size(self._path)
             text = self._path.read_text(encoding="utf-8", errors="backslashreplace")
             remove(self._path)
             return text
         return ""
 
-    def drop(self, empty_only: bool) -> None:
+    def remove(self, empty_only: bool) -> None:
         """Remove the file."""
         with suppress(OSError, FolderChanged):
             if self._path and not (empty_only and self._path.stat().st_size):
@@ -94,7 +95,7 @@ class _Redirection:
         self._streams, self._hook = (sys.stdout, sys.stderr), sys.breakpointhook
         _flush()
         open_descriptors()
-        seen = _persons() if is_descriptor(sys.stdout, 1) else sys.stdout
+        seen = _user_stream() if is_descriptor(sys.stdout, 1) else sys.stdout
         log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             self._saved = [os.dup(number) for number in (1, 2)]
@@ -102,7 +103,7 @@ class _Redirection:
                 os.dup2(log, number)
         finally:
             os.close(log)
-        _before.append(seen)
+        _original.append(seen)
         if _stream(1).closed or _stream(2).closed:  # by a task before
             _stream.cache_clear()
         sys.stdout, sys.stderr = _stream(1), _stream(2)
@@ -117,13 +118,13 @@ class _Redirection:
         _Log.path = None
         sys.breakpointhook = self._hook
         sys.stdout, sys.stderr = self._streams
-        _before.clear()
+        _original.clear()
         for number, saved in zip((1, 2), self._saved, strict=True):
             os.dup2(saved, number)
             os.close(saved)
         self._saved = []
         with suppress(OSError, FolderChanged):
-            bound(self._path)
+            limit_size(self._path)
 
     def _break(self, *given: Any, **named: Any) -> Any:
         """``breakpoint()``: a debugger needs the terminal for the rest of the epoch."""
@@ -131,8 +132,8 @@ class _Redirection:
         return self._hook(*given, **named)
 
 
-class _Log(Dropping):
-    """Bounds the log that is written to."""
+class _Log(LossyWriter):
+    """Limits the size of the log while it is written."""
 
     path: Path | None = None
     _written = 0
@@ -143,20 +144,20 @@ class _Log(Dropping):
         if _Log._written > LARGEST and self.path:
             _Log._written = 0
             with suppress(OSError, FolderChanged):
-                bound(self.path)
+                limit_size(self.path)
         return len(data)
 
 
 @cache
 def _stream(number: int) -> TextIO:
     """A stream that stays usable after its trial: a library may keep it."""
-    return text(_Log(number), "utf-8", "backslashreplace")
+    return text_stream(_Log(number), "utf-8", "backslashreplace")
 
 
 @cache
-def _persons() -> TextIO:
+def _user_stream() -> TextIO:
     """Standard output by a descriptor that no trial is given."""
-    return text(Dropping(os.dup(1)), sys.stdout.encoding, "replace")
+    return text_stream(LossyWriter(os.dup(1)), sys.stdout.encoding, "replace")
 
 
 def _flush() -> None:
@@ -167,8 +168,8 @@ def _flush() -> None:
         ctypes.CDLL(None).fflush(None)  # what C has printed and not yet written
 
 
-def bound(path: Path) -> None:
-    """Keep the first quarter and the last half of a log that has become too large; raises as ``place``."""
+def limit_size(path: Path) -> None:
+    """Keep the first quarter and the last half of a log that is too large. Raises OSError, FolderChanged."""
     size = path.stat().st_size
     if size <= LARGEST:
         return

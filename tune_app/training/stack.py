@@ -86,15 +86,15 @@ class Stack:
         return names_by_group(self.optimizer, self._leaves)
 
     def _turn(self, name: str | None, tensor: Tensor) -> Tensor:
-        """A parameter, or what is of its shape, from the order of the model to that of its leaf, or back."""
+        """A tensor of a parameter's shape, from the layout of the model to that of the leaf, or back."""
         return tensor.mT if name in self._turned else tensor
 
     @property
     def parameters(self) -> dict[str, Tensor]:
         """The parameters of the models by name, (R, ...) each, as views of the leaves that are optimised.
 
-        The weight of a Linear comes out of vmap with its gradient transposed, so its leaf is transposed too:
-        to put each gradient into the other order would take longer than the step.
+        vmap gives the gradient of a Linear's weight transposed, so its leaf is transposed too: to change the
+        layout of each gradient would take longer than the step.
         """
         return {name: self._turn(name, leaf) for name, leaf in self._leaves.items()}
 
@@ -150,7 +150,7 @@ class Stack:
         }
 
     def state(self, index: int) -> State:
-        """Model, optimiser and schedule of one replicate, as they would be by themselves."""
+        """Model, optimiser and schedule of one replicate, as `Learner.state` has them."""
         stacked, names = self.optimizer.state_dict(), self._optimized()
         return {
             "model": self.weights(index),
@@ -168,7 +168,7 @@ class Stack:
         }
 
     def resume(self, states: Sequence[State]) -> None:
-        """Take over optimiser and schedule of R states, all of the same epoch."""
+        """Load optimiser and schedule from R states, all of the same epoch."""
         first, names = states[0], self._optimized()
         values = {
             place: {

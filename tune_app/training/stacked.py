@@ -45,7 +45,7 @@ class Stacked(Replicates):
             self._live, self._stack = self._assemble(drawn)
 
     def _assemble(self, states: Mapping[int, State]) -> tuple[list[int], Stack | None]:
-        """A stack of the replicates at these places, and the places; no stack where there are none."""
+        """The places of these replicates, and a stack of them; None if there are none."""
         places, own = list(states), list(states.values())
         if not places:
             return [], None
@@ -90,7 +90,7 @@ class Stacked(Replicates):
         ]
 
     def _keep(self, found: Sequence[Metrics]) -> None:
-        """Remember the weights that are best so far, and take what has diverged out of the stack."""
+        """Remember the best weights so far, and take the diverged replicates out of the stack."""
         stack = self._stack
         if stack is None:
             return
@@ -102,14 +102,14 @@ class Stacked(Replicates):
         self._take_out([place for place in self._live if not found[place]], stack, diverged=True)
 
     def _take_out(self, places: Sequence[int], stack: Stack, diverged: bool) -> None:
-        """Go on with a smaller stack, without the replicates at these places: their states stay."""
+        """Continue with a smaller stack, without the replicates at these places; their states are kept."""
         states = {place: self._state_of(index, stack) for index, place in enumerate(self._live)}
         for place in places:
             self._frozen[place] = {**states.pop(place), "diverged": diverged}
         self._live, self._stack = self._assemble(states)
 
     def _state_of(self, index: int, stack: Stack) -> State:
-        """The state of the replicate that is so far up in the stack."""
+        """The state of the replicate at this index of the stack."""
         best = self._best[self._live[index]]
         return {"epoch": self.epoch, "diverged": False, **stack.state(index), "best": {**vars(best)}}
 

@@ -37,20 +37,20 @@ if TYPE_CHECKING:
     from tune_app.training.looped import Looped
     from tune_app.training.stacked import Stacked
 
-#: Numbers in an input, above which replicates are looped on a CPU without measuring: 48 x 48 pixels. From
-#: there on one model keeps a core busy. The paper's, stacked, was measured to be 1.2 to 1.7 times as fast at
+#: Numbers in an input, above which replicates are looped on a CPU without measuring: 48 x 48 pixels. Above
+#: that, one model keeps a core busy. The paper's, stacked, was measured to be 1.2 to 1.7 times as fast at
 #: 28 x 28, 0.9 to 1.2 at 64 x 64 and 0.9 at 256 x 256; a small CNN 0.8 at 28 x 28.
 LARGEST_ON_CPU = 48 * 48
-#: Batches of all replicates together, below which they are looped without measuring: they take about as long.
+#: Batches of all replicates together, below which they are looped: measuring would take about as long.
 FEWEST_BATCHES = 2000
 #: The reason where nothing was to be found out.
 AS_ASKED = "as asked"
 #: Batches in an epoch that is measured.
 _BATCHES = 4
-#: How often each way is measured; less often where that would take more than so many seconds.
+#: How often each way is measured, and the seconds after which measuring stops.
 _ROUNDS = 8
 _BUDGET_S = 1.0
-#: Stacking must take less than this share of the time, so that no sweep is stacked today and looped tomorrow:
+#: Stacking must take less than this share of the time, so that equal sweeps get equal choices:
 #: at 28 x 28 the paper's model is 1.1 times as fast with 3 seeds and 1.3 times with 5, and this lies between.
 _CLEARLY = 0.83
 #: Seconds to wait for the process that measures; then the replicates are looped.

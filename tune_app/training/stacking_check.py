@@ -1,7 +1,7 @@
-"""Whether the replicates of a configuration can be stacked: tried, not guessed.
+"""Whether the replicates of a configuration can be stacked: found out by trying.
 
-Two replicates take the same step by themselves and in a stack, on a few of the real inputs. What cannot
-be seen in one step, whether an optimiser treats each element by itself, is known of these types alone.
+Two replicates take the same step alone and in a stack, on a few of the real inputs. One step cannot show
+whether an optimiser treats each element by itself: that is known of the types in ``ELEMENTWISE`` only.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ ELEMENTWISE = frozenset(
     }
 )
 
-#: Inputs a replicate, in the step that is tried.
+#: Inputs per replicate in the step that is tried.
 _INPUTS = 4
-#: How far results may lie apart, of the largest number: rounding to bfloat16 is below, other models above.
+#: The largest relative difference of results: rounding to bfloat16 stays below, other models lie above.
 _TOLERANCE = 0.05
 
 #: What vmap says, and what it means to a user.
@@ -51,7 +51,7 @@ def why_not_stackable(spec: TrialSpec, task: Task, data: DeviceSplits) -> str | 
     Whatever fails here is such a reason too. If it also fails when looped, the training reports it.
     """
     with ProcessState(0), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of operations that vmap does one replicate after the other
+        warnings.simplefilter("ignore")  # from operations that vmap runs one replicate after the other
         try:
             return _fault(spec, task, data)
         except Exception as error:  # noqa: BLE001 - whatever user code and vmap come upon

@@ -1,4 +1,4 @@
-"""Standard output and error of this process: open, and such that no print to them fails."""
+"""Standard output and error of this process, so that no print to them fails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from typing import Any, TextIO
 
 
-class Dropping(io.RawIOBase):
+class LossyWriter(io.RawIOBase):
     """Writes to a descriptor of this process, and drops what cannot be written."""
 
     #: How long to wait for a reader where the descriptor is not to block.
@@ -44,22 +44,24 @@ class Dropping(io.RawIOBase):
         return len(data)
 
 
-def text(raw: Dropping, encoding: str, errors: str) -> TextIO:
+def text_stream(raw: LossyWriter, encoding: str, errors: str) -> TextIO:
     """A stream of text for what writes bytes, a line at a time."""
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding=encoding, errors=errors, line_buffering=True)
 
 
-def drop_what_nobody_reads() -> None:
-    """From here on no print of this process fails, whatever becomes of its terminal, pipe or file."""
+def make_output_lossy() -> None:
+    """Make prints of this process succeed even after its terminal, pipe or file is gone."""
     open_descriptors()
     for name, number in (("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name)
         if stream is None or is_descriptor(stream, number):
-            setattr(sys, name, text(Dropping(number), getattr(stream, "encoding", "utf-8"), "replace"))
+            setattr(
+                sys, name, text_stream(LossyWriter(number), getattr(stream, "encoding", "utf-8"), "replace")
+            )
 
 
 def open_descriptors() -> None:
-    """Where input or output is closed, let it lead nowhere: else the next file that is opened becomes it."""
+    """Connect closed standard streams to the null device; else the next opened file takes their place."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)

@@ -82,7 +82,7 @@ class Trial:
             content = checkpoint.load(sent if sent is not None else file, str(file))
             verify(file)  # it may have been another run's
             with self._code:
-                self._replicates.load(checkpoint.of(content, "state", spec.replicates))
+                self._replicates.load(checkpoint.select(content, "state", spec.replicates))
                 for place, reported in enumerate(spec.reported):
                     patience = self._patience[place]
                     if patience and any(
@@ -218,12 +218,12 @@ class Trial:
         name = f"{spec.sample}-{spec.replicates[0]}-{epoch:06d}-{what}.pt"
         if not spec.files.gather:
             return checkpoint.save(self._folder, name, content, epoch)
-        data = checkpoint.packed(content)
+        data = checkpoint.serialize(content)
         if len(data) > LARGEST_CARRIED:
             self._too_large_bytes = len(data)
             return None
         self._files[name] = data
-        return checkpoint.described(name, data, epoch)
+        return checkpoint.saved_as(name, data, epoch)
 
     def _check(self, found: list[Metrics]) -> None:
         """Each replicate that was trained must report the metrics that rank configurations."""
