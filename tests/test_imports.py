@@ -1,4 +1,4 @@
-"""The architecture, held by its imports."""
+"""The architecture, held by its imports and by the tests beside it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ ROOT = Path(tune_app.__file__).parent
 FILES = [path.relative_to(ROOT) for path in sorted(ROOT.rglob("*.py"))]
 
 
+def tree(file: Path) -> ast.Module:
+    return ast.parse((ROOT / file).read_text(encoding="utf-8"))
+
+
 def imports(file: Path, late: bool) -> Iterator[str]:
     """The dotted names that a file imports; ``late`` with those inside of functions and type checking."""
 
@@ -39,7 +43,7 @@ def imports(file: Path, late: bool) -> Iterator[str]:
             elif late or not isinstance(child, ast.FunctionDef | ast.If):
                 yield from walk(child)
 
-    return walk(ast.parse((ROOT / file).read_text(encoding="utf-8")))
+    return walk(tree(file))
 
 
 @pytest.mark.parametrize("file", FILES, ids=str)
@@ -53,6 +57,42 @@ def test_a_module_imports_only_from_those_before_it(file: Path) -> None:
     assert "ray" not in anywhere or module == "cluster" or file.parts[:2] == ("engines", "ray")
     assert "torch" not in top or module == "training"
     assert "torch" not in anywhere or module in WITH_TORCH
+
+
+#: Modules, or folders of them, without a test file of their name, and the file that tests each.
+ELSEWHERE = {
+    # the public functions of the package, each a whole sweep
+    "__init__.py": "test_run.py",
+    # commands are tested as a user gives them, whatever module they are in
+    "cli/": "cli/test_cli.py",
+    # which keys a cluster file may have shows in the messages about wrong ones
+    "cluster/known_keys.py": "cluster/test_cluster_checking.py",
+    # they need a Ray of several machines, which takes seconds to start
+    "engines/ray/cluster_probe.py": "cluster/test_nodes.py",
+    "engines/ray/connection.py": "cluster/test_nodes.py",
+    "engines/ray/nodes.py": "cluster/test_nodes.py",
+    "engines/ray/trainable.py": "engines/ray/test_tune_engine.py",
+    "engines/ray/reaper.py": "engines/ray/test_ray_session.py",
+}
+#: Nothing to test by itself: a dataclass without methods, names that are exported again, a number.
+TRIVIAL = ("sweep/numerics.py", "task.py", "version.py", "__main__.py")
+
+
+def has_test_file(module: Path) -> bool:
+    """Whether the folder that mirrors a module's has ``test_<module>.py``, perhaps with more to its name."""
+    name, folder = module.stem, Path(__file__).parent / module.parent
+    if name == "__init__":
+        functions = any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in tree(module).body)
+        return not functions or (folder / f"test_{module.parent.name}.py").is_file()
+    names = (f"test_{name}.py", f"test_{module.parent.name}_{name}.py")
+    return any((folder / each).is_file() for each in names) or any(folder.glob(f"test_{name}_*.py"))
+
+
+def test_each_module_has_a_test_file_in_the_mirrored_folder() -> None:
+    without = [str(file) for file in FILES if str(file) not in TRIVIAL and not has_test_file(file)]
+    assert [file for file in without if not file.startswith(tuple(ELSEWHERE))] == []
+    assert [each for each in ELSEWHERE if not any(file.startswith(each) for file in without)] == []
+    assert [file for file in ELSEWHERE.values() if not (Path(__file__).parent / file).is_file()] == []
 
 
 def test_help_loads_nothing_heavy() -> None:
