@@ -158,11 +158,9 @@ def test_ctrl_c_ends_the_waiting(cluster: Cluster, tmp_path: Path) -> None:
         text=True,
     )
     assert process.stdout
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if "0 of 2 on 1 node" in line:
-            process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
-    assert "Traceback" not in "".join(lines)
+    line = next(line for line in process.stdout if "0 of 2 on 1 node" in line)
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, line + rest
+    assert "Traceback" not in rest
     assert list(tmp_path.iterdir()) == []
