@@ -69,7 +69,6 @@ ELSEWHERE = {
     "cluster/known_keys.py": "cluster/test_cluster_checking.py",
     # they need a Ray of several machines, which takes seconds to start
     "engines/ray/cluster_probe.py": "cluster/test_nodes.py",
-    "engines/ray/connection.py": "cluster/test_nodes.py",
     "engines/ray/nodes.py": "cluster/test_nodes.py",
     "engines/ray/trainable.py": "engines/ray/test_tune_engine.py",
     "engines/ray/reaper.py": "engines/ray/test_ray_session.py",
@@ -93,6 +92,13 @@ def test_each_module_has_a_test_file_in_the_mirrored_folder() -> None:
     assert [file for file in without if not file.startswith(tuple(ELSEWHERE))] == []
     assert [each for each in ELSEWHERE if not any(file.startswith(each) for file in without)] == []
     assert [file for file in ELSEWHERE.values() if not (Path(__file__).parent / file).is_file()] == []
+
+
+def test_no_file_is_too_long_to_read_in_one_go() -> None:
+    tests = [path for path in Path(__file__).parent.rglob("*.py") if "node_modules" not in path.parts]
+    for paths, most in (([ROOT / file for file in FILES], 400), (tests, 499)):
+        lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
+        assert {path: count for path, count in lines.items() if count > most} == {}
 
 
 def test_help_loads_nothing_heavy() -> None:

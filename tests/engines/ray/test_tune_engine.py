@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 import textwrap
 import time
@@ -29,8 +27,8 @@ from small_task import TASK
 from specs import change
 
 from benchmarks.chaos.moved import ACTS, content, elsewhere, other
-from tune_app import results, stopping
 from tune_app import space as spaces
+from tune_app import stopping
 from tune_app.data import Dataset
 from tune_app.data.identity import NO_DATA
 from tune_app.driver import resources
@@ -38,7 +36,7 @@ from tune_app.driver.driver import Driver
 from tune_app.driver.resources import Plan
 from tune_app.engines import inline
 from tune_app.engines.ray import connection, nodes, tune_engine
-from tune_app.errors import FolderChanged, ResourceError
+from tune_app.errors import FolderChanged
 from tune_app.results import json_views
 from tune_app.search.searcher import OptunaSearch
 from tune_app.status import Status
@@ -395,13 +393,6 @@ def test_the_cluster_says_what_it_has(cluster: nodes.Cluster) -> None:
     assert ray.is_initialized()
 
 
-def test_data_larger_than_the_shared_memory_is_refused() -> None:
-    if not Path("/dev/shm").is_dir():
-        pytest.skip("this system has no /dev/shm")
-    with pytest.raises(ResourceError, match=r"needs \d+ MiB of shared memory and /dev/shm has \d+ MiB free"):
-        connection.connect(data_bytes=1 << 60).__enter__()
-
-
 # ---------------------------------------------------------------- a search
 
 SEARCHED = """
@@ -458,67 +449,3 @@ def test_a_sampler_that_raises_ends_the_sweep_in_good_order(
     # Tune asks for a sample before it has a place for it: the fourth may wait for one when the fifth fails.
     assert set(sweep.statuses()) <= {"finished", "stopped", "interrupted", "planned"}
     assert "planned" not in sweep.statuses()[:3]
-
-
-def test_trials_run_in_the_processes_that_ray_starts_at_once_and_ray_ends_beside_what_comes_next(
-    tmp_path: Path,
-) -> None:
-    """In a process of its own: this one has a Ray that the other tests use."""
-    (tmp_path / "looking.py").write_text(
-        textwrap.dedent("""
-            import os
-            import sys
-
-            LOADED = "torch" in sys.modules, "tune_app.training.trial" in sys.modules
-
-            def task(config, context):
-                yield {"loaded": sum(LOADED), "pid": os.getpid()}
-        """)
-    )
-    program = textwrap.dedent("""
-        import json
-        import os
-        import subprocess
-        import threading
-        import time
-        from tune_app import space
-        from tune_app import stopping
-        from tune_app.engines.ray import connection
-        from tune_app.engines.ray import tune_engine
-        from tune_app.driver.driver import Driver
-        from tune_app.driver.resources import Plan
-        from tune_app.data.identity import NO_DATA
-        from tune_app.sweep import Sweep
-        grid = "task: looking:task\\nspace: {a: {grid: [1, 2, 3, 4]}}\\nmetric: {name: loaded, mode: max}\\n"
-        wanted = space.parse(f"{grid}epochs: 1\\nseeds: 1\\n", file="my.yaml", name="my")
-        with connection.connect("local", cpus=2, ahead=["tune_app.training.trial", "torch"]):
-            import ray
-            idle = []
-            while len(idle) < 2:
-                time.sleep(0.1)
-                raylet = subprocess.run(["pgrep", "-P", str(os.getpid()), "raylet"], capture_output=True)
-                parent = raylet.stdout.decode().strip()
-                idle = subprocess.run(["pgrep", "-P", parent, "-f", "ray::IDLE"], capture_output=True)
-                idle = idle.stdout.decode().split()
-            with Sweep.create(wanted, NO_DATA, "runs").writing() as sweep:
-                tune_engine.run(Driver(sweep, stopping.make_stopper(wanted)), None, Plan(1, 0, 2))
-            ref = ray.put(1)
-        busy = [each for each in threading.enumerate() if each.name == "Ray"]
-        del ref
-        known = ray.is_initialized()
-        connection.left()
-        alive = any(each.is_alive() for each in busy)
-        left = subprocess.run(["pgrep", "-P", str(os.getpid()), "raylet"]).returncode == 0
-        with connection.connect("local", cpus=1):
-            print(json.dumps({"idle": idle, "known": known, "alive": alive, "left": left}))
-    """)
-    ran = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert (ran.returncode, ran.stderr) == (0, "")
-    sweep = Sweep.open(tmp_path / "runs/my-1")
-    assert sweep.statuses() == ["finished"] * 4, sweep.paths.record.read_text()[-900:]
-    found, said = results.load(sweep).seeds, json.loads(ran.stdout)
-    assert list(found["loaded"]) == [2, 2, 2, 2]
-    assert {str(int(pid)) for pid in found["pid"]} <= set(said.pop("idle"))
-    assert said == {"known": False, "alive": False, "left": False}, "and it can be started again"
