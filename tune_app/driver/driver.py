@@ -20,7 +20,7 @@ from tune_app.driver.dispatch import completed
 from tune_app.driver.logs import Logs
 from tune_app.driver.session_code import SessionCode
 from tune_app.driver.trial_queue import Searcher, TrialQueue
-from tune_app.errors import DiskError, FolderChanged, SpaceError, StorageError, refused
+from tune_app.errors import DiskError, FolderChanged, StorageError, refused
 from tune_app.stopping import Stopper, StoppingDecision, end_observation, observation, replay_inputs
 from tune_app.sweep import Sweep, control
 from tune_app.sweep.events import (
@@ -81,7 +81,7 @@ class Driver:
         self._deadline: float | None = None
         self._ending_since: float | None = None
         self._code = SessionCode(sweep, self._note, notify)
-        self._queue = TrialQueue(sweep, stopper, searcher, partial(self._note, durable=True), slots)
+        self.queue = TrialQueue(sweep, stopper, searcher, partial(self._note, durable=True), slots)
         self._running: dict[str, TrialSpec] = {}
         self._logs = Logs(sweep.paths, notify)
         self._retention = CheckpointRetention(sweep)
@@ -90,16 +90,6 @@ class Driver:
         #: Samples that a user has stopped, in whatever trials they are trained.
         self._to_stop: set[int] = set()
         self._noted_size = False
-
-    @property
-    def trials(self) -> int:
-        """How many trials there are to run, those included that are still to be suggested."""
-        return self._queue.total
-
-    @property
-    def unsuggested(self) -> SpaceError | None:
-        """Why the searcher suggests nothing more; what it suggested before is trained to its end."""
-        return self._queue.search_error
 
     def begin(self) -> None:
         """Start the session: remove what a crash left among the checkpoints, and start the clock."""
@@ -119,9 +109,9 @@ class Driver:
         """
         self._guard(self.sweep.opened.verify)  # what a trial starts from is read from there
         while not self.ending:
-            if spec := self._queue.pop():
+            if spec := self.queue.pop():
                 return completed(spec, self.sweep, self._code.known, self.gather)
-            if not self._queue.ask():
+            if not self.queue.ask():
                 return None
         return None
 
@@ -286,7 +276,7 @@ class Driver:
         for state in states:
             if state and (last is None or state.file != last.file):
                 self._retention.remove(state.file)
-        self._queue.release_followers(spec)
+        self.queue.release_followers(spec)
 
     def _record_checkpoint(self, trial: str, saved: Saved) -> None:
         """Record a checkpoint; only then may the one before it be removed."""
@@ -329,9 +319,9 @@ class Driver:
         )
         self._note(failed, durable=True)
         if final:
-            self._queue.release_followers(spec)
+            self.queue.release_followers(spec)
         else:
-            self._queue.retry(spec)
+            self.queue.retry(spec)
         attempts = self.sweep.history.attempts
         training = {other.sample for name, other in self._running.items() if attempts[name].epochs}
         if why := self._failures.count(failure, spec.sample, training):

@@ -159,7 +159,7 @@ def modules_of_a_trial(splits: Splits | None) -> list[str]:
 
 def _plan_for(driver: Driver, planned: Plan) -> Plan:
     """The plan for no more trials than there are: their number is known once the replicates are split."""
-    return replace(planned, concurrent=max(1, min(planned.concurrent, driver.trials)))
+    return replace(planned, concurrent=max(1, min(planned.concurrent, driver.queue.total)))
 
 
 def _not_a_cluster(request: EngineRequest, reason: str) -> ResourceError:

@@ -115,10 +115,10 @@ def outcome(sweep: Sweep, driver: Driver | None, caught: list[int]) -> TuneAppEr
         if caught:
             return Interrupted(message, 128 + caught[0])
         return TrialsFailed(f"{driver.ending}\n  {message}")
-    if driver and driver.unsuggested and not statuses:
-        return driver.unsuggested
-    if driver and driver.unsuggested:
+    if driver and driver.queue.search_error and not statuses:
+        return driver.queue.search_error
+    if driver and driver.queue.search_error:
         ended = sum(status in ENDED for status in statuses)
         progress_line = f"{ended} of {sweep.space.size()} configurations ended; no more are suggested."
-        return TrialsFailed(f"{driver.unsuggested}\n  {progress_line}")
+        return TrialsFailed(f"{driver.queue.search_error}\n  {progress_line}")
     return failures(sweep)

@@ -6,6 +6,7 @@ import copy
 import math
 import traceback
 from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,31 @@ from tune_app.tasks.isolation import ProcessState
 from tune_app.tasks.task import Context, FunctionTask
 from tune_app.training.replicates import Metrics, Replicates, ReplicateTest, Stopwatch
 from tune_app.training.seeds import NOISE, derive_seed, function_seed
+
+
+@dataclass
+class _Replicate:
+    """The generator of one replicate, and what it has come to."""
+
+    generator: Iterator[Mapping[str, float]]
+    diverged: int | None = None
+    why: str = ""
+    ended: int | None = None
+    best: float | None = None
+    evaluated: int = 0
+    test: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def live(self) -> bool:
+        return self.diverged is None and self.ended is None
+
+    def close(self) -> None:
+        """Have the generator run its ``finally`` and ``with`` blocks where it stands."""
+        if isinstance(self.generator, Generator):
+            try:
+                self.generator.close()
+            except Exception:  # noqa: BLE001 - of its clean-up: what was trained is known all the same
+                traceback.print_exc()
 
 
 class FunctionReplicates(Replicates):
@@ -37,72 +63,63 @@ class FunctionReplicates(Replicates):
 
     def __init__(self, spec: TrialSpec, function: FunctionTask, device: str) -> None:
         super().__init__(spec)
-        settings, count = spec.settings, len(spec.replicates)
-        self._generators = [
-            _isolated(
-                function,
-                copy.deepcopy(dict(spec.config)),
-                Context(function_seed(settings.seed, r), r, settings.epochs, device),
-                ProcessState(derive_seed(settings.seed, NOISE, r)),
+        self._spec, seed = spec, spec.settings.seed
+        self._all = [
+            _Replicate(
+                _isolated(
+                    function,
+                    copy.deepcopy(dict(spec.config)),
+                    Context(function_seed(seed, r), r, spec.settings.epochs, device),
+                    ProcessState(derive_seed(seed, NOISE, r)),
+                )
             )
             for r in spec.replicates
         ]
-        self._parameters = list(spec.config)
-        self._settings = settings
-        self._diverged: list[int | None] = [None] * count
-        self._why = [""] * count
-        self._ended: list[int | None] = [None] * count
-        self._test: list[dict[str, float]] = [{} for _ in range(count)]
-        self._best: list[float | None] = [None] * count
-        self._evaluated = [0] * count
 
     def step(self) -> list[Metrics]:
         """See Replicates. Where the last of them end without another epoch, ``epoch`` stays as it is."""
         self.epoch += 1
         found: list[Metrics] = []
-        for index in range(len(self._generators)):
+        for index, replicate in enumerate(self._all):
             watch = Stopwatch()
-            found.append(self._advance(index) if self._live(index) else {})
+            found.append(self._advance(replicate) if replicate.live else {})
             self.durations_s[index] = watch.seconds()
-        if not any(found) and self.epoch not in self._diverged:
+        if not any(found) and self.epoch not in self.diverged():
             self.epoch -= 1
         return found
 
-    def _live(self, index: int) -> bool:
-        return self._diverged[index] is None and self._ended[index] is None
-
-    def _advance(self, index: int) -> Metrics:
+    def _advance(self, replicate: _Replicate) -> Metrics:
         """One epoch of one replicate; no metrics where it has ended before, or diverges in it."""
-        generator = self._generators[index]
+        settings = self._spec.settings
         try:
-            yielded = next(generator)
+            yielded = next(replicate.generator)
         except StopIteration:
             if self.epoch == 1:
                 raise TaskError(
                     "the function task ended without metrics: it must yield a mapping of them once an epoch"
                 ) from None
-            self._ended[index] = self.epoch - 1
+            replicate.ended = self.epoch - 1
             return {}
         numbers = self._numbers(yielded)
-        if fatal := [name for name in self._settings.needed & numbers.keys() if not usable(numbers[name])]:
+        if fatal := [name for name in settings.needed & numbers.keys() if not usable(numbers[name])]:
             name = min(fatal)
-            self._diverged[index] = self.epoch
-            self._why[index] = f"{name} was {numbers[name]:g}"
-            self._finish(index)
+            replicate.diverged, replicate.why = self.epoch, f"{name} was {numbers[name]:g}"
+            replicate.close()
             return {}
         visible = {name: value for name, value in numbers.items() if not is_test_metric(name)}
-        if self._improves(index, visible):
-            self._evaluated[index] = self.epoch
-            self._test[index] = {name: v for name, v in numbers.items() if is_test_metric(name)}
-        if self.epoch == self._settings.epochs and next(generator, None) is not None:
-            self._finish(index)  # it would yield more than it was asked for
+        best = settings.keep_best and improved(visible, settings.keep_best, replicate.best)
+        if settings.keep_best is None or best is not None:
+            replicate.best, replicate.evaluated = best, self.epoch
+            replicate.test = {name: value for name, value in numbers.items() if is_test_metric(name)}
+        if self.epoch == settings.epochs and next(replicate.generator, None) is not None:
+            replicate.close()  # it would yield more than it was asked for
         return visible
 
     def _numbers(self, yielded: Any) -> dict[str, float]:
         if not isinstance(yielded, Mapping):
             raise TaskError(f"the function task yielded {yielded!r}; it must yield a mapping of metrics")
         numbers = {str(name): _number(name, value) for name, value in yielded.items()}
-        if clashing := clash(numbers, self._parameters):
+        if clashing := clash(numbers, self._spec.config):
             name, column = clashing
             raise TaskError(
                 f'the function task yielded "{name}", and "{column}" is a parameter or another column of the '
@@ -110,58 +127,36 @@ class FunctionReplicates(Replicates):
             )
         return numbers
 
-    def _improves(self, index: int, found: Metrics) -> bool:
-        keep_best = self._settings.keep_best
-        if keep_best is None:
-            return True
-        value = improved(found, keep_best, self._best[index])
-        if value is None:
-            return False
-        self._best[index] = value
-        return True
-
-    def _finish(self, index: int) -> None:
-        """Have a generator run its ``finally`` and ``with`` blocks where it stands."""
-        generator = self._generators[index]
-        if isinstance(generator, Generator):
-            try:
-                generator.close()
-            except Exception:  # noqa: BLE001 - of its clean-up: what it was trained to is known all the same
-                traceback.print_exc()
-
     def end(self, index: int) -> None:
         """See Replicates."""
-        self._ended[index] = self.epoch
-        self._finish(index)
+        self._all[index].ended = self.epoch
+        self._all[index].close()
 
     def ended(self) -> list[int | None]:
         """See Replicates."""
-        return list(self._ended)
+        return [each.ended for each in self._all]
 
     def close(self) -> None:
         """See Replicates."""
-        for index in range(len(self._generators)):
-            self._finish(index)
+        for each in self._all:
+            each.close()
 
     def why(self, index: int) -> str:
         """See Replicates."""
-        return self._why[index]
+        return self._all[index].why
 
     def diverged(self) -> list[int | None]:
         """See Replicates."""
-        return list(self._diverged)
+        return [each.diverged for each in self._all]
 
     def evaluated(self) -> list[int]:
         """See Replicates."""
-        return list(self._evaluated)
+        return [each.evaluated for each in self._all]
 
     def test(self) -> list[ReplicateTest | None]:
         """See Replicates; a function has no images, so no scores."""
         none = np.empty(0, np.float32)
-        return [
-            ReplicateTest(found, none) if gone is None else None
-            for found, gone in zip(self._test, self._diverged, strict=True)
-        ]
+        return [ReplicateTest(each.test, none) if each.diverged is None else None for each in self._all]
 
 
 def _isolated(

@@ -444,7 +444,7 @@ def test_a_sampler_that_raises_ends_the_sweep_in_good_order(
     name = user_module(SEARCHED)
     monkeypatch.syspath_prepend(Path.cwd())
     sweep, _, driver = search(name, f"{name}:Sampler")
-    assert lacking(str(driver.unsuggested), ["sample 5", "ValueError: no more ideas"]) == []
+    assert lacking(str(driver.queue.search_error), ["sample 5", "ValueError: no more ideas"]) == []
     assert len(sweep.statuses()) == 4
     # Tune asks for a sample before it has a place for it: the fourth may wait for one when the fifth fails.
     assert set(sweep.statuses()) <= {"finished", "stopped", "interrupted", "planned"}
