@@ -89,9 +89,9 @@ def test_a_file_that_is_refused_leaves_no_part_of_it(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
-def end(why: str = "", unsuggested: SpaceError | None = None) -> Any:
+def end(why: str = "", search_error: SpaceError | None = None) -> Any:
     """A driver that has ended so."""
-    return SimpleNamespace(ending=why or None, unsuggested=unsuggested)
+    return SimpleNamespace(ending=why or None, queue=SimpleNamespace(search_error=search_error))
 
 
 def test_the_outcome_of_a_sweep_that_is_trained_is_no_error(sweep: Sweep) -> None:
@@ -112,7 +112,7 @@ def test_a_session_that_ends_early_names_the_command_that_resumes_it(
 
 
 def test_a_sampler_without_suggestions_is_the_outcome(sweep: Sweep) -> None:
-    error = shutdown.outcome(sweep, end(unsuggested=SpaceError("all is tried")), [])
+    error = shutdown.outcome(sweep, end(search_error=SpaceError("all is tried")), [])
     assert isinstance(error, TrialsFailed)
     assert str(error).startswith("all is tried\n")
 
