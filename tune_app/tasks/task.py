@@ -58,7 +58,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Splits:
-    """The arrays of a task. ``test`` is sealed: only ``Replicates.test`` reads it, once, at the end."""
+    """The arrays of a task. Only ``Replicates.test`` reads ``test``, once, at the end of a trial."""
 
     train: Labelled
     val: Labelled
@@ -98,8 +98,8 @@ class Task(Protocol):
     def scheduler(self, config: Config, optimizer: torch.optim.Optimizer) -> LRScheduler | None:
         """A schedule stepped once an epoch, or None.
 
-        A schedule that hangs on the number of epochs (cosine, OneCycle) takes it as a third argument named
-        ``epochs``; where a sweep is extended to more of them, it starts again from the first.
+        A schedule that depends on the number of epochs (cosine, OneCycle) takes it as a third argument named
+        ``epochs``; when a sweep is extended to more epochs, its trials restart from epoch 1.
         """
 
     def batch_sizes(self, config: Config) -> tuple[int, int]:
@@ -292,20 +292,20 @@ def _values(space: SearchSpace) -> Iterator[tuple[str, str, list[Scalar]]]:
 
 
 def reads_epochs(task: Task | FunctionTask) -> bool:
-    """Whether training hangs on how many epochs are wanted, so that more of them means another course."""
+    """Whether training depends on the number of epochs, so that with more epochs it must restart."""
     return not isinstance(task, Task) or "epochs" in inspect.signature(task.scheduler).parameters
 
 
 def make_scheduler(
     task: Task, config: Config, optimizer: torch.optim.Optimizer, epochs: int
 ) -> LRScheduler | None:
-    """A task's schedule, told the number of epochs if it asks for it."""
+    """A task's schedule, which is given the number of epochs if it takes it."""
     more = {"epochs": epochs} if reads_epochs(task) else {}
     return task.scheduler(copied(config), optimizer, **more)
 
 
 def copied(config: Config) -> dict[str, Any]:
-    """A configuration for one call of a task: what the call changes in it concerns nothing else."""
+    """A copy of a configuration for one call of a task, which may change it."""
     return copy.deepcopy(dict(config))
 
 

@@ -63,7 +63,7 @@ class Trial:
         self._looped = ""
         task = tasks.load(settings.task)
         numerics = partial(set_numerics, settings.numerics.threads, settings.numerics.precision)
-        #: Where the task's code runs: what it draws and sets stays in there.
+        #: The context in which the task's code runs: what it draws and sets stays there.
         self._code = tasks.code(settings.task, settings.seed, numerics)
         with self._code:
             self._replicates = self._make(task, worker)
@@ -73,23 +73,27 @@ class Trial:
         self._folder = Path(spec.files.checkpoints)
         self._files: dict[str, bytes] = {}
         self._too_large_bytes = 0
-        self._departed: Mapping[str, Any] | None = None
+        self._other_code: Mapping[str, Any] | None = None
         self._patience = [Patience.of(settings) for _ in spec.replicates]
         #: The places of the replicates that patience has ended.
         self._converged: set[int] = set()
         if spec.start:
-            file, sent = self._folder / spec.start.file, spec.files.content
-            content = checkpoint.load(sent if sent is not None else file, str(file))
-            verify(file)  # it may have been another run's
-            with self._code:
-                self._replicates.load(checkpoint.select(content, "state", spec.replicates))
-                for place, reported in enumerate(spec.reported):
-                    patience = self._patience[place]
-                    if patience and any(
-                        patience.exhausted(at, value) for at, value in reported if value is not None
-                    ):
-                        self._converged.add(place)
-                        self._replicates.end(place)
+            self._resume(spec.start)
+
+    def _resume(self, start: Saved) -> None:
+        """Load the checkpoint, and end the replicates whose patience was exhausted before it."""
+        spec = self._spec
+        file, sent = self._folder / start.file, spec.files.content
+        content = checkpoint.load(sent if sent is not None else file, str(file))
+        verify(file)  # it may have been another run's
+        with self._code:
+            self._replicates.load(checkpoint.select(content, "state", spec.replicates))
+            for place, reported in enumerate(spec.reported):
+                patience = self._patience[place]
+                if patience and any(
+                    patience.exhausted(epoch, value) for epoch, value in reported if value is not None
+                ):
+                    self._converge(place)
 
     def _make(self, task: Task | FunctionTask, worker: Worker) -> Replicates:
         spec = self._spec
@@ -123,7 +127,7 @@ class Trial:
         found = replicates.step() if self._live() else []
         self._files = {}
         self._check(found)
-        self._lose_patience(found)
+        self._apply_patience(found)
         done = replicates.epoch >= spec.target or not self._live()
         saved = self._save(done, save_now)
         weights = self._save_weights() if done and spec.tested else None
@@ -146,18 +150,21 @@ class Trial:
             files=self._files,
             too_large_bytes=self._too_large_bytes,
             looped=self._looped,
-            code=self._departures(done),
+            code=self._unrecorded_code(done),
         )
 
-    def _departures(self, done: bool) -> Mapping[str, Any]:
-        """What code this process has that the spec does not name: asked at the first epoch and at the end.
+    def _unrecorded_code(self, done: bool) -> Mapping[str, Any]:
+        """The code of this process that the spec does not name, found at the first epoch and at the end.
 
-        Modules may be imported within functions, while it trains.
+        A task may import modules within functions, while it trains.
         """
-        if self._spec.code is None or (self._departed is not None and not done):
+        if self._spec.code is None or (self._other_code is not None and not done):
             return {}
-        before, self._departed = self._departed, code.unrecorded(self._spec.settings.task, self._spec.code)
-        return {} if self._departed == before else self._departed
+        before, self._other_code = (
+            self._other_code,
+            code.unrecorded(self._spec.settings.task, self._spec.code),
+        )
+        return {} if self._other_code == before else self._other_code
 
     def _live(self) -> list[int]:
         """The places of the replicates that are still trained."""
@@ -167,15 +174,18 @@ class Trial:
     def _by_replicate(self, epochs: list[int | None]) -> dict[int, int]:
         return {r: at for r, at in zip(self._spec.replicates, epochs, strict=True) if at is not None}
 
-    def _lose_patience(self, found: list[Metrics]) -> None:
+    def _apply_patience(self, found: list[Metrics]) -> None:
         """End the replicates that have converged, unless this was their last epoch anyway."""
         metric, _ = self._spec.settings.stop_metric
         for place in self._live() if found else ():
             patience = self._patience[place]
             converged = patience and patience.exhausted(self._replicates.epoch, found[place][metric])
             if converged and self._replicates.epoch < self._spec.target:
-                self._converged.add(place)
-                self._replicates.end(place)
+                self._converge(place)
+
+    def _converge(self, place: int) -> None:
+        self._converged.add(place)
+        self._replicates.end(place)
 
     def close(self) -> None:
         """Close what the task holds open; called once, whatever ended the trial."""
@@ -183,13 +193,13 @@ class Trial:
             self._replicates.close()
 
     def contents(self) -> tuple[Any, Any]:
-        """The states and the weights that checkpoints hold, as they stand; None where there are none."""
+        """The states and the weights as checkpoints would hold them now; None for a task without."""
         replicates = self._replicates
         with self._code:
             return (replicates.state(), replicates.weights()) if replicates.savable else (None, None)
 
     def _save(self, done: bool, save_now: bool) -> Saved | None:
-        """Write a checkpoint when it is time; at the end only where the whole state is to be kept."""
+        """Write a checkpoint if one is due or requested; at the end only if last states are kept."""
         replicates = self._replicates
         if not self._can_save():
             return None
@@ -203,7 +213,7 @@ class Trial:
         return saved
 
     def _save_weights(self) -> Saved | None:
-        """Write the models that the test set saw; where whole states are kept they are in there."""
+        """Write the weights that were tested, if the space keeps the best ones only."""
         if self._spec.settings.keep != "best" or not self._can_save():
             return None
         return self._write("weights", self._replicates.weights())
