@@ -237,7 +237,7 @@ def train(wanted: SearchSpace, name: str, runs_dir: Path, address: str) -> Sweep
 
 
 def seconds(sweep: Sweep) -> float:
-    """Wall time of a run's sittings, each from its opening to its last event."""
+    """Wall time of a run's sessions, each from its opening to its last event."""
     taken = before = 0.0
     for _, event in read(sweep.paths.record):
         now = event.t

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+#: Shows a line to the user.
+Notify = Callable[[str], None]
 
 
 def duration(seconds: float) -> str:

@@ -31,7 +31,7 @@ from benchmarks.chaos import checks
 from benchmarks.chaos.forks import Forks
 from benchmarks.chaos.inline import Mortal
 from benchmarks.chaos.judging import Witness
-from benchmarks.chaos.processes import Sitting, kill
+from benchmarks.chaos.processes import Session, kill
 from benchmarks.chaos.sweeps import CASES, PAUSE
 from benchmarks.chaos.watching import RECORD, Moment, wait, whole_lines
 
@@ -205,26 +205,26 @@ def kill_servers(runs: Mortal, count: int, seed: int) -> Iterator[Outcome]:
     for number in range(count):
         victim, run = SERVERS[number % len(SERVERS)], runs.begin()
         line = 5 + int((lines - 5) * (number + rng.random()) / count)
-        with _sitting(runs, runs.case.run(run.name, "local")) as sitting:
-            reached = wait(Moment("line", line), run, sitting.started, _over(sitting), _LIMIT_S)
-            pid = sitting.find(victim) if reached else None
+        with _session(runs, runs.case.run(run.name, "local")) as session:
+            reached = wait(Moment("line", line), run, session.started, _over(session), _LIMIT_S)
+            pid = session.find(victim) if reached else None
             if pid is not None:
                 kill(pid)
-            began, code = time.monotonic(), sitting.wait(_LIMIT_S)
-            faults = _ended(sitting, code, run, {0} if pid is None else {0, 1})
+            began, code = time.monotonic(), session.wait(_LIMIT_S)
+            faults = _ended(session, code, run, {0} if pid is None else {0, 1})
             if time.monotonic() - began > _ENDS_WITHIN_S:
                 faults.append(f"ended {time.monotonic() - began:.0f} s after the kill")
         faults += _gone_on(runs, run)
         yield Outcome(f"the {victim}, killed after line {line}", f"exit code {code}", tuple(faults))
 
 
-def _over(sitting: Sitting) -> Callable[[], bool]:
-    return lambda: sitting.over
+def _over(session: Session) -> Callable[[], bool]:
+    return lambda: session.over
 
 
 @contextmanager
-def _sitting(runs: Mortal, args: list[str], **streams: object) -> Iterator[Sitting]:
-    made = Sitting(runs.folder, args, {PAUSE: str(_PAUSE_S)}, streams=streams)
+def _session(runs: Mortal, args: list[str], **streams: object) -> Iterator[Session]:
+    made = Session(runs.folder, args, {PAUSE: str(_PAUSE_S)}, streams=streams)
     try:
         yield made
     finally:
@@ -251,12 +251,12 @@ def take_terminals(runs: Mortal, count: int, seed: int, inline: Callable[[int], 
         line = 5 + int((lines - 8) * rng.random())
         with (
             _taken(way) as (streams, take),
-            _sitting(runs, runs.case.run(run.name, address), **streams) as sitting,
+            _session(runs, runs.case.run(run.name, address), **streams) as session,
         ):
-            if wait(Moment("line", line), run, sitting.started, _over(sitting), _LIMIT_S):
-                take(sitting)
-            code = sitting.wait(_LIMIT_S)
-            faults = _ended(sitting, code, run, {129, 0} if way == "kill -HUP" else {0})
+            if wait(Moment("line", line), run, session.started, _over(session), _LIMIT_S):
+                take(session)
+            code = session.wait(_LIMIT_S)
+            faults = _ended(session, code, run, {129, 0} if way == "kill -HUP" else {0})
         faults += _gone_on(runs, run)
         if again := checks.trained_again(checks.events(run / RECORD)):
             faults.append(f"{again} epochs were trained again")
@@ -264,13 +264,13 @@ def take_terminals(runs: Mortal, count: int, seed: int, inline: Callable[[int], 
 
 
 @contextmanager
-def _taken(way: str) -> Iterator[tuple[dict[str, object], Callable[[Sitting], None]]]:
+def _taken(way: str) -> Iterator[tuple[dict[str, object], Callable[[Session], None]]]:
     """How a process is started, and what takes its terminal away."""
 
-    def nothing(_: Sitting) -> None: ...
+    def nothing(_: Session) -> None: ...
 
     if way == "kill -HUP":
-        yield {}, lambda sitting: sitting.send(signal.SIGHUP)
+        yield {}, lambda session: session.send(signal.SIGHUP)
     elif way == "device full":
         with Path("/dev/full").open("wb") as full:
             yield {"stdout": full, "stderr": full}, nothing
@@ -285,7 +285,7 @@ def _taken(way: str) -> Iterator[tuple[dict[str, object], Callable[[Sitting], No
         threading.Thread(target=_drain, args=(terminal,), daemon=True).start()
         started = {"stdin": inside, "stdout": inside, "stderr": inside, "preexec_fn": _own_terminal}
 
-        def close(_: Sitting) -> None:
+        def close(_: Session) -> None:
             os.close(inside)
             os.close(terminal)
 
@@ -305,10 +305,10 @@ def _drain(terminal: int) -> None:
 # ---------------------------------------------------------------- what must hold
 
 
-def _ended(sitting: Sitting, code: int | None, run: Path, codes: set[int]) -> list[str]:
+def _ended(session: Session, code: int | None, run: Path, codes: set[int]) -> list[str]:
     """What does not hold of a process that has ended: of what it says, has written, and left."""
-    faults = _well_told(code, sitting.output(), (run / RECORD).exists(), codes) + _written(run)
-    left = [" ".join(command)[:80] for command in sitting.family().values()]
+    faults = _well_told(code, session.output(), (run / RECORD).exists(), codes) + _written(run)
+    left = [" ".join(command)[:80] for command in session.family().values()]
     return faults + [f"left running: {left}"] * bool(left)
 
 

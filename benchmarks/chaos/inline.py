@@ -67,7 +67,7 @@ class Mortal:
         return run
 
     def sit(self, run: Path, die_at: int | None = None) -> Called:
-        """One sitting of a run: its first, or the next."""
+        """One session of a run: its first, or the next."""
         return self.call(self._next(run), die_at)
 
     def call(self, args: list[str], die_at: int | None = None) -> Called:
@@ -75,7 +75,7 @@ class Mortal:
         return self.forks.call(self.folder, args, die_at)
 
     def die(self, at: int, then: int | None = None) -> Death:
-        """Let a run die at a step, and its next sitting at the step ``then``, and go on until it is done."""
+        """Let a run die at a step, and its next session at the step ``then``, and go on until it is done."""
         run = self.begin()
         witness, death = Witness(self.case, run, self.whole), Death([])
         for die_at in (at, then, *(None,) * _DEATHS):

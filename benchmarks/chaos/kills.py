@@ -1,6 +1,6 @@
 """``python -m benchmarks.chaos kills``: how many sweeps were killed, when, and what did not hold afterwards.
 
-Without Ray each run dies at one of its own writes, often a second time in the next sitting; on Ray the
+Without Ray each run dies at one of its own writes, often a second time in the next session; on Ray the
 driver, a worker or the raylet is killed -9 from outside. Every point follows from ``--seed``.
 """
 

@@ -12,18 +12,18 @@ from pathlib import Path
 
 from benchmarks.chaos import checks
 from benchmarks.chaos.judging import Witness
-from benchmarks.chaos.processes import Sitting, kill
+from benchmarks.chaos.processes import Session, kill
 from benchmarks.chaos.sweeps import CASES, PAUSE, Case
 from benchmarks.chaos.watching import RECORD, Moment, wait
 
-#: Seconds that a sitting may take at most.
+#: Seconds that a session may take at most.
 LIMIT_S = 240.0
 #: Seconds until a run has begun to train, about.
 _STARTED_S = 15.0
 #: Seconds that a replicate waits in each epoch.
 _PAUSE_S = 0.05
 #: How often a run may be gone on with before it must be done.
-_SITTINGS = 6
+_SESSIONS = 6
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Strike:
 
 @dataclass(frozen=True)
 class Plan:
-    """Whom to kill of which sweep, and when: once in each sitting, but workers all in the first."""
+    """Whom to kill of which sweep, and when: once in each session, but workers all in the first."""
 
     number: int
     case: Case
@@ -103,7 +103,7 @@ class Runs:
         if not record.exists():
             case.write(folder)
             (folder / "runs").mkdir()
-            with self.sitting(case.run("whole", "inline"), pause_s=0.0) as whole:
+            with self.session(case.run("whole", "inline"), pause_s=0.0) as whole:
                 if whole.wait(LIMIT_S) != 0:
                     raise RuntimeError(whole.output())
         self._events = checks.events(record)
@@ -120,14 +120,14 @@ class Runs:
         return Moment(strike.kind, line, strike.after_s)
 
     @contextmanager
-    def sitting(
+    def session(
         self, args: list[str], half_line: int | None = None, pause_s: float = _PAUSE_S
-    ) -> Iterator[Sitting]:
+    ) -> Iterator[Session]:
         """A call of the command line, of which nothing is left at the end."""
         command = ["-m", "tune_app"]
         if half_line is not None:
             command = ["-m", "benchmarks.chaos.steps", str(half_line)]
-        made = Sitting(self.folder, args, {PAUSE: str(pause_s)}, command)
+        made = Session(self.folder, args, {PAUSE: str(pause_s)}, command)
         try:
             yield made
         finally:
@@ -140,25 +140,25 @@ class Runs:
         witness = Witness(self.case, run, self.folder / "runs" / "whole")
         moments = [self.moment(strike) for strike in plan.strikes]
         outcome.moments = [str(moment) for moment in moments]
-        for _ in range(_SITTINGS):
+        for _ in range(_SESSIONS):
             begun = (run / RECORD).exists()
             args = (self.case.resume if begun else self.case.run)(name, "local")
             half = int(moments[0].at) if moments and moments[0].kind == "half" else None
-            with self.sitting(args, half) as sitting:
+            with self.session(args, half) as session:
                 while moments:
-                    outcome.struck += self._strike(plan.victim, moments.pop(0), run, sitting)
+                    outcome.struck += self._strike(plan.victim, moments.pop(0), run, session)
                     if plan.victim != "worker":
                         break
-                code = sitting.wait(LIMIT_S)
+                code = session.wait(LIMIT_S)
                 outcome.codes.append(code)
                 if code == 0:
                     break
                 if code is None or code not in _CODES[plan.victim]:
-                    outcome.faults.append(f"ended with {code}: {sitting.output()[-3000:]}")
+                    outcome.faults.append(f"ended with {code}: {session.output()[-3000:]}")
                     return outcome
                 witness.look()
         else:
-            outcome.faults.append(f"not done after {_SITTINGS} sittings")
+            outcome.faults.append(f"not done after {_SESSIONS} sessions")
         outcome.faults += witness.judge()
         outcome.trained_again = witness.trained_again
         outcome.seconds = time.monotonic() - began
@@ -166,14 +166,14 @@ class Runs:
             shutil.rmtree(run)
         return outcome
 
-    def _strike(self, victim: str, moment: Moment, run: Path, sitting: Sitting) -> bool:
-        """Kill at a moment; False when the sitting was over before."""
+    def _strike(self, victim: str, moment: Moment, run: Path, session: Session) -> bool:
+        """Kill at a moment; False when the session was over before."""
         if moment.kind == "half":
-            return sitting.wait(LIMIT_S) == -9
-        if not wait(moment, run, sitting.started, lambda: sitting.over, LIMIT_S):
+            return session.wait(LIMIT_S) == -9
+        if not wait(moment, run, session.started, lambda: session.over, LIMIT_S):
             return False
-        while not sitting.over:
-            pid = sitting.find(victim)
+        while not session.over:
+            pid = session.find(victim)
             if pid is not None:
                 kill(pid)
                 return True
@@ -181,6 +181,6 @@ class Runs:
         return False
 
 
-#: How a sitting may end whose driver, worker or raylet was killed, unless it is done: a worker's job is tried
+#: How a session may end whose driver, worker or raylet was killed, unless it is done: a worker's job is tried
 #: again at once; where the raylet is gone Ray itself ends the driver.
 _CODES = {"driver": {-9}, "worker": set[int](), "raylet": {1}}

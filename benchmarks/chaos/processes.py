@@ -1,6 +1,6 @@
 """The command line as a process, with all that it starts: found by a mark in their environment.
 
-A process hands its environment down, so the mark is on all that a sitting has started and on nothing else,
+A process hands its environment down, so the mark is on all that a session has started and on nothing else,
 whoever else runs Ray on this machine. Needs ``/proc``.
 """
 
@@ -45,7 +45,7 @@ def inherited(ignored: Sequence[signal.Signals] = ()) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-class Sitting:
+class Session:
     """One call of ``tune-app`` in a process of its own, and what came of it.
 
     Args:

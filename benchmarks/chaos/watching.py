@@ -32,7 +32,7 @@ class Moment:
             case "part":
                 return f"while a checkpoint is written, the {self.at:.0f}. seen"
             case _:
-                return f"with half of line {self.at:.0f} of this sitting written"
+                return f"with half of line {self.at:.0f} of this session written"
 
 
 def wait(moment: Moment, run: Path, started: float, over: Callable[[], bool], limit_s: float) -> bool:

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.chaos import checks
 from benchmarks.chaos.inline import Mortal
-from benchmarks.chaos.processes import Sitting
+from benchmarks.chaos.processes import Session
 from benchmarks.chaos.sweeps import PAUSE
 from benchmarks.chaos.watching import RECORD, Moment, wait
 
@@ -23,24 +23,24 @@ Make = Callable[[str], Mortal]
 
 
 @contextmanager
-def sitting(
+def session(
     runs: Mortal, args: list[str], pause_s: float = 0.1, ignored: tuple[signal.Signals, ...] = ()
-) -> Iterator[Sitting]:
+) -> Iterator[Session]:
     """A call of the command line in a process of its own; nothing of it is left at the end."""
-    made = Sitting(runs.folder, args, {PAUSE: str(pause_s)}, ignored=ignored)
+    made = Session(runs.folder, args, {PAUSE: str(pause_s)}, ignored=ignored)
     try:
         yield made
     finally:
         made.clean_up()
 
 
-def reach(line: int, run: Path, working: Sitting) -> None:
+def reach(line: int, run: Path, working: Session) -> None:
     reached = wait(Moment("line", line), run, working.started, lambda: working.over, LIMIT_S)
     assert reached, working.output()
 
 
 def assert_goes_on(runs: Mortal, run: Path) -> None:
-    """The next sitting ends as if there had been none before, and trains no epoch a second time."""
+    """The next session ends as if there had been none before, and trains no epoch a second time."""
     resumed = runs.sit(run)
     assert resumed.code == 0, resumed.output
     faults = checks.same_tables(run, runs.whole) + checks.same_scores(run, runs.whole)
@@ -51,7 +51,7 @@ def assert_goes_on(runs: Mortal, run: Path) -> None:
 def test_on_ray_a_second_process_is_refused_and_ctrl_c_saves_what_is_under_way(mortal: Make) -> None:
     runs = mortal("grid")
     run = runs.begin()
-    with sitting(runs, runs.case.run("run", "local"), pause_s=0.5) as first:
+    with session(runs, runs.case.run("run", "local"), pause_s=0.5) as first:
         reach(8, run, first)
         second = runs.call(runs.case.resume("run", "local"))
         assert second.code == 2, second.output
@@ -66,7 +66,7 @@ def test_on_ray_a_second_process_is_refused_and_ctrl_c_saves_what_is_under_way(m
 def test_the_lock_of_a_killed_process_is_free_at_once(mortal: Make) -> None:
     runs = mortal("grid")
     run = runs.begin()
-    with sitting(runs, runs.case.run("run", "inline")) as first:
+    with session(runs, runs.case.run("run", "inline")) as first:
         reach(12, run, first)
         first.send(signal.SIGKILL)
         assert first.wait(LIMIT_S) == -9
@@ -79,7 +79,7 @@ def test_in_the_background_sigint_is_ignored_and_sigterm_saves_what_is_under_way
     """A shell starts a background process with SIGINT ignored: Ctrl-C is for the one in the foreground."""
     runs = mortal("keep last")
     run = runs.begin()
-    with sitting(runs, runs.case.run("run", "inline"), ignored=(signal.SIGINT,)) as first:
+    with session(runs, runs.case.run("run", "inline"), ignored=(signal.SIGINT,)) as first:
         reach(12, run, first)
         first.send(signal.SIGINT)
         reach(20, run, first)
@@ -91,7 +91,7 @@ def test_in_the_background_sigint_is_ignored_and_sigterm_saves_what_is_under_way
 def test_sigterm_while_ray_starts_ends_with_143(mortal: Make) -> None:
     runs = mortal("grid")
     run = runs.begin()
-    with sitting(runs, runs.case.run("run", "local")) as starting:
+    with session(runs, runs.case.run("run", "local")) as starting:
         while "starting Ray" not in starting.output():
             assert not starting.over, starting.output()
             time.sleep(0.02)

@@ -98,7 +98,7 @@ def seeds(sweep: Sweep) -> pd.DataFrame:
     return results.load(sweep).seeds.drop(columns=["duration_s", "device"])
 
 
-class Sitting:
+class Session:
     """A sweep that a machine drives, and what it has recorded so far."""
 
     def __init__(self, run: Run, head: str, name: str, command: str) -> None:
@@ -152,8 +152,8 @@ class Sitting:
         return sweep
 
 
-def begin(run: Run, name: str) -> Sitting:
-    return Sitting(run, "head", name, f"tune-app run my.yaml --name {name} --storage /mnt")
+def begin(run: Run, name: str) -> Session:
+    return Session(run, "head", name, f"tune-app run my.yaml --name {name} --storage /mnt")
 
 
 def pair(sweep: Sweep, lost: Attempt) -> tuple[Attempt, Attempt]:
@@ -175,17 +175,17 @@ def workers_are_taken_away_killed_and_cut_off(cluster: Run, undisturbed: pd.Data
     action = cluster.folder / "worker1/root/metadata" / METADATA
     action.parent.mkdir(parents=True)
     watcher = cluster.begin("worker1", WATCH, cluster.folder / "spot.log")
-    sitting = begin(cluster, "bereft")
+    session = begin(cluster, "bereft")
 
     # The cloud wants a machine back, says so, and takes it.
-    warned = sitting.until_on("worker1", 2)
+    warned = session.until_on("worker1", 2)
     action.write_text('{"action": "terminate"}')
-    until(lambda: sitting.attempt(warned.trial).end is not None)
+    until(lambda: session.attempt(warned.trial).end is not None)
     cluster("crash", "worker1")
     watcher.wait(20)
 
     # Ray is killed on another, and comes back.
-    killed = sitting.until_on("worker2", 2)
+    killed = session.until_on("worker2", 2)
     pause = cluster.folder / "shared/pause-head"
     pause.touch()  # else it may have trained all that is left before they are back
     cluster("run", "worker2", "kill -9 $(pidof raylet)")
@@ -193,7 +193,7 @@ def workers_are_taken_away_killed_and_cut_off(cluster: Run, undisturbed: pd.Data
     join(cluster, "head", "worker1", "worker2")
 
     # A third is cut off from the net, and dies.
-    cut = sitting.until_on("worker2", 2, after=killed)
+    cut = session.until_on("worker2", 2, after=killed)
     pause.unlink()
     cluster("cut", "worker2")
     time.sleep(1.5)  # it trains on, and nobody hears of it
@@ -201,8 +201,8 @@ def workers_are_taken_away_killed_and_cut_off(cluster: Run, undisturbed: pd.Data
     cluster("boot", "worker2")
 
     (cluster.folder / "shared/fast").touch()
-    sweep = sitting.end(undisturbed)
-    assert re.search(r"\b3 CPUs on 3 nodes, 3 trials", sitting.output()), "no address needs to be given"
+    sweep = session.end(undisturbed)
+    assert re.search(r"\b3 CPUs on 3 nodes, 3 trials", session.output()), "no address needs to be given"
     before, then = pair(sweep, warned)
     assert before.saved
     assert before.epoch == before.saved.epoch == then.start_epoch, "not an epoch is lost"
@@ -218,20 +218,20 @@ def workers_are_taken_away_killed_and_cut_off(cluster: Run, undisturbed: pd.Data
 def the_head_dies_and_another_machine_takes_over(cluster: Run, undisturbed: pd.DataFrame) -> None:
     fast = cluster.folder / "shared/fast"
     fast.unlink(missing_ok=True)
-    sitting = begin(cluster, "headless")
+    session = begin(cluster, "headless")
     there = cluster.folder / "shared/headless/record"
     ended = re.compile(r'"event":"finished".*?"trial":"([\d.]+)"')
     until(lambda: there.exists() and any(ended.search(p.read_text()) for p in there.glob("*.jsonl")))
-    lost = sitting.until_on("worker1", 4)
+    lost = session.until_on("worker1", 4)
     cluster("crash", "head")
     finished = [trial for p in there.glob("*.jsonl") for trial in ended.findall(p.read_text())]
-    sitting.lost()
+    session.lost()
     cluster("crash", "worker1")
     cluster("boot", "worker1")
     lead(cluster, "worker1")
     join(cluster, "worker1", "worker2")
     fast.touch()
-    again = Sitting(cluster, "worker1", "headless", "tune-app resume headless --storage /mnt --trust")
+    again = Session(cluster, "worker1", "headless", "tune-app resume headless --storage /mnt --trust")
     sweep = again.end(undisturbed)
     before, then = pair(sweep, lost)
     assert before.saved

@@ -1,4 +1,4 @@
-"""Whole sweeps in this process: what is trained, what is recorded, what is left for the next sitting."""
+"""Whole sweeps in this process: what is trained, what is recorded, what is left for the next session."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def new(space: spaces.SearchSpace) -> Sweep:
 
 
 def sit(sweep: Sweep, splits: Splits | None = None) -> Driver:
-    """One sitting of a sweep, as ``tune-app run`` holds it."""
+    """One session of a sweep, as ``tune-app run`` holds it."""
     with sweep.writing():
         sweep.note(Opened(), durable=True)
         driver = Driver(sweep, stopping.make_stopper(sweep.space))
@@ -345,7 +345,7 @@ def test_a_configuration_that_diverges_is_marked(user_module: UserModule, seeds:
     assert Sweep.open(sweep.paths.folder).lacking() == []
 
 
-# ---------------------------------------------------------------- sittings
+# ---------------------------------------------------------------- sessions
 
 STOPPING = """
     import json

@@ -12,7 +12,7 @@ def test_pace_is_that_of_the_last_ten_seconds() -> None:
     clock = Clock()
     pace = Pace(clock)
     assert pace.per_second() is None
-    pace.note(1000)  # trained in an earlier sitting
+    pace.note(1000)  # trained in an earlier session
     assert pace.per_second() is None
     for second in range(1, 61):
         clock.now += 1

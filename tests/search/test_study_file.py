@@ -212,7 +212,7 @@ def test_a_study_file_that_cannot_be_written_never_ends_a_sweep(
 
     with contextlib.ExitStack() as stack:
         with session(sweep) as (search, driver):
-            monkeypatch.setattr(search, "_tell_user", told.append)
+            monkeypatch.setattr(search, "_notify", told.append)
             Flight(driver, function).run()
             trials = search.trials()
         assert (driver.ending, driver.fatal, sweep.statuses()) == (None, None, ["finished"] * 4)

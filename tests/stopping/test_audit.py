@@ -95,7 +95,7 @@ def resumed(space: spaces.SearchSpace, recorded: list[Event], last: int | None =
     return sweep
 
 
-def sitting(sweep: Sweep, world: World) -> Sweep:
+def session(sweep: Sweep, world: World) -> Sweep:
     """Train what lacks with the driver itself."""
     sweep.note(Opened())
     driver = Driver(sweep, stop.make_stopper(sweep.space))
@@ -148,7 +148,7 @@ class World:
 def killed_sweep(
     space: spaces.SearchSpace, world: World, deaths: list[int], *wider: tuple[spaces.SearchSpace, bool]
 ) -> tuple[list[Event], Sweep]:
-    """Its record, after it was killed so many events into each sitting and at last ended by itself.
+    """Its record, after it was killed so many events into each session and at last ended by itself.
 
     Then once more for each wider space, with whether all begins anew with it, perhaps before that end.
     """
@@ -158,11 +158,11 @@ def killed_sweep(
             resumed(space, found).note(Extended(space=more.dump(), asked="more", from_start=from_start))
         for lived in deaths:
             with suppress(Killed):
-                sitting(resumed(more, found, len(found) + lived), world)
+                session(resumed(more, found, len(found) + lived), world)
         if world.rng.random() < 0.5:
-            sitting(resumed(more, found), world)
+            session(resumed(more, found), world)
         space = more
-    return found, sitting(resumed(space, found), world)
+    return found, session(resumed(space, found), world)
 
 
 def decisions(recorded: list[Event]) -> list[Event]:
@@ -231,7 +231,7 @@ def test_a_record_that_was_tampered_with_is_told(what: str, text: str, seed: int
     places = {at: event for at, event in enumerate(found[:-1]) if isinstance(event, Decision)}
     if what == "after its stop":
         places = {at: event for at, event in places.items() if event.stop}
-    if what == "lost":  # before a new sitting a decision may be lacking, whose trial will then come by again
+    if what == "lost":  # before a new session a decision may be lacking, whose trial will then come by again
         places = {at: event for at, event in places.items() if not isinstance(found[at + 1], Opened)}
     assume(places)
     place, event = rng.choice(list(places.items()))

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from tune_app.cluster.cluster_file import read
 from tune_app.engines.ray import working_dir
 from tune_app.errors import ClusterError, RunError, describe, nearest
 from tune_app.tasks.task_folder import TRAVELLED
+from tune_app.text import Notify
 from tune_app.version import __version__
 
 #: Where the run folders of sent sweeps lie, in the home folder of the head.
@@ -42,8 +43,6 @@ _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 _RAYS_OWN = re.compile(
     r"\d{4}-\d\d-\d\d [\d:,]+\s+(INFO|WARNING) \w+\.py:\d+ -- |Running entrypoint for job "
 )
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -168,7 +167,7 @@ def stop(file: Path, job: Job) -> None:
         client.stop_job(job.id)
 
 
-def follow(file: Path, job: Job, say: Say) -> int:
+def follow(file: Path, job: Job, notify: Notify) -> int:
     """Print what a job prints until it ends; returns its exit code. A lost connection is made again.
 
     Raises:
@@ -185,7 +184,7 @@ def follow(file: Path, job: Job, say: Say) -> int:
                         job.id
                     )  # first: what it printed before its end is then there
                     over = details if str(details.status) in _ENDED else None
-                    told = _tell(client.get_job_logs(job.id), told, bool(over), say)
+                    told = _notify_new(client.get_job_logs(job.id), told, bool(over), notify)
                     lost_at = None
                     if not over:
                         time.sleep(_LOOK_EVERY_S)
@@ -194,7 +193,7 @@ def follow(file: Path, job: Job, say: Say) -> int:
                 raise ClusterError(f"{file}: the cluster was started anew, and knows no {job.id}.") from error
             now = time.monotonic()
             if lost_at is None:
-                say(f"note: the connection is lost ({describe(error)}); the sweep goes on, trying again")
+                notify(f"note: the connection is lost ({describe(error)}); the sweep goes on, trying again")
             lost_at = lost_at or now
             if now - lost_at > _RECONNECT_WITHIN_S:
                 raise ClusterError(
@@ -205,12 +204,12 @@ def follow(file: Path, job: Job, say: Say) -> int:
     return _exit_code(over)
 
 
-def _tell(log: str, told: int, over: bool, say: Say) -> int:
+def _notify_new(log: str, told: int, over: bool, notify: Notify) -> int:
     """Print the whole lines of a log from a character on; returns from where the next time."""
     end = len(log) if over else log.rfind("\n") + 1
     for line in log[told:end].splitlines():
         if line and not _RAYS_OWN.match(line):
-            say(line)
+            notify(line)
     return max(told, end)
 
 

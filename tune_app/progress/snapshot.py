@@ -50,7 +50,7 @@ class Snapshot:
 
     ``rows`` in the order of their sample numbers; ``newest`` the samples that ended, the last first;
     ``unplanned`` configurations that a searcher has yet to suggest; ``done`` of ``wanted``, and
-    ``trained`` in this sitting or before, are replicate-epochs.
+    ``trained`` in this session or before, are replicate-epochs.
     """
 
     metric: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from tune_app.errors import StorageError
 from tune_app.sweep import Sweep, views
+from tune_app.text import Notify
 
 
-def restore_study(sweep: Sweep, notify: views.Notify) -> None:
+def restore_study(sweep: Sweep, notify: Notify) -> None:
     """Write ``study.db`` again, if the sweep has one and no other process is updating it."""
     if sweep.space.search.algorithm != "optuna" or sweep.live():
         return

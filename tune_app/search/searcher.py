@@ -36,6 +36,7 @@ from tune_app.sweep.configurations import Configuration, mean
 from tune_app.sweep.events import Epoch, Event, Extended, Planned, Undone
 from tune_app.sweep.history import History
 from tune_app.tasks import task_folder
+from tune_app.text import Notify
 
 
 class OptunaSearch:
@@ -45,7 +46,7 @@ class OptunaSearch:
         space: as it was when the run was created; ``catch_up`` applies the extensions in the record.
         path: ``study.db``, which ``catch_up`` writes; None for no file.
         name: the study's name in that file; default: that of the space.
-        tell: prints a line to the user.
+        notify: shows a line to the user.
     """
 
     def __init__(
@@ -53,10 +54,10 @@ class OptunaSearch:
         space: SearchSpace,
         path: Path | None = None,
         name: str = "",
-        tell: Callable[[str], None] = lambda _: None,
+        notify: Notify = lambda _: None,
     ) -> None:
         self._space, self._path, self._name = space, path, name or space.name
-        self._tell_user = tell
+        self._notify = notify
         self._parameters = optuna_parameters(space)
         self._sampler = make_sampler(space)
         self._study = self._new_study()
@@ -219,7 +220,7 @@ class OptunaSearch:
             raise
         except Exception as error:  # noqa: BLE001 - the sweep does not need the file
             self._view = None
-            self._tell_user(views.left_out(self._path or Path("study.db"), error))
+            self._notify(views.left_out(self._path or Path("study.db"), error))
 
     def catch_up(self, events: Iterable[Event]) -> None:
         """Replay a whole record, which restores the sampler's random state and its study.

@@ -12,6 +12,7 @@ from tune_app.errors import TrialsFailed
 from tune_app.status import Status
 from tune_app.sweep import Sweep, run_summaries, views
 from tune_app.sweep.paths import NO_STORAGE, RunPaths
+from tune_app.text import Notify
 
 
 def lacks_nothing(sweep: Sweep, asked_storage: str | None) -> bool:
@@ -25,7 +26,7 @@ def lacks_nothing(sweep: Sweep, asked_storage: str | None) -> bool:
     )
 
 
-def tidy(sweep: Sweep, notify: views.Notify) -> None:
+def tidy(sweep: Sweep, notify: Notify) -> None:
     """Finish what a crash at the very end of a run may have left undone; the run is open for writing."""
     sweep.complete()
     views.restore(sweep, notify)

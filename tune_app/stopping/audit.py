@@ -29,7 +29,7 @@ def recompute(events: Iterable[Event], space: SearchSpace) -> list[str]:
     """Hold each recorded decision against what the events before it say; a sentence for each that differs.
 
     Also told: a decision that was due and not recorded before anything else happened, and what a trial did
-    after the decision to stop it. A decision that the end of a sitting kept from the record is due when its
+    after the decision to stop it. A decision that the end of a session kept from the record is due when its
     trial comes by there again.
 
     Args:

@@ -132,7 +132,7 @@ class Median:
 
 
 def order_key(seed: int, sample: int, what: str = "") -> float:
-    """A number in [0, 1) drawn for a sample by the sweep's seed: the same in every sitting."""
+    """A number in [0, 1) drawn for a sample by the sweep's seed: the same in every session."""
     return random.Random(f"{seed} {sample}{what}").random()
 
 

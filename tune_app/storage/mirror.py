@@ -10,7 +10,7 @@ import json
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
@@ -23,6 +23,7 @@ from tune_app.storage.store import FAULTS, Store
 from tune_app.sweep.events import Saved
 from tune_app.sweep.opened_folder import OpenedFolder
 from tune_app.sweep.paths import RunPaths
+from tune_app.text import Notify
 
 #: Seconds between two segments; only the last one may come sooner.
 EVERY_S = 1.0
@@ -30,8 +31,6 @@ EVERY_S = 1.0
 LOOK_EVERY_S = 5.0
 #: How long to wait after the storage failed.
 RETRY_S = 10.0
-
-Notify = Callable[[str], None]
 
 
 class Mirror:

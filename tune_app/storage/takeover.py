@@ -16,7 +16,7 @@ from filelock import Timeout
 
 from tune_app.errors import RunError, nearest
 from tune_app.storage import segments
-from tune_app.storage.mirror import Mirror, Notify, frozen
+from tune_app.storage.mirror import Mirror, frozen
 from tune_app.storage.segments import StoredRun
 from tune_app.storage.store import Store, connect, usable
 from tune_app.sweep import coherence
@@ -24,6 +24,7 @@ from tune_app.sweep.history import History
 from tune_app.sweep.opened_folder import OpenedFolder
 from tune_app.sweep.paths import RunPaths, check_contained
 from tune_app.sweep.record import extend, parse, write_atomically
+from tune_app.text import Notify
 
 
 def runs(uri: str | None) -> frozenset[str]:

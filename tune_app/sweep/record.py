@@ -340,7 +340,7 @@ class Scores:
         return ScoreRows(offset, tuple(shape), zlib.crc32(rows))
 
     def read(self, place: ScoreRows) -> bytes:
-        """The raw bytes at ``write_atomically``, to be read as ``<f4`` with ``place.shape``.
+        """The raw bytes of ``rows``, to be read as ``<f4`` of ``rows.shape``.
 
         Raises:
             RunError: they are missing or damaged.

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from tune_app.errors import StorageError, describe
 from tune_app.sweep import Sweep
 from tune_app.sweep.record import write_atomically
-
-Notify = Callable[[str], None]
+from tune_app.text import Notify
 
 
 def put(path: Path, text: str, notify: Notify) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +17,12 @@ from ruamel.yaml.error import YAMLError
 
 from tune_app.engines.ray.ray_session import GONE_AFTER_S, HEAD, HEAD_AWAY_S, LOCAL, Server
 from tune_app.errors import ResourceError
+from tune_app.text import Notify
 
 #: Where ``ray up`` leaves the configuration that a head's autoscaler grows its cluster by.
 _GROWTH = Path("~/ray_bootstrap_config.yaml")
 _LOOK_EVERY_S = 2.0
 _ASK_EVERY_S = 0.5
-
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -113,13 +112,13 @@ def free_gpus() -> int:
     return int(ray.available_resources().get("GPU", 0.0) + 1e-6)
 
 
-def wait_for_gpus(count: int, within_s: float, say: Tell) -> None:
+def wait_for_gpus(count: int, within_s: float, notify: Notify) -> None:
     """Wait until so many GPUs are alive, and have the autoscaler, if there is one, start them.
 
     Args:
         count: how many GPUs.
         within_s: seconds after which they are given up.
-        say: shows how it stands, whenever that changes and every few seconds.
+        notify: shows how it stands, whenever that changes and every few seconds.
 
     Raises:
         ResourceError: they did not come.
@@ -140,14 +139,14 @@ def wait_for_gpus(count: int, within_s: float, say: Tell) -> None:
                     "with what is there, or wait longer with --wait-at-most. Why none comes: ray status, on "
                     "the head"
                 )
-            say(f"waiting for GPUs: {there}")
+            notify(f"waiting for GPUs: {there}")
             time.sleep(_ASK_EVERY_S)
     finally:
         sdk.request_resources(bundles=[])  # from now on the trials ask
 
 
 @contextmanager
-def watched(tell: Tell) -> Iterator[None]:
+def watched(notify: Notify) -> Iterator[None]:
     """Say which machines join and leave, for as long as the context lasts."""
     over = threading.Event()
     known = {node.id: node for node in alive()}
@@ -160,7 +159,7 @@ def watched(tell: Tell) -> Iterator[None]:
             except Exception:  # noqa: BLE001 - the head does not answer: what needs it will say so
                 continue
             for line in changes(known, now):
-                tell(line)
+                notify(line)
             known = now
 
     thread = threading.Thread(target=work, name="nodes", daemon=True)

@@ -24,9 +24,9 @@ from typing import Any, TypeVar
 
 from tune_app.engines.ray import reaper
 from tune_app.errors import RayLost
+from tune_app.text import Notify
 
 T = TypeVar("T")
-Tell = Callable[[str], None]
 
 _LOOK_EVERY_S = 0.5
 _ANSWER_WITHIN_S = 1.0
@@ -88,7 +88,7 @@ class Server:
         self._away_since = self._away_since or time.monotonic()
         return time.monotonic() - self._away_since
 
-    def lost(self, tell: Tell) -> str:
+    def lost(self, notify: Notify) -> str:
         """Why it is given up, empty while it is not; that it is away is told before."""
         away_s = self.away_s()
         if self._away_since is not None and away_s >= self.patience_s:
@@ -96,7 +96,7 @@ class Server:
             return f"{self.name} at {self.host}:{self.port} {verb}"
         if away_s >= _SAY_AFTER_S and not self._told:
             self._told = True
-            tell(
+            notify(
                 f"{self.name} at {self.host}:{self.port} does not answer. The sweep ends unless it is back "
                 f"within {self.patience_s - away_s:.0f} s."
             )
@@ -140,15 +140,15 @@ class RayInstance:
         finally:
             _prepared()
 
-    def look(self, tell: Tell = _silent) -> str:
+    def look(self, notify: Notify = _silent) -> str:
         """Why Ray is given up, looking at its servers now; empty while they answer."""
         for server in self.servers:
-            self.lost = self.lost or server.lost(tell)
+            self.lost = self.lost or server.lost(notify)
         if not self.servers and self._owned:
             self.lost = self.lost or self._owned.died_early()
         return self.lost
 
-    def call(self, work: Callable[[], T], tell: Tell = _silent, give_up: GiveUp = _at_once) -> T:
+    def call(self, work: Callable[[], T], notify: Notify = _silent, give_up: GiveUp = _at_once) -> T:
         """What ``work`` returns, called by the thread; what it raises is raised.
 
         ``give_up`` is told twice a second why Ray is lost, and says whether to wait for ``work`` no longer.
@@ -161,7 +161,7 @@ class RayInstance:
         future: Future[T] = Future()
         self._calls.put((work, future))
         while not _over(future):
-            if self.look(tell) and give_up(self.lost):
+            if self.look(notify) and give_up(self.lost):
                 raise RayLost(self.lost)
         if future.exception() and self.died():
             give_up(self.lost)
@@ -302,9 +302,9 @@ def begin(owned: bool) -> RayInstance:
     return _current[0]
 
 
-def call(work: Callable[[], T], tell: Tell = _silent, give_up: GiveUp = _at_once) -> T:
+def call(work: Callable[[], T], notify: Notify = _silent, give_up: GiveUp = _at_once) -> T:
     """See ``RayInstance.call``; where this process has begun none, ``work`` is called as it is."""
-    return _current[0].call(work, tell, give_up) if _current else work()
+    return _current[0].call(work, notify, give_up) if _current else work()
 
 
 def died() -> bool:

@@ -24,13 +24,14 @@ from tune_app.driver import gpu_sharing
 from tune_app.driver.driver import Driver
 from tune_app.driver.gpu_sharing import Sharing
 from tune_app.driver.resources import Plan, shares
-from tune_app.engines.ray import nodes, private_api, ray_session
+from tune_app.engines.ray import private_api, ray_session
 from tune_app.engines.ray.preemption import NoticeBoard
 from tune_app.engines.ray.trainable import SweepTrainable, unseen
 from tune_app.errors import RayLost, describe
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks import task_folder
 from tune_app.tasks.task import Splits
+from tune_app.text import Notify
 from tune_app.training import stacking_benchmark
 from tune_app.training.protocol import EpochReport, Failure
 from tune_app.training.stacking_benchmark import Benchmark, Choice
@@ -68,7 +69,7 @@ def _in_folder(path: str, work: Callable[..., Any], *given: Any) -> Any:
 
 
 def run(
-    driver: Driver, splits: Splits | None, plan: Plan, gpus: int = 0, notify: nodes.Tell = lambda _: None
+    driver: Driver, splits: Splits | None, plan: Plan, gpus: int = 0, notify: Notify = lambda _: None
 ) -> None:
     """Train all trials of a driver on the Ray that is connected.
 
@@ -128,7 +129,7 @@ class _Bridge:
 
     driver: Driver
     _free: list[float]
-    _notify: nodes.Tell
+    _notify: Notify
     _specs: dict[str, TrialSpec] = field(default_factory=dict)
     _trials: dict[str, str] = field(default_factory=dict)
     _shares: dict[str, float] = field(default_factory=dict)
