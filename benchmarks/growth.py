@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         many = Path(name) / "many"
         for index in range(1000):
             make_run(many, 9, name=f"run-{index}")
-            json_views.remember(results.load(Sweep.open(many / "runs" / f"run-{index}")))
+            json_views.write_summary(results.load(Sweep.open(many / "runs" / f"run-{index}")))
         wall, peak = measure(["ls"], many)
         rows.append(
             {"what": "ls, 1,000 runs of 9 trials", "seconds": round(wall, 2), "MiB": round(peak / 2**20)}

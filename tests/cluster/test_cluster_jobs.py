@@ -236,7 +236,7 @@ def test_a_cluster_that_is_not_up_says_how_to_start_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("address", ["ray://127.0.0.1:10001", "http://127.0.0.1:8265"])
 def test_a_sweep_is_not_driven_from_outside(address: str) -> None:
     with pytest.raises(ResourceError, match="tune-app submit SPACE --cluster"):
-        addresses.reached(address)
+        addresses.resolve(address)
 
 
 GROWTH = """

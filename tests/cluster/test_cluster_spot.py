@@ -66,10 +66,10 @@ def test_a_notice_is_told_from_none(cloud: Cloud, name: str, quiet: bytes | None
     kind = spot.CLOUDS[name]
     if quiet:
         cloud.answers[kind.path] = quiet
-    assert not spot.noticed(kind, url(cloud))
+    assert not spot.has_notice(kind, url(cloud))
     cloud.answers[kind.path] = notice
-    assert spot.noticed(kind, url(cloud))
-    assert not spot.noticed(kind, "http://127.0.0.1:1")
+    assert spot.has_notice(kind, url(cloud))
+    assert not spot.has_notice(kind, "http://127.0.0.1:1")
 
 
 def test_ray_is_told_until_it_has_heard(

@@ -47,13 +47,13 @@ def test_gpus_are_waited_for_and_machines_told_of_as_they_come_and_go(joined: Cl
     said: list[str] = []
     told: list[str] = []
     waits = threading.Thread(target=lambda: nodes.wait_for_gpus(2, 60, said.append))
-    with nodes.watched(told.append):
+    with nodes.announce_changes(told.append):
         waits.start()
         until(lambda: said)
         node = joined.add_node(num_cpus=1, num_gpus=2)
         waits.join()
         assert said[0] == "waiting for GPUs: 0 of 2 on 1 node"
-        assert nodes.present() == nodes.Cluster(2, 2, 2)
+        assert nodes.current() == nodes.Cluster(2, 2, 2)
         until(lambda: told)
         joined.remove_node(node, allow_graceful=True)
         until(lambda: len(told) == 2)

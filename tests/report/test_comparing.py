@@ -19,7 +19,7 @@ from records import Ended, constant, record
 from tune_app.data.identity import DataIdentity
 from tune_app.errors import ReportError
 from tune_app.report import compare
-from tune_app.report.comparing import why_not_ranked, written
+from tune_app.report.comparing import comparison_file, why_not_ranked
 from tune_app.results import Frames
 
 
@@ -117,7 +117,7 @@ def test_two_runs_and_no_run_twice(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["text", "csv", "latex", "markdown"])
 def test_the_formats_of_a_comparison(tmp_path: Path, form: str) -> None:
     sweeps = [CASES["finished"](tmp_path / "a"), record(tmp_path / "b", GRID, {}, PHANTOM, name="drawn")]
-    text = written(sweeps, form).decode()
+    text = comparison_file(sweeps, form).decode()
     if form == "csv":
         frame = pd.read_csv(io.StringIO(text))
         assert frame["run"].tolist() == ["run", "drawn"]
@@ -126,4 +126,4 @@ def test_the_formats_of_a_comparison(tmp_path: Path, form: str) -> None:
         assert "the data differ" in text
         assert "phantom" in text
     with pytest.raises(ReportError, match=r"--format txt: .*text, csv"):
-        written(sweeps, "txt")
+        comparison_file(sweeps, "txt")

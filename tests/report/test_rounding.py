@@ -81,7 +81,7 @@ def test_every_place_writes_a_mean_alike(
             terminal.summary(one),
             narrative.verdict(one, judged)[0],
             terminal.best(one, json_views.best(one)),
-            run_summaries.text([json_views.summary(one)], Path(folder)),
+            run_summaries.listing([json_views.summary(one)], Path(folder)),
         ):
             assert with_unit[best - 1] in text
         assert compare([one, other]).rows[0][2:4] == [texts[best - 1], tested[best - 1]]

@@ -31,9 +31,9 @@ def test_a_summary_names_the_best_and_is_remembered(finished: Frames) -> None:
     best = int(ranked(finished)["sample"].iloc[0])
     assert found["best"]["sample"] == best
     assert found["shown"].startswith("lr ")
-    json_views.remember(finished)
+    json_views.write_summary(finished)
     folder = finished.sweep.paths.folder.parent
-    [listed] = run_summaries.runs(folder, lambda _: pytest.fail("the record was read"))
+    [listed] = run_summaries.summaries(folder, lambda _: pytest.fail("the record was read"))
     assert listed["best"] == found["best"]
 
 

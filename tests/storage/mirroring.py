@@ -53,7 +53,7 @@ def seeds(sweep: Sweep) -> pd.DataFrame:
 
 
 def assert_mirrored(sweep: Sweep, place: Store) -> None:
-    copy = segments.newest(place)
+    copy = segments.newest_run(place)
     assert copy
     assert copy.record == sweep.paths.record.read_bytes()
     assert copy.scores == sweep.paths.scores.read_bytes()

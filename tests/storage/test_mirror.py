@@ -52,7 +52,7 @@ def test_a_task_that_goes_to_another_folder_is_mirrored_meanwhile(
     )
     assert not sweep.paths.folder.is_absolute()
     assert capsys.readouterr().out.splitlines() == [f"mirrored to {shared / sweep.name}"]
-    copy = segments.newest(store.connect(str(shared)).below(sweep.name))
+    copy = segments.newest_run(store.connect(str(shared)).below(sweep.name))
     assert copy
     assert copy.record == sweep.paths.record.read_bytes()
 

@@ -50,7 +50,7 @@ def test_the_record_is_the_whole_beginning_of_the_highest_generation(
             sound = record if good else sound
         if sound:
             expected = sound, covered
-    copy = segments.newest(place)
+    copy = segments.newest_run(place)
     assert (copy and (copy.record, copy.scores)) == expected
 
 
@@ -62,7 +62,7 @@ def test_a_segment_that_was_tried_twice_counts_once_with_all_its_lines(
     owner = "000001-00000001"
     for number, lines in ((1, first), (1, first + more), (2, last)):
         place.write(f"record/{segments.segment_name(owner, number, lines, 0, 'jsonl')}", lines)
-    copy = segments.newest(place)
+    copy = segments.newest_run(place)
     assert copy
     assert copy.record == first + more + last
 

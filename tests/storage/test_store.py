@@ -66,5 +66,5 @@ def test_what_is_written_must_come_back(shared: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("uri", ["shared", "./x", "~/x"])
 def test_a_path_on_another_machine_must_be_absolute(uri: str) -> None:
     with pytest.raises(RunError, match="absolute"):
-        storage.there(uri)
-    assert storage.there("/mnt/x") == storage.there("file:///mnt/x") == "/mnt/x"
+        storage.remote_uri(uri)
+    assert storage.remote_uri("/mnt/x") == storage.remote_uri("file:///mnt/x") == "/mnt/x"

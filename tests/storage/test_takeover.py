@@ -67,7 +67,7 @@ def test_whatever_a_lost_machine_left_on_the_storage_ends_as_an_undisturbed_run(
     assert len(moments) > 12
     tried = 0
     for moment in (*moments[:: len(moments) // 6], moments[-1]):
-        copy = segments.newest(storage.connect(str(moment)).below("one"))
+        copy = segments.newest_run(storage.connect(str(moment)).below("one"))
         if copy is None:
             continue
         tried += 1
@@ -132,7 +132,7 @@ def test_who_is_taken_over_ends_and_what_it_still_wrote_is_left_out(
     thread = threading.Thread(target=old)
     thread.start()
     place = storage.connect(str(shared)).below("one")
-    while not (copy := segments.newest(place)) or b'"epoch":3,' not in copy.record:
+    while not (copy := segments.newest_run(place)) or b'"epoch":3,' not in copy.record:
         time.sleep(0.02)
     there = storage.fetch(str(shared), "one", tmp_path / "new", print)
     asked = request_for(Sweep.open(there), address="inline")

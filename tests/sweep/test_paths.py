@@ -38,7 +38,7 @@ def test_what_leads_out_of_a_run_is_refused(name: str, make: Callable[[Path], No
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     make(path)
-    assert run_summaries.remembered(folder) is None
+    assert run_summaries.read(folder) is None
     with pytest.raises(RunError, match=name):
         Sweep.open(folder)
 

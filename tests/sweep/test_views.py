@@ -20,20 +20,20 @@ def sweep(tmp_path: Path) -> Sweep:
 
 def test_a_file_is_written_only_where_it_differs(tmp_path: Path) -> None:
     path = tmp_path / "view.txt"
-    views.put(path, "text", pytest.fail)
+    views.write(path, "text", pytest.fail)
     before = path.stat().st_ino
-    views.put(path, "text", pytest.fail)
+    views.write(path, "text", pytest.fail)
     assert path.stat().st_ino == before
-    views.put(path, "other", pytest.fail)
+    views.write(path, "other", pytest.fail)
     assert path.read_text() == "other"
 
 
 def test_a_file_that_the_disk_refuses_is_told_and_left_out(tmp_path: Path) -> None:
     told: list[str] = []
-    views.put(tmp_path, "text", told.append)
+    views.write(tmp_path, "text", told.append)
     [note] = told
     assert note.startswith(f"note: {tmp_path}: cannot be written")
-    assert views.left_out(tmp_path, StorageError("in words")) == "note: in words"
+    assert views.not_written(tmp_path, StorageError("in words")) == "note: in words"
 
 
 def test_views_are_restored_from_the_record(sweep: Sweep) -> None:
@@ -46,8 +46,8 @@ def test_views_are_restored_from_the_record(sweep: Sweep) -> None:
 
 
 def test_a_list_of_images_that_was_edited_is_noticed(sweep: Sweep) -> None:
-    assert not views.edited(sweep, b"anything"), "nothing is recorded of it"
+    assert not views.test_images_edited(sweep, b"anything"), "nothing is recorded of it"
     with sweep.writing():
         sweep.note(Opened(test_images_crc32=zlib.crc32(b"index,label\n")))
-    assert not views.edited(sweep, b"index,label\n")
-    assert views.edited(sweep, b"index,label\n0,1\n")
+    assert not views.test_images_edited(sweep, b"index,label\n")
+    assert views.test_images_edited(sweep, b"index,label\n0,1\n")

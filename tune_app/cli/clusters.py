@@ -69,7 +69,7 @@ def submit(file: Path, detach: bool, **options: Any) -> None:
     if options["wait_for_gpus"]:
         run += ["--wait-for-gpus", str(options["wait_for_gpus"]), "--wait-at-most", f"{options['wait_s']:g}s"]
     if options["storage"] is not None:
-        run += ["--storage", storage.there(options["storage"])]
+        run += ["--storage", storage.remote_uri(options["storage"])]
     click.echo(f"sending {asked.name} to the cluster of {file}, as {name} ...")
     own = Path.cwd() if asked.task not in task.BUILTIN else None
     job = jobs.submit(file, name, asked.name, asked.dump(), run, own)

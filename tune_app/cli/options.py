@@ -87,7 +87,7 @@ class Place(click.ParamType[str]):
         """See click."""
         from tune_app import storage
 
-        return storage.normal(str(value))
+        return storage.normalized(str(value))
 
 
 STORAGE = click.option(
@@ -152,7 +152,7 @@ training_options = group(
     RUNS_DIR,
     click.option(
         "--address",
-        default=addresses.default,
+        default=addresses.default_address,
         metavar="ADDRESS",
         help="local, auto, the address of a cluster, or inline (no Ray).  [default: $RAY_ADDRESS, else the "
         "cluster that this machine belongs to, else local]",

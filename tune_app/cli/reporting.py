@@ -71,7 +71,7 @@ def report(name: str, figures: bool, runs_dir: Path, **view: Any) -> None:
     ):
         views.restore(frames.sweep, progress.note)
         restoring.restore_study(frames.sweep, progress.note)
-        json_views.remember(frames)
+        json_views.write_summary(frames)
         folder = frames.sweep.paths.report
         written = [*results.write(frames), *reports.write(frames, folder, _view(**view), figures)]
     for path in written:
@@ -132,7 +132,7 @@ def compare(names: Sequence[str], form: str, out: Path | None, runs_dir: Path) -
     """Compare the best configurations of several runs. Runs on the same data are ranked."""
     from tune_app.report import comparing, exporting
 
-    content = comparing.written([_frames(name, runs_dir) for name in names], form)
+    content = comparing.comparison_file([_frames(name, runs_dir) for name in names], form)
     exporting.deliver(content, form, out, sys.stdout.buffer)
 
 

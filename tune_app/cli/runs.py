@@ -18,8 +18,8 @@ def ls(runs_dir: Path, as_json: bool) -> None:
     """List the runs, newest first."""
     from tune_app.sweep import run_summaries
 
-    found = run_summaries.runs(runs_dir, _summary)
-    click.echo(json.dumps(found, indent=2) if as_json else run_summaries.text(found, runs_dir))
+    found = run_summaries.summaries(runs_dir, _summary)
+    click.echo(json.dumps(found, indent=2) if as_json else run_summaries.listing(found, runs_dir))
 
 
 def _summary(folder: Path) -> dict[str, Any]:

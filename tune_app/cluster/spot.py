@@ -52,7 +52,7 @@ CLOUDS = {
 }
 
 
-def noticed(cloud: Cloud, metadata: str = "") -> bool:
+def has_notice(cloud: Cloud, metadata: str = "") -> bool:
     """Whether the cloud wants this machine back; no answer means no.
 
     Args:
@@ -98,7 +98,7 @@ def watch(name: str, metadata: str = "") -> None:
     cloud = CLOUDS[name]
     try:
         with FileLock(Path(tempfile.gettempdir()) / "tune-app-spot.lock", timeout=0):
-            while not (noticed(cloud, metadata) and drain(cloud.notice_s)):
+            while not (has_notice(cloud, metadata) and drain(cloud.notice_s)):
                 time.sleep(_LOOK_EVERY_S)
     except Timeout:
         return

@@ -57,7 +57,7 @@ def check_machine(runs_dir: Path, data: str = "phantom", *, quick: bool = False)
             check_runs_dir(runs_dir),
             checks.check_disk(_existing(runs_dir), _free_bytes(_existing(runs_dir))),
             check_data(data),
-            checks.check_address(os.environ.get("RAY_ADDRESS"), addresses.started()),
+            checks.check_address(os.environ.get("RAY_ADDRESS"), addresses.local_cluster()),
             check_spaces(),
         ]
         torch = asked_torch.result()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from tune_app.status import Status
 from tune_app.sweep import Sweep
 from tune_app.sweep.configurations import Attempt, Configuration
-from tune_app.sweep.evaluation import rank
+from tune_app.sweep.evaluation import rank_key
 from tune_app.sweep.events import Saved
 from tune_app.sweep.record import remove
 
@@ -52,7 +52,7 @@ class CheckpointRetention:
         if self._sweep.history.status(configuration, space.replicate_numbers, live=True) != Status.FINISHED:
             return None
         value = configuration.value(space.metric, space.evaluate, space.replicate_numbers)
-        return None if value is None else rank(space.metric, value, configuration.sample)
+        return None if value is None else rank_key(space.metric, value, configuration.sample)
 
     def _best_finished(self) -> tuple[float, int] | None:
         ranks = [self._rank(c) for c in self._sweep.history.configurations.values() if c.duplicate_of is None]

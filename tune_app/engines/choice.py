@@ -97,7 +97,7 @@ def open_engine(
         planned = plan(one, os.cpu_count() or 1, 0, trials)
         yield Engine(planned, "in this process", lambda driver: inline.run(driver, splits))
         return
-    address = addresses.reached(request.address)
+    address = addresses.resolve(request.address)
     local = address == "local"
     if local and request.wait_for_gpus and not gpus_possible():
         raise _not_a_cluster(request, "this machine has none")
@@ -121,7 +121,7 @@ def open_engine(
         # An autoscaled cluster is not spread over: each further machine costs money.
         spread = 0 if cluster.grows else nodes.free_gpus()
         if not local:
-            stack.enter_context(nodes.watched(progress.note))
+            stack.enter_context(nodes.announce_changes(progress.note))
         most = room(request.resources, cluster.cpus, cluster.gpus, trials)
 
         def engine(together: int | None = None) -> Engine:
@@ -181,4 +181,4 @@ def wait_until_closed() -> None:
     if "tune_app.engines.ray.connection" in sys.modules:  # else no Ray was started
         from tune_app.engines.ray import connection
 
-        connection.left()
+        connection.wait_until_gone()

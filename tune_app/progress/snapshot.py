@@ -15,7 +15,7 @@ from tune_app.stats.units import MetricUnits
 from tune_app.status import ENDED, FAULTY, WAITING, Status
 from tune_app.sweep import Sweep
 from tune_app.sweep.configurations import Attempt, Configuration
-from tune_app.sweep.evaluation import rank
+from tune_app.sweep.evaluation import rank_key
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class SnapshotTaker:
         for state in (Status.FINISHED, Status.RUNNING):
             ranked = [row for row in rows.values() if row.state == state and row.values]
             if ranked:
-                return min(ranked, key=lambda row: rank(self.sweep.space.metric, row.mean, row.sample))
+                return min(ranked, key=lambda row: rank_key(self.sweep.space.metric, row.mean, row.sample))
         return None
 
 

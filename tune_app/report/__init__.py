@@ -30,7 +30,7 @@ def write_all(frames: Frames) -> TuneAppError | None:
     sweep, found = frames.sweep, None
     for each in (
         lambda: results.write(frames),
-        lambda: json_views.remember(frames),
+        lambda: json_views.write_summary(frames),
         lambda: write(frames, sweep.paths.report),
     ):
         try:

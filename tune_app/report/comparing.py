@@ -100,7 +100,7 @@ def compare(sweeps: Sequence[Frames]) -> Table:
     )
 
 
-def written(sweeps: Sequence[Frames], form: str) -> bytes:
+def comparison_file(sweeps: Sequence[Frames], form: str) -> bytes:
     """The comparison as a file's content, in one of ``FORMATS``.
 
     Raises:

@@ -15,7 +15,7 @@ from tune_app import results
 from tune_app.errors import ReportError, nearest
 from tune_app.report import render
 from tune_app.report.files import put
-from tune_app.report.overview import TableOptions, overview, raw, with_ties
+from tune_app.report.overview import TableOptions, overview, raw_table, with_ties
 from tune_app.results import json_views, verdict
 from tune_app.stats.units import DIGITS
 from tune_app.version import __version__
@@ -84,7 +84,7 @@ def export(frames: Frames, form: str, view: TableOptions | None = None, of: str 
         "parquet": _parquet,
         "json": _json,
     }
-    return writers[form](frames, raw(frames, frame, view))
+    return writers[form](frames, raw_table(frames, frame, view))
 
 
 def one_of(option: str, value: str, known: Sequence[str]) -> None:

@@ -53,7 +53,7 @@ def overview(frames: Frames, judged: Verdict, view: TableOptions | None = None) 
     """
     view = view or TableOptions()
     trials = with_ties(frames, judged)
-    ordered = arranged(frames, trials, view)
+    ordered = sorted_rows(frames, trials, view)
     shown = list(view.columns) or _default_columns(frames, trials, judged)
     _check(frames, view.columns, trials)
     unfinished = ordered["status"] != Status.FINISHED
@@ -84,7 +84,7 @@ def with_ties(frames: Frames, judged: Verdict) -> pd.DataFrame:
     return made
 
 
-def arranged(frames: Frames, frame: pd.DataFrame, view: TableOptions) -> pd.DataFrame:
+def sorted_rows(frames: Frames, frame: pd.DataFrame, view: TableOptions) -> pd.DataFrame:
     """Rows of a frame as ``view`` orders and cuts them; best first where it names no order.
 
     Raises:
@@ -147,14 +147,14 @@ def _check(frames: Frames, names: Sequence[str], frame: pd.DataFrame) -> None:
             )
 
 
-def raw(frames: Frames, frame: pd.DataFrame, view: TableOptions) -> pd.DataFrame:
+def raw_table(frames: Frames, frame: pd.DataFrame, view: TableOptions) -> pd.DataFrame:
     """Rows and columns of a frame with every digit, and the data's identity at the end.
 
     Raises:
         ReportError: ``view`` names a column that is not there.
     """
     _check(frames, view.columns, frame)
-    found = arranged(frames, frame, view)
+    found = sorted_rows(frames, frame, view)
     if view.columns:
         found = found[_raw_columns(view.columns, frame)]
     return found.assign(**rows.identity(frames)).reset_index(drop=True)

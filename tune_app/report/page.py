@@ -142,7 +142,7 @@ def _size(picture: Picture) -> dict[str, Any]:
     """Width and height in CSS pixels, of which there are 96 to the inch."""
     from tune_app.report.figures import style
 
-    width, height = style.size(picture.figure)
+    width, height = style.saved_size(picture.figure)
     return {"width": round(96 * width), "height": round(96 * height)}
 
 

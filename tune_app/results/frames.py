@@ -25,7 +25,7 @@ from tune_app.stats.units import MetricUnits
 from tune_app.status import Status
 from tune_app.sweep import Sweep, views
 from tune_app.sweep.configurations import Attempt, Configuration
-from tune_app.sweep.evaluation import Row, evaluated
+from tune_app.sweep.evaluation import Row, evaluated_epoch
 from tune_app.sweep.record import write_atomically
 
 COLUMNS = {
@@ -164,7 +164,7 @@ class Frames:
             return None
         try:
             text = path.read_bytes()
-            if views.edited(self.sweep, text):
+            if views.test_images_edited(self.sweep, text):
                 raise ValueError("it was changed since the run wrote it")
             return pd.read_csv(
                 io.BytesIO(text), usecols=["index", "label", "name", "patient"], keep_default_na=False
@@ -310,7 +310,7 @@ def _seed_row(
     epochs = rows[-1][0] if rows else 0
     row: dict[str, Any] = {"replicate": replicate, "status": str(status), "epochs": epochs}
     if rows and status != Status.DIVERGED:
-        counts = evaluated(rows, sweep.space.metric, sweep.space.evaluate)
+        counts = evaluated_epoch(rows, sweep.space.metric, sweep.space.evaluate)
         if counts:
             row["evaluated"] = counts[0]
             row |= counts[1]

@@ -29,13 +29,13 @@ def summary(frames: Frames) -> dict[str, Any]:
     return found | {"best": best, "shown": f"{frames.name_of(sample, short=True)}: {metric} {reached}"}
 
 
-def remember(frames: Frames) -> None:
+def write_summary(frames: Frames) -> None:
     """Write the summary of a run down, so that it is listed without its record being read.
 
     Raises:
         StorageError: the disk refused it.
     """
-    run_summaries.remember(frames.sweep.paths, summary(frames))
+    run_summaries.write(frames.sweep.paths, summary(frames))
 
 
 def run(frames: Frames) -> dict[str, Any]:

@@ -16,4 +16,4 @@ def restore_study(sweep: Sweep, notify: Notify) -> None:
     try:
         StudyView(sweep.paths.study, sweep.name, sweep.space, sweep.history).close()
     except StorageError as error:
-        notify(views.left_out(sweep.paths.study, error))
+        notify(views.not_written(sweep.paths.study, error))

@@ -220,7 +220,7 @@ class OptunaSearch:
             raise
         except Exception as error:  # noqa: BLE001 - the sweep does not need the file
             self._view = None
-            self._notify(views.left_out(self._path or Path("study.db"), error))
+            self._notify(views.not_written(self._path or Path("study.db"), error))
 
     def catch_up(self, events: Iterable[Event]) -> None:
         """Replay a whole record, which restores the sampler's random state and its study.

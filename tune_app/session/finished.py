@@ -20,7 +20,10 @@ def lacks_nothing(sweep: Sweep, asked_storage: str | None) -> bool:
     images = sweep.paths.test_images
     return (
         {asked_storage or NO_STORAGE, sweep.history.session.storage or NO_STORAGE} == {NO_STORAGE}
-        and (sweep.data.kind == "none" or (images.is_file() and not views.edited(sweep, images.read_bytes())))
+        and (
+            sweep.data.kind == "none"
+            or (images.is_file() and not views.test_images_edited(sweep, images.read_bytes()))
+        )
         and not sweep.live()
         and sweep.complete_and_trained()
     )
@@ -52,7 +55,7 @@ def failures(sweep: Sweep) -> TrialsFailed | None:
 
 def described(sweep: Sweep) -> str | None:
     """The summary of a run whose results and report are up to date; None if they must be written first."""
-    summary = run_summaries.remembered(sweep.paths.folder)
+    summary = run_summaries.read(sweep.paths.folder)
     if summary is None or not all(path.is_file() for path in _written(sweep.paths)):
         return None
     tally, best = run_summaries.tally(summary["states"], summary["configurations"]), summary["shown"]

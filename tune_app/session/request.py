@@ -35,7 +35,7 @@ class Request:
     time_limit_s: float | None = None
     #: The name of the run whose best configurations this one confirms.
     confirms: str | None = None
-    #: Where the run is mirrored, as `storage.normal` returns it; None for nowhere.
+    #: Where the run is mirrored, as `storage.normalized` returns it; None for nowhere.
     storage: str | None = None
     wait_for_gpus: int = 0
     wait_s: float = 1800.0

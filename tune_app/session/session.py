@@ -203,7 +203,7 @@ class Session:
 
     def _write_test_images(self, sweep: Sweep) -> None:
         if images := self.loaded.test_images():
-            views.put(sweep.paths.test_images, images, progress.note)
+            views.write(sweep.paths.test_images, images, progress.note)
 
     def _driver(self, sweep: Sweep, searcher: Searcher | None, engine: Engine) -> Driver:
         return Driver(

@@ -8,7 +8,7 @@ run.
 from __future__ import annotations
 
 from tune_app.storage.mirror import Mirror
-from tune_app.storage.store import NONE, Store, connect, normal, there
+from tune_app.storage.store import NONE, Store, connect, normalized, remote_uri
 from tune_app.storage.takeover import fetch, mirrored, runs
 
-__all__ = ["NONE", "Mirror", "Store", "connect", "fetch", "mirrored", "normal", "runs", "there"]
+__all__ = ["NONE", "Mirror", "Store", "connect", "fetch", "mirrored", "normalized", "remote_uri", "runs"]

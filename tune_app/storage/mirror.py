@@ -229,7 +229,7 @@ class Mirror:
     def _carry_frozen(self) -> None:
         """Copy new and changed files that the record cannot reproduce."""
         paths = self._paths
-        for path in (*frozen(paths), *paths.logs.glob("*.log")):
+        for path in (*first_session_files(paths), *paths.logs.glob("*.log")):
             with suppress(FileNotFoundError):
                 stat = path.stat()
                 name = str(path.relative_to(paths.folder))
@@ -240,7 +240,7 @@ class Mirror:
                     self._frozen[name] = stat.st_mtime_ns, stat.st_size
 
 
-def frozen(paths: RunPaths) -> tuple[Any, ...]:
+def first_session_files(paths: RunPaths) -> tuple[Any, ...]:
     """The files that a run gets in its first session."""
     return paths.space, paths.provenance, paths.test_images
 

@@ -70,7 +70,7 @@ class StoredRun:
     left_out: str = ""
 
 
-def newest(store: Store, names: Iterable[str] | None = None) -> StoredRun | None:
+def newest_run(store: Store, names: Iterable[str] | None = None) -> StoredRun | None:
     """What a storage has of a run; None if it has no usable segment.
 
     Args:

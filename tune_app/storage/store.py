@@ -26,7 +26,7 @@ _RULE = (
 FAULTS = (OSError, pa.ArrowException)
 
 
-def normal(uri: str) -> str:
+def normalized(uri: str) -> str:
     """A URI as it is recorded: a path is made absolute, anything else stays the same.
 
     Raises:
@@ -52,7 +52,7 @@ def normal(uri: str) -> str:
     return uri
 
 
-def there(uri: str) -> str:
+def remote_uri(uri: str) -> str:
     """A URI for another machine.
 
     Raises:
@@ -60,7 +60,7 @@ def there(uri: str) -> str:
     """
     if "://" not in uri and uri != NONE and not Path(uri).is_absolute():
         raise RunError(f"--storage {uri}: on a cluster a path must be absolute, as in /mnt/shared/runs")
-    return normal(uri)
+    return normalized(uri)
 
 
 class Store:
@@ -128,7 +128,7 @@ def connect(uri: str) -> Store:
     Raises:
         RunError: it cannot be reached, written or read.
     """
-    with usable(uri):
+    with explain_errors(uri):
         store = _open(uri)
         name, sent = f".check-{secrets.token_hex(8)}", secrets.token_bytes(64)
         store.write(name, sent)
@@ -153,7 +153,7 @@ def _open(uri: str) -> Store:
 
 
 @contextmanager
-def usable(uri: str) -> Iterator[None]:
+def explain_errors(uri: str) -> Iterator[None]:
     """Turns a failure of the storage before training into an error that says how to fix it."""
     try:
         yield

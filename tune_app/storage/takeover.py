@@ -16,9 +16,9 @@ from filelock import Timeout
 
 from tune_app.errors import RunError, nearest
 from tune_app.storage import segments
-from tune_app.storage.mirror import Mirror, frozen
+from tune_app.storage.mirror import Mirror, first_session_files
 from tune_app.storage.segments import StoredRun
-from tune_app.storage.store import Store, connect, usable
+from tune_app.storage.store import Store, connect, explain_errors
 from tune_app.sweep import coherence
 from tune_app.sweep.history import History
 from tune_app.sweep.opened_folder import OpenedFolder
@@ -36,7 +36,7 @@ def runs(uri: str | None) -> frozenset[str]:
     if uri is None:
         return frozenset()
     store = connect(uri)
-    with usable(uri):
+    with explain_errors(uri):
         return frozenset(store.folders())
 
 
@@ -47,7 +47,7 @@ def fetch(uri: str, name: str, runs_dir: Path, notify: Notify) -> Path:
         RunError: the storage cannot be used, or has no such run.
     """
     names = sorted(runs(uri))
-    with usable(uri):
+    with explain_errors(uri):
         opened = OpenedFolder(RunPaths(runs_dir / name))
         if name not in names or not _bring(connect(uri).below(name), opened, notify):
             known = f"there are: {', '.join(names[:8])}" if names else "there are none yet"
@@ -70,7 +70,7 @@ def mirrored(uri: str | None, opened: OpenedFolder, notify: Notify) -> Iterator[
     if uri is None:
         yield None
         return
-    with usable(uri):
+    with explain_errors(uri):
         store = connect(uri).below(opened.paths.folder.name)
         seen = store.names(segments.RECORD)
         # Before the claim: a run that cannot be continued here keeps its owner.
@@ -99,7 +99,7 @@ def _bring(store: Store, opened: OpenedFolder, notify: Notify, names: list[str] 
     Raises:
         RunError: each of the two records holds events that the other lacks; or the run is in use.
     """
-    copy = segments.newest(store, names)
+    copy = segments.newest_run(store, names)
     if copy is None:
         return False
     paths = opened.paths
@@ -151,7 +151,7 @@ def _fetch_files(store: Store, paths: RunPaths, copy: StoredRun) -> None:
                 if name in there:
                     write_atomically(target, store.read(f"{segments.CHECKPOINTS}/{name}"))
     beside = set(store.names())
-    for path in frozen(paths):
+    for path in first_session_files(paths):
         if path.name in beside and not path.exists():
             write_atomically(path, store.read(path.name))
     for name in store.names(segments.LOGS):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tune_app.space import Config, Metric
 from tune_app.stats import arithmetic
 from tune_app.status import Status
-from tune_app.sweep.evaluation import Row, evaluated
+from tune_app.sweep.evaluation import Row, evaluated_epoch
 from tune_app.sweep.events import Epoch, Saved, ScoreRows, Values
 
 #: What ended a replicate before its last epoch, as it is recorded: ``patience``, or ``task``, the code
@@ -166,7 +166,7 @@ class Configuration:
 
         The ``best`` epoch is the first that is best by the metric ``by``, ``metric`` itself unless given.
         """
-        rows = [evaluated(self.epochs(replicate), by or metric, evaluate) for replicate in replicates]
+        rows = [evaluated_epoch(self.epochs(replicate), by or metric, evaluate) for replicate in replicates]
         return mean([row[1].get(metric.name) if row else None for row in rows])
 
     @property

@@ -19,7 +19,9 @@ def usable(value: float | None) -> bool:
     return value is not None and math.isfinite(value) and abs(value) <= LARGEST
 
 
-def improved(found: Mapping[str, float | None], keep: tuple[str, int], best: float | None) -> float | None:
+def improved_value(
+    found: Mapping[str, float | None], keep: tuple[str, int], best: float | None
+) -> float | None:
     """The value of an epoch, times the sign, if it is better than ``best``; else None.
 
     The first of several epochs that are alike stays the best. An epoch without the metric never counts.
@@ -36,7 +38,7 @@ def improved(found: Mapping[str, float | None], keep: tuple[str, int], best: flo
     return sign * value if best is None or sign * value > best else None
 
 
-def evaluated(rows: Sequence[Row], metric: Metric, evaluate: str) -> Row | None:
+def evaluated_epoch(rows: Sequence[Row], metric: Metric, evaluate: str) -> Row | None:
     """The epoch of a replicate that stands in the results: the last, or the best by ``metric``.
 
     None where there is no epoch, or, for ``best``, none with the metric.
@@ -45,12 +47,12 @@ def evaluated(rows: Sequence[Row], metric: Metric, evaluate: str) -> Row | None:
         return rows[-1] if rows else None
     chosen, best = None, None
     for row in rows:
-        value = improved(row[1], (metric.name, metric.sign), best)
+        value = improved_value(row[1], (metric.name, metric.sign), best)
         if value is not None:
             chosen, best = row, value
     return chosen
 
 
-def rank(metric: Metric, mean: float, number: int) -> tuple[float, int]:
+def rank_key(metric: Metric, mean: float, number: int) -> tuple[float, int]:
     """A key that sorts the best first; of equal means the lowest number, whichever finished first."""
     return -metric.sign * mean, number

@@ -14,7 +14,7 @@ from tune_app.space import Metric
 from tune_app.stats.units import shares_out_of_range
 from tune_app.status import PRECEDENCE, Status
 from tune_app.sweep.configurations import PATIENCE, Attempt, Configuration
-from tune_app.sweep.evaluation import rank, usable
+from tune_app.sweep.evaluation import rank_key, usable
 from tune_app.sweep.events import (
     Checkpoint,
     Code,
@@ -122,7 +122,7 @@ class History:
                 value = trained.value(metric, evaluate, replicates)
                 if value is not None:
                     found.append((configuration, value))
-        return sorted(found, key=lambda each: rank(metric, each[1], each[0].sample))
+        return sorted(found, key=lambda each: rank_key(metric, each[1], each[0].sample))
 
     @property
     def wanted(self) -> str:

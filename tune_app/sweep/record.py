@@ -339,31 +339,31 @@ class Scores:
         know(self.path)  # scores at the same place of another file would be taken for these
         return ScoreRows(offset, tuple(shape), zlib.crc32(rows))
 
-    def read(self, place: ScoreRows) -> bytes:
+    def read(self, rows: ScoreRows) -> bytes:
         """The raw bytes of ``rows``, to be read as ``<f4`` of ``rows.shape``.
 
         Raises:
             RunError: they are missing or damaged.
         """
-        size_bytes = 4 * math.prod(place.shape)
+        size_bytes = 4 * math.prod(rows.shape)
         try:
             with self.path.open("rb") as file:
-                there = max(0, file.seek(0, os.SEEK_END) - place.offset)
-                file.seek(place.offset if there else 0)
-                rows = file.read(min(size_bytes, there))
+                there = max(0, file.seek(0, os.SEEK_END) - rows.offset)
+                file.seek(rows.offset if there else 0)
+                found = file.read(min(size_bytes, there))
         except OSError as error:
             raise RunError(f"{self.path}: cannot read the test scores: {error.strerror}") from error
-        if len(rows) != size_bytes:
+        if len(found) != size_bytes:
             raise RunError(
                 f"{self.path}: too short: {size_bytes} bytes of test scores belong at byte "
-                f"{place.offset}, {len(rows)} are there. {self._advice}"
+                f"{rows.offset}, {len(found)} are there. {self._advice}"
             )
-        if place.crc32 is not None and zlib.crc32(rows) != place.crc32:
+        if rows.crc32 is not None and zlib.crc32(found) != rows.crc32:
             raise RunError(
-                f"{self.path}: damaged: the {size_bytes} bytes of test scores at byte {place.offset} are not "
+                f"{self.path}: damaged: the {size_bytes} bytes of test scores at byte {rows.offset} are not "
                 f"those that were recorded. {self._advice}"
             )
-        return rows
+        return found
 
 
 class _storage:  # noqa: N801 - reads as a statement: with _storage(path): ...

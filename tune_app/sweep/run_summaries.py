@@ -26,12 +26,12 @@ _LARGEST = 16 << 20
 _KINDS = {"states": dict, "configurations": int, "data": str, "shown": str}
 
 
-def runs(runs_dir: Path, make: Callable[[Path], dict[str, Any]]) -> list[dict[str, Any]]:
+def summaries(runs_dir: Path, make: Callable[[Path], dict[str, Any]]) -> list[dict[str, Any]]:
     """What there is to say of each run, newest first; ``make`` reads it from the record where it must.
 
     A run that cannot be read has the keys ``run``, ``folder`` and ``error`` alone, and hides no other.
     """
-    return [remembered(folder) or _made(folder, make) for folder in find_runs(runs_dir)]
+    return [read(folder) or _made(folder, make) for folder in find_runs(runs_dir)]
 
 
 def _made(folder: Path, make: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def _made(folder: Path, make: Callable[[Path], dict[str, Any]]) -> dict[str, Any
         return {"run": folder.name, "folder": str(folder), "error": said}
 
 
-def remember(paths: RunPaths, summary: Mapping[str, Any]) -> None:
+def write(paths: RunPaths, summary: Mapping[str, Any]) -> None:
     """Write down what there is to say of a run.
 
     Raises:
@@ -60,7 +60,7 @@ def _crc32(stamped: Mapping[str, Any]) -> int:
     return zlib.crc32(json.dumps(stamped).encode())
 
 
-def remembered(folder: Path) -> dict[str, Any] | None:
+def read(folder: Path) -> dict[str, Any] | None:
     """What a run wrote down of itself; None where its record has grown since, or there is nothing."""
     paths = RunPaths(folder)
     try:
@@ -78,7 +78,7 @@ def remembered(folder: Path) -> dict[str, Any] | None:
     return {**summary, "run": folder.name, "folder": str(folder)} if fresh else None
 
 
-def text(found: Sequence[Mapping[str, Any]], runs_dir: Path) -> str:
+def listing(found: Sequence[Mapping[str, Any]], runs_dir: Path) -> str:
     """A line a run; those that cannot be read come last, each with the reason."""
     if not found:
         return f"no runs in {runs_dir} yet. Start one with: tune-app run grid"

@@ -16,7 +16,7 @@ from tune_app.sweep.record import write_atomically
 from tune_app.text import Notify
 
 
-def put(path: Path, text: str, notify: Notify) -> None:
+def write(path: Path, text: str, notify: Notify) -> None:
     """Make a file hold ``text``. If the disk refuses it, ``notify`` is called with a note."""
     data = text.encode()
     with suppress(OSError):
@@ -25,10 +25,10 @@ def put(path: Path, text: str, notify: Notify) -> None:
     try:
         write_atomically(path, data)
     except OSError as error:
-        notify(left_out(path, error))
+        notify(not_written(path, error))
 
 
-def left_out(path: Path, error: Exception) -> str:
+def not_written(path: Path, error: Exception) -> str:
     """The note for a view that cannot be written."""
     if isinstance(error, StorageError):
         return f"note: {error}"
@@ -38,13 +38,13 @@ def left_out(path: Path, error: Exception) -> str:
 
 def restore(sweep: Sweep, notify: Notify) -> None:
     """Write ``space.yaml`` and ``provenance.json`` as the record has them."""
-    put(sweep.paths.space, sweep.frozen, notify)
+    write(sweep.paths.space, sweep.frozen, notify)
     if sweep.history.openings:
         text = json.dumps(sweep.history.openings[0].provenance, indent=2)
-        put(sweep.paths.provenance, f"{text}\n", notify)
+        write(sweep.paths.provenance, f"{text}\n", notify)
 
 
-def edited(sweep: Sweep, images: bytes) -> bool:
+def test_images_edited(sweep: Sweep, images: bytes) -> bool:
     """Whether the content of ``test_images.csv`` is other than recorded; False where nothing is."""
     written = [opened.test_images_crc32 for opened in sweep.history.openings]
     known = [crc32 for crc32 in written if crc32 is not None]

@@ -14,7 +14,7 @@ import numpy as np
 from tune_app.errors import TaskError
 from tune_app.space import Config
 from tune_app.space.rules import clash, is_test_metric
-from tune_app.sweep.evaluation import improved, usable
+from tune_app.sweep.evaluation import improved_value, usable
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks.isolation import ProcessState
 from tune_app.tasks.task import Context, FunctionTask
@@ -107,7 +107,7 @@ class FunctionReplicates(Replicates):
             replicate.close()
             return {}
         visible = {name: value for name, value in numbers.items() if not is_test_metric(name)}
-        best = settings.keep_best and improved(visible, settings.keep_best, replicate.best)
+        best = settings.keep_best and improved_value(visible, settings.keep_best, replicate.best)
         if settings.keep_best is None or best is not None:
             replicate.best, replicate.evaluated = best, self.epoch
             replicate.test = {name: value for name, value in numbers.items() if is_test_metric(name)}

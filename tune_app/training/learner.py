@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tune_app.stats import metrics
-from tune_app.sweep.evaluation import improved, usable
+from tune_app.sweep.evaluation import improved_value, usable
 from tune_app.sweep.trial_spec import Direction, TrialSpec
 from tune_app.tasks.isolation import ProcessState, seed_generators
 from tune_app.tasks.task import Labelled, Loss, Splits, Task, clip_norm, copied, make_scheduler
@@ -111,7 +111,7 @@ class Best:
         """Take the weights of an epoch if its metrics ``found`` are better, by ``keep`` (None: never)."""
         if keep is None:
             return
-        value = improved(found, keep, self.value if self.weights else None)
+        value = improved_value(found, keep, self.value if self.weights else None)
         if value is not None:
             self.value, self.epoch, self.weights = value, epoch, weights()
 

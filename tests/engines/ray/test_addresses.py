@@ -23,20 +23,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_laptop_starts_a_ray_of_its_own() -> None:
-    assert addresses.default() == "local"
+    assert addresses.default_address() == "local"
 
 
 def test_the_environment_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
-    assert addresses.default() == "10.0.0.1:6379"
+    assert addresses.default_address() == "10.0.0.1:6379"
 
 
 def test_a_machine_of_a_cluster_joins_it_while_it_answers(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as head:
         address = f"127.0.0.1:{head.getsockname()[1]}"
         (folder / "ray_current_cluster").write_text(f"{address}\n")
-        assert addresses.default() == address
-    assert addresses.default() == "local", "the file outlived its cluster"
+        assert addresses.default_address() == address
+    assert addresses.default_address() == "local", "the file outlived its cluster"
 
 
 def test_what_ray_start_left_is_found_in_tmpdir(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,13 +45,13 @@ def test_what_ray_start_left_is_found_in_tmpdir(folder: Path, monkeypatch: pytes
     with socket.create_server(("127.0.0.1", 0)) as head:
         address = f"127.0.0.1:{head.getsockname()[1]}"
         (folder / "ray_current_cluster").write_text(address)
-        assert addresses.default() == address
+        assert addresses.default_address() == address
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "host:port", "127.0.0.1:0"])
 def test_a_damaged_file_names_no_cluster(text: str, folder: Path) -> None:
     (folder / "ray_current_cluster").write_text(text)
-    assert addresses.default() == "local"
+    assert addresses.default_address() == "local"
 
 
 #: The first frame of any server that speaks HTTP/2.
@@ -81,14 +81,14 @@ def answering(words: bytes | None) -> Iterator[str]:
 def test_a_head_is_reached_by_its_name_or_by_auto(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     head = SETTINGS + b"\0\0\1\1\5\0\0\0\1\x88"
     with answering(head) as address:
-        assert addresses.reached(address) == address
+        assert addresses.resolve(address) == address
     with answering(head) as address:
         (folder / "ray_current_cluster").write_text(address)
-        assert addresses.reached("auto") == address
+        assert addresses.resolve("auto") == address
     with answering(head) as address:
         monkeypatch.setenv("RAY_ADDRESS", address)
-        assert addresses.reached("auto") == address
-    assert addresses.reached("local") == "local"
+        assert addresses.resolve("auto") == address
+    assert addresses.resolve("local") == "local"
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_head_is_reached_by_its_name_or_by_auto(folder: Path, monkeypatch: pyt
 def test_what_listens_there_is_no_head(words: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(addresses, "_REACH_WITHIN_S", 1.0)
     with answering(words) as address, pytest.raises(ResourceError) as caught:
-        addresses.reached(address)
+        addresses.resolve(address)
     assert f"--address {address}" in str(caught.value)
 
 
@@ -125,12 +125,12 @@ def test_a_wrong_address_is_refused_at_once_by_where_it_was_given(
     if by == "RAY_ADDRESS=":
         monkeypatch.setenv("RAY_ADDRESS", value)
         if not value.strip():
-            assert addresses.default() == "local"
+            assert addresses.default_address() == "local"
             return
-        value = addresses.default()
+        value = addresses.default_address()
     began = time.monotonic()
     with pytest.raises(ResourceError) as caught:
-        addresses.reached(value)
+        addresses.resolve(value)
     assert time.monotonic() - began < 30
     assert str(caught.value).startswith(f"{by}{value.strip() or repr('')}")
 
@@ -144,14 +144,14 @@ def test_an_address_that_swallows_everything_is_given_up(monkeypatch: pytest.Mon
     monkeypatch.setattr(addresses, "_REACH_WITHIN_S", 0.2)
     monkeypatch.setattr(socket, "create_connection", never)
     with pytest.raises(ResourceError, match=r"10\.255\.255\.1:6379: .* no answer within 0\.2 s"):
-        addresses.reached("10.255.255.1:6379")
+        addresses.resolve("10.255.255.1:6379")
     over.set()
 
 
 def test_auto_names_the_cluster_that_is_gone(folder: Path) -> None:
     (folder / "ray_current_cluster").write_text("127.0.0.1:1")
     with pytest.raises(ResourceError, match=r"--address auto, which is 127\.0\.0\.1:1 by the last ray start"):
-        addresses.reached("auto")
+        addresses.resolve("auto")
 
 
 def test_the_command_line_names_the_variable(

@@ -70,7 +70,7 @@ def test_trials_run_in_the_processes_that_ray_starts_at_once_and_ray_ends_beside
         busy = [each for each in threading.enumerate() if each.name == "Ray"]
         del ref
         known = ray.is_initialized()
-        connection.left()
+        connection.wait_until_gone()
         alive = any(each.is_alive() for each in busy)
         left = subprocess.run(["pgrep", "-P", str(os.getpid()), "raylet"]).returncode == 0
         with connection.connect("local", cpus=1):

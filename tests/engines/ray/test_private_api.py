@@ -86,9 +86,9 @@ def without() -> Iterator[None]:
 def test_each_missing_part_has_something_in_its_place() -> None:
     with without():
         assert private_api.connected()
-        with private_api.inherited_environment(), private_api.quiet(), private_api.lean():
+        with private_api.inherited_environment(), private_api.silence_servers(), private_api.lean():
             pass
-        private_api.stay_away()
+        private_api.prevent_restart()
         private_api.put(b"key", b"value")
         assert private_api.get(b"key") == b""
         assert private_api.draining(1.0) == []
@@ -103,11 +103,11 @@ def test_the_death_of_a_trial_is_read_from_whatever_is_there(tmp_path: Path) -> 
     (tmp_path / "error.txt").write_bytes(b"all of it \xff")
     (tmp_path / "error.pkl").write_bytes(ray.cloudpickle.dumps(ValueError("mine")))
     files = {"error_file": str(tmp_path / "error.txt"), "pickled_error_file": str(tmp_path / "error.pkl")}
-    error, text = private_api.death(SimpleNamespace(**files))
+    error, text = private_api.cause_of_death(SimpleNamespace(**files))
     assert (repr(error), text) == ("ValueError('mine')", "all of it \ufffd")
-    error, text = private_api.death(SimpleNamespace(get_error=lambda: ValueError("by Tune")))
+    error, text = private_api.cause_of_death(SimpleNamespace(get_error=lambda: ValueError("by Tune")))
     assert (repr(error), text) == ("ValueError('by Tune')", "")
-    assert private_api.death(SimpleNamespace(error_file=None, pickled_error_file=None)) == (None, "")
+    assert private_api.cause_of_death(SimpleNamespace(error_file=None, pickled_error_file=None)) == (None, "")
 
 
 def test_ray_starts_without_what_it_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +119,7 @@ def test_ray_starts_without_what_it_does_not_know(monkeypatch: pytest.MonkeyPatc
             raise RuntimeError("Timed out waiting for file gcs_server_port")
 
     monkeypatch.setattr(ray, "init", init)
-    private_api.init(private_api.ahead(["torch"]), address="local")
+    private_api.init(private_api.preload_options(["torch"]), address="local")
     assert tried == [
         {"address": "local", "_system_config": {"preload_python_modules": ["torch"]}},
         {"address": "local"},

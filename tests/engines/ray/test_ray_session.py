@@ -12,7 +12,7 @@ import time
 import pytest
 
 from tune_app.engines.ray import reaper
-from tune_app.engines.ray.ray_session import GONE_AFTER_S, Owned, RayInstance, Server
+from tune_app.engines.ray.ray_session import GONE_AFTER_S, OwnedProcesses, RayInstance, Server
 from tune_app.errors import RayLost
 
 HOST = "127.0.0.1"
@@ -94,8 +94,8 @@ def test_a_call_that_fails_by_the_death_of_a_server_says_so(instance: RayInstanc
 
 PROGRAM = """
     import os, signal, subprocess, sys, time
-    from tune_app.engines.ray.ray_session import Owned
-    owned = Owned()
+    from tune_app.engines.ray.ray_session import OwnedProcesses
+    owned = OwnedProcesses()
     with owned.marking():
         started = subprocess.Popen(["sleep", "300"], start_new_session=True)
     print(started.pid, flush=True)
@@ -137,7 +137,7 @@ def test_a_child_that_was_killed_is_told_from_one_that_gave_up(number: int, kill
 
 @pytest.mark.usefixtures("proc")
 def test_what_has_ended_by_itself_kills_nothing() -> None:
-    owned = Owned()
+    owned = OwnedProcesses()
     with owned.marking():
         assert reaper.MARK in os.environ
         bystander = subprocess.Popen(["sleep", "300"])

@@ -26,7 +26,7 @@ def long(folder: Path, size: int = 90) -> Path:
 
 
 def used() -> str | None:
-    with sockets.roomy():
+    with sockets.short_socket_paths():
         return os.environ.get("RAY_TMPDIR")
 
 

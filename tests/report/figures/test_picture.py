@@ -36,7 +36,7 @@ def test_nothing_leaves_a_picture(finished: Frames) -> None:
         except NotDrawn:
             continue
         for picture in pictures:
-            width, height = (100 * side for side in style.size(picture.figure))
+            width, height = (100 * side for side in style.saved_size(picture.figure))
             foot = height - 100 * picture.figure.get_size_inches()[1]
             with style.styled():
                 box = picture.figure.get_tightbbox().transformed(mpl.transforms.Affine2D().scale(100))

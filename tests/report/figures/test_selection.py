@@ -28,7 +28,7 @@ def test_the_best_are_chosen_then_those_that_got_furthest(tmp_path: Path) -> Non
 
 @given(st.lists(st.text("abc_", min_size=1, max_size=64), unique=True, max_size=8), st.integers(9, 30))
 def test_short_names_stay_apart(names: list[str], most: int) -> None:
-    found = selection.short(names, most)
+    found = selection.shortened(names, most)
     assert list(found) == names
     assert len(set(found.values())) == len(names)
     assert all(len(text) <= most for text in found.values())

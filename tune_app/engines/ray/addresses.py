@@ -31,9 +31,9 @@ _REQUEST = (
 _HEADERS, _SETTINGS, _OK = 1, 4, 0x88
 
 
-def default() -> str:
+def default_address() -> str:
     """``$RAY_ADDRESS``; that of the cluster that ``ray start`` made this machine part of; ``local``."""
-    return _of_environment() or started() or "local"
+    return _of_environment() or local_cluster() or "local"
 
 
 def _of_environment() -> str:
@@ -50,7 +50,7 @@ def _left(folder: Path | None = None) -> str:
     return ""
 
 
-def started(folder: Path | None = None) -> str | None:
+def local_cluster(folder: Path | None = None) -> str | None:
     """The address that ``ray start`` left on this machine, if something answers there; else None.
 
     A machine that lost its power leaves the file behind.
@@ -64,7 +64,7 @@ def started(folder: Path | None = None) -> str | None:
         return None
 
 
-def reached(address: str) -> str:
+def resolve(address: str) -> str:
     """The ``host:port`` that an address means, where a cluster's head listens; ``local`` is itself.
 
     ``auto`` is ``$RAY_ADDRESS``, or the cluster that this machine is part of.

@@ -62,7 +62,7 @@ def probe_cluster(address: str) -> ClusterProbe:
     Raises:
         ResourceError: no cluster answers there.
     """
-    address = addresses.reached(address)
+    address = addresses.resolve(address)
     begun = time.monotonic()
     with connection.connect(address):
         connected = time.monotonic() - begun

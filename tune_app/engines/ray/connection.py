@@ -55,7 +55,7 @@ def connect(
 ) -> Iterator[Cluster]:
     """Start Ray on this machine, or join the cluster at ``address``; leave it at the end.
 
-    Its processes take over a second to end, beside what the caller does next; ``left`` waits for them.
+    Its processes end in the background, which takes over a second; ``wait_until_gone`` waits for them.
 
     Args:
         address: ``local``, or the ``host:port`` of a cluster that this machine is part of.
@@ -84,22 +84,22 @@ def connect(
             "object_store_memory": _object_store_bytes(data_bytes),
         }
     with ExitStack() as stack:
-        stack.enter_context(private_api.quiet())
+        stack.enter_context(private_api.silence_servers())
         if address == "local":
-            stack.enter_context(sockets.roomy())
+            stack.enter_context(sockets.short_socket_paths())
             stack.enter_context(private_api.inherited_environment())
             stack.enter_context(private_api.lean())
         else:
             options = {"runtime_env": stack.enter_context(_travelling(modules))}
-        left()
+        wait_until_gone()
         # Ray would put the working directory first on its workers' path, where a `random.py` stops them.
         empty = stack.enter_context(tempfile.TemporaryDirectory(prefix="tune-app-ray-"))
-        instance = ray_session.begin(owned=address == "local")
+        instance = ray_session.set_current(owned=address == "local")
         stack.callback(_leave, instance)
         with chdir(empty), instance.starting():
-            instance.call(lambda: _init(address, options, private_api.ahead(ahead)))
+            instance.call(lambda: _init(address, options, private_api.preload_options(ahead)))
         instance.servers = instance.call(lambda: nodes.servers(address == "local"))
-        yield instance.call(nodes.capacity if address != "local" else nodes.present)
+        yield instance.call(nodes.capacity if address != "local" else nodes.current)
 
 
 _leaving: list[RayInstance] = []
@@ -114,13 +114,13 @@ def _leave(instance: RayInstance) -> None:
         time.sleep(0.01)
 
 
-def left() -> None:
+def wait_until_gone() -> None:
     """Wait until the Ray that ``connect`` has left is gone."""
     while _leaving:
         _leaving.pop().wait()
 
 
-atexit.register(left)  # before Ray's own, which waits without a limit
+atexit.register(wait_until_gone)  # before Ray's own, which waits without a limit
 
 
 def _init(address: str, options: dict[str, Any], ahead: dict[str, Any]) -> None:

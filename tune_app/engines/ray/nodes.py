@@ -78,7 +78,7 @@ def servers(local: bool) -> tuple[Server, ...]:
     )
 
 
-def present() -> Cluster:
+def current() -> Cluster:
     """What is there now."""
     total = ray.cluster_resources()
     nodes = sum(bool(node["Alive"]) for node in ray.nodes())
@@ -90,7 +90,7 @@ def capacity() -> Cluster:
 
     ``ray up`` leaves the file that it grows by on the head, with the resources of each type of node.
     """
-    now = present()
+    now = current()
     try:
         plan = YAML(typ="safe").load(_GROWTH.expanduser())
         types = plan["available_node_types"]
@@ -124,12 +124,12 @@ def wait_for_gpus(count: int, within_s: float, notify: Notify) -> None:
         ResourceError: they did not come.
     """
     begun = time.monotonic()
-    if present().gpus >= count:
+    if current().gpus >= count:
         return
     try:
         sdk.request_resources(bundles=[{"GPU": 1}] * count)
         while True:
-            now, waited = present(), time.monotonic() - begun
+            now, waited = current(), time.monotonic() - begun
             if now.gpus >= count:
                 return
             there = f"{now.gpus:g} of {count} on {_count(now.nodes, 'node')}"
@@ -146,7 +146,7 @@ def wait_for_gpus(count: int, within_s: float, notify: Notify) -> None:
 
 
 @contextmanager
-def watched(notify: Notify) -> Iterator[None]:
+def announce_changes(notify: Notify) -> Iterator[None]:
     """Say which machines join and leave, for as long as the context lasts."""
     over = threading.Event()
     known = {node.id: node for node in alive()}

@@ -30,7 +30,7 @@ _MISSING = (ImportError, AttributeError, TypeError)
 # ---------------------------------------------------------------- starting and leaving Ray
 
 
-def ahead(modules: Sequence[str]) -> dict[str, Any]:
+def preload_options(modules: Sequence[str]) -> dict[str, Any]:
     """Arguments of ``ray.init`` that have its processes load modules before there is work for them.
 
     An unknown setting ends Ray's own processes, so ``ray.init`` is tried again without these arguments; then
@@ -40,7 +40,7 @@ def ahead(modules: Sequence[str]) -> dict[str, Any]:
 
 
 def init(more: Mapping[str, Any], **options: Any) -> None:
-    """``ray.init`` with the arguments of ``ahead``, and without them where it fails with them."""
+    """``ray.init`` with the arguments of ``preload_options``, and without them where it fails with them."""
     if more:
         try:
             ray.init(**options, **more)
@@ -106,7 +106,7 @@ def inherited_environment() -> Iterator[None]:
         class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = before
 
 
-def stay_away() -> None:
+def prevent_restart() -> None:
     """Have what is left of a Ray that has died, and still calls it, start no other one."""
     with contextlib.suppress(*_MISSING):
         from ray._private import auto_init_hook
@@ -115,7 +115,7 @@ def stay_away() -> None:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence_servers() -> Iterator[None]:
     """Have Ray not print what its servers publish, such as the raylet's log when it has died."""
     try:
         from ray._private import worker
@@ -179,7 +179,7 @@ def draining(timeout_s: float) -> list[str]:
 # ---------------------------------------------------------------- trials of Tune
 
 
-def death(trial: Any) -> tuple[BaseException | None, str]:
+def cause_of_death(trial: Any) -> tuple[BaseException | None, str]:
     """The error with which the process of a trial has ended, if it can be read, and Ray's text about it.
 
     Tune's public ``Trial.get_error`` looks in the storage, where these files come only later.

@@ -111,7 +111,7 @@ class RayInstance:
     """
 
     def __init__(self, owned: bool) -> None:
-        self._owned = Owned() if owned else None
+        self._owned = OwnedProcesses() if owned else None
         self._calls: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
         # Linux ends Ray's servers with the thread that has started them.
         self._thread = threading.Thread(target=self._work, name="Ray", daemon=True)
@@ -202,7 +202,7 @@ def _over(future: Future[Any]) -> bool:
     return future.done()
 
 
-class Owned:
+class OwnedProcesses:
     """The processes of a Ray that this process starts. Whatever happens to this process, they end with it."""
 
     def __init__(self) -> None:
@@ -296,7 +296,7 @@ def _hangups_ignored() -> Iterator[None]:
 _current: list[RayInstance] = []
 
 
-def begin(owned: bool) -> RayInstance:
+def set_current(owned: bool) -> RayInstance:
     """Make the instance that ``call`` refers to from now on."""
     _current[:] = [RayInstance(owned)]
     return _current[0]
@@ -307,6 +307,6 @@ def call(work: Callable[[], T], notify: Notify = _silent, give_up: GiveUp = _at_
     return _current[0].call(work, notify, give_up) if _current else work()
 
 
-def died() -> bool:
+def server_died() -> bool:
     """See ``RayInstance.died``."""
     return bool(_current) and _current[0].died()

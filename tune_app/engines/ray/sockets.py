@@ -23,7 +23,7 @@ def ray_folder() -> tuple[str, str]:
 
 
 @contextmanager
-def roomy() -> Iterator[None]:
+def short_socket_paths() -> Iterator[None]:
     """Have Ray use /tmp where its sockets cannot lie in ``$TMPDIR``; that is used for all else.
 
     Raises:

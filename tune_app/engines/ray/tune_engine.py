@@ -187,7 +187,7 @@ class _Bridge:
 
     def fail(self, trial_id: str, trial: Any) -> None:
         """The process of a trial has died, or ended after the trial has reported its failure."""
-        if ray_session.died():  # which is no fault of the trial
+        if ray_session.server_died():  # which is no fault of the trial
             self.guard(lambda: self.driver.abandon(self._trials.get(trial_id, "")))
         elif trial_id in self._specs:
             self._failed(trial_id, _explain(trial))
@@ -205,7 +205,7 @@ class _Bridge:
     def lose(self, why: str) -> bool:
         """Ray is lost: end the session; whether no trial is left that could still be saved."""
         with self._lock:
-            private_api.stay_away()
+            private_api.prevent_restart()
             if self.driver.ending is None:
                 self._notify(f"{why}: ending, and saving what can be saved")
             self.driver.end(why)
@@ -237,7 +237,7 @@ class _Bridge:
 
 def _explain(trial: Any) -> Failure:
     """The failure of a trial whose process died without a report."""
-    error, text = private_api.death(trial)
+    error, text = private_api.cause_of_death(trial)
     log = re.sub(r"\x1b\[\d*m", "", text)  # a file has no colours
     if error is None:
         lines = log.strip().splitlines()

@@ -149,7 +149,7 @@ def curves(frames: Frames) -> list[Picture]:
     splits = [split for split in _SPLITS if any(split in family.columns for family in info.families)]
     rows = len(info.families)
     names = [info.labels[sample] for sample in told_apart]
-    legend = math.ceil(len(names) / (2 if style.fit(names, 2, style.WIDTH) else 1)) * 0.2 + 0.3
+    legend = math.ceil(len(names) / (2 if style.legend_fits(names, 2, style.WIDTH) else 1)) * 0.2 + 0.3
     with style.styled():
         figure = style.canvas(style.WIDTH, 2.35 * rows + legend)
         grid = figure.subplots(rows, len(splits), sharex=True, sharey="row", squeeze=False)
@@ -157,7 +157,7 @@ def curves(frames: Frames) -> list[Picture]:
             for column, split in enumerate(splits):
                 axes = grid[row, column]
                 if split not in family.columns:
-                    style.empty(axes)
+                    style.blank(axes)
                     continue
                 _panel(axes, info, family.columns[split], told_apart)
                 axes.set_title(_SPLITS[split] if row == 0 else "")
@@ -262,7 +262,7 @@ def _panels(info: CurvesInfo, family: Family, name: str) -> Picture:
         grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
         for place, axes in enumerate(grid.flat):
             if place >= len(samples):
-                style.empty(axes)
+                style.blank(axes)
                 continue
             rows = info.of(samples[place])
             for split, column in family.columns.items():

@@ -125,7 +125,7 @@ def heatmap(frames: Frames) -> list[Picture]:
 
 def _picture(frames: Frames, info: HeatmapInfo, number: str) -> Picture:
     label = formats.metric(frames.units, info.metric)
-    names = selection.short((info.row_name, info.column_name), 28)
+    names = selection.shortened((info.row_name, info.column_name), 28)
     with style.styled():
         height = min(8.0, max(2.2, 0.62 * len(info.rows) + 1.1))
         figure = style.canvas(min(style.WIDTH, max(4.0, 0.95 * len(info.columns) + 2.2)), height)

@@ -114,7 +114,7 @@ def slices(frames: Frames) -> list[Picture]:
             _scale(panel.yaxis, frames)
             parameter_axis.label(panel.xaxis, frames, back[panel.get_xlabel()])
             panel.set_xlabel(style.text_of(panel.get_xlabel()))
-            style.widen(panel)
+            style.add_margins(panel)
         bar = figure.axes[-1]
         bar.set_ylabel("sample")
         _coloured_by_sample(panels, made)
@@ -193,7 +193,7 @@ def importance(frames: Frames) -> list[Picture]:
     """How much each parameter decides whether a configuration is among the best."""
     if len(frames.varying) < 2:
         raise NotDrawn("takes two parameters that vary")
-    names = selection.short(frames.varying, 30)
+    names = selection.shortened(frames.varying, 30)
     rows, thinned = _thinned(frames)
     if "twin" in rows:
         rows = rows[rows["twin"].isna()]
@@ -281,7 +281,7 @@ def _parameters(frames: Frames) -> tuple[dict[str, str], str]:
     if len(varying) > MOST_PARAMETERS:
         note = f"the first {MOST_PARAMETERS} of {len(varying)} parameters"
         varying = varying[:MOST_PARAMETERS]
-    return selection.short(varying, 24), note
+    return selection.shortened(varying, 24), note
 
 
 def _label(frames: Frames) -> str:

@@ -65,7 +65,7 @@ def labels(frames: Frames, samples: Iterable[int]) -> dict[int, str]:
     """
     chosen = list(samples)
     for most in (_NAME, _NAME // 2):
-        names = short(frames.varying, most)
+        names = shortened(frames.varying, most)
         texts = {name: values(frames, name) for name in names}
         found = {sample: _label(frames, sample, names, texts) for sample in chosen}
         if all(len(text) <= _LABEL for text in found.values()):
@@ -86,14 +86,14 @@ def _label(
 def values(frames: Frames, name: str, most: int = _NAME) -> dict[str, str]:
     """The values of a parameter, by their ``canonical`` forms, cut to ``most`` letters and still distinct."""
     texts = frames.labels.values(name)
-    cuts = short(texts.values(), most)
+    cuts = shortened(texts.values(), most)
     return {key: cuts[text] for key, text in texts.items()}
 
 
-def short(names: Iterable[str], most: int = _NAME) -> dict[str, str]:
+def shortened(names: Iterable[str], most: int = _NAME) -> dict[str, str]:
     """Names cut to ``most`` letters, each still unlike the others.
 
-    >>> short(["lr", "probability_of_dropping_a_node_in_the_first_layer"])["lr"]
+    >>> shortened(["lr", "probability_of_dropping_a_node_in_the_first_layer"])["lr"]
     'lr'
     """
     found: dict[str, str] = {}

@@ -160,7 +160,7 @@ def legend(figure: Figure, axes: Axes, where: Where, columns: int = 2) -> None:
     """
     handles, labels = axes.get_legend_handles_labels()
     texts = list(map(str, labels))
-    if not fit(texts, columns, figure.get_size_inches()[0]):
+    if not legend_fits(texts, columns, figure.get_size_inches()[0]):
         columns = 1
     rows = math.ceil(len(handles) / columns)
     # matplotlib fills columns downwards, the first of them fuller than the last
@@ -175,7 +175,7 @@ def legend(figure: Figure, axes: Axes, where: Where, columns: int = 2) -> None:
     )
 
 
-def fit(texts: Sequence[str], columns: int, width: float) -> bool:
+def legend_fits(texts: Sequence[str], columns: int, width: float) -> bool:
     """Whether a legend of these texts in so many columns is no wider than that, in inches."""
     return columns * (max(map(len, texts), default=0) + 8) * _LETTER <= width
 
@@ -190,7 +190,7 @@ def log_ticks(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def widen(axes: Axes) -> None:
+def add_margins(axes: Axes) -> None:
     """Room at both sides, for labels that would run into those of the next panel."""
     scale = axes.xaxis.get_transform()
     low, high = scale.transform(np.array(axes.get_xlim()))
@@ -198,12 +198,12 @@ def widen(axes: Axes) -> None:
     axes.set_xlim(*scale.inverted().transform(np.array([low - room, high + room])))
 
 
-def empty(axes: Axes) -> None:
+def blank(axes: Axes) -> None:
     """Blank the place of a panel that a grid of panels has no use for."""
     axes.set_axis_off()
 
 
-def size(figure: Figure) -> tuple[float, float]:
+def saved_size(figure: Figure) -> tuple[float, float]:
     """Width and height of what is saved, in inches."""
     width, height = figure.get_size_inches()
     return float(width), float(height) + _FOOT
@@ -212,7 +212,7 @@ def size(figure: Figure) -> tuple[float, float]:
 def rendered(figure: Figure, kind: str) -> bytes:
     """A figure as the bytes of one of ``KINDS``; the same figure always gives the same bytes."""
     buffer = io.BytesIO()
-    width, height = size(figure)
+    width, height = saved_size(figure)
     figure.savefig(
         buffer,
         format=kind,
