@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,6 +101,27 @@ def test_no_file_is_too_long_to_read_in_one_go() -> None:
     for paths, most in (([ROOT / file for file in FILES], 400), (tests, 499)):
         lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
         assert {path: count for path, count in lines.items() if count > most} == {}
+
+
+def test_the_package_is_small_enough_to_find_a_place_in_it() -> None:
+    assert len({file.parts[0] for file in FILES}) <= 25
+
+
+def test_modules_import_each_other_in_no_circle() -> None:
+    names = {
+        ".".join(["tune_app", *file.with_suffix("").parts]).removesuffix(".__init__"): file for file in FILES
+    }
+    graph = {}
+    for name, file in names.items():
+        found = {other if other in names else other.rpartition(".")[0] for other in imports(file, late=False)}
+        graph[name] = found & names.keys() - {name}
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError
+
+
+def test_each_public_class_has_a_name_of_its_own() -> None:
+    classes = [node.name for file in FILES for node in tree(file).body if isinstance(node, ast.ClassDef)]
+    public = Counter(name for name in classes if not name.startswith("_"))
+    assert {name: count for name, count in public.items() if count > 1} == {}
 
 
 def test_help_loads_nothing_heavy() -> None:
