@@ -100,7 +100,7 @@ _FIRST = (
     "tests/chaos/test_kills.py",
     "tests/cluster/test_gpus.py",
     "tests/cluster/test_nodes.py",
-    "tests/cli/test_cli.py",
+    "tests/cli/test_training.py",
     "tests/report/test_page.py",
     "tests/driver/test_gpu_sharing.py",
     "tests/chaos/test_signals.py",

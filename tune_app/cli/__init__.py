@@ -37,7 +37,7 @@ for _command in (*training.COMMANDS, *runs.COMMANDS, *reporting.COMMANDS, *clust
 
 @cli.command()
 def spaces() -> None:
-    """List the search spaces: those in ./search_spaces and the built-in ones."""
+    """List the search spaces in ./search_spaces and the built-in ones."""
     from tune_app.report import terminal
 
     click.echo(terminal.spaces())
@@ -45,7 +45,10 @@ def spaces() -> None:
 
 @cli.command()
 def schema() -> None:
-    """Print the JSON schema of a search-space file, for editors that complete and check YAML."""
+    """Print the JSON schema of a search-space file.
+
+    Editors use it to complete and check YAML.
+    """
     from tune_app import space
 
     click.echo(json.dumps(space.json_schema(), indent=2))
@@ -60,7 +63,10 @@ def schema() -> None:
     help="Check every machine of the cluster at this address; auto finds the cluster.",
 )
 def doctor(runs_dir: Path, data: str, address: str | None) -> None:
-    """Check Python, torch, Ray, GPUs, memory, disk and data; print what is wrong and how to fix it."""
+    """Check the installation and the data, and print fixes.
+
+    Checks Python, torch, Ray, GPUs, memory, disk and data; with --address, every machine of a cluster.
+    """
     from tune_app import doctor as doctors
     from tune_app import progress
 

@@ -116,7 +116,7 @@ def _follow(file: Path, job: Job) -> None:
 @_CLUSTER
 @RUNS_DIR
 def pull(name: str, file: Path, runs_dir: Path) -> None:
-    """Copy the run NAME from a cluster, in its current state, into the folder of runs on this machine."""
+    """Copy the run NAME from a cluster to this machine."""
     from tune_app.cluster import jobs
 
     folder = jobs.pull(file, name, runs_dir)

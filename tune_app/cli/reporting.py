@@ -56,7 +56,10 @@ _OUT = click.option("--out", type=click.Path(path_type=Path), help="File to writ
 @click.option("--figures/--no-figures", default=True, show_default=True, help="Whether to draw figures.")
 @RUNS_DIR
 def report(name: str, figures: bool, runs_dir: Path, **view: Any) -> None:
-    """Rewrite the CSV files and the report (page, tables, figures) of a run from its record."""
+    """Rewrite the CSV files and the report of a run.
+
+    The report is a page, tables and figures, made from the record.
+    """
     from tune_app import progress, results
     from tune_app import report as reports
     from tune_app.results import json_views
@@ -92,7 +95,10 @@ def report(name: str, figures: bool, runs_dir: Path, **view: Any) -> None:
 @_OUT
 @RUNS_DIR
 def export(name: str, form: str, of: str, out: Path | None, runs_dir: Path, **view: Any) -> None:
-    """Write the results of a run in another format, to a file or to the terminal."""
+    """Write the results of a run in another format.
+
+    Without --out, a text format goes to the terminal.
+    """
     from tune_app.report import exporting
 
     content = exporting.export(_frames(name, runs_dir), form, _view(**view), of)

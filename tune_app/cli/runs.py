@@ -88,7 +88,10 @@ def best(name: str, runs_dir: Path, as_json: bool, model_file: Path | None) -> N
 @JSON
 @TRUST
 def predict(model: Path, images: tuple[Path, ...], as_json: bool, trust: bool) -> None:
-    """Print the predictions of MODEL, a file of tune-app best NAME --model FILE, for IMAGES."""
+    """Print the predictions of MODEL for IMAGES.
+
+    MODEL is a file that tune-app best NAME --model FILE wrote.
+    """
     from dataclasses import asdict
 
     from tune_app.report import terminal
@@ -107,7 +110,10 @@ def predict(model: Path, images: tuple[Path, ...], as_json: bool, trust: bool) -
 @click.argument("trial")
 @RUNS_DIR
 def logs(name: str, trial: str, runs_dir: Path) -> None:
-    """Print the output and traceback of TRIAL: 12.1, or 12 for the newest trial of configuration 12."""
+    """Print the output and traceback of TRIAL.
+
+    12.1 names one trial of configuration 12, 12 its newest.
+    """
     from tune_app.results import json_views
     from tune_app.sweep import Sweep
     from tune_app.sweep.paths import find_run
@@ -119,7 +125,10 @@ def logs(name: str, trial: str, runs_dir: Path) -> None:
 @click.argument("name")
 @RUNS_DIR
 def prune(name: str, runs_dir: Path) -> None:
-    """Remove the checkpoints and weights of a run; its record and results stay."""
+    """Remove the checkpoints and weights of a run.
+
+    Its record and results stay.
+    """
     from tune_app.sweep import Sweep
     from tune_app.sweep.paths import find_run
     from tune_app.text import counted, size

@@ -138,7 +138,7 @@ def _folder(name: str, options: dict[str, Any]) -> Path:
 @training_options
 @survives_hangup
 def run(**options: Any) -> None:
-    """Train every configuration of SPACE (a name or a file), then write results and report.
+    """Train SPACE (a name or a file) and write results and report.
 
     Ctrl-C, SIGTERM or SIGHUP stops the run; tune-app resume continues it. Closing the terminal does not stop
     it.
@@ -157,7 +157,10 @@ def run(**options: Any) -> None:
 @space_options
 @training_options
 def check(**options: Any) -> None:
-    """Check SPACE and its data; print what a run would train, and an estimate of its time."""
+    """Check SPACE and its data without training a sweep.
+
+    Prints what a run would train, and estimates of its time and disk space.
+    """
     from tune_app import progress
     from tune_app.session import measuring, preview
 
@@ -191,7 +194,7 @@ def _request(options: dict[str, Any]) -> Request:
 @training_options
 @survives_hangup
 def resume(name: str, **options: Any) -> None:
-    """Resume the run NAME: train what it lacks, from the last checkpoints."""
+    """Resume the run NAME: train what it lacks."""
     from tune_app.session import finished
     from tune_app.sweep import Sweep
 
@@ -240,7 +243,10 @@ def extend(
     undo: bool,
     **options: Any,
 ) -> None:
-    """Add seeds, samples, epochs or grid values to the run NAME, and train only what is new."""
+    """Add seeds, samples, epochs or grid values to the run NAME.
+
+    Only what is new is trained; everything recorded stays as it is.
+    """
     from tune_app import space as spaces
     from tune_app.session import lifecycle
 
@@ -292,7 +298,10 @@ def _undo(name: str, options: dict[str, Any]) -> None:
 @training_options
 @survives_hangup
 def retry(name: str, trials: tuple[str, ...], **options: Any) -> None:
-    """Train the failed configurations of the run NAME again, or only those of TRIALS."""
+    """Train the failed configurations of the run NAME again.
+
+    With TRIALS, only these are trained.
+    """
     from tune_app.session import lifecycle
 
     sweep, request = _open(name, options)
@@ -308,7 +317,7 @@ def retry(name: str, trials: tuple[str, ...], **options: Any) -> None:
 @training_options
 @survives_hangup
 def rerun(name: str, trial: str, **options: Any) -> None:
-    """Train the configuration TRIAL of the run NAME once more, and say whether the results are the same."""
+    """Train TRIAL of the run NAME once more and compare the results."""
     from tune_app import progress
     from tune_app.report import terminal
     from tune_app.session import recorded_points
@@ -337,7 +346,10 @@ def rerun(name: str, trial: str, **options: Any) -> None:
 @training_options
 @survives_hangup
 def confirm(name: str, top: int, seeds: int, **options: Any) -> None:
-    """Train the best configurations of the run NAME on new seeds, to see how much of their lead was luck."""
+    """Train the best configurations of NAME on new seeds.
+
+    The report of the new run shows how much of their lead was luck.
+    """
     from tune_app.session import recorded_points
     from tune_app.session.confirm import confirmation
     from tune_app.session.session import Session
@@ -354,7 +366,10 @@ def confirm(name: str, top: int, seeds: int, **options: Any) -> None:
 @click.argument("trial", required=False)
 @RUNS_DIR
 def stop(name: str, trial: str | None, runs_dir: Path) -> None:
-    """Stop the run NAME, or only its trial TRIAL, from another terminal. What is trained is kept."""
+    """Stop the run NAME, or only its trial TRIAL.
+
+    Works from another terminal. What is trained is kept.
+    """
     from tune_app.session.stop import request_stop
     from tune_app.sweep import Sweep, find_sample
     from tune_app.sweep.paths import find_run
