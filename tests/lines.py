@@ -29,3 +29,19 @@ def sealed(events: Iterable[dict[str, Any]]) -> bytes:
 def write(record: Path, events: Iterable[dict[str, Any]]) -> None:
     """Make a record of these events."""
     record.write_bytes(sealed(events))
+
+
+def epochs_trained_twice(record: Path, since: int = 0) -> list[tuple[str, int]]:
+    """Trial and epoch of what was trained again though a checkpoint past it was there; from an event on."""
+    saved: dict[int, int] = {}
+    samples: dict[str, int] = {}
+    again: list[tuple[str, int]] = []
+    for number, (_, event) in enumerate(read(record)):
+        if event["event"] == "started":
+            samples[event["trial"]] = event["sample"]
+        known = saved.get(samples.get(event.get("trial", ""), 0), 0)
+        if event["event"] == "epoch" and number >= since and event["epoch"] <= known:
+            again.append((event["trial"], event["epoch"]))
+        if event.get("saved"):
+            saved[samples[event["trial"]]] = event["saved"]["epoch"]
+    return again

@@ -71,7 +71,6 @@ ELSEWHERE = {
     "engines/ray/cluster_probe.py": "cluster/test_nodes.py",
     "engines/ray/nodes.py": "cluster/test_nodes.py",
     "engines/ray/trainable.py": "engines/ray/test_tune_engine.py",
-    "engines/ray/reaper.py": "engines/ray/test_ray_session.py",
 }
 #: Nothing to test by itself: a dataclass without methods, names that are exported again, a number.
 TRIVIAL = ("sweep/numerics.py", "task.py", "version.py", "__main__.py")

@@ -15,8 +15,8 @@ from contextlib import suppress
 
 import pandas as pd
 import pytest
-from going_on import epochs_done_twice
 from hosts import Run, hosts, task, until
+from lines import epochs_trained_twice
 
 from tune_app import results
 from tune_app import space as spaces
@@ -147,7 +147,7 @@ class Session:
         assert "6 finished" in output
         sweep = Sweep.open(self.folder)
         assert sweep.statuses() == ["finished"] * 6
-        assert epochs_done_twice(sweep.paths.record) == []
+        assert epochs_trained_twice(sweep.paths.record) == []
         pd.testing.assert_frame_equal(seeds(sweep), undisturbed)
         return sweep
 

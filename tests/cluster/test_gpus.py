@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from lines import read
-from rays_own import QUIET, declared_cluster
+from ray_marks import QUIET, declared_cluster
 
 from tune_app import results
 from tune_app import space as spaces

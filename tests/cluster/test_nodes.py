@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import ray
 from ray.cluster_utils import Cluster
-from rays_own import QUIET, declared_cluster
+from ray_marks import QUIET, declared_cluster
 
 from tune_app import cli
 from tune_app.engines.ray import cluster_probe, connection, nodes

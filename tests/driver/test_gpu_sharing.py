@@ -8,7 +8,7 @@ import pytest
 from facts import lacking
 from hypothesis import given
 from hypothesis import strategies as st
-from rays_own import QUIET, declared_cluster
+from ray_marks import QUIET, declared_cluster
 from small_task import TASK
 from specs import make_spec
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from facts import lacking
 from fsspec.implementations.memory import MemoryFileSystem
-from going_on import epochs_done_twice
+from lines import epochs_trained_twice
 from mirroring import assert_mirrored, mounted, resume, seeds, slow_trials
 from pyarrow import fs
 from small_task import GRID, TASK, request, run
@@ -73,7 +73,7 @@ def test_whatever_a_lost_machine_left_on_the_storage_ends_as_an_undisturbed_run(
         tried += 1
         again = resume("one", tmp_path / f"{moment.name}-runs", moment)
         pd.testing.assert_frame_equal(seeds(again), seeds(whole))
-        assert epochs_done_twice(again.paths.record, copy.record.count(b"\n")) == []
+        assert epochs_trained_twice(again.paths.record, copy.record.count(b"\n")) == []
         assert_mirrored(again, storage.connect(str(moment)).below("one"))
         looks = [a.look for a in again.history.attempts.values() if a.end == "finished"]
         assert looks == [1, 1]

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from rays_own import QUIET, declared_cluster
+from ray_marks import QUIET, declared_cluster
 
 from tune_app import space as spaces
 from tune_app.engines.ray import prometheus

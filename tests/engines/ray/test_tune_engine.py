@@ -22,7 +22,7 @@ from drawing import DRAWING, PROGRAMS
 from facts import lacking
 from printing import PRINTING, WAYS
 from raising import EXPECTED, RAISING
-from rays_own import QUIET
+from ray_marks import QUIET
 from small_task import TASK
 from specs import change
 
