@@ -300,7 +300,11 @@ CASES: dict[str, tuple[Prepare, list[str], list[str]]] = {
         ["extend", "mine", "--seeds", "+1", "--data", "no-folder"],
         ["no-folder", "takes no data"],
     ),
-    "predict with no model": (file("", "m.pt"), ["predict", "m.pt", "x.png"], ["m.pt", "is no model file"]),
+    "predict with no model": (
+        file("", "m.pt"),
+        ["predict", "m.pt", "x.png"],
+        ["m.pt", "model file", "best NAME --model"],
+    ),
     "predict with a missing model": (nothing, ["predict", "m.pt", "x.png"], ["m.pt", "cannot be read"]),
     "the data is not the same": (
         both(trained_run, arrays()),

@@ -48,17 +48,17 @@ def test_the_line_of_the_users_own_code_is_found() -> None:
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
 def test_a_refusal_of_the_disk_names_the_file(number: int) -> None:
-    found = errors.refused(OSError(number, "no", "a/file"))
+    found = errors.as_disk_error(OSError(number, "no", "a/file"))
     assert isinstance(found, DiskError)
     assert str(found).startswith("a/file: ")
-    assert errors.refused(found) is found
-    assert str(errors.refused(OSError(number, "no"), "b")).startswith("b: ")
-    assert errors.full(OSError(number, "no")) == (number == errno.ENOSPC)
+    assert errors.as_disk_error(found) is found
+    assert str(errors.as_disk_error(OSError(number, "no"), "b")).startswith("b: ")
+    assert errors.disk_is_full(OSError(number, "no")) == (number == errno.ENOSPC)
 
 
 def test_another_error_is_no_refusal_of_the_disk() -> None:
-    assert errors.refused(OSError(errno.ENOENT, "no", "x")) is None
-    assert errors.refused(ValueError()) is None
+    assert errors.as_disk_error(OSError(errno.ENOENT, "no", "x")) is None
+    assert errors.as_disk_error(ValueError()) is None
 
 
 def test_every_error_of_the_user_has_an_exit_code() -> None:

@@ -109,12 +109,12 @@ _REFUSALS = {
 }
 
 
-def full(error: OSError) -> bool:
+def disk_is_full(error: OSError) -> bool:
     """Whether the disk, or the user's quota on it, is full."""
     return error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", 0))
 
 
-def refused(error: BaseException, path: object = None) -> DiskError | None:
+def as_disk_error(error: BaseException, path: object = None) -> DiskError | None:
     """The user's error if a disk refused a write, else None. ``path`` is used if ``error`` names none."""
     if isinstance(error, DiskError):
         return error

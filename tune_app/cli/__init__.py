@@ -20,7 +20,7 @@ import click
 
 from tune_app.cli import clusters, reporting, runs, training
 from tune_app.cli.options import EVERYTHING, IMAGE_SIZE, RUNS_DIR, SPLIT
-from tune_app.errors import DiskError, Terminated, TuneAppError, refused
+from tune_app.errors import DiskError, Terminated, TuneAppError, as_disk_error
 from tune_app.training import streams
 from tune_app.version import __version__
 
@@ -180,7 +180,7 @@ def _outcome(argv: Sequence[str] | None) -> int:
     except OSError as error:
         if error.errno == errno.EPIPE:  # the reader of the output has gone
             return 1
-        if disk_error := refused(error, "standard output"):
+        if disk_error := as_disk_error(error, "standard output"):
             return _print_error(disk_error)
         raise
     return code if isinstance(code, int) else 0

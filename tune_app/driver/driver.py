@@ -20,7 +20,7 @@ from tune_app.driver.dispatch import completed
 from tune_app.driver.logs import Logs
 from tune_app.driver.session_code import SessionCode
 from tune_app.driver.trial_queue import Searcher, TrialQueue
-from tune_app.errors import DiskError, FolderChanged, StorageError, refused
+from tune_app.errors import DiskError, FolderChanged, StorageError, as_disk_error
 from tune_app.stopping import Stopper, StoppingDecision, end_observation, observation, replay_inputs
 from tune_app.sweep import Sweep, control
 from tune_app.sweep.events import (
@@ -383,7 +383,9 @@ class Driver:
     def _refused(self, error: Exception) -> StorageError | FolderChanged:
         """A write was refused: the session ends with this error."""
         if not isinstance(error, StorageError | FolderChanged):
-            error = refused(error) or DiskError(f"{self.sweep.paths.folder}: cannot be written: {error}.")
+            error = as_disk_error(error) or DiskError(
+                f"{self.sweep.paths.folder}: cannot be written: {error}."
+            )
         self.fatal = self.fatal or error
         storage = isinstance(self.fatal, StorageError)
         self.ending = "the disk refused a write" if storage else "the folder of the run was changed"

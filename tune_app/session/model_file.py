@@ -1,4 +1,4 @@
-"""The file of a model: what it must hold to be one. It may be damaged, or come from a stranger."""
+"""Reading and checking a model file, which may be damaged or come from a stranger."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Origin:
-    """What a model was trained on; ``unknown`` or None where its file does not say, as of an earlier version.
+    """What a model was trained on; ``unknown`` or None where its file, of an earlier version, does not say.
 
-    ``kind`` is that of the data's identity; ``shape`` that of one input; ``extent`` the smallest and largest
-    number in the training inputs.
+    ``kind`` is the kind of the data's identity, ``shape`` the shape of one input, ``extent`` the smallest and
+    largest number of the training inputs.
     """
 
     task: str
@@ -36,14 +36,14 @@ class Origin:
 
     @property
     def line(self) -> str:
-        """The model in a line."""
+        """The model in one line."""
         which = f" (sha256 {self.fingerprint[:12]})" if self.fingerprint else ""
         drawn = ", images drawn by code" if self.kind == "phantom" else ""
         return f"task {self.task}, trained on {self.data}{drawn}{which}; inputs of {_by(self.shape)}"
 
     @property
     def warning(self) -> str:
-        """What must be known of all that the model says; empty where there is nothing."""
+        """A warning about every prediction of the model; empty if there is none."""
         if self.kind == "phantom":
             return "trained on images drawn by code: what it says of a real X-ray means nothing"
         if self.kind == UNKNOWN:
@@ -57,7 +57,7 @@ def _by(shape: tuple[int, ...]) -> str:
 
 def _origin(content: dict[str, Any]) -> Origin:
     data = content.get("data")
-    # A file of an earlier version has no kind, but phantoms are always called so.
+    # A file of an earlier version has no kind, but the data of phantoms is always called "phantom".
     kind = content.get("data_kind") or ("phantom" if data == "phantom" else UNKNOWN)
     extent, classes = content.get("extent"), content.get("classes")
     return Origin(
@@ -72,14 +72,14 @@ def _origin(content: dict[str, Any]) -> Origin:
 
 
 def read(path: Path) -> tuple[dict[str, Any], Origin, str]:
-    """What a model file holds, what it says of itself, and its identity for ``trust``.
+    """The content of a model file, the origin of the model, and the identity of the file for ``trust``.
 
     Raises:
-        DataError: it is none, or it is damaged.
+        DataError: it is no model file, or it is damaged.
     """
     make = "Make one with: tune-app best NAME --model FILE"
     if path.is_dir():
-        raise DataError(f"{path}: is a folder, no model file. {make}")
+        raise DataError(f"{path}: is a folder, not a model file. {make}")
     try:
         with open_plain(path.resolve()) as file:
             identity = hashlib.file_digest(file, "sha256").hexdigest()
@@ -87,8 +87,8 @@ def read(path: Path) -> tuple[dict[str, Any], Origin, str]:
             content = checkpoint.deserialize(file)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except Exception as error:  # whatever the damage happens to cause
-        raise DataError(f"{path}: is no model file, or is damaged ({describe(error)}). {make}") from error
+    except Exception as error:  # a damaged file may cause any error
+        raise DataError(f"{path}: is not a model file, or is damaged ({describe(error)}). {make}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DataError(f'{path}: is not of the format "{FORMAT}". {make}')
     if lacking := [key for key in ("task", "config", "shape", "weights") if key not in content]:
@@ -96,7 +96,7 @@ def read(path: Path) -> tuple[dict[str, Any], Origin, str]:
     if wrong := [
         key for key, holds in _HOLDS.items() if content.get(key) is not None and not holds(content[key])
     ]:
-        raise DataError(f"{path}: its {wrong[0]} is not as tune-app writes it. {make}")
+        raise DataError(f"{path}: the value of {wrong[0]} is not one that tune-app writes. {make}")
     if why := _unusable(content["weights"], size_bytes):
         raise DataError(f"{path}: its weights cannot be used: {why}. {make}")
     return content, _origin(content), identity
@@ -116,7 +116,7 @@ def _scalar(value: Any) -> bool:
     )
 
 
-#: What the parts of a model file must be, where they are there; the weights are looked at by themselves.
+#: Checks of the optional parts of a model file; the weights have their own.
 _HOLDS: dict[str, Callable[[Any], bool]] = {
     "task": lambda value: _text(value) and (":" not in value or REFERENCE.fullmatch(value) is not None),
     "config": lambda value: (
@@ -138,16 +138,16 @@ _HOLDS: dict[str, Callable[[Any], bool]] = {
 
 
 def _unusable(weights: Any, size_bytes: int) -> str:
-    """Why no model can have these weights, which a file of so many bytes holds; empty where one can."""
+    """Why no model can have these weights, read from a file of ``size_bytes``; empty if one can."""
     import torch
 
     if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
-        return "they are no tensors by name"
+        return "they are not a mapping of names to tensors"
     tensors = {name: each for name, each in weights.items() if isinstance(each, torch.Tensor)}
     if others := [name for name in weights.keys() - tensors.keys() if not name.endswith("_extra_state")]:
-        return f"{min(others)!r} is no tensor"
+        return f"{min(others)!r} is not a tensor"
     if any(each.layout != torch.strided or each.device.type != "cpu" for each in tensors.values()):
-        return "they are not laid out as tune-app writes them"
+        return "their memory layout is not the one that tune-app writes"
     if sum(each.numel() * each.element_size() for each in tensors.values()) > size_bytes:
         return "they claim to be larger than the file"
     return next((f"{name!r} holds NaN" for name, each in tensors.items() if each.isnan().any()), "")

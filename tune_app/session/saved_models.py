@@ -1,4 +1,4 @@
-"""A sweep's best model as a file of its own, and what it says of new images."""
+"""Exporting the best model of a run to a file, and predicting with such a file."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ from tune_app.training import checkpoint
 if TYPE_CHECKING:
     import torch
 
-#: An image whose sides are shorter than this share of the model's inputs is enlarged beyond recognition.
+#: An image whose shorter side is less than this share of the model's input is enlarged too much.
 _SMALLEST = 0.5
-#: The longer side of an image, of the shorter: beyond it a square is no picture of it.
+#: An image whose longer side is more than this multiple of the shorter is distorted too much as a square.
 _LONGEST = 2.0
-#: Numbers of an input span less than this share of those in training: almost nothing is to be seen.
+#: An input whose numbers span less than this share of the span in training shows almost nothing.
 _FLAT = 0.05
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one input: the class it names, and its probability of each, (C,)."""
+    """A prediction for one input: the most probable class, and the probability of each class, (C,)."""
 
     name: str
     label: str
     probabilities: dict[str, float]
-    #: Why this input is not like those that the model was trained on, a sentence each.
+    #: Why this input is unlike the training inputs, one sentence each.
     warnings: tuple[str, ...] = ()
 
 
 def export(frames: Frames, sample: int, path: Path) -> dict[str, Any]:
-    """Write the model of a configuration to ``path``: that of its best replicate by the space's metric.
+    """Write the model of a configuration's best replicate, by the space's metric, to ``path``.
 
-    The file holds tensors and plain values alone, so that it can be read as weights only. Returns what
-    it says of itself, without the weights.
+    The file holds only tensors and plain values, so it can be read as weights only. Returns its content
+    without the weights.
 
     Raises:
-        RunError: the run keeps no weights of that configuration.
+        RunError: the run has no weights of that configuration.
         StorageError: the disk refused the file.
     """
     import torch
@@ -87,7 +87,7 @@ def export(frames: Frames, sample: int, path: Path) -> dict[str, Any]:
         if trusting.trusted(sweep.identity, names):
             with path.open("rb") as file:
                 trusting.remember(hashlib.file_digest(file, "sha256").hexdigest(), names)
-    except (OSError, RuntimeError) as error:  # torch raises RuntimeError where a folder is missing
+    except (OSError, RuntimeError) as error:  # torch raises RuntimeError if the folder is missing
         raise StorageError(f"{path}: cannot be written: {error}. Give another path with --model.") from error
     return found
 
@@ -98,12 +98,12 @@ def _kept(frames: Frames, attempt: Attempt | None) -> dict[str, Any]:
     path = sweep.paths.checkpoints / kept.file if kept else None
     if not kept or not path or not path.exists():
         raise RunError(
-            f"{sweep.name}: there are no weights of its best configuration: keep is {sweep.space.keep}, or "
-            f"they were pruned.\n  Train it again with: tune-app confirm {sweep.name} --top 1"
+            f"{sweep.name}: has no weights of its best configuration: keep is {sweep.space.keep}, or they "
+            f"were pruned.\n  Train it again with: tune-app confirm {sweep.name} --top 1"
         )
     if not sweep.whole(kept):
         raise RunError(
-            f"{path}: damaged: it is not the file that was recorded. Restore it from a copy, or train the "
+            f"{path}: is damaged: its content is not what was recorded. Restore it from a copy, or train the "
             f"configuration again with: tune-app confirm {sweep.name} --top 1"
         )
     try:
@@ -120,15 +120,15 @@ def _weights(content: dict[str, Any], replicate: int) -> Any:
 
 
 def predict(path: Path, inputs: Sequence[Path], trust: bool = False) -> list[Prediction]:
-    """What the model of a file says of each input: an image, or a ``.npy`` array of inputs.
+    """The predictions of a model file for each input: an image, or a ``.npy`` array of inputs.
 
-    Images are made grey and of the size that the model was trained on. ``trust`` says that the task which the
-    file names may be imported, though the file may come from a stranger.
+    Images are converted to grey and to the size of the training images. ``trust`` says that the task which
+    the file names may be imported, though the file may come from a stranger.
 
     Raises:
-        DataError: the file holds no model of ours, or an input does not fit it.
+        DataError: the file is not a model file, or an input does not fit it.
         TrustError: the file names a task that this user has not named for it.
-        TaskError: the model's task is not to be found here, or it raised.
+        TaskError: the model's task cannot be found here, or it raised.
     """
     content, known, identity = model_file.read(path)
     trusting.require(path, identity, trusting.of_task(known.task), trust)
@@ -157,14 +157,14 @@ def _model(path: Path, made: task.Task, known: Origin, content: dict[str, Any]) 
         if name in config and not parameter.accepts(config[name]):
             raise DataError(f"{path}: its {name} is {show(config[name])}, and must be {parameter.rule}.")
     try:
-        # On the device "meta" a model takes no memory, however large the file says that it is.
+        # On the device "meta" a model takes no memory, however large the file claims it to be.
         with torch.device("meta") if builtin else nullcontext(), task.calling(known.task, "model()"):
             model = made.model(dict(config), known.shape)
     except TaskError as error:
         raise TaskError(f"{path}: {_one_line(error)}") from error
     try:
         model.load_state_dict(weights, assign=builtin)
-    except Exception as error:  # of a model's own code, too
+    except Exception as error:  # the code of a model may raise anything
         raise DataError(
             f"{path}: its weights do not fit the model that {known.task} makes now: {describe(error)}"
         ) from error
@@ -174,21 +174,21 @@ def _model(path: Path, made: task.Task, known: Origin, content: dict[str, Any]) 
 def _shares(
     reference: str, made: task.Task, model: torch.nn.Module, name: str, x: NDArray[Any]
 ) -> dict[str, float]:
-    """The probability of each class by its name, for one input."""
+    """The probability of each class, by name, for one input."""
     import torch
 
     with torch.no_grad(), task.calling(reference, f"the model, given {name},"):
         logits = model(torch.from_numpy(x)[None])
         if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or not logits.numel():
-            raise TaskError(f"the model of {reference} gives no logits (1, C) of one input.")
+            raise TaskError(f"the model of {reference} does not return logits (1, C) for one input.")
         logits = logits[0]
         shares = torch.softmax(logits, 0) if len(logits) > 1 else _both(torch.sigmoid(logits[0]))
     if not shares.isfinite().all():
-        raise DataError(f"{name}: the model's answer is no number.")
+        raise DataError(f"{name}: the model returned NaN or infinity.")
     names = [str(each) for each in getattr(made, "classes", None) or range(len(shares))]
     if len(set(names)) != len(shares):
         raise TaskError(
-            f"the task {reference} names {len(set(names))} classes; its model tells {len(shares)} apart."
+            f"the task {reference} names {len(set(names))} classes, but its model has {len(shares)}."
         )
     return dict(zip(names, shares.tolist(), strict=True))
 
@@ -197,22 +197,22 @@ def origin(path: Path) -> Origin:
     """What the model of a file was trained on.
 
     Raises:
-        DataError: the file holds no model of ours.
+        DataError: the file is not a model file.
     """
     return model_file.read(path)[1]
 
 
 def _inputs(path: Path, known: Origin) -> Iterator[tuple[str, NDArray[Any], list[str]]]:
-    """Each input of a file as float32, with its name and what is odd about it."""
+    """Each input of a file as float32, with its name and warnings about it."""
     from tune_app.data.source import check_size
 
     shape = known.shape
     if path.is_dir():
-        raise DataError(f"{path}: is a folder: name the images in it, as in {path}/*.png")
+        raise DataError(f"{path}: is a folder. Name the images in it, as in {path}/*.png")
     if path.suffix != ".npy" and (len(shape) != 2 or shape[0] != shape[1]):
-        raise DataError(f"{path}: the model takes inputs of shape {shape}: give a .npy array of those.")
+        raise DataError(f"{path}: the model takes inputs of shape {shape}. Give them as a .npy array.")
     if not path.is_file():
-        raise DataError(f"{path}: cannot be read: {'it is no file' if path.exists() else 'No such file'}.")
+        raise DataError(f"{path}: cannot be read: {'it is not a file' if path.exists() else 'No such file'}.")
     if path.suffix != ".npy":
         check_size(shape[0])
         try:
@@ -227,15 +227,15 @@ def _inputs(path: Path, known: Origin) -> Iterator[tuple[str, NDArray[Any], list
     except Exception as error:  # whatever the damage happens to cause
         raise DataError(f"{path}: cannot be read as an array: {describe(error)}") from error
     if not isinstance(array, np.ndarray):
-        raise DataError(f"{path}: cannot be read as an array: it is an archive of several.")
+        raise DataError(f"{path}: cannot be read as an array: it is an archive of several arrays.")
     if array.dtype.kind not in "biuf":
-        raise DataError(f"{path}: holds {array.dtype}, which is no number.")
+        raise DataError(f"{path}: holds {array.dtype}, which is not a number.")
     if array.shape != shape and array.shape[1:] != shape:
         raise DataError(
             f"{path}: its shape is {array.shape}; the model takes {shape}, one input or a stack of them."
         )
     if not array.size:
-        raise DataError(f"{path}: holds no input.")
+        raise DataError(f"{path}: is empty.")
     single = array.shape == shape
     for index, x in enumerate([array] if single else array):
         with np.errstate(over="ignore"):
@@ -262,7 +262,7 @@ def _odd_image(path: Path, size: int) -> Iterator[str]:
 
 
 def _odd_numbers(x: NDArray[Any], known: Origin) -> list[str]:
-    """Whether the numbers of an input lie where those in training lay."""
+    """Warnings about an input whose numbers are far from those in training."""
     if known.extent is None or not x.size:
         return []
     low, high = known.extent

@@ -10,7 +10,15 @@ from contextlib import contextmanager
 
 from tune_app import progress
 from tune_app.driver.driver import Driver
-from tune_app.errors import DiskError, Interrupted, RayLost, StorageError, TrialsFailed, TuneAppError, refused
+from tune_app.errors import (
+    DiskError,
+    Interrupted,
+    RayLost,
+    StorageError,
+    TrialsFailed,
+    TuneAppError,
+    as_disk_error,
+)
 from tune_app.session import hangup
 from tune_app.session.finished import failures
 from tune_app.status import ENDED, Status
@@ -61,7 +69,7 @@ def errors_with_advice(advice: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except (OSError, DiskError, RayLost) as error:
-        known = error if isinstance(error, RayLost) else refused(error)
+        known = error if isinstance(error, RayLost) else as_disk_error(error)
         if known is None:
             raise
         room = "" if isinstance(error, RayLost) else "\n  Free some space there."

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tune_app.errors import DiskError, FolderChanged, RunError, full, nearest
+from tune_app.errors import DiskError, FolderChanged, RunError, disk_is_full, nearest
 
 #: As the place of a run's storage: nowhere but in its folder.
 NO_STORAGE = "none"
@@ -197,7 +197,7 @@ def _make_folder(runs_dir: Path, name: str | None, stem: str, taken: Collection[
             f"{error.filename}: exists and is no run folder. Give another --name or --runs-dir."
         ) from error
     except OSError as error:
-        if full(error):
+        if disk_is_full(error):
             raise
         raise RunError(
             f"{error.filename or runs_dir}: the runs folder cannot be written: {error.strerror}. "

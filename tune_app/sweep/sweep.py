@@ -12,7 +12,7 @@ from filelock import Timeout
 
 from tune_app import space as spaces
 from tune_app.data.identity import NO_DATA, DataIdentity
-from tune_app.errors import RunError, full
+from tune_app.errors import RunError, disk_is_full
 from tune_app.space import SearchSpace
 from tune_app.status import Status
 from tune_app.sweep import coherence, trust
@@ -174,7 +174,7 @@ class Sweep:
             except Timeout as error:
                 raise self.busy() from error
             except OSError as error:
-                if full(error):
+                if disk_is_full(error):
                     raise
                 raise RunError(
                     f"{self.paths.folder}: cannot be written: {error.strerror}. Fix its permissions, or "

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from tune_app.errors import TrialError, refused
+from tune_app.errors import TrialError, as_disk_error
 from tune_app.sweep.events import Saved
 from tune_app.sweep.record import write_atomically
 
@@ -97,7 +97,7 @@ def save(folder: Path, name: str, content: dict[str, Any], epoch: int) -> Saved:
     try:
         write_atomically(folder / name, data)
     except OSError as error:
-        raise refused(error, folder / name) or error from error
+        raise as_disk_error(error, folder / name) or error from error
     return saved_as(name, data, epoch)
 
 
