@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from tune_app.sweep import Sweep
 from tune_app.sweep.configurations import Attempt
 from tune_app.sweep.events import (
+    Checkpoint,
     Decision,
     Diverged,
     Epoch,
@@ -14,6 +15,7 @@ from tune_app.sweep.events import (
     Failed,
     Finished,
     Opened,
+    Saved,
     ScoreRows,
     Started,
     Stopped,
@@ -123,9 +125,14 @@ class Recorder:
         """A trial that a person stops."""
         self._note(Stopped(trial=trial, reason=reason))
 
-    def fail(self, trial: str, reason: str = "RuntimeError: boom", log: str = "") -> None:
-        """A trial that fails and is not tried again."""
-        self._note(Failed(trial=trial, reason=reason, log=log, sample=self._attempt(trial).sample))
+    def fail(self, trial: str, reason: str = "RuntimeError: boom", log: str = "", final: bool = True) -> None:
+        """A trial that fails; it is tried again unless that is final."""
+        sample = self._attempt(trial).sample
+        self._note(Failed(trial=trial, reason=reason, log=log, sample=sample, final=final))
+
+    def save(self, trial: str, saved: Saved) -> None:
+        """A checkpoint of a trial."""
+        self._note(Checkpoint(trial=trial, saved=saved))
 
     def interrupt(self) -> None:
         """A new session, which interrupts the trials that are running."""

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.recorder import Recorder
 from tune_app import space as spaces
 from tune_app.driver.dispatch import completed
 from tune_app.sweep import Sweep
 from tune_app.sweep.code import CodeState
-from tune_app.sweep.events import Checkpoint, Epoch, Opened, Saved, Started, Values
+from tune_app.sweep.events import Saved
 from tune_app.sweep.trial_spec import SweepSettings, TrialSpec
 
 SPACE = """
@@ -52,12 +53,12 @@ def test_a_spec_holds_all_that_a_worker_must_know(sweep: Sweep) -> None:
 
 def interrupt(sweep: Sweep) -> None:
     """Record a trial of two epochs, of which the first has a checkpoint, and the next session."""
-    sweep.note(Started(trial="1.1", sample=1, replicates=[0, 1], epoch=0, target=9, node=""))
+    recorder = Recorder.of(sweep)
+    trial = recorder.start(1)
     for epoch in (1, 2):
-        metrics: Values = {"val_accuracy": [0.5, epoch / 10]}
-        sweep.note(Epoch(trial="1.1", epoch=epoch, metrics=metrics, durations_s=[0.1, 0.1]))
-    sweep.note(Checkpoint(trial="1.1", saved=SAVED))
-    sweep.note(Opened())
+        recorder.epoch(trial, [0.5, epoch / 10])
+    recorder.save(trial, SAVED)
+    recorder.interrupt()
     sweep.paths.checkpoints.mkdir(exist_ok=True)
     (sweep.paths.checkpoints / SAVED.file).write_bytes(b"state")
 

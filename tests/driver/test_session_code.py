@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.recorder import Recorder
 from tune_app import space as spaces
 from tune_app.driver.session_code import SessionCode
 from tune_app.sweep import Sweep, code
-from tune_app.sweep.events import Opened, Started
+from tune_app.sweep.events import Opened
 
 KNOWN = {"task.py": "1" * 64}
 PROVENANCE = {"code": {"files": KNOWN, "found": {}}, "versions": {"torch": "2.0"}}
@@ -19,7 +20,7 @@ def sweep(tmp_path: Path) -> Iterator[Sweep]:
     space = spaces.parse("task: my:task\nspace: {lr: {grid: [1]}}", file="my.yaml", name="my")
     with Sweep.create(space, runs_dir=tmp_path).writing() as sweep:
         sweep.note(Opened(provenance=PROVENANCE))
-        sweep.note(Started(trial="1.1", sample=1, replicates=[0], epoch=0, target=3, node=""))
+        Recorder.of(sweep).start(1)
         yield sweep
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.recorder import Recorder
 from tune_app import space as spaces
 from tune_app import stopping
 from tune_app.driver.trial_queue import Searcher, TrialQueue
 from tune_app.errors import SpaceError
 from tune_app.space import Scalar
 from tune_app.sweep import Sweep
-from tune_app.sweep.events import Checkpoint, Event, Failed, Finished, Saved, Started
+from tune_app.sweep.events import Event, Saved
 from tune_app.sweep.history import History
 from tune_app.sweep.trial_spec import TrialSpec
 
@@ -49,10 +50,7 @@ def rest(queue: TrialQueue) -> list[TrialSpec]:
 
 
 def start(sweep: Sweep, spec: TrialSpec) -> str:
-    trial = sweep.history.next_trial(spec.sample)
-    replicates = list(spec.replicates)
-    sweep.note(Started(trial=trial, sample=spec.sample, replicates=replicates, epoch=0, target=9, node=""))
-    return trial
+    return Recorder.of(sweep).start(spec.sample, *spec.replicates)
 
 
 @pytest.mark.parametrize("text", [GRID, ASHA])
@@ -82,7 +80,7 @@ def test_what_failed_is_tried_again_and_keeps_its_place_where_that_matters(tmp_p
         first = queue.pop()
         assert first
         trial = start(sweep, first)
-        sweep.note(Failed(trial=trial, reason="once", log="", sample=first.sample, final=False))
+        Recorder.of(sweep).fail(trial, final=False)
         queue.retry(first)
         samples = [spec.sample for spec in rest(queue)]
         assert samples.index(first.sample) == (0 if text == ASHA else 4)
@@ -96,8 +94,8 @@ def test_a_trial_resumes_from_a_checkpoint_that_is_whole(tmp_path: Path, whole: 
         assert first
         trial = start(sweep, first)
         saved = Saved(1, "1-0-000001-state.pt", 0, 0)
-        sweep.note(Checkpoint(trial=trial, saved=saved))
-        sweep.note(Failed(trial=trial, reason="once", log="", sample=1, final=False))
+        Recorder.of(sweep).save(trial, saved)
+        Recorder.of(sweep).fail(trial, final=False)
         sweep.paths.checkpoints.mkdir(exist_ok=True)
         (sweep.paths.checkpoints / saved.file).write_bytes(b"" if whole else b"damaged")
         queue.retry(first)
@@ -109,11 +107,13 @@ def test_followers_wait_for_the_trial_that_early_stopping_judges(tmp_path: Path)
         leader = sweep.lacking()[0].only((0, 1))
         trial = start(sweep, leader)
         saved = Saved(1, "1-0-000001-state.pt", 0, 0)
-        sweep.note(Checkpoint(trial=trial, saved=saved))
+        Recorder.of(sweep).save(trial, saved)
         queue = TrialQueue(sweep, stopping.make_stopper(sweep.space), None, sweep.note, 1)
         waiting = [(spec.sample, spec.replicates) for spec in rest(queue)]
         assert [part for part in waiting if part[0] == 1] == [(1, (0, 1))]
-        sweep.note(Finished(trial=trial, epoch=9, evaluated=[9, 9], test={}, scores=None))
+        for _ in range(9):
+            Recorder.of(sweep).epoch(trial, [0.5])
+        Recorder.of(sweep).finish(trial)
         queue.release_followers(leader)
         assert [(spec.sample, spec.replicates, spec.follows) for spec in rest(queue)] == [(1, (2, 3), True)]
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from lines import read, sealed
 
+from benchmarks.recorder import Recorder
 from tune_app import space as spaces
 from tune_app.errors import RunError
 from tune_app.sweep import Sweep, coherence
@@ -185,7 +186,6 @@ def test_a_run_that_is_written_twice_by_one_process_is_taken_in_once(
     for number in (1, 2):
         with sweep.writing():
             sweep.note(Opened())
-            trial = sweep.history.next_trial(1)
-            sweep.note(Started(trial=trial, sample=1, replicates=[0], epoch=0, target=3, node=""))
+            Recorder.of(sweep).start(1)
         assert len(sweep.history.openings) == number
         assert [a.trial for a in sweep.history.configurations[1].attempts] == ["1.1", "1.2"][:number]
