@@ -159,7 +159,7 @@ def user_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cal
 
 @pytest.fixture(scope="session")
 def mortal() -> Iterator[Callable[[str], Mortal]]:
-    """By the name of a case: its runs, which die and are gone on with, beside one that is trained once."""
+    """By the name of a case: its runs, which die and are resumed, beside one that is trained once."""
     from benchmarks.chaos.forks import Forks
     from benchmarks.chaos.inline import Mortal
     from benchmarks.chaos.sweeps import CASES

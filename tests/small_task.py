@@ -79,7 +79,7 @@ def extend(name: str, **more: Any) -> Sweep:
 
 
 def rows(name: str) -> pd.DataFrame:
-    """``seeds.csv`` without times and numbers, in an order that hangs on parameters alone."""
+    """``seeds.csv`` without times and numbers, ordered by parameters only."""
     frames = results.load(Sweep.open(Path("runs") / name))
     kept = frames.seeds.drop(columns=["sample", "duration_s", "device"])
     return kept.sort_values([*frames.parameters, "replicate"], ignore_index=True)

@@ -1,4 +1,4 @@
-"""Sweeps without Ray, which die at a chosen step, often a second time at another, and are gone on with."""
+"""Sweeps without Ray, which die at a chosen step, often a second time at another, and are resumed."""
 
 from __future__ import annotations
 

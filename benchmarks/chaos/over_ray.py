@@ -1,4 +1,4 @@
-"""Sweeps on Ray of which the driver, a worker or the raylet is killed -9, gone on with until done."""
+"""Sweeps on Ray of which the driver, a worker or the raylet is killed -9, resumed until done."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LIMIT_S = 240.0
 _STARTED_S = 15.0
 #: Seconds that a replicate waits in each epoch.
 _PAUSE_S = 0.05
-#: How often a run may be gone on with before it must be done.
+#: How often a run may be resumed before it must be done.
 _SESSIONS = 6
 
 

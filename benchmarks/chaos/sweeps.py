@@ -80,7 +80,7 @@ def function(config, context):
 class Case:
     """A sweep: the text of its space, and the flags that it is run with.
 
-    ``ordered`` says that its course hangs on the order in which trials report, so that it comes out the
+    ``ordered`` says that its course depends on the order in which trials report, so that it comes out the
     same for certain only where one trial runs at a time; ``stateless`` that it has no checkpoints;
     ``extension`` are the flags that it is extended with once it is done.
     """

@@ -39,7 +39,7 @@ def assert_undisturbed(runs: Mortal, run: Path) -> None:
     assert faults + checks.finished_once(found) + checks.decisions_follow(run / "record.jsonl") == []
 
 
-def test_half_a_line_is_left_out_by_readers_and_cut_by_the_next_sitting(mortal: Make) -> None:
+def test_half_a_line_is_left_out_by_readers_and_cut_by_the_next_session(mortal: Make) -> None:
     runs = mortal("asha")
     run = interrupted(runs, "half of append", 0.6)
     torn = (run / "record.jsonl").read_bytes()

@@ -367,7 +367,7 @@ STOPPING = """
 """
 
 
-def test_a_control_file_stops_the_sweep_and_a_new_sitting_trains_what_lacks(user_module: UserModule) -> None:
+def test_a_control_file_stops_the_sweep_and_a_new_session_trains_what_lacks(user_module: UserModule) -> None:
     sweep = new(parse(f"{user_module(STOPPING)}:task"))
     driver = sit(sweep)
     assert driver.ending == "asked to stop by tune-app stop"

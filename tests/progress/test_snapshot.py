@@ -93,13 +93,13 @@ def test_what_a_crash_cut_off_waits_again_and_reads_interrupted_at_the_end(tmp_p
         assert [row.state for row in look(sweep, live=False).rows[:2]] == ["interrupted", "interrupted"]
 
 
-def test_a_twin_shows_the_outcome_of_its_original_and_asks_for_no_work(tmp_path: Path) -> None:
+def test_a_duplicate_shows_the_outcome_of_its_original_and_asks_for_no_work(tmp_path: Path) -> None:
     text = GRID.replace("step_size: {grid: [4, 8]}", "gamma: {choice: [0.4]}").replace(
         "fixed: {gamma: 0.4}", ""
     )
     with recorded(tmp_path, text + "search: {algorithm: random, samples: 2}\n") as (sweep, recorder):
-        twins = {each.sample: each.duplicate_of for each in sweep.history.configurations.values()}
-        assert twins == {1: None, 2: None, 3: 1, 4: 2}
+        duplicates = {each.sample: each.duplicate_of for each in sweep.history.configurations.values()}
+        assert duplicates == {1: None, 2: None, 3: 1, 4: 2}
         before = look(sweep)
         assert (before.wanted, before.states) == (2 * 2 * 4, ["waiting"] * 4)
         recorder.train(1, [0.9, 0.9])

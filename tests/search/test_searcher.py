@@ -162,11 +162,11 @@ def test_a_point_asked_for_twice_trains_nothing_and_is_told_the_same(
     trials = train(sweep, lambda config, replicate, epoch: {"loss": config["x"] + 1 / epoch}, lanes)
     planned = suggested(sweep)
     assert len({started["sample"] for started in events(sweep, "started")}) <= 3
-    twins = [(sample, twin) for sample, _, twin in planned if twin]
+    duplicates = [(sample, first) for sample, _, first in planned if first]
     assert len(planned) == 12 == len(trials)
-    assert len(twins) >= 9
-    for sample, twin in twins:
-        one, other = trials[twin - 1], trials[sample - 1]
+    assert len(duplicates) >= 9
+    for sample, first in duplicates:
+        one, other = trials[first - 1], trials[sample - 1]
         assert (one.state, one.values, one.params) == (other.state, other.values, other.params)
         assert one.intermediate_values == other.intermediate_values
     assert TrialState.RUNNING not in {t.state for t in trials}
@@ -174,7 +174,7 @@ def test_a_point_asked_for_twice_trains_nothing_and_is_told_the_same(
     assert [t.user_attrs.get("twin") for t in study_db(sweep)] == [twin for *_, twin in planned]
 
 
-def test_twins_of_a_failure_fail_with_it_and_are_repaired_with_it(tmp_path: Path) -> None:
+def test_duplicates_of_a_failure_fail_with_it_and_are_repaired_with_it(tmp_path: Path) -> None:
     sweep = new(parse("x: {choice: [0, 1]}", "random", samples=9, text="max_failures: 0"), tmp_path)
 
     def function(config: Mapping[str, Any], replicate: int, epoch: int) -> dict[str, float]:
@@ -187,7 +187,7 @@ def test_twins_of_a_failure_fail_with_it_and_are_repaired_with_it(tmp_path: Path
     assert {(t.params["x"], t.state) for t in before} == {(0, COMPLETE), (1, FAIL)}
     repaired = True
     with sweep.writing():
-        failed = [sample for sample, config, twin in suggested(sweep) if config["x"] and not twin]
+        failed = [sample for sample, config, first in suggested(sweep) if config["x"] and not first]
         sweep.note(Retried(samples=failed))
     train(sweep, function)
     assert {(t.params["x"], t.state, t.value) for t in study_db(sweep)} == {

@@ -1,4 +1,4 @@
-"""Sweeps that are killed anywhere and gone on with: each recorded decision follows from what is before it."""
+"""Sweeps that are killed anywhere and resumed: each recorded decision follows from the events before it."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ def _conditions(space: SearchSpace) -> Iterator[RuleError]:
 
 
 def _leads_to(space: SearchSpace, start: str, goal: str) -> bool:
-    """Whether the existence of ``start`` hangs on ``goal``, through any number of conditions."""
+    """Whether the existence of ``start`` depends on ``goal``, through any number of conditions."""
     reached, waiting = set[str](), [start]
     while waiting:
         name = waiting.pop()
