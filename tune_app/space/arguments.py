@@ -81,11 +81,11 @@ def _accepted(raw: dict[str, Any]) -> bool:
 def _arguments(name: str, given: object) -> tuple[Any, ...]:
     kind, spot = KINDS[name], (name,)
     if not isinstance(given, list | tuple):
-        raise RuleError(f"{name} takes a list, {kind.wants}, not {show(given)}", spot=spot)
+        raise RuleError(f"{name} takes a list, {kind.arguments}, not {show(given)}", spot=spot)
     if kind.count == 0:
         return _values(name, given)
     if len(given) != kind.count:
-        raise RuleError(f"{name} takes {kind.wants}, not {_count(given)}", spot=spot)
+        raise RuleError(f"{name} takes {kind.arguments}, not {_count(given)}", spot=spot)
     args = tuple(_number(name, arg, (name, index)) for index, arg in enumerate(given))
     _bounds(name, args)
     return args
@@ -115,7 +115,8 @@ def _values(name: str, given: list[Any] | tuple[Any, ...]) -> tuple[Scalar, ...]
 def _number(name: str, value: object, spot: tuple[str | int, ...]) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise RuleError(
-            f"{show(value)} is not a number, and {name} takes {KINDS[name].wants}{unquote(value)}", spot=spot
+            f"{show(value)} is not a number, and {name} takes {KINDS[name].arguments}{unquote(value)}",
+            spot=spot,
         )
     if not math.isfinite(value):
         raise RuleError(f"{show(value)} is not finite, and {name} takes finite numbers", spot=spot)

@@ -63,13 +63,13 @@ def violations(space: SearchSpace, recorded: bool = False) -> list[RuleError]:
     """
     conditions = list(_conditions(space))
     points = [] if conditions else list(_points(space))  # checking points needs valid conditions
-    too_much = [] if recorded else list(_amount(space))
+    too_much = [] if recorded else list(_oversized(space))
     if too_much:  # the other rules could count for ever
         return too_much
-    taken = [] if recorded else [*_taken(space)]
+    taken = [] if recorded else [*_clashing_names(space)]
     return [
         *taken,
-        *_names(space),
+        *_invalid_names(space),
         *_metrics(space),
         *_searchable(space),
         *conditions,
@@ -78,9 +78,9 @@ def violations(space: SearchSpace, recorded: bool = False) -> list[RuleError]:
     ]
 
 
-def _amount(space: SearchSpace) -> Iterator[RuleError]:
+def _oversized(space: SearchSpace) -> Iterator[RuleError]:
     """Refuse what would fill the memory or never end, before anything is recorded."""
-    configurations, seeds, epochs = _most(space), space.seeds, space.epochs
+    configurations, seeds, epochs = _largest_size(space), space.seeds, space.epochs
     replicates = configurations * seeds
     if configurations > LARGEST_PLAN:
         rule = f"more than {LARGEST_PLAN:,} configurations: take fewer values, or draw samples of them"
@@ -97,18 +97,18 @@ def _amount(space: SearchSpace) -> Iterator[RuleError]:
 
 def excess(space: SearchSpace) -> str:
     """Why a space asks for more than can be trained; empty if it does not."""
-    return next((error.text for error in _amount(space)), "")
+    return next((error.text for error in _oversized(space)), "")
 
 
-def _named(space: SearchSpace) -> Iterator[tuple[Path, str]]:
+def _parameter_names(space: SearchSpace) -> Iterator[tuple[Path, str]]:
     """The path and name of each parameter."""
     yield from ((("space",), name) for name in space.space)
     yield from ((("fixed",), name) for name in space.fixed)
     yield from ((("configs", index), name) for index, point in enumerate(space.configs) for name in point)
 
 
-def _names(space: SearchSpace) -> Iterator[RuleError]:
-    for path, name in _named(space):
+def _invalid_names(space: SearchSpace) -> Iterator[RuleError]:
+    for path, name in _parameter_names(space):
         if not NAME.fullmatch(name):
             rule = "a parameter's name is letters, digits and _, and starts with no digit"
             yield RuleError(f"{show(name)} cannot be a name: {rule}", path, (name,), on_key=True)
@@ -118,14 +118,14 @@ def _names(space: SearchSpace) -> Iterator[RuleError]:
             yield RuleError(rule, ("fixed", name), on_key=True)
 
 
-def _taken(space: SearchSpace) -> Iterator[RuleError]:
+def _clashing_names(space: SearchSpace) -> Iterator[RuleError]:
     """Refuse names that would give two columns of a table one name."""
     columns = dict.fromkeys(COLUMNS, "a column of the results tables")
     for name in (*(metric.name for metric in space.metrics), *_MEASURED):
         own = f"a column of the metric {name} in the results tables"
         columns |= {column.casefold(): own for column in metric_columns(name)}
     first: dict[str, str] = {}
-    for path, name in _named(space):
+    for path, name in _parameter_names(space):
         key = name.casefold()
         if key in columns:
             rule = f"is {columns[key]}"
@@ -202,7 +202,7 @@ def _conditions(space: SearchSpace) -> Iterator[RuleError]:
                 rule = f"when: {name} exists only beside {circle}: remove this condition"
                 yield RuleError(rule, ("space", name), spot, True)
             else:
-                yield from _possible(space, name, other, values)
+                yield from _impossible_condition(space, name, other, values)
 
 
 def _leads_to(space: SearchSpace, start: str, goal: str) -> bool:
@@ -218,7 +218,9 @@ def _leads_to(space: SearchSpace, start: str, goal: str) -> bool:
     return False
 
 
-def _possible(space: SearchSpace, name: str, other: str, values: tuple[Scalar, ...]) -> Iterator[RuleError]:
+def _impossible_condition(
+    space: SearchSpace, name: str, other: str, values: tuple[Scalar, ...]
+) -> Iterator[RuleError]:
     path, spot = ("space", name), ("when", other)
     if other in space.fixed:
         if not any(alike(value, space.fixed[other]) for value in values):
@@ -266,7 +268,7 @@ def _stopping(space: SearchSpace) -> Iterator[RuleError]:
         yield RuleError(f"{rule}: {fix}, or scheduler: none", ("stop", "grace_period"))
     elif stop.brackets is not None:
         yield from _brackets(space, stop.brackets)
-    if stop.scheduler == "median" and stop.min_samples_required > (others := _most(space) - 1):
+    if stop.scheduler == "median" and stop.min_samples_required > (others := _largest_size(space) - 1):
         rule = f"a median of {stop.min_samples_required} others, where there are {others}, is never drawn"
         fix = f"min_samples_required: {others}, or " if others else ""
         yield RuleError(f"{rule}: write {fix}scheduler: none", ("stop", "min_samples_required"))
@@ -292,7 +294,7 @@ def _brackets(space: SearchSpace, asked: int) -> Iterator[RuleError]:
         yield RuleError(f"{rule} ({show(rungs)}): write {len(rungs)} or less", ("stop", "brackets"))
 
 
-def _most(space: SearchSpace) -> int:
+def _largest_size(space: SearchSpace) -> int:
     """Return the largest possible number of configurations, before conditions and repetitions reduce it."""
     search, points = space.search, len(space.configs)
     if search.algorithm == "optuna" or (points and not space.space):

@@ -18,14 +18,14 @@ if TYPE_CHECKING:  # numpy is needed only to draw
 class Kind:
     """One kind of sampler.
 
-    ``wants`` and ``about`` describe its arguments and values for people; ``count`` is its number of
-    arguments (0: any list of values); ``ints`` whether they are whole numbers; ``log`` whether they must be
-    above 0; ``quantised`` whether the last is a step; ``listed`` whether its values are countable, so that
-    ``when:`` may compare with them.
+    ``arguments`` and ``description`` are for people. ``count`` is the number of arguments (0: any list of
+    values), ``ints`` whether they are whole numbers, ``log`` whether they must be above 0, ``quantised``
+    whether the last is a step. ``listed`` says that its values are countable, so that ``when:`` may compare
+    with them.
     """
 
-    wants: str
-    about: str
+    arguments: str
+    description: str
     draw: Callable[[Any, np.random.Generator], Scalar] | None
     count: int = 2
     ints: bool = False
@@ -191,7 +191,7 @@ def schema() -> dict[str, Any]:
     kinds = {
         name: {
             "type": "array",
-            "description": f"{kind.wants}: {kind.about}",
+            "description": f"{kind.arguments}: {kind.description}",
             **(
                 {"items": value, "minItems": 1, "uniqueItems": True}
                 if kind.count == 0
