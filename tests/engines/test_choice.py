@@ -32,7 +32,7 @@ def test_inline_trains_one_trial_at_a_time_in_this_process(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("address", ["inline", "local"])
-def test_only_a_cluster_is_waited_for(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_cluster_can_get_more_gpus(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tune_app.engines.choice.gpus_possible", lambda: False)
     asked = EngineRequest(address, Resources(), wait_for_gpus=2)
     with (
