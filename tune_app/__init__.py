@@ -51,9 +51,8 @@ def run(
         runs_dir: folder that holds the runs.
         image_size: width and height in pixels.
         split: how validation images are drawn: by ``image`` or by ``patient``.
-        address: ``local``, ``auto``, the address of a cluster, or ``inline`` to train in this process,
-        without
-            Ray.
+        address: ``local``, ``auto``, the address of a cluster, or ``inline`` to train in this process
+            without Ray.
         time_limit_s: seconds after which the session ends; the run can be resumed.
         show: whether to print progress; a terminal shows it as a live table.
         changes: keys of the space to change, as in ``seeds=3, epochs=10, stop={"scheduler": "asha"}``.
@@ -106,5 +105,5 @@ def _run(
         if refused:
             raise refused
     finally:
-        choice.wait_until_closed()
+        choice.wait_until_gone()
     return frames

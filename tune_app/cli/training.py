@@ -69,7 +69,7 @@ def _print_finished(sweep: Sweep) -> None:
     with sweep.writing():
         finished.tidy(sweep, progress.note)
     outcome: TuneAppError | None = None
-    if summary := finished.described(sweep):
+    if summary := finished.summary(sweep):
         click.echo(summary)
     else:
         outcome = _write(sweep)
@@ -78,7 +78,7 @@ def _print_finished(sweep: Sweep) -> None:
 
 
 def survives_hangup(command: Callable[..., Any]) -> Callable[..., Any]:
-    """A command that goes on when its terminal is closed."""
+    """A command that continues when its terminal is closed."""
 
     @wraps(command)
     def survivor(*args: Any, **options: Any) -> Any:
@@ -259,8 +259,8 @@ def extend(
     loaded = _load(request, sweep)
     if lifecycle.restarts(sweep.space, wider, loaded):
         click.echo(
-            "note: this task's learning-rate schedule depends on the number of epochs, so every trial "
-            "restarts from epoch 1."
+            "note: this task's training depends on the number of epochs, as a learning-rate schedule may do, "
+            "so every trial restarts from epoch 1."
         )
     elif wider.epochs > sweep.space.epochs and sweep.space.keep != "last":
         click.echo(

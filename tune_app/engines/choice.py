@@ -47,8 +47,8 @@ class Engine:
     """Runs a driver.
 
     ``where`` names the hardware for people. ``exporting`` serves metrics while the engine runs. Where the
-    number of trials on a GPU has to be measured, ``measure_sharing`` measures it with such a trial as the
-    spec describes, and returns the engine that uses it; None elsewhere.
+    number of trials on a GPU has to be measured, ``measure_sharing`` measures it with trials of a spec, and
+    returns the engine that uses it; None elsewhere.
     """
 
     plan: Plan
@@ -82,8 +82,7 @@ def open_engine(
         trials: how many trials there are to run.
         parts: how many parts the replicates of a trial may be split into.
         meanwhile: called in a thread while Ray starts. It begins once Ray is imported: two threads must not
-        import
-            it at the same time.
+            import Ray at the same time.
 
     Raises:
         ResourceError: Ray does not answer, or it lacks the requested resources.
@@ -176,7 +175,7 @@ def _where(cluster: nodes.Cluster) -> str:
     return f"on {'up to ' if cluster.grows else ''}{devices or cores}{at}"
 
 
-def wait_until_closed() -> None:
+def wait_until_gone() -> None:
     """Wait until the Ray of the last engine is gone: it shuts down while the results are written."""
     if "tune_app.engines.ray.connection" in sys.modules:  # else no Ray was started
         from tune_app.engines.ray import connection

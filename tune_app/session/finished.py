@@ -49,16 +49,17 @@ def failures(sweep: Sweep) -> TrialsFailed | None:
     attempt = next(each for each in reversed(failed[0].attempts) if each.end == Status.FAILED)
     log = f"\n  its log: {sweep.paths.folder / attempt.log}" if attempt.log else ""
     return TrialsFailed(
-        f"{len(failed)} of {len(statuses)} configurations failed. The first: {attempt.reason}{log}"
+        f"{len(failed)} of {len(statuses)} configurations failed. The first: {attempt.reason}{log}\n"
+        f"  To try them again: tune-app retry {sweep.name}"
     )
 
 
-def described(sweep: Sweep) -> str | None:
+def summary(sweep: Sweep) -> str | None:
     """The summary of a run whose results and report are up to date; None if they must be written first."""
-    summary = run_summaries.read(sweep.paths.folder)
-    if summary is None or not all(path.is_file() for path in _written(sweep.paths)):
+    known = run_summaries.read(sweep.paths.folder)
+    if known is None or not all(path.is_file() for path in _written(sweep.paths)):
         return None
-    tally, best = run_summaries.tally(summary["states"], summary["configurations"]), summary["shown"]
+    tally, best = run_summaries.tally(known["states"], known["configurations"]), known["shown"]
     return "\n".join(
         [
             f"{sweep.name}: everything is trained: {tally}",

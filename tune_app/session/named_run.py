@@ -34,7 +34,8 @@ def find(request: Request, loaded: LoadedTask) -> Sweep | None:
         raise RunError(
             f"--name {request.name}: a run of this name exists, and it is another sweep:\n  "
             + "\n  ".join(differences)
-            + "\n  Give another --name, or leave it out to start a new numbered run."
+            + f"\n  To add to that run: tune-app extend {request.name}. To start a new one: give another "
+            "--name, or leave it out."
         )
     return sweep
 

@@ -11,7 +11,7 @@ from tune_app.sweep import Sweep, code
 
 
 def keys(space: SearchSpace, points: Sequence[Config], epochs: int) -> dict[str, Any]:
-    """The keys that turn ``space`` into one of these points alone.
+    """The keys that turn ``space`` into a space of only these points.
 
     No rule that compares trials may end them; patience is kept where it can act within ``epochs``.
     """

@@ -224,7 +224,7 @@ def _inputs(path: Path, known: Origin) -> Iterator[tuple[str, NDArray[Any], list
     try:
         # memory-mapped: the header is checked against the file's length, and nothing is unpickled
         array = np.load(path, mmap_mode="r")
-    except Exception as error:  # whatever the damage happens to cause
+    except Exception as error:  # a damaged file may cause any error
         raise DataError(f"{path}: cannot be read as an array: {describe(error)}") from error
     if not isinstance(array, np.ndarray):
         raise DataError(f"{path}: cannot be read as an array: it is an archive of several arrays.")

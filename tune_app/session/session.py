@@ -83,7 +83,7 @@ class Session:
         with shutdown.errors_with_advice(self._advice):
             if self.sweep and self.sweep.live():
                 raise self.sweep.busy()  # before an engine starts for nothing
-            if self.sweep and not self._change and self._trained(self.sweep, view):
+            if self.sweep and not self._change and self._finish_if_trained(self.sweep, view):
                 return self.sweep
             taken = self._names_on_storage()
             with (
@@ -109,11 +109,11 @@ class Session:
             shutdown.raise_outcome(sweep, driver, caught, mirror)
         return sweep
 
-    def _trained(self, sweep: Sweep, view: View | None) -> bool:
-        """Whether nothing is lacking; then end as a session does that trained the last trial.
+    def _finish_if_trained(self, sweep: Sweep, view: View | None) -> bool:
+        """End the session without an engine if nothing is lacking; returns whether it did.
 
-        No engine is started. What the storage lacks is copied there; what it has beyond this folder may be
-        new work, so it is looked for first.
+        The storage may have events that this folder lacks, and with them new work, so this is checked again
+        once the run is mirrored.
         """
         if not sweep.complete_and_trained():
             return False
