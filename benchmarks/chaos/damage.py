@@ -148,7 +148,7 @@ def shown(run: Path) -> list[Any]:
         results.ranked(frames)["sample"].tolist(),
         (judged.winner, list(judged.tied)),
         {sample: frames.scores(sample).tobytes() for sample in history.configurations},
-        sweep.frozen,
+        sweep.space_yaml,
         sweep.lacking(),
         (sweep.header, history.openings, history.extensions, history.decisions, history.reruns),
     ]
@@ -172,7 +172,7 @@ def _gone_on(run: Path, name: str) -> list[str]:
     """The checkpoints that trials would go on from or that were kept: all undamaged, or told by name."""
     sweep = Sweep.open(run)
     kept = [each for a in sweep.history.attempts.values() for each in (a.saved, a.weights) if each]
-    damaged = [each.file for each in kept if not sweep.whole(each) and each.file == name]
+    damaged = [each.file for each in kept if not sweep.is_intact(each) and each.file == name]
     if damaged:
         raise TuneAppError(f"{name} is damaged")
     return []

@@ -103,7 +103,7 @@ def test_a_cluster_from_up_to_down(run: Run, tmp_path: Path, monkeypatch: pytest
     assert lost.end == "interrupted"
     assert again.start_epoch > 0, "it went on from the checkpoint that had come to the head"
     saved = [c.attempts[-1].saved for c in there.history.configurations.values()]
-    assert all(each and there.whole(each) for each in saved)
+    assert all(each and there.is_intact(each) for each in saved)
 
     # The same as trained here.
     (tmp_path / "mine.py").write_text(task(held=False))

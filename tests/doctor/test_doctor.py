@@ -30,7 +30,9 @@ def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(provenance, "gpus", GpuProbe)
-    monkeypatch.setattr(probes, "ask", lambda program: torch(None, 0) if "cuda" in program else Probe({}))
+    monkeypatch.setattr(
+        probes, "run_probe", lambda program: torch(None, 0) if "cuda" in program else Probe({})
+    )
     return tmp_path
 
 
@@ -54,7 +56,7 @@ def test_quick_does_not_start_ray(quiet: Path, monkeypatch: pytest.MonkeyPatch) 
         asked.append(program)
         return torch()
 
-    monkeypatch.setattr(probes, "ask", ask)
+    monkeypatch.setattr(probes, "run_probe", ask)
     found = by_name(doctor.check_machine(quiet, quick=True))
     assert [program for program in asked if "ray" in program] == []
     assert (found["Ray"].status, found["Ray"].fix) == ("ok", "")
@@ -65,7 +67,7 @@ def test_checks_hands_each_fact_to_its_verdict(quiet: Path, monkeypatch: pytest.
     monkeypatch.setenv("RAY_ADDRESS", "ray://far:10001")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr(provenance, "gpus", lambda: GPUS)
-    monkeypatch.setattr(probes, "ask", lambda program: torch("12.6", 0))
+    monkeypatch.setattr(probes, "run_probe", lambda program: torch("12.6", 0))
     monkeypatch.setattr(provenance, "memory_bytes", lambda: 1 << 30)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=100 << 20))
     monkeypatch.setattr("platform.system", lambda: "Linux")
@@ -91,7 +93,7 @@ def test_ray_is_not_tried_on_windows(quiet: Path, monkeypatch: pytest.MonkeyPatc
         asked.append(program)
         return torch(None, 0)
 
-    monkeypatch.setattr(probes, "ask", ask)
+    monkeypatch.setattr(probes, "run_probe", ask)
     found = by_name(doctor.check_machine(quiet))
     assert [program for program in asked if "ray" in program] == []
     assert "/dev/shm" in found["shared memory"].found

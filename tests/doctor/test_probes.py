@@ -78,7 +78,7 @@ def test_no_built_in_space_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None
     ],
 )
 def test_ask_reports_what_breaks_and_survives_it(program: str, answer: Probe) -> None:
-    assert doctor.ask(program) == answer
+    assert doctor.run_probe(program) == answer
 
 
 @pytest.mark.parametrize(
@@ -86,18 +86,18 @@ def test_ask_reports_what_breaks_and_survives_it(program: str, answer: Probe) ->
     [("import os; os._exit(11)", "11"), ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "-11")],
 )
 def test_ask_survives_a_crash(program: str, code: str) -> None:
-    assert lacking(doctor.ask(program).fault, [code]) == []
+    assert lacking(doctor.run_probe(program).fault, [code]) == []
 
 
 def test_ask_does_not_wait_for_ever() -> None:
     began = time.monotonic()
-    assert doctor.ask("import time; time.sleep(60)", timeout_s=0.5).fault
+    assert doctor.run_probe("import time; time.sleep(60)", timeout_s=0.5).fault
     assert time.monotonic() - began < 30
 
 
 def test_ask_without_an_interpreter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    assert "No such file" in doctor.ask("").fault
+    assert "No such file" in doctor.run_probe("").fault
 
 
 def test_render_aligns_words_and_puts_mends_below() -> None:

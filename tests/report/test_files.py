@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tune_app.errors import DiskError
-from tune_app.report.files import keep_writing, put
+from tune_app.report.files import keep_writing, write_file
 
 
 def test_what_the_disk_takes_is_written_whatever_it_refuses(tmp_path: Path) -> None:
@@ -13,11 +13,11 @@ def test_what_the_disk_takes_is_written_whatever_it_refuses(tmp_path: Path) -> N
 
     def write() -> None:
         with keep_writing():
-            put(tmp_path / "refused", "a")
-            put(tmp_path / "taken", "b")
+            write_file(tmp_path / "refused", "a")
+            write_file(tmp_path / "taken", "b")
 
     with pytest.raises(DiskError, match=r"refused: cannot be written"):
         write()
     assert (tmp_path / "taken").read_text() == "b"
     with pytest.raises(DiskError):
-        put(tmp_path / "refused", "a")
+        write_file(tmp_path / "refused", "a")

@@ -85,13 +85,13 @@ def test_a_resume_reads_no_checkpoint_before_it_is_used(
         with pytest.raises(TrialsFailed):
             run(request(task))
     read_: list[str] = []
-    whole = Sweep.whole
+    whole = Sweep.is_intact
 
     def spy(self: Sweep, saved: Saved) -> bool:
         read_.append(saved.file)
         return whole(self, saved)
 
-    monkeypatch.setattr(Sweep, "whole", spy)
+    monkeypatch.setattr(Sweep, "is_intact", spy)
     sweep = Sweep.open("runs/one")
     assert sweep.outstanding() == 2
     assert sweep.lacking()[0].start

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tune_app.stats.multiple_testing import holm
-from tune_app.stats.paired_tests import Difference, over_patients, over_seeds, paired, step, welch
+from tune_app.stats.paired_tests import Difference, over_patients, over_seeds, paired, share_step, welch
 from tune_app.stats.patients import PatientGroups
 
 Compare = Callable[..., Difference | None]
@@ -89,7 +89,7 @@ def test_equal_differences_of_few_images_raise_no_more_false_alarms_than_promise
 @given(st.integers(1, 400), st.lists(st.integers(0, 400), min_size=1, max_size=20))
 def test_the_step_of_shares(images: int, right: list[int]) -> None:
     shares = [min(number, images) / images for number in right]
-    steps = [share / step(shares) for share in shares]
+    steps = [share / share_step(shares) for share in shares]
     assert steps == pytest.approx([round(each) for each in steps], abs=1e-6)
 
 
@@ -98,7 +98,7 @@ def test_the_step_of_shares(images: int, right: list[int]) -> None:
     [[0.618033988749, 0.1415926535], [66.7], [-0.5], [0.5, math.pi / 4, math.e / 4], [1 / 997, 1 / 991]],
 )
 def test_what_comes_in_no_steps(values: list[float]) -> None:
-    assert step(values) == 0
+    assert share_step(values) == 0
 
 
 def test_one_seed_that_differs_by_rounding_changes_nothing() -> None:

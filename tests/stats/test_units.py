@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tune_app.stats.units import MetricUnits, legend, shares_out_of_range
+from tune_app.stats.units import MetricUnits, interval_legend, shares_out_of_range
 
 TEN = (0.84, 0.98, 0.82, 0.88, 0.835, 0.955, 0.94, 0.95, 0.92, 0.865)
 
@@ -84,5 +84,5 @@ def test_what_is_shown_of_a_share_lies_between_0_and_100(values: list[float]) ->
 
 
 def test_the_legend_speaks_of_two_seeds_where_there_are_two() -> None:
-    assert "two seeds" not in legend(pd.Series([3, 3, 3, 1]))
-    assert "two seeds" in legend(pd.Series([3, 2]))
+    assert "two seeds" not in interval_legend(pd.Series([3, 3, 3, 1]))
+    assert "two seeds" in interval_legend(pd.Series([3, 2]))

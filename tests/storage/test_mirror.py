@@ -52,7 +52,7 @@ def test_a_task_that_goes_to_another_folder_is_mirrored_meanwhile(
     )
     assert not sweep.paths.folder.is_absolute()
     assert capsys.readouterr().out.splitlines() == [f"mirrored to {shared / sweep.name}"]
-    copy = segments.newest_run(store.connect(str(shared)).below(sweep.name))
+    copy = segments.newest_run(store.connect(str(shared)).subfolder(sweep.name))
     assert copy
     assert copy.record == sweep.paths.record.read_bytes()
 
@@ -60,7 +60,7 @@ def test_a_task_that_goes_to_another_folder_is_mirrored_meanwhile(
 def test_a_run_can_be_mirrored_from_some_session_on_and_no_more_from_another(task: str, shared: Path) -> None:
     sweep = run(request(task))
     assert resume("one", Path("runs"), shared).history.session.storage == str(shared)
-    place = storage.connect(str(shared)).below("one")
+    place = storage.connect(str(shared)).subfolder("one")
     assert_mirrored(sweep, place)
     before = place.names("record")
     assert resume("one", Path("runs"), "none").history.session.storage is None
@@ -101,7 +101,7 @@ def test_a_storage_that_fails_in_mid_run_is_said_once_and_at_the_end(
     sweep = Sweep.open("runs/one")
     assert sweep.statuses() == ["finished"] * 2
     resume("one", Path("runs"))
-    assert_mirrored(sweep, storage.connect(str(shared)).below("one"))
+    assert_mirrored(sweep, storage.connect(str(shared)).subfolder("one"))
 
 
 def test_a_storage_that_comes_back_gets_all_that_it_missed(
@@ -112,4 +112,4 @@ def test_a_storage_that_comes_back_gets_all_that_it_missed(
     failed, recovered = (line for line in told if "the storage" in line)
     assert failed.startswith("WARNING: ")
     assert recovered.startswith(f"the storage {shared}/one ")
-    assert_mirrored(sweep, storage.connect(str(shared)).below("one"))
+    assert_mirrored(sweep, storage.connect(str(shared)).subfolder("one"))

@@ -63,18 +63,18 @@ def test_whatever_a_lost_machine_left_on_the_storage_ends_as_an_undisturbed_run(
     whole = run(request(task, text, storage=str(shared)))
     monkeypatch.setattr(Store, "write", write)
     slow.set()
-    assert_mirrored(whole, storage.connect(str(shared)).below("one"))
+    assert_mirrored(whole, storage.connect(str(shared)).subfolder("one"))
     assert len(moments) > 12
     tried = 0
     for moment in (*moments[:: len(moments) // 6], moments[-1]):
-        copy = segments.newest_run(storage.connect(str(moment)).below("one"))
+        copy = segments.newest_run(storage.connect(str(moment)).subfolder("one"))
         if copy is None:
             continue
         tried += 1
         again = resume("one", tmp_path / f"{moment.name}-runs", moment)
         pd.testing.assert_frame_equal(seeds(again), seeds(whole))
         assert epochs_trained_twice(again.paths.record, copy.record.count(b"\n")) == []
-        assert_mirrored(again, storage.connect(str(moment)).below("one"))
+        assert_mirrored(again, storage.connect(str(moment)).subfolder("one"))
         looks = [a.look for a in again.history.attempts.values() if a.end == "finished"]
         assert looks == [1, 1]
     assert tried >= 4
@@ -109,12 +109,12 @@ def test_a_run_is_taken_over_through_an_object_store(
     task: str, shared: Path, bucket: str, tmp_path: Path
 ) -> None:
     whole = run(request(task, storage=bucket))
-    assert_mirrored(whole, storage.connect(bucket).below("one"))
+    assert_mirrored(whole, storage.connect(bucket).subfolder("one"))
     halves = run(request(task, name="halves", text=GRID.replace("epochs: 4", "epochs: 2"), storage=bucket))
     shutil.move(halves.paths.folder, tmp_path / "lost")
     there = Sweep.open(storage.fetch(bucket, "halves", tmp_path / "elsewhere", print))
     pd.testing.assert_frame_equal(seeds(there), seeds(Sweep.open(tmp_path / "lost")))
-    assert all(there.whole(a.saved) for a in there.history.attempts.values() if a.saved)
+    assert all(there.is_intact(a.saved) for a in there.history.attempts.values() if a.saved)
 
 
 def test_who_is_taken_over_ends_and_what_it_still_wrote_is_left_out(
@@ -131,7 +131,7 @@ def test_who_is_taken_over_ends_and_what_it_still_wrote_is_left_out(
 
     thread = threading.Thread(target=old)
     thread.start()
-    place = storage.connect(str(shared)).below("one")
+    place = storage.connect(str(shared)).subfolder("one")
     while not (copy := segments.newest_run(place)) or b'"epoch":3,' not in copy.record:
         time.sleep(0.02)
     there = storage.fetch(str(shared), "one", tmp_path / "new", print)

@@ -326,7 +326,7 @@ def test_what_a_storage_has_more_is_added_to_the_record_that_was_opened(task: st
 def test_nothing_is_made_where_a_folder_was(sweep: Sweep) -> None:
     opened = OpenedFolder(RunPaths(sweep.paths.folder))
     shutil.rmtree(sweep.paths.folder)
-    with pytest.raises(FolderChanged), opened.held():
+    with pytest.raises(FolderChanged), opened.kept_open():
         pass
     with pytest.raises(FolderChanged), opened.locked(0.1):
         pass

@@ -55,7 +55,7 @@ _OUT = click.option("--out", type=click.Path(path_type=Path), help="File to writ
 @_view_options
 @click.option("--figures/--no-figures", default=True, show_default=True, help="Whether to draw figures.")
 @RUNS_DIR
-def report(name: str, figures: bool, runs_dir: Path, **view: Any) -> None:
+def report(name: str, figures: bool, runs_dir: Path, **options: Any) -> None:
     """Rewrite the CSV files and the report of a run.
 
     The report is a page, tables and figures, made from the record.
@@ -64,7 +64,7 @@ def report(name: str, figures: bool, runs_dir: Path, **view: Any) -> None:
     from tune_app import report as reports
     from tune_app.results import json_views
     from tune_app.search import restoring
-    from tune_app.sweep import views
+    from tune_app.sweep import derived_files
 
     frames = _frames(name, runs_dir)
     with (
@@ -72,11 +72,11 @@ def report(name: str, figures: bool, runs_dir: Path, **view: Any) -> None:
         frames.sweep.rewriting(),
         reports.explain_disk_errors(name),
     ):
-        views.restore(frames.sweep, progress.note)
+        derived_files.restore(frames.sweep, progress.note)
         restoring.restore_study(frames.sweep, progress.note)
         json_views.write_summary(frames)
         folder = frames.sweep.paths.report
-        written = [*results.write(frames), *reports.write(frames, folder, _view(**view), figures)]
+        written = [*results.write(frames), *reports.write(frames, folder, _view(**options), figures)]
     for path in written:
         click.echo(path)
 
@@ -94,14 +94,14 @@ def report(name: str, figures: bool, runs_dir: Path, **view: Any) -> None:
 @_view_options
 @_OUT
 @RUNS_DIR
-def export(name: str, form: str, of: str, out: Path | None, runs_dir: Path, **view: Any) -> None:
+def export(name: str, form: str, of: str, out: Path | None, runs_dir: Path, **options: Any) -> None:
     """Write the results of a run in another format.
 
     Without --out, a text format goes to the terminal.
     """
     from tune_app.report import exporting
 
-    content = exporting.export(_frames(name, runs_dir), form, _view(**view), of)
+    content = exporting.export(_frames(name, runs_dir), form, _view(**options), of)
     exporting.deliver(content, form, out, sys.stdout.buffer)
 
 

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from tune_app.doctor.checks import Check, Probe
 from tune_app.doctor.clusters import check_cluster
-from tune_app.doctor.probes import ask, check_machine, exit_code, render
+from tune_app.doctor.probes import check_machine, exit_code, render, run_probe
 
-__all__ = ["Check", "Probe", "ask", "check_cluster", "check_machine", "exit_code", "render"]
+__all__ = ["Check", "Probe", "check_cluster", "check_machine", "exit_code", "render", "run_probe"]

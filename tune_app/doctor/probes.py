@@ -46,8 +46,8 @@ def check_machine(runs_dir: Path, data: str = "phantom", *, quick: bool = False)
     system = platform.system()
     start_ray = not quick and system != "Windows"
     with ThreadPoolExecutor(2) as pool:
-        asked_torch = pool.submit(ask, _TRY_TORCH)
-        asked_ray = pool.submit(ask, _TRY_RAY) if start_ray else None
+        asked_torch = pool.submit(run_probe, _TRY_TORCH)
+        asked_ray = pool.submit(run_probe, _TRY_RAY) if start_ray else None
         gpus = provenance.gpus()
         found = [
             checks.check_python(sys.version_info[:3]),
@@ -89,7 +89,7 @@ def exit_code(found: Sequence[Check]) -> int:
     return int(any(each.status == "problem" for each in found))
 
 
-def ask(program: str, timeout_s: float = _ANSWER_WITHIN_S) -> Probe:
+def run_probe(program: str, timeout_s: float = _ANSWER_WITHIN_S) -> Probe:
     """Run a Python program that prints one JSON object as its last line, in a process of its own."""
     try:
         done = subprocess.run(

@@ -68,7 +68,7 @@ class TrialQueue:
         if not self._waiting:
             return None
         spec = self._waiting.popleft()
-        whole = spec.start is None or self._sweep.whole(spec.start)
+        whole = spec.start is None or self._sweep.is_intact(spec.start)
         return spec if whole else replace(spec, start=None)
 
     def ask(self) -> bool:

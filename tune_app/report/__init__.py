@@ -11,7 +11,7 @@ from tune_app.errors import DiskError, RunError, StorageError, TuneAppError
 from tune_app.report import tables
 from tune_app.report.comparing import compare
 from tune_app.report.exporting import export
-from tune_app.report.files import keep_writing, put
+from tune_app.report.files import keep_writing, write_file
 from tune_app.report.overview import TableOptions
 from tune_app.report.render import save
 from tune_app.results import verdict, warnings
@@ -50,18 +50,20 @@ def explain_disk_errors(run: str) -> Iterator[None]:
         raise DiskError(f"{error}\n  Make room there. Then: tune-app report {run}") from error
 
 
-def write(frames: Frames, folder: Path, view: TableOptions | None = None, figures: bool = True) -> list[Path]:
+def write(
+    frames: Frames, folder: Path, options: TableOptions | None = None, figures: bool = True
+) -> list[Path]:
     """Write the report of a run, as far as it is recorded, into ``folder``; returns its files.
 
     Args:
         frames: the run.
         folder: where its tables, ``index.html`` and ``report.md`` go, and ``figures/`` with the pictures.
-        view: what the table of all configurations shows.
+        options: what the table of all configurations shows.
         figures: whether to draw any.
 
     Raises:
         DiskError: the disk refused one of the files; the others are written.
-        ReportError: ``view`` asks for what is not there.
+        ReportError: ``options`` asks for what is not there.
         RunError: a file of the run is damaged.
     """
     from tune_app.report import page  # here, for it loads matplotlib
@@ -70,14 +72,14 @@ def write(frames: Frames, folder: Path, view: TableOptions | None = None, figure
 
     with keep_writing():
         judged = verdict.judge(frames)
-        made = tables.make(frames, judged, view)
+        made = tables.make(frames, judged, options)
         files = [file for table in made for file in save(table, folder)]
         drawn = draw(frames, folder / "figures", KINDS if figures else ())
-        result_warnings = warnings.check(frames, judged, warnings.seen_before(frames.sweep))
+        result_warnings = warnings.check(frames, judged, warnings.runs_on_same_test_set(frames.sweep))
         written = page.gather(frames, judged, result_warnings, made, drawn)
         return [
-            put(folder / "index.html", page.html(written)),
-            put(folder / "report.md", page.markdown(written)),
+            write_file(folder / "index.html", page.html(written)),
+            write_file(folder / "report.md", page.markdown(written)),
             *files,
             *drawn.files,
         ]

@@ -19,7 +19,7 @@ from tune_app.space import canonical
 from tune_app.space.labels import Labels
 from tune_app.stats.multiple_testing import holm
 from tune_app.stats.paired_tests import welch
-from tune_app.stats.units import MetricUnits, legend
+from tune_app.stats.units import MetricUnits, interval_legend
 from tune_app.status import Status
 from tune_app.sweep import code
 from tune_app.text import counted
@@ -82,6 +82,7 @@ def compare(sweeps: Sequence[Frames]) -> Table:
     titles = [formats.metric(units, name) for name in shown]
     header = ["run", "best configuration", *titles, "n", "epochs", "finished", "data"]
     order = f"Best first by {formats.quantity(metric.name)} ({metric.mode})"
+    counts = [each.row["n"] for each in best if each.row is not None]
     return Table(
         name="compare",
         title=f"Comparison of {formats.listed([each.name for each in best])}",
@@ -90,7 +91,7 @@ def compare(sweeps: Sequence[Frames]) -> Table:
         rows=[_cells(*pair, shown, units) for pair in zip(best, points, strict=True)],
         frame=pd.DataFrame([_record(each, shown) for each in best]),
         about=[
-            f"{legend(each.row['n'] for each in best if each.row is not None)}; each run's own choice",
+            f"{interval_legend(counts)}; each run's own choice",
             *([order] if not apart else [f"Not ranked: {reason}" for reason in apart]),
             *(f"Data of {each.name}: {each.frames.sweep.data.label()}" for each in best),
             *_notes(best),

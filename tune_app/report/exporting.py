@@ -14,7 +14,7 @@ import pandas as pd
 from tune_app import results
 from tune_app.errors import ReportError, nearest
 from tune_app.report import render
-from tune_app.report.files import put
+from tune_app.report.files import write_file
 from tune_app.report.overview import TableOptions, overview, raw_table, with_ties
 from tune_app.results import json_views, verdict
 from tune_app.stats.units import DIGITS
@@ -37,7 +37,7 @@ def deliver(content: bytes, form: str, out: Path | None, terminal: IO[bytes]) ->
         DiskError: the disk refused it.
     """
     if out is not None:
-        put(out, content)
+        write_file(out, content)
     elif form in BINARY:
         raise ReportError(f"--format {form}: is no text for a terminal; give a file with --out")
     else:
@@ -45,24 +45,24 @@ def deliver(content: bytes, form: str, out: Path | None, terminal: IO[bytes]) ->
         terminal.flush()
 
 
-def export(frames: Frames, form: str, view: TableOptions | None = None, of: str = "trials") -> bytes:
+def export(frames: Frames, form: str, options: TableOptions | None = None, of: str = "trials") -> bytes:
     """A run's results as a file's content.
 
     Args:
         frames: the run.
         form: one of ``FORMATS``. ``latex`` and ``markdown`` give the table for people, ``optuna`` the study
             as a sqlite file, test metrics included.
-        view: columns, order, number of rows; for the table its digits too.
+        options: columns, order, number of rows; for the table its digits too.
         of: one of ``FRAMES``: a row a configuration, a replicate, or a replicate and epoch.
 
     Raises:
         ReportError: a format, frame or column that there is not, or digits for what keeps all of them.
     """
-    view = view or TableOptions()
+    options = options or TableOptions()
     one_of("--format", form, FORMATS)
     one_of("--of", of, FRAMES)
     if form == "optuna":
-        if of != "trials" or view != TableOptions():
+        if of != "trials" or options != TableOptions():
             raise ReportError("--format optuna: is the whole study; leave --of, --columns, --sort, ... out")
         from tune_app.report import optuna_export  # here, for it loads a database's library
 
@@ -71,9 +71,9 @@ def export(frames: Frames, form: str, view: TableOptions | None = None, of: str 
         if of != "trials":
             raise ReportError(f"--of {of}: {form} is the table of configurations; use csv, parquet or json")
         write = render.latex if form == "latex" else render.markdown
-        return write(overview(frames, verdict.judge(frames), view)).encode()
-    if view.digits != DIGITS:
-        raise ReportError(f"--digits {view.digits}: {form} keeps every digit; use latex or markdown")
+        return write(overview(frames, verdict.judge(frames), options)).encode()
+    if options.digits != DIGITS:
+        raise ReportError(f"--digits {options.digits}: {form} keeps every digit; use latex or markdown")
     frame = {
         "trials": with_ties(frames, verdict.judge(frames)),
         "seeds": frames.seeds,
@@ -84,7 +84,7 @@ def export(frames: Frames, form: str, view: TableOptions | None = None, of: str 
         "parquet": _parquet,
         "json": _json,
     }
-    return writers[form](frames, raw_table(frames, frame, view))
+    return writers[form](frames, raw_table(frames, frame, options))
 
 
 def one_of(option: str, value: str, known: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from tune_app.errors import DiskError
 from tune_app.sweep.record import write_atomically
 
 
-def put(path: Path, content: str | bytes) -> Path:
+def write_file(path: Path, content: str | bytes) -> Path:
     """Write ``content`` to ``path``, text as UTF-8, making its folder if need be; returns ``path``.
 
     Raises:

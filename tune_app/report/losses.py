@@ -10,7 +10,7 @@ from tune_app.report import formats, paper, rows, settings
 from tune_app.report.render import Table
 from tune_app.space import canonical
 from tune_app.stats.intervals import mean_interval
-from tune_app.stats.units import legend
+from tune_app.stats.units import interval_legend
 from tune_app.status import Status
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def loss_table(frames: Frames) -> Table | None:
                 for loss, trial in pair.items()
                 if trial["status"] != Status.FINISHED
             ),
-            f"Measured: {legend(map(int, frames.trials['n']))}; published: one run, the best try",
+            f"Measured: {interval_legend(map(int, frames.trials['n']))}; published: one run, the best try",
         ],
     )
 

@@ -14,7 +14,7 @@ from tune_app.report import formats, rows, settings
 from tune_app.report.render import Table
 from tune_app.space.rules import metric_columns
 from tune_app.stats.arithmetic import to_decimals
-from tune_app.stats.units import DIGITS, NOTHING, legend, named_share
+from tune_app.stats.units import DIGITS, NOTHING, interval_legend, named_share
 from tune_app.status import Status
 from tune_app.text import counted
 
@@ -43,24 +43,24 @@ class TableOptions:
     top: int | None = None
 
 
-def overview(frames: Frames, judged: Verdict, view: TableOptions | None = None) -> Table:
+def overview(frames: Frames, judged: Verdict, options: TableOptions | None = None) -> Table:
     """Every configuration: finished ones best first by the space's metric, then the others, unranked.
 
     A row that has not finished is marked by its status, also where that column was not asked for.
 
     Raises:
-        ReportError: ``view`` names a column that is not there.
+        ReportError: ``options`` names a column that is not there.
     """
-    view = view or TableOptions()
+    options = options or TableOptions()
     trials = with_ties(frames, judged)
-    ordered = sorted_rows(frames, trials, view)
-    shown = list(view.columns) or _default_columns(frames, trials, judged)
-    _check(frames, view.columns, trials)
+    ordered = sorted_rows(frames, trials, options)
+    shown = list(options.columns) or _default_columns(frames, trials, judged)
+    _check(frames, options.columns, trials)
     unfinished = ordered["status"] != Status.FINISHED
     if "status" not in shown and unfinished.any():
         shown.append("status")
-    cells = [[_cell(frames, row, name, view.digits) for name in shown] for _, row in ordered.iterrows()]
-    columns = _raw_columns(shown if view.columns else [*shown, "epochs"], trials)
+    cells = [[_cell(frames, row, name, options.digits) for name in shown] for _, row in ordered.iterrows()]
+    columns = _raw_columns(shown if options.columns else [*shown, "epochs"], trials)
     return Table(
         name="results",
         title=f"Results of {frames.sweep.name}",
@@ -68,7 +68,7 @@ def overview(frames: Frames, judged: Verdict, view: TableOptions | None = None) 
         align="".join(_align(frames, name) for name in shown),
         rows=cells,
         frame=results.as_texts(frames, ordered.reindex(columns=columns)).assign(**rows.identity(frames)),
-        about=_about(frames, trials, ordered, shown, view),
+        about=_about(frames, trials, ordered, shown, options),
     )
 
 
@@ -84,25 +84,25 @@ def with_ties(frames: Frames, judged: Verdict) -> pd.DataFrame:
     return made
 
 
-def sorted_rows(frames: Frames, frame: pd.DataFrame, view: TableOptions) -> pd.DataFrame:
-    """Rows of a frame as ``view`` orders and cuts them; best first where it names no order.
+def sorted_rows(frames: Frames, frame: pd.DataFrame, options: TableOptions) -> pd.DataFrame:
+    """Rows of a frame as ``options`` orders and cuts them; best first where it names no order.
 
     Raises:
         ReportError: it sorts by a column that is not there, or asks for less than one row.
     """
-    if view.top is not None and view.top < 1:
-        raise ReportError(f"--top {view.top}: ask for 1 row or more")
-    if view.digits < 0:
-        raise ReportError(f"--digits {view.digits}: a number of decimals is 0 or more")
-    if view.sort:
-        ordered = _sorted(frames, frame, view.sort)
+    if options.top is not None and options.top < 1:
+        raise ReportError(f"--top {options.top}: ask for 1 row or more")
+    if options.digits < 0:
+        raise ReportError(f"--digits {options.digits}: a number of decimals is 0 or more")
+    if options.sort:
+        ordered = _sorted(frames, frame, options.sort)
     elif "n_diverged" in frame:  # configurations
         best = results.ranked(frames)
         others = frame[~frame["sample"].isin(best["sample"])]
         ordered = frame.loc[[*best.index, *others.index]]
     else:
         ordered = frame
-    return ordered if view.top is None else ordered.head(view.top)
+    return ordered if options.top is None else ordered.head(options.top)
 
 
 def _sorted(frames: Frames, frame: pd.DataFrame, sort: str) -> pd.DataFrame:
@@ -147,16 +147,16 @@ def _check(frames: Frames, names: Sequence[str], frame: pd.DataFrame) -> None:
             )
 
 
-def raw_table(frames: Frames, frame: pd.DataFrame, view: TableOptions) -> pd.DataFrame:
+def raw_table(frames: Frames, frame: pd.DataFrame, options: TableOptions) -> pd.DataFrame:
     """Rows and columns of a frame with every digit, and the data's identity at the end.
 
     Raises:
-        ReportError: ``view`` names a column that is not there.
+        ReportError: ``options`` names a column that is not there.
     """
-    _check(frames, view.columns, frame)
-    found = sorted_rows(frames, frame, view)
-    if view.columns:
-        found = found[_raw_columns(view.columns, frame)]
+    _check(frames, options.columns, frame)
+    found = sorted_rows(frames, frame, options)
+    if options.columns:
+        found = found[_raw_columns(options.columns, frame)]
     return found.assign(**rows.identity(frames)).reset_index(drop=True)
 
 
@@ -209,17 +209,17 @@ def _align(frames: Frames, name: str) -> str:
 
 
 def _about(
-    frames: Frames, trials: pd.DataFrame, ordered: pd.DataFrame, shown: Sequence[str], view: TableOptions
+    frames: Frames, trials: pd.DataFrame, ordered: pd.DataFrame, shown: Sequence[str], options: TableOptions
 ) -> list[str]:
     metric = frames.sweep.space.metric
     order = (
-        f"sorted by {view.sort.partition(':')[0]}"
-        if view.sort
+        f"sorted by {options.sort.partition(':')[0]}"
+        if options.sort
         else f"finished configurations best first by {formats.quantity(metric.name)} ({metric.mode})"
     )
     about = [
         *settings.about(frames, trials, beside=frames.varying),
-        f"{legend(trials['n'])}; {order}",
+        f"{interval_legend(trials['n'])}; {order}",
     ]
     if TIES in shown:
         about.append(
@@ -228,6 +228,6 @@ def _about(
         )
     if len(ordered) < len(trials):
         about.append(f"The first {len(ordered):,} of {counted(len(trials), 'configuration')}")
-    if not view.sort and (ordered["status"] != Status.FINISHED).any():
+    if not options.sort and (ordered["status"] != Status.FINISHED).any():
         about.append("Configurations that have not finished come last and are not ranked")
     return about

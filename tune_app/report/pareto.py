@@ -10,7 +10,7 @@ import pandas as pd
 from tune_app import results
 from tune_app.report import formats, rows, settings
 from tune_app.report.render import Table
-from tune_app.stats.units import legend
+from tune_app.stats.units import interval_legend
 from tune_app.text import counted
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def pareto_table(frames: Frames) -> Table | None:
         frame=results.as_texts(frames, front.reindex(columns=kept)).assign(**rows.identity(frames)),
         about=[
             *settings.about(frames, frames.trials, beside=frames.varying),
-            f"{legend(frames.trials['n'])}; the best by the first metric comes first",
+            f"{interval_legend(frames.trials['n'])}; the best by the first metric comes first",
         ],
         below=[
             f"{len(front)} of {counted(len(ranked), 'finished configuration')} "

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tune_app.report.files import put
+from tune_app.report.files import write_file
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def save(table: Table, folder: Path) -> list[Path]:
         ".csv": table.frame.to_csv(index=False, lineterminator="\n"),
         ".tex": latex(table),
     }
-    return [put(folder / f"{table.name}{ending}", text) for ending, text in texts.items()]
+    return [write_file(folder / f"{table.name}{ending}", text) for ending, text in texts.items()]
 
 
 def markdown(table: Table, level: int = 1) -> str:

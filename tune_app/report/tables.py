@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from tune_app.report import rows, settings
-from tune_app.report.confirmed import confirmed
+from tune_app.report.confirmation import confirmed
 from tune_app.report.losses import loss_table
 from tune_app.report.overview import TableOptions, overview
 from tune_app.report.pareto import pareto_table
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tune_app.results.verdict import Verdict
 
 
-def make(frames: Frames, judged: Verdict, view: TableOptions | None = None) -> list[Table]:
+def make(frames: Frames, judged: Verdict, options: TableOptions | None = None) -> list[Table]:
     """Every table that applies to a run, in the order of a report.
 
     ``table1`` (settings) and ``results`` always; ``table3`` and ``loss_table`` where the run has
@@ -30,10 +30,10 @@ def make(frames: Frames, judged: Verdict, view: TableOptions | None = None) -> l
     confirms another run.
 
     Raises:
-        ReportError: ``view`` asks for what is not there.
+        ReportError: ``options`` asks for what is not there.
         RunError: the run's provenance file is damaged.
     """
-    first = (overview(frames, judged, view), pareto_table(frames), confirmed(frames))
+    first = (overview(frames, judged, options), pareto_table(frames), confirmed(frames))
     tables = (*first, table3(frames), loss_table(frames), table1(frames))
     return [table for table in tables if table is not None]
 

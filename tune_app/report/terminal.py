@@ -11,7 +11,7 @@ import pandas as pd
 
 from tune_app import results
 from tune_app import space as spaces_
-from tune_app.report import confirmed
+from tune_app.report import confirmation
 from tune_app.results import Frames, verdict, warnings
 from tune_app.results.verdict import Verdict
 from tune_app.session.model_file import Origin
@@ -139,11 +139,11 @@ def summary(frames: Frames) -> str:
             following = f"confirm {sweep.name} --top {min(_TOP, 1 + len(judged.tied))} --seeds {_SEEDS}"
         if "test_accuracy_mean" in best:
             lines.append(f"  on the test set: accuracy {_measured(frames, winner, 'test_accuracy')}")
-        found = warnings.check(frames, judged, warnings.seen_before(sweep))
+        found = warnings.check(frames, judged, warnings.runs_on_same_test_set(sweep))
         lines += [f"  note: {warning.text}" for warning in found[:_WARNINGS]]
         lines += [f"  note: {note}" for note in [frames.units.note()] if note]
         lines += [f"  {note[0].lower()}{note[1:]}" for note in judged.notes]
-    if said := confirmed.luck(frames):
+    if said := confirmation.luck(frames):
         lines.append(said)
     folder = sweep.paths.folder
     lines.append(f"Results: {folder}/results.csv, seeds.csv, curves.csv")

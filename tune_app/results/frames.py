@@ -23,7 +23,7 @@ from tune_app.space.labels import SHORT, Labels
 from tune_app.stats.intervals import mean_interval
 from tune_app.stats.units import MetricUnits
 from tune_app.status import Status
-from tune_app.sweep import Sweep, views
+from tune_app.sweep import Sweep, derived_files
 from tune_app.sweep.configurations import Attempt, Configuration
 from tune_app.sweep.evaluation import Row, evaluated_epoch
 from tune_app.sweep.record import write_atomically
@@ -164,7 +164,7 @@ class Frames:
             return None
         try:
             text = path.read_bytes()
-            if views.test_images_edited(self.sweep, text):
+            if derived_files.test_images_edited(self.sweep, text):
                 raise ValueError("it was changed since the run wrote it")
             return pd.read_csv(
                 io.BytesIO(text), usecols=["index", "label", "name", "patient"], keep_default_na=False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tune_app.errors import StorageError
-from tune_app.sweep import Sweep, views
+from tune_app.sweep import Sweep, derived_files
 from tune_app.text import Notify
 
 
@@ -16,4 +16,4 @@ def restore_study(sweep: Sweep, notify: Notify) -> None:
     try:
         StudyView(sweep.paths.study, sweep.name, sweep.space, sweep.history).close()
     except StorageError as error:
-        notify(views.not_written(sweep.paths.study, error))
+        notify(derived_files.not_written(sweep.paths.study, error))

@@ -31,7 +31,7 @@ from tune_app.search.study_trials import (
 from tune_app.space import Sampler, Scalar, SearchSpace, parse
 from tune_app.space.planning import exists
 from tune_app.space.scalars import alike
-from tune_app.sweep import views
+from tune_app.sweep import derived_files
 from tune_app.sweep.configurations import Configuration, mean
 from tune_app.sweep.events import Epoch, Event, Extended, Planned, Undone
 from tune_app.sweep.history import History
@@ -220,7 +220,7 @@ class OptunaSearch:
             raise
         except Exception as error:  # noqa: BLE001 - the sweep does not need the file
             self._view = None
-            self._notify(views.not_written(self._path or Path("study.db"), error))
+            self._notify(derived_files.not_written(self._path or Path("study.db"), error))
 
     def catch_up(self, events: Iterable[Event]) -> None:
         """Replay a whole record, which restores the sampler's random state and its study.

@@ -48,7 +48,7 @@ def extend(
     current = code.collect(wider.task, code.known_files(sweep.history))
     mixed = code.mixed_if_trained(sweep.history, wider, current, from_start)
     if mixed and not code_changed:
-        raise code.refusal(sweep.name, mixed)
+        raise code.mixing_error(sweep.name, mixed)
     space = wider.model_copy(update={"resources": request.space.resources})
     return Session(
         replace(request, space=space), loaded, sweep, lambda run: run.extend(wider, asked, from_start)

@@ -101,7 +101,7 @@ def _kept(frames: Frames, attempt: Attempt | None) -> dict[str, Any]:
             f"{sweep.name}: has no weights of its best configuration: keep is {sweep.space.keep}, or they "
             f"were pruned.\n  Train it again with: tune-app confirm {sweep.name} --top 1"
         )
-    if not sweep.whole(kept):
+    if not sweep.is_intact(kept):
         raise RunError(
             f"{path}: is damaged: its content is not what was recorded. Restore it from a copy, or train the "
             f"configuration again with: tune-app confirm {sweep.name} --top 1"

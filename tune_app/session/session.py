@@ -29,7 +29,7 @@ from tune_app.session.loading import LoadedTask
 from tune_app.session.open_search import open_search
 from tune_app.session.request import Request
 from tune_app.storage import Mirror
-from tune_app.sweep import Sweep, code, trust, views
+from tune_app.sweep import Sweep, code, derived_files, trust
 from tune_app.sweep.events import Opened
 from tune_app.sweep.numerics import Numerics
 from tune_app.tasks import task
@@ -82,7 +82,7 @@ class Session:
         """
         with shutdown.errors_with_advice(self._advice):
             if self.sweep and self.sweep.live():
-                raise self.sweep.busy()  # before an engine starts for nothing
+                raise self.sweep.busy_error()  # before an engine starts for nothing
             if self.sweep and not self._change and self._finish_if_trained(self.sweep, view):
                 return self.sweep
             taken = self._names_on_storage()
@@ -195,15 +195,15 @@ class Session:
             self._change = None
         if warning := code.change_note(changes, code.mixed_if_trained(sweep.history, sweep.space, current)):
             progress.note(warning)
-        sweep.complete()
+        sweep.record_planned_points()
 
     def _write_views(self, sweep: Sweep) -> None:
-        views.restore(sweep, progress.note)
+        derived_files.restore(sweep, progress.note)
         self._write_test_images(sweep)
 
     def _write_test_images(self, sweep: Sweep) -> None:
         if images := self.loaded.test_images():
-            views.write(sweep.paths.test_images, images, progress.note)
+            derived_files.write(sweep.paths.test_images, images, progress.note)
 
     def _driver(self, sweep: Sweep, searcher: Searcher | None, engine: Engine) -> Driver:
         return Driver(

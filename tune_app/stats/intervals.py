@@ -38,7 +38,7 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
     Raises:
         ValueError: a value is not finite, or ``confidence`` does not lie between 0 and 1.
     """
-    n = checked(values, confidence)
+    n = check_values(values, confidence)
     if n == 0:
         return Interval(None, None, 0, None)
     middle = mean(values)
@@ -73,7 +73,7 @@ def prediction_interval_of_one_run(
     Raises:
         ValueError: a value is no fraction, or ``images`` or ``confidence`` is out of its range.
     """
-    n = checked(values, confidence)
+    n = check_values(values, confidence)
     if images < 1:
         raise ValueError(f"images is {images}: an accuracy needs 1 test image or more")
     if any(not 0 <= value <= 1 for value in values):
@@ -101,7 +101,7 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
     return float(ends.low), float(ends.high)
 
 
-def checked(values: Sequence[float], confidence: float) -> int:
+def check_values(values: Sequence[float], confidence: float) -> int:
     """The number of values; ValueError where one is not finite, or ``confidence`` is no share."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}: it must lie between 0 and 1, as 0.95 does")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.stats import t
 
 from tune_app.stats.arithmetic import mean
-from tune_app.stats.intervals import checked, quantile
+from tune_app.stats.intervals import check_values, quantile
 from tune_app.stats.multiple_testing import holm_adjusted
 from tune_app.stats.patients import PatientGroups, variance_over_patients
 
@@ -67,7 +67,7 @@ class Pairwise:
     constant: NDArray[np.bool_]
 
 
-def step(values: Iterable[float]) -> float:
+def share_step(values: Iterable[float]) -> float:
     """The step that shares of few images come in, 1/200 for 200 images; 0 for what is no such share.
 
     Values in steps may be equal by chance, and a spread below a step does not show in them.
@@ -174,7 +174,7 @@ def paired(
     Raises:
         ValueError: a value is not finite, the two differ in number, or ``confidence`` is no share.
     """
-    if checked(a, confidence) != checked(b, confidence):
+    if check_values(a, confidence) != check_values(b, confidence):
         raise ValueError(f"{len(a)} and {len(b)} values: pairs take as many of both")
     if len(a) < 2:
         return None
@@ -195,7 +195,7 @@ def welch(
     Raises:
         ValueError: a value is not finite, or ``confidence`` does not lie between 0 and 1.
     """
-    sizes = checked(a, confidence), checked(b, confidence)
+    sizes = check_values(a, confidence), check_values(b, confidence)
     if min(sizes) < 2:
         return None
     # variances of the two means

@@ -37,7 +37,7 @@ def shares_out_of_range(metrics: Mapping[str, Iterable[float | None]]) -> set[st
     }
 
 
-def legend(counts: Iterable[int]) -> str:
+def interval_legend(counts: Iterable[int]) -> str:
     """What ``MetricUnits.measure`` writes, for configurations of so many seeds each."""
     two = "; of two seeds, both values" if any(count == 2 for count in counts) else ""
     return f"Mean ± half-width of its 95% interval, over n seeds{two}"
@@ -99,7 +99,7 @@ class MetricUnits:
         if not named_share(name):
             return 0.0
         whole = 1.0 if self.is_share(name) else 100.0
-        return whole * paired_tests.step(value / whole for value in values)
+        return whole * paired_tests.share_step(value / whole for value in values)
 
     def note(self) -> str:
         """Why a metric that sounds like a share is not shown in per cent; empty where each one is."""

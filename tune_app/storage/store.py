@@ -75,7 +75,7 @@ class Store:
         self._path = path
         self._local = isinstance(files, fs.LocalFileSystem)
 
-    def below(self, name: str) -> Store:
+    def subfolder(self, name: str) -> Store:
         """The folder ``name`` in this one.
 
         Raises:

@@ -19,7 +19,7 @@ from tune_app.storage import segments
 from tune_app.storage.mirror import Mirror, first_session_files
 from tune_app.storage.segments import StoredRun
 from tune_app.storage.store import Store, connect, explain_errors
-from tune_app.sweep import coherence
+from tune_app.sweep import event_checks
 from tune_app.sweep.history import History
 from tune_app.sweep.opened_folder import OpenedFolder
 from tune_app.sweep.paths import RunPaths, check_contained
@@ -49,7 +49,7 @@ def fetch(uri: str, name: str, runs_dir: Path, notify: Notify) -> Path:
     names = sorted(runs(uri))
     with explain_errors(uri):
         opened = OpenedFolder(RunPaths(runs_dir / name))
-        if name not in names or not _bring(connect(uri).below(name), opened, notify):
+        if name not in names or not _bring(connect(uri).subfolder(name), opened, notify):
             known = f"there are: {', '.join(names[:8])}" if names else "there are none yet"
             raise RunError(
                 f'no run called "{name}" in {runs_dir} or {uri}.{nearest(name, names)}\n  {known} in {uri}'
@@ -71,7 +71,7 @@ def mirrored(uri: str | None, opened: OpenedFolder, notify: Notify) -> Iterator[
         yield None
         return
     with explain_errors(uri):
-        store = connect(uri).below(opened.paths.folder.name)
+        store = connect(uri).subfolder(opened.paths.folder.name)
         seen = store.names(segments.RECORD)
         # Before the claim: a run that cannot be continued here keeps its owner.
         _bring(store, opened, notify, seen)
@@ -141,7 +141,7 @@ def _merge(store: Store, paths: RunPaths, copy: StoredRun, notify: Notify) -> No
 
 def _fetch_files(store: Store, paths: RunPaths, copy: StoredRun) -> None:
     history = History()
-    coherence.fold(parse(io.BytesIO(copy.record), store.label), store.label, history)
+    event_checks.fold(parse(io.BytesIO(copy.record), store.label), store.label, history)
     there = set(store.names(segments.CHECKPOINTS))
     for attempt in history.attempts.values():
         for saved in (attempt.saved, attempt.weights):

@@ -205,7 +205,7 @@ def _differing(history: History, attempts: Iterable[Attempt], now: CodeState) ->
 
 def _differs(found: Mapping[int, Sequence[str]]) -> str:
     what = sorted({each for differing in found.values() for each in differing})
-    return f"the code differs from the one that trained {configurations(list(found))}: {', '.join(what)}"
+    return f"the code differs from the one that trained {name_samples(list(found))}: {', '.join(what)}"
 
 
 def change_note(changed: Sequence[str], mixed: Mapping[int, Sequence[str]]) -> str:
@@ -214,13 +214,11 @@ def change_note(changed: Sequence[str], mixed: Mapping[int, Sequence[str]]) -> s
     if changed:
         said.append(f"the code has changed since the last session of this run: {', '.join(changed)}.")
     if mixed:
-        said.append(
-            f"Seeds or epochs of differing code will be in the means of {configurations(list(mixed))}."
-        )
+        said.append(f"Seeds or epochs of differing code will be in the means of {name_samples(list(mixed))}.")
     return " ".join(["note:", *said]) if said else ""
 
 
-def refusal(name: str, mixed: Mapping[int, Sequence[str]]) -> RunError:
+def mixing_error(name: str, mixed: Mapping[int, Sequence[str]]) -> RunError:
     """Why an extension would give means of differing code."""
     return RunError(
         f"{name}: {_differs(mixed)}.\n  A mean would have seeds or epochs of both. Restore the code, "
@@ -228,7 +226,7 @@ def refusal(name: str, mixed: Mapping[int, Sequence[str]]) -> RunError:
     )
 
 
-def configurations(samples: Sequence[int]) -> str:
+def name_samples(samples: Sequence[int]) -> str:
     """``configurations 1, 2``."""
     named = ", ".join(map(str, samples[:_NAMED])) + (", ..." if len(samples) > _NAMED else "")
     return f"configuration{'s' if len(samples) > 1 else ''} {named}"

@@ -2,8 +2,8 @@
 
 The line of an event is a JSON object: ``event`` is its kind, the class's name in lower case; ``t`` is when it
 was recorded, in seconds since 1970; the fields of the class follow, but for some that say nothing.
-`tune_app.sweep.record` writes and reads the lines, `tune_app.sweep.coherence` checks an event against those
-before it.
+`tune_app.sweep.event_json` converts it, `tune_app.sweep.record` writes and reads the lines, and
+`tune_app.sweep.event_checks` checks an event against those before it.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class History:
         self.shares_out_of_range: frozenset[str] = frozenset()
 
     def apply(self, event: Event) -> None:
-        """Take in one event, which can follow those before it: see `tune_app.sweep.coherence`."""
+        """Take in one event, which can follow those before it: see `tune_app.sweep.event_checks`."""
         match event:
             case Epoch():
                 self._on_epoch(event, attempt := self.attempts[event.trial])

@@ -41,21 +41,21 @@ def verify(path: Path) -> None:
             one that was opened.
     """
     for opened in list(_watched):
-        if opened.holds(path):
+        if opened.contains(path):
             opened.verify()
 
 
-def know(path: Path) -> None:
+def pin(path: Path) -> None:
     """Call this once a file at ``path`` is there that must stay what it is while a session lasts."""
     for opened in list(_watched):
-        if opened.holds(path):
-            opened.know(path)
+        if opened.contains(path):
+            opened.pin(path)
 
 
 class OpenedFolder:
     """What identifies a run's folder from the moment at which its record was read.
 
-    Device and inode of the record, and of whatever else ``know`` was called for. It can be pickled: a worker
+    Device and inode of the record, and of whatever else ``pin`` was called for. It can be pickled: a worker
     on this machine checks the same.
     """
 
@@ -64,17 +64,17 @@ class OpenedFolder:
         self._folder = paths.folder.absolute()  # a task may change the working directory
         self._known: dict[Path, tuple[int, int]] = {}
         self._descriptor: int | None = None
-        self.know(paths.record)
+        self.pin(paths.record)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_descriptor": None}
 
-    def know(self, path: Path) -> None:
+    def pin(self, path: Path) -> None:
         """From now on the file or folder at ``path``, if it is there, must stay what it is."""
         if found := _identity(path):
             self._known[path.absolute()] = found
 
-    def holds(self, path: Path) -> bool:
+    def contains(self, path: Path) -> bool:
         """Whether ``path`` is below the folder."""
         return path.absolute().is_relative_to(self._folder)
 
@@ -99,7 +99,7 @@ class OpenedFolder:
             _watched.remove(self)
 
     @contextmanager
-    def held(self, flags: int = os.O_RDONLY) -> Iterator[None]:
+    def kept_open(self, flags: int = os.O_RDONLY) -> Iterator[None]:
         """``watched``, with the record kept open: no other file gets its inode, and it is found when moved.
 
         Raises:
@@ -120,30 +120,30 @@ class OpenedFolder:
 
     @contextmanager
     def locked(self, timeout_s: float) -> Iterator[None]:
-        """``held``, as the only process that writes there.
+        """``kept_open``, as the only process that writes there.
 
         The record itself is locked besides ``.lock``: who removes ``.lock`` lets no second writer in.
 
         Raises:
             Timeout: another process is writing.
-            FolderChanged: as ``held``.
+            FolderChanged: as ``kept_open``.
             OSError: the folder may not be written.
         """
         self.verify()  # before a `.lock` is made in what may be another folder
         lock = self.paths.lock
         with FileLock(lock, timeout=timeout_s), ExitStack() as stack:
             stack.callback(setattr, self, "_known", dict(self._known))
-            stack.enter_context(self.held(os.O_RDWR))
+            stack.enter_context(self.kept_open(os.O_RDWR))
             if self._descriptor is not None:
                 deadline = time.monotonic() + timeout_s
                 while not _flock(self._descriptor):
                     if time.monotonic() > deadline:
                         raise Timeout(str(self.paths.record))
                     time.sleep(0.02)
-            self.know(lock)
+            self.pin(lock)
             with suppress(OSError):  # then the first checkpoint says what is wrong
                 self.paths.checkpoints.mkdir(exist_ok=True)
-            self.know(self.paths.checkpoints)
+            self.pin(self.paths.checkpoints)
             yield
 
     def changed(self) -> FolderChanged:

@@ -29,7 +29,7 @@ from msgspec.structs import replace
 from tune_app.errors import DiskError, RunError
 from tune_app.sweep import event_json
 from tune_app.sweep.events import Created, Event, EventError, ScoreRows
-from tune_app.sweep.opened_folder import know, verify
+from tune_app.sweep.opened_folder import pin, verify
 from tune_app.sweep.paths import open_plain
 
 #: The version of the records that are begun now.
@@ -200,16 +200,16 @@ def parse(lines: Iterable[bytes], label: str, at: Position = START) -> Iterator[
     """The same for lines that come from anywhere; ``label`` is what they are called in an error."""
     for line in lines:
         if len(line) > LONGEST:
-            raise damaged(label, at, f"a line of more than {LONGEST >> 20} MiB", line)
+            raise damage_error(label, at, f"a line of more than {LONGEST >> 20} MiB", line)
         if not line.endswith(b"\n"):
             # A line is written from its start: what is whole but for its newline had another last byte.
             if at.version != 1 and _sealed(line[:-1] + b"\n", at.crc):
-                raise damaged(label, at, "its line does not end with a newline", line)
+                raise damage_error(label, at, "its line does not end with a newline", line)
             return
         try:
             at, event = _next(line, at)
         except EventError as error:
-            raise damaged(label, at, str(error), line) from error
+            raise damage_error(label, at, str(error), line) from error
         yield at, event
 
 
@@ -253,7 +253,7 @@ def _sealed(line: bytes, crc: int) -> bool:
 _UNSEALED = "its checksum does not follow from this line and those before it"
 
 
-def damaged(label: str, at: Position, why: str, line: bytes = b"") -> RunError:
+def damage_error(label: str, at: Position, why: str, line: bytes = b"") -> RunError:
     """What to say of a record that cannot be read on from a line."""
     shown = f": {line[:60]!r}" if line else ""
     cut = ", or cut it before that byte to go on from there" if at.offset else ""
@@ -336,7 +336,7 @@ class Scores:
             offset = file.tell()
             _write_whole(file, rows)
             os.fsync(file.fileno())
-        know(self.path)  # scores at the same place of another file would be taken for these
+        pin(self.path)  # scores at the same place of another file would be taken for these
         return ScoreRows(offset, tuple(shape), zlib.crc32(rows))
 
     def read(self, rows: ScoreRows) -> bytes:

@@ -15,7 +15,7 @@ from tune_app.data.identity import NO_DATA, DataIdentity
 from tune_app.errors import RunError, disk_is_full
 from tune_app.space import SearchSpace
 from tune_app.status import Status
-from tune_app.sweep import coherence, trust
+from tune_app.sweep import event_checks, trust
 from tune_app.sweep.configurations import Configuration
 from tune_app.sweep.events import Created, Event, Extended, Saved
 from tune_app.sweep.history import History
@@ -124,7 +124,7 @@ class Sweep:
         opened, identity = OpenedFolder(paths), trust.identity_of_run(paths.record)
         history = History()
         with without_gc():
-            position = coherence.fold(read(paths.record), str(paths.record), history)
+            position = event_checks.fold(read(paths.record), str(paths.record), history)
         if (header := history.header) is None:
             raise RunError(f"{paths.record}: holds no sweep: it has no whole line. Remove {folder}.")
         space = _wanted(header, history, paths)
@@ -143,17 +143,17 @@ class Sweep:
         self.settings = SweepSettings.of(space, self.numerics)
 
     @property
-    def frozen(self) -> str:
+    def space_yaml(self) -> str:
         """The space as YAML, by the record alone: ``space.yaml`` is a copy of it for people."""
         return self.history.wanted
 
     def refresh(self) -> None:
         """Take in what another process has recorded since this one looked; raises FolderChanged."""
         self.opened.verify()
-        known = self.frozen
+        known = self.space_yaml
         found = read(self.paths.record, self._position)
-        self._position = coherence.fold(found, str(self.paths.record), self.history, self._position)
-        if self.frozen != known:
+        self._position = event_checks.fold(found, str(self.paths.record), self.history, self._position)
+        if self.space_yaml != known:
             self.want(_wanted(self.header, self.history, self.paths))
 
     @contextmanager
@@ -172,7 +172,7 @@ class Sweep:
             try:
                 stack.enter_context(self.opened.locked(_BUSY_FOR_S))
             except Timeout as error:
-                raise self.busy() from error
+                raise self.busy_error() from error
             except OSError as error:
                 if disk_is_full(error):
                     raise
@@ -181,7 +181,7 @@ class Sweep:
                     "leave out --name to start a new run."
                 ) from error
             self._check_header()
-            self.opened.know(self.paths.scores)
+            self.opened.pin(self.paths.scores)
             for path in stale:
                 remove(path)
             self.refresh()
@@ -199,7 +199,7 @@ class Sweep:
         Raises:
             FolderChanged: the folder is not the one whose record was read, or ceases to be.
         """
-        with self.opened.held():
+        with self.opened.kept_open():
             self._check_header()
             yield
 
@@ -216,9 +216,9 @@ class Sweep:
         """
         self.note(Extended(space=space.dump(), asked=asked, from_start=from_start), durable=True)
         self.want(space)
-        return self.complete()
+        return self.record_planned_points()
 
-    def complete(self) -> int:
+    def record_planned_points(self) -> int:
         """Record the points that the space knows in advance and the record lacks; returns how many.
 
         Where a crash cut off an extension, the next session completes it this way.
@@ -228,7 +228,7 @@ class Sweep:
             self.note(planned)
         return len(new)
 
-    def busy(self) -> RunError:
+    def busy_error(self) -> RunError:
         """What to say to a second process that would work on this run."""
         return RunError(
             f"{self.paths.folder}: another tune-app process is working on this run. Wait for it, "
@@ -248,7 +248,7 @@ class Sweep:
         """Record an event and take it into ``history``: the record first, then what follows from it."""
         if self._record is None:
             raise RuntimeError("Sweep.note outside of Sweep.writing")
-        coherence.check(event, self.history)  # one that cannot be read again is not recorded
+        event_checks.check(event, self.history)  # one that cannot be read again is not recorded
         noted = self._record.append(event, durable=durable)
         self._position = self._record.position
         self.history.apply(noted)
@@ -317,7 +317,7 @@ class Sweep:
                 remove(path)
         return len(files), size_bytes
 
-    def whole(self, saved: Saved) -> bool:
+    def is_intact(self, saved: Saved) -> bool:
         """Whether a checkpoint is there and undamaged; without it a trial starts again from epoch 0."""
         try:
             return zlib.crc32((self.paths.checkpoints / saved.file).read_bytes()) == saved.crc32

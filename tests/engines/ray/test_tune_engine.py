@@ -103,7 +103,7 @@ def test_checkpoints_come_from_workers_that_share_no_disk(user_module: UserModul
     assert {attempt.device for attempt in attempts.values()} == {f"cpu on {platform.node()}"}
     saved = [attempt.saved for attempt in attempts.values()]
     assert len(saved) == 2
-    assert all(each and sweep.whole(each) for each in saved)
+    assert all(each and sweep.is_intact(each) for each in saved)
 
 
 def test_workers_write_nothing_into_a_folder_that_lies_where_theirs_did(user_module: UserModule) -> None:

@@ -123,7 +123,7 @@ def test_other_runs_that_looked_at_the_same_test_set(tmp_path: Path) -> None:
     record(tmp_path, FIXED % (2, 1), done, name="damaged")
     record(tmp_path, FIXED % (2, 1), done, name="this-confirm", confirms="this")
     (tmp_path / "damaged" / "record.jsonl").write_text("{}\n{}\n", encoding="utf-8")
-    assert warnings.seen_before(frames.sweep) == ["other"]
+    assert warnings.runs_on_same_test_set(frames.sweep) == ["other"]
     [text] = said(frames, others=["other"])["test_seen"]
     assert lacking(text, ["1", "(other)"]) == []
     assert "(a, b, c, ...)" in said(frames, others=list("abcde"))["test_seen"][0]
@@ -134,7 +134,9 @@ def test_a_run_and_its_confirmations_are_one_sweep(tmp_path: Path) -> None:
     record(tmp_path, FIXED % (2, 1), done, name="this")
     confirming = record(tmp_path, FIXED % (2, 1), done, name="this-confirm", confirms="this")
     again = record(tmp_path, FIXED % (2, 1), done, name="this-confirm-2", confirms="this")
-    assert warnings.seen_before(confirming.sweep) == warnings.seen_before(again.sweep) == []
+    assert (
+        warnings.runs_on_same_test_set(confirming.sweep) == warnings.runs_on_same_test_set(again.sweep) == []
+    )
 
 
 def test_a_test_set_looked_at_before_an_extension(tmp_path: Path) -> None:
@@ -150,4 +152,4 @@ def test_a_phantom_or_no_data_has_no_secret(tmp_path: Path) -> None:
     none = replace(DATA, kind="none", fingerprint="")
     frames = record(tmp_path, FIXED % (2, 1), {1: Ended(steady(0.9))}, data=none, name="a")
     record(tmp_path, FIXED % (2, 1), {1: Ended(steady(0.9))}, data=none, name="b")
-    assert warnings.seen_before(frames.sweep) == []
+    assert warnings.runs_on_same_test_set(frames.sweep) == []

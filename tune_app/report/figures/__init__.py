@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tune_app.errors import ReportError, describe, nearest
 from tune_app.report.figures import curves, heatmap, intervals, optuna_figures, pareto, rungs, scores, style
 from tune_app.report.figures.picture import NotDrawn, Picture
-from tune_app.report.files import put
+from tune_app.report.files import write_file
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -77,7 +77,7 @@ def save(picture: Picture, path: Path) -> Path:
         DiskError: the disk refused it.
     """
     with style.styled():
-        return put(path, style.rendered(picture.figure, path.suffix.removeprefix(".").lower()))
+        return write_file(path, style.rendered(picture.figure, path.suffix.removeprefix(".").lower()))
 
 
 def plot(frames: Frames, kind: str, out: Path | None = None) -> list[Path]:
@@ -126,6 +126,9 @@ def write(frames: Frames, folder: Path, kinds: Iterable[str] = KINDS) -> Drawn:
         for picture in drawn:
             with style.styled():
                 svg, png = (style.rendered(picture.figure, each) for each in ("svg", "png"))
-            files += [put(folder / f"{picture.name}.svg", svg), put(folder / f"{picture.name}.png", png)]
+            files += [
+                write_file(folder / f"{picture.name}.svg", svg),
+                write_file(folder / f"{picture.name}.png", png),
+            ]
             pictures.append((picture, svg))
     return Drawn(pictures, files, left_out)

@@ -1,6 +1,6 @@
 """What a good colleague would say of a sweep before it goes into a report: structured warnings.
 
-Each looks at the chosen configuration; all but ``seen_before`` are functions of the frames alone.
+Each looks at the chosen configuration; all but ``runs_on_same_test_set`` are functions of the frames alone.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def check(frames: Frames, verdict: Verdict, others: Sequence[str] = ()) -> list[
     Args:
         frames: the sweep.
         verdict: ``verdict.judge`` of the same frames.
-        others: names of other runs that have looked at the same test set: see ``seen_before``.
+        others: names of other runs that have looked at the same test set: see ``runs_on_same_test_set``.
     """
     mixed = [ResultWarning("code", text) for text in _code(frames)]
     if verdict.winner is None:
@@ -73,7 +73,7 @@ def check(frames: Frames, verdict: Verdict, others: Sequence[str] = ()) -> list[
     return mixed + [ResultWarning(kind, text, verdict.winner) for kind, text in found]
 
 
-def seen_before(sweep: Sweep) -> list[str]:
+def runs_on_same_test_set(sweep: Sweep) -> list[str]:
     """Names of the other sweeps beside this one that have finished trials on the same data, newest first.
 
     A run and those that confirm it are one sweep. A run whose record cannot be read is passed over: it is for
@@ -135,7 +135,7 @@ def _code(frames: Frames) -> Iterator[str]:
     sweep = frames.sweep
     found = code.mixture(sweep.history, sweep.space.replicate_numbers)
     if found.samples:
-        named = code.configurations(found.samples)
+        named = code.name_samples(found.samples)
         yield f"the means of {named} have seeds or epochs of differing code: they describe neither"
     elif found.sessions:
         yield "configurations are compared that were trained with differing code"

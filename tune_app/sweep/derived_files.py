@@ -38,7 +38,7 @@ def not_written(path: Path, error: Exception) -> str:
 
 def restore(sweep: Sweep, notify: Notify) -> None:
     """Write ``space.yaml`` and ``provenance.json`` as the record has them."""
-    write(sweep.paths.space, sweep.frozen, notify)
+    write(sweep.paths.space, sweep.space_yaml, notify)
     if sweep.history.openings:
         text = json.dumps(sweep.history.openings[0].provenance, indent=2)
         write(sweep.paths.provenance, f"{text}\n", notify)

@@ -9,7 +9,7 @@ import pytest
 
 from tune_app import space as spaces
 from tune_app.errors import StorageError
-from tune_app.sweep import Sweep, views
+from tune_app.sweep import Sweep, derived_files
 from tune_app.sweep.events import Opened
 
 
@@ -20,34 +20,34 @@ def sweep(tmp_path: Path) -> Sweep:
 
 def test_a_file_is_written_only_where_it_differs(tmp_path: Path) -> None:
     path = tmp_path / "view.txt"
-    views.write(path, "text", pytest.fail)
+    derived_files.write(path, "text", pytest.fail)
     before = path.stat().st_ino
-    views.write(path, "text", pytest.fail)
+    derived_files.write(path, "text", pytest.fail)
     assert path.stat().st_ino == before
-    views.write(path, "other", pytest.fail)
+    derived_files.write(path, "other", pytest.fail)
     assert path.read_text() == "other"
 
 
 def test_a_file_that_the_disk_refuses_is_told_and_left_out(tmp_path: Path) -> None:
     told: list[str] = []
-    views.write(tmp_path, "text", told.append)
+    derived_files.write(tmp_path, "text", told.append)
     [note] = told
     assert note.startswith(f"note: {tmp_path}: cannot be written")
-    assert views.not_written(tmp_path, StorageError("in words")) == "note: in words"
+    assert derived_files.not_written(tmp_path, StorageError("in words")) == "note: in words"
 
 
 def test_views_are_restored_from_the_record(sweep: Sweep) -> None:
     with sweep.writing():
         sweep.note(Opened(provenance={"versions": {"torch": "2"}}))
     sweep.paths.space.write_text("edited")
-    views.restore(sweep, pytest.fail)
+    derived_files.restore(sweep, pytest.fail)
     assert spaces.parse(sweep.paths.space.read_text()) == sweep.space
     assert '"torch": "2"' in sweep.paths.provenance.read_text()
 
 
 def test_a_list_of_images_that_was_edited_is_noticed(sweep: Sweep) -> None:
-    assert not views.test_images_edited(sweep, b"anything"), "nothing is recorded of it"
+    assert not derived_files.test_images_edited(sweep, b"anything"), "nothing is recorded of it"
     with sweep.writing():
         sweep.note(Opened(test_images_crc32=zlib.crc32(b"index,label\n")))
-    assert not views.test_images_edited(sweep, b"index,label\n")
-    assert views.test_images_edited(sweep, b"index,label\n0,1\n")
+    assert not derived_files.test_images_edited(sweep, b"index,label\n")
+    assert derived_files.test_images_edited(sweep, b"index,label\n0,1\n")

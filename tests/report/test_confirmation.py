@@ -9,7 +9,7 @@ from records import constant
 
 from benchmarks.recorder import Recorder
 from tune_app import results, space
-from tune_app.report.confirmed import confirmed, luck
+from tune_app.report.confirmation import confirmed, luck
 from tune_app.results import Frames
 from tune_app.sweep import Sweep
 

@@ -13,7 +13,7 @@ from tune_app.report import formats, rows, settings
 from tune_app.report.render import Table
 from tune_app.space import canonical
 from tune_app.stats.intervals import Interval, mean_interval
-from tune_app.stats.units import legend
+from tune_app.stats.units import interval_legend
 from tune_app.sweep import Sweep
 from tune_app.text import counted
 
@@ -82,7 +82,7 @@ def confirmed(frames: Frames) -> Table | None:
         frame=results.as_texts(frames, pd.DataFrame(records, dtype=object)),
         about=[
             *settings.about(frames, frames.trials, beside=names),
-            f"{legend(len(each) for pair in pairs for each in (pair.before, pair.confirmed))}; "
+            f"{interval_legend(len(each) for pair in pairs for each in (pair.before, pair.confirmed))}; "
             "the two columns share no seed",
             _luck(pairs, frames, name) + " (paired t test)",
         ],

@@ -49,7 +49,7 @@ def fold(
         try:
             check(event, history)
         except EventError as error:
-            raise record.damaged(label, at, str(error)) from error
+            raise record.damage_error(label, at, str(error)) from error
         history.apply(event)
         at = after
     return at
