@@ -101,7 +101,7 @@ def unrecorded(reference: str, code: CodeState) -> dict[str, dict[str, Any]]:
     Empty where all is.
     """
     sources, here, recorded = Sources.of(reference), _installed(), code.all
-    files = sources.hashes(sources.loaded()) if sources else {}
+    files = sources.loaded() if sources else {}
     found: dict[str, dict[str, Any]] = {
         "files": {name: value for name, value in files.items() if recorded.get(name) != value},
         "versions": {name: value for name, value in here.items() if code.versions.get(name, value) != value},

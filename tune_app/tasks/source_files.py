@@ -38,7 +38,7 @@ class Sources:
     def of(cls, reference: str) -> Sources | None:
         """None for a built-in task, and where no file holds the task."""
         name, folder = reference.partition(":")[0], current()
-        module, top = _modules().get(name), name.partition(".")[0]
+        module, top = _module(name), name.partition(".")[0]
         path = getattr(module, "__file__", None)
         if module is None or path is None or ":" not in reference or top == "tune_app":
             return None
@@ -62,9 +62,10 @@ class Sources:
         """Whether a path, which a record may name, is a source file of the task's."""
         return ".." not in path.parts and self._own(path) and path.is_file()
 
-    def loaded(self) -> list[Path]:
-        """The files of those modules that this process has imported."""
-        return [Path(place) for place in _by_file() if _own(place, self.root, self.package)]
+    def loaded(self) -> dict[str, str]:
+        """The hashes, as of ``hashes``, of the files of those modules that this process has imported."""
+        own = {place: module for place, module in _by_file().items() if _own(place, self.root, self.package)}
+        return {Path(p).relative_to(self.root).as_posix(): _as_loaded(Path(p), own[p]) for p in own}
 
     def _own(self, path: Path) -> bool:
         return _own(str(path), self.root, self.package)
@@ -93,7 +94,7 @@ class Sources:
 
     def _finds(self, top: str) -> bool:
         """Whether Python finds a top-level name here, and not a standard or an installed module."""
-        loaded = _modules().get(top)
+        loaded = _module(top)
         if loaded is not None:
             places = [vars(loaded).get("__file__"), *(vars(loaded).get("__path__") or ())]
             return any(place and Path(place).is_relative_to(self.root) for place in places)
@@ -104,15 +105,16 @@ class Sources:
         return top not in sys.stdlib_module_names
 
 
-def _modules() -> dict[str, ModuleType]:
-    """The modules of this process, those of the task's folder included, which others do not see."""
-    found = {**sys.modules, **current().modules}
-    return {name: module for name, module in found.items() if isinstance(module, ModuleType)}
+def _module(name: str) -> ModuleType | None:
+    """The module of that name in this process; one of the task's folder comes first."""
+    found = current().modules.get(name) or sys.modules.get(name)
+    return found if isinstance(found, ModuleType) else None
 
 
 def _by_file() -> dict[str, ModuleType]:
-    """The modules of this process that have a file, by its path."""
-    places = ((vars(module).get("__file__"), module) for module in _modules().values())
+    """The modules of this process that have a file, by its path; those of the task's folder included."""
+    modules = [*sys.modules.values(), *current().modules.values()]
+    places = ((vars(module).get("__file__"), module) for module in modules if isinstance(module, ModuleType))
     return {place: module for place, module in places if isinstance(place, str)}
 
 
@@ -182,7 +184,7 @@ def _absolute(name: str, package: str) -> str:
 def of_no_file(reference: str) -> dict[str, str]:
     """Of a task that was typed into a notebook, the source of its function or class."""
     module, _, attribute = reference.partition(":")
-    found = getattr(_modules().get(module), attribute, None)
+    found = getattr(_module(module), attribute, None)
     if found is None or module.partition(".")[0] == "tune_app":
         return {}
     with suppress(OSError, TypeError):
