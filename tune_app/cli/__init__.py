@@ -24,8 +24,28 @@ from tune_app.errors import DiskError, Terminated, TuneAppError, as_disk_error
 from tune_app.training import streams
 from tune_app.version import __version__
 
+#: The commands as ``--help`` lists them. A test holds that each command is in one group.
+GROUPS = {
+    "Sweep": ("run", "check", "resume", "extend", "confirm", "retry", "rerun", "stop"),
+    "Look": ("ls", "show", "logs", "compare", "best", "plot"),
+    "Results": ("report", "export", "predict", "prune"),
+    "Cluster": ("submit", "attach", "pull", "cluster"),
+    "Set up": ("data", "spaces", "schema", "doctor"),
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class _Grouped(click.Group):
+    """Lists the commands by group, each in one line: the first sentence of its help."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, names in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(f"{name:<8}", self.commands[name].get_short_help_str(limit=200)) for name in names]
+                )
+
+
+@click.group(cls=_Grouped, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="tune-app")
 def cli() -> None:
     """Hyperparameter sweeps for PyTorch on Ray Tune, from a search-space file to the table in a report."""
