@@ -50,15 +50,15 @@ def test_rungs_ascend_below_the_last_epoch(grace: int, factor: float, epochs: in
     assert rungs == sorted(set(rungs))
     assert all(grace <= rung < epochs for rung in rungs)
     assert bool(rungs) == (grace < epochs)
-    ladders = space.Stop(scheduler="hyperband", grace_period=grace, reduction_factor=factor).rungs_by_bracket(
-        epochs
-    )
-    assert [ladder[0] for ladder in ladders] == rungs, "a bracket for each rung, and none without"
-    assert all(later == ladder[1:] for ladder, later in itertools.pairwise(ladders))
+    brackets = space.Stop(
+        scheduler="hyperband", grace_period=grace, reduction_factor=factor
+    ).rungs_by_bracket(epochs)
+    assert [bracket[0] for bracket in brackets] == rungs, "a bracket for each rung, and none without"
+    assert all(later == bracket[1:] for bracket, later in itertools.pairwise(brackets))
 
 
 @pytest.mark.parametrize(
-    ("text", "ladders"),
+    ("text", "brackets"),
     [
         ("{scheduler: none}", []),
         ("{scheduler: none, brackets: 2}", []),
@@ -70,8 +70,8 @@ def test_rungs_ascend_below_the_last_epoch(grace: int, factor: float, epochs: in
         ("{scheduler: hyperband, brackets: 1}", [[1, 3, 9, 27]]),
     ],
 )
-def test_the_brackets_of_each_scheduler(text: str, ladders: list[list[int]]) -> None:
-    assert parse(f"{FOUR}stop: {text}\n").stop.rungs_by_bracket(30) == ladders
+def test_the_brackets_of_each_scheduler(text: str, brackets: list[list[int]]) -> None:
+    assert parse(f"{FOUR}stop: {text}\n").stop.rungs_by_bracket(30) == brackets
 
 
 def test_one_flag_changes_the_scheduler_of_a_file_whatever_keys_it_has() -> None:

@@ -20,7 +20,7 @@ _OLDEST_PYTHON = (3, 11)
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at: ``fix`` says what to do about it, empty where all is well."""
+    """The result of one check; ``fix`` says what to do, and is empty if all is well."""
 
     name: str
     status: Literal["ok", "warning", "problem"]
@@ -30,7 +30,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a process of its own found out: ``facts``, or the ``fault`` that kept it from it."""
+    """What a separate process found: ``facts``, or the ``fault`` that prevented it."""
 
     facts: Mapping[str, Any] | None = None
     fault: str = ""
@@ -68,7 +68,7 @@ def check_torch(torch: Probe) -> Check:
 
 
 def check_gpus(gpus: GpuProbe, torch: Probe, hidden: str | None = None) -> Check:
-    """Torch can use every GPU that there is; ``hidden`` is CUDA_VISIBLE_DEVICES, None where it is unset."""
+    """Torch can use every GPU; ``hidden`` is CUDA_VISIBLE_DEVICES, None if unset."""
     seen = torch.facts["devices"] if torch.facts and torch.facts["available"] else 0
     if gpus.fault:
         return Check(
@@ -98,7 +98,7 @@ def check_gpus(gpus: GpuProbe, torch: Probe, hidden: str | None = None) -> Check
 
 
 def check_ray(version: str | None, ray: Probe | None, torch: Probe) -> Check:
-    """Ray starts here and runs a task; ``ray`` is None where that was not tried."""
+    """Ray starts here and runs a task; ``ray`` is None if that was not tried."""
     if version is None:
         return Check("Ray", "problem", "not installed", 'Install it: pip install "ray[tune]"')
     if ray is None:
@@ -133,7 +133,7 @@ def check_processor(cores: int, memory_bytes: int | None) -> Check:
 
 
 def check_shared_memory(free_bytes: int | None) -> Check:
-    """Room in /dev/shm, through which Ray shares the images; None where there is no such thing."""
+    """Space in /dev/shm, through which Ray shares the images; None if it does not exist."""
     if free_bytes is None:
         return Check("shared memory", "ok", "no /dev/shm on this system, and none is needed")
     found = f"{size(free_bytes)} free in /dev/shm"
@@ -148,7 +148,7 @@ def check_shared_memory(free_bytes: int | None) -> Check:
 
 
 def check_disk(folder: Path, free_bytes: int | None) -> Check:
-    """Room for records and results."""
+    """Space for records and results."""
     if free_bytes is None:
         return Check("disk", "warning", f"{folder.resolve()}: its disk does not say what is free")
     found = f"{size(free_bytes)} free at {folder.resolve()}"
@@ -158,7 +158,7 @@ def check_disk(folder: Path, free_bytes: int | None) -> Check:
 
 
 def check_address(address: str | None, started: str | None = None) -> Check:
-    """Whether runs join another Ray: by the environment, or as ``ray start`` made it part of one."""
+    """Whether runs join another Ray, because of the environment or of ``ray start``."""
     if address:
         return Check(
             "RAY_ADDRESS",

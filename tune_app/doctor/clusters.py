@@ -19,7 +19,7 @@ _BRING = "Bring this machine's version there: ray up FILE installs it."
 
 
 def check_cluster(address: str, runs_dir: Path) -> list[Check]:
-    """Join a cluster and look at every machine of it.
+    """Join a cluster and check each of its machines.
 
     Raises:
         ResourceError: no cluster answers there.
@@ -30,7 +30,7 @@ def check_cluster(address: str, runs_dir: Path) -> list[Check]:
 
 
 def judge(address: str, found: ClusterProbe, here: Mapping[str, str | None], runs_dir: Path) -> list[Check]:
-    """What a survey means for a sweep that is driven from ``here``, by its versions."""
+    """The checks of a probed cluster; ``here`` has the versions of this machine."""
     checks = [_cluster(address, found), check_runs_dir(runs_dir)]
     for answer in found.answers:
         wrong = list(_node(answer, here))

@@ -42,7 +42,7 @@ with connection.connect("local") as cluster:
 
 
 def check_machine(runs_dir: Path, data: str = "phantom", *, quick: bool = False) -> list[Check]:
-    """Look at this machine; a few seconds, of which starting Ray takes most. ``quick`` leaves that out."""
+    """Check this machine. It takes a few seconds, most of them to start Ray, which ``quick`` leaves out."""
     system = platform.system()
     start_ray = not quick and system != "Windows"
     with ThreadPoolExecutor(2) as pool:
@@ -90,7 +90,7 @@ def exit_code(found: Sequence[Check]) -> int:
 
 
 def run_probe(program: str, timeout_s: float = _ANSWER_WITHIN_S) -> Probe:
-    """Run a Python program that prints one JSON object as its last line, in a process of its own."""
+    """Run a Python program that prints one JSON object as its last line, in a separate process."""
     try:
         done = subprocess.run(
             [sys.executable, "-c", program],
@@ -111,7 +111,7 @@ def run_probe(program: str, timeout_s: float = _ANSWER_WITHIN_S) -> Probe:
 
 
 def check_runs_dir(runs_dir: Path) -> Check:
-    """A file can be written where the run folders are, or will be made."""
+    """A file can be written where the run folders are or will be."""
     folder = _existing(runs_dir)
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".tune-app-"):
@@ -123,7 +123,7 @@ def check_runs_dir(runs_dir: Path) -> Check:
 
 
 def check_data(source: str) -> Check:
-    """The data are there; image folders and arrays are found, not read."""
+    """The data exists; image folders and arrays are not read."""
     from tune_app.data import COURSE_DIR, course, folder  # here, for it loads numpy and matplotlib
 
     fetched = course.first_differing_file(COURSE_DIR) is None
@@ -159,7 +159,7 @@ def check_spaces() -> Check:
 
 
 def _existing(path: Path) -> Path:
-    """The path, or the nearest folder above it that there is."""
+    """The path, or the nearest folder above it that exists."""
     return next(each for each in (path, *path.absolute().parents) if each.exists())
 
 

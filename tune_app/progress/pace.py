@@ -1,4 +1,4 @@
-"""How fast replicate-epochs are being trained."""
+"""The rate at which replicate-epochs are trained."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ _WINDOW_S = 10.0
 
 
 class Pace:
-    """The rate over the last ten seconds or so; longer where epochs come more rarely than that."""
+    """The rate over about ten seconds, or longer if epochs take longer."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._seen: deque[tuple[float, int]] = deque()
 
     def note(self, trained: int) -> None:
-        """So many replicate-epochs have been trained by now; the first call starts the clock."""
+        """Note the number of replicate-epochs trained so far; the first call starts the clock."""
         now = self._clock()
         if not self._seen or trained > self._seen[-1][1]:
             self._seen.append((now, trained))
@@ -24,7 +24,7 @@ class Pace:
             self._seen.popleft()
 
     def per_second(self) -> float | None:
-        """Replicate-epochs a second, None before the first has been trained."""
+        """Replicate-epochs per second, None before the first."""
         if len(self._seen) < 2:
             return None
         (since, before), (_, trained) = self._seen[0], self._seen[-1]

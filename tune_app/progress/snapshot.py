@@ -1,4 +1,4 @@
-"""What there is to show of a sweep at one moment, as plain values; nothing about terminals in here.
+"""The state of a sweep at one moment, as plain values for the live view and for Prometheus.
 
 The driver changes the history in another thread meanwhile: its collections are copied before they are
 walked, and whatever has ended is looked at only once.
@@ -79,7 +79,7 @@ class Snapshot:
 
 @dataclass
 class SnapshotTaker:
-    """Takes snapshots of one sweep, and remembers what had ended at the last."""
+    """Takes snapshots of one sweep. Rows that have ended are kept from one snapshot to the next."""
 
     sweep: Sweep
     _expected: int = field(init=False)
@@ -91,7 +91,7 @@ class SnapshotTaker:
         self._expected = self.sweep.space.size()
 
     def take(self, live: bool = True) -> Snapshot:
-        """Take a snapshot; ``live`` says whether what has not ended is still being trained."""
+        """Take a snapshot; ``live`` says whether a session is running."""
         history, space = self.sweep.history, self.sweep.space
         configurations = list(history.configurations.values())
         rows = {each.sample: self._ended.get(each.sample) or self._row(each, live) for each in configurations}
@@ -153,7 +153,7 @@ class SnapshotTaker:
         )
 
     def _best(self, rows: dict[int, Row]) -> Row | None:
-        """The best finished configuration; before there is one, the best of those that are running."""
+        """The best finished configuration, or the best running one if none has finished."""
         for state in (Status.FINISHED, Status.RUNNING):
             ranked = [row for row in rows.values() if row.state == state and row.values]
             if ranked:
@@ -167,12 +167,12 @@ def _seconds(attempt: Attempt, replicate: int) -> float:
 
 
 def _as_duplicate(row: Row, of: Row) -> Row:
-    """A row that shows the outcome of another, for which nothing was trained."""
+    """The row of a duplicate, which shows the outcome of another configuration."""
     return replace(of, sample=row.sample, config=row.config, duplicate_of=of.sample, seconds=0.0, done=0)
 
 
 def _varying(sweep: Sweep, configurations: list[Configuration]) -> list[str]:
-    """Parameters that differ between configurations, or will: those of the space that are no grid."""
+    """Parameters that differ between configurations, or may: those of the space that are not grids."""
     names = dict.fromkeys(name for each in configurations for name in each.config)
     names |= dict.fromkeys(sweep.space.space)
     drawn = {name for name, sampler in sweep.space.space.items() if sampler.kind != "grid"}

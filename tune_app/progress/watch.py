@@ -1,4 +1,4 @@
-"""Showing a sweep while it trains, on a thread of its own, never in the way of the training."""
+"""Shows a sweep while it trains, from a separate thread that never stops the training."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Terminal(Console):
 
 
 def note(text: str, console: Console | None = None) -> None:
-    """Print a line as it is, whether or not something live is on the screen."""
+    """Print a line unchanged, also while a live view is on the screen."""
     _say(console or Terminal(), text)
 
 

@@ -1,4 +1,4 @@
-"""A record as DataFrames and CSV files, and what can be said of them: verdict, warnings, predictions."""
+"""A record as DataFrames and CSV files, with a verdict and warnings."""
 
 from __future__ import annotations
 

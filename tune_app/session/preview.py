@@ -53,11 +53,11 @@ def _stopping(space: SearchSpace) -> Iterator[str]:
             [rungs] = wanted.rungs_by_bracket(space.epochs)
             yield f"early stopping: asha; decisions after {_rungs(space, rungs, space.size())}"
         case "hyperband":
-            ladders = wanted.rungs_by_bracket(space.epochs)
+            brackets = wanted.rungs_by_bracket(space.epochs)
             samples = range(1, space.size() + 1)
-            sizes = Counter(bracket_of(space.seed, sample, len(ladders)) for sample in samples)
-            yield f"early stopping: hyperband, {counted(len(ladders), 'bracket')}"
-            for number, rungs in enumerate(ladders, start=1):
+            sizes = Counter(bracket_of(space.seed, sample, len(brackets)) for sample in samples)
+            yield f"early stopping: hyperband, {counted(len(brackets), 'bracket')}"
+            for number, rungs in enumerate(brackets, start=1):
                 decisions = (
                     f": decisions after {_rungs(space, rungs, sizes[number])}" if sizes[number] else ""
                 )

@@ -1,8 +1,7 @@
-"""Early stopping: pure rules over reported values. Every judgement is returned, to be recorded.
+"""Early stopping: pure rules over reported values. Every decision is returned, so that it can be recorded.
 
-`rules` holds one class an algorithm; a `Stopper` applies those of a space, and takes them up again from a
-record; `Patience` ends a replicate that has converged, whatever the others do; `recompute` holds a record's
-decisions against the events before them.
+`rules` has one class per algorithm. A `Stopper` applies those of a space, and restores them from a record.
+`Patience` ends a single replicate that has converged. `recompute` checks the decisions of a record.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A record held against itself: does each decision follow from what was recorded before it?"""
+"""Checks that each recorded decision follows from the events before it."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from tune_app.sweep.history import History
 
 
 def recompute(events: Iterable[Event], space: SearchSpace) -> list[str]:
-    """Hold each recorded decision against what the events before it say; a sentence for each that differs.
+    """Compute each recorded decision again from the events before it; returns a sentence per difference.
 
-    Also told: a decision that was due and not recorded before anything else happened, and what a trial did
-    after the decision to stop it. A decision that the end of a session kept from the record is due when its
-    trial comes by there again.
+    Also reported: a decision that should have been recorded before the next event, and events of a trial
+    after the decision to stop it. A decision that the end of a session kept out of the record is expected
+    when the trial reports that epoch again.
 
     Args:
-        events: those of a record, or the first of them.
-        space: what the sweep wanted before its first extension; where the first event holds it, that counts.
+        events: the events of a record, or the first ones.
+        space: the space before the first extension, unless the first event has it.
     """
     audit = _Audit(space)
     for event in events:
@@ -43,13 +43,13 @@ def recompute(events: Iterable[Event], space: SearchSpace) -> list[str]:
 
 
 class _Audit:
-    """Walks a record beside a stopper of its own."""
+    """Reads a record and applies the rules of its space."""
 
     def __init__(self, space: SearchSpace) -> None:
         self.faults: list[str] = []
         self._history = History()
         self._want(space)
-        self._trial = ""  # of the last epoch; it is judged once it is known who diverged in it
+        self._trial = ""  # of the last epoch; judged once its divergences are known
         self._judged = True
         self._due: list[StoppingDecision] = []
 
@@ -58,7 +58,7 @@ class _Audit:
         self._stopper.replay(*replay_inputs(self._history, space.stop_metric.name))
 
     def take(self, event: Event) -> None:
-        """Take in the next event."""
+        """Check the next event."""
         trial, attempts = getattr(event, "trial", self._trial), self._history.attempts
         if not self._judged and not isinstance(event, Diverged | Ended):
             self._judge()
@@ -66,7 +66,7 @@ class _Audit:
             if self._due:
                 self._stopper.queue_unrecorded(attempts[self._trial].sample, self._due)
             self._due = []
-        elif isinstance(event, Stopped | Finished) and trial == self._trial:  # by a person, or by itself
+        elif isinstance(event, Stopped | Finished) and trial == self._trial:  # not by a rule
             self._due = []
         elif trial != self._trial or isinstance(event, Epoch | Finished | Failed):
             self.faults += [
@@ -95,7 +95,7 @@ class _Audit:
         seen = observation(attempt, attempt.epochs[-1], self._space.stop_metric.name)
         found = self._stopper.judge(seen.sample, seen.epoch, seen.value)
         if seen.epoch >= attempt.target or len(attempt.diverged) == len(attempt.replicates):
-            self._stopper.queue_unrecorded(seen.sample, found)  # nobody asks at a trial's end
+            self._stopper.queue_unrecorded(seen.sample, found)  # no decision is asked for at a trial's end
         else:
             self._due = found
         self._judged = True

@@ -1,4 +1,4 @@
-"""The ways to decide, one class an algorithm. None knows of another, nor of the record."""
+"""The stopping rules, one class per algorithm. They know neither each other nor the record."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tune_app.stats.arithmetic import mean
 
 @dataclass(frozen=True)
 class StoppingDecision:
-    """One judgement: the value that counted, the threshold it was held against, and the verdict.
+    """One decision: the value, the threshold that it was compared with, and whether to ``stop``.
 
-    ``rule`` is the one that decided: ``asha``, ``hyperband`` (in its ``bracket``, from 1), ``median`` or
-    ``diverged``. ``rung`` is the epoch that the decision is for; ``threshold`` is None for the first trial at
-    a rung; ``value`` is None for a diverged trial, and the best so far for ``median``.
+    ``rule`` is ``asha``, ``hyperband`` (with its ``bracket``, from 1), ``median`` or ``diverged``. ``rung``
+    is the epoch of the decision; ``threshold`` is None for the first trial at a rung; ``value`` is None for a
+    diverged trial, and the best so far for ``median``.
     """
 
     rung: int
@@ -33,17 +33,17 @@ class StoppingDecision:
 
 
 class Rule(Protocol):
-    """One way to decide. More is better here: a Stopper turns the values of other metrics around.
+    """One stopping rule. More is better here: a Stopper negates metrics for which less is better.
 
-    A rule is given each configuration's values once, by ascending epoch, and all of them finite.
+    A rule gets each configuration's values once, by ascending epoch, and all are finite.
     """
 
     @property
     def compares(self) -> bool:
-        """Whether configurations are held against one another, so that the order of the trials matters."""
+        """Whether the rule compares configurations, so that the order of the trials matters."""
 
     def judge(self, sample: int, epoch: int, value: float) -> StoppingDecision | None:
-        """Take in a value; a decision where one falls at a rung, or where the trial is to stop."""
+        """Add a value; returns a decision at a rung, or if the trial is to stop."""
 
 
 @dataclass
@@ -80,14 +80,14 @@ class Hyperband:
     """Asynchronous Hyperband: several brackets of ASHA, each starting a rung after the one before.
 
     Ray Tune's ``AsyncHyperBandScheduler`` with ``brackets`` above 1, except that a configuration's
-    bracket follows from the seed and its sample number alone (see ``bracket_of``). ``ladders`` holds the
-    rungs of each bracket.
+    bracket follows from the seed and its sample number alone (see ``bracket_of``). ``rungs_by_bracket`` has
+    the rungs of each bracket.
     """
 
     compares = True
 
-    def __init__(self, ladders: Sequence[Sequence[int]], reduction_factor: float, seed: int) -> None:
-        self._brackets = [Asha(rungs, reduction_factor) for rungs in ladders]
+    def __init__(self, rungs_by_bracket: Sequence[Sequence[int]], reduction_factor: float, seed: int) -> None:
+        self._brackets = [Asha(rungs, reduction_factor) for rungs in rungs_by_bracket]
         self._seed = seed
 
     def judge(self, sample: int, epoch: int, value: float) -> StoppingDecision | None:
@@ -111,7 +111,7 @@ class Median:
     compares = True
     _best: dict[int, float] = field(default_factory=dict)
     _values: dict[int, list[float]] = field(default_factory=dict)
-    #: For each epoch the means of those that came to it, ascending.
+    #: By epoch, the means of the trials that reached it, ascending.
     _means: dict[int, list[float]] = field(default_factory=dict)
 
     def judge(self, sample: int, epoch: int, value: float) -> StoppingDecision | None:
@@ -132,12 +132,12 @@ class Median:
 
 
 def order_key(seed: int, sample: int, what: str = "") -> float:
-    """A number in [0, 1) drawn for a sample by the sweep's seed: the same in every session."""
+    """A number in [0, 1) drawn for a sample from the sweep's seed, the same in every session."""
     return random.Random(f"{seed} {sample}{what}").random()
 
 
 def bracket_of(seed: int, sample: int, brackets: int) -> int:
-    """The bracket of a sample, from 1: drawn by the seed and its number, whenever it is trained.
+    """The bracket of a sample, from 1, drawn from the seed and the sample's number.
 
     Bracket b has weight ``exp(1 - b)``: the softmax over the brackets' numbers of rungs, each having one
     fewer than that before, with which Ray Tune's ``AsyncHyperBandScheduler`` draws.

@@ -1,7 +1,7 @@
-"""The rules of a space, applied to each report, and taken up again from a record.
+"""Applies the rules of a space to each report, and restores their state from a record.
 
-What a stopper knows is a fold over the values that trials reported, in the order of the record: so a
-resumed sweep, which takes in the recorded values again, decides as one that was never interrupted.
+The state depends only on the values that trials reported, in the order of the record. So a resumed sweep,
+which replays the recorded values, decides like one that was never interrupted.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from tune_app.sweep.evaluation import usable
 from tune_app.sweep.events import Decision, Epoch
 from tune_app.sweep.history import History
 
-#: The rule that stops a diverged trial, whatever the scheduler.
+#: The rule that stops a diverged trial, with every scheduler.
 DIVERGED = "diverged"
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What a trial reported after an epoch: the metric's mean over its seeds, None when one diverged.
+    """What a trial reported after an epoch: the metric's mean over its seeds, None if one diverged.
 
-    ``end`` says that this is no further report: the trial has ended by itself after that epoch.
+    ``end`` says that this is no report: the trial ended after that epoch without a decision.
     """
 
     sample: int
@@ -34,9 +34,9 @@ class Observation:
 
 
 class Stopper:
-    """Decides, report by report, which configurations go on; each is named by its sample number.
+    """Decides after each report which configurations to stop; they are named by their sample numbers.
 
-    Holds the rules of a space. Without rules nothing ever stops. ``sign`` is -1 where less is better.
+    Without rules it stops nothing. ``sign`` is -1 if less is better.
     """
 
     def __init__(self, rules: Sequence[Rule], epochs: int, sign: int = 1) -> None:
@@ -47,14 +47,14 @@ class Stopper:
 
     @property
     def compares(self) -> bool:
-        """Whether the order of the trials matters, since they are held against one another."""
+        """Whether the rules compare trials, so that their order matters."""
         return any(rule.compares for rule in self.rules)
 
     def judge(self, sample: int, epoch: int, value: float | None) -> list[StoppingDecision]:
-        """Take in a configuration's value at an epoch; what is decided there, a decision to stop last.
+        """Add a configuration's value at an epoch; returns the decisions, one to stop last.
 
-        An epoch that is trained again, after an interruption, counts as it did the first time, and brings
-        only those decisions that the interruption kept from being recorded.
+        An epoch that is trained again after an interruption gives only the decisions that the interruption
+        kept out of the record.
         """
         if not self.rules:
             return []
@@ -71,9 +71,9 @@ class Stopper:
         return found[:ends]
 
     def _apply(self, sample: int, epoch: int, value: float) -> Iterator[StoppingDecision]:
-        # Every rule takes in every value, even one that follows upon a decision to stop.
+        # Every rule gets every value, even one after a decision to stop.
         decisions = [rule.judge(sample, epoch, self._sign * value) for rule in self.rules]
-        if epoch < self._epochs:  # after the last epoch nothing is left to be stopped
+        if epoch < self._epochs:  # after the last epoch there is nothing to stop
             yield from (self._with_sign(decision) for decision in decisions if decision)
 
     def _with_sign(self, decision: StoppingDecision) -> StoppingDecision:
@@ -85,7 +85,7 @@ class Stopper:
         )
 
     def end(self, sample: int, epoch: int, value: float | None) -> None:
-        """A trial has ended by itself: at the rungs after ``epoch`` it stands with its last value."""
+        """A trial ended without a decision: at later rungs it counts with its last value."""
         if value is None or not usable(value):
             return
         for later in range(epoch + 1, self._epochs + 1):
@@ -93,12 +93,12 @@ class Stopper:
                 rule.judge(sample, later, self._sign * value)
 
     def queue_unrecorded(self, sample: int, decisions: Sequence[StoppingDecision]) -> None:
-        """Decisions that were made and not recorded: given out when the trial comes by there again."""
+        """Queue decisions that were not recorded; `judge` returns them when the epoch is reported again."""
         if decisions:
             self._unrecorded[sample] = list(decisions)
 
     def replay(self, observations: Iterable[Observation], judgements: Iterable[Decision]) -> None:
-        """Take in, before anything else, what was reported and decided, in the order of the record."""
+        """Restore the state from recorded reports and decisions, in the order of the record."""
         known = {(each.sample, each.rung, each.rule) for each in judgements}
         for seen in observations:
             if seen.end:
@@ -111,7 +111,7 @@ class Stopper:
 
 
 def make_stopper(space: SearchSpace) -> Stopper:
-    """The stopper that a space asks for."""
+    """The stopper of a space."""
     stop = space.stop
     rules: list[Rule] = []
     match stop.scheduler:
@@ -125,7 +125,7 @@ def make_stopper(space: SearchSpace) -> Stopper:
 
 
 def replay_inputs(history: History, metric: str) -> tuple[list[Observation], list[Decision]]:
-    """What a stopper was told and what it decided, in the order of the record: for ``Stopper.replay``."""
+    """The recorded observations and decisions, in order, for ``Stopper.replay``."""
     observations = [
         end_observation(each, metric) if isinstance(each, Attempt) else observation(*each, metric)
         for each in history.stopping_inputs
@@ -135,13 +135,13 @@ def replay_inputs(history: History, metric: str) -> tuple[list[Observation], lis
 
 
 def observation(attempt: Attempt, epoch: Epoch, metric: str) -> Observation:
-    """What a stopper is told of one recorded epoch: the mean over the replicates, None where one diverged."""
+    """The observation of a recorded epoch: the mean over the replicates, None if one diverged."""
     gone = any(since <= epoch.epoch for since in attempt.diverged.values())
     return Observation(attempt.sample, epoch.epoch, None if gone else mean(epoch.metrics.get(metric, [])))
 
 
 def end_observation(attempt: Attempt, metric: str) -> Observation:
-    """What a stopper is told of a trial that ended by itself: its last epoch, whose value it keeps."""
+    """The observation of a trial that ended without a decision: its last epoch."""
     none = Epoch(trial=attempt.trial, epoch=attempt.epoch, metrics={}, durations_s=[])
     last = attempt.epochs[-1] if attempt.epochs else none
     return replace(observation(attempt, last, metric), end=True)

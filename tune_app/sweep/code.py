@@ -26,9 +26,8 @@ _NAMED = 8
 class CodeState:
     """The code of a session, or of one trial.
 
-    ``files`` are those that the task imports, as far as its source says so; ``found`` others that were
-    imported while it trained. Each maps a path to a SHA-256 in hex. ``files`` is None where an older record
-    does not say.
+    ``files`` are those that the task's source imports; ``found`` are others that were imported while it
+    trained. Each maps a path to a SHA-256 in hex. ``files`` is None for older records, which do not have it.
     """
 
     files: Mapping[str, str] | None = None
@@ -41,12 +40,12 @@ class CodeState:
         return {**self.found, **(self.files or {})}
 
     def plain(self) -> dict[str, Any]:
-        """The files as they are recorded, beside the versions."""
+        """The files as they are recorded."""
         return {"files": dict(self.files or {}), "found": dict(self.found)}
 
 
 def differences(old: CodeState, new: CodeState) -> list[str]:
-    """What differs between two codes, a file or library each: ``train.py (1a2b3c4d -> 5e6f7a8b)``."""
+    """The files and libraries that differ: ``train.py (1a2b3c4d -> 5e6f7a8b)``."""
     said = []
     if old.files is not None and new.files is not None:
         before, after = old.all, new.all
@@ -86,7 +85,7 @@ def version(package: str) -> str | None:
 
 
 def collect(reference: str, known: Iterable[str] = ()) -> CodeState:
-    """The code of the task ``reference``, which is loaded, and of ``known`` further files that are there."""
+    """The code of the loaded task ``reference``, with those of the ``known`` files that exist."""
     sources = Sources.of(reference)
     if sources is None:
         return CodeState(of_no_file(reference), {}, versions())
@@ -96,9 +95,9 @@ def collect(reference: str, known: Iterable[str] = ()) -> CodeState:
 
 
 def unrecorded(reference: str, code: CodeState) -> dict[str, dict[str, Any]]:
-    """What this process has loaded of a task's files, or installed, that is not in ``code``, by name.
+    """The files and versions of this process that differ from ``code``.
 
-    Empty where all is.
+    Empty if there are none.
     """
     sources, here, recorded = Sources.of(reference), _installed(), code.all
     files = sources.loaded() if sources else {}
@@ -111,7 +110,7 @@ def unrecorded(reference: str, code: CodeState) -> dict[str, dict[str, Any]]:
 
 @cache
 def _installed() -> dict[str, str | None]:
-    """The versions that this process began with."""
+    """The versions at the start of this process."""
     return versions()
 
 
@@ -119,7 +118,7 @@ def _installed() -> dict[str, str | None]:
 
 
 def of_session(history: History, session: int) -> CodeState:
-    """The code of a session, by its number from 0; with what its trials found besides."""
+    """The code of a session, by its number from 0, with further files that its trials imported."""
     opened = history.openings[session].provenance if 0 <= session < len(history.openings) else {}
     recorded = opened.get("code") or {}
     files = recorded.get("files")
@@ -133,7 +132,7 @@ def of_session(history: History, session: int) -> CodeState:
 
 
 def of_attempt(history: History, attempt: Attempt, session: CodeState | None = None) -> CodeState:
-    """The code of a trial: that of its session, unless its process had loaded or installed another."""
+    """The code of a trial: that of its session, with what differed in the trial's process."""
     code = session or of_session(history, attempt.session)
     own = attempt.files
     files = None if code.files is None else {n: own.get(n, v) for n, v in code.files.items()}
@@ -141,12 +140,12 @@ def of_attempt(history: History, attempt: Attempt, session: CodeState | None = N
 
 
 def known_files(history: History) -> set[str]:
-    """All files that any session of a run has recorded."""
+    """All files that the sessions of a run have recorded."""
     return {name for session in range(len(history.openings)) for name in of_session(history, session).all}
 
 
 def contributing(configuration: Configuration, replicate: int) -> list[Attempt]:
-    """The trials that the epochs of a replicate come from, oldest first."""
+    """The trials that trained the epochs of a replicate, oldest first."""
     found: list[Attempt] = []
     for attempt in configuration.attempts:
         if replicate in attempt.replicates and attempt.epochs:
@@ -163,9 +162,9 @@ def changes(history: History, now: CodeState) -> list[str]:
 def mixed_if_trained(
     history: History, space: SearchSpace, now: CodeState, from_start: bool = False
 ) -> dict[int, list[str]]:
-    """The samples whose seeds, or whose epochs of a seed, would come from differing code if trained now.
+    """The samples that would have seeds or epochs of differing code if trained now, with the differences.
 
-    Each with the differences. ``from_start`` says that no trial goes on from a checkpoint.
+    ``from_start`` says that every trial restarts from its first epoch.
     """
     found: dict[int, list[str]] = {}
     for configuration in history.configurations.values():
@@ -183,7 +182,7 @@ def mixed_if_trained(
 def difference_note(
     history: History, samples: Iterable[int], replicates: Iterable[int], now: CodeState
 ) -> str:
-    """A note on how the code ``now`` differs from the one that trained these configurations; empty if not."""
+    """A note on how the code ``now`` differs from the code that trained these samples; may be empty."""
     found = {}
     for sample in samples:
         configuration = history.configurations[sample]
@@ -194,7 +193,7 @@ def difference_note(
 
 
 def run_differences(one: History, other: History) -> list[str]:
-    """How the code of two runs differs, each by its newest session that has begun a trial."""
+    """How the code of two runs differs, in their newest sessions that have begun a trial."""
     last = max((attempt.session for attempt in other.attempts.values()), default=None)
     return [] if last is None else changes(one, of_session(other, last))
 
@@ -209,7 +208,7 @@ def _differs(found: Mapping[int, Sequence[str]]) -> str:
 
 
 def change_note(changed: Sequence[str], mixed: Mapping[int, Sequence[str]]) -> str:
-    """What a session says that goes on with other code; empty where it is the same."""
+    """A note for a session that resumes a run with other code; empty if the code is the same."""
     said = []
     if changed:
         said.append(f"the code has changed since the last session of this run: {', '.join(changed)}.")
@@ -219,7 +218,7 @@ def change_note(changed: Sequence[str], mixed: Mapping[int, Sequence[str]]) -> s
 
 
 def mixing_error(name: str, mixed: Mapping[int, Sequence[str]]) -> RunError:
-    """Why an extension would give means of differing code."""
+    """The error for an extension that would average over differing code."""
     return RunError(
         f"{name}: {_differs(mixed)}.\n  A mean would have seeds or epochs of both. Restore the code, "
         "start a new run, or train all the same with --code-changed."

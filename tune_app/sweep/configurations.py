@@ -1,4 +1,4 @@
-"""Configurations and their attempts: what a record says about each, and what follows from it."""
+"""Configurations and attempts, as the events of a record describe them."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from tune_app.status import Status
 from tune_app.sweep.evaluation import Row, evaluated_epoch
 from tune_app.sweep.events import Epoch, Saved, ScoreRows, Values
 
-#: What ended a replicate before its last epoch, as it is recorded: ``patience``, or ``task``, the code
-#: itself.
+#: What can end a replicate before its last epoch, as recorded: patience, or the task's own code.
 PATIENCE, TASK = "patience", "task"
 
 
 def mean(values: Sequence[float | None]) -> float | None:
-    """The mean of a metric over replicates; None when there are none, or one has no value."""
+    """The mean of a metric over replicates; None without replicates, or if one has no value."""
     known = [value for value in values if value is not None]
     return arithmetic.mean(known) if known and len(known) == len(values) else None
 
 
 @dataclass
 class Attempt:
-    """One trial as it was run: some replicates of a configuration, on one device, from some epoch."""
+    """One trial that was run: some replicates of a configuration, on one device, from ``start_epoch``."""
 
     trial: str
     sample: int
@@ -32,17 +31,17 @@ class Attempt:
     start_epoch: int
     target: int
     started_at: float
-    #: When the last event about it was recorded, in seconds since 1970.
+    #: Time of its last event, in seconds since 1970.
     last_at: float = 0.0
     device: str = ""
     node: str = ""
     epochs: list[Epoch] = field(default_factory=list)
     diverged: dict[int, int] = field(default_factory=dict)
-    #: What was not finite in a replicate that diverged; older records do not say.
+    #: What became non-finite in each diverged replicate; not in older records.
     why: dict[int, str] = field(default_factory=dict)
-    #: The last epoch of each replicate that ended by itself before the others: its metrics stay as they were.
+    #: The last epoch of each replicate that ended before the others. Its metrics keep their last values.
     ended_at: dict[int, int] = field(default_factory=dict)
-    #: Those of them that patience ended. More epochs would not train them further.
+    #: The replicates that patience ended. More epochs would not train them further.
     converged: set[int] = field(default_factory=set)
     end: Status | None = None
     reason: str = ""
@@ -55,35 +54,35 @@ class Attempt:
     weights: Saved | None = None
     excused: bool = False
     follows: bool = False
-    #: The session that it ran in: an index of ``History.openings``.
+    #: Index of its session in ``History.openings``.
     session: int = -1
-    #: Files and versions, where its process had others than its session has recorded; see `sweep.code`.
+    #: Files and versions of its process that differ from those of its session; see `sweep.code`.
     files: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str | None] = field(default_factory=dict)
 
     @property
     def epoch(self) -> int:
-        """The last epoch that is recorded."""
+        """The last recorded epoch."""
         return self.epochs[-1].epoch if self.epochs else self.start_epoch
 
     @property
     def ended(self) -> bool:
-        """Whether nothing goes on from where it is: it finished, was stopped, or all of it diverged."""
+        """Whether no trial can resume from it: it finished, was stopped, or every replicate diverged."""
         return self.end in (Status.FINISHED, Status.STOPPED) or len(self.diverged) == len(self.replicates)
 
     @property
     def ended_early(self) -> bool:
-        """Whether it has finished before its last epoch, and early stopping goes by it."""
+        """Whether it finished before its target epoch, which early stopping has to take into account."""
         return self.end == Status.FINISHED and self.epoch < self.target and not self.follows
 
     @property
     def complete(self) -> bool:
-        """Whether more epochs would train none of its replicates: each diverged, or was ended by patience."""
+        """Whether more epochs would train no replicate: each diverged or converged."""
         return all(r in self.diverged or r in self.converged for r in self.replicates)
 
     @property
     def fault(self) -> str:
-        """Why it failed, or what was not finite where a replicate diverged; empty where all is well."""
+        """Why it failed or diverged; empty otherwise."""
         if self.end == Status.FAILED:
             return self.reason
         for replicate, epoch in self.diverged.items():
@@ -92,7 +91,7 @@ class Attempt:
         return ""
 
     def status(self, replicate: int, live: bool) -> Status:
-        """How this attempt stands for one of its replicates."""
+        """The status of one of its replicates; ``live`` says whether a session is running."""
         if replicate in self.diverged:
             return Status.DIVERGED
         return self.end or (Status.RUNNING if live else Status.INTERRUPTED)
@@ -100,7 +99,7 @@ class Attempt:
 
 @dataclass
 class Configuration:
-    """A sample: one point of the space, and all attempts to train its replicates."""
+    """One point of the space, with all attempts to train its replicates."""
 
     sample: int
     fingerprint: str
@@ -110,7 +109,7 @@ class Configuration:
     #: Seconds since 1970.
     planned_at: float = 0.0
     attempts: list[Attempt] = field(default_factory=list)
-    #: How many attempts have begun, those included that were undone.
+    #: Number of attempts that have begun, including those that were undone.
     begun: int = 0
 
     def last(self, replicate: int) -> Attempt | None:
@@ -118,7 +117,7 @@ class Configuration:
         return next((a for a in reversed(self.attempts) if replicate in a.replicates), None)
 
     def epochs(self, replicate: int) -> list[Row]:
-        """Epoch, metrics and seconds of a replicate; what a later attempt did again replaces the earlier."""
+        """The epochs of a replicate, in order. An epoch that was trained again has its newest values."""
         rows: list[Row] = []
         for attempt in self.attempts:
             if replicate in attempt.replicates:
@@ -139,8 +138,8 @@ class Configuration:
     def means(self, metric: str, replicates: Iterable[int]) -> dict[int, float]:
         """A metric's mean over replicates, by epoch, up to where one of them diverged.
 
-        A replicate that has ended keeps its last value. An epoch that another one, once begun, has not
-        reached is left out.
+        A replicate that has ended keeps its last value. Epochs that another replicate has begun but not
+        reached are left out.
         """
         columns = []
         for replicate in replicates:
@@ -171,7 +170,7 @@ class Configuration:
 
     @property
     def stopped_at(self) -> int | None:
-        """The epoch at which this configuration was stopped, or None."""
+        """The epoch at which the configuration was stopped, or None."""
         return max((a.epoch for a in self.attempts if a.end == Status.STOPPED), default=None)
 
     def lacks(self, replicate: int, epochs: int) -> bool:
@@ -182,11 +181,11 @@ class Configuration:
         if attempt.end == Status.FINISHED:
             more = attempt.target < (self.stopped_at or epochs) and not attempt.complete
             return more and replicate not in attempt.diverged
-        # One that diverged goes along, frozen, while others of its trial are to go on.
+        # A diverged replicate stays in the trial, frozen, while others of the trial are trained.
         return attempt.end in (None, Status.INTERRUPTED) and len(attempt.diverged) < len(attempt.replicates)
 
     def failures(self, replicate: int) -> int:
-        """How often this replicate's trials have failed since the last ``tune-app retry``."""
+        """How often the trials of a replicate have failed since the last ``tune-app retry``."""
         return sum(
             bool(a.reason) and a.end != Status.STOPPED and not a.excused
             for a in self.attempts
@@ -194,6 +193,6 @@ class Configuration:
         )
 
     def looks(self, replicate: int) -> int:
-        """How often the test set has been looked at for this replicate."""
+        """How often a replicate was evaluated on the test set."""
         attempts = (a for a in self.attempts if replicate in a.replicates and replicate not in a.diverged)
         return sum(a.look > 0 for a in attempts)

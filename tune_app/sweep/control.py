@@ -1,4 +1,4 @@
-"""What other processes ask of the one that works on a run: a JSON file each, in its ``control/``."""
+"""Requests of other processes to the one that trains a run: JSON files in its ``control/``."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 
 from tune_app.sweep.record import remove, write_atomically
 
-#: Bytes of a request: a larger file is none.
+#: Size limit of a request, in bytes.
 _LARGEST = 4096
 
 
 def ask(folder: Path, request: dict[str, Any]) -> Path:
-    """Leave a request; returns its file, which goes once it is heard."""
+    """Write a request; returns its file, which is removed when the request is taken."""
     path = folder / f"{time.time_ns()}-{os.getpid()}.json"
     write_atomically(path, json.dumps(request).encode())
     return path
 
 
 def take_requests(folder: Path) -> Iterator[dict[str, Any]]:
-    """The requests that there are, each removed as it is given out."""
+    """Yield each request and remove its file."""
     for path in sorted(folder.glob("*.json")):
         try:
             with path.open("rb") as file:

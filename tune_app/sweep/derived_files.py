@@ -1,4 +1,4 @@
-"""Files of a run folder that can be made again, from the record or from the data.
+"""Files of a run folder that are derived from the record or from the data.
 
 A disk that refuses one never ends a sweep: the file is left out with a note, and the next session writes it.
 """

@@ -1,4 +1,4 @@
-"""Whether an event can follow those before it: checked before one is recorded, and as a record is read."""
+"""Checks that an event can follow the events before it: before it is recorded, and when a record is read."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ from tune_app.sweep.record import START, Position
 def fold(
     found: Iterable[tuple[Position, Event]], label: str, history: History, at: Position = START
 ) -> Position:
-    """Take the events of a record into a history; returns the place after the last.
+    """Check the events of a record and apply them to a history; returns the position after the last.
 
     Args:
         found: as `record.read` yields them from ``at`` on.
-        label: what the record is called in an error.
-        history: what the events before ``at`` say.
+        label: the record's name in errors.
+        history: the history of the events before ``at``.
 
     Raises:
-        RunError: one cannot follow those before it, with its byte.
+        RunError: an event cannot follow those before it; names the byte.
     """
     for after, event in found:
         try:
@@ -56,7 +56,7 @@ def fold(
 
 
 def check(event: Event, history: History) -> None:
-    """Raise EventError where an event cannot follow what is in the history."""
+    """Raise EventError if an event cannot follow the events in the history."""
     match event:
         case Epoch():
             _check_epoch(event, _attempt(event.trial, history))

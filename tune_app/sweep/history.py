@@ -41,7 +41,10 @@ from tune_app.sweep.events import (
 
 @dataclass(frozen=True)
 class BeforeExtension:
-    """What an extension found: how many configurations, the checkpoint of each trial, and what converged."""
+    """The state before an extension: number of configurations, checkpoints, converged replicates.
+
+    ``attempts`` maps a trial to its checkpoint and its converged replicates.
+    """
 
     configurations: int
     attempts: Mapping[str, tuple[Saved | None, set[int]]]
@@ -56,22 +59,20 @@ class History:
         self.configurations: dict[int, Configuration] = {}
         self.attempts: dict[str, Attempt] = {}
         self.decisions: list[Decision] = []
-        #: What early stopping goes by, in the order of the record: epochs, the decisions on them, and
-        #: attempts
-        #: that ended by themselves before their last epoch. An extension that trains everything from the
-        #: start begins a new course.
+        #: The input of early stopping, in the order of the record: epochs, decisions, and attempts that
+        #: ended early without a decision. An extension that restarts every trial clears it.
         self.stopping_inputs: list[tuple[Attempt, Epoch] | Attempt | Decision] = []
         self.openings: list[Opened] = []
-        #: The space as it stands after each extension, as YAML, with what was asked.
+        #: The extensions that are in force, each with the space after it as YAML.
         self.extensions: list[Extended] = []
-        #: What each extension found.
+        #: The state before each of them.
         self.before_extensions: list[BeforeExtension] = []
         self.reruns: list[Rerun] = []
-        #: Metrics that are shares by their names, but have a value outside of 0 to 1.
+        #: Metrics that are named like a share, but have a value outside of 0 to 1.
         self.shares_out_of_range: frozenset[str] = frozenset()
 
     def apply(self, event: Event) -> None:
-        """Take in one event, which can follow those before it: see `tune_app.sweep.event_checks`."""
+        """Apply one event, which `tune_app.sweep.event_checks` has found valid."""
         match event:
             case Epoch():
                 self._on_epoch(event, attempt := self.attempts[event.trial])
@@ -91,15 +92,15 @@ class History:
 
     @property
     def session(self) -> Opened:
-        """How the newest session began; an empty event before the first."""
+        """The event that opened the newest session; an empty event before the first."""
         return self.openings[-1] if self.openings else Opened()
 
     def next_trial(self, sample: int) -> str:
-        """A name for the next attempt at a sample: ``12.1``, then ``12.2``, ..."""
+        """The name of the next trial of a sample: ``12.1``, then ``12.2``, ..."""
         return f"{sample}.{self.configurations[sample].begun + 1}"
 
     def status(self, configuration: Configuration, replicates: range, live: bool) -> Status:
-        """How a configuration stands, over its replicates."""
+        """The status of a configuration: see `tune_app.status.PRECEDENCE`."""
         if configuration.duplicate_of is not None:
             return self.status(self.configurations[configuration.duplicate_of], replicates, live)
         states = set()
@@ -111,9 +112,9 @@ class History:
     def ranked(
         self, metric: Metric, evaluate: str, replicates: range, live: bool = False
     ) -> list[tuple[Configuration, float]]:
-        """The finished configurations with their means, the best first: the lowest sample of equal ones.
+        """The finished configurations with their means, best first; equal means in the order of samples.
 
-        A point that was drawn again stands beside the first, as it has the same mean.
+        A duplicate has the mean of the configuration that it repeats, and follows it.
         """
         found = []
         for configuration in self.configurations.values():
@@ -126,7 +127,7 @@ class History:
 
     @property
     def wanted(self) -> str:
-        """The space that is wanted now, as YAML."""
+        """The newest space, as YAML."""
         return self.extensions[-1].space if self.extensions else self.header.yaml if self.header else ""
 
     def _on_session(self, event: Created | Opened | Extended | Undone | Retried | Rerun) -> None:
@@ -172,7 +173,7 @@ class History:
             self.stopping_inputs = before.stopping_inputs
             for attempt in self.attempts.values():
                 attempt.saved, attempt.converged = before.attempts[attempt.trial]
-        if event.space != self.wanted:  # a part of it was trained, and stays
+        if event.space != self.wanted:  # a part of the extension was trained, and stays
             self.extensions.append(replace(extension, space=event.space))
             self.before_extensions.append(before)
 
@@ -211,7 +212,7 @@ class History:
     def _on_decision(self, event: Decision, attempt: Attempt) -> None:
         self.decisions.append(event)
         self.stopping_inputs.append(event)
-        if event.stop:  # the decision is the end: no second event that a crash could lose
+        if event.stop:  # the decision itself ends the trial: a crash could lose a second event
             attempt.end = Status.STOPPED
             attempt.reason = f"early stopping at epoch {event.epoch}"
             attempt.saved = event.saved or attempt.saved
@@ -256,5 +257,5 @@ class History:
 
 
 def _usable(metrics: Values) -> Values:
-    """Metrics without values that no mean can be drawn over; an earlier version recorded such."""
+    """Metrics with None for values that cannot be averaged; earlier versions recorded such values."""
     return {name: [value if usable(value) else None for value in values] for name, values in metrics.items()}

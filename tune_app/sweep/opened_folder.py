@@ -1,4 +1,4 @@
-"""The folder of a run as this process has opened it: where another lies in its place, nothing is written.
+"""Identifies the run folder that this process opened, so that nothing is written into another one.
 
 A run's files are found by their paths, and a path may lead to another folder while a sweep trains: the folder
 is moved, removed, or replaced by another run's. So code that changes a file of a run calls `verify` first
@@ -46,17 +46,16 @@ def verify(path: Path) -> None:
 
 
 def pin(path: Path) -> None:
-    """Call this once a file at ``path`` is there that must stay what it is while a session lasts."""
+    """Remember the identity of the file at ``path``: `verify` fails if another file takes its place."""
     for opened in list(_watched):
         if opened.contains(path):
             opened.pin(path)
 
 
 class OpenedFolder:
-    """What identifies a run's folder from the moment at which its record was read.
+    """Device and inode of a run's record, and of other files that were pinned.
 
-    Device and inode of the record, and of whatever else ``pin`` was called for. It can be pickled: a worker
-    on this machine checks the same.
+    It can be pickled: a worker on this machine checks the same files.
     """
 
     def __init__(self, paths: RunPaths) -> None:
@@ -70,7 +69,7 @@ class OpenedFolder:
         return {**vars(self), "_descriptor": None}
 
     def pin(self, path: Path) -> None:
-        """From now on the file or folder at ``path``, if it is there, must stay what it is."""
+        """Remember the identity of the file or folder at ``path``, if it exists."""
         if found := _identity(path):
             self._known[path.absolute()] = found
 
@@ -79,11 +78,11 @@ class OpenedFolder:
         return path.absolute().is_relative_to(self._folder)
 
     def verify(self) -> None:
-        """Compare what was opened with what lies at the paths now.
+        """Check that every pinned path still leads to the same file.
 
         Raises:
-            FolderChanged: they differ.
-            StorageError: the file system does not say what lies there.
+            FolderChanged: one does not.
+            StorageError: the file system does not answer.
         """
         for path, identity in list(self._known.items()):
             if _identity(path) != identity:
@@ -91,7 +90,7 @@ class OpenedFolder:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Until the context ends, each change below the folder is checked, whichever thread makes it."""
+        """Within the context, check each change below the folder, in every thread."""
         _watched.append(self)
         try:
             yield
@@ -120,9 +119,9 @@ class OpenedFolder:
 
     @contextmanager
     def locked(self, timeout_s: float) -> Iterator[None]:
-        """``kept_open``, as the only process that writes there.
+        """``kept_open``, as the only process that writes the folder.
 
-        The record itself is locked besides ``.lock``: who removes ``.lock`` lets no second writer in.
+        The record is locked too, so that removing ``.lock`` does not let a second writer in.
 
         Raises:
             Timeout: another process is writing.
@@ -147,7 +146,7 @@ class OpenedFolder:
             yield
 
     def changed(self) -> FolderChanged:
-        """The error that says what has happened to the folder, and how to go on."""
+        """The error that says what happened to the folder, and how to continue."""
         time.sleep(_SETTLE_S)
         record, lock = self.paths.record.absolute(), self.paths.lock.absolute()
         changed = [path for path, identity in self._known.items() if _identity(path) != identity]
@@ -201,7 +200,7 @@ class OpenedFolder:
 
 
 def in_use(paths: RunPaths) -> bool:
-    """Whether a process is writing a run. Whoever only asks is never taken for one, and makes no file."""
+    """Whether a process is writing a run. The check creates no file, and does not block a writer."""
     if sys.platform == "win32":
         try:
             with FileLock(paths.lock, timeout=0.1):
@@ -222,7 +221,7 @@ def in_use(paths: RunPaths) -> bool:
 
 
 def _flock(descriptor: int, shared: bool = False) -> bool:
-    """Lock a file until it is closed; False where another process has it.
+    """Lock a file until it is closed; returns False if another process has locked it.
 
     Windows moves no folder in which a file is open, and a file system without ``flock`` has nothing better:
     there `.lock` alone counts.

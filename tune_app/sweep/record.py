@@ -32,13 +32,13 @@ from tune_app.sweep.events import Created, Event, EventError, ScoreRows
 from tune_app.sweep.opened_folder import pin, verify
 from tune_app.sweep.paths import open_plain
 
-#: The version of the records that are begun now.
+#: The version of new records.
 VERSION = 2
 
-#: Bytes of a line: a longer one is none of ours, and is not taken into memory.
+#: Size limit of a line, in bytes.
 LONGEST = 64 << 20
 
-#: Receives each group of lines once it is safely on this disk: the seam for copies on shared storage.
+#: Called with each group of lines after they are synced to this disk, to copy them to shared storage.
 Mirror = Callable[[bytes], None]
 
 _SYNC_EVERY_S = 1.0
@@ -47,7 +47,7 @@ _ENCODE = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
 class Position(NamedTuple):
-    """A place between two lines of a record.
+    """A position between two lines of a record.
 
     ``offset`` in bytes, the ``version`` of the record (0 before its header), and the ``crc`` of the lines
     before.
@@ -100,7 +100,7 @@ class Record:
                 raise
 
     def _cut_torn_line(self, offset: int) -> None:
-        """Drop a last line without newline, so that the next event starts on a line of its own."""
+        """Remove a last line without newline, so that the next event starts a new line."""
         end = self._file.seek(0, os.SEEK_END)
         self._file.seek(min(offset, end))
         if end < offset or b"\n" in self._file.read():
@@ -135,7 +135,7 @@ class Record:
         return event
 
     def _line(self, event: Event) -> tuple[bytes, Position]:
-        """The line of an event, and the place after it."""
+        """The line of an event, and the position after it."""
         offset, version, crc = self.position
         line = _ENCODE(event_json.plain(event)).encode()
         if version == 1:
@@ -154,7 +154,7 @@ class Record:
             self._synced_at = time.monotonic()
 
     def sync(self) -> None:
-        """Put every event so far on the disk, and hand the group to the mirror."""
+        """Sync every event to the disk, and pass the new ones to the mirror."""
         with _storage(self._path):
             os.fsync(self._file.fileno())
         group, self._unsynced = b"".join(self._unsynced), []
@@ -163,7 +163,7 @@ class Record:
             self._mirror(group)
 
     def close(self) -> None:
-        """Sync and close; a closed record takes no more events."""
+        """Sync and close."""
         if not self._file.closed:
             try:
                 self.sync()
@@ -172,7 +172,7 @@ class Record:
 
 
 def _seal(crc: int) -> bytes:
-    """The end of a line: its checksum, which is not part of what the next ones are reckoned from."""
+    """The end of a line: its checksum, which later checksums do not include."""
     return b',"crc":"%08x"}\n' % crc
 
 
@@ -180,9 +180,9 @@ _SEAL_BYTES = len(_seal(0))
 
 
 def read(path: Path, at: Position = START) -> Iterator[tuple[Position, Event]]:
-    """Yield each event from ``at`` on, with the place after it.
+    """Yield each event from ``at`` on, with the position after it.
 
-    A last line without its newline was torn by a crash, or is being written right now: it is left out.
+    A last line without newline was cut off by a crash, or is being written now: it is left out.
 
     Raises:
         RunError: for a record that is missing or damaged, with the byte.
@@ -197,7 +197,7 @@ def read(path: Path, at: Position = START) -> Iterator[tuple[Position, Event]]:
 
 
 def parse(lines: Iterable[bytes], label: str, at: Position = START) -> Iterator[tuple[Position, Event]]:
-    """The same for lines that come from anywhere; ``label`` is what they are called in an error."""
+    """``read`` for lines from any source; ``label`` is their name in errors."""
     for line in lines:
         if len(line) > LONGEST:
             raise damage_error(label, at, f"a line of more than {LONGEST >> 20} MiB", line)
@@ -214,7 +214,7 @@ def parse(lines: Iterable[bytes], label: str, at: Position = START) -> Iterator[
 
 
 def _next(line: bytes, at: Position) -> tuple[Position, Event]:
-    """The event of a line, and the place after it."""
+    """The event of a line, and the position after it."""
     offset = at.offset + len(line)
     if at.version == 0:
         return _header(line)
@@ -254,7 +254,7 @@ _UNSEALED = "its checksum does not follow from this line and those before it"
 
 
 def damage_error(label: str, at: Position, why: str, line: bytes = b"") -> RunError:
-    """What to say of a record that cannot be read on from a line."""
+    """The error for a line that cannot be read."""
     shown = f": {line[:60]!r}" if line else ""
     cut = ", or cut it before that byte to go on from there" if at.offset else ""
     return RunError(
@@ -264,7 +264,7 @@ def damage_error(label: str, at: Position, why: str, line: bytes = b"") -> RunEr
 
 @contextmanager
 def without_gc() -> Iterator[None]:
-    """For reading a long record: what is made of it stays, and looking for garbage in it only costs."""
+    """Turn garbage collection off while a long record is read: it would find nothing to free."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -275,7 +275,7 @@ def without_gc() -> Iterator[None]:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file that is whole or not there; its folder is made.
+    """Write a file that is either complete or absent; its folder is created.
 
     Raises:
         FolderChanged: it would go into another folder than the one that was opened.
@@ -294,13 +294,13 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, if it is there; raises as ``write_atomically`` does."""
+    """Remove a file if it exists; raises as ``write_atomically`` does."""
     verify(path)
     path.unlink(missing_ok=True)
 
 
 def extend(path: Path, end: int, lines: bytes) -> None:
-    """Write lines to a record from byte ``end`` on, durably; raises as ``write_atomically`` does."""
+    """Write lines to a record from byte ``end`` on, and sync; raises as ``write_atomically`` does."""
     verify(path)
     with path.open("r+b") as file:
         file.truncate(end)
@@ -330,7 +330,7 @@ class Scores:
         )
 
     def append(self, rows: bytes, shape: Sequence[int]) -> ScoreRows:
-        """Add rows (R, N) or (R, N, C) as raw ``<f4`` bytes, durably; returns their place."""
+        """Append rows (R, N) or (R, N, C) as raw ``<f4`` bytes, and sync; returns where they are."""
         verify(self.path)
         with _storage(self.path), self.path.open("ab", buffering=0) as file:
             offset = file.tell()
@@ -382,7 +382,7 @@ class _storage:  # noqa: N801 - reads as a statement: with _storage(path): ...
 
 
 def _write_whole(file: IO[bytes], data: bytes) -> None:
-    """Append all of ``data``, or leave the file as it was: half a line would damage the one after it."""
+    """Append all of ``data``, or leave the file unchanged: half a line would damage the next one."""
     end, view = file.tell(), memoryview(data)
     try:
         while view:  # an unbuffered write may be short, on a nearly full disk for one

@@ -1,7 +1,7 @@
-"""The runs of a folder at a glance, from what each last wrote down of itself.
+"""Summaries of runs, from the ``summary.json`` of each.
 
-A run's ``summary.json`` is a view like its CSV files: it holds as long as the record has not grown since,
-else it is made again from the record. So a folder of a thousand runs is listed without reading a record.
+The file is derived from the record, and used only while the record has the length that it had then. So a
+folder of a thousand runs is listed without reading a record.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from tune_app.sweep.paths import RunPaths, find_runs, open_plain
 from tune_app.sweep.record import write_atomically
 from tune_app.text import aligned
 
-#: The version of what a summary holds; another one is made again.
+#: Version of the format; a summary of another version is made again.
 _VERSION = 2
-#: Bytes of a summary: a larger one is not ours.
+#: Size limit of a summary, in bytes.
 _LARGEST = 16 << 20
-#: What is shown of it, by key.
+#: The keys of a summary that are shown, with their types.
 _KINDS = {"states": dict, "configurations": int, "data": str, "shown": str}
 
 
 def summaries(runs_dir: Path, make: Callable[[Path], dict[str, Any]]) -> list[dict[str, Any]]:
-    """What there is to say of each run, newest first; ``make`` reads it from the record where it must.
+    """The summary of each run, newest first; ``make`` makes one from the record where the file is outdated.
 
-    A run that cannot be read has the keys ``run``, ``folder`` and ``error`` alone, and hides no other.
+    The summary of a run that cannot be read has the keys ``run``, ``folder`` and ``error``.
     """
     return [read(folder) or _made(folder, make) for folder in find_runs(runs_dir)]
 
@@ -43,7 +43,7 @@ def _made(folder: Path, make: Callable[[Path], dict[str, Any]]) -> dict[str, Any
 
 
 def write(paths: RunPaths, summary: Mapping[str, Any]) -> None:
-    """Write down what there is to say of a run.
+    """Write the summary of a run.
 
     Raises:
         DiskError: the disk refused it; the record is untouched.
@@ -56,12 +56,12 @@ def write(paths: RunPaths, summary: Mapping[str, Any]) -> None:
 
 
 def _crc32(stamped: Mapping[str, Any]) -> int:
-    """What shows that a summary was edited: it holds no more than the record does, so it is made again."""
+    """Checksum of a summary, so that an edited one is made again."""
     return zlib.crc32(json.dumps(stamped).encode())
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """What a run wrote down of itself; None where its record has grown since, or there is nothing."""
+    """The summary of a run; None if there is none, or it is damaged or older than the record."""
     paths = RunPaths(folder)
     try:
         with open_plain(paths.summary) as file:
@@ -73,13 +73,13 @@ def read(folder: Path) -> dict[str, Any] | None:
         )
         fresh = fresh and all(isinstance(summary[key], kind) for key, kind in _KINDS.items())
     except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
-        return None  # there is none, or it is damaged: made again
+        return None
     # A run may be copied or renamed together with its summary.
     return {**summary, "run": folder.name, "folder": str(folder)} if fresh else None
 
 
 def listing(found: Sequence[Mapping[str, Any]], runs_dir: Path) -> str:
-    """A line a run; those that cannot be read come last, each with the reason."""
+    """One line per run; runs that cannot be read come last, with the reason."""
     if not found:
         return f"no runs in {runs_dir} yet. Start one with: tune-app run grid"
     rows = [

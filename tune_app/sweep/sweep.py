@@ -71,12 +71,12 @@ class Sweep:
         taken: Collection[str] = (),
         **origin: Any,
     ) -> Sweep:
-        """Make a run folder with a record that holds the frozen space and all that is planned so far.
+        """Create a run folder with a record of the frozen space and of the configurations known in advance.
 
-        Without ``name`` the folder is numbered: ``grid-1``, ``grid-2``, ... but as none that is ``taken``
-        elsewhere. ``origin`` is kept in the record's first event: where the data was found, and the run that
-        this one confirms. The record is put in place last and in one stroke: a folder without one, left by a
-        crash, is free to be taken.
+        Without ``name`` the folder is numbered: ``grid-1``, ``grid-2``, ..., without names that are ``taken``
+        elsewhere. ``origin`` goes into the record's first event: where the data was found, and the run that
+        this one confirms. The record is moved into place last: a folder without one, left by a crash, is free
+        to be used.
 
         Raises:
             RunError: the name is taken or no plain file name, or the folder cannot be written.
@@ -111,10 +111,10 @@ class Sweep:
 
         Args:
             folder: of the run.
-            to_undo: whether to open it though its last extension wants more than can be trained.
+            to_undo: whether to open it even if its last extension asks for more than can be trained.
 
         Raises:
-            RunError: no such run, or its record is damaged, or wants too much.
+            RunError: no such run, or its record is damaged, or asks for too much.
         """
         folder = Path(folder)
         paths = RunPaths(folder)
@@ -138,17 +138,17 @@ class Sweep:
         return cls(opened, space, header, history, position, identity)
 
     def want(self, space: SearchSpace) -> None:
-        """Let ``space`` be what is wanted from now on."""
+        """Use ``space`` from now on."""
         self.space = space
         self.settings = SweepSettings.of(space, self.numerics)
 
     @property
     def space_yaml(self) -> str:
-        """The space as YAML, by the record alone: ``space.yaml`` is a copy of it for people."""
+        """The space as YAML, from the record; ``space.yaml`` is a copy for people."""
         return self.history.wanted
 
     def refresh(self) -> None:
-        """Take in what another process has recorded since this one looked; raises FolderChanged."""
+        """Read what another process has recorded since; raises FolderChanged."""
         self.opened.verify()
         known = self.space_yaml
         found = read(self.paths.record, self._position)
@@ -158,15 +158,15 @@ class Sweep:
 
     @contextmanager
     def writing(self, mirror: Mirror | None = None) -> Iterator[Sweep]:
-        """Become the one writer of this run.
+        """Be the only writer of this run within the context.
 
         Raises:
-            RunError: another process is writing it (a crash releases the lock by itself), or it may not be
+            RunError: another process is writing it (a crash releases the lock), or its folder cannot be
                 written.
             FolderChanged: its folder is not the one that was opened.
         """
         check_contained(self.paths.folder, written=True)
-        # Asked of a process that has died since. What is asked once the lock is held is for this process.
+        # Requests to an earlier process. Those that come once the lock is held are for this one.
         stale = [path for path in self.paths.control.glob("*") if path.is_file()]
         with ExitStack() as stack:
             try:
@@ -194,34 +194,34 @@ class Sweep:
 
     @contextmanager
     def rewriting(self) -> Iterator[None]:
-        """For writing again what is made from the record: results, report, and other views of it.
+        """Allow writing derived files within the context: results, report and others.
 
         Raises:
-            FolderChanged: the folder is not the one whose record was read, or ceases to be.
+            FolderChanged: the folder is not, or no longer, the one whose record was read.
         """
         with self.opened.kept_open():
             self._check_header()
             yield
 
     def _check_header(self) -> None:
-        """Another run's record may have got the inode of the one that was read, if that was removed."""
+        """Raise FolderChanged if another run's record has got the inode of the one that was read."""
         if trust.identity_of_run(self.paths.record) != self.identity:
             raise self.opened.changed()
 
     def extend(self, space: SearchSpace, asked: str, from_start: bool) -> int:
-        """Want more: ``space`` is what is wanted now, ``asked`` how it was put. Returns the new samples.
+        """Record a wider ``space`` and the arguments ``asked``; returns the number of new configurations.
 
-        What is recorded keeps its number; points that the wider space adds are numbered after it.
-        ``from_start`` says that no trial can go on from its checkpoint, since its schedule would be another.
+        Recorded configurations keep their numbers, and new ones come after them. ``from_start`` says that
+        every trial restarts from its first epoch, because its schedule changes.
         """
         self.note(Extended(space=space.dump(), asked=asked, from_start=from_start), durable=True)
         self.want(space)
         return self.record_planned_points()
 
     def record_planned_points(self) -> int:
-        """Record the points that the space knows in advance and the record lacks; returns how many.
+        """Record the configurations that the space knows in advance and the record lacks; returns how many.
 
-        Where a crash cut off an extension, the next session completes it this way.
+        It completes an extension that a crash interrupted.
         """
         new = plan_of(self.space, self.data, self.history)
         for planned in new:
@@ -229,23 +229,23 @@ class Sweep:
         return len(new)
 
     def busy_error(self) -> RunError:
-        """What to say to a second process that would work on this run."""
+        """The error for a second process that wants to write this run."""
         return RunError(
             f"{self.paths.folder}: another tune-app process is working on this run. Wait for it, "
             "end it, or leave out --name to start a new run."
         )
 
     def live(self) -> bool:
-        """Whether a process is working on this run now."""
+        """Whether a process is writing this run now."""
         return in_use(self.paths)
 
     def statuses(self, live: bool = False) -> list[Status]:
-        """How each configuration stands; ``live`` says whether what has not ended is being trained now."""
+        """The status of each configuration; ``live`` says whether a session is running."""
         history, replicates = self.history, self.space.replicate_numbers
         return [history.status(c, replicates, live) for c in history.configurations.values()]
 
     def note(self, event: Event, *, durable: bool = False) -> Event:
-        """Record an event and take it into ``history``: the record first, then what follows from it."""
+        """Record an event, then apply it to ``history``."""
         if self._record is None:
             raise RuntimeError("Sweep.note outside of Sweep.writing")
         event_checks.check(event, self.history)  # one that cannot be read again is not recorded

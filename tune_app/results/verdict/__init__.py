@@ -1,8 +1,8 @@
-"""What a sweep shows: which configuration was chosen, what it is tied with, and what the test set says.
+"""The verdict: which configuration was chosen, which ones it is tied with, and the results on the test set.
 
-Two questions are kept apart. ``seeds``: would other seeds change a difference, on these images?
+It answers two questions separately. ``seeds``: would other seeds change a difference, on these images?
 ``patients``: would other patients change it, for these trained models? Only finished configurations are
-compared. Every formula, and what is promised of it: docs/statistics.md.
+compared. docs/statistics.md has every formula.
 """
 
 from tune_app.results.verdict.compute import judge, mode

@@ -1,4 +1,4 @@
-"""From frames to a verdict."""
+"""Computes the verdict on a sweep from its frames."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tune_app.stats.variance_components import FEWEST_SEEDS, two_level
 from tune_app.status import Status
 from tune_app.text import counted
 
-#: Fewer right, or wrong, answers leave no interval over patients that could be trusted.
+#: With fewer right or wrong answers, an interval over patients is not reliable.
 FEWEST_ANSWERS = 10
 
-#: So many values that are equal over the seeds are no chance, though they come in steps.
+#: This many values that are equal over the seeds are not equal by chance, even if values come in steps.
 FEWEST_COINCIDENCES = 4
 
-#: ``PairTest.needed`` goes no further than this.
+#: Limits of ``PairTest.needed``.
 SEEDS_AT_MOST = 1000
 TIMES_AS_MANY_PATIENTS = 100
 
@@ -37,10 +37,10 @@ Values = Mapping[int, "pd.Series[float]"]
 
 
 def judge(frames: Frames, metric: str | None = None) -> Verdict:
-    """Judge what has finished: the choice by the space's metric, and all pairs on the test set.
+    """Judge the finished configurations: the choice by the space's metric, and all pairs on the test set.
 
     Args:
-        frames: a sweep, as far as it is recorded.
+        frames: the frames of a sweep.
         metric: the test metric to compare by. Left out: the space's own, or the accuracy where that has no
             counterpart on the test set.
 
@@ -126,9 +126,9 @@ def mode(space: SearchSpace, metric: str) -> str:
 
 
 def _seedless(values: Values, step: float) -> bool:
-    """Whether no seed changes a value; of values in steps some are equal by chance, so it takes more.
+    """Whether no seed changes a value. Values in steps can be equal by chance, so more of them are needed.
 
-    A share of 0 or 1 says nothing of seeds: an easy task gives it with each of them.
+    A share of 0 or 1 does not count: an easy task has it with every seed.
     """
     constant = {sample: set(found) for sample, found in values.items()}
     if any(len(found) > 1 for found in constant.values()):
@@ -140,7 +140,7 @@ def _seedless(values: Values, step: float) -> bool:
 
 
 def _over_seeds(values: Values, step: float) -> list[PairTest] | None:
-    """An answer for each pair; None where fewer than two replicates are shared by all."""
+    """A test for each pair; None if all share fewer than two replicates."""
     if not values:
         return None
     shared = pd.concat(values.values(), axis=1, join="inner").to_numpy(dtype=np.float64).T
@@ -177,7 +177,7 @@ def _answers(found: Pairwise, count: int, most: int) -> list[PairTest]:
 
 
 def _needed(found: Pairwise, count: int, most: int, level: float) -> NDArray[np.int64]:
-    """By the t test; by the sign test where one patient is as another; never where there is no difference."""
+    """By the t test; by the sign test if nothing varies; -1 if there is no difference."""
     constant = found.error == 0
     sd = np.where(constant, 1.0, found.error * math.sqrt(count))
     by_t = power.sample_size(found.difference, sd, level, most=most, spent=count - found.freedom)

@@ -1,4 +1,4 @@
-"""What the single test images say: each replicate's outcome on each, and whose images they are."""
+"""Outcomes on single test images: of each replicate on each image, grouped by patient."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tune_app.stats.patients import PatientGroups
 from tune_app.stats.per_image import per_image
 from tune_app.text import counted
 
-#: Fewer patients stand for no others.
+#: Fewer patients are no sample of other patients.
 FEWEST_PATIENTS = 10
 
-#: How far a metric reckoned from the scores may be from the recorded one: float32 sums, in another order.
+#: Tolerance between a metric computed from the scores and the recorded one: float32 sums in another order.
 _CLOSE = 1e-4
 
 
@@ -29,7 +29,7 @@ class Evidence:
     shares: bool
 
     def in_words(self) -> str:
-        """What stands for the patients."""
+        """How images are grouped into patients, as a sentence."""
         images = counted(len(self.units.patient), "test image")
         if self.units.count == len(self.units.patient):
             return f"Patients: each of the {images} counts as a patient, being the only one or naming none."
@@ -37,10 +37,10 @@ class Evidence:
 
 
 def gather(frames: Frames, samples: Sequence[int], metric: str) -> Evidence | str:
-    """The evidence on some finished configurations, or the reason why there is none, as a clause.
+    """The outcomes of some finished configurations, or the reason why there are none, as a clause.
 
-    A metric that cannot be reckoned again from the scores is left alone: a task may hand out its test
-    images in another order than the data has them.
+    There are none if the scores do not give the recorded metric: a task may order its test images otherwise
+    than the data.
 
     Raises:
         RunError: the test scores or the list of test images is damaged.

@@ -1,4 +1,4 @@
-"""The verdict as data: for the report, the terminal and the page."""
+"""The verdict as data, for the report, the terminal and the page."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from tune_app.space import Config
 
-#: Two are told apart below this p-value, after Holm's correction; intervals hold for 1 minus it.
+#: Significance level of differences, after Holm's correction; intervals have a confidence of 1 minus it.
 LEVEL = 0.05
 
-#: Compared with one another are the best so many: every pair more makes it harder to tell any apart.
+#: Only the best MOST are compared: each further pair weakens the correction for all.
 MOST = 20
 
 QUESTIONS = ("seeds", "patients")
@@ -18,13 +18,13 @@ QUESTIONS = ("seeds", "patients")
 
 @dataclass(frozen=True)
 class PairTest:
-    """What one question says of one pair.
+    """The test of one pair for one question.
 
-    ``half_width`` is that of the 95% interval of the difference by itself, None where nothing varies;
+    ``half_width`` is that of the 95% interval of the difference alone, None if nothing varies;
     ``constant`` says that every seed (or patient) shows the same difference.
-    ``adjusted`` is ``p`` after Holm's correction. ``needed`` is how many seeds (or patients) would tell the
-    two apart with a power of 80%, were the difference as large as it looks: None where they are told apart
-    already, -1 where it is beyond reason (``compute.SEEDS_AT_MOST``, ``compute.TIMES_AS_MANY_PATIENTS``).
+    ``adjusted`` is ``p`` after Holm's correction. ``needed`` is the number of seeds (or patients) that
+    would show a difference of this size with a power of 80%: None if it is significant already, -1 above a
+    limit (``compute.SEEDS_AT_MOST``, ``compute.TIMES_AS_MANY_PATIENTS``).
     """
 
     half_width: float | None
@@ -35,7 +35,7 @@ class PairTest:
 
     @property
     def significant(self) -> bool:
-        """Whether the two are told apart."""
+        """Whether the difference is significant."""
         return self.adjusted < LEVEL
 
 
@@ -60,7 +60,7 @@ class Pair:
 
     @property
     def significant(self) -> bool:
-        """Whether the two are told apart by every question that was answered, and by one at least."""
+        """Whether the difference is significant in every answered question, and one was answered."""
         answers = [answer for answer in (self.seeds, self.patients) if answer is not None]
         return bool(answers) and all(answer.significant for answer in answers)
 
@@ -71,7 +71,7 @@ class Standing:
 
     ``half_width`` is over seeds, on these images (None for n = 1); ``both`` over seeds and patients, None
     where ``why_not_both`` says why; ``images`` the Wilson interval of a single run's share of images, which
-    speaks of other images alone. ``letters`` by question: two that share a letter are not told apart.
+    covers other images alone. ``letters`` by question: two that share a letter do not differ significantly.
     """
 
     sample: int
@@ -86,7 +86,7 @@ class Standing:
 
     @property
     def n(self) -> int:
-        """How many replicates are behind the mean."""
+        """The number of replicates in the mean."""
         return len(self.values)
 
 
@@ -97,7 +97,7 @@ class Comparison:
     ``mode`` says whether ``max`` or ``min`` is better; ``seedless``, that each configuration has one value,
     whatever the seed. ``images`` and ``patients`` are how many of them the answers to ``patients`` rest on;
     None without such.
-    ``unanswered`` says by question why there is no answer; ``notes`` what a reader should know.
+    ``unanswered`` has the reason by question; ``notes`` are for the reader.
     """
 
     metric: str
@@ -118,7 +118,7 @@ class Comparison:
         raise KeyError((one, other))
 
     def significantly_different(self, sample: int) -> tuple[list[int], list[int]]:
-        """The samples that are told apart from this one: those that it beats, and those that beat it."""
+        """The samples that differ significantly from this one: the worse ones, and the better ones."""
         worse: list[int] = []
         better: list[int] = []
         for pair in self.pairs:

@@ -1,4 +1,4 @@
-"""What a good colleague would say of a sweep before it goes into a report."""
+"""Warnings about the results of a sweep, to read before they go into a report."""
 
 from tune_app.results.warnings.checks import ResultWarning, check, runs_on_same_test_set
 

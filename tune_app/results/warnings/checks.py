@@ -1,6 +1,6 @@
-"""What a good colleague would say of a sweep before it goes into a report: structured warnings.
+"""The checks of a sweep's results, one function per warning.
 
-Each looks at the chosen configuration; all but ``runs_on_same_test_set`` are functions of the frames alone.
+Most check the chosen configuration. All but ``runs_on_same_test_set`` are functions of the frames.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from tune_app.sweep.paths import RunPaths, find_runs
 from tune_app.sweep.record import read
 from tune_app.text import counted
 
-#: Fewer seeds say little of the next; see docs/statistics.md.
+#: Fewer seeds give a wide interval; see docs/statistics.md.
 FEW_SEEDS = 5
 
-#: A curve still rises if its last quarter does, of so many epochs at least, and by this share of 1.
+#: A curve still rises if its last quarter, of at least FEWEST_EPOCHS, rises by at least GAIN.
 FEWEST_EPOCHS = 5
 GAIN = 0.005
 
@@ -42,7 +42,7 @@ _Z = float(norm.isf(LEVEL / 2))
 
 @dataclass(frozen=True)
 class ResultWarning:
-    """One warning: ``kind`` for programs, ``text`` for people (one sentence or two), and whom it is about."""
+    """One warning: ``kind`` for programs, ``text`` of one or two sentences, and the sample it is about."""
 
     kind: str
     text: str
@@ -50,12 +50,12 @@ class ResultWarning:
 
 
 def check(frames: Frames, verdict: Verdict, others: Sequence[str] = ()) -> list[ResultWarning]:
-    """All that is to be said of the choice, the weightiest first; without one, only of its code.
+    """The warnings about the choice, most important first; without a choice, only those about code.
 
     Args:
         frames: the sweep.
         verdict: ``verdict.judge`` of the same frames.
-        others: names of other runs that have looked at the same test set: see ``runs_on_same_test_set``.
+        others: names of other runs that were evaluated on the same test set: ``runs_on_same_test_set``.
     """
     mixed = [ResultWarning("code", text) for text in _code(frames)]
     if verdict.winner is None:
@@ -74,10 +74,9 @@ def check(frames: Frames, verdict: Verdict, others: Sequence[str] = ()) -> list[
 
 
 def runs_on_same_test_set(sweep: Sweep) -> list[str]:
-    """Names of the other sweeps beside this one that have finished trials on the same data, newest first.
+    """Names of the other runs in the folder with finished trials on the same data, newest first.
 
-    A run and those that confirm it are one sweep. A run whose record cannot be read is passed over: it is for
-    its own report to say so.
+    A run and the runs that confirm it count as one. Runs whose record cannot be read are skipped.
     """
     if not sweep.data.fingerprint:
         return []
