@@ -33,6 +33,7 @@ def made():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "loaded"),
     [
