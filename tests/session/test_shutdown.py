@@ -21,7 +21,7 @@ from tune_app.errors import (
 )
 from tune_app.session import shutdown
 from tune_app.sweep import Sweep
-from tune_app.sweep.record import write_atomically
+from tune_app.sweep.opened_folder import write_atomically
 
 SPACE = "task: pneumonia\nspace: {lr: {grid: [1, 2]}}\nseeds: 1\nepochs: 1\n"
 

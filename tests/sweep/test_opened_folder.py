@@ -28,9 +28,8 @@ from tune_app.engines import inline
 from tune_app.errors import FolderChanged, RunError
 from tune_app.sweep import Sweep, opened_folder
 from tune_app.sweep.events import Opened
-from tune_app.sweep.opened_folder import OpenedFolder, in_use
+from tune_app.sweep.opened_folder import OpenedFolder, in_use, remove, write_atomically
 from tune_app.sweep.paths import RunPaths
-from tune_app.sweep.record import remove, write_atomically
 from tune_app.tasks import task as tasks
 from tune_app.tasks.task import Task
 from tune_app.training.trial import Trial

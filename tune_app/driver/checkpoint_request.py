@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tune_app.errors import FolderChanged
-from tune_app.sweep.record import remove, write_atomically
+from tune_app.sweep.opened_folder import remove, write_atomically
 from tune_app.training.protocol import SAVE_NOW
 
 

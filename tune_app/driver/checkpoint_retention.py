@@ -9,7 +9,7 @@ from tune_app.sweep import Sweep
 from tune_app.sweep.configurations import Attempt, Configuration
 from tune_app.sweep.evaluation import rank_key
 from tune_app.sweep.events import Saved
-from tune_app.sweep.record import remove
+from tune_app.sweep.opened_folder import remove
 
 
 class CheckpointRetention:

@@ -37,7 +37,7 @@ from tune_app.sweep.events import (
     Stopped,
     Values,
 )
-from tune_app.sweep.record import write_atomically
+from tune_app.sweep.opened_folder import write_atomically
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.training.protocol import EpochReport, Failure, TestOutcome
 

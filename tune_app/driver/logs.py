@@ -9,9 +9,8 @@ from pathlib import Path
 
 from tune_app.sweep import Sweep
 from tune_app.sweep.configurations import Attempt
-from tune_app.sweep.opened_folder import verify
+from tune_app.sweep.opened_folder import remove, verify, write_atomically
 from tune_app.sweep.paths import RunPaths
-from tune_app.sweep.record import remove, write_atomically
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.training.output import limit_size
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tune_app.errors import DiskError
-from tune_app.sweep.record import write_atomically
+from tune_app.sweep.opened_folder import write_atomically
 
 
 def write_file(path: Path, content: str | bytes) -> Path:
@@ -15,7 +15,7 @@ def write_file(path: Path, content: str | bytes) -> Path:
 
     Raises:
         DiskError: the disk refused it, outside of ``keep_writing``; a file that was there is untouched.
-        FolderChanged: see `record.write_atomically`.
+        FolderChanged: see `opened_folder.replacing`.
     """
     try:
         write_atomically(path, content.encode() if isinstance(content, str) else content)

@@ -26,7 +26,7 @@ from tune_app.status import Status
 from tune_app.sweep import Sweep, derived_files
 from tune_app.sweep.configurations import Attempt, Configuration
 from tune_app.sweep.evaluation import Row, evaluated_epoch
-from tune_app.sweep.record import write_atomically
+from tune_app.sweep.opened_folder import write_atomically
 
 COLUMNS = {
     "sample": "number of the configuration in this run, from 1",

@@ -21,6 +21,7 @@ from tune_app.space.scalars import show
 from tune_app.status import Status
 from tune_app.sweep import trust as trusting
 from tune_app.sweep.configurations import Attempt
+from tune_app.sweep.opened_folder import replacing
 from tune_app.tasks import task
 from tune_app.training import checkpoint
 
@@ -80,10 +81,10 @@ def export(frames: Frames, sample: int, path: Path) -> dict[str, Any]:
         "classes": list(CLASSES) if sweep.space.task in task.BUILTIN else None,
         "extent": content.get("extent"),
     }
-    partial, names = path.with_name(path.name + ".part"), trusting.of_task(sweep.space.task)
+    names = trusting.of_task(sweep.space.task)
     try:
-        torch.save(found | {"weights": _weights(content, replicate)}, partial)
-        partial.replace(path)
+        with replacing(path) as partial:
+            torch.save(found | {"weights": _weights(content, replicate)}, partial)
         if trusting.trusted(sweep.identity, names):
             with path.open("rb") as file:
                 trusting.remember(hashlib.file_digest(file, "sha256").hexdigest(), names)

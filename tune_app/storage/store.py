@@ -12,6 +12,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from tune_app.errors import RunError, nearest
+from tune_app.sweep.opened_folder import write_atomically
 from tune_app.sweep.paths import NO_STORAGE, check_contained
 
 #: The value of ``--storage`` that stops mirroring a run.
@@ -86,15 +87,13 @@ class Store:
         return Store(self._files, f"{self._path}/{name}", f"{self.label}/{name}")
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file atomically: an object store does so itself, on a disk a temporary file is renamed."""
+        """Write a file atomically, which an object store does by itself."""
         path = f"{self._path}/{name}"
-        target = f"{path}.part" if self._local else path
         if self._local:
-            self._files.create_dir(path.rpartition("/")[0], recursive=True)
-        with self._files.open_output_stream(target, compression=None) as file:
-            file.write(data)
-        if self._local:
-            self._files.move(target, path)
+            write_atomically(Path(path), data)
+        else:
+            with self._files.open_output_stream(path, compression=None) as file:
+                file.write(data)
 
     def read(self, name: str) -> bytes:
         """The content of a file."""

@@ -21,9 +21,9 @@ from tune_app.storage.segments import StoredRun
 from tune_app.storage.store import Store, connect, explain_errors
 from tune_app.sweep import event_checks
 from tune_app.sweep.history import History
-from tune_app.sweep.opened_folder import OpenedFolder
+from tune_app.sweep.opened_folder import OpenedFolder, write_atomically
 from tune_app.sweep.paths import RunPaths, check_contained
-from tune_app.sweep.record import extend, parse, write_atomically
+from tune_app.sweep.record import extend, parse
 from tune_app.text import Notify
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tune_app.sweep.record import remove, write_atomically
+from tune_app.sweep.opened_folder import remove, write_atomically
 
 #: Size limit of a request, in bytes.
 _LARGEST = 4096

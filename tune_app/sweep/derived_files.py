@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tune_app.errors import StorageError, describe
 from tune_app.sweep import Sweep
-from tune_app.sweep.record import write_atomically
+from tune_app.sweep.opened_folder import write_atomically
 from tune_app.text import Notify
 
 

@@ -1,9 +1,8 @@
 """Identifies the run folder that this process opened, so that nothing is written into another one.
 
 A run's files are found by their paths, and a path may lead to another folder while a sweep trains: the folder
-is moved, removed, or replaced by another run's. So code that changes a file of a run calls `verify` first
-(`record.write_atomically` and `record.remove` do). The folder could be swapped between check and change, so
-they compute first, then verify, then write.
+is moved, removed, or replaced by another run's. So code that changes a file of a run calls `verify` first, as
+`replacing` and `remove` do. The folder could be swapped in between, so it computes, verifies, then writes.
 """
 
 from __future__ import annotations
@@ -50,6 +49,39 @@ def pin(path: Path) -> None:
     for opened in list(_watched):
         if opened.contains(path):
             opened.pin(path)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a temporary file to write: at the end it replaces ``path``; after an error it is removed.
+
+    Raises:
+        FolderChanged: it would go into another folder than the one that was opened.
+        OSError: the disk refused it.
+    """
+    verify(path)
+    partial = path.with_name(f"{path.name}.part")
+    try:
+        yield partial
+        partial.replace(path)
+    except Exception:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file that is either complete or absent, and create its folder; raises as ``replacing`` does."""
+    verify(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial:
+        partial.write_bytes(data)
+
+
+def remove(path: Path) -> None:
+    """Remove a file if it exists; raises as ``replacing`` does."""
+    verify(path)
+    path.unlink(missing_ok=True)
 
 
 class OpenedFolder:

@@ -167,8 +167,7 @@ def new_folder(
         ) from error
     except (OSError, DiskError):
         with suppress(OSError):  # a folder with anything else in it stays
-            for path in (paths.record.with_name(f"{paths.record.name}.part"), paths.lock):
-                path.unlink(missing_ok=True)
+            paths.lock.unlink(missing_ok=True)
             folder.rmdir()
         raise
 

@@ -19,7 +19,7 @@ import os
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -274,33 +274,8 @@ def without_gc() -> Iterator[None]:
             gc.enable()
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file that is either complete or absent; its folder is created.
-
-    Raises:
-        FolderChanged: it would go into another folder than the one that was opened.
-        OSError: the disk refused it.
-    """
-    verify(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.part")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    except OSError:
-        with suppress(OSError):
-            partial.unlink()
-        raise
-
-
-def remove(path: Path) -> None:
-    """Remove a file if it exists; raises as ``write_atomically`` does."""
-    verify(path)
-    path.unlink(missing_ok=True)
-
-
 def extend(path: Path, end: int, lines: bytes) -> None:
-    """Write lines to a record from byte ``end`` on, and sync; raises as ``write_atomically`` does."""
+    """Write lines to a record from byte ``end`` on, and sync; raises as ``replacing`` does."""
     verify(path)
     with path.open("r+b") as file:
         file.truncate(end)

@@ -14,8 +14,8 @@ from typing import Any
 
 from tune_app.errors import DiskError, TuneAppError, describe
 from tune_app.status import Status
+from tune_app.sweep.opened_folder import write_atomically
 from tune_app.sweep.paths import RunPaths, find_runs, open_plain
-from tune_app.sweep.record import write_atomically
 from tune_app.text import aligned
 
 #: Version of the format; a summary of another version is made again.

@@ -20,10 +20,10 @@ from tune_app.sweep.configurations import Configuration
 from tune_app.sweep.events import Created, Event, Extended, Saved
 from tune_app.sweep.history import History
 from tune_app.sweep.numerics import Numerics
-from tune_app.sweep.opened_folder import OpenedFolder, in_use
+from tune_app.sweep.opened_folder import OpenedFolder, in_use, remove, replacing
 from tune_app.sweep.paths import RunPaths, check_contained, is_run, new_folder, no_such_run
 from tune_app.sweep.plan import plan_of
-from tune_app.sweep.record import VERSION, Mirror, Position, Record, Scores, read, remove, without_gc
+from tune_app.sweep.record import VERSION, Mirror, Position, Record, Scores, read, without_gc
 from tune_app.sweep.trial_spec import SweepSettings, TrialSpec
 
 #: How long to wait for a run that is in use: whoever only looks whether it is live locks it for moments.
@@ -83,26 +83,23 @@ class Sweep:
         """
         with new_folder(Path(runs_dir), name, space.name, taken) as folder:
             paths = RunPaths(folder)
-            partial = paths.record.with_suffix(".jsonl.part")
-            partial.unlink(missing_ok=True)
-            with closing(Record(partial)) as record:
-                record.append(
-                    Created(
-                        version=VERSION,
-                        space=space.name,
-                        task=space.task,
-                        yaml=space.dump(),
-                        seed=space.seed,
-                        data=data,
-                        numerics=numerics or Numerics(),
-                        **origin,
-                    )
-                )
-                for planned in plan_of(space, data, History()):
-                    record.append(planned)
-            names = trust.named(space, origin.get("source"), None)
-            trust.remember(trust.identity_of_run(partial), names)
-            partial.replace(paths.record)
+            created = Created(
+                version=VERSION,
+                space=space.name,
+                task=space.task,
+                yaml=space.dump(),
+                seed=space.seed,
+                data=data,
+                numerics=numerics or Numerics(),
+                **origin,
+            )
+            with replacing(paths.record) as partial:
+                partial.unlink(missing_ok=True)
+                with closing(Record(partial)) as record:
+                    record.append(created)
+                    for planned in plan_of(space, data, History()):
+                        record.append(planned)
+                trust.remember(trust.identity_of_run(partial), trust.named(space, origin.get("source"), None))
         return cls.open(folder)
 
     @classmethod

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from tune_app.errors import TrialError, as_disk_error
 from tune_app.sweep.events import Saved
-from tune_app.sweep.record import write_atomically
+from tune_app.sweep.opened_folder import write_atomically
 
 #: Writing takes at most one in this many seconds.
 _SHARE = 20

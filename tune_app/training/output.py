@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tune_app.errors import FolderChanged
-from tune_app.sweep.opened_folder import verify
-from tune_app.sweep.record import remove
+from tune_app.sweep.opened_folder import remove, verify
 from tune_app.training.streams import LossyWriter, is_descriptor, open_descriptors, text_stream
 
 #: Bytes of a log; of one that grows beyond that the first quarter and the last half are kept.

@@ -26,6 +26,7 @@ import numpy as np
 from tune_app.errors import describe
 from tune_app.space import SearchSpace
 from tune_app.sweep.numerics import Numerics
+from tune_app.sweep.opened_folder import write_atomically
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks import task as tasks
 from tune_app.tasks import task_folder
@@ -254,10 +255,7 @@ def failed(benchmark: Benchmark, reason: str) -> Choice:
 def main(folder: Path) -> None:
     """Run the benchmark that ``run_beside`` has put into ``folder``."""
     benchmark = pickle.loads((folder / "benchmark").read_bytes())
-    found = json.dumps(asdict(run(benchmark)))
-    partial = folder / "choice.part"
-    partial.write_text(found, encoding="utf-8")
-    partial.replace(folder / "choice")
+    write_atomically(folder / "choice", json.dumps(asdict(run(benchmark))).encode())
 
 
 if __name__ == "__main__":
