@@ -79,7 +79,7 @@ def _answer(request: urllib.request.Request) -> bytes | None:
 
 
 def drain(notice_s: int) -> bool:
-    """Have Ray drain this machine; whether it is done."""
+    """Have Ray drain this machine; returns whether it did."""
     command = ["drain-node", "--reason=DRAIN_NODE_REASON_PREEMPTION", "--reason-message=spot reclaim"]
     ray = Path(sys.executable).with_name("ray")
     return not subprocess.run(

@@ -23,7 +23,7 @@ __all__ = ["TableOptions", "compare", "explain_disk_errors", "export", "write", 
 
 
 def write_all(frames: Frames) -> TuneAppError | None:
-    """Write a run's CSV files, summary and report; returns the first error, after all else is written."""
+    """Write a run's CSV files, summary and report; returns the first error, after writing the rest."""
     from tune_app import results  # here, for pages and tables are made without them
     from tune_app.results import json_views
 
@@ -43,7 +43,7 @@ def write_all(frames: Frames) -> TuneAppError | None:
 
 @contextmanager
 def explain_disk_errors(run: str) -> Iterator[None]:
-    """Where the disk refuses a file, say how to write it again."""
+    """Add to a DiskError how to write the report again."""
     try:
         yield
     except DiskError as error:
@@ -53,7 +53,7 @@ def explain_disk_errors(run: str) -> Iterator[None]:
 def write(
     frames: Frames, folder: Path, options: TableOptions | None = None, figures: bool = True
 ) -> list[Path]:
-    """Write the report of a run, as far as it is recorded, into ``folder``; returns its files.
+    """Write the report of a run into ``folder``; returns its files.
 
     Args:
         frames: the run.

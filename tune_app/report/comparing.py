@@ -1,4 +1,4 @@
-"""The best of several sweeps side by side; ranked only where they were measured on the same data."""
+"""The best configurations of several sweeps side by side; ranked only if measured on the same data."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LEVEL = 0.05
 
 @dataclass(frozen=True)
 class BestOfSweep:
-    """The configuration that a sweep chose; ``row`` of its ``trials`` is None where nothing has finished."""
+    """The configuration that a sweep chose; ``row`` of its ``trials`` is None if nothing has finished."""
 
     frames: Frames
     row: pd.Series[Any] | None
@@ -105,7 +105,7 @@ def comparison_file(sweeps: Sequence[Frames], form: str) -> bytes:
     """The comparison as a file's content, in one of ``FORMATS``.
 
     Raises:
-        ReportError: as ``compare`` does, or for a format that there is not.
+        ReportError: as ``compare`` does, or for an unknown format.
     """
     one_of("--format", form, FORMATS)
     table = compare(sweeps)
@@ -135,7 +135,7 @@ def _ranked(best: Sequence[BestOfSweep], metric: str, mode: str) -> list[BestOfS
 
 
 def why_not_ranked(sweeps: Sequence[Frames]) -> list[str]:
-    """What keeps sweeps from being ranked, in words; nothing where their figures are of the same thing."""
+    """The reasons why sweeps cannot be ranked; empty if they can."""
     found = []
     data = {frames.sweep.data.fingerprint for frames in sweeps}
     if len(data) > 1:

@@ -1,4 +1,4 @@
-"""Files of a report, each written in one stroke: a reader never finds half of one."""
+"""Writes files of a report atomically."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tune_app.sweep.opened_folder import write_atomically
 
 
 def write_file(path: Path, content: str | bytes) -> Path:
-    """Write ``content`` to ``path``, text as UTF-8, making its folder if need be; returns ``path``.
+    """Write ``content`` to ``path``, text as UTF-8; creates its folder; returns ``path``.
 
     Raises:
         DiskError: the disk refused it, outside of ``keep_writing``; a file that was there is untouched.
@@ -32,10 +32,10 @@ _refusals: list[list[DiskError]] = []
 
 @contextmanager
 def keep_writing() -> Iterator[None]:
-    """Have each file written that the disk takes, whichever it refuses.
+    """Within the context, go on to write the other files after the disk has refused one.
 
     Raises:
-        DiskError: at the end, where it has refused one.
+        DiskError: at the end, the first refusal.
     """
     _refusals.append([])
     try:

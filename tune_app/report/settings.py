@@ -38,12 +38,12 @@ class SettingLine:
 
     @property
     def used(self) -> str:
-        """The run's values in words."""
+        """The run's values as text."""
         return formats.setting(self.setting.name, self.values) if self.values else "not recorded"
 
     @property
     def published(self) -> str:
-        """The paper's value in words."""
+        """The paper's value as text."""
         if not self.setting.stated:
             return "not stated"
         return formats.setting(self.setting.name, self.setting.published)
@@ -75,7 +75,7 @@ def lines(frames: Frames, trials: pd.DataFrame) -> list[SettingLine]:
 
 
 def differences(frames: Frames, trials: pd.DataFrame, beside: Collection[str] = ()) -> list[str]:
-    """What is not set as in Table 1, in words, but for the settings that a table is itself about."""
+    """The settings that differ from Table 1, except those in ``beside``, which the table shows."""
     return [
         f"{line.setting.title} {line.used} (paper: {line.published})"
         for line in lines(frames, trials)
@@ -84,7 +84,7 @@ def differences(frames: Frames, trials: pd.DataFrame, beside: Collection[str] = 
 
 
 def count_differences(point: Mapping[str, Scalar], beside: Collection[str]) -> int:
-    """How many parameters of a configuration the paper set otherwise, ``beside`` not counted."""
+    """How many parameters differ from the paper's, not counting ``beside``."""
     known = {setting.name: setting for setting in paper.SETTINGS}
     return sum(
         name in known and name not in beside and not known[name].allows(value)
@@ -93,7 +93,7 @@ def count_differences(point: Mapping[str, Scalar], beside: Collection[str]) -> i
 
 
 def about(frames: Frames, trials: pd.DataFrame, beside: Collection[str] = ()) -> list[str]:
-    """What must stand beside a table of these configurations: run, data, and what differs from the paper."""
+    """The notes below a table of these configurations: run, data, and differences from the paper."""
     return [*_run(frames), *_comparison(frames, trials, beside)]
 
 
@@ -143,7 +143,7 @@ def _used(frames: Frames, trials: pd.DataFrame) -> dict[str, list[Scalar]]:
 
 
 def _recorded(frames: Frames) -> dict[str, Scalar]:
-    """The defaults that the first configuration left to the task, as its run wrote them down."""
+    """The task's defaults that the first configuration used, as recorded."""
     recorded = rows.provenance(frames).get("settings", {})
     plain = {name: formats.plain(value) for name, value in recorded.items()}
     return {name: value for name, value in plain.items() if value is not None}

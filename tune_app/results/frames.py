@@ -25,7 +25,7 @@ from tune_app.stats.units import MetricUnits
 from tune_app.status import Status
 from tune_app.sweep import Sweep, derived_files
 from tune_app.sweep.configurations import Attempt, Configuration
-from tune_app.sweep.evaluation import Row, evaluated_epoch
+from tune_app.sweep.evaluation import EpochRow, evaluated_epoch
 from tune_app.sweep.opened_folder import write_atomically
 
 COLUMNS = {
@@ -286,7 +286,7 @@ class _Curves:
         every = (name for a in sweep.history.attempts.values() for e in a.epochs for name in e.metrics)
         self._metrics: dict[str, list[float | None]] = {name: [] for name in dict.fromkeys(every)}
 
-    def add(self, sample: int, replicate: int, epochs: list[Row]) -> None:
+    def add(self, sample: int, replicate: int, epochs: list[EpochRow]) -> None:
         self._place["sample"] += [sample] * len(epochs)
         self._place["replicate"] += [replicate] * len(epochs)
         self._place["epoch"] += [epoch for epoch, *_ in epochs]
@@ -301,7 +301,7 @@ class _Curves:
 
 
 def _seed_row(
-    sweep: Sweep, configuration: Configuration, replicate: int, rows: list[Row], live: bool
+    sweep: Sweep, configuration: Configuration, replicate: int, rows: list[EpochRow], live: bool
 ) -> dict[str, Any]:
     attempt = configuration.last(replicate)
     if attempt is None:

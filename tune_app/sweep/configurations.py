@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tune_app.space import Config, Metric
 from tune_app.stats import arithmetic
 from tune_app.status import Status
-from tune_app.sweep.evaluation import Row, evaluated_epoch
+from tune_app.sweep.evaluation import EpochRow, evaluated_epoch
 from tune_app.sweep.events import Epoch, Saved, ScoreRows, Values
 
 #: What can end a replicate before its last epoch, as recorded: patience, or the task's own code.
@@ -116,9 +116,9 @@ class Configuration:
         """The newest attempt that trained this replicate."""
         return next((a for a in reversed(self.attempts) if replicate in a.replicates), None)
 
-    def epochs(self, replicate: int) -> list[Row]:
+    def epochs(self, replicate: int) -> list[EpochRow]:
         """The epochs of a replicate, in order. An epoch that was trained again has its newest values."""
-        rows: list[Row] = []
+        rows: list[EpochRow] = []
         for attempt in self.attempts:
             if replicate in attempt.replicates:
                 index = attempt.replicates.index(replicate)

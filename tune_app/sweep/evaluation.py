@@ -1,4 +1,4 @@
-"""Which epoch of a replicate counts, and which of two results is better: each rule once, for all who ask."""
+"""Which epoch of a replicate counts, and which of two results is better."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 
 from tune_app.space import Metric
 
-#: A value larger than this, or not finite, counts as diverged: sums and differences of it need not be finite.
+#: A larger value counts as diverged, because sums and differences of such values may not be finite.
 LARGEST = 1e100
 
 #: Epoch, metrics and seconds of one epoch of one replicate; a metric is None where it was not reported.
-Row = tuple[int, dict[str, float | None], float]
+EpochRow = tuple[int, dict[str, float | None], float]
 
 
 def usable(value: float | None) -> bool:
-    """Whether a metric can be compared and averaged: it is there, finite, and at most ``LARGEST``."""
+    """Whether a metric can be compared and averaged: it exists, is finite, and is at most ``LARGEST``."""
     return value is not None and math.isfinite(value) and abs(value) <= LARGEST
 
 
@@ -24,12 +24,12 @@ def improved_value(
 ) -> float | None:
     """The value of an epoch, times the sign, if it is better than ``best``; else None.
 
-    The first of several epochs that are alike stays the best. An epoch without the metric never counts.
+    Of equal epochs the first stays the best. An epoch without the metric does not count.
 
     Args:
         found: the metrics of the epoch.
         keep: name of the metric, and +1 where more is better or -1 where less is.
-        best: what an earlier call returned last, None before the first.
+        best: the newest value that an earlier call returned; None before the first.
     """
     name, sign = keep
     value = found.get(name)
@@ -38,10 +38,10 @@ def improved_value(
     return sign * value if best is None or sign * value > best else None
 
 
-def evaluated_epoch(rows: Sequence[Row], metric: Metric, evaluate: str) -> Row | None:
-    """The epoch of a replicate that stands in the results: the last, or the best by ``metric``.
+def evaluated_epoch(rows: Sequence[EpochRow], metric: Metric, evaluate: str) -> EpochRow | None:
+    """The epoch of a replicate that counts in the results: the last, or the best by ``metric``.
 
-    None where there is no epoch, or, for ``best``, none with the metric.
+    None without an epoch, or, for ``best``, without one that has the metric.
     """
     if evaluate == "last":
         return rows[-1] if rows else None
@@ -54,5 +54,5 @@ def evaluated_epoch(rows: Sequence[Row], metric: Metric, evaluate: str) -> Row |
 
 
 def rank_key(metric: Metric, mean: float, number: int) -> tuple[float, int]:
-    """A key that sorts the best first; of equal means the lowest number, whichever finished first."""
+    """A sort key for best first; equal means are sorted by number."""
     return -metric.sign * mean, number

@@ -13,7 +13,7 @@ import msgspec
 
 from tune_app.sweep.events import Event, EventError, RecordLine
 
-#: Fields that a line lacks where they say no more than this.
+#: Fields that are left out of a line if they have these values.
 _LEFT_OUT = {
     "asked": False,
     "device": "",
@@ -31,14 +31,14 @@ _FIELDS = {
 
 
 def load(text: bytes, strict: bool = True) -> Event:
-    """The event of a JSON text.
+    """The event of a JSON line.
 
     Args:
         text: the JSON object, without a checksum.
         strict: whether to refuse fields that the event does not have. Else only ``crc`` is refused.
 
     Raises:
-        EventError: it is no event, lacks a field, or has one of another type or beyond its range.
+        EventError: it is no event, lacks a field, or a field has a wrong type or range.
     """
     with suppress(msgspec.MsgspecError, ValueError, RecursionError):
         if (event := _DECODER.decode(text)).t:  # else it may lack it
@@ -52,7 +52,7 @@ def load(text: bytes, strict: bool = True) -> Event:
 
 
 def parse(fields: Any, strict: bool = True) -> Event:
-    """The same for the value of a JSON text."""
+    """``load`` for parsed JSON."""
     try:
         known = _FIELDS.get(fields["event"])
         fields["t"]  # the class has a default for it
@@ -71,7 +71,7 @@ def plain(event: Event) -> dict[str, Any]:
 
 
 def _number(value: Any) -> float | int:
-    """A number of a class of its own, as numpy's float64 is, as the number that it is."""
+    """Convert a subclass of a number, such as numpy's float64."""
     for kind in (int, float):
         if isinstance(value, kind):
             return kind(value)

@@ -37,7 +37,7 @@ Values = dict[str, list[float | None]]
 
 
 class EventError(ValueError):
-    """An event that is none, or that cannot follow those before it; the message says why."""
+    """An invalid event, or one that cannot follow those before it; the message says why."""
 
 
 class Saved(Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,7 +77,7 @@ class RecordLine(
     tag_field="event",
     tag=str.lower,
 ):
-    """What all events have. ``t`` is set as the event is recorded."""
+    """Base of all events. ``t`` is the time of recording, in seconds since 1970."""
 
     t: Time = 0.0
 
@@ -136,7 +136,7 @@ class Started(RecordLine, frozen=True, kw_only=True):
     """A trial begins to train ``replicates`` of a configuration.
 
     Its first epoch is the one after ``epoch``, its last is ``target``. ``start`` is the checkpoint that it
-    goes on from. One that ``follows`` takes no part in early stopping.
+    resumes from. A trial that ``follows`` another takes no part in early stopping.
     """
 
     trial: str
@@ -172,7 +172,7 @@ class Code(RecordLine, frozen=True, kw_only=True):
 
 
 class Checkpoint(RecordLine, frozen=True, kw_only=True):
-    """A checkpoint of a trial is on the disk, and takes the place of the one before."""
+    """A checkpoint of a trial is on the disk, and replaces the one before."""
 
     trial: str
     saved: Saved
@@ -203,7 +203,7 @@ class Diverged(RecordLine, frozen=True, kw_only=True):
 
 
 class Ended(RecordLine, frozen=True, kw_only=True):
-    """Replicates of a trial ended by themselves after an epoch, ``by`` patience or the task."""
+    """Replicates of a trial ended early after an epoch, ``by`` patience or the task."""
 
     trial: str
     epoch: Count
@@ -229,7 +229,7 @@ class Finished(RecordLine, frozen=True, kw_only=True):
 
 
 class Stopped(RecordLine, frozen=True, kw_only=True):
-    """A trial was stopped by a person, or as its configuration was."""
+    """A trial was stopped by a person, or because its configuration was stopped."""
 
     trial: str
     reason: str
@@ -237,9 +237,9 @@ class Stopped(RecordLine, frozen=True, kw_only=True):
 
 
 class Failed(RecordLine, frozen=True, kw_only=True):
-    """A trial failed, and is tried again unless that is ``final``.
+    """A trial failed. It is tried again unless ``final``.
 
-    ``moved`` says that its machine was taken away, which counts as no failure.
+    ``moved`` says that its machine was taken away, which does not count as a failure.
     """
 
     trial: str
@@ -251,9 +251,9 @@ class Failed(RecordLine, frozen=True, kw_only=True):
 
 
 class Extended(RecordLine, frozen=True, kw_only=True):
-    """More is wanted: ``space`` is the text of the wider space, ``asked`` how it was put.
+    """The sweep was extended: ``space`` is the wider space as YAML, ``asked`` has the arguments.
 
-    ``from_start`` says that every trial starts again from its first epoch.
+    ``from_start`` says that every trial restarts from its first epoch.
     """
 
     space: str
@@ -262,10 +262,10 @@ class Extended(RecordLine, frozen=True, kw_only=True):
 
 
 class Undone(RecordLine, frozen=True, kw_only=True):
-    """What the last extension wants and nobody has trained is wanted no more.
+    """The last extension was undone, as far as nothing of it was trained.
 
-    ``space`` is the text of the space that is wanted now. Of the configurations only the first ``keeps``
-    stay, and ``trials``, which have trained nothing new, count as never begun.
+    ``space`` is the new space as YAML. Only the first ``keeps`` configurations stay. ``trials``, which have
+    trained nothing new, are removed.
     """
 
     space: str
@@ -274,7 +274,7 @@ class Undone(RecordLine, frozen=True, kw_only=True):
 
 
 class Rerun(RecordLine, frozen=True, kw_only=True):
-    """A configuration was trained once more: so many values were compared, so many of them differ."""
+    """A configuration was trained again: how many values were compared, and how many differ."""
 
     sample: Number
     compared: Count
@@ -283,7 +283,7 @@ class Rerun(RecordLine, frozen=True, kw_only=True):
 
 
 class Retried(RecordLine, frozen=True, kw_only=True):
-    """Configurations that failed are to be tried again."""
+    """Failed configurations will be tried again."""
 
     samples: list[Number]
 

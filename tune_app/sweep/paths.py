@@ -122,7 +122,7 @@ def find_run(name: str, runs_dir: Path | str) -> Path:
     """The folder of a run given by its path or its name.
 
     Raises:
-        RunError: naming the nearest run that there is.
+        RunError: no such run; names the nearest one.
     """
     for folder in (Path(name), Path(runs_dir) / name):
         if is_run(folder):
@@ -131,7 +131,7 @@ def find_run(name: str, runs_dir: Path | str) -> Path:
 
 
 def no_such_run(folder: Path) -> str:
-    """What to say where there is no run in ``folder``: naming the nearest that there is."""
+    """The message for a folder without a run; names the nearest run."""
     names = [run.name for run in find_runs(folder.parent)]
     there = (
         f"there are: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"

@@ -43,7 +43,7 @@ def named(space: SearchSpace, source: Source | None, storage: str | None) -> lis
 
 
 def of_task(task: str) -> list[str]:
-    """The name of a task where it is code of somebody's own; nothing for a built-in one."""
+    """The name of a task unless it is built in."""
     return [f"the task {task}"] if ":" in task else []
 
 
