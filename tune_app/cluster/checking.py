@@ -1,4 +1,4 @@
-"""What is wrong with a cluster's file, found offline: one for ``ray up``, or KubeRay's manifests."""
+"""Checks a cluster file offline: a file for ``ray up``, or KubeRay's manifests."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tune_app.errors import ClusterError
 
 
 def check(file: Path) -> list[Problem]:
-    """Every problem of a file, marked placeholders among them as warnings.
+    """The problems of a file; marked placeholders are warnings.
 
     Raises:
-        ClusterError: it cannot be read, or is no cluster's file.
+        ClusterError: it cannot be read, or is not a cluster file.
     """
     documents = read(file)
     manifests = [document for document in documents if "apiVersion" in document.values]

@@ -1,4 +1,4 @@
-"""A cluster's YAML as Ray reads it, with the line of every key, and what is wrong with it."""
+"""A cluster file as Ray reads it, with the line of every key and the problems found."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MARK = re.compile(r"#\s*CHANGE:\s*(.+?)\s*$")
 class Problem:
     """One thing that is wrong: the line (from 1, 0 for the file), the key, the rule and the fix.
 
-    A ``warning`` costs money, time or safety, or waits for its user; anything else would fail.
+    A ``warning`` costs money, time or safety, or needs the user's input; any other problem is fatal.
     """
 
     line: int
@@ -34,7 +34,7 @@ class Problem:
 
 @dataclass
 class ClusterFile:
-    """A document of a cluster file: plain values, where they stand, and the problems found so far."""
+    """A document of a cluster file: plain values, their lines, and the problems found so far."""
 
     file: Path
     values: dict[str, Any]
@@ -52,15 +52,15 @@ class ClusterFile:
         return value
 
     def error(self, key: Key, text: str) -> None:
-        """Note what would fail."""
+        """Add a problem that makes the cluster fail."""
         self.problems.append(Problem(self.line(key), dotted(key), text))
 
     def warn(self, key: Key, text: str) -> None:
-        """Note what would work, and be regretted."""
+        """Add a warning."""
         self.problems.append(Problem(self.line(key), dotted(key), text, warning=True))
 
     def line(self, key: Key) -> int:
-        """The line of a key, or of the nearest one above it that is there."""
+        """The line of a key, or of the nearest parent that exists."""
         node, line = self.node, 0
         for step in key:
             try:
@@ -71,7 +71,7 @@ class ClusterFile:
         return line
 
     def unknown(self, key: Key, known: Mapping[str, Any], what: str) -> None:
-        """Note each key that is not known, at every level that ``known`` describes.
+        """Add a problem for each unknown key, at every level that ``known`` describes.
 
         ``known`` maps a name to what lies below it: another mapping, or None for anything.
         """
@@ -113,7 +113,7 @@ def read(file: Path) -> list[ClusterFile]:
 
 
 def marks(file: Path) -> Iterator[Problem]:
-    """The lines that still wait for their user."""
+    """The lines with a placeholder that the user has to replace."""
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
         found = _MARK.search(line)
         if found:
@@ -122,7 +122,7 @@ def marks(file: Path) -> Iterator[Problem]:
 
 
 def render(file: Path, problems: list[Problem]) -> str:
-    """What was found, a line each as editors know them, and the count."""
+    """The problems, one per line as ``file:line: ...``, and their number."""
     lines = [
         f"{file}:{p.line or 1}: {'warning: ' if p.warning else ''}{p.key + ': ' if p.key else ''}{p.text}"
         for p in sorted(problems, key=lambda p: (p.warning, p.line))

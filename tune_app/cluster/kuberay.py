@@ -1,4 +1,4 @@
-"""KubeRay's RayCluster and RayJob: what ``kubectl apply`` lets pass, or refuses late."""
+"""Checks KubeRay's RayCluster and RayJob: mistakes that ``kubectl apply`` accepts, or refuses late."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _KINDS = ("RayCluster", "RayJob")
 
 
 def check(file: ClusterFile) -> None:
-    """Note all that is wrong with a manifest."""
+    """Add the problems of a manifest."""
     kind = file.get("kind")
     if kind not in _KINDS:
         file.error(

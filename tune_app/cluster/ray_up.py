@@ -1,4 +1,4 @@
-"""A file for ``ray up``: Ray's own validation, and what that lets pass and is regretted later."""
+"""Checks a file for ``ray up``: Ray's own validation, and mistakes that it does not find."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PLACEHOLDER = re.compile(r"ami-0+")
 
 
 def check(file: ClusterFile) -> None:
-    """Note all that is wrong with the file of a cluster."""
+    """Add the problems of a file for ``ray up``."""
     kind = file.get("provider", "type")
     if not _keys(file) or not _provider(file, kind):
         return
@@ -45,7 +45,7 @@ def check(file: ClusterFile) -> None:
 
 
 def _keys(file: ClusterFile) -> bool:
-    """Whether there is enough to go on; unknown keys of the first two levels, as Ray's schema knows them."""
+    """Check the keys of the first two levels against Ray's schema; returns whether to check further."""
     if schema := private_api.cluster_schema():
         first = schema["properties"]
         below = {name: dict.fromkeys(first[name].get("properties", {})) for name in ("provider", "auth")}
@@ -275,7 +275,7 @@ def _commands(file: ClusterFile, key: str) -> list[str]:
 
 
 def _as_ray_sees_it(file: ClusterFile) -> None:
-    """Ray's own validation, once nothing else is in its way."""
+    """Ray's own validation, after all other checks have passed."""
     import click
     import jsonschema
 

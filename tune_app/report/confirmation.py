@@ -1,4 +1,4 @@
-"""A confirmation beside the run that it confirms: how much of the winner's lead was luck."""
+"""Compares a confirming run with the run that it confirms: how much of the winner's lead was luck."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Pair:
 
 
 def confirmed(frames: Frames) -> Table | None:
-    """What was chosen beside what came out on new seeds; None where this run confirms no other."""
+    """The chosen configurations beside their results on new seeds; None if the run confirms no other."""
     name = frames.sweep.header.confirms
     if name is None:
         return None
@@ -115,7 +115,7 @@ def _key(row: pd.Series[Any], frames: Frames) -> str:
 
 
 def luck(frames: Frames) -> str | None:
-    """What is left of the winner's lead over the second on new seeds, in words; None for other runs."""
+    """The winner's lead on new seeds, as a sentence; None if the run confirms no other."""
     name = frames.sweep.header.confirms
     return None if name is None else _luck(_pairs(frames, _original(frames, name)), frames, name)
 

@@ -1,4 +1,4 @@
-"""The results of a run in other programs' formats: the frames with every digit, or the table for people."""
+"""Exports results: frames with every digit for programs, or the table for people."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FRAMES = ("trials", "seeds", "curves")
 
 
 def deliver(content: bytes, form: str, out: Path | None, terminal: IO[bytes]) -> None:
-    """Write what was made to a file, or to the terminal where none is given.
+    """Write content to a file, or to the terminal without one.
 
     Raises:
         ReportError: no file is given, and the format is no text.
@@ -88,10 +88,10 @@ def export(frames: Frames, form: str, options: TableOptions | None = None, of: s
 
 
 def one_of(option: str, value: str, known: Sequence[str]) -> None:
-    """Hold an option's value against those that there are.
+    """Check the value of an option.
 
     Raises:
-        ReportError: it is none of them.
+        ReportError: it is unknown.
     """
     if value not in known:
         raise ReportError(f"{option} {value}: it is one of {', '.join(known)}.{nearest(value, known)}")

@@ -1,4 +1,4 @@
-"""What a sweep shows, in three sentences; what was asked, and how to do it again."""
+"""The verdict in three sentences, the settings of the space, and how to reproduce the run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LISTED = 8
 
 
 def verdict(frames: Frames, judged: Verdict) -> list[str]:
-    """Three sentences: what was chosen, what it is tied with, and what the test set says of it."""
+    """Three sentences: the chosen configuration, what it is tied with, and its result on the test set."""
     if judged.winner is None:
         return [f"No configuration has finished, so nothing is chosen: {_states(frames)}."]
     return [
@@ -102,7 +102,7 @@ def _tested(frames: Frames, judged: Verdict, winner: int) -> str:
 
 
 def _beside(test: Comparison, winner: int) -> str:
-    """How many others it is told apart from there, and on which side of them it stands."""
+    """From how many others it differs significantly there, and in which direction."""
     if not test.pairs:
         return ""
     worse, better = test.significantly_different(winner)
@@ -114,7 +114,7 @@ def _beside(test: Comparison, winner: int) -> str:
 
 
 def asked(frames: Frames) -> list[tuple[str, str]]:
-    """What the space asked for, as pairs of a term and its value."""
+    """The settings of the space, as pairs of a term and its value."""
     space = frames.sweep.space
     found = [("task", space.task), *([("description", space.description)] if space.description else [])]
     found += [(name, _sampler(sampler)) for name, sampler in space.space.items()]
@@ -170,7 +170,7 @@ def _stopping(frames: Frames) -> str:
 
 
 def failures(frames: Frames) -> list[str]:
-    """Why configurations failed or diverged, a line each; of many the first."""
+    """Why configurations failed or diverged, one line each, for the first few."""
     failed = []
     for configuration in frames.sweep.history.configurations.values():
         newest = {id(a): a for r in frames.sweep.space.replicate_numbers if (a := configuration.last(r))}
@@ -185,7 +185,7 @@ def failures(frames: Frames) -> list[str]:
 
 
 def reproduce(frames: Frames) -> list[tuple[str, str]]:
-    """How to do it again, as pairs of a term and its value."""
+    """How to reproduce the run, as pairs of a term and its value."""
     return list(_reproduce(frames, rows.provenance(frames)))
 
 

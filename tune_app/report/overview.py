@@ -1,4 +1,4 @@
-"""The table of all configurations, whatever was swept: its columns, order, digits and length as asked for."""
+"""The table of all configurations, with the columns, order, digits and length that the user asks for."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def overview(frames: Frames, judged: Verdict, options: TableOptions | None = Non
 
 
 def with_ties(frames: Frames, judged: Verdict) -> pd.DataFrame:
-    """``trials`` with a column of the letters that join what cannot be told apart, where that was judged."""
+    """``trials`` with a column of letters: two rows that share one do not differ significantly."""
     letters = {each.sample: each.letters.get("seeds", "") for each in judged.chosen.standings}
     if TIES in frames.trials or not any(letters.values()):
         return frames.trials
@@ -85,10 +85,10 @@ def with_ties(frames: Frames, judged: Verdict) -> pd.DataFrame:
 
 
 def sorted_rows(frames: Frames, frame: pd.DataFrame, options: TableOptions) -> pd.DataFrame:
-    """Rows of a frame as ``options`` orders and cuts them; best first where it names no order.
+    """The rows of a frame, sorted and cut as ``options`` say; best first by default.
 
     Raises:
-        ReportError: it sorts by a column that is not there, or asks for less than one row.
+        ReportError: an unknown column to sort by, or fewer than one row.
     """
     if options.top is not None and options.top < 1:
         raise ReportError(f"--top {options.top}: ask for 1 row or more")
@@ -132,7 +132,7 @@ def _key(value: object) -> tuple[int, float, str]:
 
 
 def known_columns(frames: Frames, frame: pd.DataFrame) -> list[str]:
-    """What may be asked for: every column, and each metric by its name alone."""
+    """The names that a user can give: every column, and each metric."""
     return [*map(str, frame), *(name for name in frames.metrics if f"{name}_mean" in frame)]
 
 

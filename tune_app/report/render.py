@@ -1,4 +1,4 @@
-"""A table as Markdown, LaTeX and CSV: text escaped, columns aligned, files written in one stroke."""
+"""Tables as Markdown, LaTeX and CSV, with text escaped and columns aligned."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Table:
 
 
 def save(table: Table, folder: Path) -> list[Path]:
-    """Write a table as ``<name>.md``, ``.csv`` and ``.tex`` into ``folder``, which is made if need be.
+    """Write a table as ``<name>.md``, ``.csv`` and ``.tex`` into ``folder``, which is created.
 
     Raises:
         DiskError: the disk refused it.
@@ -79,7 +79,7 @@ def _padded(cells: Sequence[Sequence[str]], widths: Sequence[int], align: str) -
 
 
 def text(table: Table) -> str:
-    """The table for a terminal: columns three spaces apart, and below them what must be known of it."""
+    """The table for a terminal: columns three spaces apart, and its notes below."""
     cells = [[_one_line(cell) for cell in row] for row in (table.header, *table.rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(table.header))]
     lines = [f"  {'   '.join(row)}".rstrip() for row in _padded(cells, widths, table.align)]

@@ -1,4 +1,4 @@
-"""What the tables take from a row of the frames: its configuration, its replicates, its data."""
+"""Reads a row of the frames for tables: its configuration, replicates and data."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ Point = tuple["pd.Series[Any]", dict[str, Scalar]]
 
 
 def points(frames: Frames, trials: pd.DataFrame) -> list[Point]:
-    """These rows of ``trials``, each with its configuration, without parameters that do not exist in it."""
+    """Each row of ``trials`` with its configuration, which has only the parameters that exist in it."""
     return [(row, dict(frames.config(row["sample"]))) for _, row in trials.iterrows()]
 
 
 def select(frames: Frames, chosen: Sequence[pd.Series[Any]]) -> pd.DataFrame:
-    """The part of ``trials`` that these rows are."""
+    """The rows ``chosen`` of ``trials``, as a frame."""
     return frames.trials[frames.trials["sample"].isin([row["sample"] for row in chosen])]
 
 
 def values(frames: Frames, trial: pd.Series[Any], metric: str) -> list[float]:
-    """A metric of each replicate of a finished configuration; nothing of one that has not finished."""
+    """A metric of each replicate of a finished configuration; empty for others."""
     return [float(value) for value in frames.replicates(int(trial["sample"]), metric)]
 
 
@@ -40,7 +40,7 @@ def measure(frames: Frames, trial: pd.Series[Any], metric: str, digits: int = DI
 
 
 def value(frames: Frames, trial: pd.Series[Any], name: str) -> str:
-    """A parameter of a configuration; a dash where it does not exist."""
+    """A parameter of a configuration; a dash if it does not exist."""
     config = frames.config(trial["sample"])
     return frames.labels.value(name, config[name]) if name in config else NOTHING
 
@@ -53,7 +53,7 @@ def paired(units: MetricUnits, metric: str, a: pd.Series[float], b: pd.Series[fl
 
 
 def align(frames: Frames, name: str) -> str:
-    """``l`` for a parameter that has words among its values, ``r`` for one of numbers."""
+    """``r`` for a parameter whose values are all numbers, else ``l``."""
     configs = (each.config for each in frames.sweep.history.configurations.values())
     return "l" if any(isinstance(config.get(name), str) for config in configs) else "r"
 
@@ -64,6 +64,6 @@ def identity(frames: Frames) -> dict[str, str]:
 
 
 def provenance(frames: Frames) -> Mapping[str, Any]:
-    """What the run recorded of its first session: versions, machine, command; empty where it had none."""
+    """The provenance of the first session: versions, machine, command; empty before a session."""
     openings = frames.sweep.history.openings
     return openings[0].provenance if openings else {}

@@ -102,7 +102,7 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
 
 
 def check_values(values: Sequence[float], confidence: float) -> int:
-    """The number of values; ValueError where one is not finite, or ``confidence`` is no share."""
+    """The number of values; raises ValueError if one is not finite, or ``confidence`` is not in 0 to 1."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}: it must lie between 0 and 1, as 0.95 does")
     if not all(math.isfinite(value) for value in values):

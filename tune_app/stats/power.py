@@ -1,4 +1,4 @@
-"""What it would take to tell two configurations apart."""
+"""Power of the paired t test, and the sample size for a given power."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the metrics of a sweep are written for people: shares of 1 in per cent, with mean and interval."""
+"""Metrics as text: shares of 1 in per cent, with mean and interval."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def named_share(name: str) -> bool:
 
 
 def shares_out_of_range(metrics: Mapping[str, Iterable[float | None]]) -> set[str]:
-    """Metrics that are shares by their names, but have a value outside of 0 to 1: per cent, for one."""
+    """Metrics that are named like a share, but have a value outside of 0 to 1, such as per cent."""
     return {
         name
         for name, values in metrics.items()
@@ -38,16 +38,16 @@ def shares_out_of_range(metrics: Mapping[str, Iterable[float | None]]) -> set[st
 
 
 def interval_legend(counts: Iterable[int]) -> str:
-    """What ``MetricUnits.measure`` writes, for configurations of so many seeds each."""
+    """Explains what ``MetricUnits.measure`` writes, for configurations with these numbers of seeds."""
     two = "; of two seeds, both values" if any(count == 2 for count in counts) else ""
     return f"Mean ± half-width of its 95% interval, over n seeds{two}"
 
 
 @dataclass(frozen=True)
 class MetricUnits:
-    """The units of a sweep's metrics; ``plain`` are shares by their names that are shown as they are.
+    """The units of a sweep's metrics; ``plain`` are those named like a share that are shown as recorded.
 
-    One value outside of 0 to 1, of any configuration at any epoch, makes a metric plain everywhere.
+    A value outside of 0 to 1, of any configuration at any epoch, makes a metric plain everywhere.
     """
 
     plain: frozenset[str] = frozenset()
@@ -77,7 +77,7 @@ class MetricUnits:
         return to_decimals(value, digits, 2) if self.is_share(name) else to_digits(value, digits + 1)
 
     def measure(self, name: str, values: Sequence[float], digits: int = DIGITS, unit: bool = False) -> str:
-        """The mean over replicates with what its spread allows to say, the one way it is written everywhere.
+        """The mean over replicates with its interval, in the format that is used everywhere.
 
         The half-width of the 95% t interval; its two ends, cut to what is possible, where it would leave 0 to
         100%; of two replicates both values, as a t interval of two says next to nothing.
@@ -93,7 +93,7 @@ class MetricUnits:
         return _measure(self, name, tuple(values), digits, unit)
 
     def step(self, name: str, values: Iterable[float]) -> float:
-        """The step that a share of few images comes in, as it is recorded; 0 for other metrics."""
+        """The step between values of a share of few images, as recorded; 0 for other metrics."""
         from tune_app.stats import paired_tests  # here, for it loads scipy
 
         if not named_share(name):
@@ -102,7 +102,7 @@ class MetricUnits:
         return whole * paired_tests.share_step(value / whole for value in values)
 
     def note(self) -> str:
-        """Why a metric that sounds like a share is not shown in per cent; empty where each one is."""
+        """Why metrics that are named like a share are not shown in per cent; empty if all are."""
         if not self.plain:
             return ""
         names = ", ".join(sorted(self.plain))

@@ -179,7 +179,7 @@ class Checkpoint(RecordLine, frozen=True, kw_only=True):
 
 
 class Decision(RecordLine, frozen=True, kw_only=True):
-    """A decision of early stopping on a trial; one to ``stop`` ends it. See `tune_app.stopping.Decision`."""
+    """A decision of early stopping, see `tune_app.stopping.StoppingDecision`; to ``stop`` ends the trial."""
 
     trial: str
     sample: Number
