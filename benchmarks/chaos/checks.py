@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tune_app import results, stopping
+from benchmarks.chaos import audit
+from tune_app import results
 from tune_app import space as spaces
 from tune_app.sweep import Sweep
 from tune_app.sweep.events import Created
@@ -41,7 +42,7 @@ def decisions_follow(record: Path) -> list[str]:
     found = [event for _, event in read(record)]
     header = found[0]
     assert isinstance(header, Created)
-    return stopping.recompute(found, spaces.parse(header.yaml, name=header.space))
+    return audit.recompute(found, spaces.parse(header.yaml, name=header.space))
 
 
 def append_only(before: bytes, record: Path) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from lines import read
 
+from benchmarks.chaos import audit
 from tune_app import results, stopping
 from tune_app import space as spaces
 from tune_app.data import Dataset
@@ -464,7 +465,7 @@ def test_a_resumed_sweep_under_asha_decides_on_all_of_its_record(user_module: Us
     assert len(set(decisions(whole))) > 5
     assert decisions(again) == decisions(whole)
     for sweep in (again, whole):
-        assert stopping.recompute((event for _, event in record.read(sweep.paths.record)), space) == []
+        assert audit.recompute((event for _, event in record.read(sweep.paths.record)), space) == []
 
 
 def test_a_disk_that_refuses_ends_the_sweep_resumably(

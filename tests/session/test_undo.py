@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from small_task import COSINE, TASK, again, end_after, events, extend, rows
 
+from benchmarks.chaos import audit
 from tune_app import results
 from tune_app import space as spaces
 from tune_app.errors import RunError, TrialsFailed
 from tune_app.session import lifecycle, loading
 from tune_app.session import undo as undoing
 from tune_app.session.request import Request
-from tune_app.stopping import audit
 from tune_app.sweep import Sweep
 from tune_app.sweep.events import Extended
 from tune_app.sweep.record import read

@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 from tune_app.stats.paired_tests import over_patients
-from tune_app.stats.patients import PatientGroups, patient_interval
+from tune_app.stats.patients import PatientGroups, variance_over_patients
 
 
 def outcomes(
@@ -17,11 +17,11 @@ def outcomes(
     return (rng.normal(1, 1, images) + rng.normal(0, 1, (replicates, images)) > 0).astype(float)
 
 
-def test_patients_alone_are_a_t_interval_over_images() -> None:
-    values = outcomes(3, replicates=1)[0]
-    mean, half_width = patient_interval(values, PatientGroups.of([0] * 60))
-    low, high = scipy.stats.t.interval(0.95, 59, loc=values.mean(), scale=scipy.stats.sem(values))
-    assert (mean - half_width, mean + half_width) == pytest.approx((low, high))
+def test_the_variance_over_single_images_is_that_of_their_mean() -> None:
+    values, units = outcomes(3, replicates=1)[0], PatientGroups.of([0] * 60)
+    variance = variance_over_patients(units.residuals(values), units)
+    assert np.sqrt(variance) == pytest.approx(scipy.stats.sem(values))
+    assert units.freedom == 59
 
 
 def test_units_number_patients_and_leave_unknown_ones_alone() -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tune_app import space as spaces
 from tune_app import stopping
-from tune_app.stopping import Observation, Stopper, StoppingDecision
+from tune_app.stopping import Stopper, StoppingDecision
+from tune_app.stopping.stopper import Observation
 from tune_app.sweep.events import Decision
 
 EPOCHS = 30

@@ -7,7 +7,7 @@ from deciding import (
     parse,
 )
 
-from tune_app.stopping import Patience
+from tune_app.stopping.patience import Patience
 from tune_app.sweep.numerics import Numerics
 from tune_app.sweep.trial_spec import SweepSettings
 

@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 
 from benchmarks.recorder import Recorder
 from tune_app import stopping
-from tune_app.stopping import DIVERGED, Observation, StoppingDecision
+from tune_app.stopping import StoppingDecision
+from tune_app.stopping.stopper import DIVERGED, Observation
 from tune_app.sweep.configurations import mean
 from tune_app.sweep.events import Diverged, Extended, Planned, Started
 from tune_app.sweep.history import History

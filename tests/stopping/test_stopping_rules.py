@@ -22,7 +22,8 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule, Tri
 
 from tune_app import space as spaces
 from tune_app import stopping
-from tune_app.stopping import Asha, Hyperband, Stopper, StoppingDecision
+from tune_app.stopping import Stopper, StoppingDecision
+from tune_app.stopping.rules import Asha, Hyperband
 
 
 @dataclass(frozen=True)

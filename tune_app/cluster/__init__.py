@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from tune_app.cluster.checking import check
-from tune_app.cluster.cluster_file import Problem, render
+from tune_app.cluster.cluster_file import render
 
-__all__ = ["Problem", "check", "render"]
+__all__ = ["check", "render"]

@@ -6,6 +6,6 @@ What there is to show (`snapshot`, `pace`) is computed apart from how it is draw
 
 from __future__ import annotations
 
-from tune_app.progress.watch import Watch, follow, note, waiting, watch
+from tune_app.progress.watch import follow, note, waiting, watch
 
-__all__ = ["Watch", "follow", "note", "waiting", "watch"]
+__all__ = ["follow", "note", "waiting", "watch"]

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-
-from tune_app.stats.intervals import quantile
 
 Floats = NDArray[np.float64]
 
@@ -86,15 +83,3 @@ def variance_over_patients(residuals: Floats, units: PatientGroups) -> Floats:
     if units.freedom < 1:
         raise ValueError(f"{units.count} patients: their spread takes more patients than classes")
     return np.asarray(units.count / units.freedom * (residuals**2).sum(axis=-1))
-
-
-def patient_interval(values: Floats, units: PatientGroups, confidence: float = 0.95) -> tuple[float, float]:
-    """Mean and half-width of its t interval when other patients might have been tested, by ``values`` (N,).
-
-    It holds for the trained models as they are: of several, give the mean of their values.
-
-    Raises:
-        ValueError: no more patients than classes.
-    """
-    error = math.sqrt(variance_over_patients(units.residuals(values), units))
-    return float(np.mean(values)), quantile(confidence, units.freedom) * error

@@ -11,9 +11,6 @@ from scipy.stats import rankdata
 
 from tune_app.stats import metrics
 
-#: Metrics that can be taken apart into images, by the name after ``test_``.
-KNOWN = ("accuracy", "sensitivity", "specificity", "auc", "loss")
-
 
 @dataclass(frozen=True)
 class PerImage:

@@ -34,14 +34,12 @@ def test_too_few_wrong_answers_leave_no_interval_over_patients(tmp_path: Path) -
     ended = {1: Ended(steady(0.99, 0.99, 0.98), right(1, [0.99, 0.985, 0.98]))}
     [standing] = on_test(verdict.judge(record(tmp_path, grid(1, seeds=3), ended))).standings
     assert standing.both is None
-    assert standing.why_not_both == "about 6 of 400 images are wrong: it takes 10"
 
 
 def test_without_a_list_of_the_images_patients_are_left_open(tmp_path: Path) -> None:
     found = on_test(verdict.judge(three(tmp_path, listed=False)))
     assert found.unanswered == {"patients": "the run holds no list of its test images"}
     assert all(pair.patients is None and pair.seeds for pair in found.pairs)
-    assert {standing.why_not_both for standing in found.standings} == {found.unanswered["patients"]}
 
 
 def test_too_few_patients_stand_for_no_others(tmp_path: Path) -> None:

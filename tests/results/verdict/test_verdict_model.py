@@ -31,7 +31,6 @@ def test_each_configuration_has_its_intervals(tmp_path: Path) -> None:
         assert standing.half_width is not None
         assert standing.both is not None
         assert standing.both > standing.half_width
-        assert standing.why_not_both == ""
         assert standing.images is None
         assert standing.n == 5
     assert found.standing(3).config["lr"] == 3e-6

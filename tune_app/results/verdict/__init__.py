@@ -6,26 +6,6 @@ compared. docs/statistics.md has every formula.
 """
 
 from tune_app.results.verdict.compute import judge, mode
-from tune_app.results.verdict.model import (
-    LEVEL,
-    MOST,
-    QUESTIONS,
-    Comparison,
-    Pair,
-    PairTest,
-    Standing,
-    Verdict,
-)
+from tune_app.results.verdict.model import LEVEL, MOST, QUESTIONS, Comparison, Standing, Verdict
 
-__all__ = [
-    "LEVEL",
-    "MOST",
-    "QUESTIONS",
-    "Comparison",
-    "Pair",
-    "PairTest",
-    "Standing",
-    "Verdict",
-    "judge",
-    "mode",
-]
+__all__ = ["LEVEL", "MOST", "QUESTIONS", "Comparison", "Standing", "Verdict", "judge", "mode"]

@@ -222,26 +222,15 @@ def _standing(
 ) -> Standing:
     over_seeds = mean_interval(values.tolist(), 1 - LEVEL)
     middle = mean(values)
-    both, why, images = None, "", None
-    if isinstance(evidence, str):
-        why = evidence
-    else:
+    both = images = None
+    if not isinstance(evidence, str):
         outcomes = evidence.values[sample]
         count = outcomes.shape[1]
         if evidence.shares and len(outcomes) == 1:
             images = wilson(int(outcomes.sum()), count, 1 - LEVEL)
-        why = _why_not_both(frames.units.is_share(metric), middle, len(outcomes), count)
-        found = None if why else two_level(outcomes, evidence.units, 1 - LEVEL)
-        both = found.half_width if found else None
+        fewer = min(middle, 1 - middle) * count
+        if len(outcomes) >= FEWEST_SEEDS and not (frames.units.is_share(metric) and fewer < FEWEST_ANSWERS):
+            found = two_level(outcomes, evidence.units, 1 - LEVEL)
+            both = found.half_width if found else None
     config = frames.sweep.history.configurations[sample].config
-    return Standing(sample, config, tuple(values), middle, over_seeds.half_width, both, why, images, letters)
-
-
-def _why_not_both(share: bool, middle: float, seeds: int, images: int) -> str:
-    if seeds < FEWEST_SEEDS:
-        return f"{counted(seeds, 'seed')}: it takes {FEWEST_SEEDS}"
-    fewer = min(middle, 1 - middle) * images
-    if share and fewer < FEWEST_ANSWERS:
-        side = "wrong" if middle > 0.5 else "right"
-        return f"about {fewer:.0f} of {images} images are {side}: it takes {FEWEST_ANSWERS}"
-    return ""
+    return Standing(sample, config, tuple(values), middle, over_seeds.half_width, both, images, letters)

@@ -70,8 +70,8 @@ class Standing:
     """One configuration: the ``values`` of a metric, one a replicate, their mean, and its 95% intervals.
 
     ``half_width`` is over seeds, on these images (None for n = 1); ``both`` over seeds and patients, None
-    where ``why_not_both`` says why; ``images`` the Wilson interval of a single run's share of images, which
-    covers other images alone. ``letters`` by question: two that share a letter do not differ significantly.
+    for too few of either; ``images`` the Wilson interval of a single run's share of images, which covers
+    other images alone. ``letters`` by question: two that share a letter do not differ significantly.
     """
 
     sample: int
@@ -80,7 +80,6 @@ class Standing:
     mean: float
     half_width: float | None
     both: float | None
-    why_not_both: str
     images: tuple[float, float] | None
     letters: Mapping[str, str]
 

@@ -16,11 +16,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from benchmarks.chaos.audit import recompute
 from tune_app import space as spaces
 from tune_app import stopping as stop
 from tune_app.data.identity import NO_DATA
 from tune_app.driver.driver import Driver
-from tune_app.stopping import recompute
 from tune_app.sweep import Sweep, event_json
 from tune_app.sweep.configurations import PATIENCE, TASK
 from tune_app.sweep.events import Created, Decision, Epoch, Event, Extended, Opened, Planned, Started
