@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tune_app.cluster.cluster_file import ClusterFile, Problem, dotted, marks, read, render
+from tune_app.cluster.cluster_file import ClusterFile, Problem, marks, read, render
 from tune_app.errors import ClusterError
 
 TEXT = """\
@@ -63,7 +63,6 @@ def test_errors_come_before_warnings_and_are_counted(file: Path) -> None:
         f"{file}: 2 errors, 1 warning",
     ]
     assert render(file, []) == f"{file}: no mistake found"
-    assert dotted(("a", 0, "b")) == "a[0].b"
 
 
 @pytest.mark.parametrize("content", [b"\xff", b"a: [1", b"- 1", b""])

@@ -11,7 +11,7 @@ from parsing import TASK, Case, cases, check_refused, one, parse
 
 from tune_app import space
 from tune_app.errors import SpaceError
-from tune_app.space.reader import plain, read
+from tune_app.space.reader import dotted, plain, read
 
 
 @pytest.mark.parametrize(
@@ -109,3 +109,7 @@ MALFORMED: list[Case] = [
 @pytest.mark.parametrize(("text", "facts"), cases(MALFORMED))
 def test_what_is_not_one_yaml_mapping_is_refused(text: str, facts: list[str]) -> None:
     check_refused(text, facts)
+
+
+def test_a_path_is_written_with_dots_and_indices() -> None:
+    assert dotted(("a", 0, "b")) == "a[0].b"

@@ -12,8 +12,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from tune_app.errors import ClusterError, nearest
-
-Key = tuple[str | int, ...]
+from tune_app.space.reader import Path as Key
+from tune_app.space.reader import dotted
 
 #: The mark of a line that a user must set, and what it says.
 _MARK = re.compile(r"#\s*CHANGE:\s*(.+?)\s*$")
@@ -133,11 +133,6 @@ def render(file: Path, problems: list[Problem]) -> str:
         f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((errors, "error"), (warnings, "warning")) if n
     ]
     return "\n".join([*lines, f"{file}: {', '.join(counts) or 'no mistake found'}"])
-
-
-def dotted(key: Key) -> str:
-    """A key as people write it: ``available_node_types.gpu.node_config``."""
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in key).removeprefix(".")
 
 
 def _plain(node: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tune_app.doctor.checks import DISK_BYTES, SHARED_MEMORY_BYTES, Check
 from tune_app.doctor.probes import check_runs_dir
+from tune_app.sweep import code
 from tune_app.text import counted, size
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def check_cluster(address: str, runs_dir: Path) -> list[Check]:
     """
     from tune_app.engines.ray import cluster_probe
 
-    return judge(address, cluster_probe.probe_cluster(address), cluster_probe.local_versions(), runs_dir)
+    return judge(address, cluster_probe.probe_cluster(address), code.versions(), runs_dir)
 
 
 def judge(address: str, found: ClusterProbe, here: Mapping[str, str | None], runs_dir: Path) -> list[Check]:

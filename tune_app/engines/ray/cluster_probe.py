@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any
 
 import ray
@@ -16,7 +13,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from tune_app.engines.ray import addresses, connection, nodes
 from tune_app.engines.ray.nodes import Cluster, Node
 from tune_app.errors import describe
-from tune_app.version import __version__
 
 #: How long a machine may take: its first task starts a process, which imports Ray, and torch to count GPUs.
 _ANSWER_WITHIN_S = 60.0
@@ -45,15 +41,6 @@ class ClusterProbe:
     cluster: Cluster
     connect_s: float
     answers: list[NodeAnswer]
-
-
-def local_versions() -> dict[str, str | None]:
-    """The versions of this machine, by the names that ``NodeAnswer`` has."""
-    torch = None
-    with suppress(metadata.PackageNotFoundError):
-        torch = metadata.version("torch")
-    versions = {"ray": ray.__version__, "python": platform.python_version()}
-    return {**versions, "torch": torch, "tune-app": __version__}
 
 
 def probe_cluster(address: str) -> ClusterProbe:

@@ -178,8 +178,7 @@ def _object_store_bytes(data_bytes: int) -> int:
     needed = data_bytes + (128 << 20)
     shm = Path("/dev/shm")
     if shm.is_dir():
-        stat = os.statvfs(shm)
-        free = stat.f_bavail * stat.f_frsize
+        free = shutil.disk_usage(shm).free
         if needed > free * 0.9:
             raise ResourceError(
                 f"the data needs {needed >> 20} MiB of shared memory and /dev/shm has {free >> 20} MiB free. "
