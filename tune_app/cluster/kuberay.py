@@ -6,8 +6,9 @@ import re
 from typing import Any
 
 from tune_app.cluster import known_keys, versions
-from tune_app.cluster.cluster_file import ClusterFile, Key
+from tune_app.cluster.cluster_file import ClusterFile
 from tune_app.errors import nearest
+from tune_app.space.reader import Path as Key
 
 _KINDS = ("RayCluster", "RayJob")
 
