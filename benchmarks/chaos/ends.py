@@ -30,10 +30,10 @@ from pathlib import Path
 from benchmarks.chaos import checks
 from benchmarks.chaos.forks import Forks
 from benchmarks.chaos.inline import Mortal
-from benchmarks.chaos.judging import Witness
 from benchmarks.chaos.processes import Session, kill
 from benchmarks.chaos.sweeps import CASES, PAUSE
 from benchmarks.chaos.watching import RECORD, Moment, wait, whole_lines
+from benchmarks.chaos.witness import Witness
 
 #: The sweeps that lose their disk, in turn.
 SWEEPS = ("grid", "keep last", "optuna, asha", "function")

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.chaos.forks import Called, Forks
-from benchmarks.chaos.judging import Witness
 from benchmarks.chaos.sweeps import Case
 from benchmarks.chaos.watching import RECORD, whole_lines
+from benchmarks.chaos.witness import Witness
 
 #: How often a run may die before it must come to its end.
 _DEATHS = 5

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.chaos import checks
-from benchmarks.chaos.judging import Witness
 from benchmarks.chaos.processes import Session, kill
 from benchmarks.chaos.sweeps import CASES, PAUSE, Case
 from benchmarks.chaos.watching import RECORD, Moment, wait
+from benchmarks.chaos.witness import Witness
 
 #: Seconds that a session may take at most.
 LIMIT_S = 240.0
