@@ -13,6 +13,7 @@ from tune_app.errors import SpaceError
 
 if TYPE_CHECKING:
     from tune_app.space import SearchSpace
+    from tune_app.sweep import Sweep
 
 RUNS_DIR = click.option(
     "--runs-dir",
@@ -200,3 +201,11 @@ def requested_space(options: dict[str, Any]) -> SearchSpace:
         if options[flag] is not None:
             overrides.append(f"{key}={options[flag]}")
     return space.load(options["space"], overrides)
+
+
+def open_run(name: str, runs_dir: Path) -> Sweep:
+    """Open a run by its name or the path of its folder. Raises RunError as `Sweep.open` does."""
+    from tune_app.sweep import Sweep
+    from tune_app.sweep.paths import find_run
+
+    return Sweep.open(find_run(name, runs_dir))

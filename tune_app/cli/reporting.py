@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tune_app.cli.options import RUNS_DIR, group
+from tune_app.cli.options import RUNS_DIR, group, open_run
 
 if TYPE_CHECKING:
     from tune_app.report import TableOptions
@@ -41,10 +41,8 @@ def _view(columns: str, sort: str, digits: int, top: int | None) -> TableOptions
 
 def _frames(name: str, runs_dir: Path) -> Frames:
     from tune_app import results
-    from tune_app.sweep import Sweep
-    from tune_app.sweep.paths import find_run
 
-    return results.load(Sweep.open(find_run(name, runs_dir)))
+    return results.load(open_run(name, runs_dir))
 
 
 _OUT = click.option("--out", type=click.Path(path_type=Path), help="File to write.")

@@ -1,4 +1,4 @@
-"""Commands that read runs and never change their records."""
+"""Commands that read, stop or prune runs, and never write their records."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tune_app.cli.options import JSON, RUNS_DIR, TRUST
+from tune_app.cli.options import JSON, RUNS_DIR, TRUST, open_run
 
 
 @click.command()
@@ -45,10 +45,8 @@ def show(name: str, runs_dir: Path, as_json: bool, follow: bool) -> None:
     from tune_app import progress, results
     from tune_app.report import terminal
     from tune_app.results import json_views
-    from tune_app.sweep import Sweep
-    from tune_app.sweep.paths import find_run
 
-    sweep = Sweep.open(find_run(name, runs_dir))
+    sweep = open_run(name, runs_dir)
     if follow:
         progress.follow(sweep)
     frames = results.load(sweep)
@@ -72,10 +70,8 @@ def best(name: str, runs_dir: Path, as_json: bool, model_file: Path | None) -> N
     from tune_app.report import terminal
     from tune_app.results import json_views
     from tune_app.session import saved_models
-    from tune_app.sweep import Sweep
-    from tune_app.sweep.paths import find_run
 
-    frames = results.load(Sweep.open(find_run(name, runs_dir)))
+    frames = results.load(open_run(name, runs_dir))
     found = json_views.best(frames)
     if model_file:
         found["model"] = saved_models.export(frames, found["sample"], model_file) | {"file": str(model_file)}
@@ -115,10 +111,8 @@ def logs(name: str, trial: str, runs_dir: Path) -> None:
     12.1 names one trial of configuration 12, 12 its newest.
     """
     from tune_app.results import json_views
-    from tune_app.sweep import Sweep
-    from tune_app.sweep.paths import find_run
 
-    click.echo(json_views.log(Sweep.open(find_run(name, runs_dir)), trial))
+    click.echo(json_views.log(open_run(name, runs_dir), trial))
 
 
 @click.command()
@@ -129,13 +123,33 @@ def prune(name: str, runs_dir: Path) -> None:
 
     Its record and results stay.
     """
-    from tune_app.sweep import Sweep
-    from tune_app.sweep.paths import find_run
     from tune_app.text import counted, size
 
-    sweep = Sweep.open(find_run(name, runs_dir))
+    sweep = open_run(name, runs_dir)
     files, size_bytes = sweep.prune()
     click.echo(f"{sweep.name}: {counted(files, 'file')} removed, {size(size_bytes)} freed")
 
 
-COMMANDS = (ls, show, best, predict, logs, prune)
+@click.command()
+@click.argument("name")
+@click.argument("trial", required=False)
+@RUNS_DIR
+def stop(name: str, trial: str | None, runs_dir: Path) -> None:
+    """Stop the run NAME, or only its trial TRIAL.
+
+    Works from another terminal. What is trained is kept.
+    """
+    from tune_app.session.stop import request_stop
+    from tune_app.sweep import find_sample
+
+    sweep = open_run(name, runs_dir)
+    request_stop(sweep, trial)
+    if trial:
+        click.echo(
+            f"configuration {find_sample(sweep, trial)} of {sweep.name} stops after its current epoch."
+        )
+    else:
+        click.echo(f"{sweep.name} stops after the current epoch. To continue it: tune-app resume {name}")
+
+
+COMMANDS = (ls, show, best, predict, logs, prune, stop)

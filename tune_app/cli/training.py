@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tune_app.cli.options import RUNS_DIR, STORAGE, TRUST, requested_space, space_options, training_options
+from tune_app.cli.options import STORAGE, TRUST, group, requested_space, space_options, training_options
 from tune_app.errors import FolderChanged, RunError, TuneAppError
 
 if TYPE_CHECKING:
@@ -88,6 +88,10 @@ def survives_hangup(command: Callable[..., Any]) -> Callable[..., Any]:
             return command(*args, **options)
 
     return survivor
+
+
+#: What the commands take that train an existing run.
+_session_options = group(_DATA, STORAGE, TRUST, training_options, survives_hangup)
 
 
 def _open(name: str, options: dict[str, Any]) -> tuple[Sweep, Request]:
@@ -188,11 +192,7 @@ def _request(options: dict[str, Any]) -> Request:
 
 @click.command()
 @click.argument("name")
-@_DATA
-@STORAGE
-@TRUST
-@training_options
-@survives_hangup
+@_session_options
 def resume(name: str, **options: Any) -> None:
     """Resume the run NAME: train what it lacks."""
     from tune_app.session import finished
@@ -228,11 +228,7 @@ def resume(name: str, **options: Any) -> None:
     is_flag=True,
     help="Remove what the last extension added and nobody has trained. Trains nothing.",
 )
-@_DATA
-@STORAGE
-@TRUST
-@training_options
-@survives_hangup
+@_session_options
 def extend(
     name: str,
     samples: str | None,
@@ -292,11 +288,7 @@ def _undo(name: str, options: dict[str, Any]) -> None:
 @click.command()
 @click.argument("name")
 @click.argument("trials", nargs=-1)
-@_DATA
-@STORAGE
-@TRUST
-@training_options
-@survives_hangup
+@_session_options
 def retry(name: str, trials: tuple[str, ...], **options: Any) -> None:
     """Train the failed configurations of the run NAME again.
 
@@ -340,11 +332,7 @@ def rerun(name: str, trial: str, **options: Any) -> None:
     "--top", type=click.IntRange(1), default=5, show_default=True, help="How many of the best configurations."
 )
 @click.option("--seeds", type=click.IntRange(2), default=20, show_default=True, help="New seeds for each.")
-@_DATA
-@STORAGE
-@TRUST
-@training_options
-@survives_hangup
+@_session_options
 def confirm(name: str, top: int, seeds: int, **options: Any) -> None:
     """Train the best configurations of NAME on new seeds.
 
@@ -361,27 +349,4 @@ def confirm(name: str, top: int, seeds: int, **options: Any) -> None:
     _train(Session(confirming, loaded))
 
 
-@click.command()
-@click.argument("name")
-@click.argument("trial", required=False)
-@RUNS_DIR
-def stop(name: str, trial: str | None, runs_dir: Path) -> None:
-    """Stop the run NAME, or only its trial TRIAL.
-
-    Works from another terminal. What is trained is kept.
-    """
-    from tune_app.session.stop import request_stop
-    from tune_app.sweep import Sweep, find_sample
-    from tune_app.sweep.paths import find_run
-
-    sweep = Sweep.open(find_run(name, runs_dir))
-    request_stop(sweep, trial)
-    if trial:
-        click.echo(
-            f"configuration {find_sample(sweep, trial)} of {sweep.name} stops after its current epoch."
-        )
-    else:
-        click.echo(f"{sweep.name} stops after the current epoch. To continue it: tune-app resume {name}")
-
-
-COMMANDS = (run, check, resume, extend, retry, rerun, confirm, stop)
+COMMANDS = (run, check, resume, extend, retry, rerun, confirm)
