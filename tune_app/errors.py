@@ -51,44 +51,38 @@ class TrustError(TuneAppError):
     """A run or a model that may come from a stranger names code, data or a storage (`sweep.trust`)."""
 
 
-class StorageError(TuneAppError):
+class TrainingError(TuneAppError):
+    """No mistake of the user: training could not go on, or only in part."""
+
+    exit_code = 1
+
+
+class StorageError(TrainingError):
     """A disk or storage refused a write during training. What was recorded is safe and can be resumed."""
 
-    exit_code = 1
 
-
-class FolderChanged(TuneAppError):
+class FolderChanged(TrainingError):
     """A run folder was moved, removed or replaced during training. Nothing more is written to its path."""
-
-    exit_code = 1
 
 
 class DiskError(StorageError):
     """The refusing disk is one of this machine: full, over quota, or read-only."""
 
 
-class TrialError(TuneAppError):
+class TrialError(TrainingError):
     """One trial cannot continue. This is recorded as its failure and does not end the sweep."""
 
-    exit_code = 1
 
-
-class MachineLeaving(TuneAppError):
+class MachineLeaving(TrainingError):
     """The machine of a trial is about to be taken away. The trial is saved and continues on another."""
 
-    exit_code = 1
 
-
-class TrialsFailed(TuneAppError):
+class TrialsFailed(TrainingError):
     """The sweep ended, but some of its trials failed."""
 
-    exit_code = 1
 
-
-class RayLost(TuneAppError):
+class RayLost(TrainingError):
     """A server of Ray died or cannot be reached. What was recorded is safe and can be resumed."""
-
-    exit_code = 1
 
 
 class Interrupted(TuneAppError):

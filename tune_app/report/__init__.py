@@ -11,10 +11,10 @@ from tune_app.errors import DiskError, RunError, StorageError, TuneAppError
 from tune_app.report import tables
 from tune_app.report.comparing import compare
 from tune_app.report.exporting import export
-from tune_app.report.files import keep_writing, write_file
 from tune_app.report.overview import TableOptions
 from tune_app.report.render import save
 from tune_app.results import verdict, warnings
+from tune_app.sweep.files import keep_writing, write_file
 
 if TYPE_CHECKING:
     from tune_app.results import Frames

@@ -14,10 +14,10 @@ import pandas as pd
 from tune_app import results
 from tune_app.errors import ReportError, nearest
 from tune_app.report import render
-from tune_app.report.files import write_file
 from tune_app.report.overview import TableOptions, overview, raw_table, with_ties
 from tune_app.results import json_views, verdict
 from tune_app.stats.units import DIGITS
+from tune_app.sweep.files import write_file
 from tune_app.version import __version__
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tune_app.report.files import write_file
+from tune_app.sweep.files import write_file
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tune_app.errors import DiskError, RunError
+from tune_app.errors import RunError
 from tune_app.space import Config, Scalar, canonical, quote
 from tune_app.space.labels import SHORT, Labels
 from tune_app.stats.intervals import mean_interval
@@ -26,7 +26,7 @@ from tune_app.status import Status
 from tune_app.sweep import Sweep, derived_files
 from tune_app.sweep.configurations import Attempt, Configuration
 from tune_app.sweep.evaluation import EpochRow, evaluated_epoch
-from tune_app.sweep.opened_folder import write_atomically
+from tune_app.sweep.files import keep_writing, write_file
 
 COLUMNS = {
     "sample": "number of the configuration in this run, from 1",
@@ -219,15 +219,11 @@ def write(frames: Frames) -> list[Path]:
     """
     paths = frames.sweep.paths
     files = {paths.results: frames.trials, paths.seeds: frames.seeds, paths.curves: frames.curves}
-    refused: DiskError | None = None
-    for path, frame in files.items():
-        try:
-            write_atomically(path, as_texts(frames, frame).to_csv(index=False, lineterminator="\n").encode())
-        except OSError as error:
-            refused = refused or DiskError(f"{path}: cannot be written: {error.strerror}.")
-    if refused:
-        raise refused
-    return list(files)
+    with keep_writing():
+        return [
+            write_file(path, as_texts(frames, frame).to_csv(index=False, lineterminator="\n"))
+            for path, frame in files.items()
+        ]
 
 
 def as_texts(frames: Frames, frame: pd.DataFrame) -> pd.DataFrame:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tune_app.errors import DiskError, TuneAppError, describe
+from tune_app.errors import TuneAppError, describe
 from tune_app.status import Status
-from tune_app.sweep.opened_folder import write_atomically
+from tune_app.sweep.files import write_file
 from tune_app.sweep.paths import RunPaths, find_runs, open_plain
 from tune_app.text import aligned
 
@@ -49,10 +49,7 @@ def write(paths: RunPaths, summary: Mapping[str, Any]) -> None:
         DiskError: the disk refused it; the record is untouched.
     """
     stamped = {"version": _VERSION, "record_bytes": paths.record.stat().st_size, **summary}
-    try:
-        write_atomically(paths.summary, json.dumps({"crc32": _crc32(stamped), **stamped}).encode())
-    except OSError as error:
-        raise DiskError(f"{paths.summary}: cannot be written: {error.strerror}.") from error
+    write_file(paths.summary, json.dumps({"crc32": _crc32(stamped), **stamped}))
 
 
 def _crc32(stamped: Mapping[str, Any]) -> int:

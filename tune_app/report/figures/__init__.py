@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tune_app.errors import ReportError, describe, nearest
 from tune_app.report.figures import curves, heatmap, intervals, optuna_figures, pareto, rungs, scores, style
 from tune_app.report.figures.picture import NotDrawn, Picture
-from tune_app.report.files import write_file
+from tune_app.sweep.files import write_file
 
 if TYPE_CHECKING:
     from tune_app.results import Frames

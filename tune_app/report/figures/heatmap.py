@@ -99,7 +99,7 @@ def _info(frames: Frames, one: str, other: str) -> HeatmapInfo:
         if row_name not in config or column_name not in config:
             continue
         row, column = row_at[canonical(config[row_name])], column_at[canonical(config[column_name])]
-        if pd.isna(trial.get("twin")):
+        if pd.isna(trial["twin"]):
             filled[row, column] = filled.get((row, column), 0) + 1
         if trial["status"] == Status.FINISHED:
             values[row, column] = float(trial[f"{metric}_mean"]) * frames.units.scale(metric)

@@ -195,9 +195,7 @@ def importance(frames: Frames) -> list[Picture]:
         raise NotDrawn("takes two parameters that vary")
     names = selection.shortened(frames.varying, 30)
     rows, thinned = _thinned(frames)
-    if "twin" in rows:
-        rows = rows[rows["twin"].isna()]
-    made = _study(frames, names, rows)
+    made = _study(frames, names, rows[rows["twin"].isna()])
     count = _finished(made)
     if count < _FEWEST_FOR_IMPORTANCE:
         raise NotDrawn(f"takes {_FEWEST_FOR_IMPORTANCE} finished configurations, and there are {count}")

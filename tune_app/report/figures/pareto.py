@@ -60,9 +60,7 @@ def pareto_info(frames: Frames, x: Objective, y: Objective) -> ParetoInfo:
     Raises:
         NotDrawn: nothing has finished, or a metric does not exist.
     """
-    trials = frames.trials[frames.trials["status"] == Status.FINISHED]
-    if "twin" in trials:
-        trials = trials[trials["twin"].isna()]
+    trials = frames.trials[(frames.trials["status"] == Status.FINISHED) & frames.trials["twin"].isna()]
     columns = {axis: objective.column(frames.trials) for axis, objective in (("x", x), ("y", y))}
     points = pd.DataFrame(
         {

@@ -54,9 +54,7 @@ def rungs_info(frames: Frames) -> RungsInfo:
     taken = frames.sweep.history.decisions
     if not taken:
         raise NotDrawn("early stopping has decided nothing yet")
-    started = frames.trials[frames.trials["epochs"] > 0]
-    if "twin" in started:
-        started = started[started["twin"].isna()]
+    started = frames.trials[(frames.trials["epochs"] > 0) & frames.trials["twin"].isna()]
     chosen = selection.choose(frames, started)
     # furthest first, and among equals best first: the order of the decisions made visible
     epochs = dict(zip(started["sample"], started["epochs"], strict=True))

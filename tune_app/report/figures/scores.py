@@ -48,7 +48,7 @@ def scores_info(frames: Frames) -> ScoresInfo:
     if ranked.empty:
         raise NotDrawn("no configuration has finished")
     best = ranked.iloc[0]
-    sample = int(best["sample"] if pd.isna(best.get("twin")) else best["twin"])
+    sample = int(best["sample"] if pd.isna(best["twin"]) else best["twin"])
     scores = frames.scores(sample)
     if scores.size == 0:
         raise NotDrawn("the task keeps no test scores")

@@ -38,7 +38,7 @@ def choose(frames: Frames, trials: pd.DataFrame, most: int = MOST) -> Selection:
 
     Duplicates are left out: their outcome is shown with the configuration that they repeat.
     """
-    trials = trials[trials["twin"].isna()] if "twin" in trials else trials
+    trials = trials[trials["twin"].isna()]
     best = results.ranked(frames)
     best = best[best["sample"].isin(trials["sample"])]
     others = trials[~trials["sample"].isin(best["sample"])]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tune_app.errors import DiskError
-from tune_app.report.files import keep_writing, write_file
+from tune_app.sweep.files import keep_writing, write_file
 
 
 def test_what_the_disk_takes_is_written_whatever_it_refuses(tmp_path: Path) -> None:
