@@ -14,6 +14,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from tune_app.errors import ClusterError, nearest
 from tune_app.space.reader import Path as Key
 from tune_app.space.reader import dotted
+from tune_app.text import counted
 
 #: The mark of a line that a user must set, and what it says.
 _MARK = re.compile(r"#\s*CHANGE:\s*(.+?)\s*$")
@@ -127,11 +128,9 @@ def render(file: Path, problems: list[Problem]) -> str:
         f"{file}:{p.line or 1}: {'warning: ' if p.warning else ''}{p.key + ': ' if p.key else ''}{p.text}"
         for p in sorted(problems, key=lambda p: (p.warning, p.line))
     ]
-    errors = sum(not p.warning for p in problems)
-    warnings = len(problems) - errors
-    counts = [
-        f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((errors, "error"), (warnings, "warning")) if n
-    ]
+    warnings = sum(p.warning for p in problems)
+    kinds = {"error": len(problems) - warnings, "warning": warnings}
+    counts = [counted(number, kind) for kind, number in kinds.items() if number]
     return "\n".join([*lines, f"{file}: {', '.join(counts) or 'no mistake found'}"])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tune_app.session.provenance import GpuProbe
-from tune_app.text import size
+from tune_app.text import counted, size
 
 #: Shared memory for the course's images of 256 x 256 pixels, a copy of some of them, and Ray's own needs.
 SHARED_MEMORY_BYTES = 400 << 20
@@ -122,7 +122,7 @@ def check_ray(version: str | None, ray: Probe | None, torch: Probe) -> Check:
 
 def check_processor(cores: int, memory_bytes: int | None) -> Check:
     """Cores and memory."""
-    found = f"{cores} core{'s' if cores > 1 else ''}"
+    found = counted(cores, "core")
     if memory_bytes is None:
         return Check("CPU, memory", "ok", f"{found}, memory unknown")
     found += f", {size(memory_bytes)} of memory"

@@ -23,6 +23,7 @@ from tune_app.engines.ray import addresses
 from tune_app.errors import TuneAppError
 from tune_app.session import provenance
 from tune_app.sweep import code
+from tune_app.text import counted
 
 _ANSWER_WITHIN_S = 60.0
 
@@ -80,7 +81,7 @@ def render(found: Sequence[Check]) -> str:
             f"{each.status:<7}  {each.name:<{width}}  " + text.replace("\n", "\n" + " " * (width + 11))
         )
     counts = {kind: sum(each.status == kind for each in found) for kind in ("problem", "warning")}
-    told = [f"{number} {kind}{'s' if number > 1 else ''}" for kind, number in counts.items() if number]
+    told = [counted(number, kind) for kind, number in counts.items() if number]
     return "\n".join([*lines, "", ", ".join(told) or "everything is in order"])
 
 

@@ -25,6 +25,7 @@ from tune_app.errors import describe
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks import task_folder
 from tune_app.tasks.task import Labelled, Splits
+from tune_app.text import counted
 from tune_app.training.stacking_benchmark import command, environment
 
 _PARTS = ("train", "val", "test")
@@ -63,7 +64,7 @@ class Sharing:
     @property
     def line(self) -> str:
         """``4 trials a GPU: 8 at a time train 1.02 times as fast``."""
-        return f"{self.trials} trial{'s' if self.trials > 1 else ''} a GPU: {self.why}"
+        return f"{counted(self.trials, 'trial')} a GPU: {self.why}"
 
 
 class ProcessFailed(Exception):

@@ -22,6 +22,7 @@ from tune_app.sweep import Sweep
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks.isolation import gpus_possible
 from tune_app.tasks.task import Splits
+from tune_app.text import counted
 
 if TYPE_CHECKING:
     from tune_app.engines.ray import nodes
@@ -61,7 +62,7 @@ class Engine:
         """Where a sweep is trained, and how many trials at a time."""
         at_a_time = _plan_for(driver, self.plan).concurrent
         stacked = ", replicates stacked" if driver.sweep.numerics.replicates == "stacked" else ""
-        return f"{self.where}, {at_a_time} trial{'s' if at_a_time > 1 else ''} at a time{stacked}"
+        return f"{self.where}, {counted(at_a_time, 'trial')} at a time{stacked}"
 
 
 @contextmanager
@@ -169,10 +170,9 @@ def _not_a_cluster(request: EngineRequest, reason: str) -> ResourceError:
 
 
 def _where(cluster: nodes.Cluster) -> str:
-    devices = f"{cluster.gpus:g} GPU{'s' if cluster.gpus != 1 else ''}" if cluster.gpus else ""
-    cores = f"{cluster.cpus:g} CPU{'s' if cluster.cpus != 1 else ''}"
+    devices = counted(cluster.gpus, "GPU") if cluster.gpus else counted(cluster.cpus, "CPU")
     at = f" on {cluster.nodes} nodes" if cluster.nodes > 1 else ""
-    return f"on {'up to ' if cluster.grows else ''}{devices or cores}{at}"
+    return f"on {'up to ' if cluster.grows else ''}{devices}{at}"
 
 
 def wait_until_gone() -> None:

@@ -66,7 +66,6 @@ class OptunaSearch:
         self._told: dict[int, SampleOutcome] = {}
         self._corrected: dict[int, FrozenTrial] = {}
         self._duplicates: dict[int, list[int]] = {}
-        self._planned: set[int] = set()
         self._idle = False
         self._view: StudyView | None = None
         #: The error that the sampler raised; it is not called again.

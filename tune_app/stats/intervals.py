@@ -20,14 +20,12 @@ from tune_app.stats.arithmetic import mean
 class Interval:
     """A mean over ``n`` values and the half-width of its confidence interval, in the values' unit.
 
-    ``half_width`` and ``sd`` are None where fewer than two values leave nothing to estimate them from,
-    ``mean`` where there is no value at all.
+    ``half_width`` is None for fewer than two values, ``mean`` for none at all.
     """
 
     mean: float | None
     half_width: float | None
     n: int
-    sd: float | None
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
@@ -40,12 +38,12 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
     """
     n = check_values(values, confidence)
     if n == 0:
-        return Interval(None, None, 0, None)
+        return Interval(None, None, 0)
     middle = mean(values)
     if n == 1:
-        return Interval(middle, None, 1, None)
+        return Interval(middle, None, 1)
     sd = float(statistics.stdev(values))
-    return Interval(middle, quantile(confidence, n - 1) * sd / math.sqrt(n), n, sd)
+    return Interval(middle, quantile(confidence, n - 1) * sd / math.sqrt(n), n)
 
 
 def prediction_interval_of_one_run(

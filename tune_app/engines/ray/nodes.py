@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import ray
 from ray.autoscaler import sdk
@@ -17,7 +16,7 @@ from ruamel.yaml.error import YAMLError
 
 from tune_app.engines.ray.ray_session import GONE_AFTER_S, HEAD, HEAD_AWAY_S, LOCAL, Server
 from tune_app.errors import ResourceError
-from tune_app.text import Notify
+from tune_app.text import Notify, counted
 
 #: Where ``ray up`` leaves the configuration that a head's autoscaler grows its cluster by.
 _GROWTH = Path("~/ray_bootstrap_config.yaml")
@@ -48,7 +47,7 @@ class Node:
     def __str__(self) -> str:
         """``worker2 (10.77.0.3), 4 CPUs, 1 GPU``."""
         where = "" if self.address == self.name else f" ({self.address})"
-        return ", ".join([f"{self.name}{where}", _count(self.cpus, "CPU"), _count(self.gpus, "GPU")])
+        return ", ".join([f"{self.name}{where}", counted(self.cpus, "CPU"), counted(self.gpus, "GPU")])
 
 
 def alive() -> list[Node]:
@@ -132,7 +131,7 @@ def wait_for_gpus(count: int, within_s: float, notify: Notify) -> None:
             now, waited = current(), time.monotonic() - begun
             if now.gpus >= count:
                 return
-            there = f"{now.gpus:g} of {count} on {_count(now.nodes, 'node')}"
+            there = f"{now.gpus:g} of {count} on {counted(now.nodes, 'node')}"
             if waited > within_s:
                 raise ResourceError(
                     f"--wait-for-gpus {count}: after {waited:.0f} s there are {there}. Leave it out to start "
@@ -177,9 +176,5 @@ def changes(before: dict[str, Node], now: dict[str, Node]) -> list[str]:
     lines += [f"node joined: {now[name]}" for name in now if name not in before]
     if lines:
         cpus, gpus = (sum(getattr(node, name) for node in now.values()) for name in ("cpus", "gpus"))
-        lines[-1] += f"   ({_count(len(now), 'node')} now: {_count(cpus, 'CPU')}, {_count(gpus, 'GPU')})"
+        lines[-1] += f"   ({counted(len(now), 'node')} now: {counted(cpus, 'CPU')}, {counted(gpus, 'GPU')})"
     return lines
-
-
-def _count(number: Any, word: str) -> str:
-    return f"{number:g} {word}{'' if number == 1 else 's'}"
