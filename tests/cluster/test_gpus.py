@@ -67,6 +67,11 @@ class Case:
         return f"{self.gpus} GPUs, {self.each:g} each, {self.together} at a time"
 
     @property
+    def trials(self) -> int:
+        """Those of a grid, and at least one that has to wait."""
+        return max(9, self.together + 1)
+
+    @property
     def spread(self) -> list[int]:
         """How many trials each GPU has, the busiest first; a trial with two GPUs counts for both."""
         most, busier = divmod(round(self.together * max(1, self.each)), self.gpus)
@@ -99,7 +104,7 @@ def test_as_many_trials_at_a_time_as_fit_and_no_gpu_left_out(
     if not case.brief and not os.environ.get(THOROUGH):
         pytest.skip(f"a process a trial takes a while; with {THOROUGH}=1 it is tried too")
     sweep = train(case, declared(case.gpus), user_module(TASK))
-    assert sweep.statuses() == ["finished"] * (case.together + 1)
+    assert sweep.statuses() == ["finished"] * case.trials
     assert most_at_a_time(sweep) == case.together
     first = list(sweep.history.attempts.values())[: case.together]
     named = [re.fullmatch(rf"cpu \(gpu ([\d,]+)\) on {platform.node()}", each.device) for each in first]
@@ -113,9 +118,9 @@ def test_as_many_trials_at_a_time_as_fit_and_no_gpu_left_out(
 
 
 def train(case: Case, address: str, name: str) -> Sweep:
-    """One trial more than may run at a time, each of one epoch."""
+    """More trials than may run at a time, each of one epoch."""
     Path("begun").mkdir()
-    levels = ", ".join(map(str, range(case.together + 1)))
+    levels = ", ".join(map(str, range(case.trials)))
     resources = {"gpus_per_trial": case.each, "max_concurrent": case.at_most}
     asked = "".join(f"  {key}: {value}\n" for key, value in resources.items() if value)
     space = spaces.parse(

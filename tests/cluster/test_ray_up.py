@@ -76,6 +76,12 @@ def test_a_cluster_from_up_to_down(run: Run, tmp_path: Path, monkeypatch: pytest
     until_nodes(run, 3)
     assert listening(run) == documented_ports()
 
+    # On the head, as after `ray attach`: the shipped grid takes the whole cluster, without an address.
+    small = "--epochs 1 --seeds 1 --image-size 8 --name there"
+    out = laptop(run, f"ray exec cluster.yaml 'cd /root && tune-app run grid {small}'")
+    assert "on 3 CPUs on 3 nodes, 3 trials at a time" in out
+    assert Sweep.open(run.folder / "head/root/runs/there").statuses() == ["finished"] * 9
+
     # Sent and left alone; each machine has its trial, then one of them dies.
     sent = laptop(run, "tune-app submit my.yaml --cluster cluster.yaml --name sent --detach")
     assert "tune-app attach sent --cluster cluster.yaml" in sent
