@@ -10,9 +10,9 @@ READY := $(VENV)/.ready
 run: $(READY)
 	$(BIN)/tune-app run grid
 
-# Two processes on two cores, since many tests only wait for others: for a cluster, for what a kill leaves.
+# Three processes on two cores: the tests that play the machines of a cluster wait most of their time.
 test: check
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 3
 
 check: $(READY)
 	$(BIN)/ruff check .
