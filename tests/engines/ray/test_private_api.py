@@ -152,7 +152,7 @@ from test_private_api import without
 from tune_app.engines.ray import private_api as ray_private
 from tune_app.cli import main
 
-init, death = ray.init, ray_private.death
+init, death = ray.init, ray_private.cause_of_death
 
 def refusing(**options):
     if "_system_config" in options:
@@ -160,7 +160,7 @@ def refusing(**options):
     return init(**options)
 
 ray.init = refusing
-ray_private.death = lambda trial: death(SimpleNamespace(get_error=trial.get_error))
+ray_private.cause_of_death = lambda trial: death(SimpleNamespace(get_error=trial.get_error))
 with without():
     main(["run", "my.yaml", "--name", "bare", "--address", "local"])
 """
