@@ -182,9 +182,9 @@ def test_sigterm_saves_a_run_on_ray(tmp_path: Path) -> None:
     """As Ctrl-C does (``tests/chaos/test_signals.py``)."""
     process = begin(tmp_path, "--address", "local", *POINT)
     try:
-        reach(3, process, tmp_path, within_s=90)
+        reach(3, process, tmp_path, within_s=200)
         process.terminate()
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=200)
     finally:
         process.kill()
     assert process.returncode == 143, err
