@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from benchmarks.worktree import ROOT, checked_out
 
 _WORKER = """
 import contextlib, sys, time
@@ -109,9 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(argv)
     ratios = {}
     with tempfile.TemporaryDirectory(prefix="record-cost-") as name, ExitStack() as stack:
-        tree, git = Path(name) / "tree", ["git", "-C", str(ROOT), "worktree"]
-        subprocess.run([*git, "add", "--quiet", "--detach", str(tree), asked.against], check=True)
-        stack.callback(subprocess.run, [*git, "remove", "--force", str(tree)], check=True)
+        tree = stack.enter_context(checked_out(asked.against, Path(name)))
         versions = [
             Version(each, Path(name) / number, asked.size) for number, each in (("new", ROOT), ("old", tree))
         ]

@@ -19,11 +19,11 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from benchmarks.worktree import ROOT, checked_out
 
 _SMALL = ("--image-size", "28", "--address", "inline", "--set", "replicates=looped", "--seeds", "2")
 #: By the name of a run, the arguments of ``tune-app run``.
@@ -35,7 +35,6 @@ RUNS = {
     "asha": ("grid", *_SMALL, "--epochs", "9", "--stop", "asha"),
 }
 _XRAYS = ("table3", "--image-size", "64", "--seeds", "2", "--epochs", "30", "--set", "replicates=looped")
-TABLES = ("results.csv", "seeds.csv", "curves.csv", "table3.csv")
 #: What differs between any two runs of one version: durations, dates, identities, memory.
 _VARIES = re.compile(
     r"\b\d+(\.\d+)? ?(s|ms|min|h|MiB|GiB|kB|MB)\b"
@@ -63,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     differing = 0
     with (
         tempfile.TemporaryDirectory(prefix="same-outputs-") as name,
-        _tree(asked.against, Path(name)) as tree,
+        checked_out(asked.against, Path(name)) as tree,
     ):
         old, new = Version(tree, Path(name) / "old"), Version(ROOT, Path(name) / "new")
         for run, arguments in runs.items():
@@ -103,17 +102,6 @@ class Version:
         if done.returncode != expected:
             raise RuntimeError(f"tune-app {' '.join(arguments)}: exit {done.returncode}\n{done.stderr}")
         return done.stdout
-
-
-@contextmanager
-def _tree(commit: str, folder: Path) -> Iterator[Path]:
-    """The files of a commit."""
-    tree, git = folder / "tree", ["git", "-C", str(ROOT), "worktree"]
-    subprocess.run([*git, "add", "--quiet", "--detach", str(tree), commit], check=True)
-    try:
-        yield tree
-    finally:
-        subprocess.run([*git, "remove", "--force", str(tree)], check=True)
 
 
 def _later(old: Version, new: Version) -> int:
