@@ -31,7 +31,7 @@ def check(file: ClusterFile) -> None:
         file.unknown(at, known_keys.RAY_JOB, "RayJob")
         _job(file)
         at = ("spec", "rayClusterSpec")
-        if file.get("spec", "clusterSelector"):  # a cluster that there is: no more to be seen in here
+        if file.get("spec", "clusterSelector"):  # an existing cluster: its settings are not in this file
             return
     else:
         file.unknown(at, known_keys.RAY_CLUSTER, "RayCluster")

@@ -56,7 +56,7 @@ def export(frames: Frames, form: str, options: TableOptions | None = None, of: s
         of: one of ``FRAMES``: a row a configuration, a replicate, or a replicate and epoch.
 
     Raises:
-        ReportError: a format, frame or column that there is not, or digits for what keeps all of them.
+        ReportError: an unknown format, frame or column, or digits for a format that keeps all digits.
     """
     options = options or TableOptions()
     one_of("--format", form, FORMATS)

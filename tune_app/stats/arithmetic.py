@@ -30,7 +30,7 @@ def mean(values: Iterable[float]) -> float:
 
 
 def to_decimals(value: float, decimals: int, shift: int = 0) -> str:
-    """``value * 10**shift`` with so many decimals; halves are rounded away from zero.
+    """``value * 10**shift`` with ``decimals`` decimals; halves are rounded away from zero.
 
     What counts is the number as it is written, to 12 digits: 0.8485 is 84.9%, though the float that stands
     for it lies below.

@@ -45,7 +45,7 @@ class RunPaths:
         return self.logs / f"{trial}.log"
 
     def output(self, sample: int, replicate: int, before: int) -> Path:
-        """What a trial prints while it trains; ``before`` it, so many trials had its first replicate."""
+        """What a trial prints while it trains; ``before``: earlier trials of its first replicate."""
         return self.logs / f"{sample:d}-{replicate:d}-{before:d}.out"
 
 

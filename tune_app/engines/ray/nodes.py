@@ -112,7 +112,7 @@ def free_gpus() -> int:
 
 
 def wait_for_gpus(count: int, within_s: float, notify: Notify) -> None:
-    """Wait until so many GPUs are alive, and have the autoscaler, if there is one, start them.
+    """Wait until ``count`` GPUs are alive; an autoscaler, where one runs, is asked to start them.
 
     Args:
         count: how many GPUs.

@@ -86,7 +86,7 @@ def plot(frames: Frames, kind: str, out: Path | None = None) -> list[Path]:
     A kind of several pictures adds to the name of ``out`` what each is of.
 
     Raises:
-        ReportError: a kind or a format that there is not, or nothing to show.
+        ReportError: an unknown kind or format, or nothing to show.
         DiskError: the disk refused it.
         RunError: a file of the run is damaged.
     """

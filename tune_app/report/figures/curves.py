@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: Configurations that are told apart in one panel; of more, the others are thin and grey.
 MOST_TOLD_APART = 6
 
-#: Of so many the bands can be told apart too; of more, the last epoch alone shows its interval.
+#: The most configurations with bands; with more, only the last epoch shows its interval.
 MOST_BANDS = 3
 
 #: Configurations that get a panel of their own.

@@ -26,7 +26,7 @@ from tune_app.text import counted
 if TYPE_CHECKING:
     from tune_app.results import Frames
 
-#: Pairs of axes that get a picture, the first of the space's; a cell is drawn up to so many a side.
+#: The most pairs of axes that get a picture, and the most cells along an axis.
 MOST_PAIRS, MOST_VALUES = 3, 24
 
 

@@ -176,7 +176,7 @@ def legend(figure: Figure, axes: Axes, where: Where, columns: int = 2) -> None:
 
 
 def legend_fits(texts: Sequence[str], columns: int, width: float) -> bool:
-    """Whether a legend of these texts in so many columns is no wider than that, in inches."""
+    """Whether a legend of these texts, in that number of columns, fits into ``width`` inches."""
     return columns * (max(map(len, texts), default=0) + 8) * _LETTER <= width
 
 

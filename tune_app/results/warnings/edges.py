@@ -13,7 +13,7 @@ from tune_app.space import KINDS, Sampler
 from tune_app.space.labels import text
 from tune_app.sweep.evaluation import LARGEST
 
-#: A value is at the edge of a range within this share of it, and at that of a list among so many.
+#: A value this near to an end of a range, as a share of it, is at its edge; a list needs this many values.
 EDGE = 0.05
 FEWEST_VALUES = 3
 
