@@ -11,6 +11,7 @@ import torch
 from specs import make_spec
 from torch import nn
 
+from tune_app.data import Dataset
 from tune_app.space import Config
 from tune_app.tasks.pneumonia import Pneumonia
 from tune_app.training.learner import DeviceSplit, DeviceSplits
@@ -126,3 +127,19 @@ def through_a_file(states: list[Any]) -> list[Any]:
     file.seek(0)
     loaded: list[Any] = torch.load(file, weights_only=True)
     return loaded
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def splits(tiny: Dataset) -> DeviceSplits:
+    """In single precision, as uint8."""
+    return DeviceSplits.load(Pneumonia().splits(tiny), "cpu")
+
+
+@pytest.fixture(scope="module")
+def double(splits: DeviceSplits) -> DeviceSplits:
+    return in_double(splits)

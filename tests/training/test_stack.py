@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import stacks
 import torch
 from stacks import (
     CONFIG,
@@ -14,7 +15,6 @@ from stacks import (
     Cnn,
     Mlp,
     assert_close,
-    in_double,
     leaves,
     make,
     through_a_file,
@@ -22,28 +22,13 @@ from stacks import (
 )
 from torch import nn
 
-from tune_app.data import Dataset
 from tune_app.space import Config
 from tune_app.tasks.pneumonia import Pneumonia
 from tune_app.training.learner import DeviceSplits
 from tune_app.training.looped import Looped
 from tune_app.training.stacked import Stacked
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def splits(tiny: Dataset) -> DeviceSplits:
-    """In single precision, as uint8."""
-    return DeviceSplits.load(Pneumonia().splits(tiny), "cpu")
-
-
-@pytest.fixture(scope="module")
-def double(splits: DeviceSplits) -> DeviceSplits:
-    return in_double(splits)
+one_thread, splits, double = stacks.one_thread, stacks.splits, stacks.double
 
 
 class Tied(Mlp):

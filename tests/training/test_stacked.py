@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import stacks
 import torch
 from specs import make_spec
 from stacks import (
@@ -17,7 +18,6 @@ from stacks import (
     Cnn,
     Mlp,
     assert_close,
-    in_double,
     make,
     through_a_file,
     train,
@@ -33,21 +33,7 @@ from tune_app.training.looped import Looped
 from tune_app.training.replicates import Replicates
 from tune_app.training.stacked import Stacked
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def splits(tiny: Dataset) -> DeviceSplits:
-    """In single precision, as uint8."""
-    return DeviceSplits.load(Pneumonia().splits(tiny), "cpu")
-
-
-@pytest.fixture(scope="module")
-def double(splits: DeviceSplits) -> DeviceSplits:
-    return in_double(splits)
+one_thread, splits, double = stacks.one_thread, stacks.splits, stacks.double
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
