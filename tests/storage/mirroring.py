@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from pyarrow import fs
+from small_task import TASK
 
 from tune_app import results, storage
 from tune_app.driver.driver import Driver
@@ -19,7 +21,8 @@ from tune_app.storage import Store, mirror, segments
 from tune_app.sweep import Sweep
 
 
-def mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A mounted path, and a mirror that does not dawdle."""
     for name in ("EVERY_S", "LOOK_EVERY_S", "RETRY_S"):
         monkeypatch.setattr(mirror, name, 0.01)
@@ -27,7 +30,8 @@ def mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "shared"
 
 
-def slow_trials(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Trials that a mirror can keep up with, until the event is set."""
     report, enough = Driver.report, threading.Event()
 
@@ -37,6 +41,11 @@ def slow_trials(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
     monkeypatch.setattr(Driver, "report", slower)
     return enough
+
+
+@pytest.fixture
+def task(user_module: Callable[[str], str]) -> str:
+    return f"{user_module(TASK)}:Task"
 
 
 def resume(name: str, runs: Path, place: str | Path | None = None) -> Sweep:

@@ -6,9 +6,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import mirroring
 import pytest
-from mirroring import assert_mirrored, mounted, resume, slow_trials
-from small_task import TASK, request, run
+from mirroring import assert_mirrored, resume
+from small_task import request, run
 
 from tune_app import storage
 from tune_app.errors import StorageError
@@ -18,19 +19,7 @@ from tune_app.sweep import Sweep
 UserModule = Callable[[str], str]
 
 
-@pytest.fixture
-def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return mounted(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def slow(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    return slow_trials(monkeypatch)
-
-
-@pytest.fixture
-def task(user_module: UserModule) -> str:
-    return f"{user_module(TASK)}:Task"
+shared, slow, task = mirroring.shared, mirroring.slow, mirroring.task
 
 
 def test_a_task_that_goes_to_another_folder_is_mirrored_meanwhile(

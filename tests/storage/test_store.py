@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import mirroring
 import pytest
-from mirroring import mounted
-from small_task import GRID, TASK
+from small_task import GRID
 
 from tune_app import cli as command_line
 from tune_app import storage
@@ -18,14 +18,7 @@ from tune_app.storage import Store
 UserModule = Callable[[str], str]
 
 
-@pytest.fixture
-def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return mounted(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def task(user_module: UserModule) -> str:
-    return f"{user_module(TASK)}:Task"
+shared, task = mirroring.shared, mirroring.task
 
 
 @pytest.mark.parametrize(

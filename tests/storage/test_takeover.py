@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import mirroring
 import pandas as pd
 import pytest
 from facts import lacking
 from fsspec.implementations.memory import MemoryFileSystem
 from lines import epochs_trained_twice
-from mirroring import assert_mirrored, mounted, resume, seeds, slow_trials
+from mirroring import assert_mirrored, resume, seeds
 from pyarrow import fs
-from small_task import GRID, TASK, request, run
+from small_task import GRID, request, run
 
 from tune_app import cli as command_line
 from tune_app import storage
@@ -30,19 +31,7 @@ from tune_app.sweep import Sweep
 UserModule = Callable[[str], str]
 
 
-@pytest.fixture
-def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return mounted(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def slow(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    return slow_trials(monkeypatch)
-
-
-@pytest.fixture
-def task(user_module: UserModule) -> str:
-    return f"{user_module(TASK)}:Task"
+shared, slow, task = mirroring.shared, mirroring.slow, mirroring.task
 
 
 @pytest.mark.parametrize("keep", ["last", "best"])
