@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from tune_app import space as spaces
-from tune_app.sweep.numerics import Numerics
+from tune_app.sweep.events import Numerics
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks.pneumonia import Pneumonia
 from tune_app.tasks.task import Labelled, Splits

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from tune_app.space import Config
-from tune_app.sweep.numerics import Numerics
+from tune_app.sweep.events import Numerics
 from tune_app.sweep.trial_spec import SweepSettings, TrialFiles, TrialSpec
 
 _SETTINGS = SweepSettings(

@@ -73,7 +73,7 @@ ELSEWHERE = {
     "engines/ray/trainable.py": "engines/ray/test_tune_engine.py",
 }
 #: Nothing to test by itself: a dataclass without methods, names that are exported again, a number.
-TRIVIAL = ("sweep/numerics.py", "task.py", "version.py", "__main__.py")
+TRIVIAL = ("task.py", "version.py", "__main__.py")
 
 
 def has_test_file(module: Path) -> bool:

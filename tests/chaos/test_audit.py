@@ -21,11 +21,20 @@ from tune_app import space as spaces
 from tune_app import stopping as stop
 from tune_app.data.identity import NO_DATA
 from tune_app.driver.driver import Driver
-from tune_app.sweep import Sweep, event_json
+from tune_app.sweep import Sweep, events
 from tune_app.sweep.configurations import PATIENCE, TASK
-from tune_app.sweep.events import Created, Decision, Epoch, Event, Extended, Opened, Planned, Started
+from tune_app.sweep.events import (
+    Created,
+    Decision,
+    Epoch,
+    Event,
+    Extended,
+    Numerics,
+    Opened,
+    Planned,
+    Started,
+)
 from tune_app.sweep.history import History
-from tune_app.sweep.numerics import Numerics
 from tune_app.sweep.opened_folder import OpenedFolder
 from tune_app.sweep.paths import RunPaths
 from tune_app.sweep.record import START
@@ -68,9 +77,7 @@ class Memory:
         self.position = START
 
     def append(self, event: Event, *, durable: bool = False) -> Event:
-        entry = event_json.parse(
-            json.loads(json.dumps(event_json.plain(event), allow_nan=False)) | {"t": 0.0}
-        )
+        entry = events.parse(json.loads(json.dumps(events.plain(event), allow_nan=False)) | {"t": 0.0})
         self.events.append(entry)
         if len(self.events) == self.last:
             raise Killed

@@ -16,8 +16,7 @@ from tune_app.driver import driver as drivers
 from tune_app.driver.driver import Driver
 from tune_app.errors import DiskError, StorageError
 from tune_app.sweep import Sweep, control
-from tune_app.sweep.events import Saved
-from tune_app.sweep.numerics import Numerics
+from tune_app.sweep.events import Numerics, Saved
 from tune_app.training.protocol import SAVE_NOW, EpochReport, Failure, TestOutcome
 
 SPACE = """

@@ -12,7 +12,7 @@ from tune_app import space as spaces
 from tune_app.driver import logs
 from tune_app.driver.logs import Logs
 from tune_app.sweep import Sweep
-from tune_app.sweep.numerics import Numerics
+from tune_app.sweep.events import Numerics
 from tune_app.sweep.trial_spec import TrialSpec
 
 

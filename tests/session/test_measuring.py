@@ -15,7 +15,7 @@ from tune_app.engines.choice import Engine
 from tune_app.session import loading, measuring
 from tune_app.session.request import Request
 from tune_app.space import Resources
-from tune_app.sweep.numerics import Numerics
+from tune_app.sweep.events import Numerics
 from tune_app.sweep.trial_spec import TrialSpec
 
 UserModule = Callable[[str], str]

@@ -8,7 +8,7 @@ from deciding import (
 )
 
 from tune_app.stopping.patience import Patience
-from tune_app.sweep.numerics import Numerics
+from tune_app.sweep.events import Numerics
 from tune_app.sweep.trial_spec import SweepSettings
 
 

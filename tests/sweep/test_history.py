@@ -9,8 +9,7 @@ from msgspec.structs import replace
 from tune_app.space import Metric
 from tune_app.status import PRECEDENCE
 from tune_app.sweep.configurations import Configuration
-from tune_app.sweep.event_json import parse
-from tune_app.sweep.events import Event, ScoreRows
+from tune_app.sweep.events import Event, ScoreRows, parse
 from tune_app.sweep.history import History
 
 SCORES = {"offset": 8, "shape": [2, 3], "crc32": 5}

@@ -22,9 +22,8 @@ from tune_app.data.identity import NO_DATA, DataIdentity
 from tune_app.errors import FolderChanged, RunError
 from tune_app.space import SearchSpace
 from tune_app.sweep import Sweep, control
-from tune_app.sweep.events import Opened
+from tune_app.sweep.events import Numerics, Opened
 from tune_app.sweep.history import History
-from tune_app.sweep.numerics import Numerics
 from tune_app.sweep.paths import find_run, find_runs
 from tune_app.sweep.plan import fingerprint
 from tune_app.sweep.record import Record

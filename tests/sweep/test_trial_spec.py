@@ -6,7 +6,7 @@ import pytest
 from specs import change, make_spec
 
 from tune_app import space as spaces
-from tune_app.sweep.numerics import Numerics
+from tune_app.sweep.events import Numerics
 from tune_app.sweep.trial_spec import SweepSettings, TrialFiles, TrialSpec
 
 SPACE = """

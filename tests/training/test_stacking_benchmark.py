@@ -29,7 +29,7 @@ from tune_app.session.request import Request
 from tune_app.session.session import Session
 from tune_app.space import Config
 from tune_app.sweep import Sweep
-from tune_app.sweep.numerics import Numerics
+from tune_app.sweep.events import Numerics
 from tune_app.tasks import isolation
 from tune_app.tasks.pneumonia import Pneumonia
 from tune_app.tasks.task import Labelled, Splits

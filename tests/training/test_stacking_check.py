@@ -14,7 +14,7 @@ from torch import Tensor, nn, optim
 
 from tune_app.data import Dataset
 from tune_app.space import Config
-from tune_app.sweep.numerics import Numerics
+from tune_app.sweep.events import Numerics
 from tune_app.tasks.pneumonia import Pneumonia
 from tune_app.training.learner import DeviceSplit, DeviceSplits
 from tune_app.training.stacking_check import ELEMENTWISE, why_not_stackable

@@ -13,7 +13,7 @@ from specs import change, make_spec
 
 from tune_app.data import Dataset
 from tune_app.errors import TaskError
-from tune_app.sweep.numerics import Numerics
+from tune_app.sweep.events import Numerics
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks.pneumonia import Pneumonia
 from tune_app.tasks.task import Labelled, Splits

@@ -16,7 +16,7 @@ from tune_app.session.loading import LoadedTask
 from tune_app.session.request import Request
 from tune_app.space import canonical
 from tune_app.sweep import Sweep
-from tune_app.sweep.numerics import Numerics
+from tune_app.sweep.events import Numerics
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks import task
 from tune_app.training import stacking_benchmark

@@ -30,8 +30,7 @@ from tune_app.session.open_search import open_search
 from tune_app.session.request import Request
 from tune_app.storage import Mirror
 from tune_app.sweep import Sweep, code, derived_files, trust
-from tune_app.sweep.events import Opened
-from tune_app.sweep.numerics import Numerics
+from tune_app.sweep.events import Numerics, Opened
 from tune_app.tasks import task
 from tune_app.training import stacking_benchmark
 from tune_app.training.stacking_benchmark import Choice

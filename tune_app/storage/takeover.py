@@ -19,7 +19,6 @@ from tune_app.storage import segments
 from tune_app.storage.mirror import Mirror, first_session_files
 from tune_app.storage.segments import StoredRun
 from tune_app.storage.store import Store, connect, explain_errors
-from tune_app.sweep import event_checks
 from tune_app.sweep.history import History
 from tune_app.sweep.opened_folder import OpenedFolder, write_atomically
 from tune_app.sweep.paths import RunPaths, check_contained
@@ -141,7 +140,7 @@ def _merge(store: Store, paths: RunPaths, copy: StoredRun, notify: Notify) -> No
 
 def _fetch_files(store: Store, paths: RunPaths, copy: StoredRun) -> None:
     history = History()
-    event_checks.fold(parse(io.BytesIO(copy.record), store.label), store.label, history)
+    history.fold(parse(io.BytesIO(copy.record), store.label), store.label)
     there = set(store.names(segments.CHECKPOINTS))
     for attempt in history.attempts.values():
         for saved in (attempt.saved, attempt.weights):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from tune_app.space import Config, Metric
 from tune_app.stats import arithmetic
 from tune_app.status import Status
-from tune_app.sweep.evaluation import EpochRow, evaluated_epoch
-from tune_app.sweep.events import Epoch, Saved, ScoreRows, Values
+from tune_app.sweep import events
+from tune_app.sweep.evaluation import EpochRow, evaluated_epoch, usable
 
 #: What can end a replicate before its last epoch, as recorded: patience, or the task's own code.
 PATIENCE, TASK = "patience", "task"
@@ -30,14 +32,19 @@ class Attempt:
     replicates: tuple[int, ...]
     start_epoch: int
     target: int
+    #: Times are in seconds since 1970.
     started_at: float
-    #: Time of its last event, in seconds since 1970.
     last_at: float = 0.0
-    device: str = ""
     node: str = ""
-    epochs: list[Epoch] = field(default_factory=list)
+    saved: events.Saved | None = None
+    #: Whether it takes no part in early stopping.
+    follows: bool = False
+    #: Index of its session in ``History.openings``.
+    session: int = -1
+    device: str = ""
+    epochs: list[events.Epoch] = field(default_factory=list)
+    #: The epoch at which a replicate became non-finite, and what did; older records do not say what.
     diverged: dict[int, int] = field(default_factory=dict)
-    #: What became non-finite in each diverged replicate; not in older records.
     why: dict[int, str] = field(default_factory=dict)
     #: The last epoch of each replicate that ended before the others. Its metrics keep their last values.
     ended_at: dict[int, int] = field(default_factory=dict)
@@ -46,19 +53,56 @@ class Attempt:
     end: Status | None = None
     reason: str = ""
     log: str = ""
-    test: Values = field(default_factory=dict)
+    test: events.Values = field(default_factory=dict)
     evaluated: list[int] = field(default_factory=list)
-    scores: ScoreRows | None = None
+    scores: events.ScoreRows | None = None
     look: int = 0
-    saved: Saved | None = None
-    weights: Saved | None = None
+    weights: events.Saved | None = None
     excused: bool = False
-    follows: bool = False
-    #: Index of its session in ``History.openings``.
-    session: int = -1
     #: Files and versions of its process that differ from those of its session; see `sweep.code`.
     files: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, event: events.Started, session: int) -> Attempt:
+        """A trial that has just started."""
+        attempt = cls(event.trial, event.sample, tuple(event.replicates), event.epoch, event.target, event.t)
+        attempt.node, attempt.saved, attempt.follows = event.node, event.start, bool(event.follows)
+        attempt.last_at, attempt.session = event.t, session
+        return attempt
+
+    def apply(self, event: events.OfTrial) -> None:
+        """Apply an event of this trial."""
+        self.last_at = event.t
+        match event:
+            case events.Epoch():
+                self.device = event.device or self.device
+                self.epochs.append(replace(event, metrics=_usable(event.metrics)))
+            case events.Code():
+                self.files |= event.files
+                self.versions |= event.versions
+            case events.Checkpoint():
+                self.saved = event.saved
+            case events.Decision(stop=True):  # it ends the trial by itself: a crash could lose a second event
+                self.end, self.reason = Status.STOPPED, f"early stopping at epoch {event.epoch}"
+                self.saved = event.saved or self.saved
+            case events.Stopped():
+                self.end, self.reason = Status.STOPPED, event.reason
+                self.saved = event.saved or self.saved
+            case events.Diverged():
+                self.diverged |= dict.fromkeys(event.replicates, event.epoch)
+                self.why |= dict.fromkeys(event.replicates, event.why or "")
+            case events.Ended():
+                self.ended_at |= dict.fromkeys(event.replicates, event.epoch)
+                if event.by == PATIENCE:
+                    self.converged.update(event.replicates)
+            case events.Finished():
+                self.end, self.test = Status.FINISHED, _usable(event.test)
+                self.evaluated, self.scores, self.look = event.evaluated, event.scores, event.look
+                self.weights, self.saved = event.weights, event.saved or self.saved
+            case events.Failed():
+                self.end = Status.FAILED if event.final else Status.INTERRUPTED
+                self.reason, self.log, self.excused = event.reason, event.log, event.moved
 
     @property
     def epoch(self) -> int:
@@ -74,11 +118,6 @@ class Attempt:
     def ended_early(self) -> bool:
         """Whether it finished before its target epoch, which early stopping has to take into account."""
         return self.end == Status.FINISHED and self.epoch < self.target and not self.follows
-
-    @property
-    def complete(self) -> bool:
-        """Whether more epochs would train no replicate: each diverged or converged."""
-        return all(r in self.diverged or r in self.converged for r in self.replicates)
 
     @property
     def fault(self) -> str:
@@ -179,7 +218,8 @@ class Configuration:
         if attempt is None:
             return True
         if attempt.end == Status.FINISHED:
-            more = attempt.target < (self.stopped_at or epochs) and not attempt.complete
+            settled = attempt.diverged.keys() | attempt.converged
+            more = attempt.target < (self.stopped_at or epochs) and not settled.issuperset(attempt.replicates)
             return more and replicate not in attempt.diverged
         # A diverged replicate stays in the trial, frozen, while others of the trial are trained.
         return attempt.end in (None, Status.INTERRUPTED) and len(attempt.diverged) < len(attempt.replicates)
@@ -196,3 +236,8 @@ class Configuration:
         """How often a replicate was evaluated on the test set."""
         attempts = (a for a in self.attempts if replicate in a.replicates and replicate not in a.diverged)
         return sum(a.look > 0 for a in attempts)
+
+
+def _usable(metrics: events.Values) -> events.Values:
+    """Metrics with None for values that cannot be averaged; earlier versions recorded such values."""
+    return {name: [value if usable(value) else None for value in values] for name, values in metrics.items()}

@@ -2,20 +2,22 @@
 
 The line of an event is a JSON object: ``event`` is its kind, the class's name in lower case; ``t`` is when it
 was recorded, in seconds since 1970; the fields of the class follow, but for some that say nothing.
-`tune_app.sweep.event_json` converts it, `tune_app.sweep.record` writes and reads the lines, and
-`tune_app.sweep.event_checks` checks an event against those before it.
+`tune_app.sweep.record` writes and reads the lines, and `tune_app.sweep.history` checks an event against those
+before it.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args
 
 import msgspec
 from msgspec import Meta, Struct
 
 from tune_app.data.identity import DataIdentity
 from tune_app.space import Scalar
-from tune_app.sweep.numerics import Numerics
 
 _EXACT = 2**53  # the largest integer that a float, and so a column of a table, holds exactly
 _FINITE = 1.7976931348623157e308
@@ -38,6 +40,19 @@ Values = dict[str, list[float | None]]
 
 class EventError(ValueError):
     """An invalid event, or one that cannot follow those before it; the message says why."""
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """What decides whether equal work gives equal numbers; fixed when a sweep is planned.
+
+    ``replicates`` is ``stacked`` or ``looped``; those of a trial are looped in any case where there is only
+    one, or its configuration cannot be stacked. ``precision`` is as in a search-space file.
+    """
+
+    replicates: Annotated[str, Meta(pattern=r"\A(looped|stacked)\Z")] = "looped"
+    threads: Annotated[int, Meta(ge=1, le=4096)] = 1
+    precision: Annotated[str, Meta(pattern=r"\A(float32|tf32|bf16)\Z")] = "float32"
 
 
 class Saved(Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,16 +85,16 @@ class Source(Struct, frozen=True, forbid_unknown_fields=True):
     everything: bool
 
 
-class RecordLine(
-    Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    tag_field="event",
-    tag=str.lower,
-):
+class RecordLine(Struct, frozen=True, forbid_unknown_fields=True, tag_field="event", tag=str.lower):
     """Base of all events. ``t`` is the time of recording, in seconds since 1970."""
 
     t: Time = 0.0
+
+
+class OfTrial(RecordLine, frozen=True, kw_only=True):
+    """Base of the events of a trial that has started."""
+
+    trial: str
 
 
 class Created(RecordLine, frozen=True, kw_only=True):
@@ -149,13 +164,12 @@ class Started(RecordLine, frozen=True, kw_only=True):
     follows: bool | None = None
 
 
-class Epoch(RecordLine, frozen=True, kw_only=True):
+class Epoch(OfTrial, frozen=True, kw_only=True):
     """An epoch of a trial: metrics and seconds, each with one value a replicate.
 
     The first of a trial has its ``device``, and why its replicates are ``looped`` where others are stacked.
     """
 
-    trial: str
     epoch: Number
     metrics: Values
     durations_s: list[Seconds]
@@ -163,25 +177,22 @@ class Epoch(RecordLine, frozen=True, kw_only=True):
     looped: str = ""
 
 
-class Code(RecordLine, frozen=True, kw_only=True):
+class Code(OfTrial, frozen=True, kw_only=True):
     """The files (SHA-256 by path) and versions of a trial's process, where they differ from its session's."""
 
-    trial: str
     files: dict[str, str] = {}
     versions: dict[str, str | None] = {}
 
 
-class Checkpoint(RecordLine, frozen=True, kw_only=True):
+class Checkpoint(OfTrial, frozen=True, kw_only=True):
     """A checkpoint of a trial is on the disk, and replaces the one before."""
 
-    trial: str
     saved: Saved
 
 
-class Decision(RecordLine, frozen=True, kw_only=True):
+class Decision(OfTrial, frozen=True, kw_only=True):
     """A decision of early stopping, see `tune_app.stopping.StoppingDecision`; to ``stop`` ends the trial."""
 
-    trial: str
     sample: Number
     epoch: Count
     rung: Count
@@ -193,32 +204,29 @@ class Decision(RecordLine, frozen=True, kw_only=True):
     saved: Saved | None = None
 
 
-class Diverged(RecordLine, frozen=True, kw_only=True):
+class Diverged(OfTrial, frozen=True, kw_only=True):
     """Replicates of a trial became non-finite at an epoch; ``why`` says what did."""
 
-    trial: str
     epoch: Count
     replicates: Replicates
     why: str | None = None
 
 
-class Ended(RecordLine, frozen=True, kw_only=True):
+class Ended(OfTrial, frozen=True, kw_only=True):
     """Replicates of a trial ended early after an epoch, ``by`` patience or the task."""
 
-    trial: str
     epoch: Count
     replicates: Replicates
     by: str
 
 
-class Finished(RecordLine, frozen=True, kw_only=True):
+class Finished(OfTrial, frozen=True, kw_only=True):
     """A trial finished at ``epoch``: test metrics and evaluated epochs, each with one value a replicate.
 
     ``look`` counts how often the test set was looked at for them, ``weights`` is the file of the evaluated
     models, and ``saved`` that of the last state.
     """
 
-    trial: str
     epoch: Count
     evaluated: list[Count]
     test: Values
@@ -228,21 +236,19 @@ class Finished(RecordLine, frozen=True, kw_only=True):
     saved: Saved | None = None
 
 
-class Stopped(RecordLine, frozen=True, kw_only=True):
+class Stopped(OfTrial, frozen=True, kw_only=True):
     """A trial was stopped by a person, or because its configuration was stopped."""
 
-    trial: str
     reason: str
     saved: Saved | None = None
 
 
-class Failed(RecordLine, frozen=True, kw_only=True):
+class Failed(OfTrial, frozen=True, kw_only=True):
     """A trial failed. It is tried again unless ``final``.
 
     ``moved`` says that its machine was taken away, which does not count as a failure.
     """
 
-    trial: str
     reason: str
     log: LogName
     sample: Number | None = None
@@ -288,24 +294,9 @@ class Retried(RecordLine, frozen=True, kw_only=True):
     samples: list[Number]
 
 
-Event = (
-    Created
-    | Opened
-    | Planned
-    | Started
-    | Epoch
-    | Code
-    | Checkpoint
-    | Decision
-    | Diverged
-    | Ended
-    | Finished
-    | Stopped
-    | Failed
-    | Extended
-    | Undone
-    | Rerun
-    | Retried
+SessionEvent = Created | Opened | Planned | Extended | Undone | Rerun | Retried
+Event = SessionEvent | (
+    Started | Epoch | Code | Checkpoint | Decision | Diverged | Ended | Finished | Stopped | Failed
 )
 
 
@@ -336,3 +327,73 @@ class _Provenance(Struct):
     os: str = ""
     hardware: _Hardware | None = None
     settings: dict[str, Any] = {}
+
+
+#: Fields that are left out of a line if they have these values.
+_LEFT_OUT = {
+    "asked": False,
+    "device": "",
+    "looped": "",
+    "moved": False,
+    "storage": None,
+    "test_images_crc32": None,
+    "sharing": None,
+}
+
+_FIELDS = {kind.__struct_config__.tag: {"event", *kind.__struct_encode_fields__} for kind in get_args(Event)}
+
+
+def load(text: bytes, strict: bool = True) -> Event:
+    """The event of a JSON line.
+
+    Args:
+        text: the JSON object, without a checksum.
+        strict: whether to refuse fields that the event does not have. Else only ``crc`` is refused.
+
+    Raises:
+        EventError: it is no event, lacks a field, or a field has a wrong type or range.
+    """
+    with suppress(msgspec.MsgspecError, ValueError, RecursionError):
+        if (event := _DECODER.decode(text)).t:  # else it may lack it
+            return event
+    # Python takes some that it refuses, such as half a surrogate pair.
+    try:
+        fields = _JSON.decode(text.decode())
+    except (ValueError, RecursionError) as error:
+        raise EventError(f"no JSON: {error}") from error
+    return parse(fields, strict)
+
+
+def parse(fields: Any, strict: bool = True) -> Event:
+    """``load`` for parsed JSON."""
+    try:
+        known = _FIELDS.get(fields["event"])
+        fields["t"]  # the class has a default for it
+        if known and not strict:
+            fields = {name: value for name, value in fields.items() if name in known or name == "crc"}
+        return msgspec.convert(fields, Event)  # type: ignore[no-any-return]
+    except (KeyError, TypeError, msgspec.ValidationError) as error:
+        missing = isinstance(error, KeyError)
+        raise EventError(f"it has no {error}" if missing else f"no event: {error}") from error
+
+
+def plain(event: Event) -> dict[str, Any]:
+    """An event as the object of its line, its kind and time first; `parse` makes the event of it again."""
+    found: dict[str, Any] = msgspec.to_builtins(event, enc_hook=_number)
+    return {name: value for name, value in found.items() if _LEFT_OUT.get(name, ...) != value}
+
+
+def _number(value: Any) -> float | int:
+    """Convert a subclass of a number, such as numpy's float64."""
+    for kind in (int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    raise TypeError(f"an event cannot hold a {type(value).__name__}: {value!r:.60}")
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+_JSON = json.JSONDecoder(parse_constant=_refuse)
+_DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)

@@ -1,11 +1,12 @@
 """A record's events folded, in order, into configurations, attempts and decisions.
 
-The driver folds each event as it writes it, and a reader folds the file: both get the same history.
+The driver folds each event as it writes it, and a reader folds the file: both get the same history. An event
+is checked first against those before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -13,87 +14,50 @@ from msgspec.structs import replace
 from tune_app.space import Metric
 from tune_app.stats.units import shares_out_of_range
 from tune_app.status import PRECEDENCE, Status
-from tune_app.sweep.configurations import PATIENCE, Attempt, Configuration
-from tune_app.sweep.evaluation import rank_key, usable
-from tune_app.sweep.events import (
-    Checkpoint,
-    Code,
-    Created,
-    Decision,
-    Diverged,
-    Ended,
-    Epoch,
-    Event,
-    Extended,
-    Failed,
-    Finished,
-    Opened,
-    Planned,
-    Rerun,
-    Retried,
-    Saved,
-    Started,
-    Stopped,
-    Undone,
-    Values,
-)
+from tune_app.sweep import events
+from tune_app.sweep.configurations import Attempt, Configuration
+from tune_app.sweep.evaluation import rank_key
+from tune_app.sweep.record import START, Position, damage_error
 
 
 @dataclass(frozen=True)
 class BeforeExtension:
-    """The state before an extension: number of configurations, checkpoints, converged replicates.
-
-    ``attempts`` maps a trial to its checkpoint and its converged replicates.
-    """
+    """The state before an extension; ``attempts`` has each trial's checkpoint and converged replicates."""
 
     configurations: int
-    attempts: Mapping[str, tuple[Saved | None, set[int]]]
-    stopping_inputs: list[tuple[Attempt, Epoch] | Attempt | Decision]
+    attempts: Mapping[str, tuple[events.Saved | None, set[int]]]
+    stopping_inputs: list[tuple[Attempt, events.Epoch] | Attempt | events.Decision]
 
 
 class History:
     """The events of a record, folded in order."""
 
     def __init__(self) -> None:
-        self.header: Created | None = None
+        self.header: events.Created | None = None
         self.configurations: dict[int, Configuration] = {}
         self.attempts: dict[str, Attempt] = {}
-        self.decisions: list[Decision] = []
+        self.decisions: list[events.Decision] = []
         #: The input of early stopping, in the order of the record: epochs, decisions, and attempts that
         #: ended early without a decision. An extension that restarts every trial clears it.
-        self.stopping_inputs: list[tuple[Attempt, Epoch] | Attempt | Decision] = []
-        self.openings: list[Opened] = []
+        self.stopping_inputs: list[tuple[Attempt, events.Epoch] | Attempt | events.Decision] = []
+        self.openings: list[events.Opened] = []
         #: The extensions that are in force, each with the space after it as YAML.
-        self.extensions: list[Extended] = []
+        self.extensions: list[events.Extended] = []
         #: The state before each of them.
         self.before_extensions: list[BeforeExtension] = []
-        self.reruns: list[Rerun] = []
+        self.reruns: list[events.Rerun] = []
         #: Metrics that are named like a share, but have a value outside of 0 to 1.
         self.shares_out_of_range: frozenset[str] = frozenset()
 
-    def apply(self, event: Event) -> None:
-        """Apply one event, which `tune_app.sweep.event_checks` has found valid."""
-        match event:
-            case Epoch():
-                self._on_epoch(event, attempt := self.attempts[event.trial])
-            case Decision():
-                self._on_decision(event, attempt := self.attempts[event.trial])
-            case Started():
-                attempt = self._on_started(event)
-            case Planned():
-                self._on_planned(event)
-                return
-            case Opened() | Extended() | Undone() | Retried() | Created() | Rerun():
-                self._on_session(event)
-                return
-            case _:
-                self._on_trial(event, attempt := self.attempts[event.trial])
-        attempt.last_at = event.t
+    @property
+    def session(self) -> events.Opened:
+        """The event that opened the newest session; an empty event before the first."""
+        return self.openings[-1] if self.openings else events.Opened()
 
     @property
-    def session(self) -> Opened:
-        """The event that opened the newest session; an empty event before the first."""
-        return self.openings[-1] if self.openings else Opened()
+    def wanted(self) -> str:
+        """The newest space, as YAML."""
+        return self.extensions[-1].space if self.extensions else self.header.yaml if self.header else ""
 
     def next_trial(self, sample: int) -> str:
         """The name of the next trial of a sample: ``12.1``, then ``12.2``, ..."""
@@ -103,10 +67,8 @@ class History:
         """The status of a configuration: see `tune_app.status.PRECEDENCE`."""
         if configuration.duplicate_of is not None:
             return self.status(self.configurations[configuration.duplicate_of], replicates, live)
-        states = set()
-        for replicate in replicates:
-            attempt = configuration.last(replicate)
-            states.add(attempt.status(replicate, live) if attempt else Status.PLANNED)
+        attempts = ((configuration.last(replicate), replicate) for replicate in replicates)
+        states = {each.status(r, live) if each else Status.PLANNED for each, r in attempts}
         return next(status for status in PRECEDENCE if status in states)
 
     def ranked(
@@ -125,32 +87,78 @@ class History:
                     found.append((configuration, value))
         return sorted(found, key=lambda each: rank_key(metric, each[1], each[0].sample))
 
-    @property
-    def wanted(self) -> str:
-        """The newest space, as YAML."""
-        return self.extensions[-1].space if self.extensions else self.header.yaml if self.header else ""
+    def fold(
+        self, found: Iterable[tuple[Position, events.Event]], label: str, at: Position = START
+    ) -> Position:
+        """Check and apply the events of a record; returns the position after the last.
 
-    def _on_session(self, event: Created | Opened | Extended | Undone | Retried | Rerun) -> None:
+        Args:
+            found: as `record.read` yields them from ``at`` on.
+            label: the record's name in errors.
+            at: the position after the events of this history.
+
+        Raises:
+            RunError: an event cannot follow those before it; names the byte.
+        """
+        for after, event in found:
+            try:
+                self.check(event)
+            except events.EventError as error:
+                raise damage_error(label, at, str(error)) from error
+            self.apply(event)
+            at = after
+        return at
+
+    # ---------------------------------------------------------------- apply
+
+    def apply(self, event: events.Event) -> None:
+        """Apply one event that ``check`` has found valid."""
         match event:
-            case Created():
+            case events.Started():
+                attempt = Attempt.of(event, session=len(self.openings) - 1)
+                self.attempts[attempt.trial] = attempt
+                self.configurations[attempt.sample].attempts.append(attempt)
+                self.configurations[attempt.sample].begun += 1
+            case events.OfTrial():
+                self._on_trial(event, self.attempts[event.trial])
+            case events.Planned():
+                self.configurations[event.sample] = Configuration(
+                    event.sample, event.fingerprint, event.config, event.duplicate_of, event.asked, event.t
+                )
+            case events.Created():
                 self.header = event
-            case Opened():
+            case events.Opened():
                 self.openings.append(event)
                 for attempt in self.attempts.values():
                     attempt.end = attempt.end or Status.INTERRUPTED
-            case Extended():
+            case events.Extended():
                 self._on_extended(event)
-            case Undone():
+            case events.Undone():
                 self._on_undone(event)
-            case Retried():
+            case events.Retried():
                 for sample in event.samples:
                     for attempt in self.configurations[sample].attempts:
                         attempt.excused = True
                         attempt.end = Status.INTERRUPTED if attempt.end == Status.FAILED else attempt.end
-            case Rerun():
+            case events.Rerun():
                 self.reruns.append(event)
 
-    def _on_extended(self, event: Extended) -> None:
+    def _on_trial(self, event: events.OfTrial, attempt: Attempt) -> None:
+        attempt.apply(event)
+        match event:
+            case events.Epoch():
+                self.shares_out_of_range |= shares_out_of_range(event.metrics)
+                if not attempt.follows:
+                    self.stopping_inputs.append((attempt, attempt.epochs[-1]))
+            case events.Decision():
+                self.decisions.append(event)
+                self.stopping_inputs.append(event)
+            case events.Finished():
+                self.shares_out_of_range |= shares_out_of_range(attempt.test)
+                if attempt.ended_early:
+                    self.stopping_inputs.append(attempt)
+
+    def _on_extended(self, event: events.Extended) -> None:
         self.extensions.append(event)
         kept = {a.trial: (a.saved, set(a.converged)) for a in self.attempts.values()}
         self.before_extensions.append(
@@ -162,7 +170,7 @@ class History:
                 attempt.saved = None
                 attempt.converged.clear()  # another schedule may converge later
 
-    def _on_undone(self, event: Undone) -> None:
+    def _on_undone(self, event: events.Undone) -> None:
         extension, before = self.extensions.pop(), self.before_extensions.pop()
         for trial in event.trials:
             attempt = self.attempts.pop(trial)
@@ -177,85 +185,102 @@ class History:
             self.extensions.append(replace(extension, space=event.space))
             self.before_extensions.append(before)
 
-    def _on_planned(self, event: Planned) -> None:
-        self.configurations[event.sample] = Configuration(
-            event.sample, event.fingerprint, event.config, event.duplicate_of, event.asked, event.t
-        )
+    # ---------------------------------------------------------------- check
 
-    def _on_started(self, event: Started) -> Attempt:
-        attempt = Attempt(
-            event.trial,
-            event.sample,
-            tuple(event.replicates),
-            event.epoch,
-            event.target,
-            event.t,
-            node=event.node,
-            saved=event.start,
-            follows=bool(event.follows),
-            session=len(self.openings) - 1,
-        )
-        self.attempts[attempt.trial] = attempt
-        self.configurations[attempt.sample].attempts.append(attempt)
-        self.configurations[attempt.sample].begun += 1
-        return attempt
-
-    def _on_epoch(self, event: Epoch, attempt: Attempt) -> None:
-        attempt.device = event.device or attempt.device
-        self.shares_out_of_range = self.shares_out_of_range | shares_out_of_range(event.metrics)
-        if not all(usable(value) for values in event.metrics.values() for value in values):
-            event = replace(event, metrics=_usable(event.metrics))
-        attempt.epochs.append(event)
-        if not attempt.follows:
-            self.stopping_inputs.append((attempt, event))
-
-    def _on_decision(self, event: Decision, attempt: Attempt) -> None:
-        self.decisions.append(event)
-        self.stopping_inputs.append(event)
-        if event.stop:  # the decision itself ends the trial: a crash could lose a second event
-            attempt.end = Status.STOPPED
-            attempt.reason = f"early stopping at epoch {event.epoch}"
-            attempt.saved = event.saved or attempt.saved
-
-    def _on_trial(
-        self, event: Code | Checkpoint | Diverged | Ended | Finished | Stopped | Failed, attempt: Attempt
-    ) -> None:
+    def check(self, event: events.Event) -> None:
+        """Raise EventError if an event cannot follow those before it."""
         match event:
-            case Code():
-                attempt.files |= event.files
-                attempt.versions |= event.versions
-            case Checkpoint():
-                attempt.saved = event.saved
-            case Diverged():
-                attempt.diverged |= dict.fromkeys(event.replicates, event.epoch)
-                attempt.why |= dict.fromkeys(event.replicates, event.why or "")
-            case Ended():
-                attempt.ended_at |= dict.fromkeys(event.replicates, event.epoch)
-                if event.by == PATIENCE:
-                    attempt.converged.update(event.replicates)
-            case Finished():
-                self._on_finished(event, attempt)
-            case Stopped():
-                attempt.end, attempt.reason = Status.STOPPED, event.reason
-                attempt.saved = event.saved or attempt.saved
-            case Failed():
-                attempt.end = Status.FAILED if event.final else Status.INTERRUPTED
-                attempt.reason, attempt.log = event.reason, event.log
-                attempt.excused = event.moved
+            case events.Started():
+                self._check_started(event)
+            case events.OfTrial():
+                _check_of_trial(event, self._attempt(event.trial))
+            case events.Planned():
+                number, same = len(self.configurations) + 1, event.duplicate_of
+                _require(event.sample == number, f"configuration {event.sample}; the next is {number}")
+                if same is not None and self._configuration(same).duplicate_of is not None:
+                    raise events.EventError(
+                        f"configuration {event.sample} repeats {same}, which repeats another"
+                    )
+            case events.Rerun():
+                self._configuration(event.sample)
+            case events.Retried():
+                for sample in event.samples:
+                    self._configuration(sample)
+            case events.Undone():
+                self._check_undone(event)
 
-    def _on_finished(self, event: Finished, attempt: Attempt) -> None:
-        attempt.end = Status.FINISHED
-        if attempt.ended_early:
-            self.stopping_inputs.append(attempt)
-        attempt.test = _usable(event.test)
-        self.shares_out_of_range = self.shares_out_of_range | shares_out_of_range(attempt.test)
-        attempt.evaluated = event.evaluated
-        attempt.scores = event.scores
-        attempt.look = event.look
-        attempt.weights = event.weights
-        attempt.saved = event.saved or attempt.saved
+    def _check_started(self, event: events.Started) -> None:
+        trial, epoch, configuration = event.trial, event.epoch, self._configuration(event.sample)
+        same, name = configuration.duplicate_of, self.next_trial(event.sample)
+        _require(same is None, f"configuration {event.sample} repeats {same}, and is not trained")
+        _require(trial == name, f"a trial {trial[:20]!r} starts, and the next one is {name}")
+        _require(len(set(event.replicates)) == len(event.replicates), f"trial {trial} has a replicate twice")
+        _require(event.start is None or event.start.epoch == epoch, f"trial {trial} has another checkpoint")
+        for last in map(configuration.last, event.replicates if epoch else ()):
+            _require(
+                last is not None and last.epoch >= epoch,
+                f"trial {trial} starts from epoch {epoch}, which was not trained",
+            )
+
+    def _check_undone(self, event: events.Undone) -> None:
+        _require(bool(self.extensions), "there is no extension that could be undone")
+        before, there = self.before_extensions[-1], len(self.configurations)
+        _require(before.configurations <= event.keeps <= there, f"{event.keeps} configurations stay")
+        undone = [self._attempt(trial) for trial in event.trials]
+        for attempt in undone:
+            _require(attempt.trial not in before.attempts, f"trial {attempt.trial} is not of the extension")
+        for configuration in list(self.configurations.values())[event.keeps :]:
+            trained = any(attempt not in undone for attempt in configuration.attempts)
+            _require(not trained, f"configuration {configuration.sample} was trained")
+
+    def _attempt(self, trial: str) -> Attempt:
+        _require(trial in self.attempts, f"no trial {trial[:20]!r} has started")
+        return self.attempts[trial]
+
+    def _configuration(self, sample: int) -> Configuration:
+        _require(sample in self.configurations, f"no configuration {sample} is planned")
+        return self.configurations[sample]
 
 
-def _usable(metrics: Values) -> Values:
-    """Metrics with None for values that cannot be averaged; earlier versions recorded such values."""
-    return {name: [value if usable(value) else None for value in values] for name, values in metrics.items()}
+def _check_of_trial(event: events.OfTrial, attempt: Attempt) -> None:
+    counts: list[tuple[str, int]] = []
+    match event:
+        case events.Epoch():
+            _require(
+                event.epoch == attempt.epoch + 1,
+                f"trial {event.trial} reports epoch {event.epoch} after epoch {attempt.epoch}",
+            )
+            counts = [("seconds", len(event.durations_s)), *_lengths(event.metrics)]
+        case events.Finished():
+            counts = [("evaluated epochs", len(event.evaluated)), *_lengths(event.test)]
+            if event.scores:
+                counts.append(("test scores", event.scores.shape[0] if event.scores.shape else 0))
+        case events.Decision() | events.Failed():
+            _require(
+                event.sample in (None, attempt.sample),
+                f"trial {event.trial} is not of configuration {event.sample}",
+            )
+        case events.Diverged() | events.Ended():
+            _require(
+                set(event.replicates) <= set(attempt.replicates),
+                f"trial {event.trial} does not train replicates {event.replicates}",
+            )
+            _require(
+                isinstance(event, events.Diverged) or 1 <= event.epoch <= attempt.epoch,
+                f"a replicate of trial {event.trial} ended after epoch {event.epoch}",
+            )
+    for name, count in counts:
+        _require(
+            count == len(attempt.replicates),
+            f"trial {event.trial} trains {len(attempt.replicates)} replicates, and has {count} values of "
+            f"{name[:40]!r}",
+        )
+
+
+def _lengths(metrics: events.Values) -> Iterator[tuple[str, int]]:
+    return ((name, len(values)) for name, values in metrics.items())
+
+
+def _require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise events.EventError(otherwise)

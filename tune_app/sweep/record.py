@@ -27,7 +27,7 @@ from typing import IO, NamedTuple
 from msgspec.structs import replace
 
 from tune_app.errors import DiskError, RunError
-from tune_app.sweep import event_json
+from tune_app.sweep import events
 from tune_app.sweep.events import Created, Event, EventError, ScoreRows
 from tune_app.sweep.opened_folder import pin, verify
 from tune_app.sweep.paths import open_plain
@@ -137,7 +137,7 @@ class Record:
     def _line(self, event: Event) -> tuple[bytes, Position]:
         """The line of an event, and the position after it."""
         offset, version, crc = self.position
-        line = _ENCODE(event_json.plain(event)).encode()
+        line = _ENCODE(events.plain(event)).encode()
         if version == 1:
             line += b"\n"
         else:
@@ -219,12 +219,12 @@ def _next(line: bytes, at: Position) -> tuple[Position, Event]:
     if at.version == 0:
         return _header(line)
     if at.version == 1:
-        return Position(offset, 1), event_json.load(line, strict=False)
+        return Position(offset, 1), events.load(line, strict=False)
     body = line[:-_SEAL_BYTES]
     crc = zlib.crc32(body, at.crc)
     if not line.endswith(_seal(crc)):
         raise EventError(_UNSEALED)
-    event = event_json.load(body + b"}")
+    event = events.load(body + b"}")
     if isinstance(event, Created):
         raise EventError("a second header")
     return Position(offset, at.version, crc), event
@@ -232,9 +232,9 @@ def _next(line: bytes, at: Position) -> tuple[Position, Event]:
 
 def _header(line: bytes) -> tuple[Position, Event]:
     if sealed := _sealed(line, 0):
-        header = event_json.load(line[:-_SEAL_BYTES] + b"}")
+        header = events.load(line[:-_SEAL_BYTES] + b"}")
     else:
-        header = event_json.load(line, strict=False)
+        header = events.load(line, strict=False)
     if not isinstance(header, Created):
         raise EventError("holds no sweep: the first event must be `created`")
     if header.version not in (1, VERSION):

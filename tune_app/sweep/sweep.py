@@ -15,11 +15,10 @@ from tune_app.data.identity import NO_DATA, DataIdentity
 from tune_app.errors import RunError, disk_is_full
 from tune_app.space import SearchSpace
 from tune_app.status import Status
-from tune_app.sweep import event_checks, trust
+from tune_app.sweep import trust
 from tune_app.sweep.configurations import Configuration
-from tune_app.sweep.events import Created, Event, Extended, Saved
+from tune_app.sweep.events import Created, Event, Extended, Numerics, Saved
 from tune_app.sweep.history import History
-from tune_app.sweep.numerics import Numerics
 from tune_app.sweep.opened_folder import OpenedFolder, in_use, remove, replacing
 from tune_app.sweep.paths import RunPaths, check_contained, is_run, new_folder, no_such_run
 from tune_app.sweep.plan import plan_of
@@ -121,7 +120,7 @@ class Sweep:
         opened, identity = OpenedFolder(paths), trust.identity_of_run(paths.record)
         history = History()
         with without_gc():
-            position = event_checks.fold(read(paths.record), str(paths.record), history)
+            position = history.fold(read(paths.record), str(paths.record))
         if (header := history.header) is None:
             raise RunError(f"{paths.record}: holds no sweep: it has no whole line. Remove {folder}.")
         space = _wanted(header, history, paths)
@@ -149,7 +148,7 @@ class Sweep:
         self.opened.verify()
         known = self.space_yaml
         found = read(self.paths.record, self._position)
-        self._position = event_checks.fold(found, str(self.paths.record), self.history, self._position)
+        self._position = self.history.fold(found, str(self.paths.record), self._position)
         if self.space_yaml != known:
             self.want(_wanted(self.header, self.history, self.paths))
 
@@ -245,7 +244,7 @@ class Sweep:
         """Record an event, then apply it to ``history``."""
         if self._record is None:
             raise RuntimeError("Sweep.note outside of Sweep.writing")
-        event_checks.check(event, self.history)  # one that cannot be read again is not recorded
+        self.history.check(event)  # one that cannot be read again is not recorded
         noted = self._record.append(event, durable=durable)
         self._position = self._record.position
         self.history.apply(noted)

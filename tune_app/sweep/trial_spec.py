@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 
 from tune_app.space import Config, Metric, SearchSpace
 from tune_app.sweep.code import CodeState
-from tune_app.sweep.events import Saved
-from tune_app.sweep.numerics import Numerics
+from tune_app.sweep.events import Numerics, Saved
 from tune_app.sweep.opened_folder import OpenedFolder
 
 #: The name of a metric, and +1 where more is better or -1 where less is.

@@ -25,7 +25,7 @@ import numpy as np
 
 from tune_app.errors import describe
 from tune_app.space import SearchSpace
-from tune_app.sweep.numerics import Numerics
+from tune_app.sweep.events import Numerics
 from tune_app.sweep.opened_folder import write_atomically
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks import task as tasks

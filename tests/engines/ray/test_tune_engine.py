@@ -41,7 +41,7 @@ from tune_app.results import json_views
 from tune_app.search.searcher import OptunaSearch
 from tune_app.status import Status
 from tune_app.sweep import Sweep, record
-from tune_app.sweep.numerics import Numerics
+from tune_app.sweep.events import Numerics
 from tune_app.tasks import task
 from tune_app.tasks.pneumonia import Pneumonia
 from tune_app.tasks.task import Splits

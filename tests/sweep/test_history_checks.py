@@ -12,7 +12,7 @@ from lines import read, sealed
 from benchmarks.recorder import Recorder
 from tune_app import space as spaces
 from tune_app.errors import RunError
-from tune_app.sweep import Sweep, event_checks
+from tune_app.sweep import Sweep
 from tune_app.sweep.events import EventError, Finished, Opened, Started
 
 TEXT = "task: pneumonia\nspace: {lr: {grid: [0.1, 0.2]}}\nepochs: 3\nseeds: 2\n"
@@ -175,9 +175,7 @@ def test_what_could_not_be_read_again_is_not_recorded(begun: tuple[Path, list[di
         with pytest.raises(EventError, match=r"next one is 1\.1"):
             sweep.note(Started(trial="1.2", sample=1, replicates=[0], epoch=0, target=3, node=""))
         with pytest.raises(EventError):
-            event_checks.check(
-                Finished(trial="1.1", epoch=1, evaluated=[], test={}, scores=None), sweep.history
-            )
+            sweep.history.check(Finished(trial="1.1", epoch=1, evaluated=[], test={}, scores=None))
         assert sweep.paths.record.read_bytes() == before
 
 
