@@ -12,14 +12,13 @@ have no checksums; they are read and continued without.
 
 from __future__ import annotations
 
-import gc
 import json
 import math
 import os
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -27,8 +26,7 @@ from typing import IO, NamedTuple
 from msgspec.structs import replace
 
 from tune_app.errors import DiskError, RunError
-from tune_app.sweep import events
-from tune_app.sweep.events import Created, Event, EventError, ScoreRows
+from tune_app.sweep.events import Created, Event, EventError, ScoreRows, load, plain
 from tune_app.sweep.opened_folder import pin, verify
 from tune_app.sweep.paths import open_plain
 
@@ -91,23 +89,17 @@ class Record:
         self._synced_at = time.monotonic()
         #: Where it ends.
         self.position = at if at.version else at._replace(version=VERSION)
-        with _storage(path):
-            self._file: IO[bytes] = path.open("ab+", buffering=0)
-            try:
-                self._cut_torn_line(at.offset)
-            except BaseException:
-                self._file.close()
-                raise
-
-    def _cut_torn_line(self, offset: int) -> None:
-        """Remove a last line without newline, so that the next event starts a new line."""
-        end = self._file.seek(0, os.SEEK_END)
-        self._file.seek(min(offset, end))
-        if end < offset or b"\n" in self._file.read():
-            raise RunError(f"{self._path}: another process has changed the record since it was read.")
-        if end > offset:
-            self._file.truncate(offset)
-        self._file.seek(offset)
+        with ExitStack() as stack:
+            stack.enter_context(_refusals_explained(path))
+            self._file: IO[bytes] = stack.enter_context(path.open("ab+", buffering=0))
+            end = self._file.seek(0, os.SEEK_END)
+            self._file.seek(min(at.offset, end))
+            if end < at.offset or b"\n" in self._file.read():
+                raise RunError(f"{path}: another process has changed the record since it was read.")
+            if end > at.offset:  # a torn line
+                self._file.truncate(at.offset)
+                self._file.seek(at.offset)
+            stack.pop_all()
 
     def append(self, event: Event, *, durable: bool = False) -> Event:
         """Write one event, stamped with the time ``t``, and return it.
@@ -117,33 +109,27 @@ class Record:
             RunError: its line is too long to be read again.
         """
         event = replace(event, t=round(time.time(), 3))
-        line, after = self._line(event)
+        offset, version, crc = self.position
+        body, end = _ENCODE(plain(event)).encode()[:-1], b"}\n"
+        if version == VERSION:
+            crc = zlib.crc32(body, crc)
+            end = _seal(crc)
+        line = body + end
         if len(line) > LONGEST:
             raise RunError(
                 f"{self._path}: an event of {len(line) >> 20} MiB; the most is {LONGEST >> 20} MiB."
             )
         if durable:
             self._check()
-        with _storage(self._path):
+        with _refusals_explained(self._path):
             _write_whole(self._file, line)
-        self.position = after
+        self.position = Position(offset + len(line), version, crc)
         self._unsynced.append(line)
         if durable:
             self.sync()
         else:
             self.sync_if_due()
         return event
-
-    def _line(self, event: Event) -> tuple[bytes, Position]:
-        """The line of an event, and the position after it."""
-        offset, version, crc = self.position
-        line = _ENCODE(events.plain(event)).encode()
-        if version == 1:
-            line += b"\n"
-        else:
-            crc = zlib.crc32(line[:-1], crc)
-            line = line[:-1] + _seal(crc)
-        return line, Position(offset + len(line), version, crc)
 
     def sync_if_due(self) -> None:
         """Sync when the oldest unsynced event may be a second old; called from the engine's loop."""
@@ -155,7 +141,7 @@ class Record:
 
     def sync(self) -> None:
         """Sync every event to the disk, and pass the new ones to the mirror."""
-        with _storage(self._path):
+        with _refusals_explained(self._path):
             os.fsync(self._file.fileno())
         group, self._unsynced = b"".join(self._unsynced), []
         self._synced_at = time.monotonic()
@@ -215,34 +201,20 @@ def parse(lines: Iterable[bytes], label: str, at: Position = START) -> Iterator[
 
 def _next(line: bytes, at: Position) -> tuple[Position, Event]:
     """The event of a line, and the position after it."""
-    offset = at.offset + len(line)
-    if at.version == 0:
-        return _header(line)
-    if at.version == 1:
-        return Position(offset, 1), events.load(line, strict=False)
-    body = line[:-_SEAL_BYTES]
-    crc = zlib.crc32(body, at.crc)
-    if not line.endswith(_seal(crc)):
+    body, version = line[:-_SEAL_BYTES], at.version
+    sealed = version != 1 and _sealed(line, at.crc)
+    if version == VERSION and not sealed:
         raise EventError(_UNSEALED)
-    event = events.load(body + b"}")
-    if isinstance(event, Created):
-        raise EventError("a second header")
-    return Position(offset, at.version, crc), event
-
-
-def _header(line: bytes) -> tuple[Position, Event]:
-    if sealed := _sealed(line, 0):
-        header = events.load(line[:-_SEAL_BYTES] + b"}")
-    else:
-        header = events.load(line, strict=False)
-    if not isinstance(header, Created):
-        raise EventError("holds no sweep: the first event must be `created`")
-    if header.version not in (1, VERSION):
-        raise EventError(f"version {header.version}; this tune-app reads versions 1 and {VERSION}")
-    if sealed != (header.version == VERSION):
-        raise EventError(_UNSEALED)
-    crc = zlib.crc32(line[:-_SEAL_BYTES]) if sealed else 0
-    return Position(len(line), header.version, crc), header
+    event = load(body + b"}") if sealed else load(line, strict=False)
+    if isinstance(event, Created) and version == 0:
+        version = event.version
+        if version not in (1, VERSION):
+            raise EventError(f"version {version}; this tune-app reads versions 1 and {VERSION}")
+        if sealed != (version == VERSION):
+            raise EventError(_UNSEALED)
+    elif isinstance(event, Created) or version == 0:
+        raise EventError("the first event must be `created`, and no other may be")
+    return Position(at.offset + len(line), version, zlib.crc32(body, at.crc) if sealed else 0), event
 
 
 def _sealed(line: bytes, crc: int) -> bool:
@@ -260,18 +232,6 @@ def damage_error(label: str, at: Position, why: str, line: bytes = b"") -> RunEr
     return RunError(
         f"{label}: damaged at byte {at.offset}: {why}{shown}.\n  Restore the file from a copy{cut}."
     )
-
-
-@contextmanager
-def without_gc() -> Iterator[None]:
-    """Turn garbage collection off while a long record is read: it would find nothing to free."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def extend(path: Path, end: int, lines: bytes) -> None:
@@ -296,18 +256,10 @@ class Scores:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    @property
-    def _advice(self) -> str:
-        name = self.path.parent.name
-        return (
-            f"Restore the file from a copy. Without it, tune-app show {name} has the metrics, and tune-app "
-            f"confirm {name} trains the best again."
-        )
-
     def append(self, rows: bytes, shape: Sequence[int]) -> ScoreRows:
         """Append rows (R, N) or (R, N, C) as raw ``<f4`` bytes, and sync; returns where they are."""
         verify(self.path)
-        with _storage(self.path), self.path.open("ab", buffering=0) as file:
+        with _refusals_explained(self.path), self.path.open("ab", buffering=0) as file:
             offset = file.tell()
             _write_whole(file, rows)
             os.fsync(file.fileno())
@@ -320,40 +272,38 @@ class Scores:
         Raises:
             RunError: they are missing or damaged.
         """
-        size_bytes = 4 * math.prod(rows.shape)
+        size_bytes, found = 4 * math.prod(rows.shape), b""
         try:
             with self.path.open("rb") as file:
-                there = max(0, file.seek(0, os.SEEK_END) - rows.offset)
-                file.seek(rows.offset if there else 0)
-                found = file.read(min(size_bytes, there))
+                end = file.seek(0, os.SEEK_END)
+                if rows.offset + size_bytes <= end:
+                    file.seek(rows.offset)
+                    found = file.read(size_bytes)
         except OSError as error:
             raise RunError(f"{self.path}: cannot read the test scores: {error.strerror}") from error
         if len(found) != size_bytes:
-            raise RunError(
-                f"{self.path}: too short: {size_bytes} bytes of test scores belong at byte "
-                f"{rows.offset}, {len(found)} are there. {self._advice}"
-            )
-        if rows.crc32 is not None and zlib.crc32(found) != rows.crc32:
-            raise RunError(
-                f"{self.path}: damaged: the {size_bytes} bytes of test scores at byte {rows.offset} are not "
-                f"those that were recorded. {self._advice}"
-            )
-        return found
+            problem = f"too short: it ends at byte {end}"
+        elif rows.crc32 is not None and zlib.crc32(found) != rows.crc32:
+            problem = "damaged: they are not those that were recorded"
+        else:
+            return found
+        name = self.path.parent.name
+        raise RunError(
+            f"{self.path}: {size_bytes} bytes of test scores at byte {rows.offset} cannot be read: {problem}. "
+            f"Restore the file from a copy. Without it, tune-app show {name} has the metrics, and tune-app "
+            f"confirm {name} trains the best again."
+        )
 
 
-class _storage:  # noqa: N801 - reads as a statement: with _storage(path): ...
+@contextmanager
+def _refusals_explained(path: Path) -> Iterator[None]:
     """Turns an OSError of a write into a DiskError."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, OSError):
-            raise DiskError(
-                f"{self._path}: cannot be written: {error.strerror}. Everything recorded before is safe."
-            ) from error
+    try:
+        yield
+    except OSError as error:
+        raise DiskError(
+            f"{path}: cannot be written: {error.strerror}. Everything recorded before is safe."
+        ) from error
 
 
 def _write_whole(file: IO[bytes], data: bytes) -> None:

@@ -22,7 +22,7 @@ from tune_app.sweep.history import History
 from tune_app.sweep.opened_folder import OpenedFolder, in_use, remove, replacing
 from tune_app.sweep.paths import RunPaths, check_contained, is_run, new_folder, no_such_run
 from tune_app.sweep.plan import plan_of
-from tune_app.sweep.record import VERSION, Mirror, Position, Record, Scores, read, without_gc
+from tune_app.sweep.record import VERSION, Mirror, Position, Record, Scores, read
 from tune_app.sweep.trial_spec import SweepSettings, TrialSpec
 
 #: How long to wait for a run that is in use: whoever only looks whether it is live locks it for moments.
@@ -119,8 +119,7 @@ class Sweep:
         check_contained(folder)
         opened, identity = OpenedFolder(paths), trust.identity_of_run(paths.record)
         history = History()
-        with without_gc():
-            position = history.fold(read(paths.record), str(paths.record))
+        position = history.fold(read(paths.record), str(paths.record))
         if (header := history.header) is None:
             raise RunError(f"{paths.record}: holds no sweep: it has no whole line. Remove {folder}.")
         space = _wanted(header, history, paths)
