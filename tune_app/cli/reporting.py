@@ -62,7 +62,6 @@ def report(name: str, figures: bool, runs_dir: Path, **options: Any) -> None:
     from tune_app import report as reports
     from tune_app.results import json_views
     from tune_app.search import restoring
-    from tune_app.sweep import derived_files
 
     frames = _frames(name, runs_dir)
     with (
@@ -70,7 +69,7 @@ def report(name: str, figures: bool, runs_dir: Path, **options: Any) -> None:
         frames.sweep.rewriting(),
         reports.explain_disk_errors(name),
     ):
-        derived_files.restore(frames.sweep, progress.note)
+        frames.sweep.restore_views(progress.note)
         restoring.restore_study(frames.sweep, progress.note)
         json_views.write_summary(frames)
         folder = frames.sweep.paths.report

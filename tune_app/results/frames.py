@@ -23,7 +23,7 @@ from tune_app.space.labels import SHORT, Labels
 from tune_app.stats.intervals import mean_interval
 from tune_app.stats.units import MetricUnits
 from tune_app.status import Status
-from tune_app.sweep import Sweep, derived_files
+from tune_app.sweep import Sweep
 from tune_app.sweep.configurations import Attempt, Configuration
 from tune_app.sweep.evaluation import EpochRow, evaluated_epoch
 from tune_app.sweep.files import keep_writing, write_file
@@ -164,7 +164,7 @@ class Frames:
             return None
         try:
             text = path.read_bytes()
-            if derived_files.test_images_edited(self.sweep, text):
+            if self.sweep.test_images_edited(text):
                 raise ValueError("it was changed since the run wrote it")
             return pd.read_csv(
                 io.BytesIO(text), usecols=["index", "label", "name", "patient"], keep_default_na=False

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tune_app.errors import StorageError
-from tune_app.sweep import Sweep, derived_files
+from tune_app.sweep import Sweep
+from tune_app.sweep.files import not_written
 from tune_app.text import Notify
 
 
@@ -16,4 +17,4 @@ def restore_study(sweep: Sweep, notify: Notify) -> None:
     try:
         StudyView(sweep.paths.study, sweep.name, sweep.space, sweep.history).close()
     except StorageError as error:
-        notify(derived_files.not_written(sweep.paths.study, error))
+        notify(not_written(sweep.paths.study, error))

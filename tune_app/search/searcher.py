@@ -31,9 +31,9 @@ from tune_app.search.study_trials import (
 from tune_app.space import Sampler, Scalar, SearchSpace, parse
 from tune_app.space.planning import exists
 from tune_app.space.scalars import alike
-from tune_app.sweep import derived_files
 from tune_app.sweep.configurations import Configuration, mean
 from tune_app.sweep.events import Epoch, Event, Extended, Planned, Undone
+from tune_app.sweep.files import not_written
 from tune_app.sweep.history import History
 from tune_app.tasks import task_folder
 from tune_app.text import Notify
@@ -219,7 +219,7 @@ class OptunaSearch:
             raise
         except Exception as error:  # noqa: BLE001 - the sweep does not need the file
             self._view = None
-            self._notify(derived_files.not_written(self._path or Path("study.db"), error))
+            self._notify(not_written(self._path or Path("study.db"), error))
 
     def catch_up(self, events: Iterable[Event]) -> None:
         """Replay a whole record, which restores the sampler's random state and its study.

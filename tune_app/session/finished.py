@@ -10,7 +10,7 @@ from pathlib import Path
 from tune_app.driver.checkpoint_retention import CheckpointRetention
 from tune_app.errors import TrialsFailed
 from tune_app.status import Status
-from tune_app.sweep import Sweep, derived_files, run_summaries
+from tune_app.sweep import Sweep, run_summaries
 from tune_app.sweep.paths import NO_STORAGE, RunPaths
 from tune_app.text import Notify
 
@@ -22,7 +22,7 @@ def lacks_nothing(sweep: Sweep, asked_storage: str | None) -> bool:
         {asked_storage or NO_STORAGE, sweep.history.session.storage or NO_STORAGE} == {NO_STORAGE}
         and (
             sweep.data.kind == "none"
-            or (images.is_file() and not derived_files.test_images_edited(sweep, images.read_bytes()))
+            or (images.is_file() and not sweep.test_images_edited(images.read_bytes()))
         )
         and not sweep.live()
         and sweep.complete_and_trained()
@@ -32,7 +32,7 @@ def lacks_nothing(sweep: Sweep, asked_storage: str | None) -> bool:
 def tidy(sweep: Sweep, notify: Notify) -> None:
     """Finish what a crash at the very end of a run may have left undone; the run is open for writing."""
     sweep.record_planned_points()
-    derived_files.restore(sweep, notify)
+    sweep.restore_views(notify)
     CheckpointRetention(sweep).remove_unneeded()
 
 

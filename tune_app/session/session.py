@@ -29,8 +29,9 @@ from tune_app.session.loading import LoadedTask
 from tune_app.session.open_search import open_search
 from tune_app.session.request import Request
 from tune_app.storage import Mirror
-from tune_app.sweep import Sweep, code, derived_files, trust
+from tune_app.sweep import Sweep, code, trust
 from tune_app.sweep.events import Numerics, Opened
+from tune_app.sweep.files import write_view
 from tune_app.tasks import task
 from tune_app.training import stacking_benchmark
 from tune_app.training.stacking_benchmark import Choice
@@ -197,12 +198,12 @@ class Session:
         sweep.record_planned_points()
 
     def _write_views(self, sweep: Sweep) -> None:
-        derived_files.restore(sweep, progress.note)
+        sweep.restore_views(progress.note)
         self._write_test_images(sweep)
 
     def _write_test_images(self, sweep: Sweep) -> None:
         if images := self.loaded.test_images():
-            derived_files.write(sweep.paths.test_images, images, progress.note)
+            write_view(sweep.paths.test_images, images, progress.note)
 
     def _driver(self, sweep: Sweep, searcher: Searcher | None, engine: Engine) -> Driver:
         return Driver(

@@ -10,7 +10,7 @@ from tune_app import space as spaces
 from tune_app.errors import RunError
 from tune_app.search import restoring
 from tune_app.space import SearchSpace
-from tune_app.sweep import Sweep, derived_files, trust
+from tune_app.sweep import Sweep, trust
 from tune_app.sweep.configurations import Attempt, Configuration
 from tune_app.sweep.events import Undone
 from tune_app.sweep.history import BeforeExtension
@@ -34,7 +34,7 @@ def undo(sweep: Sweep, trusted: bool = False) -> str:
         sweep.writing(mirror),
     ):
         asked = _undo(sweep)
-        derived_files.restore(sweep, progress.note)
+        sweep.restore_views(progress.note)
     restoring.restore_study(sweep, progress.note)
     return asked
 

@@ -206,14 +206,16 @@ def _next(line: bytes, at: Position) -> tuple[Position, Event]:
     if version == VERSION and not sealed:
         raise EventError(_UNSEALED)
     event = load(body + b"}") if sealed else load(line, strict=False)
-    if isinstance(event, Created) and version == 0:
+    if version == 0:
+        if not isinstance(event, Created):
+            raise EventError("holds no sweep: the first event must be `created`")
         version = event.version
         if version not in (1, VERSION):
             raise EventError(f"version {version}; this tune-app reads versions 1 and {VERSION}")
         if sealed != (version == VERSION):
             raise EventError(_UNSEALED)
-    elif isinstance(event, Created) or version == 0:
-        raise EventError("the first event must be `created`, and no other may be")
+    elif isinstance(event, Created):
+        raise EventError("a second header")
     return Position(at.offset + len(line), version, zlib.crc32(body, at.crc) if sealed else 0), event
 
 
@@ -289,7 +291,7 @@ class Scores:
             return found
         name = self.path.parent.name
         raise RunError(
-            f"{self.path}: {size_bytes} bytes of test scores at byte {rows.offset} cannot be read: {problem}. "
+            f"{self.path}: cannot read {size_bytes} bytes of test scores at byte {rows.offset}: {problem}. "
             f"Restore the file from a copy. Without it, tune-app show {name} has the metrics, and tune-app "
             f"confirm {name} trains the best again."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -18,12 +19,14 @@ from tune_app.status import Status
 from tune_app.sweep import trust
 from tune_app.sweep.configurations import Configuration
 from tune_app.sweep.events import Created, Event, Extended, Numerics, Saved
+from tune_app.sweep.files import write_view
 from tune_app.sweep.history import History
 from tune_app.sweep.opened_folder import OpenedFolder, in_use, remove, replacing
 from tune_app.sweep.paths import RunPaths, check_contained, is_run, new_folder, no_such_run
 from tune_app.sweep.plan import plan_of
 from tune_app.sweep.record import VERSION, Mirror, Position, Record, Scores, read
 from tune_app.sweep.trial_spec import SweepSettings, TrialSpec
+from tune_app.text import Notify
 
 #: How long to wait for a run that is in use: whoever only looks whether it is live locks it for moments.
 _BUSY_FOR_S = 0.5
@@ -298,6 +301,19 @@ class Sweep:
             )
             for saved, replicates in groups.items()
         ]
+
+    def restore_views(self, notify: Notify) -> None:
+        """Write ``space.yaml`` and ``provenance.json`` as the record has them."""
+        write_view(self.paths.space, self.space_yaml, notify)
+        if self.history.openings:
+            text = json.dumps(self.history.openings[0].provenance, indent=2)
+            write_view(self.paths.provenance, f"{text}\n", notify)
+
+    def test_images_edited(self, images: bytes) -> bool:
+        """Whether the content of ``test_images.csv`` is other than recorded; False where nothing is."""
+        known = [opened.test_images_crc32 for opened in self.history.openings]
+        recorded = [crc32 for crc32 in known if crc32 is not None]
+        return bool(recorded) and zlib.crc32(images) != recorded[-1]
 
     def prune(self) -> tuple[int, int]:
         """Remove all checkpoints and weights; returns how many files that were, and their bytes.
