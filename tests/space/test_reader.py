@@ -11,7 +11,8 @@ from parsing import TASK, Case, cases, check_refused, one, parse
 
 from tune_app import space
 from tune_app.errors import SpaceError
-from tune_app.space.reader import dotted, plain, read
+from tune_app.space.reader import dotted, read
+from tune_app.space.scalars import plain
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from ray import tune
 from scipy import stats
 
 from tune_app import space
-from tune_app.space.arguments import sampler as make_sampler
+from tune_app.space.samplers import read_sampler as make_sampler
 
 CONTINUOUS: list[tuple[str, list[float]]] = [
     ("uniform", [-2, 3]),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_app.errors import DataError, describe
-from tune_app.space.sections import REFERENCE
+from tune_app.space.model import REFERENCE
 from tune_app.sweep.paths import open_plain
 from tune_app.training import checkpoint
 

@@ -1,18 +1,19 @@
-"""Find a search-space file by its name or path, and load it."""
+"""Find a search-space file by its name or path, apply ``--set key=value``, and check it."""
 
 from __future__ import annotations
 
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import ValidationError
 
 from tune_app.errors import SpaceError, nearest
 from tune_app.space.model import SearchSpace
-from tune_app.space.overrides import apply
-from tune_app.space.problems import explain, refuse
-from tune_app.space.reader import read
-from tune_app.space.scalars import show
+from tune_app.space.problems import RuleError, explain, refuse
+from tune_app.space.reader import Document, Path, dotted, read, read_value
+from tune_app.space.rules import violations
+from tune_app.space.scalars import literal, show
 
 LOCAL = pathlib.Path("search_spaces")
 ENDINGS = (".yaml", ".yml")
@@ -38,9 +39,8 @@ def load(
         rest = f"byte {error.start} is 0x{error.object[error.start]:02x}: save it as UTF-8"
         raise SpaceError(f"{path}: a search space is UTF-8 text, and this is not: {rest}") from None
     except OSError as error:
-        raise SpaceError(
-            f"{path}: cannot be read ({error.strerror}): check the file and its permissions"
-        ) from None
+        rule = f"cannot be read ({error.strerror}): check the file and its permissions"
+        raise SpaceError(f"{path}: {rule}") from None
     return parse(text, overrides, file=str(path), name=name or path.stem, recorded=recorded)
 
 
@@ -54,15 +54,20 @@ def parse(
 ) -> SearchSpace:
     """Return the search space that ``text`` describes; ``file`` is what its errors call it.
 
-    A ``recorded`` space may use names of table columns, which a new space may not.
+    A ``recorded`` space may use names that earlier versions allowed, and a new space may not.
     """
     document = read(text, file)
     for override in overrides:
-        apply(override, document, SearchSpace.model_fields)
+        try:
+            _apply(override, document)
+        except RuleError as error:
+            raise SpaceError(f"--set {override}: {error.text}") from None
     try:
-        space = SearchSpace.model_validate(document.tree, context={"recorded": recorded})
+        space = SearchSpace.model_validate(document.tree)
     except ValidationError as error:
         raise refuse(explain(error, SearchSpace), document) from None
+    if problems := violations(space, recorded):
+        raise refuse(problems, document)
     space._name, space._origin = name, document
     return space
 
@@ -73,21 +78,22 @@ def find(ref: str | pathlib.Path) -> pathlib.Path:
     A path as given; else ``search_spaces/<ref>.yaml`` (or ``.yml``) below the working directory; else the
     copy that comes with tune-app.
     """
-    given, builtin = pathlib.Path(ref), _builtin_folder()
+    given = pathlib.Path(ref)
     local = [LOCAL / f"{ref}{ending}" for ending in (("",) if given.suffix in ENDINGS else ENDINGS)]
-    known = [builtin / f"{ref}.yaml"] if str(ref) in builtin_names() else []
+    known = [_builtin_folder() / f"{ref}.yaml"] if str(ref) in builtin_names() else []
     for path in (given, *local, *known):
         if _is(path, folder=False):
             return path
     if _is(given, folder=True):
-        raise SpaceError(
-            f"{given}: is a folder: name a search-space file in it, such as {given / 'grid.yaml'}"
-        )
-    siblings = [str(path) for path in _files(given.parent)]
-    guess = nearest(str(ref), [*_stems(LOCAL), *builtin_names(), *siblings])
+        rule = f"is a folder: name a search-space file in it, such as {given / 'grid.yaml'}"
+        raise SpaceError(f"{given}: {rule}")
+    names = [*_stems(LOCAL), *builtin_names(), *map(str, _files(given.parent))]
     paths = [str(path) if path.is_absolute() else f"./{path}" for path in (given, local[0])]
     places = [*dict.fromkeys(paths), f"the built-in spaces ({', '.join(builtin_names())})"]
-    raise SpaceError(f"no search space called {show(str(ref))}.{guess}\n  looked in: {', '.join(places)}")
+    raise SpaceError(
+        f"no search space called {show(str(ref))}.{nearest(str(ref), names)}\n"
+        f"  looked in: {', '.join(places)}"
+    )
 
 
 def builtin_names() -> list[str]:
@@ -117,3 +123,48 @@ def _files(folder: pathlib.Path) -> list[pathlib.Path]:
 
 def _stems(folder: pathlib.Path) -> list[str]:
     return sorted({path.stem for path in _files(folder)})
+
+
+def _apply(override: str, document: Document) -> None:
+    """Set the key of ``key=value`` as if the file had that value.
+
+    Raises ``RuleError`` if ``=`` or a known key is missing, and ``SpaceError`` if the value is no YAML.
+    """
+    key, equals, text = override.partition("=")
+    path: Path = tuple(step.strip() for step in key.split("."))
+    if not equals or not all(path):
+        raise RuleError("not key=value: write for example --set epochs=5")
+    value, first = read_value(text, f"--set {override}"), str(path[0])
+    if first not in SearchSpace.model_fields:
+        if len(path) > 1:
+            raise RuleError(f'unknown key "{first}".{nearest(first, SearchSpace.model_fields)}')
+        path = _parameter(first, value, document)
+    for depth in range(1, len(path)):
+        parent = document.get(path[:depth])
+        if parent is None:  # not in the file, or there without a value
+            document.put(path[:depth], {}, override)
+        elif not isinstance(parent, dict):
+            raise RuleError(f"{dotted(path[:depth])} is {show(parent)}, which has no keys: set it as a whole")
+    document.put(path, value, override)
+
+
+def _parameter(name: str, value: Any, document: Document) -> Path:
+    """Return the path at which to set a parameter that is given by name, and remove its old entry."""
+    parts = {part: found for part in ("space", "fixed") if isinstance(found := document.get((part,)), dict)}
+    known = [key for part in parts.values() for key in part]
+    if name not in known:
+        points = document.tree.get("configs")
+        if isinstance(points, list) and any(isinstance(point, dict) and name in point for point in points):
+            raise RuleError(f'"{name}" is set point by point in configs: edit them there')
+        rest = nearest(name, [*SearchSpace.model_fields, *known])
+        rest = rest or f" The parameters are {', '.join(known) or 'none'}."
+        raise RuleError(f'no key and no parameter is called "{name}".{rest}')
+    searched = isinstance(value, dict | list)
+    if not searched and (condition := document.get(("space", name, "when"))):
+        fix = f"{name}={{grid: [{show(value)}], when: {literal(condition)}}}"
+        raise RuleError(f"{name} exists only on a condition (when:): write --set '{fix}'")
+    here, there = ("space", "fixed") if searched else ("fixed", "space")
+    if name in parts.get(there, {}):
+        del document.tree[there][name]
+        document.forget((there, name))
+    return here, name

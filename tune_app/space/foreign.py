@@ -9,23 +9,19 @@ from typing import Any
 
 from tune_app.errors import SpaceError
 from tune_app.space.reader import read_value
-from tune_app.space.samplers import KINDS
 
 #: Other tools' words for the two modes of a metric.
 DIRECTIONS = {
     **dict.fromkeys(["max", "maximize", "maximise", "maximum", "higher", "up"], "max"),
     **dict.fromkeys(["min", "minimize", "minimise", "minimum", "lower", "down"], "min"),
 }
-#: Other tools' keys for the mode.
-DIRECTION_KEYS = ("goal", "direction", "objective", "optimize", "type")
 
 _CALL = re.compile(r"(?:\w+\.)*(\w+)\((.*)\)", re.DOTALL)  # tune.loguniform(1e-4, 1e-1)
-_SAME = {
-    **dict.fromkeys(["gridsearch"], "grid"),
+#: Other tools' names, without _; any other name may be one of ours.
+_KINDS = {
     **dict.fromkeys(["values", "choices", "categorical"], "choice"),
-    **dict.fromkeys(["normal"], "randn"),
-    **dict.fromkeys(["float"], "uniform"),
-    **dict.fromkeys(["qlograndint"], "qloguniform"),
+    **{"gridsearch": "grid", "normal": "randn", "float": "uniform", "qlograndint": "qloguniform"},
+    **{"loguniformvalues": "loguniform", "qloguniformvalues": "qloguniform"},
 }
 _WHOLE = ("int", "integer", "intuniform", "uniformint")  # both bounds included; randint excludes max
 
@@ -33,7 +29,7 @@ _WHOLE = ("int", "integer", "intuniform", "uniformint")  # both bounds included;
 def translate(raw: object) -> dict[str, Any] | None:
     """The ``{kind: arguments}`` of a parameter in another tool's format; None if unknown.
 
-    The arguments are not checked.
+    Neither the kind nor the arguments are checked.
     """
     if isinstance(raw, str):
         call = _CALL.fullmatch(raw.strip())
@@ -62,8 +58,7 @@ def _of_kind(name: str, args: Any) -> dict[str, Any] | None:
         return None
     if word in _WHOLE:
         return _whole("randint", args)
-    kind = _SAME.get(word, word)
-    return {kind: args} if kind in KINDS else None
+    return {_KINDS.get(word, word): args}
 
 
 def _whole(kind: str, args: list[Any]) -> dict[str, Any] | None:
@@ -74,28 +69,19 @@ def _whole(kind: str, args: list[Any]) -> dict[str, Any] | None:
 
 def _of_keys(raw: dict[str, Any]) -> dict[str, Any] | None:
     """A parameter of a W&B sweep, or the like: ``distribution``, ``min``, ``max`` and so on."""
-    spread = str(raw.pop("distribution", "")).lower()
-    if "values" in raw:
-        return {"choice": raw["values"]} if raw.keys() == {"values"} else None
+    spread, log = str(raw.pop("distribution", "")).lower(), bool(raw.get("log"))
+    if raw.keys() == {"values"}:
+        return {"choice": raw["values"]}
     if spread == "normal":
         return {"randn": [raw.get("mu", 0), raw.get("sigma", 1)]}
-    low, high = raw.get("min", raw.get("low")), raw.get("max", raw.get("high"))
-    if not (isinstance(low, int | float) and isinstance(high, int | float)):
+    args: list[Any] = [raw.get("min", raw.get("low")), raw.get("max", raw.get("high"))]
+    numbers = all(isinstance(arg, int | float) for arg in args)
+    if not numbers or "values" in raw or "step" in raw or spread == "q_log_uniform":  # exponents of e again
         return None
-    whole = isinstance(low, int) and isinstance(high, int)
-    q = raw.get("q", raw.get("step", 1))
-    log = bool(raw.get("log"))
-    if spread in ("", "int_uniform") and whole:
-        return _whole("lograndint" if log else "randint", [low, high]) if "step" not in raw else None
-    match spread:
-        case "" | "uniform":
-            return {"loguniform" if log else "uniform": [low, high]} if "step" not in raw else None
-        case "log_uniform_values":
-            return {"loguniform": [low, high]}
-        case "log_uniform":  # W&B's are exponents of e
-            return {"loguniform": [math.exp(low), math.exp(high)]} if max(low, high) < 200 else None
-        case "q_uniform":
-            return {"quniform": [low, high, q]}
-        case "q_log_uniform_values":
-            return {"qloguniform": [low, high, q]}
-    return None
+    if spread in ("", "uniform"):
+        whole = not spread and all(isinstance(arg, int) for arg in args)
+        kind = ("lograndint" if log else "randint") if whole else ("loguniform" if log else "uniform")
+        return _whole(kind, args) if whole else {kind: args}
+    if spread == "log_uniform":  # W&B's are exponents of e
+        return {"loguniform": [math.exp(arg) for arg in args]} if max(args) < 200 else None
+    return _of_kind(spread, [*args, raw.get("q", 1)] if spread.startswith("q") else args)

@@ -1,107 +1,271 @@
-"""A search space: the frozen, validated content of a search-space file."""
+"""A search space: the frozen content of a search-space file, with the types and bounds of its values."""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, ValidationInfo, model_validator
-
-from tune_app.errors import SpaceError
-from tune_app.space import rules
-from tune_app.space.planning import example, plan
-from tune_app.space.problems import raise_any
-from tune_app.space.reader import Document, Path, write
-from tune_app.space.scalars import Scalar, canonical
-from tune_app.space.sections import (
-    Metric,
-    Metrics,
-    Parameter,
-    Point,
-    Resources,
-    Search,
-    Section,
-    Stop,
-    TaskName,
-    Value,
-    one_or_list,
-    recorded,
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    PrivateAttr,
+    TypeAdapter,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+    model_validator,
 )
+
+from tune_app.errors import SpaceError, nearest
+from tune_app.space import planning, samplers
+from tune_app.space.problems import RuleError, unquote
+from tune_app.space.reader import Document, Path, write
+from tune_app.space.rules import NAME
+from tune_app.space.samplers import Sampler
+from tune_app.space.scalars import Scalar, canonical, scalar_fault, show
+
+OPTUNA_SAMPLERS = ("tpe", "gp", "cmaes", "random", "qmc", "nsga2")
+#: A task or sampler of the user's own: ``module:attribute``.
+REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+def _matching(patterns: Sequence[re.Pattern[str]], rule: str, words: Sequence[str] = ()) -> AfterValidator:
+    """A validator of text that is one of ``words`` or matches one of the patterns."""
+
+    def check(value: str) -> str:
+        if value not in words and not any(pattern.fullmatch(value) for pattern in patterns):
+            raise RuleError(f"{show(value)} is not {rule}{nearest(value, words)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _value(value: Any) -> Any:
+    if fault := scalar_fault(value):
+        raise RuleError(fault)
+    return value
+
+
+def _share(value: float) -> float:
+    if value > 1 and not value.is_integer():
+        fix = f"write {math.floor(value)} or {math.ceil(value)}"
+        raise RuleError(f"{show(value)} is neither a share nor a whole number: {fix}")
+    return value
+
+
+def _gpu_share(value: Any) -> Any:
+    if value == "auto":
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        fix = unquote(value) or ": write 0, a share such as 0.25, 1, 2 or auto"
+        raise RuleError(f"{show(value)} is not a number of GPUs{fix}")
+    return _share(float(value))
+
+
+Value = Annotated[
+    Scalar, PlainValidator(_value), WithJsonSchema({"type": ["string", "number", "boolean", "null"]})
+]
+Parameter = Annotated[Sampler, PlainValidator(samplers.read_sampler), WithJsonSchema(samplers.schema())]
+Point = dict[str, Value]
+TaskName = Annotated[
+    str, _matching([NAME, REFERENCE], "a task: write pneumonia, or module:attribute for your own")
+]
+MetricName = Annotated[
+    str, _matching([NAME], "a metric name: write letters, digits and _, as in val_accuracy")
+]
+OptunaSampler = Annotated[
+    str,
+    _matching([REFERENCE], f"one of {', '.join(OPTUNA_SAMPLERS)}, nor module:Class.", OPTUNA_SAMPLERS),
+]
+GpuShare = Annotated[
+    float | Literal["auto"],
+    PlainValidator(_gpu_share),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"const": "auto"}]}),
+]
+Natural = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """The base of every mapping in the file: no unknown keys, no conversion of values, immutable."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class Metric(Section):
+    """What trials are ranked by."""
+
+    name: MetricName = Field(examples=["val_accuracy", "val_loss"])
+    """The metric that ranks configurations; never one of the test set."""
+    mode: Literal["max", "min"] = Field(examples=["min if less of it is better, else mode: max"])
+    """max where more is better, min where less is."""
+    #: The other metrics, if this is the first of a list.
+    _others: tuple[Metric, ...] = PrivateAttr(())
+
+    @property
+    def sign(self) -> int:
+        """+1 where more is better, -1 where less is."""
+        return 1 if self.mode == "max" else -1
+
+
+_SEVERAL = TypeAdapter(Annotated[tuple[Metric, ...], Field(strict=False)])
+
+
+def _one_or_several(value: Any, validate: ValidatorFunctionWrapHandler) -> Metric:
+    """One metric, or the first of a list, which has the others as ``_others``."""
+    if not isinstance(value, list | tuple):
+        metric: Metric = validate(value)
+        return metric
+    if not value:
+        raise RuleError("the list is empty: name a metric, as in {name: val_accuracy, mode: max}")
+    first, *others = _SEVERAL.validate_python(value)
+    first = first.model_copy()
+    first._others = tuple(others)
+    return first
+
+
+def _one_or_list(schema: dict[str, Any]) -> None:
+    """Change a JSON schema so that it also accepts a list."""
+    one = {"$ref": schema.pop("$ref")}
+    schema["anyOf"] = [one, {"type": "array", "items": one, "minItems": 1}]
+
+
+Metrics = Annotated[Metric, WrapValidator(_one_or_several)]
+
+
+class Stop(Section):
+    """Early stopping: which scheduler, at which epochs (rungs) it decides, and when patience runs out."""
+
+    scheduler: Literal["none", "asha", "median", "hyperband"] = Field(examples=["asha"])
+    """none, asha (asynchronous successive halving), median or hyperband."""
+    grace_period: Natural = 1
+    """Epochs that every trial gets before the first decision."""
+    reduction_factor: float = Field(default=3.0, gt=1)
+    """One trial in this many survives each rung (asha and hyperband)."""
+    brackets: Natural | None = None
+    """How many brackets hyperband has, each starting a rung later; one a rung if left out."""
+    min_samples_required: Natural = 3
+    """How many others median needs at an epoch before it decides there."""
+    patience: Natural | None = None
+    """Epochs without improvement after which a replicate has converged and ends, finished."""
+    min_delta: float = Field(default=0.0, ge=0)
+    """Improvements of the metric up to this size do not count for patience."""
+    metric: MetricName | None = None
+    """The metric it goes by, where the space has several; the first unless said."""
+
+    def rungs(self, epochs: int) -> list[int]:
+        """Return the epochs below ``epochs`` after which successive halving decides.
+
+        The milestones are ``grace_period * reduction_factor ** k``, as in Ray Tune, rounded up to whole
+        epochs. Empty for the schedulers ``none`` and ``median``.
+        """
+        if self.scheduler in ("none", "median"):
+            return []
+        if self.reduction_factor <= 1 + 1 / epochs:  # milestones less than an epoch apart
+            return list(range(self.grace_period, epochs))
+        found: list[int] = []
+        rung, k = self.grace_period, 0
+        while rung < epochs:
+            found.append(rung)
+            # the first milestone past this rung; for a factor close to 1, many lie before it
+            k = max(k + 1, int(math.log(rung / self.grace_period) / math.log(self.reduction_factor)))
+            while (after := math.ceil(self.grace_period * self.reduction_factor**k)) <= rung:
+                k += 1
+            rung = after
+        return found
+
+    def rungs_by_bracket(self, epochs: int) -> list[list[int]]:
+        """Return the rungs of each bracket: all rungs for the first, and one fewer for each further bracket.
+
+        ``asha`` has one bracket; ``none`` and ``median`` have none.
+        """
+        rungs = self.rungs(epochs)
+        count = min(1, len(rungs))
+        if self.scheduler == "hyperband":
+            count = len(rungs) if self.brackets is None else self.brackets
+        return [rungs[skipped:] for skipped in range(count)]
+
+
+class Search(Section):
+    """Which configurations are tried, beyond ``configs``."""
+
+    algorithm: Literal["grid", "random", "optuna"] = Field(examples=["random"])
+    """grid: every combination; random: independent draws; optuna: what a sampler suggests."""
+    sampler: OptunaSampler | None = None
+    """Optuna's sampler: tpe, gp, cmaes, random, qmc, nsga2 or module:Class."""
+    samples: Natural | None = None
+    """How many draws (random) or suggestions (optuna)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_sampler(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and raw.get("algorithm") == "optuna":
+            return {"sampler": "tpe", **raw}
+        return raw
+
+
+class Resources(Section):
+    """What one trial occupies; whatever is left out, tune-app decides from the machines it finds."""
+
+    cpus_per_trial: Annotated[float, Field(gt=0), AfterValidator(_share)] | None = None
+    """CPUs that one trial occupies."""
+    gpus_per_trial: GpuShare | None = None
+    """GPUs of one trial: a number, a share such as 0.25, or auto, the smallest share that measures faster."""
+    max_concurrent: Natural | None = None
+    """How many trials may run at a time."""
 
 
 class SearchSpace(Section):
-    """What a sweep is to train, independent of the engine that runs it. Frozen and validated.
+    """What a sweep is to train, independent of the engine that runs it. Frozen, and validated by `parse`.
 
     Spaces that differ only by name, description or file are equal.
     """
 
-    task: TaskName = Field(
-        description="What to train: pneumonia, or module:attribute of your own.", examples=["pneumonia"]
-    )
-    description: str | None = Field(default=None, description="Free text, for people.")
-    space: Mapping[str, Parameter] = Field(
-        default_factory=dict, description="The parameters that are searched, each with one sampler."
-    )
-    fixed: Mapping[str, Value] = Field(
-        default_factory=dict, description="Parameters that are the same in every configuration."
-    )
-    configs: Annotated[tuple[Point, ...], Field(strict=False)] = Field(
-        default=(), description="Exact configurations that are tried first, whatever the search."
-    )
-    epochs: int = Field(default=30, ge=1, description="Epochs that a trial is trained for.")
-    seeds: int = Field(
-        default=5, ge=1, description="Replicates of each configuration, each with its own seed."
-    )
-    first_replicate: int = Field(
-        default=0,
-        ge=0,
-        description="Number of the first replicate; beyond the last of another sweep, all seeds are new.",
-    )
-    seed: int = Field(
-        default=0, ge=0, le=2**32 - 1, description="The seed that every other one is derived from."
-    )
-    metric: Metrics = Field(
-        default=Metric(name="val_accuracy", mode="max"),
-        description="What configurations are ranked by; of a list, the first ranks.",
-        json_schema_extra=one_or_list,
-    )
-    evaluate: Literal["last", "best"] = Field(
-        default="last",
-        description="The epoch whose metrics stand in the results: the last, or the best by the metric.",
-    )
-    stop: Stop = Field(default=Stop(scheduler="none"), description="Early stopping; none unless asked for.")
-    search: Search = Field(
-        default=Search(algorithm="grid"), description="How the space is searched; grid unless said."
-    )
-    checkpoint_every: float = Field(
-        default=30.0,
-        ge=0,
-        description="Seconds between a trial's checkpoints, or 20 times what writing one takes if that is "
-        "more; 0 writes one after every epoch.",
-    )
-    keep: Literal["none", "best", "last"] = Field(
-        default="best",
-        description="What stays of finished trials: none; best, the weights of the best configuration; or "
-        "last, the last checkpoint of each, from which it can be trained on.",
-        examples=["last"],
-    )
-    max_failures: int = Field(
-        default=2, ge=0, description="How often a failed trial is tried again, from its last checkpoint."
-    )
-    replicates: Literal["auto", "looped", "stacked"] = Field(
-        default="auto",
-        description="How the seeds of a configuration are trained: looped, one after the other; stacked, at "
-        "once as one module; auto, whichever is measured to be faster.",
-        examples=["stacked"],
-    )
-    precision: Literal["float32", "tf32", "bf16"] = Field(
-        default="float32",
-        description="Of matrix products and convolutions: tf32 is for GPUs that have it; bf16 is torch's "
-        "autocast to bfloat16. Weights are float32 always.",
-        examples=["bf16"],
-    )
-    resources: Resources = Field(default=Resources(), description="What one trial occupies.")
+    task: TaskName = Field(examples=["pneumonia"])
+    """What to train: pneumonia, or module:attribute of your own."""
+    description: str | None = None
+    """Free text, for people."""
+    space: Mapping[str, Parameter] = {}
+    """The parameters that are searched, each with one sampler."""
+    fixed: Mapping[str, Value] = {}
+    """Parameters that are the same in every configuration."""
+    configs: Annotated[tuple[Point, ...], Field(strict=False)] = ()
+    """Exact configurations that are tried first, whatever the search."""
+    epochs: Natural = 30
+    """Epochs that a trial is trained for."""
+    seeds: Natural = 5
+    """Replicates of each configuration, each with its own seed."""
+    first_replicate: Whole = 0
+    """Number of the first replicate; beyond the last of another sweep, all seeds are new."""
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    """The seed that every other one is derived from."""
+    metric: Metrics = Field(default=Metric(name="val_accuracy", mode="max"), json_schema_extra=_one_or_list)
+    """What configurations are ranked by; of a list, the first ranks."""
+    evaluate: Literal["last", "best"] = "last"
+    """The epoch whose metrics stand in the results: the last, or the best by the metric."""
+    stop: Stop = Stop(scheduler="none")
+    """Early stopping; none unless asked for."""
+    search: Search = Search(algorithm="grid")
+    """How the space is searched; grid unless said."""
+    checkpoint_every: float = Field(default=30.0, ge=0)
+    """Seconds between a trial's checkpoints, or 20 times what writing one takes if more; 0: every epoch."""
+    keep: Literal["none", "best", "last"] = "best"
+    """What stays of finished trials: nothing, the weights of the best, or the last checkpoint of each."""
+    max_failures: Whole = 2
+    """How often a failed trial is tried again, from its last checkpoint."""
+    replicates: Literal["auto", "looped", "stacked"] = "auto"
+    """How seeds are trained: looped, one after the other; stacked, as one module; auto, the faster one."""
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
+    """Of matrix products and convolutions: bf16 is torch's autocast, tf32 needs a GPU."""
+    resources: Resources = Resources()
+    """What one trial occupies."""
 
     _name: str = PrivateAttr("space")
     _origin: Document = PrivateAttr(default_factory=lambda: Document("search space"))
@@ -148,14 +312,12 @@ class SearchSpace(Section):
         changing slowest; for ``random``, that product once for each draw; nothing for ``optuna``.
         A parameter is absent where its ``when:`` does not hold. Draw i depends on ``seed`` and i only.
         """
-        return plan(
-            self.space, self.fixed, self.configs, self.search.algorithm, self.search.samples, self.seed
-        )
+        return planning.plan(self)
 
     def example(self) -> dict[str, Scalar]:
         """Return an example of a configuration: the first that is planned, or a random draw."""
         planned = self.planned()
-        return planned[0] if planned else example(self.space, self.fixed, self.seed)
+        return planned[0] if planned else planning.example(self)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -187,17 +349,9 @@ class SearchSpace(Section):
         ``key`` is dotted (``stop.grace_period``, ``configs[0].lr``) or the name of a parameter.
         """
         path: Path = tuple(int(step) if step.isdigit() else step for step in re.findall(r"[^.\[\]]+", key))
-        if path and path[0] not in type(self).model_fields:
-            for part in ("space", "fixed"):
-                if path[0] in getattr(self, part):
-                    path = (part, *path)
-                    break
-        return SpaceError(self._origin.message(path, message))
-
-    @model_validator(mode="after")
-    def _rules(self, info: ValidationInfo) -> SearchSpace:
-        raise_any(rules.violations(self, recorded(info)))
-        return self
+        own = [part for part in ("space", "fixed") if path[0] in getattr(self, part)]
+        owner = [] if path[0] in type(self).model_fields else own[:1]
+        return SpaceError(self._origin.message((*owner, *path), message))
 
 
 def json_schema() -> dict[str, Any]:

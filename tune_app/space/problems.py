@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any, get_args
+import re
+from collections.abc import Sequence
+from typing import get_args
 
 from pydantic import BaseModel, ValidationError
 
 from tune_app.errors import SpaceError, nearest
-from tune_app.space.reader import Document, Path, plain
-from tune_app.space.scalars import canonical, literal, quote, show
+from tune_app.space.foreign import DIRECTIONS
+from tune_app.space.reader import Document, Path
+from tune_app.space.scalars import canonical, literal, plain, quote, show
 
 
 class RuleError(ValueError):
@@ -24,28 +26,17 @@ class RuleError(ValueError):
         super().__init__(text)
         self.text, self.path, self.spot, self.on_key = text, path, spot, on_key
 
-    def under(self, path: Path) -> RuleError:
-        """Return this error with ``path`` before its own."""
-        return RuleError(self.text, (*path, *self.path), self.spot, self.on_key)
 
-
-class RulesError(ValueError):
-    """Several violated rules, found together."""
-
-    def __init__(self, found: Iterable[RuleError]) -> None:
-        super().__init__("several rules are violated")
-        self.found = list(found)
-
-
-def raise_any(found: list[RuleError]) -> None:
-    """Raise :class:`RulesError` if anything was found."""
-    if found:
-        raise RulesError(found)
-
-
-def refuse(problems: list[RuleError], document: Document) -> SpaceError:
+def refuse(problems: Sequence[RuleError], document: Document) -> SpaceError:
     """Return the error that names the first problem in the order of the file, and counts the others."""
-    first, *others = sorted(problems, key=lambda p: document.place((*p.path, *p.spot), p.on_key))
+
+    def order(problem: RuleError) -> tuple[bool, tuple[int, int]]:
+        place, _ = document.place((*problem.path, *problem.spot), problem.on_key)
+        return problem.text.startswith(
+            "missing: add"
+        ), place  # an unknown key may be the missing one, misspelled
+
+    first, *others = sorted(problems, key=order)
     text = document.message(first.path, first.text, first.spot, first.on_key)
     return SpaceError(f"{text}\n(and {len(others)} more)" if others else text)
 
@@ -54,57 +45,69 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[RuleError]:
     """Convert pydantic's errors of ``model``."""
     found: list[RuleError] = []
     for detail in error.errors(include_url=False):
-        path: Path = tuple(detail["loc"])
-        cause = detail.get("ctx", {}).get("error")
-        if isinstance(cause, RulesError):
-            found += [problem.under(path) for problem in cause.found]
-        elif isinstance(cause, RuleError):
-            found.append(cause.under(path))
-        elif detail["type"] == "extra_forbidden":
-            found.append(_unknown(path, model))
-        elif detail["type"] == "missing":
+        path, value, kind = tuple(detail["loc"]), detail["input"], detail["type"]
+        context = detail.get("ctx", {})
+        if isinstance(cause := context.get("error"), RuleError):
+            found.append(RuleError(cause.text, (*path, *cause.path), cause.spot, cause.on_key))
+        elif kind == "extra_forbidden":
+            known = list(_model_at(model, path[:-1]).model_fields)
+            rule = f'unknown key "{path[-1]}"{_right_key(str(path[-1]), value, known)}'
+            found.append(RuleError(rule, path[:-1], path[-1:], on_key=True))
+        elif kind == "missing":
             examples = _model_at(model, path[:-1]).model_fields[str(path[-1])].examples or ["..."]
-            found.append(RuleError(f"missing: add {path[-1]}: {' or '.join(map(str, examples))}", path))
-        elif detail["type"] in _NO_MAPPING and isinstance(detail["input"], str):
-            key = next(iter(_model_at(model, path).model_fields))
-            known = f"{{{key}: {literal(detail['input'])}}}"
-            found.append(RuleError(f"{show(detail['input'])} is not a mapping: write {known}", path))
+            found.append(RuleError(f"missing: add {path[-1]}: {' or '.join(examples)}", path))
+        elif kind in ("model_type", "model_attributes_type") and isinstance(value, str):
+            rule = f"{show(value)} is not a mapping: write {_section(value, _model_at(model, path))}"
+            found.append(RuleError(rule, path))
         else:
-            sentence = SENTENCES.get(detail["type"], _fallback)
-            found.append(RuleError(sentence(detail["input"], detail.get("ctx", {})), path))
+            facts = {key: canonical(limit) for key, limit in context.items() if key in ("gt", "ge", "le")}
+            sentence = SENTENCES.get(kind, "is not a value that this key takes")
+            words = _right_word(str(value), str(context.get("expected")))
+            text = f"{show(value)} {sentence.format(fix=_right_type(kind, value), words=words, **facts)}"
+            found.append(RuleError(text, path))
     return found
 
 
-def _unknown(path: Path, model: type[BaseModel]) -> RuleError:
-    key, known = str(path[-1]), list(_model_at(model, path[:-1]).model_fields)
-    if "space" in known and not nearest(key, known):
-        rest = f" The keys are {', '.join(known)}; a parameter goes below space: or fixed:."
-    else:
-        rest = nearest(key, known) or f" The keys here are {', '.join(known)}."
-    return RuleError(f'unknown key "{key}".{rest}', path[:-1], (key,), on_key=True)
-
-
 def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel]:
-    """Return the model of the mapping at ``path``."""
+    """Return the model of the mapping at ``path``, in which numbers are places in a list."""
     for step in path:
-        annotation = model.model_fields[str(step)].annotation
-        model = next(
-            m for m in (annotation, *get_args(annotation)) if isinstance(m, type) and issubclass(m, BaseModel)
-        )
+        if isinstance(step, str):
+            annotation = model.model_fields[step].annotation
+            classes = [each for each in (annotation, *get_args(annotation)) if isinstance(each, type)]
+            model = next(each for each in classes if issubclass(each, BaseModel))
     return model
 
 
-def _whole_number(value: Any, _: dict[str, Any]) -> str:
-    if isinstance(value, float) and value.is_integer():
-        return f"{show(value)} is not a whole number: write {int(value)}"
-    return f"{show(value)} is not a whole number{unquote(value)}"
+def _right_key(key: str, value: object, known: list[str]) -> str:
+    if "mode" in known and (word := DIRECTIONS.get(str(value).lower())):
+        return f": write mode: {word}"
+    if guess := nearest(key, known):
+        return f".{guess}"
+    rest = "; a parameter goes below space: or fixed:" if "space" in known else ""
+    return f". The keys here are {', '.join(known)}{rest}."
 
 
-def _number(value: Any, _: dict[str, Any]) -> str:
-    return f"{show(value)} is not a number{unquote(value)}"
+def _section(value: str, model: type[BaseModel]) -> str:
+    """The mapping of a section of which only the first value is written."""
+    first, *others = [key for key, field in model.model_fields.items() if field.is_required()] or ["key"]
+    missing = [f", {key}: {' or '.join(model.model_fields[key].examples or [])}" for key in others]
+    return f"{{{first}: {literal(value)}{''.join(missing)}}}"
 
 
-def unquote(value: Any) -> str:
+def _right_word(value: str, expected: str) -> str:
+    known = re.findall("'([^']*)'", expected)
+    word = DIRECTIONS.get(value.lower())
+    return f"{', '.join(known)}" + (f": write {word}" if word in known else f".{nearest(value, known)}")
+
+
+def _right_type(kind: str, value: object) -> str:
+    if kind == "string_type":
+        return f": write {quote(literal(value))}" if isinstance(value, int | float) else ""
+    whole = kind.startswith("int") and isinstance(value, float) and value.is_integer()
+    return f": write {value:.0f}" if whole else unquote(value)
+
+
+def unquote(value: object) -> str:
     """The fix for a number in quotes; empty for any other value."""
     try:
         number = plain(value.strip()) if isinstance(value, str) else None
@@ -114,44 +117,19 @@ def unquote(value: Any) -> str:
     return ": take the quotes away" if finite else ""
 
 
-def _text(value: Any, _: dict[str, Any]) -> str:
-    quoted = isinstance(value, int | float)
-    return f"{show(value)} is not text" + (f": write {quote(literal(value))}" if quoted else "")
+_MAPPING = "is not a mapping: write keys and values, as in {{key: value}}, or {{}} for none"
+_LIST = "is not a list: write [...], or one item a line after a dash"
 
-
-def _word(value: Any, context: dict[str, Any]) -> str:
-    known = [
-        word for word in str(context["expected"]).replace(" or ", ", ").replace("'", "").split(", ") if word
-    ]
-    return f"{show(value)} is not one of {', '.join(known)}.{nearest(str(value), known)}"
-
-
-_NO_MAPPING = ("model_type", "model_attributes_type")
-
-
-def _mapping(value: Any, _: dict[str, Any]) -> str:
-    if value is None:
-        return "no value is written here, and a mapping is needed: write {} or leave the key out"
-    return f"{show(value)} is not a mapping: write keys and values, as in {{key: value}}"
-
-
-def _list(value: Any, _: dict[str, Any]) -> str:
-    return f"{show(value)} is not a list: write [...], or one item a line after a dash"
-
-
-def _fallback(value: Any, _: dict[str, Any]) -> str:
-    return f"{show(value)} is not a value that this key takes"
-
-
-SENTENCES: dict[str, Callable[[Any, dict[str, Any]], str]] = {
-    **dict.fromkeys(["int_type", "int_from_float"], _whole_number),
-    "float_type": _number,
-    "string_type": _text,
-    "literal_error": _word,
-    **dict.fromkeys(["dict_type", "mapping_type", *_NO_MAPPING], _mapping),
-    **dict.fromkeys(["tuple_type", "list_type"], _list),
-    "finite_number": lambda value, _: f"{show(value)} is not finite: write a finite number",
-    "greater_than": lambda value, c: f"{show(value)} is too small: it must be above {canonical(c['gt'])}",
-    "greater_than_equal": lambda value, c: f"{show(value)} is too small: {canonical(c['ge'])} is the least",
-    "less_than_equal": lambda value, c: f"{show(value)} is too large: {canonical(c['le'])} is the most",
+#: What a message says after the value, by pydantic's type of the error.
+SENTENCES = {
+    **dict.fromkeys(["int_type", "int_from_float"], "is not a whole number{fix}"),
+    **dict.fromkeys(["dict_type", "mapping_type", "model_type", "model_attributes_type"], _MAPPING),
+    **dict.fromkeys(["tuple_type", "list_type"], _LIST),
+    "float_type": "is not a number{fix}",
+    "string_type": "is not text{fix}",
+    "literal_error": "is not one of {words}",
+    "finite_number": "is not finite: write a finite number",
+    "greater_than": "is too small: it must be above {gt}",
+    "greater_than_equal": "is too small: {ge} is the least",
+    "less_than_equal": "is too large: {le} is the most",
 }

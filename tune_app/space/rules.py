@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tune_app.errors import nearest
-from tune_app.space.planning import LARGEST_PLAN, LARGEST_WORK, count, exists
+from tune_app.space.planning import exists, needed
 from tune_app.space.problems import RuleError
 from tune_app.space.reader import Path
-from tune_app.space.samplers import KINDS, Sampler
+from tune_app.space.samplers import KINDS
 from tune_app.space.scalars import Scalar, alike, canonical, show
 
 if TYPE_CHECKING:
     from tune_app.space.model import SearchSpace
 
+#: The most replicates of all configurations together, and epochs: more is a typing error, and would fill
+#: the memory.
+LARGEST_PLAN = 1_000_000
+#: The most epochs of all replicates together.
+LARGEST_WORK = 1_000_000_000
+#: The name of a parameter or of a metric.
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 #: The other columns of tables with a column for each parameter; ``tune_app.results.COLUMNS`` explains them.
 COLUMNS = frozenset(
@@ -29,7 +36,7 @@ COLUMNS = frozenset(
 MEASURES = ("accuracy", "loss", "auc", "sensitivity", "specificity")
 _MEASURED = tuple(f"{split}_{measure}" for split in ("train", "val", "test") for measure in MEASURES)
 #: Optuna's samplers that can optimise several metrics.
-SEVERAL_METRICS = ("tpe", "nsga2", "random", "qmc")
+_FOR_SEVERAL_METRICS = ("tpe", "nsga2", "random", "qmc")
 
 
 def is_test_metric(metric: str) -> bool:
@@ -59,45 +66,69 @@ def clash(metrics: Iterable[str], parameters: Iterable[str]) -> tuple[str, str] 
 def violations(space: SearchSpace, recorded: bool = False) -> list[RuleError]:
     """Return the rules that ``space`` violates.
 
-    A ``recorded`` space may use names of columns, so that runs of earlier versions stay readable.
+    A ``recorded`` space may use names of columns and test metrics, so that runs of earlier versions stay
+    readable.
     """
+    if not recorded and (oversized := _oversized(space)):
+        return [oversized]  # the other rules could count for ever
     conditions = list(_conditions(space))
-    points = [] if conditions else list(_points(space))  # checking points needs valid conditions
-    too_much = [] if recorded else list(_oversized(space))
-    if too_much:  # the other rules could count for ever
-        return too_much
-    taken = [] if recorded else [*_clashing_names(space)]
     return [
-        *taken,
+        *([] if recorded else [*_sealed(space), *_clashing_names(space)]),
         *_invalid_names(space),
         *_metrics(space),
         *_searchable(space),
         *conditions,
-        *points,
+        *([] if conditions else _points(space)),  # checking points needs valid conditions
         *_stopping(space),
     ]
 
 
-def _oversized(space: SearchSpace) -> Iterator[RuleError]:
+def _oversized(space: SearchSpace) -> RuleError | None:
     """Refuse what would fill the memory or never end, before anything is recorded."""
     configurations, seeds, epochs = _largest_size(space), space.seeds, space.epochs
     replicates = configurations * seeds
     if configurations > LARGEST_PLAN:
         rule = f"more than {LARGEST_PLAN:,} configurations: take fewer values, or draw samples of them"
-        yield RuleError(rule, ("search", "samples") if space.search.algorithm == "optuna" else ("space",))
-    elif replicates > LARGEST_PLAN:
+        return RuleError(rule, ("search", "samples") if space.search.algorithm == "optuna" else ("space",))
+    if replicates > LARGEST_PLAN:
         rule = (
-            f"{seeds:,} seeds of {configurations:,} configurations are more than {LARGEST_PLAN:,} replicates"
+            f"{seeds:,} seeds of {configurations:,} configurations make more than {LARGEST_PLAN:,} replicates"
         )
-        yield RuleError(f"{rule}: write {LARGEST_PLAN // configurations} or less", ("seeds",))
-    elif epochs > (most := min(LARGEST_PLAN, LARGEST_WORK // max(replicates, 1))):
+        return RuleError(f"{rule}: write {LARGEST_PLAN // configurations} or less", ("seeds",))
+    if epochs > (most := min(LARGEST_PLAN, LARGEST_WORK // max(replicates, 1))):
         rule = f"{epochs:,} epochs of {replicates:,} replicates are more than can be trained and recorded"
-        yield RuleError(f"{rule}: write {most} or less", ("epochs",))
+        return RuleError(f"{rule}: write {most} or less", ("epochs",))
+    return None
 
 
 def excess(space: SearchSpace) -> str:
     """Why a space asks for more than can be trained; empty if it does not."""
-    return next((error.text for error in _oversized(space)), "")
+    oversized = _oversized(space)
+    return oversized.text if oversized else ""
+
+
+def _largest_size(space: SearchSpace) -> int:
+    """Return the largest possible number of configurations, before conditions and repetitions reduce it."""
+    search, points = space.search, len(space.configs)
+    if search.algorithm == "optuna" or (points and not space.space):
+        return points + (search.samples or 0)
+    grids = math.prod(len(sampler.args) for sampler in space.space.values() if sampler.kind == "grid")
+    return points + (search.samples or 1) * grids
+
+
+def _metric_names(space: SearchSpace) -> list[tuple[Path, str]]:
+    """The path and name of each metric that is optimised."""
+    names = [metric.name for metric in space.metrics]
+    if len(names) == 1:
+        return [(("metric", "name"), names[0])]
+    return [(("metric", index, "name"), name) for index, name in enumerate(names)]
+
+
+def _sealed(space: SearchSpace) -> Iterator[RuleError]:
+    for path, name in [*_metric_names(space), (("stop", "metric"), space.stop.metric or "")]:
+        if is_test_metric(name):
+            rule = f"{show(name)} is a test metric, and the test set is sealed until a trial has ended"
+            yield RuleError(f"{rule}: choose by val_{name[5:] or 'accuracy'}", path)
 
 
 def _parameter_names(space: SearchSpace) -> Iterator[tuple[Path, str]]:
@@ -105,17 +136,6 @@ def _parameter_names(space: SearchSpace) -> Iterator[tuple[Path, str]]:
     yield from ((("space",), name) for name in space.space)
     yield from ((("fixed",), name) for name in space.fixed)
     yield from ((("configs", index), name) for index, point in enumerate(space.configs) for name in point)
-
-
-def _invalid_names(space: SearchSpace) -> Iterator[RuleError]:
-    for path, name in _parameter_names(space):
-        if not NAME.fullmatch(name):
-            rule = "a parameter's name is letters, digits and _, and starts with no digit"
-            yield RuleError(f"{show(name)} cannot be a name: {rule}", path, (name,), on_key=True)
-    for name in space.fixed:
-        if name in space.space:
-            rule = "is in space too: a parameter is searched or fixed, so remove it from one"
-            yield RuleError(rule, ("fixed", name), on_key=True)
 
 
 def _clashing_names(space: SearchSpace) -> Iterator[RuleError]:
@@ -134,11 +154,19 @@ def _clashing_names(space: SearchSpace) -> Iterator[RuleError]:
         else:
             continue
         yield RuleError(f'"{name}" {rule}: give the parameter another name', path, (name,), on_key=True)
-    for index, metric in enumerate(space.metrics):
-        if metric.name.casefold() in COLUMNS:
-            path = ("metric", "name") if len(space.metrics) == 1 else ("metric", index, "name")
-            rule = "is a column of the results tables"
-            yield RuleError(f'"{metric.name}" {rule}: give the metric another name', path)
+    for path, name in _metric_names(space):
+        if name.casefold() in COLUMNS:
+            yield RuleError(f'"{name}" is a column of the results tables: give the metric another name', path)
+
+
+def _invalid_names(space: SearchSpace) -> Iterator[RuleError]:
+    for path, name in _parameter_names(space):
+        if not NAME.fullmatch(name):
+            rule = "a parameter's name is letters, digits and _, and starts with no digit"
+            yield RuleError(f"{show(name)} cannot be a name: {rule}", path, (name,), on_key=True)
+    for name in space.space.keys() & space.fixed.keys():
+        rule = "is in space too: a parameter is searched or fixed, so remove it from one"
+        yield RuleError(rule, ("fixed", name), on_key=True)
 
 
 def _metrics(space: SearchSpace) -> Iterator[RuleError]:
@@ -146,107 +174,92 @@ def _metrics(space: SearchSpace) -> Iterator[RuleError]:
     for index, name in enumerate(names):
         if name in names[:index]:
             yield RuleError(f'"{name}" is in this list twice: keep one', ("metric", index, "name"))
-    if len(names) > 1 and space.search.sampler not in (None, *SEVERAL_METRICS):
-        known = f"{', '.join(SEVERAL_METRICS[:-1])} or {SEVERAL_METRICS[-1]}"
-        rule = f"several metrics are searched by {known}, and this is {space.search.sampler}"
-        fix = "use one of those, or name one metric"
-        yield RuleError(f"{rule}: {fix}", ("search", "sampler"))
-    if space.stop.metric is not None and space.stop.metric not in names:
-        rule = f'"{space.stop.metric}" is not among the metrics of this space'
-        fix = nearest(space.stop.metric, names) or f" They are {', '.join(names)}."
+    by = space.stop.metric
+    if by is not None and by not in names and not is_test_metric(by):
+        rule = f'"{by}" is not among the metrics of this space'
+        fix = nearest(by, names) or f" They are {', '.join(names)}."
         yield RuleError(f"{rule}.{fix}", ("stop", "metric"))
 
 
 def _searchable(space: SearchSpace) -> Iterator[RuleError]:
-    algorithm = space.search.algorithm
-    for name, sampler in space.space.items():
-        path, kind = ("space", name), sampler.kind
-        if algorithm == "grid" and kind != "grid":
-            fix = "write search: {algorithm: random, samples: 50}, or write {grid: [...]}"
-            yield RuleError(
-                f"{kind} is drawn from, and this search tries grids alone: {fix}", path, (kind,), True
-            )
-        if algorithm == "optuna" and kind == "grid":
-            fix = f"write {{choice: {show(sampler.args, limit=200)}}}"
-            yield RuleError(f"optuna suggests values, and a grid wants them all: {fix}", path, (kind,), True)
-        if algorithm == "optuna" and kind in ("randn", "qloguniform"):
-            yield RuleError(f"optuna has no {kind}: write {_for_optuna(sampler)}", path, (kind,), True)
+    algorithm, samples, sampler = space.search.algorithm, space.search.samples, space.search.sampler
+    if algorithm == "grid" and samples is not None:
+        yield RuleError("a grid tries every combination once: leave samples out", ("search", "samples"))
+    if algorithm != "grid" and samples is None:
+        rule = f"missing: {algorithm} needs the number of samples, as in samples: 50"
+        yield RuleError(rule, ("search", "samples"))
+    if algorithm != "optuna" and sampler is not None:
+        rule = f"only algorithm: optuna has samplers, and this is {algorithm}: leave it out"
+        yield RuleError(rule, ("search", "sampler"))
+    if len(space.metrics) > 1 and sampler not in (None, *_FOR_SEVERAL_METRICS):
+        known = f"{', '.join(_FOR_SEVERAL_METRICS[:-1])} or {_FOR_SEVERAL_METRICS[-1]}"
+        rule = f"several metrics are searched by {known}, and this is {sampler}"
+        yield RuleError(f"{rule}: use one of those, or name one metric", ("search", "sampler"))
     if algorithm == "optuna" and not space.space:
         yield RuleError("optuna has nothing to search: space is empty", ("search", "algorithm"))
-    if algorithm == "random" and all(sampler.kind == "grid" for sampler in space.space.values()):
+    if algorithm == "random" and all(each.kind == "grid" for each in space.space.values()):
         rule = "nothing in space is drawn at random, so every sample would be the same: leave search out"
         yield RuleError(rule, ("search", "algorithm"))
+    for name, each in space.space.items():
+        if rule := _unsearchable(algorithm, each.kind, each.args):
+            yield RuleError(rule, ("space", name), (each.kind,), on_key=True)
 
 
-def _for_optuna(sampler: Sampler) -> str:
-    """A kind that Optuna has, of the same values; of a normal distribution, three standard deviations."""
-    if sampler.kind == "qloguniform":
-        return f"{{quniform: {show(sampler.args)}}}"
-    mean, sd = sampler.args
-    return f"{{uniform: {show([mean - 3 * sd, mean + 3 * sd])}}}, three standard deviations either way"
+def _unsearchable(algorithm: str, kind: str, args: tuple[Any, ...]) -> str:
+    """Why an algorithm does not take a sampler, and what it takes instead; empty if it takes it."""
+    if algorithm == "grid" and kind != "grid":
+        fix = "write search: {algorithm: random, samples: 50}, or write {grid: [...]}"
+        return f"{kind} is drawn from, and this search tries grids alone: {fix}"
+    if algorithm != "optuna":
+        return ""
+    if kind == "grid":
+        return f"optuna suggests values, and a grid wants them all: write {{choice: {show(args, limit=200)}}}"
+    if kind == "qloguniform":
+        return f"optuna has no {kind}: write {{quniform: {show(args)}}}"
+    if kind == "randn":
+        mean, sd = args
+        ends = show([mean - 3 * sd, mean + 3 * sd])
+        return f"optuna has no {kind}: write {{uniform: {ends}}}, three standard deviations either way"
+    return ""
 
 
 def _conditions(space: SearchSpace) -> Iterator[RuleError]:
     for name, sampler in space.space.items():
         for other, values in sampler.when.items():
-            spot = ("when", other)
-            if other not in space.space and other not in space.fixed:
-                guess = nearest(other, [*space.space, *space.fixed]) or " Define it in space: or fixed:."
-                yield RuleError(
-                    f'when: no parameter is called "{other}".{guess}', ("space", name), spot, True
-                )
-            elif _leads_to(space, other, name):
-                circle = (
-                    "itself" if other == name else f"{other}, and {other}, directly or not, beside {name}"
-                )
-                rule = f"when: {name} exists only beside {circle}: remove this condition"
-                yield RuleError(rule, ("space", name), spot, True)
-            else:
-                yield from _impossible_condition(space, name, other, values)
+            if rule := _impossible(space, name, other, values):
+                yield RuleError(f"when: {rule}", ("space", name), ("when", other), on_key=True)
 
 
-def _leads_to(space: SearchSpace, start: str, goal: str) -> bool:
-    """Whether the existence of ``start`` depends on ``goal``, through any number of conditions."""
-    reached, waiting = set[str](), [start]
-    while waiting:
-        name = waiting.pop()
-        if name == goal:
-            return True
-        if name not in reached and name in space.space:
-            waiting += space.space[name].when
-        reached.add(name)
-    return False
-
-
-def _impossible_condition(
-    space: SearchSpace, name: str, other: str, values: tuple[Scalar, ...]
-) -> Iterator[RuleError]:
-    path, spot = ("space", name), ("when", other)
+def _impossible(space: SearchSpace, name: str, other: str, values: tuple[Scalar, ...]) -> str:
+    """Why ``other`` can never have one of ``values`` beside ``name``; empty if it can."""
+    if other not in space.space and other not in space.fixed:
+        guess = nearest(other, [*space.space, *space.fixed]) or " Define it in space: or fixed:."
+        return f'no parameter is called "{other}".{guess}'
+    if name in needed(other, space.space):
+        circle = "itself" if other == name else f"{other}, and {other}, directly or not, beside {name}"
+        return f"{name} exists only beside {circle}: remove this condition"
     if other in space.fixed:
-        if not any(alike(value, space.fixed[other]) for value in values):
-            rule = f"{other} is fixed at {show(space.fixed[other])}, so {name} would never exist"
-            yield RuleError(f"when: {rule}: write that value, or remove {name}", path, spot)
-        return
+        if any(alike(value, space.fixed[other]) for value in values):
+            return ""
+        rule = f"{other} is fixed at {show(space.fixed[other])}, so {name} would never exist"
+        return f"{rule}: write that value, or remove {name}"
     sampler = space.space[other]
     if not KINDS[sampler.kind].listed:
         rule = f"{other} is drawn from a continuous range ({sampler.kind}), and is never exactly a value"
-        kind = "grid" if space.search.algorithm == "grid" else "choice"
-        yield RuleError(f"when: {rule}: make {other} a {kind}", path, spot, on_key=True)
-        return
-    for value in values:
-        if not sampler.can_be(value):
-            wants = show({sampler.kind: list(sampler.args)})
-            yield RuleError(f"when: {other} is never {show(value)}: it is one of {wants}", path, spot)
+        return f"{rule}: make {other} a {'grid' if space.search.algorithm == 'grid' else 'choice'}"
+    never = [show(value) for value in values if not sampler.can_be(value)]
+    if not never:
+        return ""
+    return f"{other} is never {' or '.join(never)}: it is one of {show({sampler.kind: list(sampler.args)})}"
 
 
 def _points(space: SearchSpace) -> Iterator[RuleError]:
     seen: dict[str, int] = {}
     for index, point in enumerate(space.configs):
         path: Path = ("configs", index)
-        for name in point:
-            if name in space.fixed:
-                rule = f"is fixed at {show(space.fixed[name])} for all: remove it here, or from fixed:"
-                yield RuleError(rule, (*path, name), on_key=True)
+        for name in point.keys() & space.fixed.keys():
+            rule = f"is fixed at {show(space.fixed[name])} for all: remove it here, or from fixed:"
+            yield RuleError(rule, (*path, name), on_key=True)
         if (earlier := seen.setdefault(canonical(point), index)) != index:
             yield RuleError(f"the same point as configs[{earlier}]: keep one", path)
         for name, sampler in space.space.items():
@@ -260,43 +273,28 @@ def _points(space: SearchSpace) -> Iterator[RuleError]:
 
 
 def _stopping(space: SearchSpace) -> Iterator[RuleError]:
-    stop, epochs = space.stop, space.epochs
-    grace, unreachable = stop.grace_period, "a rung that no trial can reach"
+    stop, epochs, grace = space.stop, space.epochs, space.stop.grace_period
+    rungs, others = stop.rungs(epochs), _largest_size(space) - 1
+    longest = epochs - grace - 1  # the longest patience
     if stop.scheduler != "none" and grace >= epochs:
-        rule = f"{unreachable}: {grace} is not below epochs, {epochs}"
+        rule = f"a rung that no trial can reach: {grace} is not below epochs, {epochs}"
         fix = f"write {epochs - 1} or less" if epochs > 1 else "train more epochs"
         yield RuleError(f"{rule}: {fix}, or scheduler: none", ("stop", "grace_period"))
-    elif stop.brackets is not None:
-        yield from _brackets(space, stop.brackets)
-    if stop.scheduler == "median" and stop.min_samples_required > (others := _largest_size(space) - 1):
+    elif stop.scheduler == "asha" and (stop.brackets or 1) > 1:
+        rule = "asha has one bracket: write scheduler: hyperband, or leave brackets out"
+        yield RuleError(rule, ("stop", "brackets"))
+    elif stop.scheduler == "hyperband" and (stop.brackets or 0) > len(rungs):
+        rule = f"each bracket starts at a rung of its own, and below epochs, {epochs}, lie {len(rungs)}"
+        yield RuleError(f"{rule} ({show(rungs)}): write {len(rungs)} or less", ("stop", "brackets"))
+    if stop.scheduler == "median" and stop.min_samples_required > others:
         rule = f"a median of {stop.min_samples_required} others, where there are {others}, is never drawn"
         fix = f"min_samples_required: {others}, or " if others else ""
         yield RuleError(f"{rule}: write {fix}scheduler: none", ("stop", "min_samples_required"))
-    if stop.patience is not None and grace + stop.patience >= epochs:
-        rule = f"{unreachable}: grace_period {grace} + {stop.patience} is not below epochs, {epochs}"
-        least = epochs - grace - 1
-        fix = f"write {least} or less" if least > 0 else "leave it out, or train more epochs"
-        yield RuleError(f"{rule}: {fix}", ("stop", "patience"))
+    if stop.patience is not None and stop.patience > longest:
+        rule = f"a rung that no trial can reach: grace_period {grace} + {stop.patience} is not below epochs"
+        fix = f"write {longest} or less" if longest > 0 else "leave it out, or train more epochs"
+        yield RuleError(f"{rule}, {epochs}: {fix}", ("stop", "patience"))
     if stop.patience is None and stop.min_delta:
         rule = "is what an improvement must exceed for patience to go on, and there is no patience"
-        most = min(5, epochs - grace - 1)
-        fix = f"add patience: {most}, or " if most > 0 else ""
+        fix = f"add patience: {min(5, longest)}, or " if longest > 0 else ""
         yield RuleError(f"{rule}: {fix}leave min_delta out", ("stop", "min_delta"))
-
-
-def _brackets(space: SearchSpace, asked: int) -> Iterator[RuleError]:
-    rungs = space.stop.rungs(space.epochs)
-    if space.stop.scheduler == "asha" and asked > 1:
-        rule = "asha has one bracket: write scheduler: hyperband, or leave brackets out"
-        yield RuleError(rule, ("stop", "brackets"))
-    if space.stop.scheduler == "hyperband" and asked > len(rungs):
-        rule = f"each bracket starts at a rung of its own, and below epochs, {space.epochs}, lie {len(rungs)}"
-        yield RuleError(f"{rule} ({show(rungs)}): write {len(rungs)} or less", ("stop", "brackets"))
-
-
-def _largest_size(space: SearchSpace) -> int:
-    """Return the largest possible number of configurations, before conditions and repetitions reduce it."""
-    search, points = space.search, len(space.configs)
-    if search.algorithm == "optuna" or (points and not space.space):
-        return points + (search.samples or 0)
-    return points + count(space.space, search.samples)

@@ -1,37 +1,65 @@
-"""The kinds of samplers, with Ray Tune's names, arguments and bounds. Each draws plain Python values."""
+"""The samplers of parameters, with Ray Tune's names, arguments and bounds: read, checked and drawn from."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from tune_app.space.scalars import Scalar, alike
+from tune_app.errors import closest
+from tune_app.space.foreign import translate
+from tune_app.space.problems import RuleError, unquote
+from tune_app.space.scalars import Scalar, alike, canonical, literal, scalar_fault, show
 
 if TYPE_CHECKING:  # numpy is needed only to draw
     import numpy as np
 
+_LARGEST_FLOAT = 1e100  # far above any hyperparameter; keeps every range and sum finite
+_LARGEST_INT = 2**53  # above it, different whole numbers are equal as floats
+
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of sampler.
+    """One kind of sampler: ``arguments`` and ``description`` are for people.
 
-    ``arguments`` and ``description`` are for people. ``count`` is the number of arguments (0: any list of
-    values), ``ints`` whether they are whole numbers, ``log`` whether they must be above 0, ``quantised``
-    whether the last is a step. ``listed`` says that its values are countable, so that ``when:`` may compare
-    with them.
+    ``ints``: its numbers are whole. ``log``: its bounds must be above 0. ``listed``: its values are
+    countable, so that ``when:`` may compare with them.
     """
 
+    name: str
     arguments: str
     description: str
-    draw: Callable[[Any, np.random.Generator], Scalar] | None
-    count: int = 2
     ints: bool = False
     log: bool = False
-    quantised: bool = False
-    listed: bool = False
+    listed: bool = True
+
+    @property
+    def count(self) -> int:
+        """The number of its arguments; 0 for any list of values."""
+        return 0 if self.arguments == _LIST else self.arguments.count(",") + 1
+
+
+_LIST, _RANGE, _STEPS = "[value, ...]", "[min, max]", "[min, max, q]"
+_MULTIPLE, _WHOLE = "A multiple of q from min to max, both included", "A whole number from min to max - 1"
+_EVENLY = ", evenly over orders of magnitude."
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("grid", _LIST, "Every value is tried."),
+        Kind("choice", _LIST, "One of the values, all equally likely."),
+        Kind("uniform", _RANGE, "A number from min up to, but not including, max.", listed=False),
+        Kind("loguniform", _RANGE, f"A number between min and max{_EVENLY}", log=True, listed=False),
+        Kind("quniform", _STEPS, f"{_MULTIPLE}."),
+        Kind("qloguniform", _STEPS, f"{_MULTIPLE}{_EVENLY}", log=True),
+        Kind("randint", _RANGE, f"{_WHOLE}.", ints=True),
+        Kind("lograndint", _RANGE, f"{_WHOLE}{_EVENLY}", ints=True, log=True),
+        Kind("qrandint", _STEPS, f"{_MULTIPLE}; q is a whole number.", ints=True),
+        Kind("randn", "[mean, sd]", "A number of the normal distribution.", listed=False),
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -46,11 +74,27 @@ class Sampler:
     when: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
 
     def draw(self, rng: np.random.Generator) -> Scalar:
-        """Draw one value. Raises ``TypeError`` for a ``grid``, of which every value is tried."""
-        draw = KINDS[self.kind].draw
-        if draw is None:
-            raise TypeError(f"a {self.kind} is not drawn from: every value is tried")
-        return draw(self.args, rng)
+        """Draw one plain Python value. Raises ``TypeError`` for a ``grid``, of which every value is tried."""
+        if self.kind == "grid":
+            raise TypeError("a grid is not drawn from: every value is tried")
+        if self.kind == "choice":
+            chosen: Scalar = self.args[int(rng.integers(len(self.args)))]
+            return chosen
+        if self.kind == "randn":
+            return float(rng.normal(*self.args))
+        kind, (low, high, *step) = KINDS[self.kind], self.args
+        if kind.ints and not kind.log:
+            q = step[0] if step else 1
+            first, last = steps(low, high, q) if step else (low, high - 1)
+            return int(rng.integers(first, last + 1)) * q
+        if kind.log:
+            drawn = math.exp(rng.uniform(math.log(low), math.log(high)))
+            drawn = min(max(drawn, low), high)  # exp(log(x)) may miss x by a rounding
+        else:
+            drawn = float(rng.uniform(low, high))
+        if step:
+            return float(multiple(step[0], round(drawn / step[0])))
+        return min(math.floor(drawn), high - 1) if kind.ints else drawn
 
     def extremes(self) -> tuple[Scalar, ...]:
         """Return every value of a ``grid`` or ``choice``, the ends of a range, nothing for ``randn``."""
@@ -67,8 +111,8 @@ class Sampler:
             return any(alike(value, arg) for arg in self.args)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
-        kind, (low, high, *q) = KINDS[self.kind], self.args
-        if kind.quantised:
+        low, high, *q = self.args
+        if q:
             return low <= value <= high and alike(value, multiple(q[0], round(value / q[0])))
         return low <= value < high and float(value).is_integer()
 
@@ -82,8 +126,7 @@ def steps(low: float, high: float, q: float) -> tuple[int, int]:
     """Return the first and last multiple of ``q`` within the bounds, as Ray Tune snaps them inwards."""
 
     def index(bound: float, inwards: Callable[[float], int]) -> int:
-        step = round(bound / q)
-        return step if math.isclose(bound / q, step) else inwards(bound / q)
+        return round(bound / q) if _is_multiple(bound, q) else inwards(bound / q)
 
     return index(low, math.ceil), index(high, math.floor)
 
@@ -93,119 +136,172 @@ def multiple(q: float, step: int) -> float | int:
     return q * step if isinstance(q, int) else float(Decimal(repr(q)) * step)
 
 
-def _choice(args: tuple[Scalar, ...], rng: np.random.Generator) -> Scalar:
-    return args[int(rng.integers(len(args)))]
+def _is_multiple(value: float, q: float) -> bool:
+    return math.isclose(value / q, round(value / q))
 
 
-def _uniform(args: tuple[float, float], rng: np.random.Generator) -> float:
-    return float(rng.uniform(*args))
+def read_sampler(raw: object) -> Sampler:
+    """Make a sampler of ``{kind: args}``, with or without ``when``. Raises :class:`RuleError`."""
+    if isinstance(raw, Sampler):
+        return raw
+    if not isinstance(raw, dict):
+        values = raw if isinstance(raw, list | tuple) else [raw]
+        grid = literal({"grid": values})
+        known = "{grid: [...]}" if raw is None or len(grid) > 200 else grid
+        fix = _translated(raw) or f"{known}, or move a single value to fixed:"
+        raise RuleError(f"{show(raw)} is not a sampler: write {fix}")
+    kinds = [key for key in raw if key != "when"]
+    for key in kinds:
+        if key not in KINDS:
+            raise RuleError(f'unknown sampler "{key}"{_correction(key, raw)}', spot=(key,), on_key=True)
+    if len(kinds) != 1:
+        rule = f"{' and '.join(kinds) or 'no sampler'} for one parameter"
+        raise RuleError(
+            f"{rule}: write exactly one sampler, such as {{grid: [1, 2]}}", spot=tuple(kinds[1:2])
+        )
+    [kind] = kinds
+    return Sampler(kind, _arguments(kind, raw[kind]), _conditions(raw["when"]) if "when" in raw else {})
 
 
-def _loguniform(args: tuple[float, float], rng: np.random.Generator) -> float:
-    low, high = args
-    drawn = math.exp(rng.uniform(math.log(low), math.log(high)))
-    return min(max(drawn, low), high)  # exp(log(x)) may miss x by a rounding
+def _correction(key: str, raw: dict[str, Any]) -> str:
+    """What to write instead of an unknown sampler: the translation from another tool, or the nearest name."""
+    if set(raw) - {"when"} == {"value"}:
+        return ": move a single value to fixed:"
+    if known := _translated(raw):
+        return f": write {known}"
+    guess = closest(key, [*KINDS, "when"])
+    if guess == "when" or (guess and _is_accepted({guess: raw[key]})):
+        return f'. Did you mean "{guess}"?'
+    return f". The samplers are {', '.join(KINDS)}."
 
 
-def _quniform(args: tuple[float, float, float], rng: np.random.Generator) -> float:
-    return _quantise(_uniform((args[0], args[1]), rng), args[2])
+def _translated(raw: object) -> str:
+    """The translation of a parameter in another tool's format; empty if unknown or invalid."""
+    known = translate(raw)
+    if known is None or not known.keys() <= KINDS.keys() or not _is_accepted(known):
+        return ""
+    if "choice" in known:
+        return f"{literal({'grid': known['choice']})} to try each, or {literal(known)} to draw from them"
+    return literal(known)
 
 
-def _qloguniform(args: tuple[float, float, float], rng: np.random.Generator) -> float:
-    return _quantise(_loguniform((args[0], args[1]), rng), args[2])
+def _is_accepted(raw: dict[str, Any]) -> bool:
+    try:
+        read_sampler(raw)
+    except RuleError:
+        return False
+    return True
 
 
-def _quantise(value: float, q: float) -> float:
-    return float(multiple(q, round(value / q)))
+def _arguments(name: str, given: object) -> tuple[Any, ...]:
+    kind = KINDS[name]
+    if not isinstance(given, list | tuple):
+        raise RuleError(f"{name} takes a list, {kind.arguments}, not {show(given)}", spot=(name,))
+    if kind.count == 0:
+        return _values(name, given, (name,))
+    if len(given) != kind.count:
+        raise RuleError(f"{name} takes {kind.arguments}, not {show(given)}", spot=(name,))
+    args = tuple(_number(kind, arg, (name, index)) for index, arg in enumerate(given))
+    for index, rule in _violations(kind, args):
+        raise RuleError(rule, spot=(name, index))
+    return args
 
 
-def _randint(args: tuple[int, int], rng: np.random.Generator) -> int:
-    return int(rng.integers(*args))
+def _values(name: str, given: Sequence[Any], spot: tuple[str | int, ...]) -> tuple[Scalar, ...]:
+    """The values of a list called ``name``: at least one, and no two that are equal."""
+    if not given:
+        raise RuleError(f"this {name} is empty: write at least one value", spot=spot)
+    seen = set[str]()
+    for index, value in enumerate(given):
+        if fault := scalar_fault(value):
+            raise RuleError(fault, spot=(*spot, index))
+        if canonical(value) in seen:
+            same = " (4 and 4.0 are equal)" if isinstance(value, float) else ""
+            raise RuleError(f"{show(value)} is in this {name} twice{same}: keep one", spot=(*spot, index))
+        seen.add(canonical(value))
+    return tuple(given)
 
 
-def _lograndint(args: tuple[int, int], rng: np.random.Generator) -> int:
-    low, high = args
-    drawn = math.floor(math.exp(rng.uniform(math.log(low), math.log(high))))
-    return min(max(drawn, low), high - 1)
+def _number(kind: Kind, value: object, spot: tuple[str | int, ...]) -> int | float:
+    fix = ""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        fault, fix = "not a number", unquote(value)
+    elif not math.isfinite(value):
+        fault = "not finite"
+    elif kind.ints and not isinstance(value, int):
+        fault, fix = "not a whole number", f": write {int(value)}" if value.is_integer() else ""
+    elif kind.ints and abs(value) > _LARGEST_INT:
+        fault = "beyond 2**53"
+    elif abs(value) > _LARGEST_FLOAT:
+        fault = "beyond 1e100"
+    else:
+        return value if kind.ints else float(value)
+    numbers = "whole numbers" if kind.ints else "numbers"
+    raise RuleError(
+        f"{show(value)} is {fault}, and {kind.name} takes {numbers}, {kind.arguments}{fix}", spot=spot
+    )
 
 
-def _qrandint(args: tuple[int, int, int], rng: np.random.Generator) -> int:
-    low, high, q = args
-    first, last = steps(low, high, q)
-    return int(rng.integers(first, last + 1)) * q
+def _violations(kind: Kind, args: tuple[Any, ...]) -> Iterator[tuple[int, str]]:
+    """The rules that arguments break together: the index of the argument at fault, and the message."""
+    low, high, *rest = args
+    if kind.name == "randn":
+        if high <= 0:
+            yield 1, f"sd is {show(high)}, and a standard deviation is above 0"
+        return
+    if low >= high:
+        fix = "move a single value to fixed:" if low == high else f"write {show([high, low, *rest])}"
+        yield 0, f"min {show(low)} is not below max {show(high)}: {fix}"
+    if kind.log and low <= 0:
+        linear = kind.name.replace("log", "")
+        yield 0, f"min {show(low)} has no logarithm: {kind.name} needs a min above 0, or use {linear}"
+    if not rest:
+        return
+    [q] = rest
+    if q <= 0:
+        yield 2, f"q is {show(q)}, and a step is above 0"
+    elif max(abs(low), abs(high)) / q > _LARGEST_INT:
+        yield 2, f"q {show(q)} is too fine a step for {show([low, high])}: write a larger q"
+    elif kind.ints and q == 1:
+        fix = f"write {{randint: {show([low, high + 1])}}}, whose max is excluded too"
+        yield 2, f"q is 1, with which Ray Tune excludes max: {fix}"
+    elif kind.ints:
+        first, last = steps(low, high, q)
+        if last < first:
+            rule = f"no multiple of q {show(q)} lies between {show(low)} and {show(high)}"
+            yield 2, f"{rule}: write a smaller q, or a wider range"
+    else:
+        for index, bound in enumerate((low, high)):
+            if not _is_multiple(bound, q):
+                near = [show(multiple(q, rounded(bound / q))) for rounded in (math.floor, math.ceil)]
+                yield index, f"{show(bound)} is not a multiple of q {show(q)}: write {' or '.join(near)}"
 
 
-def _randn(args: tuple[float, float], rng: np.random.Generator) -> float:
-    return float(rng.normal(*args))
-
-
-KINDS: dict[str, Kind] = {
-    "grid": Kind("[value, ...]", "Every value is tried.", None, count=0, listed=True),
-    "choice": Kind("[value, ...]", "One of the values, all equally likely.", _choice, count=0, listed=True),
-    "uniform": Kind("[min, max]", "A number from min up to, but not including, max.", _uniform),
-    "loguniform": Kind(
-        "[min, max]", "A number between min and max, evenly over orders of magnitude.", _loguniform, log=True
-    ),
-    "quniform": Kind(
-        "[min, max, q]",
-        "A multiple of q from min to max, both included.",
-        _quniform,
-        3,
-        quantised=True,
-        listed=True,
-    ),
-    "qloguniform": Kind(
-        "[min, max, q]",
-        "A multiple of q from min to max, both included, evenly over orders of magnitude.",
-        _qloguniform,
-        3,
-        log=True,
-        quantised=True,
-        listed=True,
-    ),
-    "randint": Kind("[min, max]", "A whole number from min to max - 1.", _randint, ints=True, listed=True),
-    "lograndint": Kind(
-        "[min, max]",
-        "A whole number from min to max - 1, evenly over orders of magnitude.",
-        _lograndint,
-        ints=True,
-        log=True,
-        listed=True,
-    ),
-    "qrandint": Kind(
-        "[min, max, q]",
-        "A multiple of the whole number q from min to max, both included.",
-        _qrandint,
-        3,
-        ints=True,
-        quantised=True,
-        listed=True,
-    ),
-    "randn": Kind("[mean, sd]", "A number of the normal distribution.", _randn),
-}
+def _conditions(raw: object) -> dict[str, tuple[Scalar, ...]]:
+    if not isinstance(raw, dict) or not raw:
+        rule = "when takes a mapping of another parameter to its value, such as {loss: bce}"
+        raise RuleError(f"{rule}, not {show(raw)}", spot=("when",))
+    return {
+        other: _values("list", given if isinstance(given, list | tuple) else [given], ("when", other))
+        for other, given in raw.items()
+    }
 
 
 def schema() -> dict[str, Any]:
     """Return the JSON schema of one parameter of a space, for editors."""
     value = {"type": ["string", "number", "boolean", "null"]}
-    kinds = {
-        name: {
-            "type": "array",
-            "description": f"{kind.arguments}: {kind.description}",
-            **(
-                {"items": value, "minItems": 1, "uniqueItems": True}
-                if kind.count == 0
-                else {"items": {"type": "integer" if kind.ints else "number"}}
-                | {"minItems": kind.count, "maxItems": kind.count}
-            ),
-        }
-        for name, kind in KINDS.items()
-    }
+    values = {"type": "array", "items": value, "minItems": 1}
+    kinds: dict[str, Any] = {}
+    for name, kind in KINDS.items():
+        number = {"type": "integer" if kind.ints else "number"}
+        numbers = {"type": "array", "items": number, "minItems": kind.count, "maxItems": kind.count}
+        taken = numbers if kind.count else {**values, "uniqueItems": True}
+        kinds[name] = {"description": f"{kind.arguments}: {kind.description}", **taken}
     when = {
         "type": "object",
         "description": "This parameter exists only where another one has this value, or one of these.",
         "minProperties": 1,
-        "additionalProperties": {"anyOf": [value, {"type": "array", "items": value, "minItems": 1}]},
+        "additionalProperties": {"anyOf": [value, values]},
     }
     return {
         "type": "object",

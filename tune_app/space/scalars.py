@@ -1,9 +1,10 @@
-"""The values of parameters: which are valid, which are equal, and how messages show them."""
+"""The values of parameters: which are valid, which are equal, and how files and messages write them."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,16 @@ Scalar = str | int | float | bool | None
 
 #: A configuration: one value for each parameter.
 Config = Mapping[str, Scalar]
+
+_CONSTANTS: dict[str, Scalar] = {
+    **dict.fromkeys(["", "~", "null", "Null", "NULL"], None),
+    **dict.fromkeys(["true", "True", "TRUE"], True),
+    **dict.fromkeys(["false", "False", "FALSE"], False),
+}
+_INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_INFINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_BARE = re.compile(r"[A-Za-z_]([A-Za-z0-9_.:/-]*[A-Za-z0-9_])?")
 
 
 def canonical(value: Any) -> str:
@@ -43,20 +54,37 @@ def alike(a: Scalar, b: Scalar) -> bool:
     return canonical(a) == canonical(b)
 
 
+def plain(text: str) -> Scalar:
+    """Return the value of an unquoted word in the core schema of YAML 1.2.
+
+    Raises ``ValueError`` for an integer with too many digits for Python.
+    """
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    if _INTEGER.fullmatch(text):
+        return int(text) if text[:2] not in ("0o", "0x") else int(text, 0)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    if _INFINITE.fullmatch(text):
+        return float(text.replace(".", ""))
+    return text
+
+
 def show(value: Any, limit: int = 60) -> str:
     """Return ``value`` for a message: as in a file, on one line, of at most ``limit`` characters."""
     text = literal(value)
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def literal(value: Any) -> str:
-    """Return ``value`` as YAML on one line, every text in quotes."""
+def literal(value: Any, bare: bool = False) -> str:
+    """Return ``value`` as YAML on one line, a text in quotes; ``bare``: only a text that needs them."""
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(literal, value)) + "]"
+        return "[" + ", ".join(literal(item, bare) for item in value) + "]"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {literal(item)}" for key, item in value.items()) + "}"
+        keys = {key: literal(key, True) if bare else key for key in value}
+        return "{" + ", ".join(f"{keys[key]}: {literal(item, bare)}" for key, item in value.items()) + "}"
     if isinstance(value, str):
-        return quote(value)
+        return value if bare and _BARE.fullmatch(value) and plain(value) == value else quote(value)
     if isinstance(value, float) and not math.isfinite(value):
         return ".nan" if math.isnan(value) else (".inf" if value > 0 else "-.inf")
     return json.dumps(value)
@@ -78,11 +106,8 @@ def _escape(letter: str) -> str:
 
 def scalar_fault(value: object) -> str:
     """Say why ``value`` cannot be a parameter's value, or return an empty string."""
-    if isinstance(value, list | tuple | dict):
-        kind = "a mapping" if isinstance(value, dict) else "a list"
-        return f"{show(value)} is {kind}: a value here is one number, text, true, false or null"
-    if value is not None and not isinstance(value, str | int | float | bool):
-        return f"a {type(value).__name__} is not a value: write a number, text, true, false or null"
+    if not isinstance(value, str | int | float | bool | None):
+        return f"{show(value)} is a list or a mapping: write one number, text, true, false or null"
     if isinstance(value, float) and not math.isfinite(value):
         return f"{show(value)} is not finite: no trial can be trained with it"
     if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
