@@ -22,9 +22,8 @@ from tune_app.sweep.events import Numerics
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks.pneumonia import Pneumonia
 from tune_app.tasks.task import Labelled, Splits
-from tune_app.training.learner import DeviceSplits
-from tune_app.training.looped import Looped
-from tune_app.training.stacked import Stacked
+from tune_app.training.device_data import DeviceSplits
+from tune_app.training.task_replicates import Looped, Stacked
 
 CONFIG = {"lr": 3e-6, "step_size": 4}
 

@@ -15,7 +15,8 @@ from tune_app.errors import TaskError
 from tune_app.space import Scalar
 from tune_app.tasks.pneumonia import PARAMETERS, Pneumonia
 from tune_app.tasks.task import settings
-from tune_app.training.learner import DeviceSplits, Learner
+from tune_app.training.device_data import DeviceSplits
+from tune_app.training.task_replicates import Looped
 
 TASK = Pneumonia()
 PAPER: Mapping[str, Scalar] = {}  # the defaults are the paper's
@@ -86,7 +87,7 @@ def test_pixels_reach_the_model_unscaled(tiny: Dataset, monkeypatch: pytest.Monk
     splits = TASK.splits(tiny)
     assert splits.train.x is tiny.train.x
     spec = make_spec({"batch_size": 7, "test_batch_size": 4})
-    Learner(spec, TASK, DeviceSplits.load(splits, "cpu"), 0).step()
+    Looped(spec, TASK, DeviceSplits.load(splits, "cpu")).step()
     training, validation = seen[:4], seen[4:]
     assert [len(batch) for batch in training] == [7, 7, 7, 4]
     assert [len(batch) for batch in validation] == [4, 4, 1]

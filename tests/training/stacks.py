@@ -14,10 +14,9 @@ from torch import nn
 from tune_app.data import Dataset
 from tune_app.space import Config
 from tune_app.tasks.pneumonia import Pneumonia
-from tune_app.training.learner import DeviceSplit, DeviceSplits
-from tune_app.training.looped import Looped
+from tune_app.training.device_data import DeviceSplit, DeviceSplits
 from tune_app.training.replicates import Replicates
-from tune_app.training.stacked import Stacked
+from tune_app.training.task_replicates import Looped, Stacked
 
 EPOCHS = 3
 
@@ -94,6 +93,25 @@ def train(group: Replicates, epochs: int = EPOCHS) -> list[list[Mapping[str, flo
     """The metrics of each replicate, epoch by epoch."""
     found = [group.step() for _ in range(epochs)]
     return [list(each) for each in zip(*found, strict=True)] or [[] for _ in group.state()]
+
+
+def diverged(group: Replicates) -> list[int | None]:
+    """The epoch at which each replicate froze; None for the others."""
+    return [each.epoch if each.diverged else None for each in group.all]
+
+
+def ended(group: Replicates) -> list[int | None]:
+    """The last epoch of each replicate that has ended otherwise; None for the others."""
+    return [each.epoch if each.ended else None for each in group.all]
+
+
+def evaluated(group: Replicates) -> list[int]:
+    """The epoch of each replicate that ``test`` looks at."""
+    return [each.evaluated for each in group.all]
+
+
+def durations(group: Replicates) -> list[float]:
+    return [each.duration_s for each in group.all]
 
 
 def leaves(tree: Any, path: str = "") -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from specs import make_spec
+from stacks import diverged, ended, evaluated
 
 from tune_app.errors import TaskError
 from tune_app.space import Config
@@ -60,7 +61,7 @@ def test_test_metrics_are_held_back_until_the_end() -> None:
     group = generated(curve, 0, 1)
     found = train(group, 4)
     assert all(set(each) == {"val_accuracy"} for epochs in found.values() for each in epochs)
-    assert group.evaluated() == [4, 4]
+    assert evaluated(group) == [4, 4]
     outcomes = group.test()
     assert [m and m["test_accuracy"] for m in metrics(outcomes)] == [4, 4]
     assert [set(m or {}) for m in metrics(outcomes)] == [{"test_accuracy", "test_other"}] * 2
@@ -71,7 +72,7 @@ def test_test_metrics_are_held_back_until_the_end() -> None:
 def test_the_best_epochs_test_metrics_are_kept(sign: int, epoch: int) -> None:
     group = generated(curve, keep_best=("val_accuracy", sign))
     train(group, 4)
-    assert group.evaluated() == [epoch]
+    assert evaluated(group) == [epoch]
     assert metrics(group.test())[0] == {"test_accuracy": epoch, "test_other": pytest.approx(50, abs=50)}
 
 
@@ -88,7 +89,7 @@ def test_a_function_that_ends_early_has_finished_with_its_last_metrics() -> None
         [None, 3],
         [None, None],
     ]
-    assert (group.epoch, group.ended(), group.evaluated()) == (3, [2, 3], [2, 3])
+    assert (group.epoch, ended(group), evaluated(group)) == (3, [2, 3], [2, 3])
     assert metrics(group.test()) == [{"test_accuracy": 2}, {"test_accuracy": 3}]
 
 
@@ -175,10 +176,10 @@ def test_a_non_finite_metric_freezes_its_replicate_alone(name: str, value: float
 
     group = generated(task, 0, 1, stop_metric=("train_loss", -1))
     found = train(group, 3)
-    assert [group.why(0), group.why(1)] == ["", f"{name} was {value:g}"]
+    assert [each.diverged for each in group.all] == ["", f"{name} was {value:g}"]
     assert [each.get("val_accuracy") for each in found[0]] == [0.1, 0.2, 0.3]
     assert [each.get("val_accuracy") for each in found[1]] == [0.1, None, None]
-    assert group.diverged() == [None, 2]
+    assert diverged(group) == [None, 2]
     assert metrics(group.test()) == [{"test_accuracy": 0.3}, None]
 
 
@@ -191,7 +192,7 @@ def test_a_non_finite_metric_that_ranks_nothing_is_only_missing(name: str, value
 
     group = generated(task, epochs=2)
     assert train(group, 2)[0][1]["val_accuracy"] == 0.1
-    assert group.diverged() == [None]
+    assert diverged(group) == [None]
 
 
 def test_what_a_function_raises_is_not_touched() -> None:

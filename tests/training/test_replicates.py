@@ -9,9 +9,8 @@ import pytest
 from specs import make_spec
 
 from tune_app.training.function_replicates import FunctionReplicates
-from tune_app.training.looped import Looped
 from tune_app.training.replicates import Replicates, Stopwatch
-from tune_app.training.stacked import Stacked
+from tune_app.training.task_replicates import Looped, Stacked
 
 
 def test_a_stopwatch_counts_seconds() -> None:

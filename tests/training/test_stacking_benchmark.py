@@ -34,10 +34,9 @@ from tune_app.tasks import isolation
 from tune_app.tasks.pneumonia import Pneumonia
 from tune_app.tasks.task import Labelled, Splits
 from tune_app.training import stacking_benchmark
-from tune_app.training.looped import Looped
 from tune_app.training.replicates import Replicates
-from tune_app.training.stacked import Stacked
 from tune_app.training.stacking_benchmark import Benchmark, Choice
+from tune_app.training.task_replicates import Looped, Stacked
 from tune_app.training.trial import Trial
 
 UserModule = Callable[[str], str]
@@ -156,7 +155,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> dict[type, float]:
 
     def step_s(group: Any, clock: Callable[[], float]) -> float:
         group.step()
-        return takes[type(group)] * len(group.durations_s)
+        return takes[type(group)] * len(group.all)
 
     monkeypatch.setattr(stacking_benchmark, "_step_s", step_s)
     return takes

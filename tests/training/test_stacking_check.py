@@ -16,7 +16,7 @@ from tune_app.data import Dataset
 from tune_app.space import Config
 from tune_app.sweep.events import Numerics
 from tune_app.tasks.pneumonia import Pneumonia
-from tune_app.training.learner import DeviceSplit, DeviceSplits
+from tune_app.training.device_data import DeviceSplit, DeviceSplits
 from tune_app.training.stacking_check import ELEMENTWISE, why_not_stackable
 
 Optimizer = optim.Optimizer

@@ -154,7 +154,7 @@ def modules_of_a_trial(splits: Splits | None) -> list[str]:
     always = ["tune_app.engines.ray.trainable", "tune_app.training.trial"]
     if splits is None:
         return [*always, *(["torch"] if "torch" in sys.modules else [])]
-    return [*always, "tune_app.training.looped", "tune_app.training.stacking_check"]
+    return [*always, "tune_app.training.task_replicates", "tune_app.training.stacking_check"]
 
 
 def _plan_for(driver: Driver, planned: Plan) -> Plan:

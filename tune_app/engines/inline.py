@@ -7,9 +7,8 @@ from functools import cache
 
 from tune_app.driver.driver import Driver
 from tune_app.tasks.task import Splits
-from tune_app.training.guard import GuardedTrial
 from tune_app.training.protocol import Failure
-from tune_app.training.trial import Worker
+from tune_app.training.trial import GuardedTrial, Worker
 
 
 def run(driver: Driver, splits: Splits | None, device: str = "cpu") -> None:

@@ -14,29 +14,22 @@ import numpy as np
 from tune_app.errors import TaskError
 from tune_app.space import Config
 from tune_app.space.rules import clash, is_test_metric
+from tune_app.sweep.configurations import TASK
 from tune_app.sweep.evaluation import improved_value, usable
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks.isolation import ProcessState
 from tune_app.tasks.task import Context, FunctionTask
-from tune_app.training.replicates import Metrics, Replicates, ReplicateTest, Stopwatch
+from tune_app.training.replicates import Metrics, Replicate, Replicates, ReplicateTest, Stopwatch
 from tune_app.training.seeds import NOISE, derive_seed, function_seed
 
 
 @dataclass
-class _Replicate:
-    """The generator of one replicate, and what it has come to."""
+class _Generated(Replicate):
+    """A replicate with its generator, its best value so far, and the test metrics of that epoch."""
 
-    generator: Iterator[Mapping[str, float]]
-    diverged: int | None = None
-    why: str = ""
-    ended: int | None = None
+    generator: Iterator[Mapping[str, float]] = field(default_factory=lambda: iter(()))
     best: float | None = None
-    evaluated: int = 0
     test: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def live(self) -> bool:
-        return self.diverged is None and self.ended is None
 
     def close(self) -> None:
         """Have the generator run its ``finally`` and ``with`` blocks where it stands."""
@@ -62,64 +55,58 @@ class FunctionReplicates(Replicates):
     savable = False
 
     def __init__(self, spec: TrialSpec, function: FunctionTask, device: str) -> None:
-        super().__init__(spec)
-        self._spec, seed = spec, spec.settings.seed
-        self._all = [
-            _Replicate(
-                _isolated(
-                    function,
-                    copy.deepcopy(dict(spec.config)),
-                    Context(function_seed(seed, r), r, spec.settings.epochs, device),
-                    ProcessState(derive_seed(seed, NOISE, r)),
-                )
-            )
-            for r in spec.replicates
-        ]
+        self._config, self._settings = spec.config, spec.settings
+        self.all: list[_Generated] = []
+        seed, epochs = spec.settings.seed, spec.settings.epochs
+        for r in spec.replicates:
+            context = Context(function_seed(seed, r), r, epochs, device)
+            state = ProcessState(derive_seed(seed, NOISE, r))
+            generator = _isolated(function, copy.deepcopy(dict(spec.config)), context, state)
+            self.all.append(_Generated(r, generator=generator))
 
     def step(self) -> list[Metrics]:
         """See Replicates. Where the last of them end without another epoch, ``epoch`` stays as it is."""
-        self.epoch += 1
         found: list[Metrics] = []
-        for index, replicate in enumerate(self._all):
+        for each in self.all:
             watch = Stopwatch()
-            found.append(self._advance(replicate) if replicate.live else {})
-            self.durations_s[index] = watch.seconds()
-        if not any(found) and self.epoch not in self.diverged():
-            self.epoch -= 1
+            found.append(self._advance(each, self.epoch + 1) if each.live else {})
+            each.duration_s = watch.seconds()
+        self.epoch = max(each.epoch for each in self.all)
         return found
 
-    def _advance(self, replicate: _Replicate) -> Metrics:
+    def _advance(self, each: _Generated, epoch: int) -> Metrics:
         """One epoch of one replicate; no metrics where it has ended before, or diverges in it."""
-        settings = self._spec.settings
+        settings = self._settings
         try:
-            yielded = next(replicate.generator)
+            yielded = next(each.generator)
         except StopIteration:
-            if self.epoch == 1:
+            if epoch == 1:
                 raise TaskError(
                     "the function task ended without metrics: it must yield a mapping of them once an epoch"
                 ) from None
-            replicate.ended = self.epoch - 1
+            each.ended = TASK
             return {}
         numbers = self._numbers(yielded)
+        each.epoch = epoch
         if fatal := [name for name in settings.needed & numbers.keys() if not usable(numbers[name])]:
             name = min(fatal)
-            replicate.diverged, replicate.why = self.epoch, f"{name} was {numbers[name]:g}"
-            replicate.close()
+            each.diverged = f"{name} was {numbers[name]:g}"
+            each.close()
             return {}
         visible = {name: value for name, value in numbers.items() if not is_test_metric(name)}
-        best = settings.keep_best and improved_value(visible, settings.keep_best, replicate.best)
+        best = settings.keep_best and improved_value(visible, settings.keep_best, each.best)
         if settings.keep_best is None or best is not None:
-            replicate.best, replicate.evaluated = best, self.epoch
-            replicate.test = {name: value for name, value in numbers.items() if is_test_metric(name)}
-        if self.epoch == settings.epochs and next(replicate.generator, None) is not None:
-            replicate.close()  # it would yield more than it was asked for
+            each.best, each.evaluated = best, epoch
+            each.test = {name: value for name, value in numbers.items() if is_test_metric(name)}
+        if epoch == settings.epochs and next(each.generator, None) is not None:
+            each.close()  # it would yield more than it was asked for
         return visible
 
     def _numbers(self, yielded: Any) -> dict[str, float]:
         if not isinstance(yielded, Mapping):
             raise TaskError(f"the function task yielded {yielded!r}; it must yield a mapping of metrics")
         numbers = {str(name): _number(name, value) for name, value in yielded.items()}
-        if clashing := clash(numbers, self._spec.config):
+        if clashing := clash(numbers, self._config):
             name, column = clashing
             raise TaskError(
                 f'the function task yielded "{name}", and "{column}" is a parameter or another column of the '
@@ -127,36 +114,18 @@ class FunctionReplicates(Replicates):
             )
         return numbers
 
-    def end(self, index: int) -> None:
-        """See Replicates."""
-        self._all[index].ended = self.epoch
-        self._all[index].close()
-
-    def ended(self) -> list[int | None]:
-        """See Replicates."""
-        return [each.ended for each in self._all]
+    def _leave(self, place: int) -> None:
+        self.all[place].close()
 
     def close(self) -> None:
         """See Replicates."""
-        for each in self._all:
+        for each in self.all:
             each.close()
-
-    def why(self, index: int) -> str:
-        """See Replicates."""
-        return self._all[index].why
-
-    def diverged(self) -> list[int | None]:
-        """See Replicates."""
-        return [each.diverged for each in self._all]
-
-    def evaluated(self) -> list[int]:
-        """See Replicates."""
-        return [each.evaluated for each in self._all]
 
     def test(self) -> list[ReplicateTest | None]:
         """See Replicates; a function has no images, so no scores."""
         none = np.empty(0, np.float32)
-        return [ReplicateTest(each.test, none) if each.diverged is None else None for each in self._all]
+        return [None if each.diverged else ReplicateTest(each.test, none) for each in self.all]
 
 
 def _isolated(

@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tune_app.sweep.trial_spec import TrialSpec
-
 #: One replicate's metrics of one epoch; empty once it has diverged or ended.
 Metrics = Mapping[str, float]
 
@@ -39,40 +37,49 @@ class Stopwatch:
         return round(time.perf_counter() - self._start, 4)
 
 
+@dataclass
+class Replicate:
+    """Where one replicate stands.
+
+    ``epoch`` is the last that it was trained for, and ``evaluated`` the one that ``test`` looks at.
+    ``diverged`` says what was not finite in a replicate that froze, ``ended`` what ended another one.
+    """
+
+    number: int
+    epoch: int = 0
+    evaluated: int = 0
+    #: Seconds that it took in the last epoch.
+    duration_s: float = 0.0
+    diverged: str = ""
+    ended: str = ""
+
+    @property
+    def live(self) -> bool:
+        """Whether it is still trained."""
+        return not self.diverged and not self.ended
+
+
 class Replicates(ABC):
     """R replicates of one configuration. A subclass decides how they share a device."""
 
     #: Whether there are ``state`` and ``weights``.
     savable = True
-
-    def __init__(self, spec: TrialSpec) -> None:
-        self.epoch = 0
-        #: Seconds that each replicate took in the last epoch, (R,).
-        self.durations_s = [0.0] * len(spec.replicates)
+    epoch = 0
+    all: Sequence[Replicate]
 
     @abstractmethod
     def step(self) -> list[Metrics]:
-        """One epoch of every replicate: R dicts of ``train_`` and ``val_`` metrics."""
+        """One epoch of every live replicate: R dicts of ``train_`` and ``val_`` metrics."""
 
-    @abstractmethod
-    def diverged(self) -> list[int | None]:
-        """The epoch at which each replicate became non-finite and froze; None for the others, (R,)."""
-
-    def why(self, index: int) -> str:
-        """What was not finite in a replicate that diverged."""
-        return "a loss or a parameter was not finite, or beyond 1e100"
-
-    @abstractmethod
-    def end(self, index: int) -> None:
+    def end(self, place: int, why: str) -> None:
         """Train a replicate no further: it has finished, and waits for ``test``."""
+        live, self.all[place].ended = self.all[place].live, why
+        if live:
+            self._leave(place)
 
     @abstractmethod
-    def ended(self) -> list[int | None]:
-        """The last epoch of each replicate that is trained no further though it has not diverged, (R,)."""
-
-    @abstractmethod
-    def evaluated(self) -> list[int]:
-        """The epoch of each replicate that ``test`` looks at, (R,)."""
+    def _leave(self, place: int) -> None:
+        """A live replicate has ended."""
 
     @abstractmethod
     def test(self) -> list[ReplicateTest | None]:

@@ -34,9 +34,8 @@ from tune_app.tasks.isolation import gpus_possible, set_numerics
 from tune_app.tasks.task import FunctionTask, Labelled, Splits, Task
 
 if TYPE_CHECKING:
-    from tune_app.training.learner import DeviceSplits
-    from tune_app.training.looped import Looped
-    from tune_app.training.stacked import Stacked
+    from tune_app.training.device_data import DeviceSplits
+    from tune_app.training.task_replicates import Looped, Stacked
 
 #: Numbers in an input, above which replicates are looped on a CPU without measuring: 48 x 48 pixels. Above
 #: that, one model keeps a core busy. The paper's, stacked, was measured to be 1.2 to 1.7 times as fast at
@@ -146,7 +145,7 @@ def run(benchmark: Benchmark) -> Choice:
 
 
 def _run(benchmark: Benchmark) -> Choice:
-    from tune_app.training.learner import DeviceSplits
+    from tune_app.training.device_data import DeviceSplits
     from tune_app.training.stacking_check import why_not_stackable
 
     settings = benchmark.spec.settings
@@ -165,8 +164,7 @@ def _run(benchmark: Benchmark) -> Choice:
 
 
 def _compare(task: Task, benchmark: Benchmark, data: DeviceSplits) -> Choice:
-    from tune_app.training.looped import Looped
-    from tune_app.training.stacked import Stacked
+    from tune_app.training.task_replicates import Looped, Stacked
 
     def make(kind: type[Looped] | type[Stacked], count: int) -> Looped | Stacked:
         return kind(benchmark.spec.only(benchmark.spec.replicates[:count]), task, data)
@@ -189,8 +187,8 @@ def _compare(task: Task, benchmark: Benchmark, data: DeviceSplits) -> Choice:
         if done and time.perf_counter() > until:
             break
         for name, group in groups.items():
-            least[name] = min(least[name], _step_s(group, clock) / len(group.durations_s))
-            if any(at is not None for at in group.diverged()):
+            least[name] = min(least[name], _step_s(group, clock) / len(group.all))
+            if any(each.diverged for each in group.all):
                 return Choice("looped", "the first configuration diverges, so nothing could be measured")
     looped_s, stacked_s = least["looped"], least["stacked"]
     better = "stacked" if stacked_s < _CLEARLY * looped_s else "looped"

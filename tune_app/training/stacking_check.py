@@ -6,12 +6,11 @@ whether an optimiser treats each element by itself: that is known of the types i
 
 from __future__ import annotations
 
+import copy
 import pickle
 import random
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -21,8 +20,9 @@ from tune_app.errors import describe
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks.isolation import ProcessState
 from tune_app.tasks.task import Task, copied
-from tune_app.training.learner import DeviceSplit, DeviceSplits, clone, make_model, predict, score
-from tune_app.training.stack import Stack, first_names, names_by_group
+from tune_app.training.device_data import DeviceSplit, DeviceSplits
+from tune_app.training.models import Models, Single, Stack, first_names
+from tune_app.training.task_replicates import make_model
 
 #: Each element of a parameter moves by its own gradients, and by numbers that are the same for all.
 ELEMENTWISE = frozenset(
@@ -37,11 +37,13 @@ _INPUTS = 4
 #: The largest relative difference of results: rounding to bfloat16 stays below, other models lie above.
 _TOLERANCE = 0.05
 
+_DRAWS = "it draws random numbers while it trains"
+_BRANCHES = "its course depends on its numbers (an if, a loop or .item())"
 #: What vmap says, and what it means to a user.
 _VMAP = {
-    "random operation": "it draws random numbers while it trains",
-    "data-dependent control flow": "its course depends on its numbers (an if, a loop or .item())",
-    "calling .item()": "its course depends on its numbers (an if, a loop or .item())",
+    "random operation": _DRAWS,
+    "data-dependent control flow": _BRANCHES,
+    "calling .item()": _BRANCHES,
 }
 
 
@@ -101,62 +103,50 @@ def _of_optimizer(optimizer: optim.Optimizer) -> str | None:
 
 
 def _of_step(spec: TrialSpec, task: Task, data: DeviceSplits, models: Sequence[nn.Module]) -> str | None:
-    tensors = [clone({**dict(m.named_parameters()), **dict(m.named_buffers())}) for m in models]
     x, y = _few(data.train, 2 * _INPUTS)
-    batch = DeviceSplit(x.view(2, _INPUTS, *x.shape[1:]), y.view(2, _INPUTS))
-    few = replace(data, train=batch, val=DeviceSplit(*_few(data.val, _INPUTS)))
-    drawn = _generators(x.device)
-    alone = [_alone(spec, task, few, model, place) for place, model in enumerate(models)]
+    x, y = x.view(2, _INPUTS, *x.shape[1:]), y.view(2, _INPUTS)
+    val = DeviceSplit(*_few(data.val, _INPUTS))
+    drawn, buffers = _generators(x.device), [copy.deepcopy(dict(m.named_buffers())) for m in models]
+    singles = [Single(spec, task, data, [model]) for model in models]
+    alone = [_try(single, x[place].clone(), y[place], val) for place, single in enumerate(singles)]
     if drawn != _generators(x.device):
-        return "it draws random numbers while it trains"
-    for model, before in zip(models, tensors, strict=True):
+        return _DRAWS
+    for model, before in zip(models, buffers, strict=True):
         if not all(torch.equal(buffer, before[name]) for name, buffer in model.named_buffers()):
             return "it changes its buffers while it trains"
-    stack = Stack(spec, task, models[0], tensors, scheduled=False)
-    if fault := _of_groups(task.optimizer(copied(spec.config), models[0].parameters()), stack, models[0]):
+    stack = Stack(spec, task, data, models)
+    if fault := _of_groups(singles[0], stack):
         return fault
-    together = _together(few, stack)
-    if drawn != _generators(x.device):
-        return "it draws random numbers while it trains"
-    if not all(_close(one, other) for one, other in zip(alone, together, strict=True)):
-        return "in a stack it computes other numbers than by itself"
-    return None
-
-
-def _alone(spec: TrialSpec, task: Task, few: DeviceSplits, model: nn.Module, place: int) -> list[Tensor]:
-    """Losses, logits and validation scores of one model, and its gradients."""
-    forward = partial(predict, model, task.loss(copied(spec.config)), spec.settings.numerics.precision)
-    model.train()
-    losses, logits = forward(few.train.x[place].clone(), few.train.y[place])
-    losses.mean().backward()
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    model.eval()
-    return [losses, logits, *score(forward, few.val, _INPUTS, few.buffers), *gradients]
-
-
-def _together(few: DeviceSplits, stack: Stack) -> list[list[Tensor]]:
-    """The same of both models in a stack, which also takes a step and gives its state."""
-    losses, logits = stack.forward(few.train.x.clone(), few.train.y)
-    losses.mean(dim=-1).sum().backward()
-    gradients = stack.gradients()
-    scores = stack.score(few, few.val, _INPUTS)
-    found = [losses, logits, *scores, *(gradient.clone() for gradient in gradients)]
+    together = _try(stack, x.clone(), y, val)
     stack.clip()
     stack.optimizer.step()
     stack.state(0)
-    return [[each[place] for each in found] for place in range(stack.R)]
+    if drawn != _generators(x.device):
+        return _DRAWS
+    for place, one in enumerate(alone):
+        if not _close(one, [each[place] for each in together]):
+            return "in a stack it computes other numbers than by itself"
+    return None
 
 
-def _of_groups(alone: optim.Optimizer, stack: Stack, model: nn.Module) -> str | None:
+def _try(models: Models, x: Tensor, y: Tensor, val: DeviceSplit) -> list[Tensor]:
+    """Losses, logits, validation scores and loss, and the gradients."""
+    models.module.train()
+    losses, logits = models.forward(x, y)
+    losses.mean(dim=-1).sum().backward()
+    gradients = [gradient.clone() for gradient in models.gradients()]
+    return [losses, logits, *models.score(val), *gradients]
+
+
+def _of_groups(single: Single, stack: Stack) -> str | None:
     """Whether an optimiser sorts stacked parameters as it does those of one model."""
-    names = names_by_group(alone, dict(model.named_parameters()))
-    if any(name is None for group in names for name in group):
+    if any(name is None for group in single.groups() for name in group):
         return "its optimiser moves other tensors than the parameters of the model"
     options = [
         [{name: value for name, value in group.items() if name != "params"} for group in each.param_groups]
-        for each in (alone, stack.optimizer)
+        for each in (single.optimizer, stack.optimizer)
     ]
-    if names != stack.groups or repr(options[0]) != repr(options[1]):
+    if single.groups() != stack.groups() or repr(options[0]) != repr(options[1]):
         return "its optimiser goes by the shapes of the parameters, which a stack has other ones of"
     return None
 

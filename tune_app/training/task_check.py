@@ -110,7 +110,8 @@ def check_training(space: SearchSpace, task: Task, splits: Splits) -> None:
     """
     import torch
 
-    from tune_app.training.learner import DeviceSplits, autocast
+    from tune_app.training.device_data import DeviceSplits
+    from tune_app.training.models import autocast
 
     reference, config = space.task, space.example()
     sizes = _batch_sizes(reference, task, config)

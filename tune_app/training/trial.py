@@ -6,7 +6,9 @@ a Task only: a function may do without.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,21 +18,22 @@ import numpy as np
 from tune_app.errors import TaskError
 from tune_app.stopping.patience import Patience
 from tune_app.sweep import code
-from tune_app.sweep.configurations import PATIENCE, TASK
+from tune_app.sweep.configurations import PATIENCE
 from tune_app.sweep.evaluation import usable
 from tune_app.sweep.events import Saved, Values
 from tune_app.sweep.opened_folder import verify
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks import task as tasks
-from tune_app.tasks.isolation import set_numerics
+from tune_app.tasks.isolation import TaskExited, set_numerics
 from tune_app.tasks.task import FunctionTask, Splits, Task
 from tune_app.training import checkpoint
 from tune_app.training.function_replicates import FunctionReplicates
-from tune_app.training.protocol import SAVE_NOW, EpochReport, TestOutcome
+from tune_app.training.output import Output
+from tune_app.training.protocol import SAVE_NOW, EpochReport, Failure, TestOutcome
 from tune_app.training.replicates import Metrics, Replicates, Stopwatch
 
 if TYPE_CHECKING:
-    from tune_app.training.learner import DeviceSplits
+    from tune_app.training.device_data import DeviceSplits
 
 #: The most bytes of a checkpoint that travel in a report.
 LARGEST_CARRIED = 256 << 20
@@ -41,7 +44,11 @@ class Worker:
 
     def __init__(self, splits: Splits | None, device: str) -> None:
         self.device = device
-        self.data = _on_device(splits, device) if splits else None
+        self.data: DeviceSplits | None = None
+        if splits:
+            from tune_app.training.device_data import DeviceSplits
+
+            self.data = DeviceSplits.load(splits, device)
 
     @cached_property
     def extent(self) -> tuple[float, float] | None:
@@ -57,7 +64,7 @@ class Trial:
     """A trial that is being trained on a worker."""
 
     def __init__(self, spec: TrialSpec, worker: Worker) -> None:
-        self._spec = spec
+        self._spec, self._worker = spec, worker
         settings = spec.settings
         #: Why the replicates are not stacked though the sweep's are; empty where they are.
         self._looped = ""
@@ -67,16 +74,13 @@ class Trial:
         self._code = tasks.code(settings.task, settings.seed, numerics)
         with self._code:
             self._replicates = self._make(task, worker)
-        self._worker = worker
-        self._shape = list(worker.data.train.x.shape[1:]) if worker.data else []
         self._clock = checkpoint.Clock(settings.checkpoint_every_s)
         self._folder = Path(spec.files.checkpoints)
+        self._savable = bool(spec.files.checkpoints) and self._replicates.savable
         self._files: dict[str, bytes] = {}
         self._too_large_bytes = 0
         self._other_code: Mapping[str, Any] | None = None
         self._patience = [Patience.of(settings) for _ in spec.replicates]
-        #: The places of the replicates that patience has ended.
-        self._converged: set[int] = set()
         if spec.start:
             self._resume(spec.start)
 
@@ -88,12 +92,10 @@ class Trial:
         verify(file)  # it may have been another run's
         with self._code:
             self._replicates.load(checkpoint.select(content, "state", spec.replicates))
-            for place, reported in enumerate(spec.reported):
-                patience = self._patience[place]
-                if patience and any(
-                    patience.exhausted(epoch, value) for epoch, value in reported if value is not None
-                ):
-                    self._converge(place)
+            for place, (patience, reported) in enumerate(zip(self._patience, spec.reported, strict=False)):
+                values = ((epoch, value) for epoch, value in reported if value is not None)
+                if patience and any(patience.exhausted(epoch, value) for epoch, value in values):
+                    self._replicates.end(place, PATIENCE)
 
     def _make(self, task: Task | FunctionTask, worker: Worker) -> Replicates:
         spec = self._spec
@@ -101,9 +103,8 @@ class Trial:
             return FunctionReplicates(spec, task, worker.device)
         if worker.data is None:
             raise TaskError(f"the task {spec.settings.task} needs data, and none was given")
-        from tune_app.training.looped import Looped
-        from tune_app.training.stacked import Stacked
         from tune_app.training.stacking_check import why_not_stackable
+        from tune_app.training.task_replicates import Looped, Stacked
 
         if spec.settings.numerics.replicates != "stacked" or len(spec.replicates) == 1:
             return Looped(spec, task, worker.data)
@@ -124,28 +125,26 @@ class Trial:
 
     def _step(self, save_now: bool) -> EpochReport:
         spec, replicates = self._spec, self._replicates
+        each = replicates.all
         found = replicates.step() if self._live() else []
         self._files = {}
-        self._check(found)
-        self._apply_patience(found)
+        for place in self._live() if found else ():
+            self._check(found[place])
+            self._apply_patience(place, found[place])
         done = replicates.epoch >= spec.target or not self._live()
         saved = self._save(done, save_now)
         weights = self._save_weights() if done and spec.tested else None
-        diverged = self._by_replicate(replicates.diverged())
         return EpochReport(
             epoch=replicates.epoch,
             metrics=_by_name(found),
-            durations_s=list(replicates.durations_s),
-            diverged=diverged,
-            why={r: replicates.why(spec.replicates.index(r)) for r in diverged},
-            ended={
-                r: (at, PATIENCE if spec.replicates.index(r) in self._converged else TASK)
-                for r, at in self._by_replicate(replicates.ended()).items()
-            },
+            durations_s=[r.duration_s for r in each],
+            diverged={r.number: r.epoch for r in each if r.diverged},
+            why={r.number: r.diverged for r in each if r.diverged},
+            ended={r.number: (r.epoch, r.ended) for r in each if r.ended},
             done=done,
             test=_test_outcome(replicates) if done and spec.tested else None,
             saved=saved,
-            savable=self._can_save() and not self._too_large_bytes,
+            savable=self._savable and not self._too_large_bytes,
             weights=weights,
             files=self._files,
             too_large_bytes=self._too_large_bytes,
@@ -153,39 +152,36 @@ class Trial:
             code=self._unrecorded_code(done),
         )
 
+    def _live(self) -> list[int]:
+        """The places of the replicates that are still trained."""
+        return [place for place, each in enumerate(self._replicates.all) if each.live]
+
+    def _check(self, found: Metrics) -> None:
+        """A replicate that was trained must report the metrics that rank configurations."""
+        for name, _ in self._spec.settings.metrics:
+            if name not in found:
+                raise TaskError(
+                    f'the metric "{name}" is missing from epoch {self._replicates.epoch}; '
+                    f"reported were: {', '.join(found) or 'none'}"
+                )
+
+    def _apply_patience(self, place: int, found: Metrics) -> None:
+        """End a replicate that has converged, unless this was its last epoch anyway."""
+        patience, epoch = self._patience[place], self._replicates.epoch
+        converged = patience and patience.exhausted(epoch, found[self._spec.settings.stop_metric[0]])
+        if converged and epoch < self._spec.target:
+            self._replicates.end(place, PATIENCE)
+
     def _unrecorded_code(self, done: bool) -> Mapping[str, Any]:
         """The code of this process that the spec does not name, found at the first epoch and at the end.
 
         A task may import modules within functions, while it trains.
         """
-        if self._spec.code is None or (self._other_code is not None and not done):
+        spec, before = self._spec, self._other_code
+        if spec.code is None or (before is not None and not done):
             return {}
-        before, self._other_code = (
-            self._other_code,
-            code.unrecorded(self._spec.settings.task, self._spec.code),
-        )
+        self._other_code = code.unrecorded(spec.settings.task, spec.code)
         return {} if self._other_code == before else self._other_code
-
-    def _live(self) -> list[int]:
-        """The places of the replicates that are still trained."""
-        states = zip(self._replicates.diverged(), self._replicates.ended(), strict=True)
-        return [place for place, (gone, ended) in enumerate(states) if gone is None and ended is None]
-
-    def _by_replicate(self, epochs: list[int | None]) -> dict[int, int]:
-        return {r: at for r, at in zip(self._spec.replicates, epochs, strict=True) if at is not None}
-
-    def _apply_patience(self, found: list[Metrics]) -> None:
-        """End the replicates that have converged, unless this was their last epoch anyway."""
-        metric, _ = self._spec.settings.stop_metric
-        for place in self._live() if found else ():
-            patience = self._patience[place]
-            converged = patience and patience.exhausted(self._replicates.epoch, found[place][metric])
-            if converged and self._replicates.epoch < self._spec.target:
-                self._converge(place)
-
-    def _converge(self, place: int) -> None:
-        self._converged.add(place)
-        self._replicates.end(place)
 
     def close(self) -> None:
         """Close what the task holds open; called once, whatever ended the trial."""
@@ -200,31 +196,27 @@ class Trial:
 
     def _save(self, done: bool, save_now: bool) -> Saved | None:
         """Write a checkpoint if one is due or requested; at the end only if last states are kept."""
-        replicates = self._replicates
-        if not self._can_save():
+        if not self._savable:
             return None
         asked = self._clock.due() or save_now or (self._folder / SAVE_NOW).exists()
         if not (self._spec.settings.keep == "last" if done else asked):
             return None
         watch = Stopwatch()
-        states = replicates.state()
-        saved = self._write("state", states)
+        saved = self._write("state", self._replicates.state())
         self._clock.wrote(watch.seconds())
         return saved
 
     def _save_weights(self) -> Saved | None:
         """Write the weights that were tested, if the space keeps the best ones only."""
-        if self._spec.settings.keep != "best" or not self._can_save():
+        if self._spec.settings.keep != "best" or not self._savable:
             return None
         return self._write("weights", self._replicates.weights())
 
-    def _can_save(self) -> bool:
-        return bool(self._spec.files.checkpoints) and self._replicates.savable
-
     def _write(self, what: str, states: list[Any]) -> Saved | None:
-        spec, epoch = self._spec, self._replicates.epoch
-        content = {"epoch": epoch, "replicates": list(spec.replicates), "shape": self._shape, what: states}
-        content["extent"] = self._worker.extent
+        spec, worker, epoch = self._spec, self._worker, self._replicates.epoch
+        shape = list(worker.data.train.x.shape[1:]) if worker.data else []
+        content = {"epoch": epoch, "replicates": list(spec.replicates), "shape": shape, what: states}
+        content["extent"] = worker.extent
         name = f"{spec.sample}-{spec.replicates[0]}-{epoch:06d}-{what}.pt"
         if not spec.files.gather:
             return checkpoint.save(self._folder, name, content, epoch)
@@ -235,21 +227,49 @@ class Trial:
         self._files[name] = data
         return checkpoint.saved_as(name, data, epoch)
 
-    def _check(self, found: list[Metrics]) -> None:
-        """Each replicate that was trained must report the metrics that rank configurations."""
-        for place in self._live() if found else ():
-            for name, _ in self._spec.settings.metrics:
-                if name not in found[place]:
-                    raise TaskError(
-                        f'the metric "{name}" is missing from epoch {self._replicates.epoch}; '
-                        f"reported were: {', '.join(found[place]) or 'none'}"
-                    )
 
+class GuardedTrial:
+    """A trial as an engine runs it: its steps return a report or a failure, and raise nothing.
 
-def _on_device(splits: Splits, device: str) -> DeviceSplits:
-    from tune_app.training.learner import DeviceSplits
+    Args:
+        spec: what to train.
+        worker: gives the process's worker. If making it raises, the trial has failed.
+    """
 
-    return DeviceSplits.load(splits, device)
+    def __init__(self, spec: TrialSpec, worker: Callable[[], Worker]) -> None:
+        self._spec, self._worker = spec, worker
+        self._trial: Trial | None = None
+        self._output = Output(Path(spec.files.output) if spec.files.output else None)
+
+    def step(self, save_now: bool = False) -> EpochReport | Failure:
+        """Train one epoch; see ``Trial.step``. After a failure there is nothing more to train."""
+        with self._watched(), self._output.redirected():
+            result = self._step(save_now)
+        return result if self._spec.files.output else replace(result, output=self._output.take())
+
+    def _step(self, save_now: bool) -> EpochReport | Failure:
+        try:
+            if self._trial is None:
+                self._trial = Trial(self._spec, self._worker())
+            return self._trial.step(save_now)
+        except Exception as error:  # noqa: BLE001 - whatever the user's task raises
+            return Failure.of(error)
+        except KeyboardInterrupt as error:  # the task's own: signals are handled without one
+            return Failure.of(TaskExited(error).with_traceback(error.__traceback__))
+
+    def close(self) -> None:
+        """Close what the task holds open, whatever ended the trial."""
+        if self._trial is None:
+            return
+        with self._watched():
+            with self._output.redirected():  # the driver has closed the log by now; readers add this to it
+                self._trial.close()
+            self._trial = None
+            self._output.remove(empty_only=bool(self._spec.files.output))
+
+    def _watched(self) -> AbstractContextManager[None]:
+        opened = self._spec.files.opened
+        return opened.watched() if opened else nullcontext()
 
 
 def _test_outcome(replicates: Replicates) -> TestOutcome:
@@ -258,7 +278,7 @@ def _test_outcome(replicates: Replicates) -> TestOutcome:
     rows = np.stack([outcome.scores if outcome else np.full(shape, np.nan) for outcome in outcomes])
     return TestOutcome(
         _by_name([outcome.metrics if outcome else {} for outcome in outcomes]),
-        replicates.evaluated(),
+        [each.evaluated for each in replicates.all],
         rows.astype("<f4").tobytes() if rows.size else b"",
         rows.shape if rows.size else (),
     )

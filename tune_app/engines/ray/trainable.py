@@ -49,7 +49,7 @@ class SweepTrainable(tune.Trainable):
         return True
 
     def _begin(self, spec: TrialSpec) -> None:
-        from tune_app.training.guard import GuardedTrial
+        from tune_app.training.trial import GuardedTrial
 
         self.cleanup()
         self._spec = spec

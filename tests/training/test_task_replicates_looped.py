@@ -9,13 +9,14 @@ import pytest
 import torch
 from process_state import process
 from specs import make_spec
+from stacks import diverged, durations, evaluated
 
 from tune_app.data import Dataset
 from tune_app.space import Config
 from tune_app.tasks.pneumonia import Pneumonia
-from tune_app.training.learner import DeviceSplits
-from tune_app.training.looped import Looped
+from tune_app.training.device_data import DeviceSplits
 from tune_app.training.replicates import Replicates, ReplicateTest
+from tune_app.training.task_replicates import Looped
 
 CONFIG: Config = {"lr": 1e-3, "step_size": 2, "batch_size": 8, "nodes": 8, "dropout": 0.3}
 CONFIGS: list[Config] = [
@@ -50,8 +51,8 @@ def test_a_replicate_is_the_same_alone_beside_others_and_in_any_order(
         found = train(group)
         tests = metrics(group.test())
         assert group.epoch == 3
-        assert len(group.durations_s) == len(numbers)
-        assert min(group.durations_s) > 0
+        assert len(durations(group)) == len(numbers)
+        assert min(durations(group)) > 0
         return {r: found[i] for i, r in enumerate(numbers)}, dict(zip(numbers, tests, strict=True))
 
     together = looped(0, 1, 2)
@@ -79,16 +80,16 @@ class Fragile(Pneumonia):
 def test_a_replicate_that_diverges_freezes_and_the_others_go_on(splits: DeviceSplits) -> None:
     group = Looped(make_spec(CONFIG, range(6)), Fragile(), splits)
     found = train(group)
-    gone = [at is not None for at in group.diverged()]
+    gone = [at is not None for at in diverged(group)]
     assert {True, False} == set(gone)
-    assert set(group.diverged()) == {1, None}
+    assert set(diverged(group)) == {1, None}
     tests = group.test()
-    for r, diverged in enumerate(gone):
+    for r, froze in enumerate(gone):
         alone = Looped(make_spec(CONFIG, [r]), Fragile(), splits)
         assert found[r] == train(alone)[0]
-        assert any(found[r]) != diverged
-        assert (tests[r] is None) == diverged
-    assert {e for e, diverged in zip(group.evaluated(), gone, strict=True) if not diverged} == {3}
+        assert any(found[r]) != froze
+        assert (tests[r] is None) == froze
+    assert {e for e, froze in zip(evaluated(group), gone, strict=True) if not froze} == {3}
 
 
 class Noisy(torch.nn.Module):

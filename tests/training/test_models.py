@@ -15,6 +15,7 @@ from stacks import (
     Cnn,
     Mlp,
     assert_close,
+    evaluated,
     leaves,
     make,
     through_a_file,
@@ -24,9 +25,9 @@ from torch import nn
 
 from tune_app.space import Config
 from tune_app.tasks.pneumonia import Pneumonia
-from tune_app.training.learner import DeviceSplits
-from tune_app.training.looped import Looped
-from tune_app.training.stacked import Stacked
+from tune_app.training.device_data import DeviceSplits
+from tune_app.training.models import load_optimizer
+from tune_app.training.task_replicates import Looped, Stacked
 
 one_thread, splits, double = stacks.one_thread, stacks.splits, stacks.double
 
@@ -114,7 +115,7 @@ def test_a_stack_goes_on_from_its_states_to_the_last_digit(
     train(first, stop_at)
     second = make(Stacked, Pneumonia(), splits, (0, 1, 2), keep_best=keep_best)
     second.load(through_a_file(first.state()))
-    assert (second.epoch, second.evaluated()) == (stop_at, first.evaluated())
+    assert (second.epoch, evaluated(second)) == (stop_at, evaluated(first))
     assert train(second, EPOCHS - stop_at) == [each[stop_at:] for each in expected]
     assert_close(second.state(), whole.state(), 0)
     for mine, its in zip(second.test(), whole.test(), strict=True):
@@ -146,7 +147,7 @@ def test_states_can_be_dealt_into_other_stacks_and_loops(
     together = make(kinds[1], Cnn(), double, range(5), keep_best=keep_best)
     together.load(through_a_file([a[1], b[1], a[2], b[0], a[0]]))
     assert_close(together.state(), expected.state())
-    assert together.evaluated() == expected.evaluated()
+    assert evaluated(together) == evaluated(expected)
     assert_close(train(together, 1), train(expected, 1))
 
 
@@ -161,3 +162,20 @@ def test_states_are_of_their_own(splits: DeviceSplits) -> None:
     for tensor in leaves(states).values():
         if isinstance(tensor, torch.Tensor):
             assert tensor.untyped_storage().nbytes() == tensor.nbytes
+
+
+def test_an_optimisers_state_lies_in_memory_as_its_parameters_do() -> None:
+    """Fused steps go by the order in memory, and a state comes from wherever."""
+
+    def adam(layout: torch.memory_format) -> torch.optim.Optimizer:
+        weight = torch.arange(24.0).view(1, 2, 3, 4).contiguous(memory_format=layout)
+        made = torch.optim.Adam([torch.nn.Parameter(weight)], fused=True)
+        made.param_groups[0]["params"][0].grad = weight.clone() - 12
+        return made
+
+    plain, strided = adam(torch.contiguous_format), adam(torch.channels_last)
+    plain.step()
+    load_optimizer(strided, plain.state_dict())
+    [(parameter, values)] = strided.state.items()
+    assert values["exp_avg"].stride() == parameter.stride() != values["exp_avg"].contiguous().stride()
+    assert torch.equal(values["exp_avg"], next(iter(plain.state.values()))["exp_avg"])

@@ -18,6 +18,10 @@ from stacks import (
     Cnn,
     Mlp,
     assert_close,
+    diverged,
+    durations,
+    ended,
+    evaluated,
     make,
     through_a_file,
     train,
@@ -28,10 +32,9 @@ from tune_app.data import Dataset
 from tune_app.errors import TaskError
 from tune_app.space import Config
 from tune_app.tasks.pneumonia import Pneumonia
-from tune_app.training.learner import DeviceSplits
-from tune_app.training.looped import Looped
+from tune_app.training.device_data import DeviceSplits
 from tune_app.training.replicates import Replicates
-from tune_app.training.stacked import Stacked
+from tune_app.training.task_replicates import Looped, Stacked
 
 one_thread, splits, double = stacks.one_thread, stacks.splits, stacks.double
 
@@ -56,10 +59,10 @@ def test_a_replicate_of_a_stack_comes_out_as_by_itself(
         assert_close(mine.metrics, its.metrics)
         assert np.allclose(mine.scores, its.scores, atol=1e-6)
     assert stack.epoch == EPOCHS
-    assert stack.evaluated() == [EPOCHS] * 3
-    assert stack.diverged() == [None] * 3
-    assert len(stack.durations_s) == 3
-    assert min(stack.durations_s) > 0
+    assert evaluated(stack) == [EPOCHS] * 3
+    assert diverged(stack) == [None] * 3
+    assert len(durations(stack)) == 3
+    assert min(durations(stack)) > 0
     first, second, _ = stack.state()
     assert (first["model"]["last.bias" if task == "cnn" else "1.bias"] != 0).any()
     assert not torch.equal(*(next(iter(each["model"].values())) for each in (first, second)))
@@ -127,14 +130,14 @@ def test_a_replicate_that_has_ended_stays_as_it_is_while_the_others_go_on(
     stack, loop = new(Stacked), new(Looped)
     for group in (stack, loop):
         train(group, 1)
-        group.end(1)
+        group.end(1, "patience")
         found = train(group, 1)
         assert [bool(each[-1]) for each in found] == [True, False, True]
-        assert (group.epoch, group.ended(), group.diverged()) == (2, [None, 1, None], [None] * 3)
+        assert (group.epoch, ended(group), diverged(group)) == (2, [None, 1, None], [None] * 3)
         again = new(type(group))
         again.load(through_a_file(group.state()))
-        assert again.ended() == group.ended()
-        assert again.evaluated() == group.evaluated()
+        assert ended(again) == ended(group)
+        assert evaluated(again) == evaluated(group)
         assert_close(outcomes(again), outcomes(group), 0)
         assert_close(train(again, 1), train(group, 1), 0)
     assert_close(outcomes(stack), outcomes(loop))
@@ -151,11 +154,11 @@ def test_best_is_each_replicates_own(double: DeviceSplits) -> None:
     stack, loop = (make(kind, Mlp(), double, range(6), config, keep) for kind in (Stacked, Looped))
     found = train(stack, 8)
     train(loop, 8)
-    assert stack.evaluated() == loop.evaluated()
-    assert stack.evaluated() == [
+    assert evaluated(stack) == evaluated(loop)
+    assert evaluated(stack) == [
         1 + [each["val_loss"] for each in one].index(min(each["val_loss"] for each in one)) for one in found
     ]
-    assert len(set(stack.evaluated())) > 1, "a case in which they differ"
+    assert len(set(evaluated(stack))) > 1, "a case in which they differ"
     assert_close(stack.weights(), loop.weights(), 1e-6)
     mine, its = stack.test(), loop.test()
     assert_close([m and m.metrics for m in mine], [i and i.metrics for i in its], 1e-6)
@@ -203,25 +206,25 @@ def test_one_that_diverges_freezes_and_leaves_the_others_alone(
     config: Config = {**CONFIG, "growth": growth, "clip": clip}
     stack, loop = (make(kind, Fragile(), double, range(6), config, keep_best) for kind in (Stacked, Looped))
     found, expected = train(stack, 5), train(loop, 5)
-    gone = stack.diverged()
-    assert gone == loop.diverged()
+    gone = diverged(stack)
+    assert gone == diverged(loop)
     assert set(gone) == {epoch, None}, "some, not all"
     assert_close(found, expected)
     assert_close(stack.weights(), loop.weights())
     assert_close(stack.state(), loop.state())
-    assert stack.evaluated() == loop.evaluated()
+    assert evaluated(stack) == evaluated(loop)
     for at, mine, its in zip(gone, stack.test(), loop.test(), strict=True):
         assert (mine is None) == (its is None) == (at is not None)
         if mine and its:
             assert_close(mine.metrics, its.metrics)
-    assert [s == 0 for s in stack.durations_s] == [at is not None for at in gone]
+    assert [s == 0 for s in durations(stack)] == [at is not None for at in gone]
 
 
 def test_a_frozen_replicate_stays_as_it_was_through_files_and_stacks(double: DeviceSplits) -> None:
     config: Config = {**CONFIG, "growth": 1e200}
     stack = make(Stacked, Fragile(), double, range(6), config)
     train(stack, 1)
-    gone = [place for place, at in enumerate(stack.diverged()) if at]
+    gone = [place for place, at in enumerate(diverged(stack)) if at]
     before = through_a_file(stack.state())
     train(stack, 2)
     after = stack.state()
@@ -232,19 +235,19 @@ def test_a_frozen_replicate_stays_as_it_was_through_files_and_stacks(double: Dev
         again = make(kind, Fragile(), double, range(6), config)
         again.load(through_a_file(after))
         assert again.epoch == 3
-        assert again.diverged() == [1 if place in gone else None for place in range(6)]
+        assert diverged(again) == [1 if place in gone else None for place in range(6)]
         assert_close(train(again, 1), expected)
 
 
 def test_when_all_have_diverged_nothing_is_left(splits: DeviceSplits) -> None:
     stack = make(Stacked, Pneumonia(), splits, (0, 1), {**CONFIG, "lr": 1e30})
     assert train(stack, 3) == [[{}, {}, {}], [{}, {}, {}]]
-    assert (stack.diverged(), stack.epoch) == ([1, 1], 3)
+    assert (diverged(stack), stack.epoch) == ([1, 1], 3)
     assert stack.test() == stack.weights() == [None, None]
-    assert stack.evaluated() == [1, 1]
+    assert evaluated(stack) == [1, 1]
     again = make(Looped, Pneumonia(), splits, (0, 1), {**CONFIG, "lr": 1e30})
     again.load(through_a_file(stack.state()))
-    assert again.diverged() == [1, 1]
+    assert diverged(again) == [1, 1]
     second = make(Stacked, Pneumonia(), splits, (0, 1), {**CONFIG, "lr": 1e30})
     second.load(through_a_file(again.state()))
     assert second.step() == [{}, {}]

@@ -8,9 +8,8 @@ from pathlib import Path
 from specs import make_spec
 
 from tune_app.tasks import task
-from tune_app.training.guard import GuardedTrial
 from tune_app.training.protocol import EpochReport, Failure
-from tune_app.training.trial import Worker
+from tune_app.training.trial import GuardedTrial, Worker
 
 UserModule = Callable[[str], str]
 

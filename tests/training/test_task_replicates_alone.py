@@ -15,10 +15,12 @@ from specs import make_spec
 
 from tune_app.data import Dataset
 from tune_app.space import Config
+from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks.pneumonia import Pneumonia
-from tune_app.training.learner import Buffers, DeviceSplit, DeviceSplits, Learner, load_optimizer
-from tune_app.training.replicates import ReplicateTest
+from tune_app.training.device_data import DeviceSplit, DeviceSplits
+from tune_app.training.replicates import Metrics, ReplicateTest
 from tune_app.training.seeds import derive_seed
+from tune_app.training.task_replicates import Looped
 
 EPOCHS = 4
 BASE: Config = {"lr": 1e-3, "step_size": 2, "batch_size": 8, "nodes": 8, "dropout": 0.3}
@@ -40,11 +42,33 @@ def splits(tiny: Dataset) -> DeviceSplits:
     return DeviceSplits.load(Pneumonia().splits(tiny), "cpu")
 
 
-def learner(splits: DeviceSplits, config: Config = BASE, replicate: int = 0, **options: Any) -> Learner:
-    return Learner(make_spec(config, epochs=30, **options), Pneumonia(), splits, replicate)
+class Alone:
+    """One replicate that is looped."""
+
+    def __init__(self, spec: TrialSpec, task: Pneumonia, splits: DeviceSplits) -> None:
+        self.group = Looped(spec, task, splits)
+        [self.where] = self.group.all
+
+    def step(self) -> Metrics:
+        [found] = self.group.step()
+        return found
+
+    def test(self) -> ReplicateTest:
+        [outcome] = self.group.test()
+        assert outcome
+        return outcome
+
+    def state(self) -> dict[str, Any]:
+        [state] = self.group.state()
+        assert isinstance(state, dict)
+        return state
 
 
-def steps(one: Learner, count: int) -> list[dict[str, float]]:
+def learner(splits: DeviceSplits, config: Config = BASE, replicate: int = 0, **options: Any) -> Alone:
+    return Alone(make_spec(config, [replicate], epochs=30, **options), Pneumonia(), splits)
+
+
+def steps(one: Alone, count: int) -> list[Metrics]:
     return [one.step() for _ in range(count)]
 
 
@@ -86,7 +110,7 @@ def test_global_generators_neither_matter_nor_move(splits: DeviceSplits, config:
 
 
 def test_sweeps_in_threads_of_one_process_do_not_draw_from_each_others_generators(tiny: Dataset) -> None:
-    def sweep(replicate: int) -> list[dict[str, float]]:
+    def sweep(replicate: int) -> list[Metrics]:
         return steps(learner(DeviceSplits.load(Pneumonia().splits(tiny), "cpu"), replicate=replicate), 8)
 
     with ThreadPoolExecutor(4) as pool:
@@ -115,10 +139,10 @@ def test_a_learner_goes_on_from_its_state_as_if_never_stopped(
     torch.save(first.state(), file)
     file.seek(0)
     second = learner(splits, config, keep_best=keep_best)
-    second.load(torch.load(file, weights_only=True))
-    assert (second.epoch, second.evaluated) == (first.epoch, first.evaluated)
+    second.group.load([torch.load(file, weights_only=True)])
+    assert (second.where.epoch, second.where.evaluated) == (first.where.epoch, first.where.evaluated)
     assert steps(second, EPOCHS - stop_at) == expected[stop_at:]
-    assert second.evaluated == whole.evaluated
+    assert second.where.evaluated == whole.where.evaluated
     assert_same(second.test(), whole.test())
 
 
@@ -126,8 +150,8 @@ def test_a_diverged_learner_stays_so_after_a_resume(splits: DeviceSplits) -> Non
     gone = learner(splits, {**BASE, "lr": 1e30})
     steps(gone, 1)
     second = learner(splits, {**BASE, "lr": 1e30})
-    second.load(gone.state())
-    assert second.diverged
+    second.group.load([gone.state()])
+    assert second.where.diverged
     assert second.step() == {}
 
 
@@ -171,23 +195,6 @@ def test_the_running_metrics_of_an_epoch_count_every_image_once(splits: DeviceSp
 # ---------------------------------------------------------------- batches
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.float32, torch.float64, torch.float16])
-def test_a_batch_is_what_its_index_says_in_memory_that_is_used_again(dtype: torch.dtype) -> None:
-    x = torch.randint(0, 100, (20, 3, 2)).to(dtype)
-    buffers = Buffers()
-    expected = dtype if dtype.is_floating_point else torch.float32
-    places = set()
-    for rows in (6, 4, 6):
-        gather = buffers.gatherer(x, rows)
-        for shape in ((rows,), (2, rows // 2), (1,), (2, 1)):
-            index = torch.randint(0, 20, shape)
-            batch = gather(index)
-            assert batch.dtype == expected
-            assert torch.equal(batch, x[index].to(expected))
-            places.add(batch.data_ptr())
-    assert len(places) == 1
-
-
 def test_evaluation_leaves_the_data_alone(splits: DeviceSplits) -> None:
     """A model that works in place does so on a copy, of floating data too."""
 
@@ -200,25 +207,8 @@ def test_evaluation_leaves_the_data_alone(splits: DeviceSplits) -> None:
     parts = [DeviceSplit(part.x.float(), part.y) for part in (splits.train, splits.val, splits.test)]
     data = DeviceSplits(parts[0], parts[1], parts[2])
     before = [part.x.clone() for part in parts]
-    Learner(make_spec(BASE), InPlace(), data, 0).step()
+    Alone(make_spec(BASE), InPlace(), data).step()
     assert all(torch.equal(part.x, then) for part, then in zip(parts, before, strict=True))
-
-
-def test_an_optimisers_state_lies_in_memory_as_its_parameters_do() -> None:
-    """Fused steps go by the order in memory, and a state comes from wherever."""
-
-    def adam(layout: torch.memory_format) -> torch.optim.Optimizer:
-        weight = torch.arange(24.0).view(1, 2, 3, 4).contiguous(memory_format=layout)
-        made = torch.optim.Adam([torch.nn.Parameter(weight)], fused=True)
-        made.param_groups[0]["params"][0].grad = weight.clone() - 12
-        return made
-
-    plain, strided = adam(torch.contiguous_format), adam(torch.channels_last)
-    plain.step()
-    load_optimizer(strided, plain.state_dict())
-    [(parameter, values)] = strided.state.items()
-    assert values["exp_avg"].stride() == parameter.stride() != values["exp_avg"].contiguous().stride()
-    assert torch.equal(values["exp_avg"], next(iter(plain.state.values()))["exp_avg"])
 
 
 # ---------------------------------------------------------------- last or best
@@ -228,10 +218,10 @@ def test_best_evaluates_the_weights_of_the_best_epoch(splits: DeviceSplits) -> N
     wild = {**BASE, "lr": 0.05, "gamma": 1.0}
     best = learner(splits, wild, keep_best=("val_loss", -1))
     losses = [found["val_loss"] for found in steps(best, 8)]
-    assert 1 < best.evaluated < 8, "a case in which last and best differ"
-    assert best.evaluated == 1 + losses.index(min(losses))
+    assert 1 < best.where.evaluated < 8, "a case in which last and best differ"
+    assert best.where.evaluated == 1 + losses.index(min(losses))
     then = learner(splits, wild)
-    steps(then, best.evaluated)
+    steps(then, best.where.evaluated)
     assert_same(best.test(), then.test())
     assert best.step() == steps(learner(splits, wild), 9)[-1], "a look at the test set changes nothing"
 
@@ -239,7 +229,7 @@ def test_best_evaluates_the_weights_of_the_best_epoch(splits: DeviceSplits) -> N
 def test_of_equal_epochs_the_first_is_best(splits: DeviceSplits) -> None:
     still = learner(splits, {**BASE, "lr": 1e-30}, keep_best=("val_accuracy", 1))
     steps(still, 3)
-    assert still.evaluated == 1
+    assert still.where.evaluated == 1
 
 
 # ---------------------------------------------------------------- divergence
@@ -250,8 +240,8 @@ def test_of_equal_epochs_the_first_is_best(splits: DeviceSplits) -> None:
 def test_what_becomes_non_finite_freezes(splits: DeviceSplits, lr: float, optimizer: str) -> None:
     one = learner(splits, {**BASE, "lr": lr, "optimizer": optimizer})
     assert steps(one, 3) == [{}, {}, {}]
-    assert one.diverged
-    assert one.epoch == 1
+    assert one.where.diverged
+    assert one.where.epoch == 1
 
 
 class Late(Pneumonia):
@@ -262,7 +252,7 @@ class Late(Pneumonia):
 
 
 def test_epochs_before_a_divergence_stand(splits: DeviceSplits) -> None:
-    one = Learner(make_spec(BASE), Late(), splits, 0)
+    one = Alone(make_spec(BASE), Late(), splits)
     assert [bool(found) for found in steps(one, 4)] == [True, True, False, False]
 
 
@@ -283,7 +273,7 @@ class ThreeClasses(Pneumonia):
 
 
 def test_a_task_of_three_classes_without_a_schedule(splits: DeviceSplits) -> None:
-    one = Learner(make_spec(BASE), ThreeClasses(), splits, 0)
+    one = Alone(make_spec(BASE), ThreeClasses(), splits)
     found = one.step()
     assert list(found) == ["train_accuracy", "train_loss", "val_accuracy", "val_loss"]
     assert one.test().scores.shape == (10, 3)
