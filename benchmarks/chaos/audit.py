@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from tune_app.space import SearchSpace, parse
 from tune_app.status import Status
 from tune_app.stopping.rules import StoppingDecision
-from tune_app.stopping.stopper import end_observation, make_stopper, observation, replay_inputs
+from tune_app.stopping.stopper import make_stopper, observation, replay_inputs
 from tune_app.sweep.events import (
     Created,
     Decision,
@@ -83,8 +83,7 @@ class _Audit:
             case Finished():
                 attempt = self._history.attempts[trial]
                 if attempt.ended_early:
-                    seen = end_observation(attempt, self._space.stop_metric.name)
-                    self._stopper.end(seen.sample, seen.epoch, seen.value)
+                    self._stopper.judge(*observation(attempt, self._space.stop_metric.name))
             case Epoch():
                 self._trial, self._judged = trial, self._history.attempts[trial].follows
             case Created(yaml=text) | Extended(space=text) | Undone(space=text):
@@ -92,8 +91,8 @@ class _Audit:
 
     def _judge(self) -> None:
         attempt = self._history.attempts[self._trial]
-        seen = observation(attempt, attempt.epochs[-1], self._space.stop_metric.name)
-        found = self._stopper.judge(seen.sample, seen.epoch, seen.value)
+        seen = observation(attempt, self._space.stop_metric.name, attempt.epochs[-1])
+        found = self._stopper.judge(*seen)
         if seen.epoch >= attempt.target or len(attempt.diverged) == len(attempt.replicates):
             self._stopper.queue_unrecorded(seen.sample, found)  # no decision is asked for at a trial's end
         else:

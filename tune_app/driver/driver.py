@@ -21,7 +21,7 @@ from tune_app.driver.logs import Logs
 from tune_app.driver.session_code import SessionCode
 from tune_app.driver.trial_queue import Searcher, TrialQueue
 from tune_app.errors import DiskError, FolderChanged, StorageError, as_disk_error
-from tune_app.stopping import Stopper, StoppingDecision, end_observation, observation, replay_inputs
+from tune_app.stopping import Stopper, StoppingDecision, observation, replay_inputs
 from tune_app.sweep import Sweep, control
 from tune_app.sweep.events import (
     Checkpoint,
@@ -76,7 +76,8 @@ class Driver:
         #: The error of a write that ended it, to be raised once the engine has stopped.
         self.fatal: StorageError | FolderChanged | None = None
         self._stopper, self._searcher, self._notify = stopper, searcher, notify
-        stopper.replay(*replay_inputs(sweep.history, sweep.space.stop_metric.name))
+        self._metric = sweep.space.stop_metric.name
+        stopper.replay(*replay_inputs(sweep.history, self._metric))
         self._time_limit_s = time_limit_s
         self._deadline: float | None = None
         self._ending_since: float | None = None
@@ -186,8 +187,7 @@ class Driver:
         if not trained or spec.follows:
             return []
         # The stopper takes in every value, as it does again when it is rebuilt from the record.
-        seen = observation(attempt, attempt.epochs[-1], self.sweep.space.stop_metric.name)
-        return self._stopper.judge(seen.sample, seen.epoch, seen.value)
+        return self._stopper.judge(*observation(attempt, self._metric, attempt.epochs[-1]))
 
     def _with_ended(self, spec: TrialSpec, report: EpochReport) -> Values:
         """The metrics of an epoch, in which a replicate that has ended keeps those of its own last epoch."""
@@ -263,8 +263,7 @@ class Driver:
         self._note(finished, durable=True)
         attempt = self.sweep.history.attempts[trial]
         if attempt.ended_early:
-            seen = end_observation(attempt, self.sweep.space.stop_metric.name)
-            self._stopper.end(seen.sample, seen.epoch, seen.value)
+            self._stopper.judge(*observation(attempt, self._metric))
         self._retention.keep_best(configuration)
 
     def _close(self, trial: str, *states: Saved | None) -> None:

@@ -21,7 +21,7 @@ def parts(space: SearchSpace) -> int:
     are stacked, since the size of a stack is part of the numerics.
     """
     whole = (
-        stopping.make_stopper(space).rules
+        stopping.make_stopper(space).rule
         or space.search.algorithm == "optuna"
         or space.replicates == "stacked"
     )

@@ -107,18 +107,18 @@ class TrialQueue:
 
     def release_followers(self, leader: TrialSpec) -> None:
         """Queue the replicates that waited for the end of the trial that early stopping judged."""
-        if not leader.follows and self._stopper.rules:
+        if not leader.follows and self._stopper.rule:
             configuration = self._sweep.history.configurations[leader.sample]
             self._waiting.extend(spec for spec in self._ready(configuration) if spec.follows)
 
     def _ready(self, configuration: Configuration) -> list[TrialSpec]:
         """What a configuration lacks and may start now: followers wait while early stopping may decide."""
         specs = self._sweep.lacking_of(configuration)
-        if specs and self._stopper.rules and not specs[0].follows:
+        if specs and self._stopper.rule and not specs[0].follows:
             return specs[:1]
         return specs
 
     def _in_order(self, specs: list[TrialSpec]) -> list[TrialSpec]:
-        if not self._stopper.compares:
+        if not self._stopper.rule:
             return specs
         return sorted(specs, key=lambda spec: order_key(self._sweep.space.seed, spec.sample))

@@ -1,4 +1,4 @@
-"""The stopping rules, one class per algorithm. They know neither each other nor the record."""
+"""The stopping rules, one class per algorithm, and patience. They know neither each other nor the record."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import bisect
 import itertools
 import math
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
+from tune_app.space import SearchSpace
 from tune_app.stats.arithmetic import mean
+from tune_app.sweep.trial_spec import SweepSettings
 
 
 @dataclass(frozen=True)
@@ -38,63 +39,41 @@ class Rule(Protocol):
     A rule gets each configuration's values once, by ascending epoch, and all are finite.
     """
 
-    @property
-    def compares(self) -> bool:
-        """Whether the rule compares configurations, so that the order of the trials matters."""
-
     def judge(self, sample: int, epoch: int, value: float) -> StoppingDecision | None:
         """Add a value; returns a decision at a rung, or if the trial is to stop."""
 
 
-@dataclass
-class Asha:
-    """Asynchronous successive halving, its stopping variant, one bracket (Li et al., MLSys 2020).
+class Halving:
+    """Asynchronous successive halving, its stopping variant (Li et al., MLSys 2020).
 
     At the first epoch that reaches a rung, a trial stops when its value is below the
     ``1 - 1/reduction_factor`` quantile of the values that came to this rung before it: the rule of Ray
-    Tune's ``AsyncHyperBandScheduler``. ``rungs`` ascend.
+    Tune's ``AsyncHyperBandScheduler``. ``hyperband`` has several brackets, each starting a rung after the one
+    before; a configuration's bracket is `bracket_of`. The rungs of a bracket ascend.
     """
 
-    rungs: Sequence[int]
-    reduction_factor: float
-    compares = True
-    _values: dict[int, dict[int, float]] = field(default_factory=dict)
+    def __init__(self, space: SearchSpace) -> None:
+        self._rule = space.stop.scheduler
+        self._brackets = space.stop.rungs_by_bracket(space.epochs)
+        self._quantile = 1 - 1 / space.stop.reduction_factor
+        self._seed = space.seed
+        #: The values that came to a rung, by bracket and rung.
+        self._values: dict[tuple[int, int], dict[int, float]] = {}
 
     def judge(self, sample: int, epoch: int, value: float) -> StoppingDecision | None:
         """See Rule."""
-        reached = bisect.bisect(self.rungs, epoch)
-        if not reached:
+        bracket = bracket_of(self._seed, sample, len(self._brackets))
+        rungs = [rung for rung in self._brackets[bracket - 1] if rung <= epoch]
+        if not rungs:
             return None
-        rung = self.rungs[reached - 1]
-        before = self._values.setdefault(rung, {})
+        before = self._values.setdefault((bracket, rungs[-1]), {})
         if sample in before:
             return None
-        threshold = None
-        if before:
-            threshold = float(np.percentile(list(before.values()), (1 - 1 / self.reduction_factor) * 100))
+        threshold = float(np.percentile(list(before.values()), self._quantile * 100)) if before else None
         before[sample] = value
-        return StoppingDecision(rung, value, threshold, threshold is not None and value < threshold, "asha")
-
-
-class Hyperband:
-    """Asynchronous Hyperband: several brackets of ASHA, each starting a rung after the one before.
-
-    Ray Tune's ``AsyncHyperBandScheduler`` with ``brackets`` above 1, except that a configuration's
-    bracket follows from the seed and its sample number alone (see ``bracket_of``). ``rungs_by_bracket`` has
-    the rungs of each bracket.
-    """
-
-    compares = True
-
-    def __init__(self, rungs_by_bracket: Sequence[Sequence[int]], reduction_factor: float, seed: int) -> None:
-        self._brackets = [Asha(rungs, reduction_factor) for rungs in rungs_by_bracket]
-        self._seed = seed
-
-    def judge(self, sample: int, epoch: int, value: float) -> StoppingDecision | None:
-        """See Rule."""
-        number = bracket_of(self._seed, sample, len(self._brackets))
-        decision = self._brackets[number - 1].judge(sample, epoch, value)
-        return decision and replace(decision, rule="hyperband", bracket=number)
+        stop = threshold is not None and value < threshold
+        named = bracket if self._rule == "hyperband" else None
+        return StoppingDecision(rungs[-1], value, threshold, stop, self._rule, named)
 
 
 @dataclass
@@ -108,7 +87,6 @@ class Median:
 
     grace_period: int
     min_samples_required: int
-    compares = True
     _best: dict[int, float] = field(default_factory=dict)
     _values: dict[int, list[float]] = field(default_factory=dict)
     #: By epoch, the means of the trials that reached it, ascending.
@@ -129,6 +107,37 @@ class Median:
         values.append(value)
         bisect.insort(others, mean(values))
         return decision
+
+
+@dataclass
+class Patience:
+    """Ends a replicate whose value has not exceeded its best by over ``min_delta`` for ``epochs`` epochs.
+
+    The epochs up to ``grace_period`` do not count. An improvement of ``min_delta`` or less leaves the best
+    unchanged, so that small steps add up, as in Keras's ``EarlyStopping``. ``sign`` is -1 where less is
+    better. One object follows one replicate.
+    """
+
+    epochs: int
+    min_delta: float
+    grace_period: int
+    sign: int
+    _best: float = field(default=-math.inf, init=False)
+    _since: int = field(default=0, init=False)
+
+    @classmethod
+    def of(cls, settings: SweepSettings) -> Patience | None:
+        """What a sweep asks for; None for no patience."""
+        if settings.patience is None:
+            return None
+        return cls(settings.patience, settings.min_delta, settings.grace_period, settings.stop_metric[1])
+
+    def exhausted(self, epoch: int, value: float) -> bool:
+        """Take in the value of the next epoch; whether the replicate ends after it."""
+        if self.sign * value > self._best + self.min_delta:
+            self._best, self._since = self.sign * value, max(epoch, self.grace_period)
+            return False
+        return epoch - self._since >= self.epochs
 
 
 def order_key(seed: int, sample: int, what: str = "") -> float:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tune_app.errors import TaskError
-from tune_app.stopping.patience import Patience
+from tune_app.stopping.rules import Patience
 from tune_app.sweep import code
 from tune_app.sweep.configurations import PATIENCE
 from tune_app.sweep.evaluation import usable

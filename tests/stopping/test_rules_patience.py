@@ -7,7 +7,7 @@ from deciding import (
     parse,
 )
 
-from tune_app.stopping.patience import Patience
+from tune_app.stopping.rules import Patience
 from tune_app.sweep.events import Numerics
 from tune_app.sweep.trial_spec import SweepSettings
 
