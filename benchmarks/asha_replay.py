@@ -28,7 +28,7 @@ from typing import Any
 from benchmarks import asha_page
 from tune_app import progress, results, space
 from tune_app import stopping as stop
-from tune_app.session import lifecycle, loading, provenance
+from tune_app.session import lifecycle, provenance
 from tune_app.session.request import Request
 from tune_app.space import SearchSpace
 from tune_app.stopping import Stopper
@@ -233,7 +233,7 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, float]:
 def train(wanted: SearchSpace, name: str, runs_dir: Path, address: str) -> Sweep:
     """Train a run, or what is lacking of it."""
     request = Request(wanted, "phantom", image_size=IMAGE_SIZE, name=name, runs_dir=runs_dir, address=address)
-    return lifecycle.run(request, loading.load(request)).train(progress.watch)
+    return lifecycle.run(request, request.load()).train(progress.watch)
 
 
 def seconds(sweep: Sweep) -> float:

@@ -13,9 +13,8 @@ from lines import read
 from tune_app import results
 from tune_app import space as spaces
 from tune_app.driver.driver import Driver
-from tune_app.session import lifecycle, loading
-from tune_app.session.loading import LoadedTask
-from tune_app.session.request import Request, request_for
+from tune_app.session import lifecycle
+from tune_app.session.request import LoadedTask, Request, request_for
 from tune_app.sweep import Sweep
 
 #: A task of its own data with all that a checkpoint must hold: momentum, a schedule, dropout.
@@ -58,7 +57,7 @@ def request(task: str, text: str = GRID, name: str = "one", **options: Any) -> R
 
 
 def run(asked: Request) -> Sweep:
-    return lifecycle.run(asked, loading.load(asked)).train()
+    return lifecycle.run(asked, asked.load()).train()
 
 
 COSINE = TASK.replace(
@@ -69,7 +68,7 @@ COSINE = TASK.replace(
 def again(name: str, **options: Any) -> tuple[Request, LoadedTask, Sweep]:
     sweep = Sweep.open(Path("runs") / name)
     asked = request_for(sweep, address="inline", **options)
-    return asked, loading.load(asked, sweep), sweep
+    return asked, asked.load(sweep), sweep
 
 
 def extend(name: str, **more: Any) -> Sweep:

@@ -14,7 +14,7 @@ from small_task import request, run
 from tune_app import report, results
 from tune_app.report.exporting import FORMATS, export
 from tune_app.results import verdict
-from tune_app.session import lifecycle, loading
+from tune_app.session import lifecycle
 from tune_app.stats.intervals import mean_interval
 from tune_app.sweep import Sweep
 from tune_app.sweep.evaluation import LARGEST, usable
@@ -68,7 +68,7 @@ def test_any_number_may_be_a_parameter(user_module: Callable[[str], str]) -> Non
     whole = f"whole: {{grid: [1, {10**30}, {'9' * 400}]}}"
     levels = f"1e308, -1.7e308]}}, {whole}, small: {{grid: [5e-324, 0"
     asked = request(f"{user_module(body)}:train", SPACE % levels)
-    frames = results.load(lifecycle.run(asked, loading.load(asked)).train())
+    frames = results.load(lifecycle.run(asked, asked.load()).train())
     results.write(frames)
     report.write(frames, frames.sweep.paths.report)
     assert all(export(frames, form) for form in FORMATS)

@@ -86,7 +86,7 @@ def _run(
     from tune_app import progress, report, results
     from tune_app import space as spaces
     from tune_app.engines import choice
-    from tune_app.session import lifecycle, loading
+    from tune_app.session import lifecycle
     from tune_app.session.request import Request
 
     if isinstance(space, str | Path):
@@ -96,7 +96,7 @@ def _run(
     if changes:
         space = spaces.changed(space, changes, "changed")
     request = Request(space=space, argv=["tune_app.run"], **asked)
-    loaded = loading.load(request)
+    loaded = request.load()
     try:
         sweep = lifecycle.run(request, loaded).train(progress.watch if show else None)
         frames = results.load(sweep)

@@ -30,7 +30,7 @@ from tune_app import cli, results
 from tune_app import space as spaces
 from tune_app.errors import TrialsFailed, TuneAppError
 from tune_app.results import verdict
-from tune_app.session import lifecycle, loading, rerun, saved_models
+from tune_app.session import lifecycle, saved_models
 from tune_app.session.request import Request, request_for
 from tune_app.sweep import Sweep
 
@@ -112,7 +112,7 @@ def make(folder: Path) -> None:
         data: dict[str, Any] = {"data": "phantom", "image_size": 8} if name == "grid" else {}
         asked = Request(space, name=name, address="inline", **data)
         try:
-            lifecycle.run(asked, loading.load(asked)).train()
+            lifecycle.run(asked, asked.load()).train()
         except TrialsFailed:
             _repair(name)
     saved_models.export(
@@ -124,11 +124,11 @@ def _repair(name: str) -> None:
     Path("repaired").touch()
     sweep = Sweep.open(Path("runs") / name)
     asked = request_for(sweep, address="inline")
-    lifecycle.retry(asked, loading.load(asked, sweep), sweep, [3]).train()
+    lifecycle.retry(asked, asked.load(sweep), sweep, [3]).train()
     sweep = Sweep.open(Path("runs") / name)
     wider = spaces.extend(sweep.space, seeds="+1", add=["x=4"])
-    lifecycle.extend(asked, loading.load(asked, sweep), sweep, wider, "more").train()
-    rerun.rerun(asked, loading.load(asked, sweep), Sweep.open(Path("runs") / name), 1)
+    lifecycle.extend(asked, asked.load(sweep), sweep, wider, "more").train()
+    lifecycle.rerun(asked, asked.load(sweep), Sweep.open(Path("runs") / name), 1)
 
 
 def _best(run: Path) -> int:

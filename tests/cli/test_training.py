@@ -16,7 +16,7 @@ from commands import INLINE, POINT, SMALL, Tool, begin, reach, trained
 
 import tune_app
 from tune_app.results import verdict
-from tune_app.session import stop
+from tune_app.session import lifecycle
 from tune_app.sweep import Sweep
 
 tool, first = commands.tool, commands.first
@@ -166,7 +166,7 @@ def test_another_process_is_watched_and_stopped(tool: Tool, tmp_path: Path) -> N
     process = begin(tmp_path, "--address", "inline")
     try:
         reach(5, process, tmp_path, within_s=60)
-        threading.Timer(1.0, lambda: stop.request_stop(Sweep.open(tmp_path / "runs/mine"), None)).start()
+        threading.Timer(1.0, lambda: lifecycle.request_stop(Sweep.open(tmp_path / "runs/mine"), None)).start()
         out = tool("show", "mine", "--follow")
         _, err = process.communicate(timeout=60)
     finally:

@@ -20,7 +20,7 @@ from lines import epochs_trained_twice
 
 from tune_app import results
 from tune_app import space as spaces
-from tune_app.session import lifecycle, loading
+from tune_app.session import lifecycle
 from tune_app.session.request import Request
 from tune_app.sweep import Sweep
 from tune_app.sweep.configurations import Attempt
@@ -89,7 +89,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
         space = spaces.parse(SPACE, file="my.yaml", name="my")
         request = Request(space, address="inline", runs_dir=folder / "runs")
         try:
-            return seeds(lifecycle.run(request, loading.load(request)).train())
+            return seeds(lifecycle.run(request, request.load()).train())
         finally:
             sys.modules.pop("mine", None)  # other tests have a module of that name
 

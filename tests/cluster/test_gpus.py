@@ -22,7 +22,7 @@ from ray_marks import QUIET, declared_cluster
 
 from tune_app import results
 from tune_app import space as spaces
-from tune_app.session import lifecycle, loading
+from tune_app.session import lifecycle
 from tune_app.session.request import Request
 from tune_app.sweep import Sweep
 
@@ -130,7 +130,7 @@ def train(case: Case, address: str, name: str) -> Sweep:
         name="my",
     )
     request = Request(space, address=address)
-    return lifecycle.run(request, loading.load(request)).train()
+    return lifecycle.run(request, request.load()).train()
 
 
 def most_at_a_time(sweep: Sweep) -> int:

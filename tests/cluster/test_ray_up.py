@@ -14,7 +14,7 @@ from hosts import MACHINES, Run, hosts, task, until, until_nodes
 from lines import read
 
 from tune_app import space as spaces
-from tune_app.session import lifecycle, loading
+from tune_app.session import lifecycle
 from tune_app.session.request import Request
 from tune_app.sweep import Sweep
 
@@ -116,7 +116,7 @@ def test_a_cluster_from_up_to_down(run: Run, tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     request = Request(spaces.parse(SPACE, file="my.yaml", name="my"), address="inline", runs_dir=tmp_path)
-    here = lifecycle.run(request, loading.load(request)).train()
+    here = lifecycle.run(request, request.load()).train()
     monkeypatch.undo()
     last = [[c.attempts[-1].test for c in s.history.configurations.values()] for s in (here, there)]
     assert last[0] == last[1]

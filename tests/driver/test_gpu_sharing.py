@@ -18,7 +18,7 @@ from tune_app.driver import gpu_sharing
 from tune_app.driver.gpu_sharing import ProcessFailed, Sharing, Throughput, share
 from tune_app.driver.resources import Estimate, plan, room
 from tune_app.errors import SpaceError
-from tune_app.session import lifecycle, loading, preview
+from tune_app.session import lifecycle, preview
 from tune_app.session.request import Request
 from tune_app.space import Resources
 from tune_app.sweep.trial_spec import TrialSpec
@@ -190,7 +190,7 @@ def test_a_sweep_goes_by_what_was_measured(
         "resources: {gpus_per_trial: auto}\n"
     )
     request = Request(spaces.parse(text, file="my.yaml", name="my"), name="one", address=one_gpu)
-    sweep = lifecycle.run(request, loading.load(request)).train()
+    sweep = lifecycle.run(request, request.load()).train()
     assert sweep.statuses() == ["finished"] * 3
     recorded = sweep.history.openings[0].sharing or {}
     assert [each["trials"] for each in recorded["measured"]] == [1, 2], "of three trials, two have a core"
@@ -206,7 +206,7 @@ def test_a_function_cannot_be_measured(user_module: UserModule) -> None:
     text = f"task: {name}:task\nspace: {{a: {{grid: [1]}}}}\nresources: {{gpus_per_trial: auto}}\n"
     space = spaces.parse(text, file="my.yaml", name="my")
     with pytest.raises(SpaceError, match=r"my.yaml:3: resources.gpus_per_trial: auto"):
-        loading.load(Request(space))
+        Request(space).load()
 
 
 @pytest.mark.parametrize(

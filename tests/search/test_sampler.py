@@ -15,7 +15,6 @@ from searching import (
 
 from tune_app.errors import SpaceError
 from tune_app.search.sampler import make_sampler
-from tune_app.session import loading
 from tune_app.session.request import Request
 
 UserModule = Callable[[str], str]
@@ -52,7 +51,7 @@ def test_a_sampler_that_cannot_be_had_is_told_before_anything_is_written(
     space = parse(sampler=reference.replace("MODULE", name))
     asked = Request(space.model_copy(update={"task": f"{name}:task"}), address="inline")
     with pytest.raises(SpaceError) as caught:
-        loading.load(asked)
+        asked.load()
     for word in (f"search.sampler: {space.search.sampler}", *words):
         assert word in str(caught.value)
     assert not Path("runs").exists()

@@ -34,7 +34,7 @@ from tune_app import report, results
 from tune_app import space as spaces
 from tune_app.errors import SpaceError, TrialsFailed
 from tune_app.report import exporting
-from tune_app.session import lifecycle, loading, shutdown
+from tune_app.session import lifecycle, outcome
 from tune_app.session.request import Request
 from tune_app.sweep.events import Retried
 
@@ -57,7 +57,7 @@ def test_every_sampler_searches_to_the_end(user_module: UserModule, sampler: str
     Path("its_own.py").touch()
     space = parse(sampler=sampler, samples=13)
     asked = Request(space.model_copy(update={"task": f"{name}:task"}), name="one", address="inline")
-    sweep = lifecycle.run(asked, loading.load(asked)).train()
+    sweep = lifecycle.run(asked, asked.load()).train()
     assert sweep.statuses() == ["finished"] * 13
     trials = study_db(sweep)
     assert [t.state for t in trials] == [COMPLETE] * 13
@@ -230,11 +230,11 @@ def test_a_faulty_sampler_is_named_with_its_sample_and_keeps_what_was_trained(
     for _ in ("a run", "its resume"):
         with session(sweep) as (_, driver):
             Flight(driver, bowl).run()
-        outcome = shutdown.outcome(sweep, driver, [])
-        assert isinstance(outcome, SpaceError if number == 0 else TrialsFailed)
-        assert outcome.exit_code == (2 if number == 0 else 1)
+        found = outcome.outcome(sweep, driver, [])
+        assert isinstance(found, SpaceError if number == 0 else TrialsFailed)
+        assert found.exit_code == (2 if number == 0 else 1)
         for part in (f"{name}:Sampler", f"sample {number + 1}", word):
-            assert part in str(outcome)
+            assert part in str(found)
         assert sweep.statuses() == ["finished"] * number
     frames = results.load(sweep)
     assert len(frames.trials) == number
@@ -253,7 +253,7 @@ def test_a_sampler_that_raises_when_it_is_told_suggests_nothing_more(
         Flight(driver, bowl, lanes=3).run()
     assert set(sweep.statuses()) == {"finished"}, "those under way are trained to their end"
     assert 3 <= len(sweep.statuses()) < 12
-    assert "told of sample 2: ZeroDivisionError" in str(shutdown.outcome(sweep, driver, []))
+    assert "told of sample 2: ZeroDivisionError" in str(outcome.outcome(sweep, driver, []))
 
 
 @pytest.mark.parametrize("named", ["loss", "speed"])
@@ -279,4 +279,4 @@ def test_a_metric_that_is_missing_is_told(user_module: UserModule) -> None:
     space = parse(samples=3, text=TWO_METRICS).model_copy(update={"task": f"{name}:task"})
     asked = Request(space, name="one", address="inline")
     with pytest.raises(TrialsFailed, match='the metric "speed" is missing from epoch 1'):
-        lifecycle.run(asked, loading.load(asked)).train()
+        lifecycle.run(asked, asked.load()).train()

@@ -35,7 +35,7 @@ from searching import (
 from benchmarks.in_flight import Flight
 from tune_app import space as spaces
 from tune_app.search.searcher import OptunaSearch
-from tune_app.session import lifecycle, loading
+from tune_app.session import lifecycle
 from tune_app.session.request import Request, request_for
 from tune_app.sweep import Sweep, record
 from tune_app.sweep.events import Retried
@@ -212,9 +212,9 @@ def test_the_command_line_goes_on_with_a_search(user_module: UserModule) -> None
         update={"task": f"{name}:task"}
     )
     asked = Request(space, name="one", address="inline")
-    lifecycle.run(asked, loading.load(asked)).train()
+    lifecycle.run(asked, asked.load()).train()
     sweep = Sweep.open(Path("runs/one"))
     again = request_for(sweep, address="inline")
     wider = spaces.extend(sweep.space, samples="+2")
-    lifecycle.extend(again, loading.load(again, sweep), sweep, wider, "--samples +2").train()
+    lifecycle.extend(again, again.load(sweep), sweep, wider, "--samples +2").train()
     assert [t.state for t in study_db(sweep)] == [COMPLETE] * 5

@@ -26,7 +26,7 @@ from small_task import (
 
 from tune_app import space as spaces
 from tune_app.errors import RunError, TrialsFailed
-from tune_app.session import lifecycle, rerun
+from tune_app.session import lifecycle
 from tune_app.status import Status
 from tune_app.sweep import Sweep, find_sample
 
@@ -83,7 +83,7 @@ def test_replicates_that_converge_at_different_epochs_do_so_after_any_kill_and_e
     exact = replicates == "looped"  # the size of a stack decides the last digits
     pd.testing.assert_frame_equal(extended, whole, check_exact=exact, check_like=True)
     assert {e["trial"].split(".")[1] for e in events("less", "epoch")[before:]} == {"3"}
-    again_ = rerun.rerun(*again("whole"), sample=1)
+    again_ = lifecycle.rerun(*again("whole"), sample=1)
     assert (again_.differences, again_.compared > 0) == ([], True)
 
 

@@ -25,7 +25,7 @@ from small_task import (
 from tune_app import results
 from tune_app import space as spaces
 from tune_app.errors import DiskError, Interrupted, RunError, TrialsFailed
-from tune_app.session import confirm, lifecycle, loading, measuring
+from tune_app.session import lifecycle, measuring
 from tune_app.session.session import Session
 from tune_app.sweep import Sweep
 from tune_app.sweep.events import Saved
@@ -125,7 +125,7 @@ def test_files_that_the_record_can_make_decide_nothing_and_are_written_again(
         spoil(path, how)
     asked, loaded, sweep = again("one")
     assert sweep.space == space
-    confirming = confirm.confirmation(asked, sweep, 1, 2).space
+    confirming = lifecycle.confirmation(asked, sweep, 1, 2).space
     assert (confirming.metric, confirming.epochs) == (space.metric, space.epochs)
     lifecycle.resume(asked, loaded, sweep).train()
     assert [path.read_text() for path in paths] == before
@@ -169,11 +169,11 @@ views: list[tuple[str, str]] = []
 def test_a_session_begins_when_its_view_opens(user_module: UserModule) -> None:
     views.clear()
     asked = request(f"{user_module(TASK)}:Task")
-    new = Session(asked, loading.load(asked))
+    new = Session(asked, asked.load())
     assert (new.sweep, new.began) == (None, False)
     sweep = new.train(shown)
     assert (new.sweep, new.began) == (sweep, True)
-    again_ = Session(asked, loading.load(asked), sweep)
+    again_ = Session(asked, asked.load(), sweep)
     assert again_.train(shown) is sweep
     assert again_.began
     assert [name for name, _ in views] == ["one", "one"]
@@ -182,7 +182,7 @@ def test_a_session_begins_when_its_view_opens(user_module: UserModule) -> None:
 def test_a_run_that_another_process_trains_is_left_alone(user_module: UserModule) -> None:
     asked = request(f"{user_module(TASK)}:Task")
     sweep = run(asked)
-    busy = Session(asked, loading.load(asked), Sweep.open("runs/one"), lambda _: None)
+    busy = Session(asked, asked.load(), Sweep.open("runs/one"), lambda _: None)
     with sweep.writing(), pytest.raises(RunError, match="another tune-app process"):
         busy.train(shown)
     assert not busy.began
@@ -200,7 +200,7 @@ def test_a_disk_that_is_full_before_training_leaves_advice(
     user_module: UserModule, monkeypatch: pytest.MonkeyPatch, existing: bool, change: bool, advice: str
 ) -> None:
     asked = request(f"{user_module(TASK)}:Task")
-    loaded = loading.load(asked)
+    loaded = asked.load()
     sweep = Sweep.create(asked.space, loaded.identity, name="one", source=asked.source) if existing else None
     session = Session(asked, loaded, sweep, (lambda _: None) if change else None)
 

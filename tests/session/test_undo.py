@@ -13,7 +13,7 @@ from benchmarks.chaos import audit
 from tune_app import results
 from tune_app import space as spaces
 from tune_app.errors import RunError, TrialsFailed
-from tune_app.session import lifecycle, loading
+from tune_app.session import lifecycle
 from tune_app.session import undo as undoing
 from tune_app.session.request import Request
 from tune_app.sweep import Sweep
@@ -34,7 +34,7 @@ RANDOM = (
 def trained(module: str, text: str, name: str = "run") -> Sweep:
     space = spaces.parse(f"task: {module}:Task\n{text}", file="my.yaml", name="my")
     request = Request(space, name=name, address="inline")
-    return lifecycle.run(request, loading.load(request)).train()
+    return lifecycle.run(request, request.load()).train()
 
 
 def interrupted(monkeypatch: pytest.MonkeyPatch, reports: int, **more: str) -> None:

@@ -15,7 +15,7 @@ from small_task import TASK
 
 from tune_app import results, storage
 from tune_app.driver.driver import Driver
-from tune_app.session import lifecycle, loading
+from tune_app.session import lifecycle
 from tune_app.session.request import request_for
 from tune_app.storage import Store, mirror, segments
 from tune_app.sweep import Sweep
@@ -54,7 +54,7 @@ def resume(name: str, runs: Path, place: str | Path | None = None) -> Sweep:
         storage.fetch(str(place), name, runs, print)
     sweep = Sweep.open(runs / name)
     asked = request_for(sweep, address="inline", storage=place and str(place))
-    return lifecycle.resume(asked, loading.load(asked, sweep), sweep).train()
+    return lifecycle.resume(asked, asked.load(sweep), sweep).train()
 
 
 def seeds(sweep: Sweep) -> pd.DataFrame:

@@ -23,7 +23,7 @@ from small_task import GRID, request, run
 from tune_app import cli as command_line
 from tune_app import storage
 from tune_app.errors import RunError, StorageError
-from tune_app.session import lifecycle, loading
+from tune_app.session import lifecycle
 from tune_app.session.request import request_for
 from tune_app.storage import Store, segments, store
 from tune_app.sweep import Sweep
@@ -125,7 +125,7 @@ def test_who_is_taken_over_ends_and_what_it_still_wrote_is_left_out(
         time.sleep(0.02)
     there = storage.fetch(str(shared), "one", tmp_path / "new", print)
     asked = request_for(Sweep.open(there), address="inline")
-    material = loading.load(asked, Sweep.open(there))
+    material = asked.load(Sweep.open(there))
     taking = threading.Timer(0.3, slow.set)  # the old one goes on a while, and then all is quick
     taking.start()
     new = lifecycle.resume(asked, material, Sweep.open(there)).train()
@@ -150,7 +150,7 @@ def test_a_folder_that_is_behind_catches_up(task: str, shared: Path, tmp_path: P
 
     wider = spaces.extend(first.space, epochs="4")
     first = Sweep.open(first.paths.folder)
-    more = lifecycle.extend(asked, loading.load(asked, first), first, wider, "--epochs 4").train()
+    more = lifecycle.extend(asked, asked.load(first), first, wider, "--epochs 4").train()
     again = resume("one", tmp_path / "behind")
     pd.testing.assert_frame_equal(seeds(again), seeds(more))
     assert again.space.epochs == 4

@@ -19,9 +19,8 @@ from tune_app.errors import RunError, TrialsFailed
 from tune_app.report import compare
 from tune_app.results import verdict
 from tune_app.results import warnings as advice
-from tune_app.session import lifecycle, loading, recorded_points
-from tune_app.session.loading import LoadedTask
-from tune_app.session.request import Request, request_for
+from tune_app.session import lifecycle
+from tune_app.session.request import LoadedTask, Request, request_for
 from tune_app.sweep import Sweep, code
 from tune_app.tasks import task_folder
 
@@ -70,14 +69,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def first(name: str = "one", **more: Any) -> tuple[Request, LoadedTask]:
     asked = Request(spaces.parse(SPACE, name="my"), name=name, address="inline", **more)
-    return asked, loading.load(asked)
+    return asked, asked.load()
 
 
 def again(name: str = "one") -> tuple[Request, LoadedTask, Sweep]:
     forget()
     sweep = Sweep.open(Path("runs") / name)
     asked = request_for(sweep, address="inline")
-    return asked, loading.load(asked, sweep), sweep
+    return asked, asked.load(sweep), sweep
 
 
 def half(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +107,7 @@ def warnings(sweep: Sweep) -> list[str]:
 
 
 def test_files_are_those_that_the_task_imports_in_whatever_way(folder: Path) -> None:
-    loading.load(Request(spaces.parse(SPACE), address="inline"))
+    Request(spaces.parse(SPACE), address="inline").load()
     found = code.collect("work:train")
     assert found.files is not None
     assert set(found.files) == IMPORTED
@@ -124,7 +123,7 @@ def test_files_are_those_that_the_task_imports_in_whatever_way(folder: Path) -> 
 def test_a_file_that_changed_is_named_and_no_other(folder: Path, name: str, edit: str) -> None:
     def now() -> code.CodeState:
         forget()
-        loading.load(Request(spaces.parse(SPACE), address="inline"))
+        Request(spaces.parse(SPACE), address="inline").load()
         return code.collect("work:train")
 
     before, path = now(), folder / name
@@ -190,9 +189,9 @@ def test_a_resume_goes_on_with_other_code_and_says_so(
         extend("+1")
     configs = [c.config for c in sweep.history.configurations.values()]
     capsys.readouterr()
-    recorded_points.note_changed_code(sweep, configs[1:])
+    lifecycle.note_changed_code(sweep, configs[1:])
     assert capsys.readouterr().out == ""
-    recorded_points.note_changed_code(sweep, configs)
+    lifecycle.note_changed_code(sweep, configs)
     assert "configuration 1: " in capsys.readouterr().out
     other = lifecycle.run(*first("two", confirms="one")).train()
     assert warnings(other) == []

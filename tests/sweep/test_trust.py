@@ -15,7 +15,7 @@ from small_task import GRID, TASK, request, run
 from tune_app import results
 from tune_app.cli import main
 from tune_app.errors import RunError, TrustError
-from tune_app.session import loading, saved_models, undo
+from tune_app.session import saved_models, undo
 from tune_app.session.request import request_for
 from tune_app.session.session import Session
 from tune_app.space import Search
@@ -85,7 +85,7 @@ def test_what_was_trusted_once_is_not_asked_for_again(task: str, monkeypatch: py
 def test_naming_the_code_oneself_is_trust(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     strange(monkeypatch)
     asked = request(task, SHORT)
-    Session(asked, loading.load(asked), Sweep.open("runs/one"), lambda _: None).train()
+    Session(asked, asked.load(), Sweep.open("runs/one"), lambda _: None).train()
     assert request_for(Sweep.open("runs/one")).space.task == task
 
 

@@ -19,7 +19,7 @@ from lines import read
 
 from tune_app import cli, results
 from tune_app import space as spaces
-from tune_app.session import lifecycle, loading, saved_models
+from tune_app.session import lifecycle, saved_models
 from tune_app.session.request import request_for
 from tune_app.sweep import Sweep
 from tune_app.tasks import task_folder
@@ -41,7 +41,7 @@ def earlier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def again(name: str) -> tuple[Any, Any, Sweep]:
     sweep = Sweep.open(f"runs/{name}")
     asked = request_for(sweep, address="inline", trust=True)
-    return asked, loading.load(asked, sweep), sweep
+    return asked, asked.load(sweep), sweep
 
 
 def extend(name: str, **more: Any) -> Sweep:

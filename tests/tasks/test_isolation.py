@@ -24,7 +24,7 @@ from specs import make_spec
 from tune_app import space as spaces
 from tune_app.driver.driver import Driver
 from tune_app.errors import TaskError, Terminated
-from tune_app.session import lifecycle, loading
+from tune_app.session import lifecycle
 from tune_app.session.request import Request, request_for
 from tune_app.space import Config
 from tune_app.sweep import Sweep
@@ -93,7 +93,7 @@ def request(name: str, seeds: int, run: str) -> Request:
 
 
 def train(asked: Request) -> Sweep:
-    return lifecycle.run(asked, loading.load(asked)).train()
+    return lifecycle.run(asked, asked.load()).train()
 
 
 def of_record(sweep: Sweep) -> Values:
@@ -119,9 +119,7 @@ def test_a_replicate_is_the_same_with_any_number_of_seeds_extended_and_resumed(
     assert of_record(one).items() < of_record(three).items()
     wider = spaces.extend(one.space, seeds="+2", samples=None, epochs=None, add=())
     asked = request_for(one, address="inline")
-    assert of_record(lifecycle.extend(asked, loading.load(asked, one), one, wider, "").train()) == of_record(
-        three
-    )
+    assert of_record(lifecycle.extend(asked, asked.load(one), one, wider, "").train()) == of_record(three)
 
     ticks, tick = iter(range(10**6)), Driver.tick
 

@@ -23,9 +23,8 @@ from tune_app.data import Dataset
 from tune_app.data.identity import NO_DATA
 from tune_app.driver.driver import Driver
 from tune_app.errors import RunError, SpaceError
-from tune_app.session import lifecycle, loading, measuring
-from tune_app.session.loading import LoadedTask
-from tune_app.session.request import Request
+from tune_app.session import lifecycle, measuring
+from tune_app.session.request import LoadedTask, Request
 from tune_app.session.session import Session
 from tune_app.space import Config
 from tune_app.sweep import Sweep
@@ -379,7 +378,7 @@ def test_a_function_has_its_own_numerics(user_module: UserModule, key: str, valu
     name = user_module("def task(config, context):\n    yield {'val_accuracy': 1}")
     space = spaces.parse(f"task: {name}:task\n{key}: {value}", file="my.yaml", name="my")
     with pytest.raises(SpaceError, match=rf"my.yaml:2: {key}: {value} is for tasks whose training"):
-        loading.load(Request(space))
+        Request(space).load()
 
 
 def test_check_tells_the_choice(loaded: LoadedTask) -> None:

@@ -13,7 +13,7 @@ from small_task import TASK, request
 
 from tune_app import cli
 from tune_app.errors import TaskError
-from tune_app.session import loading, measuring
+from tune_app.session import measuring
 
 UserModule = Callable[[str], str]
 
@@ -92,7 +92,7 @@ def test_what_is_no_classifier_is_refused(user_module: UserModule, name: str) ->
     with pytest.raises(
         TaskError, match=rf'^task "{task}": .*{words}' if "\n" not in words else words
     ) as caught:
-        loading.load(request(task, SPACE))
+        request(task, SPACE).load()
     assert caught.value.exit_code == 2
     assert str(caught.value).count("\n") <= 1
     assert not Path("runs").exists()
@@ -111,7 +111,7 @@ def test_what_is_no_classifier_is_refused(user_module: UserModule, name: str) ->
 )
 def test_what_trains_is_not_refused(user_module: UserModule, part: str, instead: str) -> None:
     asked = request(f"{user_module(TASK.replace(part, instead))}:Task", SPACE)
-    assert measuring.estimate(asked, loading.load(asked)).epoch_s > 0
+    assert measuring.estimate(asked, asked.load()).epoch_s > 0
 
 
 def test_the_check_leaves_random_generators_alone(user_module: UserModule) -> None:
@@ -122,7 +122,7 @@ def test_the_check_leaves_random_generators_alone(user_module: UserModule) -> No
         return [random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()]
 
     before = states()
-    loading.load(request(f"{task}:Task", SPACE))
+    request(f"{task}:Task", SPACE).load()
     assert states() == before
 
 
@@ -151,4 +151,4 @@ def test_check_names_what_a_function_raises(
     assert "Traceback" not in said
     asked = request(f"{task}:train", SPACE)
     with pytest.raises(TaskError, match=words):
-        measuring.estimate(asked, loading.load(asked))
+        measuring.estimate(asked, asked.load())

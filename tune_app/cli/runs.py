@@ -139,7 +139,7 @@ def stop(name: str, trial: str | None, runs_dir: Path) -> None:
 
     Works from another terminal. What is trained is kept.
     """
-    from tune_app.session.stop import request_stop
+    from tune_app.session.lifecycle import request_stop
     from tune_app.sweep import find_sample
 
     sweep = open_run(name, runs_dir)

@@ -14,8 +14,7 @@ from tune_app.cli.options import STORAGE, TRUST, group, requested_space, space_o
 from tune_app.errors import FolderChanged, RunError, TuneAppError
 
 if TYPE_CHECKING:
-    from tune_app.session.loading import LoadedTask
-    from tune_app.session.request import Request
+    from tune_app.session.request import LoadedTask, Request
     from tune_app.session.session import Session
     from tune_app.sweep import Sweep
 
@@ -63,18 +62,17 @@ def _print_finished(sweep: Sweep) -> None:
     Raises:
         TrialsFailed: some of its configurations failed.
     """
-    from tune_app import progress
-    from tune_app.session import finished
+    from tune_app.session import outcome
 
     with sweep.writing():
-        finished.tidy(sweep, progress.note)
-    outcome: TuneAppError | None = None
-    if summary := finished.summary(sweep):
+        outcome.tidy(sweep)
+    refused: TuneAppError | None = None
+    if summary := outcome.summary(sweep):
         click.echo(summary)
     else:
-        outcome = _write(sweep)
-    if outcome := finished.failures(sweep) or outcome:
-        raise outcome
+        refused = _write(sweep)
+    if error := outcome.failures(sweep) or refused:
+        raise error
 
 
 def survives_hangup(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -82,9 +80,9 @@ def survives_hangup(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def survivor(*args: Any, **options: Any) -> Any:
-        from tune_app.session import hangup
+        from tune_app.session import signals
 
-        with hangup.survived():
+        with signals.survived():
             return command(*args, **options)
 
     return survivor
@@ -114,10 +112,9 @@ def _open(name: str, options: dict[str, Any]) -> tuple[Sweep, Request]:
 
 def _load(request: Request, sweep: Sweep | None = None) -> LoadedTask:
     from tune_app import progress
-    from tune_app.session import loading
 
     with progress.waiting("loading data"):
-        return loading.load(request, sweep)
+        return request.load(sweep)
 
 
 def _folder(name: str, options: dict[str, Any]) -> Path:
@@ -147,10 +144,10 @@ def run(**options: Any) -> None:
     Ctrl-C, SIGTERM or SIGHUP stops the run; tune-app resume continues it. Closing the terminal does not stop
     it.
     """
-    from tune_app.session import named_run
+    from tune_app.session import lifecycle
 
     request = _request(options)
-    if sweep := named_run.find_finished(request):
+    if sweep := lifecycle.find_finished(request):
         return _print_finished(sweep)
     from tune_app.session import lifecycle
 
@@ -195,11 +192,11 @@ def _request(options: dict[str, Any]) -> Request:
 @_session_options
 def resume(name: str, **options: Any) -> None:
     """Resume the run NAME: train what it lacks."""
-    from tune_app.session import finished
+    from tune_app.session import outcome
     from tune_app.sweep import Sweep
 
     sweep = Sweep.open(_folder(name, options))
-    if finished.lacks_nothing(sweep, options["storage"]):
+    if outcome.lacks_nothing(sweep, options["storage"]):
         return _print_finished(sweep)
     from tune_app.session import lifecycle
 
@@ -312,16 +309,15 @@ def rerun(name: str, trial: str, **options: Any) -> None:
     """Train TRIAL of the run NAME once more and compare the results."""
     from tune_app import progress
     from tune_app.report import terminal
-    from tune_app.session import recorded_points
-    from tune_app.session.rerun import rerun
+    from tune_app.session import lifecycle
     from tune_app.sweep import find_sample
 
     sweep, request = _open(name, options)
     sample = find_sample(sweep, trial)
     loaded = _load(request, sweep)
-    recorded_points.note_changed_code(sweep, [sweep.history.configurations[sample].config])
+    lifecycle.note_changed_code(sweep, [sweep.history.configurations[sample].config])
     with progress.waiting(f"training configuration {sample} again"):
-        found = rerun(request, loaded, sweep, sample)
+        found = lifecycle.rerun(request, loaded, sweep, sample)
     click.echo(terminal.rerun(found.sample, found.compared, found.differences, found.device))
     raise SystemExit(1 if found.differences else 0)
 
@@ -338,14 +334,13 @@ def confirm(name: str, top: int, seeds: int, **options: Any) -> None:
 
     The report of the new run shows how much of their lead was luck.
     """
-    from tune_app.session import recorded_points
-    from tune_app.session.confirm import confirmation
+    from tune_app.session import lifecycle
     from tune_app.session.session import Session
 
     sweep, request = _open(name, options)
-    confirming = confirmation(request, sweep, top, seeds)
+    confirming = lifecycle.confirmation(request, sweep, top, seeds)
     loaded = _load(request, sweep)
-    recorded_points.note_changed_code(sweep, confirming.space.configs)
+    lifecycle.note_changed_code(sweep, confirming.space.configs)
     _train(Session(confirming, loaded))
 
 

@@ -7,36 +7,21 @@ and learns whether the trial goes on. It never touches the record itself.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from tune_app.driver import logs
 from tune_app.driver.alike_failures import AlikeFailures
-from tune_app.driver.checkpoint_request import CheckpointRequest
-from tune_app.driver.checkpoint_retention import CheckpointRetention
-from tune_app.driver.dispatch import completed
+from tune_app.driver.checkpoints import CheckpointRequest, CheckpointRetention
 from tune_app.driver.logs import Logs
-from tune_app.driver.session_code import SessionCode
-from tune_app.driver.trial_queue import Searcher, TrialQueue
+from tune_app.driver.trial_queue import Searcher, TrialQueue, completed
 from tune_app.errors import DiskError, FolderChanged, StorageError, as_disk_error
 from tune_app.stopping import Stopper, StoppingDecision, observation, replay_inputs
-from tune_app.sweep import Sweep, control
-from tune_app.sweep.events import (
-    Checkpoint,
-    Decision,
-    Diverged,
-    Ended,
-    Epoch,
-    Event,
-    Failed,
-    Finished,
-    Saved,
-    Started,
-    Stopped,
-    Values,
-)
+from tune_app.sweep import Sweep, code, control, events
+from tune_app.sweep.events import Event, Saved, Values
 from tune_app.sweep.opened_folder import write_atomically
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.training.protocol import EpochReport, Failure, TestOutcome
@@ -81,7 +66,8 @@ class Driver:
         self._time_limit_s = time_limit_s
         self._deadline: float | None = None
         self._ending_since: float | None = None
-        self._code = SessionCode(sweep, self._note, notify)
+        #: The code of the session; files that a trial imports while it trains are added.
+        self._code = code.of_session(sweep.history, len(sweep.history.openings) - 1)
         self.queue = TrialQueue(sweep, stopper, searcher, partial(self._note, durable=True), slots)
         self._running: dict[str, TrialSpec] = {}
         self._logs = Logs(sweep.paths, notify)
@@ -111,7 +97,7 @@ class Driver:
         self._guard(self.sweep.opened.verify)  # what a trial starts from is read from there
         while not self.ending:
             if spec := self.queue.pop():
-                return completed(spec, self.sweep, self._code.known, self.gather)
+                return completed(spec, self.sweep, self._code, self.gather)
             if not self.queue.ask():
                 return None
         return None
@@ -127,7 +113,7 @@ class Driver:
                 "damaged: it starts again from its first epoch"
             )
         self._note(
-            Started(
+            events.Started(
                 trial=trial,
                 sample=spec.sample,
                 replicates=list(spec.replicates),
@@ -153,7 +139,7 @@ class Driver:
         if report.saved:
             self._record_checkpoint(trial, report.saved)
         if report.saved or not report.savable:
-            self._checkpoint_request.answered(trial)
+            self._checkpoint_request.wait_for(self._running.keys() - {trial})
         # A session that ends lets its trials write a checkpoint first, if they can.
         goes_on = not self.over() and (self.ending is None or (report.savable and not report.saved))
         if not goes_on:
@@ -167,7 +153,7 @@ class Driver:
         if trained:
             first = not attempt.epochs
             self._note(
-                Epoch(
+                events.Epoch(
                     trial=trial,
                     epoch=report.epoch,
                     metrics=self._with_ended(spec, report),
@@ -180,10 +166,14 @@ class Driver:
         for replicate, epoch in report.diverged.items():
             if replicate not in attempt.diverged:
                 why = report.why.get(replicate)
-                self._note(Diverged(trial=trial, epoch=epoch, replicates=[replicate], why=why), durable=True)
+                self._note(
+                    events.Diverged(trial=trial, epoch=epoch, replicates=[replicate], why=why), durable=True
+                )
         for replicate, (epoch, by) in report.ended.items():
             if replicate not in attempt.ended_at:
-                self._note(Ended(trial=trial, epoch=epoch, replicates=[replicate], by=by), durable=True)
+                self._note(
+                    events.Ended(trial=trial, epoch=epoch, replicates=[replicate], by=by), durable=True
+                )
         if not trained or spec.follows:
             return []
         # The stopper takes in every value, as it does again when it is rebuilt from the record.
@@ -205,7 +195,7 @@ class Driver:
         """Keep what came with a report: what was printed, code that was loaded, checkpoints."""
         self._logs.add(trial, report.output)
         if report.code:
-            self._code.add(trial, report.code)
+            self._add_code(trial, report.code)
         for name, data in report.files.items():
             self._guard(partial(write_atomically, self.sweep.paths.checkpoints / name, data))
         if report.too_large_bytes and not self._noted_size:
@@ -214,6 +204,17 @@ class Driver:
                 f"note: a checkpoint of {report.too_large_bytes >> 20} MiB is too large to travel to this "
                 "machine: none is kept, and an interrupted trial starts again from its first epoch"
             )
+
+    def _add_code(self, trial: str, found: Mapping[str, Mapping[str, Any]]) -> None:
+        """Record the files and versions that a trial's process has and the session does not."""
+        files, versions = dict(found["files"]), dict(found["versions"])
+        self._note(events.Code(trial=trial, files=files, versions=versions))
+        history, known = self.sweep.history, self._code
+        theirs = code.of_attempt(history, history.attempts[trial], known)
+        if different := code.differences(known, theirs):
+            self._notify(f"note: the process of trial {trial} has other code: {', '.join(different)}")
+        new = {name: value for name, value in files.items() if name not in known.all}
+        self._code = replace(known, found={**known.found, **new})
 
     def _record_end(self, trial: str, report: EpochReport, decisions: list[StoppingDecision]) -> bool:
         """Record the decisions of early stopping, and the end of a trial that ends here; whether it does.
@@ -233,7 +234,7 @@ class Driver:
             return True
         for decision in decisions:
             saved = last if decision.stop else None
-            decided = Decision(
+            decided = events.Decision(
                 trial=trial, sample=spec.sample, epoch=report.epoch, saved=saved, **vars(decision)
             )
             self._note(decided, durable=True)
@@ -242,7 +243,7 @@ class Driver:
         return False
 
     def _stop(self, trial: str, reason: str, last: Saved | None) -> None:
-        self._note(Stopped(trial=trial, reason=reason, saved=last), durable=True)
+        self._note(events.Stopped(trial=trial, reason=reason, saved=last), durable=True)
 
     def _finish(self, trial: str, report: EpochReport, test: TestOutcome, last: Saved | None) -> None:
         spec = self._running[trial]
@@ -250,7 +251,7 @@ class Driver:
         rows = None
         if test.scores:
             rows = self._guard(lambda: self.sweep.scores.append(test.scores, test.shape))
-        finished = Finished(
+        finished = events.Finished(
             trial=trial,
             epoch=report.epoch,
             evaluated=test.evaluated,
@@ -280,7 +281,7 @@ class Driver:
     def _record_checkpoint(self, trial: str, saved: Saved) -> None:
         """Record a checkpoint; only then may the one before it be removed."""
         before = self.sweep.history.attempts[trial].saved
-        self._note(Checkpoint(trial=trial, saved=saved), durable=True)
+        self._note(events.Checkpoint(trial=trial, saved=saved), durable=True)
         if before and before.file != saved.file:
             self._retention.remove(before.file)
 
@@ -308,7 +309,7 @@ class Driver:
         log = self._logs.close(trial, failure.log)
         failures = self.sweep.history.configurations[spec.sample].failures(spec.replicates[0])
         final = not failure.moved and (failure.mistaken or failures >= self.sweep.space.max_failures)
-        failed = Failed(
+        failed = events.Failed(
             trial=trial,
             reason=failure.reason,
             log=log,
@@ -338,7 +339,7 @@ class Driver:
     @property
     def saving(self) -> bool:
         """Whether trials are to write a checkpoint after their epoch, due or not."""
-        return self.ending is not None or self._checkpoint_request.pending
+        return self.ending is not None or bool(self._checkpoint_request.pending)
 
     def over(self) -> bool:
         """Whether the session ends now: something has ended it, and no trial is still to be saved."""
@@ -355,7 +356,7 @@ class Driver:
     def tick(self) -> None:
         """Called a few times a second: sync the record; obey the clock and the control folder."""
         self._guard(self.sweep.sync_if_due)
-        self._checkpoint_request.only_for(self._running)
+        self._checkpoint_request.wait_for(set(self._running))
         if self._deadline is not None and time.monotonic() >= self._deadline:
             self.end("the time limit was reached")
         self.over()
@@ -386,6 +387,6 @@ class Driver:
                 f"{self.sweep.paths.folder}: cannot be written: {error}."
             )
         self.fatal = self.fatal or error
-        storage = isinstance(self.fatal, StorageError)
-        self.ending = "the disk refused a write" if storage else "the folder of the run was changed"
+        disk = isinstance(self.fatal, StorageError)
+        self.ending = "the disk refused a write" if disk else "the folder of the run was changed"
         return self.fatal

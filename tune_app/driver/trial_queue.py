@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Protocol
 
-from tune_app.driver import sharding
+from tune_app import stopping
+from tune_app.driver import logs
 from tune_app.errors import SpaceError
-from tune_app.space import Scalar
+from tune_app.space import Scalar, SearchSpace
 from tune_app.stopping import Stopper, order_key
 from tune_app.sweep import Sweep
+from tune_app.sweep.code import CodeState
 from tune_app.sweep.configurations import Configuration
 from tune_app.sweep.events import Event, Planned
 from tune_app.sweep.history import History
 from tune_app.sweep.plan import fingerprint
-from tune_app.sweep.trial_spec import TrialSpec
+from tune_app.sweep.trial_spec import TrialFiles, TrialSpec
 
 
 class Searcher(Protocol):
@@ -55,8 +58,8 @@ class TrialQueue:
         configurations = sweep.history.configurations.values()
         self._samples = {each.fingerprint: each.sample for each in reversed(configurations)}
         specs = self._in_order([spec for each in configurations for spec in self._ready(each)])
-        if sweep.numerics.replicates == "looped" and sharding.parts(sweep.space) > 1:
-            specs = sharding.shard(specs, slots)
+        if sweep.numerics.replicates == "looped" and parts(sweep.space) > 1:
+            specs = shard(specs, slots)
         self._waiting = deque(specs)
         #: How many trials there are to run, those included that are still to be suggested.
         self.total = max(len(specs), sweep.outstanding())
@@ -114,11 +117,68 @@ class TrialQueue:
     def _ready(self, configuration: Configuration) -> list[TrialSpec]:
         """What a configuration lacks and may start now: followers wait while early stopping may decide."""
         specs = self._sweep.lacking_of(configuration)
-        if specs and self._stopper.rule and not specs[0].follows:
-            return specs[:1]
-        return specs
+        return specs[:1] if specs and self._stopper.rule and not specs[0].follows else specs
 
     def _in_order(self, specs: list[TrialSpec]) -> list[TrialSpec]:
         if not self._stopper.rule:
             return specs
         return sorted(specs, key=lambda spec: order_key(self._sweep.space.seed, spec.sample))
+
+
+def parts(space: SearchSpace) -> int:
+    """Into how many trials a configuration may be split at most.
+
+    One where early stopping or a sampler uses the mean of all replicates while they train, and where they
+    are stacked, since the size of a stack is part of the numerics. Elsewhere a replicate has the same results
+    wherever it is trained, and the record puts the parts together again.
+    """
+    whole = stopping.make_stopper(space).rule or space.search.algorithm == "optuna"
+    return 1 if whole or space.replicates == "stacked" else space.seeds
+
+
+def shard(specs: Sequence[TrialSpec], slots: int) -> list[TrialSpec]:
+    """Split the last trials, which do not fill all slots, into parts; the others stay whole.
+
+    The parts are as small as possible with no more parts than slots, so that the slots end at about the same
+    time. Of J trials, the first ``J - J mod slots`` stay whole.
+    """
+    whole = len(specs) - len(specs) % max(slots, 1)
+    cut = list(specs[whole:])
+    for most in range(1, max((len(spec.replicates) for spec in cut), default=0)):
+        found = [part for spec in cut for part in _cut(spec, most)]
+        if len(found) <= slots:
+            cut = found
+            break
+    return [*specs[:whole], *cut]
+
+
+def _cut(spec: TrialSpec, most: int) -> list[TrialSpec]:
+    """A trial in parts of about equal size, of ``most`` replicates at most."""
+    count = -(-len(spec.replicates) // most)
+    bounds = [len(spec.replicates) * part // count for part in range(count + 1)]
+    return [spec.only(spec.replicates[low:high]) for low, high in pairwise(bounds)]
+
+
+def completed(spec: TrialSpec, sweep: Sweep, code: CodeState, gather: bool) -> TrialSpec:
+    """A planned trial as a worker gets it, with what only the session knows: where files go, and the code.
+
+    ``gather`` says that the worker may run on a machine without the run's folder.
+
+    Raises:
+        OSError: the checkpoint cannot be read.
+    """
+    folder = sweep.paths.checkpoints.absolute()
+    if gather:
+        content = (folder / spec.start.file).read_bytes() if spec.start else None
+        files = TrialFiles(str(folder), gather=True, content=content)
+    else:
+        output = logs.expected(sweep, spec).absolute()
+        files = TrialFiles(str(folder), str(output), opened=sweep.opened)
+    reported: list[tuple[tuple[int, float | None], ...]] = []
+    if spec.start and spec.settings.patience is not None:  # what patience must know up to the checkpoint
+        name, _ = spec.settings.stop_metric
+        for replicate in spec.replicates:
+            rows = sweep.history.configurations[spec.sample].epochs(replicate)
+            values = ((epoch, found.get(name)) for epoch, found, _ in rows if epoch <= spec.start.epoch)
+            reported.append(tuple(values))
+    return replace(spec, files=files, code=code, reported=tuple(reported))

@@ -1,32 +1,84 @@
-"""The commands run, resume, extend and retry: each is one `Session`, with its sweep and its change."""
+"""The commands on a run. Each that trains is one `Session`, with its sweep and its change."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
+from tune_app import progress, storage
+from tune_app import space as spaces
 from tune_app.errors import RunError
-from tune_app.session import named_run
-from tune_app.session.loading import LoadedTask
-from tune_app.session.request import Request
+from tune_app.session import outcome
+from tune_app.session.request import LoadedTask, Request
 from tune_app.session.session import Session
-from tune_app.space import SearchSpace
+from tune_app.space import Config, SearchSpace
 from tune_app.status import Status
-from tune_app.sweep import Sweep, code, events, find_sample
+from tune_app.sweep import Sweep, code, control, events, find_sample
+from tune_app.sweep.configurations import Configuration
+from tune_app.sweep.paths import RunPaths, find_runs, is_run
+from tune_app.sweep.record import read
 from tune_app.tasks import task
+
+#: Keys of a space that a later session may change: they say how to train and what to save, not what to try.
+_CHANGEABLE = ("resources", "checkpoint_every", "keep", "max_failures")
+
+#: A value that differs: replicate, metric, recorded value, new value.
+Difference = tuple[int, str, float | None, float | None]
+
+
+# ---------------------------------------------------------------- run and resume
 
 
 def run(request: Request, loaded: LoadedTask) -> Session:
-    """A session of a new run, or of the run of the requested name.
+    """A session of a new run, or of the run of the requested name; one on the storage alone is fetched.
 
     Raises:
-        RunError: a run of that name exists, and it is another sweep.
+        RunError: a run of that name exists, and its space or its data differ.
     """
-    return Session(request, loaded, named_run.find(request, loaded))
+    if request.name is None:
+        return Session(request, loaded)
+    if not is_run(request.runs_dir / request.name):
+        if request.name not in storage.runs(request.storage):
+            return Session(request, loaded)
+        storage.fetch(str(request.storage), request.name, request.runs_dir, progress.note)
+    sweep = Sweep.open(request.runs_dir / request.name)
+    differences = _differences(sweep, request)
+    if not sweep.data.same(loaded.identity):
+        differences.append(f"data: {sweep.data.label()} recorded, {loaded.identity.label()} asked")
+    if differences:
+        raise RunError(
+            f"--name {request.name}: a run of this name exists, and it is another sweep:\n  "
+            + "\n  ".join(differences)
+            + f"\n  To add to that run: tune-app extend {request.name}. To start a new one: give another "
+            "--name, or leave it out."
+        )
+    return Session(request, loaded, sweep)
+
+
+def find_finished(request: Request) -> Sweep | None:
+    """The run of the requested name if the request is the same and all is trained: no data need be loaded."""
+    if request.name is None or request.storage or not is_run(request.runs_dir / request.name):
+        return None
+    sweep = Sweep.open(request.runs_dir / request.name)
+    same = sweep.header.source == request.source and not _differences(sweep, request)
+    return sweep if same and outcome.lacks_nothing(sweep, None) else None
+
+
+def _differences(sweep: Sweep, request: Request) -> list[str]:
+    asked = request.space.model_copy(update={key: getattr(sweep.space, key) for key in _CHANGEABLE})
+    return spaces.difference(sweep.space, asked)
 
 
 def resume(request: Request, loaded: LoadedTask, sweep: Sweep) -> Session:
     """A session that trains what a run lacks."""
     return Session(request, loaded, sweep)
+
+
+# ---------------------------------------------------------------- extend and retry
 
 
 def extend(
@@ -72,13 +124,7 @@ def failed(sweep: Sweep, trials: tuple[str, ...]) -> list[int]:
     Raises:
         RunError: nothing has failed, or one of ``trials`` has not.
     """
-    configurations = sweep.history.configurations
-    statuses = dict(zip(configurations, sweep.statuses(), strict=True))
-    failures = [
-        sample
-        for sample, status in statuses.items()
-        if status == Status.FAILED and configurations[sample].duplicate_of is None
-    ]
+    failures = [each.sample for each in outcome.failed(sweep) if each.duplicate_of is None]
     if not failures:
         raise RunError(
             f"{sweep.name}: no configuration has failed. To train what is lacking: "
@@ -88,7 +134,168 @@ def failed(sweep: Sweep, trials: tuple[str, ...]) -> list[int]:
     for sample in chosen:
         if sample not in failures:
             raise RunError(
-                f"{sweep.name}: configuration {sample} has not failed, it is {statuses[sample]}. "
+                f"{sweep.name}: configuration {sample} has not failed, it is {_status(sweep, sample)}. "
                 f"These have failed: {', '.join(map(str, failures))}"
             )
     return chosen
+
+
+def _status(sweep: Sweep, sample: int, live: bool = False) -> Status:
+    configuration = sweep.history.configurations[sample]
+    return sweep.history.status(configuration, sweep.space.replicate_numbers, live)
+
+
+# ---------------------------------------------------------------- confirm and rerun
+
+
+def confirmation(request: Request, sweep: Sweep, top: int, seeds: int) -> Request:
+    """The request for a new run of the ``top`` best distinct configurations, each on ``seeds`` new seeds.
+
+    Replicate numbers start after those of the run and of all earlier confirmations of it.
+
+    Raises:
+        RunError: no configuration has finished; or an earlier confirmation cannot be read, so that its seeds
+            are unknown.
+    """
+    from tune_app import results  # loads pandas and scipy
+
+    ranked = results.ranked(results.load(sweep))
+    best = ranked[ranked["twin"].isna()].head(top)  # a point that was drawn twice is confirmed once
+    if best.empty:
+        raise RunError(f"{sweep.name}: no configuration has finished, so there is none to confirm.")
+    earlier = _confirmations(sweep)
+    points = [sweep.history.configurations[sample].config for sample in best["sample"]]
+    space = narrowed(
+        sweep.space,
+        points,
+        sweep.space.epochs,
+        seeds=seeds,
+        first_replicate=max(other.space.replicate_numbers.stop for other in (sweep, *earlier)),
+        description=f"The best {len(points)} of {sweep.name}, on new seeds.",
+    )
+    name = f"{sweep.name}-confirm" + (f"-{len(earlier) + 1}" if earlier else "")
+    return replace(request, space=space, name=name, confirms=sweep.name)
+
+
+def _confirmations(sweep: Sweep) -> list[Sweep]:
+    """The runs in the same folder that confirm this one. Other runs there may be damaged."""
+    found = []
+    for folder in find_runs(sweep.paths.folder.parent):
+        try:
+            header = next((event for _, event in read(RunPaths(folder).record)), None)
+            confirms = header.confirms if isinstance(header, events.Created) else None
+        except RunError:
+            confirms = sweep.name if folder.name.startswith(f"{sweep.name}-confirm") else None
+        if confirms == sweep.name:
+            found.append(Sweep.open(folder))
+    return found
+
+
+def narrowed(space: SearchSpace, points: Sequence[Config], epochs: int, **changes: Any) -> SearchSpace:
+    """A space of only these points of ``space``, with ``changes`` to its other keys.
+
+    No rule that compares trials may end them; patience is kept where it can act within ``epochs``.
+    """
+    stop: dict[str, Any] = {"scheduler": "none"}
+    if space.stop.patience is not None and space.stop.grace_period + space.stop.patience < epochs:
+        stop |= space.stop.model_dump(include={"patience", "min_delta", "grace_period", "metric"})
+    keys: dict[str, Any] = {"space": {}, "fixed": {}, "configs": [dict(point) for point in points]}
+    keys |= {"search": {"algorithm": "grid"}, "stop": stop, "epochs": epochs, **changes}
+    return spaces.changed(space, keys, "again", recorded=True)
+
+
+def note_changed_code(sweep: Sweep, points: Sequence[Config]) -> None:
+    """Tell the user how the code differs from the code that trained these points before."""
+    current = code.collect(sweep.space.task, code.known_files(sweep.history))
+    samples = [c.sample for c in sweep.history.configurations.values() if c.config in points]
+    if warning := code.difference_note(sweep.history, samples, sweep.space.replicate_numbers, current):
+        progress.note(warning)
+
+
+@dataclass(frozen=True)
+class RerunOutcome:
+    """The outcome of a rerun: how many values were compared, which of them differ, and on what device."""
+
+    sample: int
+    compared: int
+    differences: list[Difference]
+    device: str
+
+
+def rerun(request: Request, loaded: LoadedTask, sweep: Sweep, sample: int) -> RerunOutcome:
+    """Train a configuration as a new run in a temporary folder, and compare it with the record.
+
+    Raises:
+        RunError: the configuration has not ended; and what ``Session.train`` raises.
+    """
+    configuration = sweep.history.configurations[sample]
+    status = _status(sweep, sample)
+    if status not in (Status.FINISHED, Status.STOPPED):
+        raise RunError(
+            f"{sweep.name}: configuration {sample} is {status}. Only one that has finished or "
+            "was stopped can be trained again."
+        )
+    epochs = sweep.space.epochs
+    if not task.reads_epochs(loaded.task):  # else training for fewer epochs would give other values
+        epochs = configuration.stopped_at or max(attempt.target for attempt in configuration.attempts)
+    space = narrowed(sweep.space, [configuration.config], epochs, keep="none")
+    with tempfile.TemporaryDirectory(prefix="tune-app-rerun-") as folder:
+        again = replace(request, space=space, name="again", runs_dir=Path(folder), storage=None)
+        made = Session(again, loaded, numerics=sweep.numerics).train()
+        [new] = made.history.configurations.values()
+        old_and_new = list(_values(configuration, new, sweep.space.replicate_numbers))
+        device = "+".join(dict.fromkeys(attempt.device for attempt in made.history.attempts.values()))
+    differences = [each for each in old_and_new if each[2] != each[3]]
+    event = events.Rerun(sample=sample, compared=len(old_and_new), differing=len(differences), device=device)
+    with sweep.writing():
+        sweep.note(event, durable=True)
+    return RerunOutcome(sample, len(old_and_new), differences, device)
+
+
+def _values(old: Configuration, new: Configuration, replicates: range) -> Iterator[Difference]:
+    """Every recorded value with the new one, which is None where the rerun did not report it."""
+    for replicate in replicates:
+        now = _reported(new, replicate)
+        for name, then in _reported(old, replicate).items():
+            yield replicate, name, then, now.get(name)
+
+
+def _reported(configuration: Configuration, replicate: int) -> dict[str, float | None]:
+    """Every value that a replicate reported, by metric and epoch, and its test metrics."""
+    values: dict[str, float | None] = {}
+    for epoch, metrics, _ in configuration.epochs(replicate):
+        values |= {f"{name} of epoch {epoch}": value for name, value in metrics.items()}
+    attempt = configuration.last(replicate)
+    if attempt and attempt.test:
+        index = attempt.replicates.index(replicate)
+        values |= {name: column[index] for name, column in attempt.test.items()}
+    return values
+
+
+# ---------------------------------------------------------------- stop
+
+
+def request_stop(sweep: Sweep, trial: str | None, wait_s: float = 10.0) -> None:
+    """Ask the process that trains a run to end, or to end one trial, and wait until it has read this.
+
+    Raises:
+        RunError: no process trains the run, the trial is not running, or the process does not answer.
+    """
+    request: dict[str, Any] = {"do": "stop"}
+    if trial is not None:
+        request["sample"] = sample = find_sample(sweep, trial)
+        status = _status(sweep, sample, live=True)
+        if status != Status.RUNNING:
+            raise RunError(f"{sweep.name}: configuration {sample} is {status}, so there is nothing to stop.")
+    if not sweep.live():
+        raise RunError(f"{sweep.name}: no process is training this run, so there is nothing to stop.")
+    with sweep.rewriting():
+        path = control.ask(sweep.paths.control, request)
+    deadline = time.monotonic() + wait_s
+    while path.exists():
+        if time.monotonic() > deadline:
+            raise RunError(
+                f"{sweep.name}: the process that trains this run did not answer within {wait_s:g} s. "
+                f"The request stays in {path}; remove that file to withdraw it."
+            )
+        time.sleep(0.05)

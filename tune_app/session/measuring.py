@@ -9,11 +9,10 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from tune_app import progress
-from tune_app.driver import sharding
 from tune_app.driver.resources import Estimate, Plan, plan
+from tune_app.driver.trial_queue import parts as most_parts
 from tune_app.engines.choice import Engine
-from tune_app.session.loading import LoadedTask
-from tune_app.session.request import Request
+from tune_app.session.request import LoadedTask, Request
 from tune_app.space import canonical
 from tune_app.sweep import Sweep
 from tune_app.sweep.events import Numerics
@@ -94,7 +93,7 @@ def estimate(request: Request, loaded: LoadedTask) -> Estimate:
     from tune_app.training.trial import Trial, Worker
 
     space, gpus = request.space, torch.cuda.device_count()
-    parts = sharding.parts(space)
+    parts = most_parts(space)
     planned = plan(space.resources, os.cpu_count() or 1, gpus, space.size(), parts)
     device = "cuda" if planned.gpus_per_trial else "cpu"
     choice = _measured(replace(request, address="inline"), loaded, planned)

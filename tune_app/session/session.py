@@ -13,25 +13,24 @@ from __future__ import annotations
 
 import importlib
 import zlib
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from typing import Any
 
 from tune_app import progress, stopping, storage
-from tune_app.driver import sharding
+from tune_app import space as spaces
 from tune_app.driver.driver import Driver
-from tune_app.driver.trial_queue import Searcher
+from tune_app.driver.trial_queue import Searcher, parts
 from tune_app.engines.choice import Engine, open_engine
 from tune_app.errors import RunError
-from tune_app.session import finished, measuring, provenance, shutdown
-from tune_app.session.loading import LoadedTask
-from tune_app.session.open_search import open_search
-from tune_app.session.request import Request
+from tune_app.session import measuring, outcome, provenance, signals
+from tune_app.session.request import LoadedTask, Request
 from tune_app.storage import Mirror
 from tune_app.sweep import Sweep, code, trust
 from tune_app.sweep.events import Numerics, Opened
 from tune_app.sweep.files import write_view
+from tune_app.sweep.record import read
 from tune_app.tasks import task
 from tune_app.training import stacking_benchmark
 from tune_app.training.stacking_benchmark import Choice
@@ -80,7 +79,7 @@ class Session:
             Interrupted: a signal ended the session; the run can be resumed.
             TrialsFailed: everything else ended, but these trials failed.
         """
-        with shutdown.errors_with_advice(self._advice):
+        with outcome.errors_with_advice(self._advice):
             if self.sweep and self.sweep.live():
                 raise self.sweep.busy_error()  # before an engine starts for nothing
             if self.sweep and not self._change and self._finish_if_trained(self.sweep, view):
@@ -94,19 +93,28 @@ class Session:
                 engine, sharing = measuring.gpu_sharing(engine, sweep)
                 with self._mirrored(sweep) as mirror, sweep.writing(mirror):
                     self._record_start(sweep, sharing)
-                    self._write_views(sweep)
+                    sweep.restore_views(progress.note)
+                    self._write_test_images(sweep)
                     with open_search(sweep) as searcher:
-                        driver = self._driver(sweep, searcher, engine)
+                        driver = Driver(
+                            sweep,
+                            stopping.make_stopper(sweep.space),
+                            searcher,
+                            self.request.time_limit_s,
+                            gather=not self.request.on_this_machine,
+                            notify=progress.note,
+                            slots=engine.plan.concurrent,
+                        )
                         if mirror:
                             mirror.on_taken_over(driver.end)
                         with (
                             self._shown(view, sweep, engine.line(driver)),
                             engine.exporting(sweep),
-                            shutdown.signals(driver) as caught,
+                            signals.ending(driver) as caught,
                         ):
                             engine.run(driver)
                             driver.tidy()
-            shutdown.raise_outcome(sweep, driver, caught, mirror)
+            outcome.raise_outcome(sweep, driver, caught, mirror)
         return sweep
 
     def _finish_if_trained(self, sweep: Sweep, view: View | None) -> bool:
@@ -124,10 +132,10 @@ class Session:
             if self.request.storage != last.storage:
                 start = Opened(provenance=last.provenance, storage=self.request.storage)
                 sweep.note(start, durable=True)
-            finished.tidy(sweep, progress.note)
+            outcome.tidy(sweep)
             self._write_test_images(sweep)
         with self._shown(view, sweep, "everything is trained"):
-            shutdown.raise_outcome(sweep, None, [], mirror)
+            outcome.raise_outcome(sweep, None, [], mirror)
         return True
 
     def _names_on_storage(self) -> frozenset[str]:
@@ -152,7 +160,7 @@ class Session:
             self.loaded.splits,
             self.loaded.size_bytes,
             max(trials, 1),
-            sharding.parts(space),
+            parts(space),
             _load_results,
         )
 
@@ -197,24 +205,9 @@ class Session:
             progress.note(warning)
         sweep.record_planned_points()
 
-    def _write_views(self, sweep: Sweep) -> None:
-        sweep.restore_views(progress.note)
-        self._write_test_images(sweep)
-
     def _write_test_images(self, sweep: Sweep) -> None:
         if images := self.loaded.test_images():
             write_view(sweep.paths.test_images, images, progress.note)
-
-    def _driver(self, sweep: Sweep, searcher: Searcher | None, engine: Engine) -> Driver:
-        return Driver(
-            sweep,
-            stopping.make_stopper(sweep.space),
-            searcher,
-            self.request.time_limit_s,
-            gather=not self.request.on_this_machine,
-            notify=progress.note,
-            slots=engine.plan.concurrent,
-        )
 
     def _shown(self, view: View | None, sweep: Sweep, line: str) -> AbstractContextManager[Any]:
         self.began = True
@@ -226,7 +219,7 @@ class Session:
             return "No run was made. Give the command again."
         if self._change:
             return "The run is unchanged. Give the command again."
-        return shutdown.next_command(self.sweep)
+        return outcome.next_command(self.sweep)
 
 
 def _first_config(sweep: Sweep) -> dict[str, Any]:
@@ -238,3 +231,28 @@ def _load_results() -> None:
     """Load the modules that write the results, which takes more than a second."""
     importlib.import_module("tune_app.report.page")
     importlib.import_module("tune_app.report.terminal")
+
+
+@contextmanager
+def open_search(sweep: Sweep) -> Iterator[Searcher | None]:
+    """Yields the Optuna sampler, caught up with the record; None if all points are known in advance."""
+    if sweep.space.search.algorithm != "optuna":
+        yield None
+        return
+    from tune_app.search.searcher import OptunaSearch
+
+    # The sampler must see the space as it was before any extension, or it would suggest other points.
+    first = spaces.parse(sweep.header.yaml, file=str(sweep.paths.space), name=sweep.space.name, recorded=True)
+    searcher = OptunaSearch(first, sweep.paths.study, sweep.name, progress.note)
+    resumed = any(configuration.attempts for configuration in sweep.history.configurations.values())
+    with progress.waiting("replaying the search") if resumed else nullcontext():
+        searcher.catch_up(event for _, event in read(sweep.paths.record))
+    if searcher.departs_at is not None:
+        progress.note(
+            f"from sample {searcher.departs_at} on, the sampler now suggests other points than "
+            "before: Optuna or this machine has changed since the run began. The recorded points are kept."
+        )
+    try:
+        yield searcher
+    finally:
+        searcher.close()

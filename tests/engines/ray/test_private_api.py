@@ -22,7 +22,7 @@ from tune_app import results
 from tune_app import space as spaces
 from tune_app.engines.ray import private_api
 from tune_app.errors import TrialsFailed
-from tune_app.session import lifecycle, loading
+from tune_app.session import lifecycle
 from tune_app.session.request import Request
 from tune_app.sweep import Sweep
 
@@ -176,7 +176,7 @@ def test_a_sweep_on_ray_ends_the_same_without_any_of_them(
     Path("my.yaml").write_text(SPACE)
     request = Request(spaces.load("my.yaml"), name="inline", address="inline")
     with pytest.raises(TrialsFailed):
-        lifecycle.run(request, loading.load(request)).train()
+        lifecycle.run(request, request.load()).train()
     results.write(results.load(Sweep.open("runs/inline")))
     long = tmp_path / ("x" * 60)  # too long for Ray's sockets
     long.mkdir()

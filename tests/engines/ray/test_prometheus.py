@@ -19,7 +19,7 @@ from ray_marks import QUIET, declared_cluster
 
 from tune_app import space as spaces
 from tune_app.engines.ray import prometheus
-from tune_app.session import lifecycle, loading
+from tune_app.session import lifecycle
 from tune_app.session.request import Request
 
 ROOT = Path(__file__).parents[3]
@@ -61,7 +61,7 @@ def test_a_sweep_is_seen_on_rays_metrics_port(user_module: Callable[[str], str],
         try:
             watcher.start()
             request = Request(space, address=cluster.address, name="watched")
-            lifecycle.run(request, loading.load(request)).train()
+            lifecycle.run(request, request.load()).train()
             watcher.join()
         finally:
             seen.touch()

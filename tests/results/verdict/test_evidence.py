@@ -13,7 +13,7 @@ from records import Ended, record, right, steady
 from tune_app import results, space
 from tune_app.errors import RunError
 from tune_app.results import verdict
-from tune_app.session import lifecycle, loading
+from tune_app.session import lifecycle
 from tune_app.session.request import Request
 
 
@@ -91,7 +91,7 @@ def test_test_images_of_a_task_are_labelled_as_it_gives_them(
         f"task: {user_module(OWN_DATA)}:Mine\nspace: {{lr: {{grid: [1.0e-4, 1.0e-3]}}}}\nepochs: 2\nseeds: 3"
     )
     request = Request(space.parse(text), data, image_size=8, runs_dir=tmp_path, address="inline")
-    sweep = lifecycle.run(request, loading.load(request)).train()
+    sweep = lifecycle.run(request, request.load()).train()
     frames = results.load(sweep)
     found = on_test(verdict.judge(frames))
     assert found.unanswered == {}

@@ -9,7 +9,7 @@ import pytest
 
 from tune_app import results, stopping
 from tune_app import space as spaces
-from tune_app.driver.checkpoint_retention import CheckpointRetention
+from tune_app.driver.checkpoints import CheckpointRetention
 from tune_app.driver.driver import Driver
 from tune_app.sweep import Sweep
 from tune_app.sweep.events import Saved, Values

@@ -18,7 +18,7 @@ from small_task import (
 )
 
 from tune_app.errors import RunError, TrialsFailed
-from tune_app.session import lifecycle, stop
+from tune_app.session import lifecycle
 from tune_app.sweep import Sweep
 
 UserModule = Callable[[str], str]
@@ -48,7 +48,7 @@ def asking(trial: str | None) -> tuple[threading.Thread, list[BaseException]]:
             time.sleep(0.01)
         threading.Timer(0.3, Path("go").touch).start()
         try:
-            stop.request_stop(Sweep.open("runs/one"), trial)
+            lifecycle.request_stop(Sweep.open("runs/one"), trial)
         except RunError as error:
             errors.append(error)
             Path("go").touch()
@@ -82,8 +82,8 @@ def test_a_run_is_stopped_and_can_be_resumed(user_module: UserModule) -> None:
 def test_there_must_be_something_to_stop(user_module: UserModule) -> None:
     sweep = run(request(f"{user_module(TASK)}:Task"))
     with pytest.raises(RunError, match="one"):
-        stop.request_stop(sweep, None)
+        lifecycle.request_stop(sweep, None)
     with pytest.raises(RunError, match=r"\b1 is finished"):
-        stop.request_stop(sweep, "1")
+        lifecycle.request_stop(sweep, "1")
     with Sweep.open("runs/one").writing(), pytest.raises(RunError, match=r"\b0\.1 s\b.*control"):
-        stop.request_stop(sweep, None, wait_s=0.1)
+        lifecycle.request_stop(sweep, None, wait_s=0.1)

@@ -10,7 +10,7 @@ from small_task import GRID, request, run
 from tune_app import progress
 from tune_app import space as spaces
 from tune_app.search.searcher import OptunaSearch
-from tune_app.session.open_search import open_search
+from tune_app.session.session import open_search
 from tune_app.sweep import Sweep
 
 UserModule = Callable[[str], str]

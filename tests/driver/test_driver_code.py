@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.recorder import Recorder
 from tune_app import space as spaces
-from tune_app.driver.session_code import SessionCode
+from tune_app import stopping
+from tune_app.driver.driver import Driver
 from tune_app.sweep import Sweep, code
+from tune_app.sweep.code import CodeState
 from tune_app.sweep.events import Opened
+from tune_app.training.protocol import EpochReport
 
 KNOWN = {"task.py": "1" * 64}
 PROVENANCE = {"code": {"files": KNOWN, "found": {}}, "versions": {"torch": "2.0"}}
@@ -17,11 +19,18 @@ PROVENANCE = {"code": {"files": KNOWN, "found": {}}, "versions": {"torch": "2.0"
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> Iterator[Sweep]:
-    space = spaces.parse("task: my:task\nspace: {lr: {grid: [1]}}", file="my.yaml", name="my")
+    space = spaces.parse("task: my:task\nspace: {lr: {grid: [1, 2]}}\nseeds: 1", file="my.yaml", name="my")
     with Sweep.create(space, runs_dir=tmp_path).writing() as sweep:
         sweep.note(Opened(provenance=PROVENANCE))
-        Recorder.of(sweep).start(1)
         yield sweep
+
+
+def code_of_next(driver: Driver) -> CodeState:
+    """The code as the next trial gets it."""
+    spec = driver.next_trial()
+    assert spec
+    assert spec.code
+    return spec.code
 
 
 @pytest.mark.parametrize(
@@ -36,11 +45,15 @@ def test_what_a_process_has_is_recorded_and_other_code_is_noted(
     sweep: Sweep, files: dict[str, str], versions: dict[str, str | None], notes: int
 ) -> None:
     told: list[str] = []
-    session = SessionCode(sweep, sweep.note, told.append)
-    assert (session.known.files, session.known.versions) == (KNOWN, {"torch": "2.0"})
-    session.add("1.1", {"files": files, "versions": versions})
+    driver = Driver(sweep, stopping.make_stopper(sweep.space), notify=told.append)
+    spec = driver.next_trial()
+    assert spec
+    assert spec.code
+    assert (spec.code.files, spec.code.versions) == (KNOWN, {"torch": "2.0"})
+    loaded = {"files": files, "versions": versions}
+    driver.report(driver.start(spec), EpochReport(1, {"val_accuracy": [0.5]}, [0.1], code=loaded), "cpu")
     attempt = sweep.history.attempts["1.1"]
     assert (attempt.files, attempt.versions) == (files, versions)
-    assert code.of_attempt(sweep.history, attempt, session.known).all == KNOWN | files
+    assert code.of_attempt(sweep.history, attempt, spec.code).all == KNOWN | files
     assert len(told) == notes
-    assert session.known.all == files | KNOWN
+    assert code_of_next(driver).all == files | KNOWN

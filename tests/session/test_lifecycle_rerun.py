@@ -17,7 +17,7 @@ from small_task import (
 )
 
 from tune_app.errors import RunError, TrialsFailed
-from tune_app.session import rerun
+from tune_app.session import lifecycle
 from tune_app.tasks import task_folder
 
 UserModule = Callable[[str], str]
@@ -26,14 +26,14 @@ UserModule = Callable[[str], str]
 def test_a_rerun_comes_out_the_same_or_says_what_differs(user_module: UserModule) -> None:
     name = user_module(TASK)
     run(request(f"{name}:Task"))
-    same = rerun.rerun(*again("one"), 2)
+    same = lifecycle.rerun(*again("one"), 2)
     assert (same.differences, same.device) == ([], "cpu")
     per_epoch, tests = 7, 5
     assert same.compared == 2 * (4 * per_epoch + tests)
     source = Path(f"{name}.py").read_text()
     task_folder._folders.clear()  # as a new process begins
     Path(f"{name}.py").write_text(source.replace("Dropout(0.2)", "Dropout(0.3)"))
-    other = rerun.rerun(*again("one"), 2)
+    other = lifecycle.rerun(*again("one"), 2)
     assert 0 < len(other.differences) <= other.compared
     replicate, metric, then, now = other.differences[0]
     assert (replicate, metric) == (0, "train_loss of epoch 1") or metric.endswith("of epoch 1")
@@ -46,4 +46,4 @@ def test_only_what_has_ended_is_trained_again(user_module: UserModule) -> None:
     with pytest.raises(TrialsFailed):
         run(request(f"{user_module(FAILING)}:task", LEVELS))
     with pytest.raises(RunError, match=r"\b2 is failed"):
-        rerun.rerun(*again("one"), 2)
+        lifecycle.rerun(*again("one"), 2)

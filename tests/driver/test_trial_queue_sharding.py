@@ -12,7 +12,7 @@ from specs import make_spec
 from tune_app import results, stopping
 from tune_app import space as spaces
 from tune_app.driver.driver import Driver
-from tune_app.driver.sharding import parts, shard
+from tune_app.driver.trial_queue import parts, shard
 from tune_app.engines import inline
 from tune_app.report import narrative
 from tune_app.sweep import Sweep

@@ -10,7 +10,7 @@ import pytest
 from small_task import GRID, TASK, request, run
 
 from tune_app.errors import RunError
-from tune_app.session import loading, named_run
+from tune_app.session import lifecycle
 from tune_app.session.request import Request
 from tune_app.sweep import Sweep
 
@@ -23,13 +23,13 @@ def asked(user_module: UserModule) -> Request:
 
 
 def find(asked: Request) -> Sweep | None:
-    return named_run.find(asked, loading.load(asked))
+    return lifecycle.run(asked, asked.load()).sweep
 
 
 def test_without_such_a_run_there_is_none(asked: Request) -> None:
     assert find(asked) is None
     assert find(replace(asked, name=None)) is None
-    assert named_run.find_finished(asked) is None
+    assert lifecycle.find_finished(asked) is None
 
 
 def test_the_same_sweep_is_found_and_another_one_is_refused(asked: Request) -> None:
@@ -41,9 +41,7 @@ def test_the_same_sweep_is_found_and_another_one_is_refused(asked: Request) -> N
     with pytest.raises(RunError, match=r"(?s)--name one.*seeds.*2.*3.*another --name"):
         find(more_seeds)
     with pytest.raises(RunError, match=r"(?s)--name one.*data: "):
-        named_run.find(
-            asked, replace(loading.load(asked), identity=replace(found.data, fingerprint="0" * 64))
-        )
+        lifecycle.run(asked, replace(asked.load(), identity=replace(found.data, fingerprint="0" * 64)))
 
 
 @pytest.mark.parametrize("change", ["max_failures: 3", "resources: {max_concurrent: 1}"])
@@ -54,12 +52,12 @@ def test_how_to_train_may_change(asked: Request, change: str) -> None:
 
 def test_a_finished_run_is_found_without_its_data(asked: Request, monkeypatch: pytest.MonkeyPatch) -> None:
     run(asked)
-    monkeypatch.setattr(loading, "load", None)
-    found = named_run.find_finished(asked)
+    monkeypatch.setattr(Request, "load", None)
+    found = lifecycle.find_finished(asked)
     assert found is not None
-    assert named_run.find_finished(replace(asked, name=None)) is None
-    assert named_run.find_finished(replace(asked, storage="/storage")) is None
-    assert named_run.find_finished(replace(asked, data="elsewhere")) is None
+    assert lifecycle.find_finished(replace(asked, name=None)) is None
+    assert lifecycle.find_finished(replace(asked, storage="/storage")) is None
+    assert lifecycle.find_finished(replace(asked, data="elsewhere")) is None
     record = Path("runs/one/record.jsonl")
     record.write_bytes(b"".join(record.read_bytes().splitlines(keepends=True)[:-3]))
-    assert named_run.find_finished(asked) is None, "it is not finished any more"
+    assert lifecycle.find_finished(asked) is None, "it is not finished any more"

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.recorder import Recorder
 from tune_app import space as spaces
-from tune_app.driver.dispatch import completed
+from tune_app.driver.trial_queue import completed
 from tune_app.sweep import Sweep
 from tune_app.sweep.code import CodeState
 from tune_app.sweep.events import Saved

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +18,7 @@ from tune_app.errors import (
     TrialsFailed,
     TuneAppError,
 )
-from tune_app.session import shutdown
+from tune_app.session import outcome
 from tune_app.sweep import Sweep
 from tune_app.sweep.opened_folder import write_atomically
 
@@ -41,7 +40,7 @@ def finish(sweep: Sweep) -> None:
     "number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EACCES]
 )
 def test_a_refused_write_names_the_file_and_ends_with_the_advice(number: int) -> None:
-    with pytest.raises(DiskError) as raised, shutdown.errors_with_advice(lambda: "Do this."):
+    with pytest.raises(DiskError) as raised, outcome.errors_with_advice(lambda: "Do this."):
         raise OSError(number, "refused", "a/file")
     lines = str(raised.value).splitlines()
     assert raised.value.exit_code == 1
@@ -52,22 +51,22 @@ def test_a_refused_write_names_the_file_and_ends_with_the_advice(number: int) ->
 def test_a_lost_ray_ends_with_the_advice() -> None:
     with (
         pytest.raises(RayLost, match=r"^gone\n  Do this\.$"),
-        shutdown.errors_with_advice(lambda: "Do this."),
+        outcome.errors_with_advice(lambda: "Do this."),
     ):
         raise RayLost("gone")
 
 
 def test_another_error_is_raised_unchanged() -> None:
-    with pytest.raises(FileNotFoundError), shutdown.errors_with_advice(lambda: "Do this."):
+    with pytest.raises(FileNotFoundError), outcome.errors_with_advice(lambda: "Do this."):
         raise FileNotFoundError(errno.ENOENT, "no such file", "x")
 
 
 def test_the_next_command_is_resume_until_everything_is_trained(sweep: Sweep) -> None:
-    said = shutdown.next_command(sweep)
+    said = outcome.next_command(sweep)
     assert said.startswith("0 of 2 ")
     assert said.endswith("tune-app resume one")
     finish(sweep)
-    assert shutdown.next_command(sweep).endswith("tune-app report one")
+    assert outcome.next_command(sweep).endswith("tune-app report one")
 
 
 def test_a_run_that_could_not_be_made_leaves_no_folder(
@@ -96,23 +95,23 @@ def end(why: str = "", search_error: SpaceError | None = None) -> Any:
 
 def test_the_outcome_of_a_sweep_that_is_trained_is_no_error(sweep: Sweep) -> None:
     finish(sweep)
-    assert shutdown.outcome(sweep, end(), []) is None
-    assert shutdown.outcome(sweep, None, []) is None
-    assert shutdown.outcome(sweep, end("the time limit was reached"), []) is None
+    assert outcome.outcome(sweep, end(), []) is None
+    assert outcome.outcome(sweep, None, []) is None
+    assert outcome.outcome(sweep, end("the time limit was reached"), []) is None
 
 
 @pytest.mark.parametrize(("caught", "kind", "code"), [([2], Interrupted, 130), ([], TrialsFailed, 1)])
 def test_a_session_that_ends_early_names_the_command_that_resumes_it(
     sweep: Sweep, caught: list[int], kind: type[TuneAppError], code: int
 ) -> None:
-    error = shutdown.outcome(sweep, end("why"), caught)
+    error = outcome.outcome(sweep, end("why"), caught)
     assert type(error) is kind
     assert error.exit_code == code
     assert str(error).endswith("tune-app resume one")
 
 
 def test_a_sampler_without_suggestions_is_the_outcome(sweep: Sweep) -> None:
-    error = shutdown.outcome(sweep, end(search_error=SpaceError("all is tried")), [])
+    error = outcome.outcome(sweep, end(search_error=SpaceError("all is tried")), [])
     assert isinstance(error, TrialsFailed)
     assert str(error).startswith("all is tried\n")
 
@@ -122,14 +121,4 @@ def test_what_the_storage_lacks_is_an_error(sweep: Sweep, taken: bool) -> None:
     finish(sweep)
     mirror: Any = SimpleNamespace(taken="taken over" if taken else "", unmirrored=lambda: "lacks two events")
     with pytest.raises(StorageError, match="taken over" if taken else "lacks two events"):
-        shutdown.raise_outcome(sweep, None, [], mirror)
-
-
-def test_a_signal_ends_the_driver_once_and_the_handlers_are_restored() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    reasons: list[str] = []
-    driver: Any = SimpleNamespace(end=reasons.append)
-    with shutdown.signals(driver) as caught:
-        signal.raise_signal(signal.SIGTERM)
-    assert (caught, reasons) == ([signal.SIGTERM], ["SIGTERM"])
-    assert signal.getsignal(signal.SIGTERM) is before
+        outcome.raise_outcome(sweep, None, [], mirror)

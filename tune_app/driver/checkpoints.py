@@ -1,15 +1,19 @@
-"""Which checkpoints and weights of a run are kept; removes the others."""
+"""Which checkpoints and weights of a run are kept, and requests to running trials for a checkpoint."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
+from tune_app.errors import FolderChanged
 from tune_app.status import Status
 from tune_app.sweep import Sweep
 from tune_app.sweep.configurations import Attempt, Configuration
 from tune_app.sweep.evaluation import rank_key
 from tune_app.sweep.events import Saved
-from tune_app.sweep.opened_folder import remove
+from tune_app.sweep.opened_folder import remove, write_atomically
+from tune_app.training.protocol import SAVE_NOW
 
 
 class CheckpointRetention:
@@ -17,7 +21,9 @@ class CheckpointRetention:
 
     def __init__(self, sweep: Sweep) -> None:
         self._sweep = sweep
-        self._best = self._best_finished()
+        configurations = sweep.history.configurations.values()
+        ranks = (self._rank(each) for each in configurations if each.duplicate_of is None)
+        self._best = min((rank for rank in ranks if rank is not None), default=None)
 
     def remove(self, file: str) -> None:
         """Remove a file of the folder, if it is there."""
@@ -32,9 +38,8 @@ class CheckpointRetention:
 
     def _kept(self, configuration: Configuration) -> Iterator[Saved]:
         """The files of a configuration that a trial may resume from, or that the space keeps."""
-        beaten = (
-            self._rank(configuration) is not None and self._best and self._best[1] != configuration.sample
-        )
+        rank, best = self._rank(configuration), self._best
+        beaten = rank and best and rank[1] != best[1]
         for attempt in self._newest(configuration):
             if attempt.saved and (self._sweep.space.keep == "last" or not attempt.ended):
                 yield attempt.saved
@@ -54,10 +59,6 @@ class CheckpointRetention:
         value = configuration.value(space.metric, space.evaluate, space.replicate_numbers)
         return None if value is None else rank_key(space.metric, value, configuration.sample)
 
-    def _best_finished(self) -> tuple[float, int] | None:
-        ranks = [self._rank(c) for c in self._sweep.history.configurations.values() if c.duplicate_of is None]
-        return min((each for each in ranks if each is not None), default=None)
-
     def keep_best(self, configuration: Configuration) -> None:
         """A configuration has finished: keep the weights of the best one only, and of those the newest."""
         now = self._rank(configuration)
@@ -66,7 +67,7 @@ class CheckpointRetention:
         if self._best is None or self._best[1] == configuration.sample:
             self._best = now
         else:
-            self._best, beaten = min(self._best, now), max(self._best, now)
+            self._best, beaten = sorted((self._best, now))
             self._remove_weights(self._sweep.history.configurations[beaten[1]].attempts)
         newest = self._newest(configuration)
         self._remove_weights(attempt for attempt in configuration.attempts if attempt not in newest)
@@ -75,3 +76,28 @@ class CheckpointRetention:
         for attempt in attempts:
             if attempt.weights:
                 self.remove(attempt.weights.file)
+
+
+class CheckpointRequest:
+    """A file in the checkpoints folder that asks running trials for a checkpoint after their current epoch.
+
+    It stands until each trial that was asked has answered.
+    """
+
+    def __init__(self, checkpoints: Path) -> None:
+        self._path = checkpoints / SAVE_NOW
+        #: The trials that were asked and have not answered yet.
+        self.pending: set[str] = set()
+
+    def ask(self, trials: Iterable[str]) -> None:
+        """Ask these trials. Raises OSError and FolderChanged."""
+        self.pending |= set(trials)
+        write_atomically(self._path, b"")
+
+    def wait_for(self, trials: set[str]) -> None:
+        """Wait for none but these trials: others have written a checkpoint, cannot write one, or ended."""
+        left = self.pending & trials
+        if self.pending and not left:
+            with suppress(OSError, FolderChanged):  # the next write of the sweep raises the latter
+                remove(self._path)
+        self.pending = left

@@ -14,9 +14,7 @@ from tune_app import space
 from tune_app.data import Dataset
 from tune_app.data.identity import NO_DATA
 from tune_app.errors import DataError, TaskError
-from tune_app.session import loading
-from tune_app.session.loading import LoadedTask
-from tune_app.session.request import Request
+from tune_app.session.request import LoadedTask, Request
 from tune_app.tasks import task_folder
 from tune_app.tasks.pneumonia import Pneumonia
 
@@ -34,15 +32,15 @@ def test_changed_data_is_refused(user_module: UserModule) -> None:
 
 def test_a_function_has_no_data(user_module: UserModule) -> None:
     asked = request(f"{user_module(FAILING)}:task", LEVELS)
-    loaded = loading.load(asked)
+    loaded = asked.load()
     assert (loaded.identity, loaded.splits, loaded.size_bytes) == (NO_DATA, None, 0)
     assert loaded.test_images() == ""
     with pytest.raises(TaskError, match="--data phantom"):
-        loading.load(replace(asked, data="phantom"))
+        replace(asked, data="phantom").load()
 
 
 def test_the_built_in_task_is_trained_on_phantoms_unless_told_otherwise() -> None:
-    loaded = loading.load(Request(space.load("grid"), image_size=8))
+    loaded = Request(space.load("grid"), image_size=8).load()
     assert loaded.identity.kind == "phantom"
     assert loaded.splits is not None
     parts = (loaded.splits.train, loaded.splits.val, loaded.splits.test)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tune_app.cli import main
-from tune_app.session import finished
+from tune_app.session import outcome
 from tune_app.sweep import Sweep
 from tune_app.sweep.events import Extended
 
@@ -119,11 +119,11 @@ def test_a_run_that_lacks_something_is_not_finished(folder: Path) -> None:
     """Nor one whose extension was cut off by a crash before its points were recorded."""
     assert run() == 0
     sweep = Sweep.open("runs/one")
-    assert finished.lacks_nothing(sweep, None)
-    assert not finished.lacks_nothing(sweep, "/storage")
+    assert outcome.lacks_nothing(sweep, None)
+    assert not outcome.lacks_nothing(sweep, "/storage")
     with sweep.writing():
-        assert not finished.lacks_nothing(Sweep.open("runs/one"), None), "another process is at work on it"
+        assert not outcome.lacks_nothing(Sweep.open("runs/one"), None), "another process is at work on it"
     wider = sweep.space.model_copy(update={"configs": ({"level": 9},)})
     with sweep.writing():
         sweep.note(Extended(space=wider.dump(), asked="", from_start=False), durable=True)
-    assert not finished.lacks_nothing(Sweep.open("runs/one"), None)
+    assert not outcome.lacks_nothing(Sweep.open("runs/one"), None)
