@@ -164,8 +164,7 @@ def show_data(source: str, image_size: int | None, split: str, everything: bool,
     from tune_app import data as sources
 
     dataset = sources.load(source, image_size=image_size, split=split, everything=everything)
-    for line in sources.show(dataset, out).lines():
-        click.echo(line)
+    click.echo("\n".join(sources.show(dataset, out)))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,17 +1,18 @@
-"""The course's layout: four ``.npy`` files of grey images, uint8 (N, H, W)."""
+"""The course's layout: four ``.npy`` files of grey images, uint8 (N, H, W), and an import's meta.json."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tune_app.data import meta
-from tune_app.data.images import CLASSES, Images, Pool, join, pixel_keys
-from tune_app.data.pixels import resize
+from tune_app.data.images import CLASSES, Images, Pool, join, pixel_keys, resize
 from tune_app.errors import DataError
 
 COURSE_DIR = Path("data/course")
@@ -22,7 +23,38 @@ COURSE_FILES: Mapping[str, str] = {
     "test/test_normal.npy": "c36d547316eb3d1a1669c9d54e653f08980a86ca",
     "test/test_pneumonia.npy": "ea2ff47c2f68ad02c0b2adcc40d901a26c3f996f",
 }
-_HINT = "get good files with: tune-app data fetch, or: tune-app data import DIR --out OUT"
+META = "meta.json"
+_GET_GOOD_ONES = (
+    "\n  To fix it, get good files with: tune-app data fetch, or: tune-app data import DIR --out OUT"
+)
+_IMPORT_AGAIN = "\n  Import again: tune-app data import DIR --out OUT"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class FileMeta(_Strict):
+    """One ``.npy`` file: its SHA-256, and the name and patient of each image in it."""
+
+    sha256: str
+    names: list[str]
+    patients: list[str]
+
+
+class Meta(_Strict):
+    """What an import knows of its arrays; ``files`` by path inside the folder, with "/"."""
+
+    format: Literal[1] = 1
+    tune_app: str
+    source: str  # the image folder's name
+    image_size: int
+    resize_filter: str
+    draw_seed: int
+    everything: bool
+    dropped: list[str]
+    notes: list[str]
+    files: dict[str, FileMeta]
 
 
 def file_of(split: str, label: int) -> str:
@@ -32,16 +64,14 @@ def file_of(split: str, label: int) -> str:
 
 def is_layout(folder: Path) -> bool:
     """Whether any of the four files, or an import's meta.json, is there."""
-    return any((folder / name).exists() for name in (*COURSE_FILES, meta.NAME))
+    return any((folder / name).exists() for name in (*COURSE_FILES, META))
 
 
 def blob_id(path: Path) -> str:
     """The id that git gives to a file's content. Raises OSError."""
-    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        start = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+        return hashlib.file_digest(file, lambda: start).hexdigest()
 
 
 def first_differing_file(folder: Path) -> str | None:
@@ -52,34 +82,64 @@ def first_differing_file(folder: Path) -> str | None:
     return None
 
 
+def write(folder: Path, pool: Pool, about: Mapping[str, Any]) -> dict[str, int]:
+    """Write a pool to a new folder, with what meta.json has besides; returns the images in each file."""
+    files = {}
+    for split, images in (("train", pool.train), ("test", pool.test)):
+        (folder / split).mkdir(parents=True)
+        for label in range(len(CLASSES)):
+            part, name = images.take(images.rows(label)), file_of(split, label)
+            np.save(folder / name, part.x, allow_pickle=False)
+            digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+            files[name] = FileMeta(sha256=digest, names=list(part.names), patients=list(part.patients))
+    meta = Meta(dropped=list(pool.dropped), notes=list(pool.notes), files=files, **about)
+    (folder / META).write_text(meta.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return {name: len(file.names) for name, file in files.items()}
+
+
+def read_meta(folder: Path) -> Meta | None:
+    """The folder's meta.json; None where it has none. Raises DataError for a damaged one."""
+    path = folder / META
+    try:
+        return Meta.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}.\n  Make it readable") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        rule = f"damaged, or of another version of tune-app ({where}: {first['msg']})"
+        raise DataError(f"{path}: {rule}.{_IMPORT_AGAIN}") from error
+
+
 def read(folder: Path, size: int | None = None) -> Pool:
     """The four files, at their stored size or resized to (size, size).
 
     Training images that are test images pixel for pixel are left out and named. Raises DataError for
     whatever is missing or damaged, and where meta.json's checksums say that a file was changed.
     """
-    about = meta.read(folder)
-    sets = {}
-    shape: tuple[int, ...] | None = None
-    for split in ("train", "test"):
-        parts = []
-        for label in range(len(CLASSES)):
-            x = _array(folder / file_of(split, label))
-            if shape is not None and x.shape[1:] != shape:
-                raise DataError(
-                    f"{folder / file_of(split, label)}: images of {_by(x.shape[1:])} pixels, but "
-                    f"{file_of('train', 0)} has {_by(shape)}; all four must agree.\n  To fix it, {_HINT}"
-                )
-            shape = x.shape[1:]
-            parts.append(_labelled(folder, split, label, x, about))
-        sets[split] = join(parts)
-    if size is None and shape is not None and shape[0] != shape[1]:
+    meta = read_meta(folder)
+    labels = range(len(CLASSES))
+    parts = {
+        file_of(split, label): _labelled(folder, split, label, meta)
+        for split in ("train", "test")
+        for label in labels
+    }
+    first, (height, width) = file_of("train", 0), parts[file_of("train", 0)].x.shape[1:]
+    for name, part in parts.items():
+        if part.x.shape[1:] != (height, width):
+            sides = f"{part.x.shape[1]} x {part.x.shape[2]}"
+            rule = f"images of {sides} pixels, but {first} has {height} x {width}; all four must agree"
+            raise DataError(f"{folder / name}: {rule}.{_GET_GOOD_ONES}")
+    if size is None and height != width:
         raise DataError(
-            f"{folder}: its images are {_by(shape)} pixels, and images must be square.\n"
+            f"{folder}: its images are {height} x {width} pixels, and images must be square.\n"
             "  Have them resized: --image-size N"
         )
-    train, test = (_resized(sets[split], size) for split in ("train", "test"))
-    return _without_test_images(train, test, about)
+    train, test = (join([parts[file_of(split, label)] for label in labels]) for split in ("train", "test"))
+    train, test = (replace(each, x=resize(each.x, size or height)) for each in (train, test))
+    return _without_test_images(train, test, meta)
 
 
 def _array(path: Path) -> NDArray[np.uint8]:
@@ -88,64 +148,44 @@ def _array(path: Path) -> NDArray[np.uint8]:
         # memory-mapped: the header is checked against the file's length, and nothing is unpickled
         stored = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
-        raise DataError(
-            f"{path}: missing. The course's layout is {', '.join(COURSE_FILES)}.\n  To fix it, {_HINT}"
-        ) from None
+        rule = f"missing. The course's layout is {', '.join(COURSE_FILES)}"
+        raise DataError(f"{path}: {rule}.{_GET_GOOD_ONES}") from None
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(
-            f"{path}: damaged, cut short, or no .npy file of plain numbers ({error}).\n  To fix it, {_HINT}"
-        ) from error
-    if stored.dtype != np.uint8 or stored.ndim != 3:
-        raise DataError(
-            f"{path}: an array of {stored.dtype} with shape {stored.shape}; it must be uint8 (N, H, W), "
-            f"grey pixels 0-255.\n  To fix it, {_HINT}"
-        )
-    if 0 in stored.shape:
-        raise DataError(
-            f"{path}: no image in it (shape {stored.shape}); every class needs some.\n  To fix it, {_HINT}"
-        )
+        rule = f"damaged, cut short, or no .npy file of plain numbers ({error})"
+        raise DataError(f"{path}: {rule}.{_GET_GOOD_ONES}") from error
+    if stored.dtype != np.uint8 or stored.ndim != 3 or 0 in stored.shape:
+        rule = f"an array of {stored.dtype} with shape {stored.shape}; it must be uint8 (N, H, W), N above 0"
+        raise DataError(f"{path}: {rule}, grey pixels 0-255.{_GET_GOOD_ONES}")
     return np.array(stored, order="C")
 
 
-def _labelled(folder: Path, split: str, label: int, x: NDArray[np.uint8], about: meta.Meta | None) -> Images:
+def _labelled(folder: Path, split: str, label: int, meta: Meta | None) -> Images:
     name = file_of(split, label)
-    names, patients = tuple(f"{name}[{row}]" for row in range(len(x))), ("",) * len(x)
-    if about is not None:
-        known = about.files.get(name)
+    x = _array(folder / name)
+    names, patients = [f"{name}[{row}]" for row in range(len(x))], [""] * len(x)
+    if meta is not None:
+        known = meta.files.get(name)
         if known is None or {len(known.names), len(known.patients)} != {len(x)}:
             raise DataError(
-                f"{folder / meta.NAME}: does not describe the {len(x)} images of {name}.\n"
-                "  Import again: tune-app data import DIR --out OUT"
+                f"{folder / META}: does not describe the {len(x)} images of {name}.{_IMPORT_AGAIN}"
             )
         found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
         if found != known.sha256:
-            raise DataError(
-                f"{folder / name}: changed since it was imported: its SHA-256 is {found[:12]}..., and "
-                f"{meta.NAME} says {known.sha256[:12]}...\n  Import again: tune-app data import DIR --out OUT"
-            )
-        names, patients = tuple(known.names), tuple(known.patients)
-    return Images(x, np.full(len(x), label, dtype=np.int64), names, patients)
+            rule = f"its SHA-256 is {found[:12]}..., and {META} says {known.sha256[:12]}..."
+            raise DataError(f"{folder / name}: changed since it was imported: {rule}{_IMPORT_AGAIN}")
+        names, patients = known.names, known.patients
+    return Images(x, np.full(len(x), label, dtype=np.int64), tuple(names), tuple(patients))
 
 
-def _resized(images: Images, size: int | None) -> Images:
-    return images if size is None else Images(resize(images.x, size), images.y, images.names, images.patients)
-
-
-def _without_test_images(train: Images, test: Images, about: meta.Meta | None) -> Pool:
+def _without_test_images(train: Images, test: Images, meta: Meta | None) -> Pool:
     test_keys = set(pixel_keys(test.x))
     keys = pixel_keys(train.x)
     kept = train.take(row for row, key in enumerate(keys) if key not in test_keys)
     dropped = [name for name, key in zip(train.names, keys, strict=True) if key in test_keys]
     for label, name in enumerate(CLASSES):
         if not kept.rows(label):
-            raise DataError(
-                f"{file_of('train', label)}: every one of its images is a test image too, so none of {name} "
-                f"is left to train on.\n  To fix it, {_HINT}"
-            )
-    if about is None:
+            rule = f"every one of its images is a test image too, so none of {name} is left to train on"
+            raise DataError(f"{file_of('train', label)}: {rule}.{_GET_GOOD_ONES}")
+    if meta is None:
         return Pool(kept, test, tuple(dropped))
-    return Pool(kept, test, (*about.dropped, *dropped), tuple(about.notes))
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return " x ".join(str(side) for side in shape)
+    return Pool(kept, test, (*meta.dropped, *dropped), tuple(meta.notes))

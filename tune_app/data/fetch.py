@@ -57,17 +57,18 @@ def fetch(
         path = out / name
         part = path.with_name(path.name + ".part")
         url = base_url.rstrip("/") + "/" + name
-        with _disk(path):
+        try:
             if path.is_file() and blob_id(path) == blob:
                 already_there.append(name)
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
-        for there, total in _download(url, part, timeout_s):
-            if progress is not None:
-                progress(name, there, total)
-        with _disk(path):
+            for there, total in _download(url, part, timeout_s):
+                if progress is not None:
+                    progress(name, there, total)
             _verify(part, url, blob)
             part.replace(path)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise _explained(error, url, part, timeout_s) from error
         downloaded.append(name)
     return FetchResult(out, tuple(downloaded), tuple(already_there))
 
@@ -89,36 +90,28 @@ def progress_bar() -> Iterator[OnProgress]:
 
 def _download(url: str, part: Path, timeout_s: float) -> Iterator[tuple[int, int | None]]:
     """Bring ``url`` to ``part``, going on where it ends; yields (bytes there, bytes in all)."""
-    with _disk(part):
-        there = part.stat().st_size if part.exists() else 0
-    with _network(url, timeout_s):
-        headers = {"User-Agent": f"tune-app/{__version__}"} | ({"Range": f"bytes={there}-"} if there else {})
-        request = urllib.request.Request(url, headers=headers)
-        try:
-            response = urllib.request.urlopen(request, timeout=timeout_s)
-        except urllib.error.HTTPError as error:
-            if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and there:
-                error.close()
-                return  # nothing is left to send: whether it is the right file, the blob id will tell
-            raise
-    with response, _disk(part), part.open("ab") as file:
+    there = part.stat().st_size if part.exists() else 0
+    headers = {"User-Agent": f"tune-app/{__version__}"} | ({"Range": f"bytes={there}-"} if there else {})
+    try:
+        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout_s)
+    except urllib.error.HTTPError as error:
+        if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and there:
+            error.close()
+            return  # nothing is left to send: whether it is the right file, the blob id will tell
+        raise
+    with response, part.open("ab") as file:
         if not response.headers.get("Content-Range", "").startswith(f"bytes {there}-"):
             file.truncate(0)  # the server sends the whole file, whatever was asked
             there = 0
         length = response.headers.get("Content-Length")
         total = None if length is None else there + int(length)
         yield there, total
-        while block := _receive(response, url, timeout_s):
+        while block := response.read1(_BLOCK_BYTES):  # whatever has arrived, so that a hang loses nothing
             file.write(block)
             there += len(block)
             yield there, total
     if total is not None and there < total:
         raise DataError(f"{url}: the connection ended after {there:,} of {total:,} bytes.\n  {_AGAIN}")
-
-
-def _receive(response: http.client.HTTPResponse, url: str, timeout_s: float) -> bytes:
-    with _network(url, timeout_s):
-        return response.read1(_BLOCK_BYTES)  # whatever has arrived, so that a hang loses nothing
 
 
 def _verify(part: Path, url: str, blob: str) -> None:
@@ -133,32 +126,14 @@ def _verify(part: Path, url: str, blob: str) -> None:
         )
 
 
-@contextmanager
-def _network(url: str, timeout_s: float) -> Iterator[None]:
-    """Failures of the network, as errors that say how to fix them."""
-    try:
-        yield
-    except urllib.error.HTTPError as error:
+def _explained(error: Exception, url: str, part: Path, timeout_s: float) -> DataError:
+    """A failure of the network or of the disk, as an error that says how to fix it."""
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(error, urllib.error.HTTPError):
         error.close()
-        raise DataError(
-            f"{url}: the server answered {error.code} {error.reason}.\n"
-            "  Run the same command again later; if it stays so, the course's files have moved"
-        ) from error
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        # urllib wraps what goes wrong while connecting, and not what goes wrong while reading
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        if isinstance(reason, TimeoutError):
-            raise DataError(f"{url}: no answer from the server for {timeout_s:g} s.\n  {_AGAIN}") from error
-        raise DataError(f"{url}: cannot be fetched ({reason}).\n  Check the connection. {_AGAIN}") from error
-
-
-@contextmanager
-def _disk(path: Path) -> Iterator[None]:
-    """Failures of the disk, as errors that say how to fix them."""
-    try:
-        yield
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be written or read: {error.strerror or error}.\n"
-            f"  Free some space, or choose another folder. {_AGAIN}"
-        ) from error
+        fix = "Run the same command again later; if it stays so, the course's files have moved"
+        return DataError(f"{url}: the server answered {error.code} {error.reason}.\n  {fix}")
+    if isinstance(reason, TimeoutError):
+        return DataError(f"{url}: no answer from the server for {timeout_s:g} s.\n  {_AGAIN}")
+    fix = f"Check the connection, and the space on the disk. {_AGAIN}"
+    return DataError(f"{url} to {part}: cannot be fetched ({reason}).\n  {fix}")

@@ -1,31 +1,58 @@
-"""A folder of image files: ``{train,test}/{NORMAL,PNEUMONIA}/*.jpeg``, any size and mode."""
+"""A folder of images, ``{train,test}/{NORMAL,PNEUMONIA}/*.jpeg``: read, or imported as the course's files."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
+import shutil
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tune_app.data.images import CLASSES, Images, Pool, join, pixel_keys
-from tune_app.data.pixels import SUFFIXES, decode
-from tune_app.data.split import shuffled
+from tune_app.data import course
+from tune_app.data.images import (
+    CLASSES,
+    FILTER,
+    SEED,
+    SUFFIXES,
+    Images,
+    Pool,
+    check_size,
+    decode,
+    join,
+    pixel_keys,
+    shuffled,
+)
 from tune_app.errors import DataError
+from tune_app.version import __version__
 
 DEFAULT_SIZE = 256
 PER_CLASS = {"train": 1000, "test": 200}  # as many as the course's files hold
+LAYOUT = "train/NORMAL, train/PNEUMONIA, test/NORMAL, test/PNEUMONIA"
 
 # person12_bacteria_46.jpeg; IM-0115-0001.jpeg; NORMAL2-IM-0338-0001.jpeg, numbered apart from the IM- ones
 _PATIENT = re.compile(r"(person\d+)_|((?:NORMAL\d+-)?IM-\d+)")
 
 
+@dataclass(frozen=True)
+class ImportResult:
+    """What an import wrote."""
+
+    out: Path
+    image_size: int
+    counts: Mapping[str, int]  # "train/normal.npy": 1000
+    dropped: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
 def is_image_folder(folder: Path) -> bool:
     """Whether any of the four class folders is there."""
-    return any(_class_folder(folder, split, name).is_dir() for split in PER_CLASS for name in CLASSES)
+    return any((folder / name).is_dir() for name in LAYOUT.split(", "))
 
 
 def patient_of(file_name: str) -> str:
@@ -51,7 +78,7 @@ def read(folder: Path, size: int = DEFAULT_SIZE, everything: bool = False) -> Po
     for split in ("test", "train"):
         parts = []
         for label, name in enumerate(CLASSES):
-            files = _files(_class_folder(folder, split, name))
+            files = _files(folder / split / name.upper())
             wanted = len(files) if everything else PER_CLASS[split]
             part, passed_over = _draw(files, label, size, wanted, test_keys)
             parts.append(part)
@@ -63,18 +90,14 @@ def read(folder: Path, size: int = DEFAULT_SIZE, everything: bool = False) -> Po
     return Pool(sets["train"], sets["test"], tuple(sorted(dropped)), tuple(notes))
 
 
-def _class_folder(folder: Path, split: str, name: str) -> Path:
-    return folder / split / name.upper()
-
-
 def _files(folder: Path) -> list[Path]:
     try:
         # A leading dot: macOS leaves "._x.jpeg" beside what it unpacks.
         paths = [path for path in folder.iterdir() if not path.name.startswith(".")]
     except OSError as error:
         raise DataError(
-            f"{folder}: {error.strerror}. An image folder holds train/NORMAL, train/PNEUMONIA, test/NORMAL "
-            f"and test/PNEUMONIA.\n  Make that folder and put its images there"
+            f"{folder}: {error.strerror}. An image folder holds {LAYOUT}.\n"
+            "  Make that folder and put its images there"
         ) from error
     files = sorted(path for path in paths if path.suffix.lower() in SUFFIXES)
     if not files:
@@ -89,7 +112,8 @@ def _draw(
     files: list[Path], label: int, size: int, wanted: int, avoid: Collection[bytes]
 ) -> tuple[Images, list[str]]:
     """``wanted`` of one class's files in a seeded draw, and the names of those passed over for ``avoid``."""
-    kept: dict[int, np.ndarray[tuple[int, ...], np.dtype[np.uint8]]] = {}
+    names = ["/".join(file.parts[-3:]) for file in files]
+    kept: dict[int, NDArray[np.uint8]] = {}
     passed_over: list[str] = []
     order = iter(shuffled(len(files)))
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
@@ -97,7 +121,7 @@ def _draw(
             pixels = list(pool.map(lambda index: decode(files[index], size), batch))
             for index, image, key in zip(batch, pixels, pixel_keys(np.stack(pixels)), strict=True):
                 if key in avoid:
-                    passed_over.append(_name(files[index]))
+                    passed_over.append(names[index])
                 else:
                     kept[index] = image
     if not kept:
@@ -106,14 +130,47 @@ def _draw(
             "to train on.\n  Give the training folder images of its own"
         )
     rows = sorted(kept)
-    images = Images(
-        np.stack([kept[row] for row in rows]),
-        np.full(len(rows), label, dtype=np.int64),
-        tuple(_name(files[row]) for row in rows),
-        tuple(patient_of(files[row].name) for row in rows),
-    )
-    return images, passed_over
+    x, y = np.stack([kept[row] for row in rows]), np.full(len(rows), label, dtype=np.int64)
+    patients = tuple(patient_of(files[row].name) for row in rows)
+    return Images(x, y, tuple(names[row] for row in rows), patients), passed_over
 
 
-def _name(path: Path) -> str:
-    return "/".join(path.parts[-3:])
+def import_folder(
+    source: Path | str, out: Path | str, *, image_size: int = DEFAULT_SIZE, everything: bool = False
+) -> ImportResult:
+    """Write the images of ``source`` to the new folder ``out``, as four arrays that load in a second.
+
+    All or nothing: ``out`` appears under its name only when it is complete. Raises DataError if ``out``
+    exists or cannot be written, or for whatever ``load`` would refuse in ``source``.
+    """
+    source, out = Path(source), Path(out)
+    check_size(image_size)
+    if out.exists():
+        raise DataError(
+            f"{out}: exists, and an import never overwrites.\n  Choose another --out, or remove it"
+        )
+    if not is_image_folder(source):
+        raise DataError(
+            f"{source}: not an image folder; it must hold {LAYOUT}.\n"
+            "  Name the folder that holds train and test"
+        )
+    pool = read(source, image_size, everything)
+    partial = out.with_name(f".{out.name}.{os.getpid()}.part")
+    about = {
+        "tune_app": __version__,
+        "source": source.resolve().name,
+        "image_size": image_size,
+        "resize_filter": FILTER.name.lower(),
+        "draw_seed": SEED,
+        "everything": everything,
+    }
+    try:
+        counts = course.write(partial, pool, about)
+        partial.rename(out)
+    except OSError as error:
+        raise DataError(
+            f"{out}: cannot be written: {error.strerror}.\n  Free some space, or choose another --out"
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return ImportResult(out, image_size, counts, pool.dropped, pool.notes)

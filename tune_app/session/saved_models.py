@@ -205,7 +205,7 @@ def origin(path: Path) -> Origin:
 
 def _inputs(path: Path, known: Origin) -> Iterator[tuple[str, NDArray[Any], list[str]]]:
     """Each input of a file as float32, with its name and warnings about it."""
-    from tune_app.data.source import check_size
+    from tune_app.data.images import check_size
 
     shape = known.shape
     if path.is_dir():
@@ -249,7 +249,7 @@ def _inputs(path: Path, known: Origin) -> Iterator[tuple[str, NDArray[Any], list
 def _odd_image(path: Path, size: int) -> Iterator[str]:
     from PIL import Image
 
-    from tune_app.data.pixels import FORMATS
+    from tune_app.data.images import FORMATS
 
     with Image.open(path, formats=FORMATS) as image:
         short, long = sorted(image.size)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tune_app.data import meta
+from tune_app.data import course
 from tune_app.errors import DataError
 
 FILE = {"sha256": "ab", "names": ["a.png"], "patients": ["p1"]}
-WHOLE = meta.Meta(
+WHOLE = course.Meta(
     tune_app="1",
     source="scans",
     image_size=64,
@@ -20,14 +20,14 @@ WHOLE = meta.Meta(
     everything=False,
     dropped=[],
     notes=[],
-    files={"train/x.npy": meta.FileMeta.model_validate(FILE)},
+    files={"train/x.npy": course.FileMeta.model_validate(FILE)},
 )
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    assert meta.read(tmp_path) is None
-    (tmp_path / meta.NAME).write_text(WHOLE.model_dump_json(), encoding="utf-8")
-    assert meta.read(tmp_path) == WHOLE
+    assert course.read_meta(tmp_path) is None
+    (tmp_path / course.META).write_text(WHOLE.model_dump_json(), encoding="utf-8")
+    assert course.read_meta(tmp_path) == WHOLE
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,9 @@ def test_a_damaged_file_is_refused_with_the_place(
     tmp_path: Path, changed: dict[str, object], where: str
 ) -> None:
     text = json.dumps(WHOLE.model_dump() | changed)
-    (tmp_path / meta.NAME).write_text(text, encoding="utf-8")
+    (tmp_path / course.META).write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=rf"meta.json: .*{where}.*\n.*tune-app data import"):
-        meta.read(tmp_path)
-    (tmp_path / meta.NAME).write_bytes(b"{")
+        course.read_meta(tmp_path)
+    (tmp_path / course.META).write_bytes(b"{")
     with pytest.raises(DataError, match=r"meta\.json"):
-        meta.read(tmp_path)
+        course.read_meta(tmp_path)

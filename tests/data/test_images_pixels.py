@@ -10,7 +10,7 @@ from make_data import image_folder
 from PIL import Image
 
 from tune_app.data import load
-from tune_app.data.pixels import decode, resize
+from tune_app.data.images import decode, resize
 from tune_app.errors import DataError
 
 
