@@ -20,26 +20,18 @@ from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from tune_app.storage.store import Store
 
 RECORD, SCORES, OWNERS, CHECKPOINTS, LOGS = "record", "scores", "owners", "checkpoints", "logs"
 
-_NAME = re.compile(r"(\d{6}-[0-9a-f]{8})-(\d{6})-([0-9a-f]{8})-(\d+)\.(?:jsonl|bin)")
+_NAME = re.compile(
+    r"(?P<owner>\d{6}-[0-9a-f]{8})-(?P<number>\d{6})-(?P<crc32>[0-9a-f]{8})-(?P<end>\d+)\.(?:jsonl|bin)"
+)
 _OWNER = re.compile(r"(\d{6})-[0-9a-f]{8}")
 #: Files that are read at the same time: an object store takes tens of milliseconds for each.
 _AT_A_TIME = 16
-
-
-@dataclass(frozen=True, order=True)
-class Segment:
-    """The parts of the name of a segment; ``end`` is in bytes of test scores."""
-
-    owner: str
-    number: int
-    crc32: int
-    end: int
-    name: str
 
 
 def segment_name(owner: str, number: int, data: bytes, end: int, kind: str) -> str:
@@ -64,71 +56,66 @@ class StoredRun:
     ``left_out`` names the first missing or damaged segment if later ones exist: they are ignored too.
     """
 
-    owner: str
     record: bytes
     scores: bytes
     left_out: str = ""
 
 
-def newest_run(store: Store, names: Iterable[str] | None = None) -> StoredRun | None:
-    """What a storage has of a run; None if it has no usable segment.
-
-    Args:
-        store: the folder of the run.
-        names: the names of the files in its ``record``; None lists them.
-    """
-    segments = _parsed(store.names(RECORD) if names is None else names)
-    chunks = _parsed(store.names(SCORES))
+def newest_run(store: Store) -> StoredRun | None:
+    """What the folder of a run on a storage has of it; None if it has no usable segment."""
+    records, chunks = _by_owner(store.names(RECORD)), _by_owner(store.names(SCORES))
     beyond = ""
-    for owner in sorted(segments, reverse=True):
-        copy = _of_owner(store, owner, segments[owner], chunks[owner])
-        if copy:
-            return replace(copy, left_out=beyond or copy.left_out)
-        beyond = beyond or f"{owner}-000001"
+    for owner in sorted(records, reverse=True):
+        copy = _of_owner(_read(store, RECORD, records[owner]), _read(store, SCORES, chunks[owner]))
+        if copy.left_out and not beyond:
+            beyond = f"{owner}-{copy.left_out}"
+        if copy.record:
+            return replace(copy, left_out=beyond)
     return None
 
 
-def _parsed(names: Iterable[str]) -> dict[str, list[Segment]]:
-    """Segments by owner, in order."""
-    found: dict[str, list[Segment]] = defaultdict(list)
-    for name in sorted(names):
-        if match := _NAME.fullmatch(name):
-            owner, number, crc32, end = match.groups()
-            found[owner].append(Segment(owner, int(number), int(crc32, 16), int(end), name))
+def _by_owner(names: Iterable[str]) -> dict[str, list[re.Match[str]]]:
+    found: dict[str, list[re.Match[str]]] = defaultdict(list)
+    for match in filter(None, map(_NAME.fullmatch, sorted(names))):
+        found[match["owner"]].append(match)
     return found
 
 
-def _of_owner(store: Store, owner: str, segments: list[Segment], chunks: list[Segment]) -> StoredRun | None:
+class _Segment(NamedTuple):
+    """A segment: ``end`` is in bytes of test scores, ``data`` is empty if it is missing or damaged."""
+
+    number: int
+    end: int
+    data: bytes
+
+
+def _read(store: Store, folder: str, names: list[re.Match[str]]) -> list[_Segment]:
+    def read(name: re.Match[str]) -> _Segment:
+        try:
+            data = store.read(f"{folder}/{name[0]}")
+        except FileNotFoundError:
+            data = b""
+        whole = zlib.crc32(data) == int(name["crc32"], 16)
+        return _Segment(int(name["number"]), int(name["end"]), data if whole else b"")
+
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        return list(pool.map(read, names))
+
+
+def _of_owner(segments: list[_Segment], chunks: list[_Segment]) -> StoredRun:
     scores = b""
-    for segment, data in sorted(_whole(store, SCORES, chunks), key=lambda each: each[0].end - len(each[1])):
-        begin = segment.end - len(data)
+    for chunk in sorted(chunks, key=lambda each: each.end - len(each.data)):
+        begin = chunk.end - len(chunk.data)
         if begin <= len(scores):
-            scores += data[len(scores) - begin :]
+            scores += chunk.data[len(scores) - begin :]
     content: dict[int, bytes] = {}
-    for segment, data in _whole(store, RECORD, segments):
+    for segment in segments:
         # A segment that was written again after a failure may exist twice; the later one has more lines.
-        if segment.end <= len(scores) and len(data) > len(content.get(segment.number, b"")):
-            content[segment.number] = data
+        if segment.end <= len(scores) and len(segment.data) > len(content.get(segment.number, b"")):
+            content[segment.number] = segment.data
     number, record = 1, b""
     while number in content:
         record += content[number]
         number += 1
-    if not record:
-        return None
-    left_out = f"{owner}-{number:06d}" if any(segment.number >= number for segment in segments) else ""
-    return StoredRun(owner, record, scores, left_out)
-
-
-def _whole(store: Store, folder: str, segments: list[Segment]) -> list[tuple[Segment, bytes]]:
-    """The undamaged segments, with their content."""
-
-    def read(segment: Segment) -> bytes | None:
-        try:
-            data = store.read(f"{folder}/{segment.name}")
-        except FileNotFoundError:
-            return None
-        return data if zlib.crc32(data) == segment.crc32 else None
-
-    with ThreadPoolExecutor(_AT_A_TIME) as pool:
-        found = list(pool.map(read, segments))
-    return [(segment, data) for segment, data in zip(segments, found, strict=True) if data is not None]
+    later = any(segment.number >= number for segment in segments)
+    return StoredRun(record, scores, f"{number:06d}" if later else "")

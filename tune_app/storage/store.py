@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pyarrow as pa
 from pyarrow import fs
 
-from tune_app.errors import RunError, nearest
+from tune_app.errors import RunError, describe, nearest
 from tune_app.sweep.opened_folder import write_atomically
 from tune_app.sweep.paths import NO_STORAGE, check_contained
 
@@ -72,16 +72,11 @@ class Store:
 
     def __init__(self, files: fs.FileSystem, path: str, label: str) -> None:
         self.label = label
-        self._files = files
-        self._path = path
+        self._files, self._path = files, path
         self._local = isinstance(files, fs.LocalFileSystem)
 
     def subfolder(self, name: str) -> Store:
-        """The folder ``name`` in this one.
-
-        Raises:
-            RunError: it is on a disk, and a link in it leads out of it.
-        """
+        """The folder ``name`` in this one; raises RunError if a link in it leads out of it."""
         if self._local:
             check_contained(Path(self._path) / name)
         return Store(self._files, f"{self._path}/{name}", f"{self.label}/{name}")
@@ -102,23 +97,14 @@ class Store:
 
     def remove(self, name: str) -> None:
         """Remove a file if it exists."""
-        try:
+        with suppress(FileNotFoundError):
             self._files.delete_file(f"{self._path}/{name}")
-        except FileNotFoundError:
-            return
 
-    def names(self, folder: str = "") -> list[str]:
-        """The names of the files in ``folder`` of this one, without unfinished ones."""
-        found = self._look(folder)
-        return [each.base_name for each in found if each.is_file and not each.base_name.endswith(".part")]
-
-    def folders(self) -> list[str]:
-        """The names of the folders in this one."""
-        return [each.base_name for each in self._look("") if each.type == fs.FileType.Directory]
-
-    def _look(self, folder: str) -> list[fs.FileInfo]:
-        path = f"{self._path}/{folder}" if folder else self._path
-        return list(self._files.get_file_info(fs.FileSelector(path, allow_not_found=True)))
+    def names(self, folder: str = ".", kind: fs.FileType = fs.FileType.File) -> list[str]:
+        """The names of the files in ``folder`` of this one, or of what else is asked for; none unfinished."""
+        path = f"{self._path}/{folder}".removesuffix("/.")
+        found = self._files.get_file_info(fs.FileSelector(path, allow_not_found=True))
+        return [each.base_name for each in found if each.type == kind and each.extension != "part"]
 
 
 def connect(uri: str) -> Store:
@@ -157,9 +143,8 @@ def explain_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except FAULTS as error:
-        said = " ".join(str(error).split())
         raise RunError(
-            f"--storage {uri}: cannot be used: {said or type(error).__name__}\n"
+            f"--storage {uri}: cannot be used: {describe(error)}\n"
             "  This machine must be able to write and read there: check path or bucket, permissions, region "
             f"and credentials. To train without it: --storage {NONE}"
         ) from error

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import Timeout
+from pyarrow import fs
 
 from tune_app.errors import RunError, nearest
 from tune_app.storage import segments
@@ -36,7 +37,7 @@ def runs(uri: str | None) -> frozenset[str]:
         return frozenset()
     store = connect(uri)
     with explain_errors(uri):
-        return frozenset(store.folders())
+        return frozenset(store.names(kind=fs.FileType.Directory))
 
 
 def fetch(uri: str, name: str, runs_dir: Path, notify: Notify) -> Path:
@@ -73,32 +74,27 @@ def mirrored(uri: str | None, opened: OpenedFolder, notify: Notify) -> Iterator[
         store = connect(uri).subfolder(opened.paths.folder.name)
         seen = store.names(segments.RECORD)
         # Before the claim: a run that cannot be continued here keeps its owner.
-        _bring(store, opened, notify, seen)
-        owner = _claim(store, seen)
-        there = store.names(segments.RECORD)
-        if there != seen:
-            _bring(store, opened, notify, there)
+        _bring(store, opened, notify)
+        owner = _claim(store)
+        if store.names(segments.RECORD) != seen:
+            _bring(store, opened, notify)
     notify(f"mirrored to {store.label}")
     with Mirror(store, opened, owner, notify) as mirror:
         yield mirror
 
 
-def _claim(store: Store, names: list[str]) -> str:
+def _claim(store: Store) -> str:
     """Write the claim of the next owner of a run. The previous owner stops when it sees the claim."""
-    generation = 1 + segments.generation([*names, *store.names(segments.OWNERS)])
-    owner = f"{generation:06d}-{secrets.token_hex(4)}"
+    names = [*store.names(segments.RECORD), *store.names(segments.OWNERS)]
+    owner = f"{1 + segments.generation(names):06d}-{secrets.token_hex(4)}"
     claim = {"host": platform.node(), "pid": os.getpid(), "t": round(time.time(), 3)}
     store.write(f"{segments.OWNERS}/{owner}.json", json.dumps(claim).encode())
     return owner
 
 
-def _bring(store: Store, opened: OpenedFolder, notify: Notify, names: list[str] | None = None) -> bool:
-    """Add what the storage has of a run to its local folder; False if it has nothing.
-
-    Raises:
-        RunError: each of the two records holds events that the other lacks; or the run is in use.
-    """
-    copy = segments.newest_run(store, names)
+def _bring(store: Store, opened: OpenedFolder, notify: Notify) -> bool:
+    """Add what the storage has of a run to its local folder; False if it has nothing."""
+    copy = segments.newest_run(store)
     if copy is None:
         return False
     paths = opened.paths
@@ -143,19 +139,21 @@ def _fetch_files(store: Store, paths: RunPaths, copy: StoredRun) -> None:
     history.fold(parse(io.BytesIO(copy.record), store.label), store.label)
     there = set(store.names(segments.CHECKPOINTS))
     for attempt in history.attempts.values():
-        for saved in (attempt.saved, attempt.weights):
-            target = paths.checkpoints / saved.file if saved else None
-            if saved and target and not target.exists():
-                name = segments.object_name(saved.file, saved.crc32)
-                if name in there:
-                    write_atomically(target, store.read(f"{segments.CHECKPOINTS}/{name}"))
-    beside = set(store.names())
+        for saved in filter(None, (attempt.saved, attempt.weights)):
+            name = segments.object_name(saved.file, saved.crc32)
+            if name in there:
+                _fetch(store, f"{segments.CHECKPOINTS}/{name}", paths.checkpoints / saved.file)
+    beside = store.names()
     for path in first_session_files(paths):
-        if path.name in beside and not path.exists():
-            write_atomically(path, store.read(path.name))
+        if path.name in beside:
+            _fetch(store, path.name, path)
     for name in store.names(segments.LOGS):
-        if not (paths.logs / name).exists():
-            write_atomically(paths.logs / name, store.read(f"{segments.LOGS}/{name}"))
+        _fetch(store, f"{segments.LOGS}/{name}", paths.logs / name)
     scores = paths.scores.read_bytes() if paths.scores.is_file() else b""
     if not scores.startswith(copy.scores):
         write_atomically(paths.scores, copy.scores)
+
+
+def _fetch(store: Store, name: str, path: Path) -> None:
+    if not path.exists():
+        write_atomically(path, store.read(name))

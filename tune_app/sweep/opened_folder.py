@@ -1,8 +1,8 @@
 """Identifies the run folder that this process opened, so that nothing is written into another one.
 
-A run's files are found by their paths, and a path may lead to another folder while a sweep trains: the folder
-is moved, removed, or replaced by another run's. So code that changes a file of a run calls `verify` first, as
-`replacing` and `remove` do. The folder could be swapped in between, so it computes, verifies, then writes.
+A path may lead to another folder while a sweep trains: the folder is moved, removed, or replaced by another
+run's. So code that changes a file of a run calls `verify` first, as `replacing` and `remove` do, after it has
+computed what it will write.
 """
 
 from __future__ import annotations
@@ -39,16 +39,19 @@ def verify(path: Path) -> None:
         FolderChanged: ``path`` is in the folder of a run that this process writes, and that folder is not the
             one that was opened.
     """
-    for opened in list(_watched):
-        if opened.contains(path):
-            opened.verify()
+    for opened in _around(path):
+        opened.verify()
 
 
 def pin(path: Path) -> None:
     """Remember the identity of the file at ``path``: `verify` fails if another file takes its place."""
-    for opened in list(_watched):
-        if opened.contains(path):
-            opened.pin(path)
+    for opened in _around(path):
+        opened.pin(path)
+
+
+def _around(path: Path) -> list[OpenedFolder]:
+    here = path.absolute()
+    return [opened for opened in list(_watched) if here.is_relative_to(opened.absolute)]
 
 
 @contextmanager
@@ -85,14 +88,11 @@ def remove(path: Path) -> None:
 
 
 class OpenedFolder:
-    """Device and inode of a run's record, and of other files that were pinned.
-
-    It can be pickled: a worker on this machine checks the same files.
-    """
+    """Device and inode of a run's record and other files; pickled, they are checked by a worker."""
 
     def __init__(self, paths: RunPaths) -> None:
         self.paths = paths
-        self._folder = paths.folder.absolute()  # a task may change the working directory
+        self.absolute = paths.folder.absolute()  # a task may change the working directory
         self._known: dict[Path, tuple[int, int]] = {}
         self._descriptor: int | None = None
         self.pin(paths.record)
@@ -105,20 +105,10 @@ class OpenedFolder:
         if found := _identity(path):
             self._known[path.absolute()] = found
 
-    def contains(self, path: Path) -> bool:
-        """Whether ``path`` is below the folder."""
-        return path.absolute().is_relative_to(self._folder)
-
     def verify(self) -> None:
-        """Check that every pinned path still leads to the same file.
-
-        Raises:
-            FolderChanged: one does not.
-            StorageError: the file system does not answer.
-        """
-        for path, identity in list(self._known.items()):
-            if _identity(path) != identity:
-                raise self.changed()
+        """Raise FolderChanged unless every pinned path still leads to the same file."""
+        if any(_identity(path) != identity for path, identity in list(self._known.items())):
+            raise self.changed()
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -133,8 +123,7 @@ class OpenedFolder:
     def kept_open(self, flags: int = os.O_RDONLY) -> Iterator[None]:
         """``watched``, with the record kept open: no other file gets its inode, and it is found when moved.
 
-        Raises:
-            FolderChanged: it is not the folder that was opened; nothing was written.
+        Raises FolderChanged if it is not the folder that was opened.
         """
         self.verify()
         with ExitStack() as stack:
@@ -157,7 +146,6 @@ class OpenedFolder:
 
         Raises:
             Timeout: another process is writing.
-            FolderChanged: as ``kept_open``.
             OSError: the folder may not be written.
         """
         self.verify()  # before a `.lock` is made in what may be another folder
@@ -180,40 +168,21 @@ class OpenedFolder:
     def changed(self) -> FolderChanged:
         """The error that says what happened to the folder, and how to continue."""
         time.sleep(_SETTLE_S)
-        record, lock = self.paths.record.absolute(), self.paths.lock.absolute()
-        changed = [path for path, identity in self._known.items() if _identity(path) != identity]
-        resume = f"Continue with: tune-app resume {_quoted(self.paths.folder)}"
-        also = ""
-        if record not in changed:
-            names = " and ".join(path.name for path in changed) or record.name
-            happened = f"its {names} was moved, removed or replaced"
-            if lock in changed:
-                also = " Another process could have begun to write there."
-        else:
-            alone = lock in self._known and lock not in changed
-            there, another = self._place(), os.path.lexists(record)
-            subject = f"its {record.name}" if alone else "the folder"
-            if there is None:
-                happened = f"{subject} was moved, removed or replaced"
-                resume = "Continue where it lies now: tune-app resume FOLDER"
-            elif there.name != record.name:
-                happened = f"{subject} was removed, or moved to another disk"
-                if not (alone and another):
-                    resume = (
-                        "Where a copy is left, continue with: tune-app resume FOLDER. Else start again with "
-                        "the command that began the run."
-                    )
-            elif alone:
-                happened = f"{subject} was moved to {_quoted(there)}"
-                resume = f"Put it back. {resume}"
-            else:
-                happened = f"{subject} was moved to {_quoted(there.parent)}"
-                resume = f"Continue with: tune-app resume {_quoted(there.parent)}"
-            if another:
-                also = " Another one lies in its place, and was left alone."
+        changed = [path.name for path, identity in self._known.items() if _identity(path) != identity]
+        record, lock = self.paths.record.name, self.paths.lock.name
+        subject = "the folder" if {record, lock} <= {*changed} else f"its {' and '.join(changed) or record}"
+        happened, there = "moved, removed or replaced", _quoted(self.paths.folder)
+        if subject == "the folder" or record in changed:
+            place = self._place()
+            if place and place.name == record:
+                there = _quoted(place.parent)
+                happened = f"moved to {there}"
+            else:  # of a removed file the path has another name
+                there = "FOLDER, which is where it or a copy of it lies now"
+                happened = "removed, or moved to another disk" if place else happened
         return FolderChanged(
-            f"{self.paths.folder}: {happened} while tune-app worked on it.{also} This process has ended and "
-            f"has written nothing more.\n  {resume}"
+            f"{self.paths.folder}: {subject} was {happened} while tune-app worked on it. This process has "
+            f"ended and has written nothing more.\n  Continue with: tune-app resume {there}"
         )
 
     def _place(self) -> Path | None:
@@ -255,8 +224,7 @@ def in_use(paths: RunPaths) -> bool:
 def _flock(descriptor: int, shared: bool = False) -> bool:
     """Lock a file until it is closed; returns False if another process has locked it.
 
-    Windows moves no folder in which a file is open, and a file system without ``flock`` has nothing better:
-    there `.lock` alone counts.
+    On Windows and on file systems without ``flock``, `.lock` alone counts.
     """
     if sys.platform != "win32":
         try:

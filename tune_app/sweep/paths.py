@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import itertools
 import os
 import re
 import stat
@@ -90,22 +91,22 @@ def check_contained(folder: Path, written: bool = False) -> None:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
                     elif entry.is_symlink():
-                        raise _leads_out(entry, f"is a link to {str(Path(entry.path).readlink())!r}")
+                        raise _leads_out(entry, "a link")
                     elif not entry.is_file(follow_symlinks=False):
-                        raise _leads_out(entry, "is neither a file nor a folder")
+                        raise _leads_out(entry, "neither a file nor a folder")
                     elif written and entry.stat(follow_symlinks=False).st_nlink > 1:
-                        raise _leads_out(entry, "has a second name elsewhere (a hard link)")
+                        raise _leads_out(entry, "a hard link")
         except (FileNotFoundError, NotADirectoryError):  # it was not there, or was removed meanwhile
             continue
         except PermissionError as error:
             raise RunError(
-                f"{error.filename}: cannot be looked at: {error.strerror}. Fix its permissions."
+                f"{error.filename}: cannot be read: {error.strerror}. Fix its permissions."
             ) from error
 
 
 def _leads_out(entry: os.DirEntry[str], what: str) -> RunError:
     return RunError(
-        f"{entry.path}: {what}. All files of a run lie in its folder. Put a copy there instead, or remove it."
+        f"{entry.path}: is {what}. All files of a run lie in its folder. Put a copy there, or remove it."
     )
 
 
@@ -134,9 +135,7 @@ def no_such_run(folder: Path) -> str:
     """The message for a folder without a run; names the nearest run."""
     names = [run.name for run in find_runs(folder.parent)]
     there = (
-        f"there are: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
-        if names
-        else "there are none yet"
+        f"there are: {', '.join(names[:8])}{', ...' * (len(names) > 8)}" if names else "there are none yet"
     )
     return f'no run called "{folder.name}" in {folder.parent}.{nearest(folder.name, names)}\n  {there}'
 
@@ -145,30 +144,29 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
 
 
 @contextmanager
-def new_folder(
-    runs_dir: Path, name: str | None, stem: str, taken_elsewhere: Collection[str]
-) -> Iterator[Path]:
-    """A folder for a new run, which no other process makes into one meanwhile."""
-    folder = _make_folder(runs_dir, name, stem, taken_elsewhere)
-    paths = RunPaths(folder)
-    taken = RunError(f"{folder}: exists and is no run folder. Give another --name or --runs-dir.")
+def new_folder(runs_dir: Path, name: str | None, stem: str, taken: Collection[str]) -> Iterator[Path]:
+    """A folder for a new run, which no other process makes into one meanwhile.
+
+    Without a ``name`` it is ``stem-1``, ``stem-2``, ..., but none that is ``taken`` elsewhere.
+    """
+    paths = RunPaths(_make_folder(runs_dir, name, stem, taken))
     try:
-        check_contained(folder, written=True)
+        check_contained(paths.folder, written=True)
         with FileLock(paths.lock, timeout=0):
             known = {paths.space.name, paths.lock.name, f"{paths.record.name}.part"}
-            if any(path.name not in known for path in folder.iterdir()):
-                raise taken
-            yield folder
+            if any(path.name not in known for path in paths.folder.iterdir()):
+                raise _no_run(paths.folder)
+            yield paths.folder
     except Timeout:
-        raise taken from None
+        raise _no_run(paths.folder) from None
     except FileNotFoundError as error:
         raise FolderChanged(
-            f"{folder}: the folder was moved or removed while it was made. Give the command again."
+            f"{paths.folder}: the folder was moved or removed while it was made. Give the command again."
         ) from error
     except (OSError, DiskError):
         with suppress(OSError):  # a folder with anything else in it stays
             paths.lock.unlink(missing_ok=True)
-            folder.rmdir()
+            paths.folder.rmdir()
         raise
 
 
@@ -183,18 +181,14 @@ def _make_folder(runs_dir: Path, name: str | None, stem: str, taken: Collection[
         if name is not None:
             (runs_dir / name).mkdir(exist_ok=True)
             return runs_dir / name
-        number = 1
-        while True:
+        for number in itertools.count(1):
             folder = runs_dir / f"{stem}-{number}"
             if folder.name not in taken:
                 with suppress(FileExistsError):
                     folder.mkdir()
                     return folder
-            number += 1
     except FileExistsError as error:
-        raise RunError(
-            f"{error.filename}: exists and is no run folder. Give another --name or --runs-dir."
-        ) from error
+        raise _no_run(error.filename) from error
     except OSError as error:
         if disk_is_full(error):
             raise
@@ -202,3 +196,8 @@ def _make_folder(runs_dir: Path, name: str | None, stem: str, taken: Collection[
             f"{error.filename or runs_dir}: the runs folder cannot be written: {error.strerror}. "
             "Give one that can be with --runs-dir."
         ) from error
+    raise AssertionError("numbers do not end")
+
+
+def _no_run(path: Path) -> RunError:
+    return RunError(f"{path}: exists and is no run folder. Give another --name or --runs-dir.")
