@@ -73,7 +73,7 @@ def make(
 
 def write_tables(frames: Frames, folder: Path, view: TableOptions | None = None) -> list[Path]:
     """The tables of a report alone, without its figures and page, which take longer."""
-    made = tables.make(frames, verdict.judge(frames), view)
+    made = tables(frames, verdict.judge(frames), view)
     return [file for table in made for file in save(table, folder)]
 
 

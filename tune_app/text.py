@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 
 #: Shows a line to the user.
 Notify = Callable[[str], None]
@@ -58,8 +59,20 @@ def size(size_bytes: int) -> str:
     return f"{size_bytes / 1024:.0f} KiB"
 
 
-def aligned(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
+def one_line(text: str) -> str:
+    """Text in which runs of white space are one space."""
+    return " ".join(text.split())
+
+
+def padded(rows: Sequence[Sequence[str]], align: str = "", least: int = 0) -> list[list[str]]:
+    """Cells padded to the width of their column; ``align`` has an ``l`` or ``r`` for each column."""
+    columns = []
+    for column, side in zip_longest(zip(*rows, strict=True), align, fillvalue="l"):
+        width = max(least, *map(len, column))
+        columns.append([cell.rjust(width) if side == "r" else cell.ljust(width) for cell in column])
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def aligned(rows: Sequence[Sequence[str]], indent: str = "  ", align: str = "") -> str:
     """Rows of cells as lines, the columns three spaces apart."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(indent + line.rstrip() for line in lines)
+    return "\n".join(indent + "   ".join(row).rstrip() for row in padded(rows, align))

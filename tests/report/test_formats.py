@@ -1,12 +1,16 @@
-"""Settings, headings and states in words."""
+"""Settings, values, headings and states in words."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from edge_cases import CASES
 
 from tune_app.report import formats
+from tune_app.results import Frames
 from tune_app.space import Scalar
 from tune_app.stats.units import MetricUnits
 
@@ -64,3 +68,23 @@ def test_a_status_in_words(status: str, expected: str) -> None:
 
 def test_a_list_in_words() -> None:
     assert [formats.listed([*"abc"][:n]) for n in range(4)] == ["", "a", "a and b", "a, b and c"]
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> Frames:
+    return CASES["conditional"](tmp_path)
+
+
+def test_a_configuration_has_only_the_parameters_that_exist_in_it(frames: Frames) -> None:
+    without = next(sample for sample in frames.trials["sample"] if "momentum" not in frames.config(sample))
+    assert formats.value(frames, without, "momentum") == "–"
+    assert formats.value(frames, without, "optimizer") == "adam"
+
+
+def test_a_metric_is_the_mean_of_its_replicates(frames: Frames) -> None:
+    found = frames.seeds[frames.seeds["sample"] == 1]["val_accuracy"].tolist()
+    assert formats.measure(frames, 1, "val_accuracy").startswith(f"{100 * sum(found) / 2:.1f} ")
+
+
+def test_words_are_aligned_to_the_left_and_numbers_to_the_right(frames: Frames) -> None:
+    assert [formats.align(frames, name) for name in ("optimizer", "momentum", "depth")] == ["l", "r", "l"]

@@ -58,7 +58,7 @@ def test_each_configuration_has_its_own_name_everywhere(frames: Frames) -> None:
     assert len({label.partition(":")[2] for label in called.values()}) == count
     rows = [line.split("   ")[1:] for line in terminal.table(frames).splitlines()[4:]]
     assert len({tuple(cell.strip() for cell in row if cell.strip())[:3] for row in rows}) == count
-    table = next(each for each in tables.make(frames, verdict.judge(frames)) if each.name == "results")
+    table = next(each for each in tables(frames, verdict.judge(frames)) if each.name == "results")
     assert len({tuple(row[1:4]) for row in table.rows}) == count
 
 
@@ -108,7 +108,7 @@ def test_it_has_a_place_in_the_order(frames: Frames) -> None:
 
 
 def test_settings_name_every_value(frames: Frames) -> None:
-    table = next(each for each in tables.make(frames, verdict.judge(frames)) if each.name == "table1")
+    table = next(each for each in tables(frames, verdict.judge(frames)) if each.name == "table1")
     shown = {row[1]: row[2] for row in table.rows}
     assert shown["extra"] == "null, 5"
     assert shown["cw"] == 'null, "null", "", "nan", None, true, "true", 1, "1", 0.12341, 0.12342'

@@ -67,7 +67,7 @@ def test_every_place_writes_a_mean_alike(
         best = judged.winner or 0
         shown = terminal.table(one)
         running = live(one.sweep)
-        table = next(each for each in tables.make(one, judged) if each.name == "results")
+        table = next(each for each in tables(one, judged) if each.name == "results")
         cells = {int(row[0]): row for row in table.rows}
         map_texts = {text.replace("\n", " ") for row in heatmap.heatmap_infos(one)[0].texts for text in row}
         measured = intervals.intervals_info(one).measured

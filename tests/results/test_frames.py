@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from records import constant, record
 
 from benchmarks.recorder import Recorder
 from tune_app import results, stopping
@@ -281,3 +282,25 @@ def test_a_diverged_replicate_that_has_not_begun_again_has_no_evaluated_epoch(tm
 def test_the_ranking_has_the_rows_of_the_frame(frames: Frames) -> None:
     ranked = results.ranked(frames)
     pd.testing.assert_frame_equal(ranked, frames.trials.loc[ranked.index])
+
+
+def test_replicates_that_both_have_are_paired(tmp_path: Path) -> None:
+    text = "task: pneumonia\nconfigs: [{lr: 1}, {lr: 2}]\nepochs: 1\nseeds: 3\n"
+    test = {1: [0.5, 0.6, 0.9], 2: [0.4, 0.45, None]}
+    ended = {sample: constant(test=values, epochs=1) for sample, values in test.items()}
+    frames = record(tmp_path, text, ended)
+    found = frames.paired("test_accuracy", 1, 2)
+    assert found is not None
+    assert found.difference == pytest.approx(0.125)
+    assert frames.paired("test_auc", 1, 2) is None
+
+
+def test_a_run_is_summed_up(tmp_path: Path) -> None:
+    text = "task: pneumonia\nspace: {lr: {grid: [1, 2, 3]}}\nepochs: 1\nseeds: 1\n"
+    frames = record(tmp_path, text, {1: constant(epochs=1), 2: constant(epochs=1)})
+    assert frames.states() == ["2 finished", "1 planned"]
+    assert frames.states("finished") == ["1 planned"]
+    assert frames.finished["sample"].tolist() == [1, 2]
+    assert frames.row(3)["status"] == "planned"
+    assert frames.identity == {"data": "xrays", "data_sha256": "c0ffee" * 10}
+    assert frames.provenance == {}

@@ -8,18 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tune_app.errors import DiskError, RunError, StorageError, TuneAppError
-from tune_app.report import tables
 from tune_app.report.comparing import compare
+from tune_app.report.confirmation import confirmed
 from tune_app.report.exporting import export
-from tune_app.report.overview import TableOptions
-from tune_app.report.render import save
+from tune_app.report.overview import TableOptions, overview, pareto_table
+from tune_app.report.paper_tables import loss_table, table3
+from tune_app.report.render import Table, save
+from tune_app.report.settings import table1
 from tune_app.results import verdict, warnings
+from tune_app.results.verdict import Verdict
 from tune_app.sweep.files import keep_writing, write_file
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
 
-__all__ = ["TableOptions", "compare", "explain_disk_errors", "export", "write", "write_all"]
+__all__ = ["TableOptions", "compare", "explain_disk_errors", "export", "tables", "write", "write_all"]
 
 
 def write_all(frames: Frames) -> TuneAppError | None:
@@ -50,6 +53,20 @@ def explain_disk_errors(run: str) -> Iterator[None]:
         raise DiskError(f"{error}\n  Make room there. Then: tune-app report {run}") from error
 
 
+def tables(frames: Frames, judged: Verdict, options: TableOptions | None = None) -> list[Table]:
+    """Every table that applies to a run, in the order of a report.
+
+    ``results`` and ``table1`` (settings) always; ``table3`` and ``loss_table`` where the run has
+    configurations of the paper's; ``pareto`` where its space has several metrics; ``confirmed`` where it
+    confirms another run.
+
+    Raises:
+        ReportError: ``options`` asks for what is not there.
+    """
+    some = (pareto_table(frames), confirmed(frames), table3(frames), loss_table(frames))
+    return [overview(frames, judged, options), *(table for table in some if table), table1(frames)]
+
+
 def write(
     frames: Frames, folder: Path, options: TableOptions | None = None, figures: bool = True
 ) -> list[Path]:
@@ -72,7 +89,7 @@ def write(
 
     with keep_writing():
         judged = verdict.judge(frames)
-        made = tables.make(frames, judged, options)
+        made = tables(frames, judged, options)
         files = [file for table in made for file in save(table, folder)]
         drawn = draw(frames, folder / "figures", KINDS if figures else ())
         result_warnings = warnings.check(frames, judged, warnings.runs_on_same_test_set(frames.sweep))

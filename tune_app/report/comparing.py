@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations
 from typing import TYPE_CHECKING, Any
@@ -11,16 +11,15 @@ import pandas as pd
 
 from tune_app import results
 from tune_app.errors import ReportError
-from tune_app.report import formats, render, rows
+from tune_app.report import formats, render
 from tune_app.report.exporting import one_of
-from tune_app.report.render import Table
+from tune_app.report.render import Column, Table
 from tune_app.results import verdict
-from tune_app.space import canonical
+from tune_app.results.verdict import LEVEL
+from tune_app.space import Config, Metric, canonical
 from tune_app.space.labels import Labels
-from tune_app.stats.multiple_testing import holm
-from tune_app.stats.paired_tests import welch
+from tune_app.stats.paired_tests import significant, welch
 from tune_app.stats.units import MetricUnits, interval_legend
-from tune_app.status import Status
 from tune_app.sweep import code
 from tune_app.text import counted
 
@@ -29,16 +28,13 @@ if TYPE_CHECKING:
 
 FORMATS = ("text", "csv", "latex", "markdown")
 
-#: Differences are told from chance at this level, after Holm's correction.
-LEVEL = 0.05
-
 
 @dataclass(frozen=True)
 class BestOfSweep:
-    """The configuration that a sweep chose; ``row`` of its ``trials`` is None if nothing has finished."""
+    """The configuration that a sweep chose; ``row`` of its ``trials`` is empty if nothing has finished."""
 
     frames: Frames
-    row: pd.Series[Any] | None
+    row: pd.Series[Any]
 
     @property
     def name(self) -> str:
@@ -47,12 +43,17 @@ class BestOfSweep:
 
     def values(self, metric: str) -> tuple[float, ...]:
         """Its values of a metric, one a seed."""
-        return () if self.row is None else self.frames.measured(self.row["sample"], metric)
+        return () if self.row.empty else self.frames.measured(self.row["sample"], metric)
 
-    def mean(self, metric: str) -> float | None:
-        """Its mean of a metric."""
-        value = None if self.row is None else self.row.get(f"{metric}_mean")
-        return None if value is None or pd.isna(value) else float(value)
+    @property
+    def config(self) -> Config:
+        """Its parameters; it has finished."""
+        return self.frames.config(self.row["sample"])
+
+    def rank(self, metric: Metric) -> tuple[bool, float]:
+        """The key that sorts the best first, and those in which nothing has finished last."""
+        mean = self.row.get(f"{metric.name}_mean")
+        return (True, 0.0) if pd.isna(mean) else (False, -metric.sign * mean)
 
 
 def compare(sweeps: Sequence[Frames]) -> Table:
@@ -69,36 +70,47 @@ def compare(sweeps: Sequence[Frames]) -> Table:
         raise ReportError("compare takes two runs or more: tune-app compare FIRST SECOND")
     if twice := [folder.name for i, folder in enumerate(folders) if folder in folders[:i]]:
         raise ReportError(f"{twice[0]} is named twice: compare takes different runs")
-    best = [_best(frames) for frames in sweeps]
+    best = [BestOfSweep(frames, _best(frames)) for frames in sweeps]
     metric = sweeps[0].sweep.space.metric
-    apart = why_not_ranked(sweeps)
-    if not apart:
-        best = _ranked(best, metric.name, metric.mode)
-    shown = list(
-        dict.fromkeys([*(each.frames.sweep.space.metric.name for each in best), *_test_metrics(best)])
-    )
+    unranked = why_not_ranked(sweeps)
+    if not unranked:
+        best.sort(key=lambda each: each.rank(metric))
+    metrics = list(dict.fromkeys([*(frames.sweep.space.metric.name for frames in sweeps), *_tested(best)]))
     units = MetricUnits(frozenset().union(*(frames.units.plain for frames in sweeps)))
-    points = _points(best)
-    titles = [formats.metric(units, name) for name in shown]
-    header = ["run", "best configuration", *titles, "n", "epochs", "finished", "data"]
-    order = f"Best first by {formats.quantity(metric.name)} ({metric.mode})"
-    counts = [each.row["n"] for each in best if each.row is not None]
-    return Table(
-        name="compare",
-        title=f"Comparison of {formats.listed([each.name for each in best])}",
-        header=header,
-        align="ll" + "r" * (len(header) - 3) + "l",
-        rows=[_cells(*pair, shown, units) for pair in zip(best, points, strict=True)],
-        frame=pd.DataFrame([_record(each, shown) for each in best]),
-        about=[
-            f"{interval_legend(counts)}; each run's own choice",
-            *([order] if not apart else [f"Not ranked: {reason}" for reason in apart]),
-            *(f"Data of {each.name}: {each.frames.sweep.data.label()}" for each in best),
-            *_notes(best),
-            *_code(sweeps),
-        ],
-        below=[] if apart else _told_apart(best, shown[-1], units),
-    )
+    counts = [each.row["n"] for each in best if not each.row.empty]
+    order = [f"Best first by {formats.quantity(metric.name)} ({metric.mode})"]
+    about = [
+        f"{interval_legend(counts)}; each run's own choice",
+        *([f"Not ranked: {reason}" for reason in unranked] or order),
+        *(f"Data of {each.name}: {each.frames.sweep.data.label()}" for each in best),
+        *_notes(best),
+        *_code(sweeps),
+    ]
+    columns: list[Column[BestOfSweep]] = [
+        Column("run", lambda each: each.name, "run", align="l"),
+        Column("sample", lambda each: each.row.get("sample")),
+        Column("", _namer(best), "best configuration", align="l"),
+        *chain.from_iterable(_measured(name, units) for name in metrics),
+        Column("n", lambda each: each.row.get("n", 0), "n"),
+        Column("epochs", lambda each: each.frames.sweep.space.epochs, "epochs"),
+        Column(
+            "finished",
+            lambda each: len(each.frames.finished),
+            "finished",
+            lambda each: f"{len(each.frames.finished)} of {len(each.frames.trials)}",
+        ),
+        Column(
+            "data",
+            lambda each: each.frames.sweep.data.source,
+            "data",
+            lambda each: f"{each.frames.sweep.data.source} {each.frames.sweep.data.fingerprint[:12]}".strip(),
+            "l",
+        ),
+        Column("data_sha256", lambda each: each.frames.sweep.data.fingerprint),
+    ]
+    title = f"Comparison of {formats.listed([each.name for each in best])}"
+    below = [] if unranked else [_told_apart(best, metrics[-1], units)]
+    return Table.of("compare", title, columns, best, about, below)
 
 
 def comparison_file(sweeps: Sequence[Frames], form: str) -> bytes:
@@ -115,23 +127,9 @@ def comparison_file(sweeps: Sequence[Frames], form: str) -> bytes:
     return write(table).encode()
 
 
-def _notes(best: Sequence[BestOfSweep]) -> Iterator[str]:
-    """What must be known of the data, once for all runs that it is said of."""
-    for note in dict.fromkeys(note for each in best for note in each.frames.sweep.data.notes):
-        names = [each.name for each in best if note in each.frames.sweep.data.notes]
-        yield f"Note on {formats.listed(names)}: {note}"
-
-
-def _best(frames: Frames) -> BestOfSweep:
+def _best(frames: Frames) -> pd.Series[Any]:
     ranked = results.ranked(frames)
-    return BestOfSweep(frames, None if ranked.empty else ranked.iloc[0])
-
-
-def _ranked(best: Sequence[BestOfSweep], metric: str, mode: str) -> list[BestOfSweep]:
-    """Best first; those in which nothing has finished come last."""
-    measured = [each for each in best if each.mean(metric) is not None]
-    measured.sort(key=lambda each: each.mean(metric) or 0.0, reverse=mode == "max")
-    return [*measured, *(each for each in best if each.mean(metric) is None)]
+    return pd.Series(dtype=object) if ranked.empty else ranked.iloc[0]
 
 
 def why_not_ranked(sweeps: Sequence[Frames]) -> list[str]:
@@ -153,58 +151,49 @@ def why_not_ranked(sweeps: Sequence[Frames]) -> list[str]:
     return found
 
 
-def _test_metrics(best: Sequence[BestOfSweep]) -> list[str]:
+def _tested(best: Sequence[BestOfSweep]) -> Iterator[str]:
     """Of each run the counterpart of its metric on the test set, where there is one."""
-    found = []
     for each in best:
         counterpart = f"test_{each.frames.sweep.space.metric.name.partition('_')[2]}"
         known = [name for name in (counterpart, "test_accuracy") if f"{name}_mean" in each.frames.trials]
-        found += known[:1]
-    return found
+        yield from known[:1]
 
 
-def _points(best: Sequence[BestOfSweep]) -> list[str]:
-    """What each choice is called, by what varies in a run or differs between the choices."""
+def _namer(best: Sequence[BestOfSweep]) -> Callable[[BestOfSweep], str]:
+    """Calls each choice by what varies in a run or differs between the choices."""
     labels = Labels(c.config for each in best for c in each.frames.sweep.history.configurations.values())
-    chosen = [each.frames.config(each.row["sample"]) for each in best if each.row is not None]
-    values = {name: {canonical([c[name]] if name in c else []) for c in chosen} for c in chosen for name in c}
+    chosen = [each.config for each in best if not each.row.empty]
+    names = dict.fromkeys(name for config in chosen for name in config)
     varying = {name for each in best for name in each.frames.varying}
-    names = [name for name, found in values.items() if name in varying or len(found) > 1]
+    values = {name: {canonical([c[name]] if name in c else []) for c in chosen} for name in names}
+    shown = [name for name in names if name in varying or len(values[name]) > 1]
+
+    def named(each: BestOfSweep) -> str:
+        if each.row.empty:
+            return "none has finished"
+        point = labels.point(each.config, shown) or labels.point(each.config, each.config)
+        return point or "the only configuration"
+
+    return named
+
+
+def _measured(metric: str, units: MetricUnits) -> list[Column[BestOfSweep]]:
     return [
-        "none has finished"
-        if each.row is None
-        else labels.point(config := each.frames.config(each.row["sample"]), names)
-        or labels.point(config, config)
-        or "the only configuration"
-        for each in best
+        Column(
+            f"{metric}_mean",
+            lambda each: each.row.get(f"{metric}_mean"),
+            formats.metric(units, metric),
+            lambda each: units.measure(metric, each.values(metric)),
+        ),
+        Column(f"{metric}_ci95", lambda each: each.row.get(f"{metric}_ci95")),
     ]
 
 
-def _cells(each: BestOfSweep, point: str, shown: Sequence[str], units: MetricUnits) -> list[str]:
-    statuses = each.frames.trials["status"]
-    return [
-        each.name,
-        point,
-        *(units.measure(name, each.values(name)) for name in shown),
-        "0" if each.row is None else str(each.row["n"]),
-        str(each.frames.sweep.space.epochs),
-        f"{int((statuses == Status.FINISHED).sum())} of {len(statuses)}",
-        f"{each.frames.sweep.data.source} {each.frames.sweep.data.fingerprint[:12]}".strip(),
-    ]
-
-
-def _record(each: BestOfSweep, shown: Sequence[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "run": each.name,
-        "sample": None if each.row is None else int(each.row["sample"]),
-    }
-    for name in shown:
-        for part in ("mean", "ci95"):
-            found[f"{name}_{part}"] = None if each.row is None else each.row.get(f"{name}_{part}")
-    found["n"] = 0 if each.row is None else int(each.row["n"])
-    found["epochs"] = each.frames.sweep.space.epochs
-    found["finished"] = int((each.frames.trials["status"] == Status.FINISHED).sum())
-    return found | rows.identity(each.frames)
+def _notes(best: Sequence[BestOfSweep]) -> Iterator[str]:
+    """What must be known of the data, once for all runs that it is said of."""
+    for note in dict.fromkeys(note for each in best for note in each.frames.sweep.data.notes):
+        names = [each.name for each in best if note in each.frames.sweep.data.notes]
+        yield f"Note on {formats.listed(names)}: {note}"
 
 
 def _code(sweeps: Sequence[Frames]) -> Iterator[str]:
@@ -215,28 +204,24 @@ def _code(sweeps: Sequence[Frames]) -> Iterator[str]:
             yield f"The code of {other.name} differs from that of {first.name}: {', '.join(differing)}"
 
 
-def _told_apart(best: Sequence[BestOfSweep], metric: str, units: MetricUnits) -> list[str]:
+def _told_apart(best: Sequence[BestOfSweep], metric: str, units: MetricUnits) -> str:
     """Which of the runs' choices differ by more than chance, over their seeds."""
-    values = {
-        each.name: each.frames.replicates(int(each.row["sample"]), metric).tolist()
-        for each in best
-        if each.row is not None
+    chosen = {each.name: each for each in best if not each.row.empty}
+    every = {
+        name: each.frames.replicates(each.row["sample"], metric).tolist() for name, each in chosen.items()
     }
-    values = {name: found for name, found in values.items() if len(found) > 1}
+    values = {name: found for name, found in every.items() if len(found) > 1}
     if len(values) < 2:
-        return ["Which differences are more than chance is left open: that takes two runs with two seeds."]
-    pairs = list(combinations(values, 2))
+        return "Which differences are more than chance is left open: that takes two runs with two seeds."
     step = units.step(metric, chain.from_iterable(values.values()))
-    tests = [welch(values[one], values[other], step=step) for one, other in pairs]
-    sign = 1 if verdict.mode(best[0].frames.sweep.space, metric) == "max" else -1
-    adjusted = holm([1.0 if test is None else test.p for test in tests])
-    apart = []
-    for (one, other), test, p in zip(pairs, tests, adjusted, strict=True):
-        if test is not None and p < LEVEL:
-            better, worse = (one, other) if sign * test.difference > 0 else (other, one)
-            apart.append(f"{better} is better than {worse}")
-    told = f"told apart: {formats.listed(apart)}" if apart else "none can be told apart with these seeds"
-    return [
+    pairs = list(combinations(values, 2))
+    tests = {(one, other): welch(values[one], values[other], step=step) for one, other in pairs}
+    apart = significant(tests, LEVEL)
+    if verdict.mode(best[0].frames.sweep.space, metric) == "min":
+        apart = [(other, one) for one, other in apart]
+    listed = formats.listed([f"{better} is better than {worse}" for better, worse in apart])
+    told = f"told apart: {listed}" if apart else "none can be told apart with these seeds"
+    return (
         f"By {formats.quantity(metric)}, {told} "
         f"(Welch's t test, Holm's correction for {counted(len(pairs), 'pair')} at {LEVEL:.0%})."
-    ]
+    )

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import pandas as pd
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from tune_app import results
 from tune_app.errors import RunError
-from tune_app.report import formats, rows, settings
-from tune_app.report.render import Table
+from tune_app.report import formats, settings
+from tune_app.report.render import Column, Table, identity, intervals
+from tune_app.results.verdict import LEVEL
 from tune_app.space import canonical
-from tune_app.stats.intervals import Interval, mean_interval
+from tune_app.stats.arithmetic import mean
 from tune_app.stats.units import interval_legend
 from tune_app.sweep import Sweep
 from tune_app.text import counted
@@ -23,19 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Pair:
-    """A configuration as it was chosen, and on the seeds that are new."""
+    """A configuration, and the values of its replicates when it was chosen and on the seeds that are new."""
 
-    trial: pd.Series[Any]
-    before: list[float]
-    confirmed: pd.Series[float]
-
-    @property
-    def chosen(self) -> Interval:
-        return mean_interval(self.before)
-
-    @property
-    def again(self) -> Interval:
-        return mean_interval(self.confirmed.tolist())
+    sample: int
+    chosen: list[float]
+    confirmed: list[float]
 
 
 def confirmed(frames: Frames) -> Table | None:
@@ -43,106 +34,89 @@ def confirmed(frames: Frames) -> Table | None:
     name = frames.sweep.header.confirms
     if name is None:
         return None
-    metric = frames.sweep.space.metric.name
-    pairs = _pairs(frames, _original(frames, name))
+    units, metric = frames.units, frames.sweep.space.metric.name
+    pairs = _pairs(frames, name)
     names = frames.varying or frames.parameters
-    cells, records = [], []
-    for pair in pairs:
-        chosen, again = pair.chosen, pair.again
-        cells.append(
-            [
-                str(pair.trial["sample"]),
-                *(rows.value(frames, pair.trial, each) for each in names),
-                frames.units.measure(metric, pair.before),
-                str(chosen.n),
-                frames.units.measure(metric, pair.confirmed.tolist()),
-                str(again.n),
-            ]
+    heading = formats.metric(units, metric)
+
+    def parameter(name: str) -> Column[_Pair]:
+        return Column(
+            name,
+            lambda pair: frames.row(pair.sample)[name],
+            name,
+            lambda pair: formats.value(frames, pair.sample, name),
         )
-        records.append(
-            {
-                "sample": pair.trial["sample"],
-                **{each: pair.trial[each] for each in names},
-                "chosen_mean": chosen.mean,
-                "chosen_ci95": chosen.half_width,
-                "chosen_n": chosen.n,
-                "confirmed_mean": again.mean,
-                "confirmed_ci95": again.half_width,
-                "confirmed_n": again.n,
-                **rows.identity(frames),
-            }
-        )
-    title = formats.metric(frames.units, metric)
-    return Table(
-        name="confirmed",
-        title=f"The best of {name}, on seeds that it had not seen",
-        header=["sample", *names, f"{title}, in {name}", "n", f"{title}, confirmed", "n"],
-        align="r" + "r" * (len(names) + 4),
-        rows=cells,
-        frame=results.as_texts(frames, pd.DataFrame(records, dtype=object)),
-        about=[
-            *settings.about(frames, frames.trials, beside=names),
-            f"{interval_legend(len(each) for pair in pairs for each in (pair.before, pair.confirmed))}; "
-            "the two columns share no seed",
-            _luck(pairs, frames, name) + " (paired t test)",
-        ],
-    )
+
+    columns: list[Column[_Pair]] = [
+        Column("sample", lambda pair: pair.sample, "sample"),
+        *map(parameter, names),
+        Column("", lambda pair: units.measure(metric, pair.chosen), f"{heading}, in {name}"),
+        Column("", lambda pair: len(pair.chosen), "n"),
+        Column("", lambda pair: units.measure(metric, pair.confirmed), f"{heading}, confirmed"),
+        Column("", lambda pair: len(pair.confirmed), "n"),
+        *intervals("chosen_", lambda pair: pair.chosen),
+        *intervals("confirmed_", lambda pair: pair.confirmed),
+        *identity(frames),
+    ]
+    about = [
+        *settings.about(frames, beside=names),
+        f"{interval_legend(len(each) for pair in pairs for each in (pair.chosen, pair.confirmed))}; "
+        "the two columns share no seed",
+        _luck(frames, name, pairs),
+    ]
+    title = f"The best of {name}, on seeds that it had not seen"
+    table = Table.of("confirmed", title, columns, pairs, about)
+    return replace(table, frame=results.as_texts(frames, table.frame))
 
 
-def _original(frames: Frames, name: str) -> Frames | None:
+def _pairs(frames: Frames, name: str) -> list[_Pair]:
     try:
-        return results.load(Sweep.open(frames.sweep.paths.folder.parent / name))
+        original = results.load(Sweep.open(frames.sweep.paths.folder.parent / name))
     except RunError:
-        return None
-
-
-def _pairs(frames: Frames, original: Frames | None) -> list[_Pair]:
+        original = None
     metric = frames.sweep.space.metric.name
-    before: dict[str, pd.Series[Any]] = {}
+    before: dict[str, list[float]] = {}
     if original is not None:
-        before = {_key(row, original): row for _, row in original.trials.iterrows()}
-    found = []
-    for _, row in frames.trials.iterrows():
-        then = before.get(_key(row, frames))
-        values = rows.values(original, then, metric) if original is not None and then is not None else []
-        again = frames.replicates(int(row["sample"]), metric)
-        found.append(_Pair(row, values, again))
-    return found
-
-
-def _key(row: pd.Series[Any], frames: Frames) -> str:
-    return canonical(dict(frames.sweep.history.configurations[int(row["sample"])].config))
+        for sample, configuration in original.sweep.history.configurations.items():
+            before[canonical(dict(configuration.config))] = original.replicates(sample, metric).tolist()
+    return [
+        _Pair(
+            sample,
+            before.get(canonical(dict(frames.config(sample))), []),
+            frames.replicates(sample, metric).tolist(),
+        )
+        for sample in frames.trials["sample"]
+    ]
 
 
 def luck(frames: Frames) -> str | None:
     """The winner's lead on new seeds, as a sentence; None if the run confirms no other."""
     name = frames.sweep.header.confirms
-    return None if name is None else _luck(_pairs(frames, _original(frames, name)), frames, name)
+    return None if name is None else _luck(frames, name, _pairs(frames, name))
 
 
-def _luck(pairs: list[_Pair], frames: Frames, name: str) -> str:
-    metric = frames.sweep.space.metric.name
-    if any(pair.chosen.mean is None for pair in pairs):
+def _luck(frames: Frames, name: str, pairs: list[_Pair]) -> str:
+    units, metric = frames.units, frames.sweep.space.metric
+    if not all(pair.chosen for pair in pairs):
         return f"The run {name} is not beside this one, so what it was chosen by cannot be shown."
     if len(pairs) < 2:
         return "One configuration alone has no lead that could be luck."
     first, second = pairs[:2]
-    difference = rows.paired(frames.units, metric, first.confirmed, second.confirmed)
+    difference = frames.paired(metric.name, first.sample, second.sample)
     if difference is None:
         return "Too few new seeds have finished to say how much of the winner's lead was luck."
-    units, better = frames.units, 1 if frames.sweep.space.metric.mode == "max" else -1
-    lead = better * ((first.chosen.mean or 0.0) - (second.chosen.mean or 0.0))
-    points = " points" if units.is_share(metric) else ""
+    lead = metric.sign * (mean(first.chosen) - mean(second.chosen))
+    points = " points" if units.is_share(metric.name) else ""
     if difference.difference == 0:
         now = "the two are equal."
     else:
-        leads = "it leads" if better * difference.difference > 0 else "the second leads"
-        by = units.number(metric, abs(difference.difference))
+        leads = "it leads" if metric.sign * difference.difference > 0 else "the second leads"
+        by = units.number(metric.name, abs(difference.difference))
         if difference.half_width is not None and len(first.confirmed) > 2:
-            by += f" ± {units.half_width(metric, difference.half_width)}"
-        sure = "." if difference.p < 0.05 else ", which these seeds cannot tell from none."
-        now = f"{leads} by {by}{points}{sure}"
+            by += f" ± {units.half_width(metric.name, difference.half_width)}"
+        sure = "." if difference.p < LEVEL else "; that could be zero."
+        now = f"{leads} by {by}{points} (paired t test){sure}"
     return (
-        f"In {name} the winner led the second by {units.number(metric, lead)}{points}; on "
+        f"In {name} the winner led the second by {units.number(metric.name, lead)}{points}; on "
         f"{counted(len(first.confirmed), 'new seed')} {now}"
     )

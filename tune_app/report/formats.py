@@ -1,17 +1,20 @@
-"""Settings, headings and states as a person would write them in a report."""
+"""Settings, metrics and states as a person would write them in a report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from tune_app.space import Scalar
 from tune_app.space.labels import text, texts
-from tune_app.stats.units import SHARES, MetricUnits, named_share
+from tune_app.stats.units import DIGITS, NOTHING, SHARES, MetricUnits, named_share
 from tune_app.status import Status
 from tune_app.text import counted
+
+if TYPE_CHECKING:
+    from tune_app.results import Frames
 
 #: Whole floats below this are written as whole numbers, others as 1e300.
 _WHOLE = 1e15
@@ -76,6 +79,23 @@ def quantity(name: str) -> str:
 def published(name: str, figure: float) -> str:
     """A figure of the paper with the digits that it was published with: ``83``, ``82.25``, ``0.37``."""
     return f"{100 * figure if named_share(name) else figure:.6g}"
+
+
+def measure(frames: Frames, sample: int, metric: str, digits: int = DIGITS, unit: bool = False) -> str:
+    """A metric of a configuration, with its interval: ``92.9 ± 0.6``."""
+    return frames.units.measure(metric, frames.measured(sample, metric), digits, unit)
+
+
+def value(frames: Frames, sample: int, name: str, short: bool = False) -> str:
+    """A parameter of a configuration, ``short`` for a terminal; a dash if it does not exist."""
+    config, labels = frames.config(sample), frames.short_labels if short else frames.labels
+    return labels.value(name, config[name]) if name in config else NOTHING
+
+
+def align(frames: Frames, name: str) -> str:
+    """``r`` for a parameter whose values are all numbers, else ``l``."""
+    configs = (each.config for each in frames.sweep.history.configurations.values())
+    return "l" if any(isinstance(config.get(name), str) for config in configs) else "r"
 
 
 def status(row: pd.Series[Any]) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tune_app.report import formats, rows
+from tune_app.report import formats
 from tune_app.space import Sampler
 from tune_app.space.labels import texts
 from tune_app.status import Status
@@ -24,93 +23,73 @@ _LISTED = 8
 def verdict(frames: Frames, judged: Verdict) -> list[str]:
     """Three sentences: the chosen configuration, what it is tied with, and its result on the test set."""
     if judged.winner is None:
-        return [f"No configuration has finished, so nothing is chosen: {_states(frames)}."]
-    return [
-        _chosen(frames, judged.chosen.standing(judged.winner), judged.chosen.metric),
-        _tied(frames, judged),
-        _tested(frames, judged, judged.winner),
-    ]
-
-
-def _states(frames: Frames) -> str:
-    counts = frames.trials["status"].value_counts()
-    return formats.listed([f"{number} {state}" for state, number in counts.items()]) or "none was started"
+        states = formats.listed(frames.states()) or "none was started"
+        return [f"No configuration has finished, so nothing is chosen: {states}."]
+    if len(judged.chosen.standings) == 1:
+        rivals = "It is the only one that has finished, so there is nothing to tell it from."
+    elif reason := judged.chosen.unanswered.get("seeds"):
+        rivals = f"Whether it is better than the others cannot be said: {reason}."
+    else:
+        rivals = f"It is {tied(frames, judged)}."
+    best = judged.chosen.standing(judged.winner)
+    return [_chosen(frames, best, judged.chosen.metric), rivals, _tested(frames, judged.test, judged.winner)]
 
 
 def _chosen(frames: Frames, best: Standing, metric: str) -> str:
     over = f"over {counted(best.n, 'seed')}"
     over += {1: ", which gives no interval", 2: ""}.get(best.n, ", 95% interval")
     figure = frames.units.measure(metric, best.values, unit=True)
-    still = "" if (frames.trials["status"] == Status.FINISHED).all() else _so_far(frames)
+    done, every = len(frames.finished), len(frames.trials)
+    still = "" if done == every else f" of the {done} finished of {counted(every, 'configuration')}"
     return (
         f"Chosen by {formats.quantity(metric)}{still}: {frames.name_of(best.sample)} "
         f"(sample {best.sample}), with {figure} {over}."
     )
 
 
-def _so_far(frames: Frames) -> str:
-    done = int((frames.trials["status"] == Status.FINISHED).sum())
-    return f" of the {done} finished of {counted(len(frames.trials), 'configuration')}"
+def tied(frames: Frames, judged: Verdict, short: bool = False) -> str:
+    """What the winner is told apart from or tied with, as a clause; ``short`` for a terminal.
 
-
-def _tied(frames: Frames, judged: Verdict) -> str:
-    others = len(judged.chosen.standings) - 1
-    if others == 0:
-        return "It is the only one that has finished, so there is nothing to tell it from."
-    if reason := judged.chosen.unanswered.get("seeds"):
-        return f"Whether it is better than the others cannot be said: {reason}."
+    There are pairs that were compared over the seeds.
+    """
     seeds = counted(judged.chosen.standings[0].n, "seed")
     mine = [pair for pair in judged.chosen.pairs if pair.first == judged.winner]
+    others = "the other" if len(mine) == 1 else f"all {len(mine)} others"
+    if judged.notes:
+        others += f" that {'is' if len(mine) == 1 else 'are'} compared"
     if not judged.tied:
         if all(pair.seeds and pair.seeds.constant for pair in mine):
             what = "the same value" if judged.chosen.seedless else "the same difference"
-            why = f"seeds play no part, as each of the {seeds} gives {what}"
-            return f"It is told apart from {_all(others, judged)}: {why}."
-        how = "(paired t tests, Holm's correction at 5%)"
-        return f"It is told apart from {_all(others, judged)} with {seeds} {how}."
-    tied = [f"sample {each} ({frames.name_of(each)})" for each in judged.tied]
-    same = [pair.second for pair in mine if pair.same]
-    if len(same) == len(tied):
-        more = [f"{len(tied) - _NAMED} more"] if len(tied) > _NAMED else []
-        return f"It is tied with {formats.listed([*tied[:_NAMED], *more])}: the same values with all {seeds}."
-    if len(tied) == others:
-        return (
-            f"It is not told apart from {_all(others, judged)}: with {seeds}, chance may have put it first."
-        )
-    more = [f"{len(tied) - _NAMED} more"] if len(tied) > _NAMED else []
-    return (
-        f"It is tied with {formats.listed([*tied[:_NAMED], *more])}: "
-        f"with {seeds}, chance may have put it before {'it' if len(tied) == 1 else 'them'}."
-    )
+            return f"told apart from {others}: seeds play no part, as each of the {seeds} gives {what}"
+        how = "" if short else " (paired t tests, Holm's correction at 5%)"
+        return f"told apart from {others} with {seeds}{how}"
+    names = [frames.name_of(each, short) for each in judged.tied[:_NAMED]]
+    if not short:
+        names = [f"sample {each} ({name})" for each, name in zip(judged.tied, names, strict=False)]
+    more = [f"{len(judged.tied) - _NAMED} more"] if len(judged.tied) > _NAMED else []
+    listed = formats.listed(["; ".join(names), *more] if short else [*names, *more])
+    every = others if len(judged.tied) == len(mine) > 1 else listed
+    if len(judged.tied) == sum(pair.same for pair in mine):
+        return f"tied with {every}: the same values with all {seeds}"
+    return f"tied with {every}: {seeds} are too few to say which is better"
 
 
-def _all(others: int, judged: Verdict) -> str:
-    all_of_them = "the other" if others == 1 else f"any of the other {others}"
-    return f"{all_of_them} that {'is' if others == 1 else 'are'} compared" if judged.notes else all_of_them
-
-
-def _tested(frames: Frames, judged: Verdict, winner: int) -> str:
-    test = judged.test
+def _tested(frames: Frames, test: Comparison | None, winner: int) -> str:
     if test is None or all(each.sample != winner for each in test.standings):
         return "There is no test metric: what it is worth on data that no choice has seen is left open."
     best = test.standing(winner)
-    figure = frames.units.measure(test.metric, best.values, unit=True)
-    text = f"On the test set: {formats.quantity(test.metric)} {figure}"
+    said = f"On the test set: {formats.quantity(test.metric)} "
+    said += frames.units.measure(test.metric, best.values, unit=True)
     if best.both is not None:
-        text += f" over seeds, ± {frames.units.half_width(test.metric, best.both)} over seeds and patients"
-    return f"{text}{_beside(test, winner)}."
-
-
-def _beside(test: Comparison, winner: int) -> str:
-    """From how many others it differs significantly there, and in which direction."""
+        said += f" over seeds, ± {frames.units.half_width(test.metric, best.both)} over seeds and patients"
     if not test.pairs:
-        return ""
+        return f"{said}."
     worse, better = test.significantly_different(winner)
-    if not worse and not better:
-        return "; there it is told apart from no other configuration"
     sides = [("better", worse), ("worse", better)]
     told = [f"{side} than {counted(len(found), 'configuration')}" for side, found in sides if found]
-    return f"; there it is {formats.listed(told)}, as far as these are told apart"
+    if not told:
+        return f"{said}; there it is told apart from no other configuration."
+    return f"{said}; there it is {formats.listed(told)}, as far as these are told apart."
 
 
 def asked(frames: Frames) -> list[tuple[str, str]]:
@@ -148,7 +127,7 @@ def _sampler(sampler: Sampler) -> str:
 
 
 def _stopping(frames: Frames) -> str:
-    stop, history = frames.sweep.space.stop, frames.sweep.history
+    stop = frames.sweep.space.stop
     said = []
     if stop.scheduler != "none":
         rungs = stop.rungs(frames.sweep.space.epochs)
@@ -157,14 +136,13 @@ def _stopping(frames: Frames) -> str:
         of_all = counted(len(frames.trials), "configuration")
         said.append(f"{stop.scheduler}{after}; {stopped} of {of_all} stopped")
     if stop.patience is not None:
-        trained = frames.seeds[frames.seeds["epochs"] > 0]
-        converged = sum(
-            attempt is not None and replicate in attempt.converged
-            for configuration in history.configurations.values()
+        last = [
+            (replicate, configuration.last(replicate))
+            for configuration in frames.sweep.history.configurations.values()
             for replicate in frames.sweep.space.replicate_numbers
-            for attempt in [configuration.last(replicate)]
-        )
-        of_all = counted(len(trained), "replicate")
+        ]
+        converged = sum(attempt is not None and replicate in attempt.converged for replicate, attempt in last)
+        of_all = counted(int((frames.seeds["epochs"] > 0).sum()), "replicate")
         said.append(f"patience {stop.patience}; {converged} of {of_all} converged before the last epoch")
     return "; ".join(said) or "none"
 
@@ -173,55 +151,39 @@ def failures(frames: Frames) -> list[str]:
     """Why configurations failed or diverged, one line each, for the first few."""
     failed = []
     for configuration in frames.sweep.history.configurations.values():
-        newest = {id(a): a for r in frames.sweep.space.replicate_numbers if (a := configuration.last(r))}
-        last = next((a for a in newest.values() if a.fault), None)
-        if last is None:
-            continue
-        log = f" ({last.log})" if last.log else ""
-        what = f"failed at epoch {last.epoch}" if last.end == Status.FAILED else "diverged"
-        failed.append(f"Sample {configuration.sample} {what}: {last.fault}{log}")
+        newest = map(configuration.last, frames.sweep.space.replicate_numbers)
+        if last := next((attempt for attempt in newest if attempt and attempt.fault), None):
+            log = f" ({last.log})" if last.log else ""
+            what = f"failed at epoch {last.epoch}" if last.end == Status.FAILED else "diverged"
+            failed.append(f"Sample {configuration.sample} {what}: {last.fault}{log}")
     more = len(failed) - _NAMED
     return failed[:_NAMED] + ([counted(more, "further configuration")] if more > 0 else [])
 
 
-def reproduce(frames: Frames) -> list[tuple[str, str]]:
-    """How to reproduce the run, as pairs of a term and its value."""
-    return list(_reproduce(frames, rows.provenance(frames)))
-
-
 def command(frames: Frames) -> str:
     """The command line of the run, ready for a shell; empty where it is not recorded."""
-    return shlex.join(map(str, rows.provenance(frames).get("command", [])))
+    return shlex.join(map(str, frames.provenance.get("command", [])))
 
 
-def _reproduce(frames: Frames, found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    sweep = frames.sweep
-    yield "space", f"in the record, frozen when the run began; {sweep.paths.space.name} is a copy"
-    yield "seed", f"{sweep.space.seed}, from which every other is derived"
-    yield "data", sweep.data.label()
-    if sweep.data.fingerprint:
-        yield "data sha256", sweep.data.fingerprint
-    numerics = sweep.numerics
+def reproduce(frames: Frames) -> list[tuple[str, str]]:
+    """How to reproduce the run, as pairs of a term and its value."""
+    sweep, found, numerics = frames.sweep, frames.provenance, frames.sweep.numerics
+    versions = [f"{name} {version}" for name, version in (found.get("versions") or {}).items() if version]
+    git, hardware = found.get("git") or {}, found.get("hardware") or {}
+    uncommitted = ", with changes that were not committed" if git.get("dirty") else ""
+    cores = counted(int(hardware.get("cores", 0)), "core")
+    gpus = ", ".join(str(gpu.get("name")) for gpu in hardware.get("gpus", [])) or "none"
     threads = counted(numerics.threads, "thread")
-    yield "numerics", f"replicates {numerics.replicates}, {numerics.precision}, {threads}"
-    if found.get("started"):
-        yield "started", str(found["started"])
-    versions = {name: version for name, version in (found.get("versions") or {}).items() if version}
-    if versions:
-        yield "versions", ", ".join(f"{name} {version}" for name, version in versions.items())
-    git = found.get("git")
-    if git and git.get("commit"):
-        yield (
-            "code",
-            f"git commit {git['commit']}"
-            + (", with changes that were not committed" if git.get("dirty") else ""),
-        )
-    hardware = found.get("hardware") or {}
-    if hardware.get("cpu"):
-        gpus = ", ".join(str(gpu.get("name")) for gpu in hardware.get("gpus", []))
-        yield (
-            "machine",
-            f"{hardware['cpu']}, {counted(int(hardware.get('cores', 0)), 'core')}, GPU: {gpus or 'none'}",
-        )
-    if found.get("os"):
-        yield "system", str(found["os"])
+    terms = {
+        "space": f"in the record, frozen when the run began; {sweep.paths.space.name} is a copy",
+        "seed": f"{sweep.space.seed}, from which every other is derived",
+        "data": sweep.data.label(),
+        "data sha256": sweep.data.fingerprint,
+        "numerics": f"replicates {numerics.replicates}, {numerics.precision}, {threads}",
+        "started": str(found.get("started", "")),
+        "versions": ", ".join(versions),
+        "code": f"git commit {git['commit']}{uncommitted}" if git.get("commit") else "",
+        "machine": f"{hardware['cpu']}, {cores}, GPU: {gpus}" if hardware.get("cpu") else "",
+        "system": str(found.get("os", "")),
+    }
+    return [(term, value) for term, value in terms.items() if value]

@@ -1,17 +1,17 @@
-"""The table of all configurations, with the columns, order, digits and length that the user asks for."""
+"""The table of all configurations, as the user asks for it, and that of trade-offs between metrics."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from tune_app import results
 from tune_app.errors import ReportError, nearest
-from tune_app.report import formats, rows, settings
-from tune_app.report.render import Table
+from tune_app.report import formats, settings
+from tune_app.report.render import Column, Table
 from tune_app.space.rules import metric_columns
 from tune_app.stats.arithmetic import to_decimals
 from tune_app.stats.units import DIGITS, NOTHING, interval_legend, named_share
@@ -56,19 +56,103 @@ def overview(frames: Frames, judged: Verdict, options: TableOptions | None = Non
     ordered = sorted_rows(frames, trials, options)
     shown = list(options.columns) or _default_columns(frames, trials, judged)
     _check(frames, options.columns, trials)
-    unfinished = ordered["status"] != Status.FINISHED
-    if "status" not in shown and unfinished.any():
+    unfinished = (ordered["status"] != Status.FINISHED).any()
+    if "status" not in shown and unfinished:
         shown.append("status")
-    cells = [[_cell(frames, row, name, options.digits) for name in shown] for _, row in ordered.iterrows()]
-    columns = _raw_columns(shown if options.columns else [*shown, "epochs"], trials)
-    return Table(
-        name="results",
-        title=f"Results of {frames.sweep.name}",
-        header=[_header(frames, name) for name in shown],
-        align="".join(_align(frames, name) for name in shown),
-        rows=cells,
-        frame=results.as_texts(frames, ordered.reindex(columns=columns)).assign(**rows.identity(frames)),
-        about=_about(frames, trials, ordered, shown, options),
+    metric = frames.sweep.space.metric
+    order = f"finished configurations best first by {formats.quantity(metric.name)} ({metric.mode})"
+    if options.sort:
+        order = f"sorted by {options.sort.partition(':')[0]}"
+    about = [f"{interval_legend(trials['n'])}; {order}"]
+    if TIES in shown:
+        about.append(
+            "Ties: configurations that share a letter cannot be told apart by "
+            f"{formats.quantity(metric.name)} with these seeds (paired t tests, Holm's correction at 5%)"
+        )
+    if len(ordered) < len(trials):
+        about.append(f"The first {len(ordered):,} of {counted(len(trials), 'configuration')}")
+    if not options.sort and unfinished:
+        about.append("Configurations that have not finished come last and are not ranked")
+    recorded = _recorded(shown if options.columns else [*shown, "epochs"], trials)
+    title = f"Results of {frames.sweep.name}"
+    return _table(frames, "results", title, ordered, shown, recorded, about, digits=options.digits)
+
+
+def pareto_table(frames: Frames) -> Table | None:
+    """The finished configurations that are not dominated, by their means; None where there is one metric.
+
+    One is dominated where another is at least as good in the mean of every metric, and better in one. Of
+    equal points the first is shown.
+    """
+    metrics = {metric.name: metric.mode for metric in frames.sweep.space.metrics}
+    if len(metrics) == 1:
+        return None
+    best = results.ranked(frames)
+    means = [f"{name}_mean" for name in metrics]
+    ranked = best[best["twin"].isna()].dropna(subset=[name for name in means if name in best])
+    front = ranked[undominated(ranked, means, list(metrics.values()))]
+    goals = formats.listed([f"{formats.quantity(name)} ({mode})" for name, mode in metrics.items()])
+    below = (
+        f"{len(front)} of {counted(len(ranked), 'finished configuration')} "
+        f"{'is' if len(front) == 1 else 'are'} not dominated: no other one is at least as good in "
+        f"every mean, and better in one, of {goals}. By the means alone: within the intervals, a row may "
+        "owe its place to its seeds."
+    )
+    title = f"Trade-offs of {frames.sweep.name}"
+    shown = ["sample", *frames.varying, *metrics, "n"]
+    recorded = _recorded(["sample", *frames.varying, "epochs", "n", *metrics], frames.trials)
+    about = [f"{interval_legend(frames.trials['n'])}; the best by the first metric comes first"]
+    return _table(frames, "pareto", title, front, shown, recorded, about, [below])
+
+
+def undominated(frame: pd.DataFrame, columns: Sequence[str], modes: Sequence[str]) -> list[bool]:
+    """Which rows are on the Pareto front of these columns, each of which is to be ``max`` or ``min``."""
+    signs = [1.0 if mode == "max" else -1.0 for mode in modes]
+    points = frame.reindex(columns=list(columns)).to_numpy(float) * signs
+    return [not ((points >= point).all(axis=1) & (points > point).any(axis=1)).any() for point in points]
+
+
+def _table(
+    frames: Frames,
+    name: str,
+    title: str,
+    trials: pd.DataFrame,
+    shown: Sequence[str],
+    recorded: Sequence[str],
+    about: Sequence[str],
+    below: Sequence[str] = (),
+    digits: int = DIGITS,
+) -> Table:
+    """Rows of ``trials`` with the columns ``shown`` for people, and those ``recorded`` in the CSV."""
+    columns = [_column(frames, trials, column, digits) for column in shown]
+    rows = [row for _, row in trials.iterrows()]
+    about = [*settings.about(frames, beside=frames.varying), *about]
+    frame = results.as_texts(frames, trials.reindex(columns=list(recorded))).assign(**frames.identity)
+    return replace(Table.of(name, title, columns, rows, about, below), frame=frame)
+
+
+_WORDS = ("device", TIES, "data", "data_sha256")
+
+
+def _column(frames: Frames, trials: pd.DataFrame, name: str, digits: int) -> Column[pd.Series[Any]]:
+    """How a column of ``trials`` is printed, or a metric with its interval."""
+    units, metric = frames.units, name.removesuffix("_mean").removesuffix("_ci95")
+    if name in frames.parameters:
+        align = formats.align(frames, name)
+        return Column("", lambda row: formats.value(frames, row["sample"], name), name, align=align)
+    if name == "status":
+        return Column("", formats.status, name, align="l")
+    if name == "duration_s":
+        return Column("", lambda row: to_decimals(row[name], 1), "time, s")
+    heading = formats.metric(units, metric)
+    if name not in trials:
+        return Column("", lambda row: formats.measure(frames, row["sample"], name, digits), heading)
+    if metric != name:
+        heading = f"± {heading}" if name.endswith("_ci95") else heading
+        return Column("", lambda row: units.number(metric, row[name], digits), heading)
+    align = "l" if name in _WORDS else "r"
+    return Column(
+        "", lambda row: NOTHING if pd.isna(row[name]) or row[name] == "" else row[name], heading, align=align
     )
 
 
@@ -77,10 +161,8 @@ def with_ties(frames: Frames, judged: Verdict) -> pd.DataFrame:
     letters = {each.sample: each.letters.get("seeds", "") for each in judged.chosen.standings}
     if TIES in frames.trials or not any(letters.values()):
         return frames.trials
-    ties = [letters.get(int(sample), "") for sample in frames.trials["sample"]]
-    place = frames.trials.columns.get_loc("n")
     made = frames.trials.copy()
-    made.insert(int(place) if isinstance(place, int) else len(made.columns), TIES, ties)
+    made.insert(list(made).index("n"), TIES, [letters.get(sample, "") for sample in made["sample"]])
     return made
 
 
@@ -95,14 +177,11 @@ def sorted_rows(frames: Frames, frame: pd.DataFrame, options: TableOptions) -> p
     if options.digits < 0:
         raise ReportError(f"--digits {options.digits}: a number of decimals is 0 or more")
     if options.sort:
-        ordered = _sorted(frames, frame, options.sort)
+        frame = _sorted(frames, frame, options.sort)
     elif "n_diverged" in frame:  # configurations
-        best = results.ranked(frames)
-        others = frame[~frame["sample"].isin(best["sample"])]
-        ordered = frame.loc[[*best.index, *others.index]]
-    else:
-        ordered = frame
-    return ordered if options.top is None else ordered.head(options.top)
+        best = results.ranked(frames).index
+        frame = frame.loc[[*best, *frame.index.difference(best, sort=False)]]
+    return frame.head(len(frame) if options.top is None else options.top)
 
 
 def _sorted(frames: Frames, frame: pd.DataFrame, sort: str) -> pd.DataFrame:
@@ -114,36 +193,32 @@ def _sorted(frames: Frames, frame: pd.DataFrame, sort: str) -> pd.DataFrame:
     upwards = metric.mode == "min" if name == metric.name else not named_share(name)
     if direction:
         upwards = direction == "asc"
-    values = frame[f"{name}_mean" if name not in frame else name].tolist()
-    if name in frames.parameters:  # where None is the value null
-        absent = [value is not None and pd.isna(value) for value in values]
-    else:
-        absent = list(map(pd.isna, values))
-    known = [place for place, gone in enumerate(absent) if not gone]
-    known.sort(key=lambda place: _key(values[place]), reverse=not upwards)
-    return frame.iloc[[*known, *(place for place, gone in enumerate(absent) if gone)]]
+    cells = frame[f"{name}_mean" if name not in frame else name].tolist()
+    null = name in frames.parameters  # there None is a value
+    keys = pd.Series([_key(cell, null) for cell in cells], frame.index, dtype=object).dropna()
+    known = keys.sort_values(ascending=upwards, kind="stable").index
+    return frame.loc[[*known, *frame.index.difference(known, sort=False)]]
 
 
-def _key(value: object) -> tuple[int, float, str]:
-    """Numbers before words before null."""
-    if value is None:
+def _key(cell: Any, null: bool) -> tuple[int, float, str] | None:
+    """Numbers before words before null; None for what does not exist."""
+    if cell is None and null:
         return 2, 0.0, ""
-    return (0, float(value), "") if isinstance(value, int | float) else (1, 0.0, str(value))
-
-
-def known_columns(frames: Frames, frame: pd.DataFrame) -> list[str]:
-    """The names that a user can give: every column, and each metric."""
-    return [*map(str, frame), *(name for name in frames.metrics if f"{name}_mean" in frame)]
+    if pd.isna(cell):
+        return None
+    return (0, float(cell), "") if isinstance(cell, int | float) else (1, 0.0, str(cell))
 
 
 def _check(frames: Frames, names: Sequence[str], frame: pd.DataFrame) -> None:
-    known = known_columns(frames, frame)
+    """Raise a ReportError for a name that is neither a column of the frame nor a metric of it."""
+    metrics = [name for name in frames.metrics if f"{name}_mean" in frame]
+    parts = {column for metric in frames.metrics for column in metric_columns(metric)[1:]}
+    known = [*frame, *metrics]
     for name in names:
         if name not in known:
-            parts = {column for metric in frames.metrics for column in metric_columns(metric)[1:]}
-            short = [each for each in known if each not in parts]
+            short = ", ".join(each for each in known if each not in parts)
             raise ReportError(
-                f'no column "{name}" in the results.{nearest(name, known)}\n  there are: {", ".join(short)}'
+                f'no column "{name}" in the results.{nearest(name, known)}\n  there are: {short}'
             )
 
 
@@ -156,16 +231,14 @@ def raw_table(frames: Frames, frame: pd.DataFrame, options: TableOptions) -> pd.
     _check(frames, options.columns, frame)
     found = sorted_rows(frames, frame, options)
     if options.columns:
-        found = found[_raw_columns(options.columns, frame)]
-    return found.assign(**rows.identity(frames)).reset_index(drop=True)
+        found = found[_recorded(options.columns, frame)]
+    return found.assign(**frames.identity).reset_index(drop=True)
 
 
-def _raw_columns(names: Sequence[str], frame: pd.DataFrame) -> list[str]:
-    found: dict[str, None] = {}
-    for name in names:
-        pair = {f"{name}_mean": None, f"{name}_ci95": None}
-        found |= {name: None} if name in frame else pair
-    return [name for name in found if name not in ("data", "data_sha256")]
+def _recorded(names: Sequence[str], frame: pd.DataFrame) -> list[str]:
+    """The columns of a CSV for these names, a metric's being two; the data's identity comes by itself."""
+    found = [part for name in names for part in ([name] if name in frame else metric_columns(name)[1:])]
+    return [name for name in dict.fromkeys(found) if name not in ("data", "data_sha256")]
 
 
 def _default_columns(frames: Frames, trials: pd.DataFrame, judged: Verdict) -> list[str]:
@@ -174,60 +247,3 @@ def _default_columns(frames: Frames, trials: pd.DataFrame, judged: Verdict) -> l
         metrics.append(judged.test.metric)
     ties = [TIES] if TIES in trials and TIES not in frames.parameters else []
     return ["sample", *frames.varying, "status", *metrics, *ties, "n"]
-
-
-def _header(frames: Frames, name: str) -> str:
-    if name in frames.parameters:
-        return name
-    if name.endswith("_ci95"):
-        return f"± {formats.metric(frames.units, name.removesuffix('_ci95'))}"
-    return "time, s" if name == "duration_s" else formats.metric(frames.units, name.removesuffix("_mean"))
-
-
-def _cell(frames: Frames, row: pd.Series[Any], name: str, digits: int) -> str:
-    if name in frames.parameters:
-        return rows.value(frames, row, name)
-    if name == "status":
-        return formats.status(row)
-    if name not in row:
-        return rows.measure(frames, row, name, digits)
-    value = row[name]
-    if name.endswith(("_mean", "_ci95")):
-        return frames.units.number(name.removesuffix("_mean").removesuffix("_ci95"), value, digits)
-    if name == "duration_s":
-        return to_decimals(value, 1)
-    return NOTHING if pd.isna(value) or value == "" else str(value)
-
-
-_WORDS = ("status", "device", TIES, "data", "data_sha256")
-
-
-def _align(frames: Frames, name: str) -> str:
-    if name in frames.parameters:
-        return rows.align(frames, name)
-    return "l" if name in _WORDS else "r"
-
-
-def _about(
-    frames: Frames, trials: pd.DataFrame, ordered: pd.DataFrame, shown: Sequence[str], options: TableOptions
-) -> list[str]:
-    metric = frames.sweep.space.metric
-    order = (
-        f"sorted by {options.sort.partition(':')[0]}"
-        if options.sort
-        else f"finished configurations best first by {formats.quantity(metric.name)} ({metric.mode})"
-    )
-    about = [
-        *settings.about(frames, trials, beside=frames.varying),
-        f"{interval_legend(trials['n'])}; {order}",
-    ]
-    if TIES in shown:
-        about.append(
-            "Ties: configurations that share a letter cannot be told apart by "
-            f"{formats.quantity(metric.name)} with these seeds (paired t tests, Holm's correction at 5%)"
-        )
-    if len(ordered) < len(trials):
-        about.append(f"The first {len(ordered):,} of {counted(len(trials), 'configuration')}")
-    if not options.sort and (ordered["status"] != Status.FINISHED).any():
-        about.append("Configurations that have not finished come last and are not ranked")
-    return about

@@ -5,14 +5,41 @@ from __future__ import annotations
 import re
 import textwrap
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import pandas as pd
 
+from tune_app.stats.intervals import mean_interval
 from tune_app.sweep.files import write_file
+from tune_app.text import aligned, one_line, padded
+
+if TYPE_CHECKING:
+    from tune_app.results import Frames
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class Column(Generic[Row]):
+    """A column of a table: its name in the CSV and, for people, its heading.
+
+    Without ``name`` it is not in the CSV; without ``heading`` it is not printed. ``text`` is what is printed
+    of a row, by default its value.
+    """
+
+    name: str
+    value: Callable[[Row], object]
+    heading: str | None = None
+    text: Callable[[Row], str] | None = None
+    align: str = "r"
+
+    def cell(self, row: Row) -> str:
+        """What is printed for a row."""
+        return str(self.value(row)) if self.text is None else self.text(row)
 
 
 @dataclass(frozen=True)
@@ -32,6 +59,45 @@ class Table:
     frame: pd.DataFrame
     about: Sequence[str]
     below: Sequence[str] = ()
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        title: str,
+        columns: Sequence[Column[Row]],
+        rows: Sequence[Row],
+        about: Sequence[str],
+        below: Sequence[str] = (),
+    ) -> Table:
+        """The table of these columns and rows."""
+        printed = [column for column in columns if column.heading is not None]
+        recorded = {column.name: [column.value(row) for row in rows] for column in columns if column.name}
+        return cls(
+            name,
+            title,
+            header=[str(column.heading) for column in printed],
+            align="".join(column.align for column in printed),
+            rows=[[column.cell(row) for column in printed] for row in rows],
+            frame=pd.DataFrame(recorded, dtype=object),
+            about=about,
+            below=below,
+        )
+
+
+def identity(frames: Frames) -> list[Column[Any]]:
+    """The columns of every CSV that say which data it comes from."""
+    data = frames.identity
+    return [Column("data", lambda _: data["data"]), Column("data_sha256", lambda _: data["data_sha256"])]
+
+
+def intervals(prefix: str, of: Callable[[Row], Sequence[float]]) -> list[Column[Row]]:
+    """The columns of a CSV with the mean, half-width and number of some values."""
+    return [
+        Column(f"{prefix}mean", lambda row: mean_interval(of(row)).mean),
+        Column(f"{prefix}ci95", lambda row: mean_interval(of(row)).half_width),
+        Column(f"{prefix}n", lambda row: len(of(row))),
+    ]
 
 
 def save(table: Table, folder: Path) -> list[Path]:
@@ -53,37 +119,24 @@ def markdown(table: Table, level: int = 1) -> str:
 
     ``level`` is that of its title's heading.
     """
-    cells = [[markdown_text(cell) for cell in row] for row in (table.header, *table.rows)]
-    widths = [max(3, *(len(row[i]) for row in cells)) for i in range(len(table.header))]
-    rule = [
-        "-" * (width - 1) + (":" if align == "r" else "-")
-        for width, align in zip(widths, table.align, strict=True)
-    ]
-    padded = _padded([cells[0], rule, *cells[1:]], widths, table.align)
-    lines = [f"| {' | '.join(row)} |" for row in padded]
+    header, *rows = padded(
+        [[markdown_text(cell) for cell in row] for row in (table.header, *table.rows)], table.align, least=3
+    )
+    ends = [":" if side == "r" else "-" for side in table.align]
+    rule = ["-" * (len(cell) - 1) + end for cell, end in zip(header, ends, strict=True)]
     blocks = [
         f"{'#' * level} {markdown_text(table.title)}",
         *(["\n".join(f"- {markdown_text(line)}" for line in table.about)] if table.about else []),
-        "\n".join(lines),
-        *(markdown_text(line) for line in table.below),
+        "\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *rows)),
+        *map(markdown_text, table.below),
     ]
     return "\n\n".join(blocks) + "\n"
 
 
-def _padded(cells: Sequence[Sequence[str]], widths: Sequence[int], align: str) -> Iterator[list[str]]:
-    for row in cells:
-        yield [
-            cell.rjust(width) if side == "r" else cell.ljust(width)
-            for cell, width, side in zip(row, widths, align, strict=True)
-        ]
-
-
 def text(table: Table) -> str:
-    """The table for a terminal: columns three spaces apart, and its notes below."""
-    cells = [[_one_line(cell) for cell in row] for row in (table.header, *table.rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(table.header))]
-    lines = [f"  {'   '.join(row)}".rstrip() for row in _padded(cells, widths, table.align)]
-    return "\n".join([table.title, "", *lines, "", *table.below, *table.about]) + "\n"
+    """The table for a terminal, its notes below."""
+    cells = [[one_line(cell) for cell in row] for row in (table.header, *table.rows)]
+    return "\n".join([table.title, "", aligned(cells, align=table.align), "", *table.below, *table.about, ""])
 
 
 def markdown_text(text: str) -> str:
@@ -91,7 +144,7 @@ def markdown_text(text: str) -> str:
 
     An underscore inside a word needs no escape, and parameters' names read better without.
     """
-    escaped = re.sub(r"[\\|*`<>\[\]~$&]", r"\\\g<0>", _one_line(text))
+    escaped = re.sub(r"[\\|*`<>\[\]~$&]", r"\\\g<0>", one_line(text))
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", escaped)
 
 
@@ -100,27 +153,24 @@ def latex(table: Table) -> str:
 
     The caption is left to the document: title and verdict stand above as comments.
     """
-    columns = len(table.header)
     across = sum(max(map(len, column)) + 2 for column in zip(table.header, *table.rows, strict=True))
     width = max(72, int(1.15 * across))  # letters of a note, which are smaller, that fit below the columns
     comments = [table.title, *table.about, *table.below, r"Needs \usepackage{booktabs}."]
-    notes = [part for line in table.about for part in textwrap.wrap(_one_line(line), width)]
+    notes = [part for line in table.about for part in textwrap.wrap(one_line(line), width)]
+    header, *rows = [" & ".join(map(latex_text, row)) + r" \\" for row in (table.header, *table.rows)]
+    below = f"\\multicolumn{{{len(table.header)}}}{{l}}{{\\footnotesize %s}} \\\\"
     lines = [
-        *(f"% {_one_line(comment)}" for comment in comments),
+        *(f"% {one_line(comment)}" for comment in comments),
         f"\\begin{{tabular}}{{{table.align}}}",
         r"\toprule",
-        _latex_row(table.header),
+        header,
         r"\midrule",
-        *map(_latex_row, table.rows),
+        *rows,
         r"\bottomrule",
-        *(f"\\multicolumn{{{columns}}}{{l}}{{\\footnotesize {latex_text(note)}}} \\\\" for note in notes),
+        *(below.replace("%s", latex_text(note)) for note in notes),
         r"\end{tabular}",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _latex_row(cells: Sequence[str]) -> str:
-    return " & ".join(latex_text(cell) for cell in cells) + r" \\"
 
 
 _LATEX = {
@@ -172,7 +222,7 @@ _GREEK = {
 
 def latex_text(text: str) -> str:
     """Text that LaTeX shows as it is, with any engine; a letter that its fonts may lack as ``[U+4E2D]``."""
-    text = unicodedata.normalize("NFC", _one_line(text))
+    text = unicodedata.normalize("NFC", one_line(text))
     return "".join(
         "-{}" if letter + following == "--" else _latex_letter(letter)  # else a dash would come of two
         for letter, following in pairwise(text + " ")
@@ -188,7 +238,3 @@ def _latex_letter(letter: str) -> str:
     if base.isascii() and base.isalpha() and len(marks) == 1 and marks[0] in _ACCENTS:
         return f"\\{_ACCENTS[marks[0]]}{{{base}}}"
     return _GREEK.get(letter, f"{{[}}U+{ord(letter):04X}{{]}}")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

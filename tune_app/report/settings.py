@@ -1,31 +1,88 @@
-"""The settings that a run used, line by line beside those of the paper."""
+"""The settings that a run used, line by line beside those of the paper's Table 1."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from tune_app.report import formats, paper, rows
+from tune_app.report import formats
+from tune_app.report.formats import plain
+from tune_app.report.render import Column, Table, identity
 from tune_app.space import Scalar, canonical
+from tune_app.space.labels import texts
 from tune_app.status import Status
 from tune_app.text import counted
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
 
+#: Images behind every test accuracy of the paper.
+TEST_IMAGES = 400
+
 #: What the task does by itself, whatever the configuration.
 _BUILT_IN: dict[str, list[Scalar]] = {"schedule": ["StepLR"], "activation": ["ReLU"]}
 _OUTPUTS = {"bce": "1 for BCE", "ce": "2 for CE"}
+
+
+def same(a: Scalar, b: Scalar) -> bool:
+    """Whether two values are one; numbers may differ by what rounding does to a drawn value."""
+    numbers = [float(v) for v in (a, b) if isinstance(v, int | float) and not isinstance(v, bool)]
+    if len(numbers) == 2:
+        return math.isclose(*numbers, rel_tol=1e-9)
+    return type(a) is type(b) and a == b
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A line of Table 1: its name in a run, its name for people, and the values the paper gives.
+
+    Where the paper says nothing (``stated`` is False), ``published`` is what saying nothing means.
+    """
+
+    group: str
+    name: str
+    title: str
+    published: tuple[Scalar, ...]
+    stated: bool = True
+
+    def allows(self, value: Scalar) -> bool:
+        """Whether a run with this value is set as the paper's was."""
+        return any(same(value, published) for published in self.published)
+
+
+SETTINGS = (
+    Setting("data", "images", "images", ("course",)),
+    Setting("data", "train_images", "training images", (1800,)),
+    Setting("data", "val_images", "validation images", (200,)),
+    Setting("data", "test_images", "test images", (TEST_IMAGES,)),
+    Setting("data", "image_size", "image size", (256,)),
+    Setting("data", "split", "split", ("image",)),
+    Setting("learning", "batch_size", "training batch", (128,)),
+    Setting("learning", "test_batch_size", "test batch", (32,)),
+    Setting("learning", "epochs", "epochs", (30,)),
+    Setting("learning", "evaluate", "evaluated at", ("last",)),
+    Setting("learning", "loss", "loss", ("bce", "ce")),
+    Setting("learning", "optimizer", "optimiser", ("adam",)),
+    Setting("learning", "lr", "learning rate", (3e-6,)),
+    Setting("learning", "schedule", "schedule", ("StepLR",)),
+    Setting("learning", "step_size", "step size", (4,)),
+    Setting("learning", "gamma", "gamma", (0.4,)),
+    Setting("layers", "hidden_layers", "hidden layers", (3,)),
+    Setting("layers", "nodes", "nodes in each", (64,)),
+    Setting("layers", "activation", "activation", ("ReLU",)),
+    Setting("layers", "dropout", "dropout", (0,)),
+    Setting("layers", "outputs", "outputs", ("1 for BCE", "2 for CE")),
+)
+_GROUPS = ("data", "learning", "layers")
 
 
 @dataclass(frozen=True)
 class SettingLine:
     """One setting and the values that a run used for it; none where the run did not record it."""
 
-    setting: paper.Setting
+    setting: Setting
     values: list[Scalar]
 
     @property
@@ -59,91 +116,102 @@ def comparable(frames: Frames) -> bool:
     return of_paper(frames) and frames.sweep.data.kind in ("course", "folder")
 
 
-def lines(frames: Frames, trials: pd.DataFrame) -> list[SettingLine]:
-    """Every setting of these configurations, those of the paper's Table 1 first and in its order."""
-    used = _used(frames, trials)
+def table1(frames: Frames) -> Table:
+    """Every setting of the run, laid out as the paper's Table 1 and set beside it where they compare."""
+    found = lines(frames)
+    first_of = {line.setting.group: line.setting.name for line in reversed(found)}
+    compared = comparable(frames)
+
+    def group(line: SettingLine) -> str:
+        return line.setting.group if line.setting.name == first_of[line.setting.group] else ""
+
+    def published(line: SettingLine) -> str | None:
+        return _joined(line.setting.published) if compared and line.setting.stated else None
+
+    columns: list[Column[SettingLine]] = [
+        Column("group", lambda line: line.setting.group, "", group, "l"),
+        Column("setting", lambda line: line.setting.name, "setting", lambda line: line.setting.title, "l"),
+        Column("value", lambda line: _joined(line.values), "this run", lambda line: line.used, "l"),
+        Column("published", published, "paper" if compared else None, lambda line: line.published, "l"),
+        Column("mark", lambda line: line.mark if compared else None, "mark" if compared else None, align="l"),
+        *identity(frames),
+    ]
+    return Table.of("table1", "Table 1: settings", columns, found, about(frames))
+
+
+def _joined(values: Sequence[Scalar]) -> str:
+    return ", ".join(texts(values))
+
+
+def lines(frames: Frames, samples: Iterable[int] | None = None) -> list[SettingLine]:
+    """Every setting of some configurations, or of all; those of the paper's Table 1 first, in its order."""
+    used = _used(frames, frames.trials["sample"] if samples is None else samples)
     own = {} if of_paper(frames) else dict.fromkeys(frames.parameters)  # what only they can know the sense of
-    known = [s for s in paper.SETTINGS if of_paper(frames) or (s.name in used and s.name not in own)]
+    known = [s for s in SETTINGS if of_paper(frames) or (s.name in used and s.name not in own)]
     others = [
-        paper.Setting("learning", name, name if name in own else name.replace("_", " "), (0,), stated=False)
+        Setting("learning", name, name if name in own else name.replace("_", " "), (0,), stated=False)
         for name in used
         if all(name != setting.name for setting in known)
     ]
     found = [SettingLine(setting, used.get(setting.name, [])) for setting in (*known, *others)]
-    groups = list(dict.fromkeys(line.setting.group for line in found))
-    return sorted(found, key=lambda line: groups.index(line.setting.group))
+    return sorted(found, key=lambda line: _GROUPS.index(line.setting.group))
 
 
-def differences(frames: Frames, trials: pd.DataFrame, beside: Collection[str] = ()) -> list[str]:
-    """The settings that differ from Table 1, except those in ``beside``, which the table shows."""
-    return [
-        f"{line.setting.title} {line.used} (paper: {line.published})"
-        for line in lines(frames, trials)
-        if line.mark and line.setting.name not in beside
-    ]
-
-
-def count_differences(point: Mapping[str, Scalar], beside: Collection[str]) -> int:
-    """How many parameters differ from the paper's, not counting ``beside``."""
-    known = {setting.name: setting for setting in paper.SETTINGS}
-    return sum(
-        name in known and name not in beside and not known[name].allows(value)
-        for name, value in point.items()
-    )
-
-
-def about(frames: Frames, trials: pd.DataFrame, beside: Collection[str] = ()) -> list[str]:
-    """The notes below a table of these configurations: run, data, and differences from the paper."""
-    return [*_run(frames), *_comparison(frames, trials, beside)]
-
-
-def _run(frames: Frames) -> Iterator[str]:
-    space, data = frames.sweep.space, frames.sweep.data
-    seeds = counted(space.seeds, "seed")
-    yield f"Run: {frames.sweep.name}, {seeds} a configuration, evaluated at the {space.evaluate} epoch"
-    yield f"Data: {data.label()}"
-    yield from (f"Note: {note}" for note in data.notes)
-    states = frames.trials["status"].value_counts()
-    unfinished = [f"{number} {state}" for state, number in states.items() if state != Status.FINISHED]
-    if unfinished:
-        yield f"Of {counted(int(states.sum()), 'configuration')}, not finished: {', '.join(unfinished)}"
-    if space.seeds == 1:
-        yield "One seed shows no spread: an interval takes at least two"
-
-
-def _comparison(frames: Frames, trials: pd.DataFrame, beside: Collection[str]) -> Iterator[str]:
-    if not of_paper(frames):
-        return
-    if not comparable(frames):
-        source = "Phantom images" if frames.sweep.data.kind == "phantom" else "Other images than X-ray files"
-        yield f"{source}: not comparable with the paper"
-        return
-    found = differences(frames, trials, beside)
-    yield f"Differs from the paper: {'; '.join(found) if found else 'in none of the settings it states'}"
-
-
-def _used(frames: Frames, trials: pd.DataFrame) -> dict[str, list[Scalar]]:
+def _used(frames: Frames, samples: Iterable[int]) -> dict[str, list[Scalar]]:
     space, data = frames.sweep.space, frames.sweep.data
     found: dict[str, list[Scalar]] = {
-        f"{split}_images": [number] for split, number in (data.counts or {}).items()
+        f"{split}_images": [count] for split, count in (data.counts or {}).items()
     }
     if data.kind != "none":
         found |= {"images": [data.kind], "image_size": [data.image_size], "split": [data.split]}
     found |= {"epochs": [space.epochs], "evaluate": [space.evaluate]}
-    found |= {name: [value] for name, value in _recorded(frames).items()}
-    configs = [frames.config(sample) for sample in trials["sample"]]
+    # the task's defaults that the first configuration used
+    recorded = {name: plain(value) for name, value in frames.provenance.get("settings", {}).items()}
+    found |= {name: [value] for name, value in recorded.items() if value is not None}
+    configs = [frames.config(sample) for sample in samples]
     for name in frames.parameters:
         distinct = {canonical(config[name]): config[name] for config in configs if name in config}
         if distinct:
             found[name] = list(distinct.values())
     if of_paper(frames):
-        losses = found.get("loss", [])
-        found |= _BUILT_IN | {"outputs": [_OUTPUTS[str(loss)] for loss in losses]}
+        found |= _BUILT_IN | {"outputs": [_OUTPUTS[str(loss)] for loss in found.get("loss", [])]}
     return found
 
 
-def _recorded(frames: Frames) -> dict[str, Scalar]:
-    """The task's defaults that the first configuration used, as recorded."""
-    recorded = rows.provenance(frames).get("settings", {})
-    plain = {name: formats.plain(value) for name, value in recorded.items()}
-    return {name: value for name, value in plain.items() if value is not None}
+def count_differences(point: Mapping[str, Scalar], beside: Collection[str]) -> int:
+    """How many parameters differ from the paper's, not counting ``beside``."""
+    return sum(
+        setting.name in point and setting.name not in beside and not setting.allows(point[setting.name])
+        for setting in SETTINGS
+    )
+
+
+def about(frames: Frames, samples: Iterable[int] | None = None, beside: Collection[str] = ()) -> list[str]:
+    """The notes below a table of these configurations: run, data, and differences from the paper.
+
+    ``beside`` are settings that the table shows.
+    """
+    space, data = frames.sweep.space, frames.sweep.data
+    seeds = counted(space.seeds, "seed")
+    found = [
+        f"Run: {frames.sweep.name}, {seeds} a configuration, evaluated at the {space.evaluate} epoch",
+        f"Data: {data.label()}",
+        *(f"Note: {note}" for note in data.notes),
+    ]
+    if unfinished := frames.states(Status.FINISHED):
+        all_of_them = counted(len(frames.trials), "configuration")
+        found.append(f"Of {all_of_them}, not finished: {', '.join(unfinished)}")
+    if space.seeds == 1:
+        found.append("One seed shows no spread: an interval takes at least two")
+    if comparable(frames):
+        differences = [
+            f"{line.setting.title} {line.used} (paper: {line.published})"
+            for line in lines(frames, samples)
+            if line.mark and line.setting.name not in beside
+        ]
+        listed = "; ".join(differences) or "in none of the settings it states"
+        found.append(f"Differs from the paper: {listed}")
+    elif of_paper(frames):
+        source = "Phantom images" if data.kind == "phantom" else "Other images than X-ray files"
+        found.append(f"{source}: not comparable with the paper")
+    return found

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from tune_app.errors import RunError
 from tune_app.space import Config, Scalar, canonical, quote
 from tune_app.space.labels import SHORT, Labels
+from tune_app.stats import paired_tests
 from tune_app.stats.intervals import mean_interval
+from tune_app.stats.paired_tests import Difference
 from tune_app.stats.units import MetricUnits
 from tune_app.status import Status
 from tune_app.sweep import Sweep
@@ -68,6 +70,31 @@ class Frames:
     def config(self, sample: int) -> Config:
         """The parameters that exist in a configuration."""
         return self.sweep.history.configurations[sample].config
+
+    def row(self, sample: int) -> pd.Series[Any]:
+        """The row of a configuration in ``trials``."""
+        return self.trials[self.trials["sample"] == sample].iloc[0]
+
+    @property
+    def finished(self) -> pd.DataFrame:
+        """The rows of ``trials`` that have finished."""
+        return self.trials[self.trials["status"] == Status.FINISHED]
+
+    def states(self, *left_out: str) -> list[str]:
+        """How many configurations have each status, but for those ``left_out``: ``4 finished``."""
+        counts = self.trials["status"].value_counts().drop([*left_out], errors="ignore")
+        return [f"{number} {status}" for status, number in counts.items()]
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """The columns that say which data the results come from."""
+        return {"data": self.sweep.data.source, "data_sha256": self.sweep.data.fingerprint}
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """The provenance of the first session: versions, machine, command; empty before a session."""
+        openings = self.sweep.history.openings
+        return openings[0].provenance if openings else {}
 
     def measured(self, sample: int, metric: str) -> tuple[float, ...]:
         """The values of the replicates whose mean ``trials`` shows; none where it shows no mean."""
@@ -138,12 +165,18 @@ class Frames:
 
         A duplicate has the values of the configuration that it repeats.
         """
-        trial = self.trials[self.trials["sample"] == sample].iloc[0]
+        trial = self.row(sample)
         if trial["status"] != Status.FINISHED or metric not in self.seeds:
             return pd.Series(dtype=float)
         original = sample if pd.isna(trial["twin"]) else trial["twin"]
         seeds = self.seeds[(self.seeds["sample"] == original) & (self.seeds["status"] == Status.FINISHED)]
         return seeds.set_index("replicate")[metric].astype(float).dropna()
+
+    def paired(self, metric: str, one: int, other: int) -> Difference | None:
+        """The paired t test of two samples, over the finished replicates that both have."""
+        values = [self.replicates(sample, metric) for sample in (one, other)]
+        a, b = pd.concat(values, axis=1, join="inner").to_numpy(dtype=np.float64).T.tolist()
+        return paired_tests.paired(a, b, step=self.units.step(metric, [*a, *b]))
 
     @property
     def metrics(self) -> list[str]:
@@ -253,7 +286,7 @@ def ranked(frames: Frames) -> pd.DataFrame:
     """The rows of ``trials`` that have finished, best first by the space's metric; see `History.ranked`."""
     space = frames.sweep.space
     found = frames.sweep.history.ranked(space.metric, space.evaluate, space.replicate_numbers)
-    finished = frames.trials[frames.trials["status"] == Status.FINISHED]
+    finished = frames.finished
     places = dict(zip(finished["sample"], finished.index, strict=True))
     return finished.loc[[places[c.sample] for c, _ in found if c.sample in places]]
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +22,11 @@ from scipy.stats import t
 
 from tune_app.stats.arithmetic import mean
 from tune_app.stats.intervals import check_values, quantile
-from tune_app.stats.multiple_testing import holm_adjusted
+from tune_app.stats.multiple_testing import holm, holm_adjusted
 from tune_app.stats.patients import PatientGroups, variance_over_patients
 
 Floats = NDArray[np.float64]
+Name = TypeVar("Name")
 
 #: Differences that differ by less than this share of the values do so by the rounding of float32.
 _ROUNDING = 2.5e-7
@@ -43,6 +45,21 @@ class Difference:
     difference: float
     half_width: float | None
     p: float
+
+
+def significant(
+    tests: Mapping[tuple[Name, Name], Difference | None], level: float
+) -> list[tuple[Name, Name]]:
+    """The pairs that differ after Holm's correction for all of them, each with the higher mean first.
+
+    None is a pair that cannot be tested; it counts in the correction.
+    """
+    adjusted = holm([1.0 if test is None else test.p for test in tests.values()])
+    return [
+        pair if test.difference > 0 else pair[::-1]
+        for (pair, test), p in zip(tests.items(), adjusted, strict=True)
+        if test is not None and p < level
+    ]
 
 
 @dataclass(frozen=True)

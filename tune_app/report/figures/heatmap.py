@@ -18,7 +18,6 @@ from tune_app import results
 from tune_app.report import formats
 from tune_app.report.figures import optuna_input, selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
-from tune_app.report.rows import measure
 from tune_app.space import Scalar, canonical
 from tune_app.status import Status
 from tune_app.text import counted
@@ -103,7 +102,7 @@ def _info(frames: Frames, one: str, other: str) -> HeatmapInfo:
             filled[row, column] = filled.get((row, column), 0) + 1
         if trial["status"] == Status.FINISHED:
             values[row, column] = float(trial[f"{metric}_mean"]) * frames.units.scale(metric)
-            mean, _, rest = measure(frames, trial, metric).partition(" ")
+            mean, _, rest = formats.measure(frames, trial["sample"], metric).partition(" ")
             texts[row][column] = f"{mean}\n{rest}".strip()
         elif not texts[row][column]:
             texts[row][column] = formats.status(trial).replace(" at epoch ", "\nat epoch ")

@@ -11,7 +11,7 @@ import pandas as pd
 from tune_app.report import formats
 from tune_app.report.figures import selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
-from tune_app.report.pareto import undominated
+from tune_app.report.overview import undominated
 from tune_app.status import Status
 from tune_app.text import counted
 

@@ -1,4 +1,4 @@
-"""The paper's Table 3 measured again."""
+"""The paper's tables measured again."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from facts import lacking
-from make_run import FIVE, SAMPLES, SHA, XRAYS, make, write_tables, written
+from make_run import FIVE, PHANTOM, SAMPLES, SHA, XRAYS, make, write_tables, written
 from records import Ended, constant
+
+from tune_app.report.paper_tables import SAMPLES as PUBLISHED
+from tune_app.space import Scalar
 
 
 def verdict(tmp_path: Path, outcomes: dict[int, Ended]) -> str:
@@ -137,3 +140,70 @@ def test_no_table3_without_a_sample_of_the_papers(tmp_path: Path, fixed: str) ->
     text = f"task: pneumonia\nspace: {{nodes: {{grid: [32, 64]}}}}\nfixed: {{{fixed}}}\n"
     names = {path.name for path in write_tables(make(tmp_path, text, {}), tmp_path)}
     assert {name.split(".")[0] for name in names} == {"table1", "results"}
+
+
+LOSSES = """
+task: pneumonia
+space:
+  gamma: {grid: [0.9, 0.4]}
+  loss: {grid: [ce, bce]}
+fixed: {lr: 3e-6, step_size: 4}
+epochs: 3
+seeds: 2
+"""
+
+
+def losses(n: float) -> dict[str, list[float]]:
+    return {"train_accuracy": [0.94, n], "train_loss": [0.2, 0.3], "val_loss": [0.37, 0.37]}
+
+
+def test_the_loss_table_takes_the_pair_that_is_as_the_paper(tmp_path: Path) -> None:
+    outcomes = {
+        3: constant(test=[0.8, 0.82], val=[0.87, 0.89], epochs=3, metrics=losses(0.92)),
+        4: constant(test=[0.83, 0.83], val=[0.9, 0.9], epochs=3, metrics=losses(0.94)),
+    }
+    write_tables(make(tmp_path, LOSSES, outcomes), tmp_path)
+    text = (tmp_path / "loss_table.md").read_text(encoding="utf-8")
+    lines = text[text.index("| quantity") :].splitlines()
+    assert [[cell.strip() for cell in line.strip("|").split("|")] for line in [lines[0], *lines[2:]]] == [
+        ["quantity", "BCE measured (n=2)", "BCE published", "CE measured (n=2)", "CE published"],
+        ["training accuracy, %", "94.0 (94.0, 94.0)", "94", "93.0 (94.0, 92.0)", "92"],
+        ["training loss", "0.250 (0.200, 0.300)", "0.37", "0.250 (0.200, 0.300)", "0.37"],
+        ["validation accuracy, %", "90.0 (90.0, 90.0)", "90", "88.0 (87.0, 89.0)", "87"],
+        ["validation loss", "0.370 (0.370, 0.370)", "0.37", "0.370 (0.370, 0.370)", "0.35"],
+        ["test accuracy, %", "83.0 (83.0, 83.0)", "83", "81.0 (80.0, 82.0)", "82.25"],
+    ]
+    frame = pd.read_csv(tmp_path / "loss_table.csv").set_index("quantity")
+    assert frame.loc["test_accuracy", "ce_mean"] == pytest.approx(0.81)
+    assert frame.loc["test_accuracy", "ce_published"] == 0.8225
+    assert frame.loc["val_loss", "bce_published"] == 0.37
+
+
+def test_the_loss_table_of_phantoms_has_no_published_columns(tmp_path: Path) -> None:
+    write_tables(make(tmp_path, LOSSES, {}, data=PHANTOM), tmp_path)
+    text = (tmp_path / "loss_table.md").read_text(encoding="utf-8")
+    assert "published" not in text.split("| quantity")[1]
+    assert "BCE: planned, not measured" in text
+    assert pd.read_csv(tmp_path / "loss_table.csv")["ce_published"].isna().all()
+
+
+def test_losses_are_compared_only_where_all_else_is_equal(tmp_path: Path) -> None:
+    text = "task: pneumonia\nconfigs: [{loss: bce, lr: 3e-6}, {loss: ce, lr: 1e-6}]\n"
+    names = [path.name for path in write_tables(make(tmp_path, text, {}), tmp_path)]
+    assert "loss_table.md" not in names
+
+
+def test_every_sample_of_the_paper_is_found_by_its_settings() -> None:
+    def found(config: dict[str, Scalar]) -> list[int]:
+        return [sample.number for sample in PUBLISHED if sample.matches(config)]
+
+    for sample in PUBLISHED:
+        config: dict[str, Scalar] = {"lr": sample.lr, "step_size": sample.step_size, "gamma": 0.4}
+        assert found(config) == found(config | {"loss": "bce"}) == [sample.number]
+        assert found(config | {"loss": "ce"}) == found(config | {"lr": sample.lr * 1.01}) == []
+        assert found(config | {"step_size": float(sample.step_size)}) == [sample.number]
+    assert found({"step_size": 4}) == []
+
+
+def test_the_published_differences_are_those_of_the_published_figures() -> None:
+    assert len({sample.accuracy for sample in PUBLISHED}) == 5, "every pair has a sign"
