@@ -7,7 +7,7 @@ every column that is not a parameter or a metric.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,7 @@ from tune_app.stats.paired_tests import Difference
 from tune_app.stats.units import MetricUnits
 from tune_app.status import Status
 from tune_app.sweep import Sweep
-from tune_app.sweep.configurations import Attempt, Configuration
+from tune_app.sweep.configurations import Configuration
 from tune_app.sweep.evaluation import EpochRow, evaluated_epoch
 from tune_app.sweep.files import keep_writing, write_file
 
@@ -130,21 +130,17 @@ class Frames:
 
         A mean over replicates at an epoch is made of these rows.
         """
-        gaps = {
-            (configuration.sample, replicate): range(attempt.ended_at[replicate] + 1, attempt.epoch + 1)
-            for configuration in self.sweep.history.configurations.values()
-            for replicate in self.sweep.space.replicate_numbers
-            if (attempt := configuration.last(replicate)) and replicate in attempt.ended_at
-        }
-        if not gaps:
-            return self.curves
-        last = (
-            self.curves.groupby(["sample", "replicate"])
-            .tail(1)
-            .set_index(["sample", "replicate"], drop=False)
-        )
-        more = [last.loc[[key]].assign(epoch=epoch) for key, epochs in gaps.items() for epoch in epochs]
-        return pd.concat([self.curves, *more], ignore_index=True)
+        last = self.curves.groupby(["sample", "replicate"]).tail(1)
+        last = last.set_index(["sample", "replicate"], drop=False)
+        more = []
+        for configuration in self.sweep.history.configurations.values():
+            for replicate in self.sweep.space.replicate_numbers:
+                attempt = configuration.last(replicate)
+                if attempt and replicate in attempt.ended_at:
+                    row = last.loc[[(configuration.sample, replicate)]]
+                    missing = range(attempt.ended_at[replicate] + 1, attempt.epoch + 1)
+                    more += [row.assign(epoch=epoch) for epoch in missing]
+        return pd.concat([self.curves, *more], ignore_index=True) if more else self.curves
 
     def scores(self, sample: int) -> NDArray[np.float32]:
         """Test scores of a configuration's finished replicates, (R, N): log-odds of class 1; or (R, N, C).
@@ -212,34 +208,47 @@ class Frames:
 
 def load(sweep: Sweep) -> Frames:
     """The frames of a sweep, as far as it is recorded."""
-    history, space = sweep.history, sweep.space
-    live = sweep.live()
-    parameters = _parameters(sweep)
-    source = {"data": sweep.data.source, "data_sha256": sweep.data.fingerprint}
-    trials, seeds, curves = [], [], _Curves(sweep)
-    by_sample: dict[int, list[dict[str, Any]]] = {}
+    history, replicates, live = sweep.history, sweep.space.replicate_numbers, sweep.live()
+    configurations = list(history.configurations.values())
+    parameters = list(dict.fromkeys(name for each in configurations for name in each.config))
+    measured = dict.fromkeys(n for a in history.attempts.values() for e in a.epochs for n in e.metrics)
+    place = ("sample", "replicate", "epoch")
+    # column by column: a sweep of 10,000 trials has more epochs than rows should be dicts of
+    curves: dict[str, list[Any]] = {name: [] for name in (*place, *sorted(measured, key=_split_order))}
+    trials, seeds = [], []
+    rows: dict[int, list[dict[str, Any]]] = {}
     values: dict[int, dict[str, tuple[float, ...]]] = {}
-    for configuration in history.configurations.values():
-        sample = configuration.sample
-        head = {"sample": sample, **{name: configuration.config.get(name, np.nan) for name in parameters}}
+    for configuration in configurations:
+        sample, config = configuration.sample, configuration.config
+        point = {"sample": sample, **{name: config.get(name, np.nan) for name in parameters}}
         if configuration.duplicate_of is None:
-            rows = []
-            for replicate in space.replicate_numbers:
-                epochs = configuration.epochs(replicate)
-                rows.append(_seed_row(sweep, configuration, replicate, epochs, live))
-                curves.add(sample, replicate, epochs)
-            by_sample[sample] = rows
-            seeds += [{**head, **row, **source} for row in rows]
-        status = history.status(configuration, space.replicate_numbers, live)
-        row, values[sample] = _trial_row(by_sample[configuration.duplicate_of or sample], status)
-        trials.append({**head, **row, "twin": configuration.duplicate_of, **source})
+            epochs = {replicate: configuration.epochs(replicate) for replicate in replicates}
+            rows[sample] = [_seed_row(sweep, configuration, each, epochs[each], live) for each in replicates]
+            seeds += [point | row for row in rows[sample]]
+            for replicate in replicates:
+                for epoch, metrics, _ in epochs[replicate]:
+                    found = {**metrics, "sample": sample, "replicate": replicate, "epoch": epoch}
+                    for name, column in curves.items():
+                        column.append(found.get(name))
+        status = history.status(configuration, replicates, live)
+        row, values[sample] = _trial_row(rows[configuration.duplicate_of or sample], status)
+        trials.append(point | row | {"twin": configuration.duplicate_of})
+    varying = [
+        name
+        for name in parameters
+        if len({canonical(c.config[name]) if name in c.config else "" for c in configurations}) > 1
+    ]
+    head, source = ["sample", *parameters], {"data": sweep.data.source, "data_sha256": sweep.data.fingerprint}
+    of_curves = {name: np.array(curves[name], np.int64 if name in place else np.float64) for name in curves}
     return Frames(
         sweep,
-        _frame(trials, ["sample", *parameters, "status", "epochs", "n", "n_diverged"], _LAST),
-        _frame(seeds, ["sample", *parameters, "replicate", "status", "epochs", "evaluated", "test_looks"]),
-        curves.frame(source),
+        _frame(trials, [*head, "status", "epochs", "n", "n_diverged"], [*_LAST, "twin"]).assign(**source),
+        _frame(seeds, [*head, "replicate", "status", "epochs", "evaluated", "test_looks"], _LAST).assign(
+            **source
+        ),
+        pd.DataFrame(of_curves).assign(**source),
         parameters,
-        _varying(sweep, parameters),
+        varying,
         values,
     )
 
@@ -291,44 +300,6 @@ def ranked(frames: Frames) -> pd.DataFrame:
     return finished.loc[[places[c.sample] for c, _ in found if c.sample in places]]
 
 
-def _parameters(sweep: Sweep) -> list[str]:
-    names: dict[str, None] = {}
-    for configuration in sweep.history.configurations.values():
-        names |= dict.fromkeys(configuration.config)
-    return list(names)
-
-
-def _varying(sweep: Sweep, parameters: list[str]) -> list[str]:
-    configurations = list(sweep.history.configurations.values())
-    return [
-        name
-        for name in parameters
-        if len({canonical(c.config[name]) if name in c.config else "" for c in configurations}) > 1
-    ]
-
-
-class _Curves:
-    """The curves column by column: a sweep of 10,000 trials has more epochs than rows should be dicts of."""
-
-    def __init__(self, sweep: Sweep) -> None:
-        self._place: dict[str, list[int]] = {"sample": [], "replicate": [], "epoch": []}
-        every = (name for a in sweep.history.attempts.values() for e in a.epochs for name in e.metrics)
-        self._metrics: dict[str, list[float | None]] = {name: [] for name in dict.fromkeys(every)}
-
-    def add(self, sample: int, replicate: int, epochs: list[EpochRow]) -> None:
-        self._place["sample"] += [sample] * len(epochs)
-        self._place["replicate"] += [replicate] * len(epochs)
-        self._place["epoch"] += [epoch for epoch, *_ in epochs]
-        for name, column in self._metrics.items():
-            column += [metrics.get(name) for _, metrics, _ in epochs]
-
-    def frame(self, source: dict[str, str]) -> pd.DataFrame:
-        columns: dict[str, Any] = {name: np.array(column, np.int64) for name, column in self._place.items()}
-        for name in sorted(self._metrics, key=_split_order):
-            columns[name] = np.array(self._metrics[name], np.float64)  # None becomes NaN
-        return pd.DataFrame(columns).assign(**source)
-
-
 def _seed_row(
     sweep: Sweep, configuration: Configuration, replicate: int, rows: list[EpochRow], live: bool
 ) -> dict[str, Any]:
@@ -336,27 +307,24 @@ def _seed_row(
     if attempt is None:
         return {"replicate": replicate, "status": str(Status.PLANNED), "epochs": 0, "test_looks": 0}
     status = attempt.status(replicate, live)
-    epochs = rows[-1][0] if rows else 0
-    row: dict[str, Any] = {"replicate": replicate, "status": str(status), "epochs": epochs}
-    if rows and status != Status.DIVERGED:
-        counts = evaluated_epoch(rows, sweep.space.metric, sweep.space.evaluate)
-        if counts:
-            row["evaluated"] = counts[0]
-            row |= counts[1]
+    row: dict[str, Any] = {
+        "replicate": replicate,
+        "status": str(status),
+        "epochs": rows[-1][0] if rows else 0,
+        "test_looks": configuration.looks(replicate),
+    }
+    counts = evaluated_epoch(rows, sweep.space.metric, sweep.space.evaluate)
+    if counts and status != Status.DIVERGED:
+        row |= {"evaluated": counts[0], **counts[1]}
     if status == Status.FINISHED:
         index = attempt.replicates.index(replicate)
         row |= {name: values[index] for name, values in attempt.test.items()}
-    row["test_looks"] = configuration.looks(replicate)
-    row["duration_s"] = round(sum(seconds for *_, seconds in rows), 3)
-    row["device"] = _devices(configuration, replicate)
-    return row
+    devices = [a.device for a in configuration.attempts if replicate in a.replicates]
+    return row | {"duration_s": round(sum(seconds for *_, seconds in rows), 3), "device": _joined(devices)}
 
 
-def _devices(configuration: Configuration, replicate: int) -> str:
-    def used() -> Iterator[Attempt]:
-        return (a for a in configuration.attempts if replicate in a.replicates and a.device)
-
-    return "+".join(dict.fromkeys(attempt.device for attempt in used()))
+def _joined(devices: Iterable[str]) -> str:
+    return "+".join(dict.fromkeys(filter(None, devices)))
 
 
 def _trial_row(
@@ -365,43 +333,35 @@ def _trial_row(
     """One configuration from its replicates, and their values: means over those that are as far as it is."""
     every = status in (Status.RUNNING, Status.FAILED, Status.INTERRUPTED, Status.DIVERGED)
     counted = [row for row in rows if "evaluated" in row and (every or row["status"] == status)]
-    known = {"replicate", "status", "epochs", "evaluated", "test_looks", "duration_s", "device"}
+    known = {"replicate", "status", "epochs", "evaluated", "test_looks", *_LAST}
     found: dict[str, Any] = {
         "status": str(status),
         "epochs": max((row["epochs"] for row in rows), default=0),
         "n": len(counted),
         "n_diverged": sum(row["status"] == Status.DIVERGED for row in rows),
     }
-    names = dict.fromkeys(key for row in counted for key in row if key not in known)
-    values = {
+    values = {}
+    for name in dict.fromkeys(key for row in counted for key in row if key not in known):
+        of_all = [row.get(name) for row in counted]
         # no mean over fewer than the n that stand beside it
-        name: tuple(row[name] for row in counted) if all(row.get(name) is not None for row in counted) else ()
-        for name in names
-    }
-    for name in names:
+        values[name] = () if None in of_all else tuple(of_all)
         interval = mean_interval(values[name])
         found |= {f"{name}_mean": interval.mean, f"{name}_ci95": interval.half_width}
     found["duration_s"] = round(sum(row.get("duration_s", 0.0) for row in rows), 3)
-    found["device"] = "+".join(dict.fromkeys(row["device"] for row in rows if row.get("device")))
-    return found, values
+    return found | {"device": _joined(row.get("device", "") for row in rows)}, values
 
 
-_LAST = ["duration_s", "device", "twin", "data", "data_sha256"]
+_LAST = ["duration_s", "device"]
 
 
-def _frame(rows: list[dict[str, Any]], first: list[str], always: Sequence[str] = ()) -> pd.DataFrame:
-    """Rows as a frame: the named columns first, then the metrics by split, then the rest.
-
-    The columns ``first`` and ``always`` are there without any row, too.
-    """
+def _frame(rows: list[dict[str, Any]], first: list[str], last: list[str]) -> pd.DataFrame:
+    """Rows as a frame: the named columns ``first``, then the metrics by split, then the ``last``."""
     names = dict.fromkeys(name for row in rows for name in row)
-    metrics = [name for name in names if name not in first and name not in _LAST]
-    metrics.sort(key=_split_order)
-    last = [name for name in _LAST if name in names or name in always]
+    metrics = sorted((name for name in names if name not in [*first, *last]), key=_split_order)
     frame = pd.DataFrame(rows, columns=[*first, *metrics, *last])
     for name in first:
         cells = [row.get(name, np.nan) for row in rows]
-        if any(cell is None for cell in cells):  # pandas would make it the same as a missing one
+        if None in cells:  # pandas would make it the same as a missing one
             frame[name] = pd.Series(cells, index=frame.index, dtype=object)
     # Int64 knows a missing number; float64 would write 3.0.
     gaps = {name: "Int64" for name in ("evaluated", "twin") if name in frame}
