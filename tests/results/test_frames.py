@@ -286,7 +286,7 @@ def test_the_ranking_has_the_rows_of_the_frame(frames: Frames) -> None:
 
 def test_replicates_that_both_have_are_paired(tmp_path: Path) -> None:
     text = "task: pneumonia\nconfigs: [{lr: 1}, {lr: 2}]\nepochs: 1\nseeds: 3\n"
-    test = {1: [0.5, 0.6, 0.9], 2: [0.4, 0.45, None]}
+    test: dict[int, list[float | None]] = {1: [0.5, 0.6, 0.9], 2: [0.4, 0.45, None]}
     ended = {sample: constant(test=values, val=[0.5] * 3, epochs=1) for sample, values in test.items()}
     frames = record(tmp_path, text, ended)
     found = frames.paired("test_accuracy", 1, 2)

@@ -340,11 +340,11 @@ def _trial_row(
         "n": len(counted),
         "n_diverged": sum(row["status"] == Status.DIVERGED for row in rows),
     }
-    values = {}
+    values: dict[str, tuple[float, ...]] = {}
     for name in dict.fromkeys(key for row in counted for key in row if key not in known):
-        of_all = [row.get(name) for row in counted]
+        reported = [row[name] for row in counted if row.get(name) is not None]
         # no mean over fewer than the n that stand beside it
-        values[name] = () if None in of_all else tuple(of_all)
+        values[name] = tuple(reported) if len(reported) == len(counted) else ()
         interval = mean_interval(values[name])
         found |= {f"{name}_mean": interval.mean, f"{name}_ci95": interval.half_width}
     found["duration_s"] = round(sum(row.get("duration_s", 0.0) for row in rows), 3)
