@@ -90,14 +90,16 @@ def predict(model: Path, images: tuple[Path, ...], as_json: bool, trust: bool) -
     """
     from dataclasses import asdict
 
+    from msgspec import structs
+
     from tune_app.report import terminal
     from tune_app.session import saved_models
 
-    origin, found = saved_models.origin(model), saved_models.predict(model, images, trust)
+    origin, found = saved_models.read(model)[0], saved_models.predict(model, images, trust)
     if not as_json:
         click.echo(terminal.predictions(origin, found))
         return
-    known = {**asdict(origin), "warning": origin.warning}
+    known = {**structs.asdict(origin), "warning": origin.warning}
     click.echo(json.dumps([{**asdict(each), "model": known} for each in found], indent=2))
 
 

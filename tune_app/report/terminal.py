@@ -13,8 +13,7 @@ from tune_app import results
 from tune_app import space as spaces_
 from tune_app.report import confirmation, formats, narrative
 from tune_app.results import Frames, verdict, warnings
-from tune_app.session.model_file import Origin
-from tune_app.session.saved_models import Prediction
+from tune_app.session.saved_models import Origin, Prediction
 from tune_app.stats.arithmetic import to_decimals
 from tune_app.stats.units import NOTHING
 from tune_app.sweep import Sweep, run_summaries

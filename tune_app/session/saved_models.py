@@ -1,39 +1,95 @@
-"""Exporting the best model of a run to a file, and predicting with such a file."""
+"""Exporting the best model of a run to a file, and predicting with such a file.
+
+A model file may be damaged or come from a stranger.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from tune_app.data import CLASSES, decode
 from tune_app.errors import DataError, RunError, StorageError, TaskError, TrialError, describe
 from tune_app.results import Frames
-from tune_app.session import model_file
-from tune_app.session.model_file import Origin
+from tune_app.space.model import REFERENCE
 from tune_app.space.scalars import show
 from tune_app.status import Status
 from tune_app.sweep import trust as trusting
 from tune_app.sweep.configurations import Attempt
 from tune_app.sweep.opened_folder import replacing
+from tune_app.sweep.paths import open_plain
 from tune_app.tasks import task
 from tune_app.training import checkpoint
 
 if TYPE_CHECKING:
     import torch
 
+FORMAT = "tune-app model 1"
+UNKNOWN = "unknown"
 #: An image whose shorter side is less than this share of the model's input is enlarged too much.
 _SMALLEST = 0.5
 #: An image whose longer side is more than this multiple of the shorter is distorted too much as a square.
 _LONGEST = 2.0
 #: An input whose numbers span less than this share of the span in training shows almost nothing.
 _FLAT = 0.05
+
+_Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
+
+
+class Origin(msgspec.Struct, kw_only=True):
+    """What a model was trained on; ``unknown`` or None where its file, of an earlier version, does not say.
+
+    ``kind`` is the kind of the data's identity, ``shape`` the shape of one input, ``extent`` the smallest and
+    largest number of the training inputs.
+    """
+
+    task: str
+    data: str | None = None
+    kind: str | None = msgspec.field(name="data_kind", default=None)
+    fingerprint: str = msgspec.field(name="data_sha256", default="")
+    shape: tuple[Annotated[int, Meta(gt=0)], ...]
+    classes: tuple[str, ...] | None = None
+    extent: tuple[_Finite, _Finite] | None = None
+
+    def __post_init__(self) -> None:
+        # A file of an earlier version has no kind, but the data of phantoms is always called "phantom".
+        self.kind = self.kind or ("phantom" if self.data == "phantom" else UNKNOWN)
+        self.data = "data of its own" if self.kind == "arrays" else self.data or f"{UNKNOWN} data"
+
+    @property
+    def line(self) -> str:
+        """The model in one line."""
+        which = f" (sha256 {self.fingerprint[:12]})" if self.fingerprint else ""
+        drawn = ", images drawn by code" if self.kind == "phantom" else ""
+        sides = " x ".join(map(str, self.shape)) or "one number"
+        return f"task {self.task}, trained on {self.data}{drawn}{which}; inputs of {sides}"
+
+    @property
+    def warning(self) -> str:
+        """A warning about every prediction of the model; empty if there is none."""
+        if self.kind == "phantom":
+            return "trained on images drawn by code: what it says of a real X-ray means nothing"
+        if self.kind == UNKNOWN:
+            return "its file does not say what it was trained on: do not rely on what it says"
+        return ""
+
+
+class ModelFile(msgspec.Struct, kw_only=True):
+    """What a file holds beside the origin of its model; ``weights`` are tensors by name."""
+
+    format: Literal["tune-app model 1"]
+    config: dict[str, str | bool | int | _Finite | None]
+    weights: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -67,7 +123,7 @@ def export(frames: Frames, sample: int, path: Path) -> dict[str, Any]:
     configuration = sweep.history.configurations[sample]
     content = _kept(frames, configuration.last(replicate))
     found = {
-        "format": model_file.FORMAT,
+        "format": FORMAT,
         "run": sweep.name,
         "task": sweep.space.task,
         "config": dict(configuration.config),
@@ -96,8 +152,8 @@ def export(frames: Frames, sample: int, path: Path) -> dict[str, Any]:
 def _kept(frames: Frames, attempt: Attempt | None) -> dict[str, Any]:
     sweep = frames.sweep
     kept = attempt and (attempt.weights or attempt.saved)
-    path = sweep.paths.checkpoints / kept.file if kept else None
-    if not kept or not path or not path.exists():
+    path = sweep.paths.checkpoints / (kept.file if kept else "")
+    if not kept or not path.exists():
         raise RunError(
             f"{sweep.name}: has no weights of its best configuration: keep is {sweep.space.keep}, or they "
             f"were pruned.\n  Train it again with: tune-app confirm {sweep.name} --top 1"
@@ -120,6 +176,49 @@ def _weights(content: dict[str, Any], replicate: int) -> Any:
     return state["best"]["weights"] or state["model"]
 
 
+def read(path: Path) -> tuple[Origin, ModelFile, str]:
+    """The origin and content of a model file, and the identity of the file for `trust`.
+
+    Raises:
+        DataError: it is no model file, or it is damaged.
+    """
+    make = "Make one with: tune-app best NAME --model FILE"
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder, not a model file. {make}")
+    try:
+        with open_plain(path.resolve()) as file:
+            identity = hashlib.file_digest(file, "sha256").hexdigest()
+            size_bytes = file.tell()
+            content = checkpoint.deserialize(file)
+        model, origin = msgspec.convert(content, ModelFile), msgspec.convert(content, Origin)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    except Exception as error:  # a damaged file may cause any error
+        raise DataError(f"{path}: is not a model file, or is damaged ({describe(error)}). {make}") from error
+    texts = (origin.task, str(origin.data), str(origin.kind), origin.fingerprint, *(origin.classes or ()))
+    if not all(text.isprintable() for text in (*texts, *model.config)):
+        raise DataError(f"{path}: holds text that cannot be printed. {make}")
+    if ":" in origin.task and not REFERENCE.fullmatch(origin.task):
+        raise DataError(f"{path}: its task {origin.task} is not module:Name. {make}")
+    if why := _unusable(model.weights, size_bytes):
+        raise DataError(f"{path}: its weights cannot be used: {why}. {make}")
+    return origin, model, identity
+
+
+def _unusable(weights: dict[str, Any], size_bytes: int) -> str:
+    """Why no model can have these weights, read from a file of ``size_bytes``; empty if one can."""
+    import torch
+
+    tensors = {name: each for name, each in weights.items() if isinstance(each, torch.Tensor)}
+    if others := [name for name in weights.keys() - tensors.keys() if not name.endswith("_extra_state")]:
+        return f"{min(others)!r} is not a tensor"
+    if any(each.layout != torch.strided or each.device.type != "cpu" for each in tensors.values()):
+        return "their memory layout is not the one that tune-app writes"
+    if sum(each.numel() * each.element_size() for each in tensors.values()) > size_bytes:
+        return "they claim to be larger than the file"
+    return next((f"{name!r} holds NaN" for name, each in tensors.items() if each.isnan().any()), "")
+
+
 def predict(path: Path, inputs: Sequence[Path], trust: bool = False) -> list[Prediction]:
     """The predictions of a model file for each input: an image, or a ``.npy`` array of inputs.
 
@@ -131,43 +230,40 @@ def predict(path: Path, inputs: Sequence[Path], trust: bool = False) -> list[Pre
         TrustError: the file names a task that this user has not named for it.
         TaskError: the model's task cannot be found here, or it raised.
     """
-    content, known, identity = model_file.read(path)
-    trusting.require(path, identity, trusting.of_task(known.task), trust)
+    origin, content, identity = read(path)
+    trusting.require(path, identity, trusting.of_task(origin.task), trust)
     try:
-        made = task.load(known.task)
+        made = task.load(origin.task)
+        if not isinstance(made, task.Task):
+            raise DataError(f"{path}: its task {origin.task} is a function, which has no model.")
+        model = _model(path, made, origin, content)
     except TaskError as error:
         raise TaskError(f"{path}: {_one_line(error)}") from error
-    if not isinstance(made, task.Task):
-        raise DataError(f"{path}: its task {known.task} is a function, which has no model.")
-    model = _model(path, made, known, content)
     found = []
     for each in inputs:
-        for name, x, warnings in _inputs(each, known):
-            shown = _shares(known.task, made, model, name, x)
+        for name, x, warnings in _inputs(each, origin):
+            shown = _shares(origin.task, made, model, name, x)
             found.append(Prediction(name, max(shown, key=lambda label: shown[label]), shown, tuple(warnings)))
     return found
 
 
-def _model(path: Path, made: task.Task, known: Origin, content: dict[str, Any]) -> torch.nn.Module:
+def _model(path: Path, made: task.Task, origin: Origin, content: ModelFile) -> torch.nn.Module:
     """The task's model with the weights of the file."""
     import torch
 
-    config, weights = content["config"], content["weights"]
-    builtin = known.task in task.BUILTIN
+    builtin = origin.task in task.BUILTIN
     for name, parameter in (task.parameters(made) or {}).items() if builtin else ():
-        if name in config and not parameter.accepts(config[name]):
-            raise DataError(f"{path}: its {name} is {show(config[name])}, and must be {parameter.rule}.")
+        if name in content.config and not parameter.accepts(content.config[name]):
+            shown = show(content.config[name])
+            raise DataError(f"{path}: its {name} is {shown}, and must be {parameter.rule}.")
+    # On the device "meta" a model takes no memory, however large the file claims it to be.
+    with torch.device("meta") if builtin else nullcontext(), task.calling(origin.task, "model()"):
+        model = made.model(dict(content.config), origin.shape)
     try:
-        # On the device "meta" a model takes no memory, however large the file claims it to be.
-        with torch.device("meta") if builtin else nullcontext(), task.calling(known.task, "model()"):
-            model = made.model(dict(config), known.shape)
-    except TaskError as error:
-        raise TaskError(f"{path}: {_one_line(error)}") from error
-    try:
-        model.load_state_dict(weights, assign=builtin)
+        model.load_state_dict(content.weights, assign=builtin)
     except Exception as error:  # the code of a model may raise anything
         raise DataError(
-            f"{path}: its weights do not fit the model that {known.task} makes now: {describe(error)}"
+            f"{path}: its weights do not fit the model that {origin.task} makes now: {describe(error)}"
         ) from error
     return model.eval()
 
@@ -182,8 +278,10 @@ def _shares(
         logits = model(torch.from_numpy(x)[None])
         if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or not logits.numel():
             raise TaskError(f"the model of {reference} does not return logits (1, C) for one input.")
-        logits = logits[0]
-        shares = torch.softmax(logits, 0) if len(logits) > 1 else _both(torch.sigmoid(logits[0]))
+        shares = torch.softmax(logits[0], 0)
+        if len(shares) == 1:  # the logit of the second of two classes
+            second = torch.sigmoid(logits[0, 0])
+            shares = torch.stack([1 - second, second])
     if not shares.isfinite().all():
         raise DataError(f"{name}: the model returned NaN or infinity.")
     names = [str(each) for each in getattr(made, "classes", None) or range(len(shares))]
@@ -194,20 +292,9 @@ def _shares(
     return dict(zip(names, shares.tolist(), strict=True))
 
 
-def origin(path: Path) -> Origin:
-    """What the model of a file was trained on.
-
-    Raises:
-        DataError: the file is not a model file.
-    """
-    return model_file.read(path)[1]
-
-
-def _inputs(path: Path, known: Origin) -> Iterator[tuple[str, NDArray[Any], list[str]]]:
+def _inputs(path: Path, origin: Origin) -> Iterator[tuple[str, NDArray[Any], list[str]]]:
     """Each input of a file as float32, with its name and warnings about it."""
-    from tune_app.data.images import check_size
-
-    shape = known.shape
+    shape = origin.shape
     if path.is_dir():
         raise DataError(f"{path}: is a folder. Name the images in it, as in {path}/*.png")
     if path.suffix != ".npy" and (len(shape) != 2 or shape[0] != shape[1]):
@@ -215,13 +302,31 @@ def _inputs(path: Path, known: Origin) -> Iterator[tuple[str, NDArray[Any], list
     if not path.is_file():
         raise DataError(f"{path}: cannot be read: {'it is not a file' if path.exists() else 'No such file'}.")
     if path.suffix != ".npy":
-        check_size(shape[0])
-        try:
-            x = decode(path, shape[0])
-        except DataError as error:
-            raise DataError(_one_line(error)) from error
-        yield str(path), x.astype(np.float32), [*_odd_image(path, shape[0]), *_odd_numbers(x, known)]
+        yield _image(path, origin)
         return
+    array = _array(path, shape)
+    single = array.shape == shape
+    for index, x in enumerate([array] if single else array):
+        with np.errstate(over="ignore"):
+            numbers = np.array(x, np.float32)
+        if not np.isfinite(numbers).all():
+            raise DataError(f"{path}: holds NaN, infinity, or a number beyond float32.")
+        yield str(path) if single else f"{path}[{index}]", numbers, _odd_numbers(numbers, origin)
+
+
+def _image(path: Path, origin: Origin) -> tuple[str, NDArray[Any], list[str]]:
+    from tune_app.data.images import check_size
+
+    check_size(origin.shape[0])
+    try:
+        x = decode(path, origin.shape[0]).astype(np.float32)
+    except DataError as error:
+        raise DataError(_one_line(error)) from error
+    return str(path), x, [*_odd_image(path, origin.shape[0]), *_odd_numbers(x, origin)]
+
+
+def _array(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
+    """One input or a stack of them."""
     try:
         # memory-mapped: the header is checked against the file's length, and nothing is unpickled
         array = np.load(path, mmap_mode="r")
@@ -231,19 +336,11 @@ def _inputs(path: Path, known: Origin) -> Iterator[tuple[str, NDArray[Any], list
         raise DataError(f"{path}: cannot be read as an array: it is an archive of several arrays.")
     if array.dtype.kind not in "biuf":
         raise DataError(f"{path}: holds {array.dtype}, which is not a number.")
-    if array.shape != shape and array.shape[1:] != shape:
+    if not array.size or shape not in (array.shape, array.shape[1:]):
         raise DataError(
             f"{path}: its shape is {array.shape}; the model takes {shape}, one input or a stack of them."
         )
-    if not array.size:
-        raise DataError(f"{path}: is empty.")
-    single = array.shape == shape
-    for index, x in enumerate([array] if single else array):
-        with np.errstate(over="ignore"):
-            numbers = np.array(x, np.float32)
-        if not np.isfinite(numbers).all():
-            raise DataError(f"{path}: holds NaN, infinity, or a number beyond float32.")
-        yield str(path) if single else f"{path}[{index}]", numbers, _odd_numbers(numbers, known)
+    return array
 
 
 def _odd_image(path: Path, size: int) -> Iterator[str]:
@@ -262,11 +359,11 @@ def _odd_image(path: Path, size: int) -> Iterator[str]:
             yield "is in colour, and was made grey"
 
 
-def _odd_numbers(x: NDArray[Any], known: Origin) -> list[str]:
+def _odd_numbers(x: NDArray[Any], origin: Origin) -> list[str]:
     """Warnings about an input whose numbers are far from those in training."""
-    if known.extent is None or not x.size:
+    if origin.extent is None or not x.size:
         return []
-    low, high = known.extent
+    low, high = origin.extent
     least, most = float(x.min()), float(x.max())
     trained = f"those in training from {low:g} to {high:g}"
     if least < low - (high - low) or most > high + (high - low):
@@ -278,9 +375,3 @@ def _odd_numbers(x: NDArray[Any], known: Origin) -> list[str]:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
-
-
-def _both(share: Any) -> Any:
-    import torch
-
-    return torch.stack([1 - share, share])

@@ -15,7 +15,7 @@ from PIL import Image
 
 from tune_app.cli import main
 from tune_app.errors import DataError
-from tune_app.session import model_file, saved_models
+from tune_app.session import saved_models
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
     config = {"lr": 0.1, "nodes": 4, "hidden_layers": 1}
     content = {
-        "format": model_file.FORMAT,
+        "format": saved_models.FORMAT,
         "task": "pneumonia",
         "config": config,
         "shape": [8, 8],
@@ -75,14 +75,14 @@ def test_a_flipped_bit_of_a_weight_is_refused(model: Path, sound: bytes) -> None
         data[sound.index(weights) + place] ^= 1
         model.write_bytes(data)
         with pytest.raises(DataError, match=r"^m\.pt: .*damaged"):
-            model_file.read(model)
+            saved_models.read(model)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
 def test_a_model_that_was_cut_off_is_refused(share: float, model: Path, sound: bytes) -> None:
     model.write_bytes(sound[: int(share * len(sound))])
     with pytest.raises(DataError, match=r"^m\.pt"):
-        model_file.read(model)
+        saved_models.read(model)
 
 
 @pytest.mark.parametrize(
