@@ -23,10 +23,9 @@ import numpy as np
 
 from tune_app.errors import describe
 from tune_app.sweep.trial_spec import TrialSpec
-from tune_app.tasks import task_folder
 from tune_app.tasks.task import Labelled, Splits
 from tune_app.text import counted
-from tune_app.training.stacking_benchmark import command, environment
+from tune_app.training.stacking_benchmark import start
 
 _PARTS = ("train", "val", "test")
 #: Twice as many must train faster by this factor, or they only wait for each other.
@@ -150,14 +149,9 @@ class _TrialProcesses:
 
     def _start(self, place: int) -> subprocess.Popen[str]:
         errors = self._stack.enter_context((self._folder / f"{place}.err").open("w"))
-        process = subprocess.Popen(
-            command("tune_app.driver.gpu_sharing", self._folder),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env=environment(),
-            cwd=task_folder.current().path,
+        pipe = subprocess.PIPE
+        process = start(
+            "tune_app.driver.gpu_sharing", self._folder, stdin=pipe, stdout=pipe, stderr=errors, text=True
         )
         self._stack.callback(_end, process)
         return process

@@ -14,7 +14,7 @@ import random
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -69,6 +69,7 @@ class ProcessState:
         seed: of the generators of ``random``, numpy and torch, on the CPU and on all GPUs.
         with_torch: called at the first time, or when torch is imported: it changes settings of torch.
         settings: those to start with, by name.
+        within: makes a context that is around this one.
 
     Raises:
         TaskExited: for ``SystemExit`` and what else is no Exception, but not for ``KeyboardInterrupt``.
@@ -79,78 +80,68 @@ class ProcessState:
         seed: int,
         with_torch: Callable[[], None] | None = None,
         settings: Mapping[str, Any] | None = None,
+        within: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        self._seed = seed
-        self._with_torch = with_torch
+        self._seed, self._with_torch, self._within = seed, with_torch, within
         self._settings = dict(settings or {})
-        self._random: _Random | None = None
         self._before: dict[str, Any] = {}
-        self._random_before: _Random | None = None
+        #: The states of the generators by name, here and outside; empty where they are still to be seeded.
+        self._random: dict[str, Any] = {}
+        self._random_before: dict[str, Any] = {}
         #: Keeps others out of an inference mode that this state was left in.
-        self._shield: Any = None
+        self._shield = ExitStack()
+        self._around = ExitStack()
 
     def __enter__(self) -> None:
-        LOCK.acquire()
-        try:
-            self._before, self._random_before = read(), _Random.of_now()
-            if self._shield:
-                self._shield.__exit__(None, None, None)
-                self._shield = None
+        with ExitStack() as stack:
+            stack.enter_context(LOCK)
+            stack.enter_context(self._within())
+            self._before, self._random_before = read(), _drawn()
+            self._shield.close()
             write(self._settings)
             self._prepare_torch()
-            (self._random or _Random()).restore(self._seed)
+            _restore(self._random, self._seed)
             _entered.append(self)
             _watch_for_torch()
-        except BaseException:  # whatever it is: it passes on, and the lock is not held for ever
-            LOCK.release()
-            raise
+            self._around = stack.pop_all()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
+        with self._around:
             _entered.remove(self)
             _watch_for_torch()
-            now, self._random = read(), _Random.of_now()
+            now, self._random = read(), _drawn()
             # What the task has not changed goes on to follow the process.
             self._settings = {name: value for name, value in now.items() if value != self._before.get(name)}
-            self._leave_inference()
+            if now.get("inference") and not self._before.get("inference"):
+                self._shield.enter_context(sys.modules["torch"].inference_mode(mode=False))
             write(self._before)
-            if self._random_before:
-                self._random_before.restore(None)
-        finally:
-            LOCK.release()
+            _restore(self._random_before)
         if error is not None and _ends_the_process(error):
             raise TaskExited(error).with_traceback(error.__traceback__) from error
 
     def reseed(self, seed: int) -> ProcessState:
         """Seed the generators at the next time, as at the first; the settings stay."""
-        self._seed, self._random = seed, None
+        self._seed, self._random = seed, {}
         return self
 
     def like(self, seed: int, with_torch: Callable[[], None] | None = None) -> ProcessState:
         """A new state that starts with the settings of this one."""
-        return ProcessState(seed, with_torch, self._settings)
+        return ProcessState(seed, with_torch, self._settings, self._within)
 
     def torch_is_here(self) -> None:
         """Torch has been imported while this state is in place."""
-        now, drawn = read(), _Random.of_now()
-        self._before = {**now, **self._before}
-        if self._random_before:
-            self._random_before.torch = drawn.torch
+        drawn = _drawn()
+        self._before = {**read(), **self._before}
+        self._random_before = {**drawn, **self._random_before}
         self._prepare_torch()
-        _Random(drawn.python, drawn.numpy).restore(self._seed)
+        _restore({"python": drawn["python"], "numpy": drawn["numpy"]}, self._seed)
 
     def _prepare_torch(self) -> None:
         if self._with_torch and "torch" in sys.modules:
             self._with_torch()
             self._with_torch = None
-
-    def _leave_inference(self) -> None:
-        torch = sys.modules.get("torch")
-        if torch and torch.is_inference_mode_enabled() and not self._before.get("inference"):
-            self._shield = torch.inference_mode(mode=False)
-            self._shield.__enter__()
 
 
 def _ends_the_process(error: BaseException) -> bool:
@@ -159,69 +150,63 @@ def _ends_the_process(error: BaseException) -> bool:
     return not ours and not getattr(error, "is_ray_terminate", False)
 
 
-def seed_generators(seed: int) -> None:
-    """Seed all global generators, within a `ProcessState`."""
-    _Random().restore(seed)
-
-
 @contextmanager
 def preserved() -> Iterator[None]:
     """Leave the process as it was, in all that a `ProcessState` holds, and loggers; others may take turns."""
     with LOCK:
-        settings, drawn, loggers = read(), _Random.of_now(), _loggers()
+        settings, drawn = read(), _drawn()
+    known = [logging.root, *logging.root.manager.loggerDict.values()]
+    loggers = [each for each in known if isinstance(each, logging.Logger)]
+    before = [(each, each.level, each.propagate, list(each.handlers)) for each in loggers]
     try:
         yield
     finally:
         with LOCK:
             write(settings)
-            drawn.restore(None)
-            for logger, (level, propagates, handlers) in loggers.items():
+            _restore(drawn)
+            for logger, level, propagates, handlers in before:
                 logger.setLevel(level)
                 logger.propagate, logger.handlers[:] = propagates, handlers
-
-
-def _loggers() -> dict[logging.Logger, tuple[int, bool, list[logging.Handler]]]:
-    known = [logging.root, *logging.root.manager.loggerDict.values()]
-    loggers = [each for each in known if isinstance(each, logging.Logger)]
-    return {each: (each.level, each.propagate, list(each.handlers)) for each in loggers}
 
 
 # ---------------------------------------------------------------- random generators
 
 
-class _Random:
-    """The states of the global random generators, where they are known; the others are seeded."""
+def seed_generators(seed: int) -> None:
+    """Seed all global generators, within a `ProcessState`."""
+    _restore({}, seed)
 
-    def __init__(self, python: Any = None, numpy: Any = None, torch: Any = None, cuda: Any = None) -> None:
-        self.python, self.numpy, self.torch, self.cuda = python, numpy, torch, cuda
 
-    @classmethod
-    def of_now(cls) -> _Random:
-        torch = sys.modules.get("torch")
-        cuda = torch.cuda.get_rng_state_all() if torch and torch.cuda.is_initialized() else None
-        state = torch.default_generator.get_state() if torch else None
-        return cls(random.getstate(), np.random.get_state(), state, cuda)
+def _drawn() -> dict[str, Any]:
+    """The states of the global random generators, as far as torch and CUDA have been loaded."""
+    states = {"python": random.getstate(), "numpy": np.random.get_state()}
+    if torch := sys.modules.get("torch"):
+        states["torch"] = torch.default_generator.get_state()
+        if torch.cuda.is_initialized():
+            states["cuda"] = torch.cuda.get_rng_state_all()
+    return states
 
-    def restore(self, seed: int | None) -> None:
-        """Put the states in place. What is not known is seeded; without a seed, that is a GPU at most."""
-        if self.python is not None:
-            random.setstate(self.python)
-            np.random.set_state(self.numpy)
-        elif seed is not None:
-            random.seed(seed)
-            np.random.seed(seed % 2**32)
-        torch = sys.modules.get("torch")
-        if torch is None:
-            return
-        if self.torch is not None:
-            torch.default_generator.set_state(self.torch)
-        elif seed is not None:
-            torch.default_generator.manual_seed(seed)
-        if self.cuda is not None:
-            torch.cuda.set_rng_state_all(self.cuda)
-        elif torch.cuda.is_initialized() or _gpus_were_possible():
-            # Torch keeps this for the moment at which it looks for the GPUs.
-            torch.cuda.manual_seed_all(torch.initial_seed() if seed is None else seed)
+
+def _restore(states: Mapping[str, Any], seed: int | None = None) -> None:
+    """Put the states in place. What is not among them is seeded; without a seed, that is a GPU at most."""
+    if states:
+        random.setstate(states["python"])
+        np.random.set_state(states["numpy"])
+    elif seed is not None:
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
+    if "torch" in states:
+        torch.default_generator.set_state(states["torch"])
+    elif seed is not None:
+        torch.default_generator.manual_seed(seed)
+    if "cuda" in states:
+        torch.cuda.set_rng_state_all(states["cuda"])
+    elif torch.cuda.is_initialized() or _gpus_were_possible():
+        # Torch keeps this for the moment at which it looks for the GPUs.
+        torch.cuda.manual_seed_all(torch.initial_seed() if seed is None else seed)
 
 
 #: Asked at each epoch of each replicate; the answer does not change while a process lives.

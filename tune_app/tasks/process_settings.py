@@ -20,32 +20,28 @@ _Setting = tuple[Callable[[], Any], Callable[[Any], object]]
 
 
 def read() -> dict[str, Any]:
-    """All settings, by name; those of torch only where it is imported."""
-    return {name: get() for name, (get, _) in _all().items()}
+    """All settings, by name; those of torch only where it is imported. None is what cannot be read now."""
+    return {name: _read(get) for name, (get, _) in _all().items()}
 
 
 def write(values: dict[str, Any]) -> None:
     """Set what differs: to set a number of threads that is set already would take a while."""
     for name, (get, change) in _all().items():
-        if name in values and get() != values[name]:
-            change(values[name])
+        wanted = values.get(name)
+        if wanted is not None and _read(get) != wanted:
+            with suppress(FileNotFoundError):  # a folder that is gone
+                change(wanted)
+
+
+def _read(get: Callable[[], Any]) -> Any:
+    try:
+        return get()
+    except (FileNotFoundError, RuntimeError):  # torch refuses where its old and new names contradict
+        return None
 
 
 def _all() -> dict[str, _Setting]:
     return {**_OF_PYTHON, **(_of_torch(sys.modules["torch"]) if "torch" in sys.modules else {})}
-
-
-def _folder() -> str | None:
-    try:
-        return os.getcwd()  # noqa: PTH109 - a Path would be made of it each time
-    except FileNotFoundError:  # it has been removed
-        return None
-
-
-def _go_to(folder: str | None) -> None:
-    if folder is not None:
-        with suppress(FileNotFoundError):  # likewise: there is nothing to go back to
-            os.chdir(folder)
 
 
 def _set_environment(wanted: dict[str, str]) -> None:
@@ -60,14 +56,10 @@ def _handlers() -> tuple[Any, ...] | None:
     return tuple(signal.getsignal(number) for number in _SIGNALS)
 
 
-def _handle(handlers: Sequence[Any] | None) -> None:
-    for number, handler in zip(_SIGNALS, handlers or (), strict=False):
+def _handle(handlers: Sequence[Any]) -> None:
+    for number, handler in zip(_SIGNALS, handlers, strict=True):
         if handler is not None and handler != signal.getsignal(number):
             signal.signal(number, handler)
-
-
-def _filters() -> list[Any]:
-    return list(warnings.filters)
 
 
 def _set_filters(wanted: list[Any]) -> None:
@@ -82,14 +74,26 @@ _SIGNALS = [
     if hasattr(signal, name)
 ]
 
+
+def _attribute(of: Any, name: str) -> _Setting:
+    return lambda: getattr(of, name), lambda wanted: setattr(of, name, wanted)
+
+
+def _elements(name: str) -> _Setting:
+    """The elements of a list of ``sys``, which others hold too."""
+    return lambda: list(getattr(sys, name)), lambda wanted: getattr(sys, name).__setitem__(
+        slice(None), wanted
+    )
+
+
 _OF_PYTHON: dict[str, _Setting] = {
-    "folder": (_folder, _go_to),
+    "folder": (os.getcwd, os.chdir),
     "environment": (lambda: dict(os.environ), _set_environment),
-    "arguments": (lambda: list(sys.argv), lambda wanted: sys.argv.__setitem__(slice(None), wanted)),
-    "path": (lambda: list(sys.path), lambda wanted: sys.path.__setitem__(slice(None), wanted)),
+    "arguments": _elements("argv"),
+    "path": _elements("path"),
     "signals": (_handlers, _handle),
-    "warnings": (_filters, _set_filters),
-    "hook": (lambda: sys.excepthook, lambda wanted: setattr(sys, "excepthook", wanted)),
+    "warnings": (lambda: list(warnings.filters), _set_filters),
+    "hook": _attribute(sys, "excepthook"),
     "numpy errors": (np.geterr, lambda wanted: np.seterr(**wanted)),
 }
 
@@ -97,11 +101,15 @@ _OF_PYTHON: dict[str, _Setting] = {
 @cache
 def _of_torch(torch: ModuleType) -> dict[str, _Setting]:
     """What is global in torch, or of a thread: a generator that yields in ``no_grad`` leaves it so."""
+    backends = torch.backends
     found: dict[str, _Setting] = {
         "inference": (torch.is_inference_mode_enabled, lambda _: None),
         "gradients": (torch.is_grad_enabled, torch.set_grad_enabled),
         "dtype": (torch.get_default_dtype, torch.set_default_dtype),
-        "device": (lambda: str(torch.get_default_device()), _device_setter(torch)),
+        "device": (
+            lambda: str(torch.get_default_device()),
+            lambda device: torch.set_default_device(None if device == "cpu" else device),
+        ),
         "threads": (torch.get_num_threads, torch.set_num_threads),
         "determinism": (
             lambda: (
@@ -110,20 +118,18 @@ def _of_torch(torch: ModuleType) -> dict[str, _Setting]:
             ),
             lambda wanted: torch.use_deterministic_algorithms(wanted[0], warn_only=wanted[1]),
         ),
+        **{
+            f"cudnn {name}": _attribute(backends.cudnn, name)
+            for name in ("enabled", "benchmark", "deterministic", "allow_tf32")
+        },
+        "matrix products": (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+        "autocast cpu": _autocast(torch, "cpu"),
+        "autocast cuda": _autocast(torch, "cuda"),
     }
-    backends = torch.backends
-    for name in ("enabled", "benchmark", "deterministic", "allow_tf32"):
-        found[f"cudnn {name}"] = _attribute(backends.cudnn, name)
-    found["matrix products"] = (
-        _unless_mixed(torch.get_float32_matmul_precision),
-        lambda wanted: wanted and torch.set_float32_matmul_precision(wanted),
-    )
     for of in (backends, backends.cuda.matmul, backends.cudnn, backends.mkldnn):
         for part in (of, *(getattr(of, name) for name in ("matmul", "conv", "rnn") if hasattr(of, name))):
             if hasattr(part, "fp32_precision"):  # torch 2.9 and later
                 found[f"precision {len(found)}"] = _attribute(part, "fp32_precision")
-    for device in ("cpu", "cuda"):
-        found[f"autocast {device}"] = _autocast(torch, device)
     return found
 
 
@@ -133,26 +139,3 @@ def _autocast(torch: ModuleType, device: str) -> _Setting:
         torch.set_autocast_dtype(device, wanted[1])
 
     return (lambda: (torch.is_autocast_enabled(device), torch.get_autocast_dtype(device))), change
-
-
-def _attribute(of: Any, name: str) -> _Setting:
-    return _unless_mixed(lambda: getattr(of, name)), lambda wanted: setattr(of, name, wanted)
-
-
-def _unless_mixed(get: Callable[[], Any]) -> Callable[[], Any]:
-    """Reads None where torch refuses: its old and its new names of one setting contradict each other."""
-
-    def read() -> Any:
-        try:
-            return get()
-        except RuntimeError:
-            return None
-
-    return read
-
-
-def _device_setter(torch: ModuleType) -> Callable[[str], None]:
-    def change(device: str) -> None:
-        torch.set_default_device(None if device == "cpu" else device)
-
-    return change

@@ -10,7 +10,7 @@ import copy
 import hashlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -23,7 +23,7 @@ from tune_app.data.identity import DataIdentity
 from tune_app.errors import TaskError, Terminated, describe, nearest, own_line
 from tune_app.space import Config, Scalar, SearchSpace
 from tune_app.tasks import task_folder
-from tune_app.tasks.isolation import TaskExited
+from tune_app.tasks.isolation import ProcessState, TaskExited
 from tune_app.tasks.task_folder import NameTaken
 
 if TYPE_CHECKING:
@@ -178,9 +178,7 @@ def _import(reference: str, name: str) -> ModuleType:
         raise _raised(reference, f"importing {name}", error, hint) from error
 
 
-def code(
-    reference: str, seed: int = 0, with_torch: Callable[[], None] | None = None
-) -> AbstractContextManager[None]:
+def code(reference: str, seed: int = 0, with_torch: Callable[[], None] | None = None) -> ProcessState:
     """Where code of a task that has been loaded is to run: see `TaskFolder.code`."""
     module_name = BUILTIN.get(reference, reference).partition(":")[0]
     return task_folder.current().code(module_name, seed, with_torch)

@@ -12,7 +12,7 @@ import importlib.metadata
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
@@ -31,40 +31,31 @@ class TaskFolder(MetaPathFinder):
         self.path = path
         #: The modules that were imported from here, by name.
         self.modules: dict[str, ModuleType] = {}
-        self._codes: dict[str, TaskCode] = {}
-        self._depth = 0
+        self._states: dict[str, ProcessState] = {}
 
     @contextmanager
     def visible(self) -> Iterator[None]:
         """Let Python find the modules of the folder: for a task's code alone."""
-        with LOCK:
-            self._depth += 1
-            if self._depth > 1:
-                try:
-                    yield
-                finally:
-                    self._depth -= 1
-                return
-            there, place = set(sys.modules), str(self.path)
-            for name, module in self.modules.items():
-                sys.modules.setdefault(name, module)
-            sys.meta_path.insert(0, self)
-            sys.path.append(place)  # for the processes that the task starts, and for namespace packages
-            try:
-                yield
-            finally:
-                self._depth -= 1
-                sys.meta_path.remove(self)
-                if place in sys.path:
-                    sys.path.reverse()
-                    sys.path.remove(place)
-                    sys.path.reverse()
-                new = {name: sys.modules[name] for name in sys.modules.keys() - there}
-                # Not one by one: a package without `__init__.py` needs its parent to say where it lies.
-                held = {n: m for n, m in new.items() if isinstance(m, ModuleType) and self.holds(m)}
-                self.modules |= held
-                for name in held:
-                    del sys.modules[name]
+        with LOCK, ExitStack() as back:
+            if self not in sys.meta_path:
+                back.callback(self._hide, set(sys.modules))
+                for name, module in self.modules.items():
+                    sys.modules.setdefault(name, module)
+                sys.meta_path.insert(0, self)
+                back.callback(_remove, sys.meta_path, self)
+                if str(self.path) not in sys.path:  # for the task's processes, and namespace packages
+                    sys.path.append(str(self.path))
+                    back.callback(_remove, sys.path, str(self.path))
+            yield
+
+    def _hide(self, there: set[str]) -> None:
+        """Take the modules of the folder out of sight, but for those that were ``there`` before."""
+        new = {name: sys.modules[name] for name in sys.modules.keys() - there}
+        # Not one by one: a package without `__init__.py` needs its parent to say where it lies.
+        held = {n: m for n, m in new.items() if isinstance(m, ModuleType) and self.holds(m)}
+        self.modules |= held
+        for name in held:
+            del sys.modules[name]
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -97,12 +88,12 @@ class TaskFolder(MetaPathFinder):
         own = self._own(top)
         if own and self._taken(top):
             raise NameTaken(f"{own.origin} has the name of {_whose(top)}. Rename the file.")
-        code = self._codes.get(name) or self._new()
+        code = self._states.get(name) or self._new()
         with code:
             sys.argv[:] = [str(own.origin if own else name)]  # a parser of arguments finds none
             module = importlib.import_module(name)
             first = sys.modules[top]
-        self._codes[name] = code
+        self._states[name] = code
         if own and not self.holds(first):
             raise NameTaken(
                 f'{own.origin}: another module called "{top}" is loaded already, {first.__file__}. '
@@ -110,17 +101,15 @@ class TaskFolder(MetaPathFinder):
             )
         return module
 
-    def code(
-        self, name: str, seed: int = 0, with_torch: Callable[[], None] | None = None
-    ) -> AbstractContextManager[None]:
+    def code(self, name: str, seed: int = 0, with_torch: Callable[[], None] | None = None) -> ProcessState:
         """Where code of a module, which ``load`` imports, is to run; it can be entered again and again.
 
-        Its modules are found, and the process has the settings that their import made; see `ProcessState`.
+        Its modules are found, and the process has the settings that their import made.
         """
-        return TaskCode(self, self._codes.get(name, self._new()).state.like(seed, with_torch))
+        return self._states.get(name, self._new()).like(seed, with_torch)
 
-    def _new(self) -> TaskCode:
-        return TaskCode(self, ProcessState(0, settings={"folder": str(self.path)}))
+    def _new(self) -> ProcessState:
+        return ProcessState(0, settings={"folder": str(self.path)}, within=self.visible)
 
     def hidden(self) -> str:
         """What to say of an import that went wrong where files of the folder have names that are reserved."""
@@ -140,25 +129,13 @@ class TaskFolder(MetaPathFinder):
         return path.is_relative_to(self.path) and not INSTALLED & {*path.relative_to(self.path).parts}
 
 
+def _remove(places: list[Any], place: object) -> None:
+    with suppress(ValueError):  # the task has done it
+        places.remove(place)
+
+
 class NameTaken(TaskError):
     """A task's module has the name of another one."""
-
-
-class TaskCode:
-    """``with code:`` is where code of a task runs: its folder is visible, and its process state in place."""
-
-    def __init__(self, folder: TaskFolder, state: ProcessState) -> None:
-        self._folder, self.state = folder, state
-        self._stack = ExitStack()
-
-    def __enter__(self) -> None:
-        with ExitStack() as stack:
-            stack.enter_context(self._folder.visible())
-            stack.enter_context(self.state)
-            self._stack = stack.pop_all()
-
-    def __exit__(self, *error: Any) -> None:
-        self._stack.__exit__(*error)
 
 
 #: Folders of installed packages.

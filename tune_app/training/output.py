@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
@@ -47,36 +47,56 @@ class Output:
             yield
             return
         try:
-            redirection = self._redirect()
-            try:
+            with ExitStack() as back:
+                with suppress(OSError, FolderChanged):  # the latter is raised by the sweep's next write
+                    self._redirect(back)
                 yield
-            finally:
-                if redirection:
-                    redirection.end()
         finally:
             _active.release()
 
-    def _redirect(self) -> _Redirection | None:
-        try:
-            if self._path is None:
-                descriptor, name = tempfile.mkstemp(prefix="tune-app-", suffix=".out")
-                os.close(descriptor)
-                self._path = Path(name)
-            verify(self._path)
-            self._path.parent.mkdir(exist_ok=True)  # in a run that is still there
-            return _Redirection(self._path)
-        except (OSError, FolderChanged):  # the latter is raised by the next write of the sweep
-            return None
+    def _redirect(self, back: ExitStack) -> None:
+        """Send it to the file; ``back``, when it is closed, sends it where it went before."""
+        if self._path is None:
+            descriptor, name = tempfile.mkstemp(prefix="tune-app-", suffix=".out")
+            os.close(descriptor)
+            self._path = Path(name)
+        verify(self._path)
+        self._path.parent.mkdir(exist_ok=True)  # in a run that is still there
+        _flush()
+        open_descriptors()
+        seen = _user_stream() if is_descriptor(sys.stdout, 1) else sys.stdout
+        with self._path.open("ab") as log:
+            back.callback(_limit_size_if_there, self._path)
+            for number in (1, 2):
+                back.callback(_put_back, os.dup(number), number)
+                os.dup2(log.fileno(), number)
+        _original.append(seen)
+        back.callback(_original.clear)
+        if _stream(1).closed or _stream(2).closed:  # by a task before
+            _stream.cache_clear()
+        back.enter_context(redirect_stdout(_stream(1)))
+        back.enter_context(redirect_stderr(_stream(2)))
+        hook = sys.breakpointhook
+
+        def give_terminal(*given: Any, **named: Any) -> Any:
+            """``breakpoint()``: a debugger needs the terminal for the rest of the epoch."""
+            back.close()
+            return hook(*given, **named)
+
+        back.callback(setattr, sys, "breakpointhook", hook)
+        sys.breakpointhook = give_terminal
+        back.callback(setattr, _Log, "path", None)
+        _Log.path = self._path
+        back.callback(_flush)
 
     def take(self) -> str:
         """What was printed since the last call; for a temporary file, which is removed."""
-        if self._path is None:
-            return ""
         with suppress(OSError, FolderChanged):
-            limit_size(self._path)
-            text = self._path.read_text(encoding="utf-8", errors="backslashreplace")
-            remove(self._path)
-            return text
+            if self._path:
+                limit_size(self._path)
+                text = self._path.read_text(encoding="utf-8", errors="backslashreplace")
+                remove(self._path)
+                return text
         return ""
 
     def remove(self, empty_only: bool) -> None:
@@ -86,49 +106,9 @@ class Output:
                 remove(self._path)
 
 
-class _Redirection:
-    """Standard output and error, sent to a file until ``end``."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._streams, self._hook = (sys.stdout, sys.stderr), sys.breakpointhook
-        _flush()
-        open_descriptors()
-        seen = _user_stream() if is_descriptor(sys.stdout, 1) else sys.stdout
-        log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            self._saved = [os.dup(number) for number in (1, 2)]
-            for number in (1, 2):
-                os.dup2(log, number)
-        finally:
-            os.close(log)
-        _original.append(seen)
-        if _stream(1).closed or _stream(2).closed:  # by a task before
-            _stream.cache_clear()
-        sys.stdout, sys.stderr = _stream(1), _stream(2)
-        _Log.path = path
-        sys.breakpointhook = self._break
-
-    def end(self) -> None:
-        """Send them where they went before."""
-        if not self._saved:
-            return
-        _flush()
-        _Log.path = None
-        sys.breakpointhook = self._hook
-        sys.stdout, sys.stderr = self._streams
-        _original.clear()
-        for number, saved in zip((1, 2), self._saved, strict=True):
-            os.dup2(saved, number)
-            os.close(saved)
-        self._saved = []
-        with suppress(OSError, FolderChanged):
-            limit_size(self._path)
-
-    def _break(self, *given: Any, **named: Any) -> Any:
-        """``breakpoint()``: a debugger needs the terminal for the rest of the epoch."""
-        self.end()
-        return self._hook(*given, **named)
+def _put_back(saved: int, number: int) -> None:
+    os.dup2(saved, number)
+    os.close(saved)
 
 
 class _Log(LossyWriter):
@@ -142,8 +122,7 @@ class _Log(LossyWriter):
         _Log._written += len(data)
         if _Log._written > LARGEST and self.path:
             _Log._written = 0
-            with suppress(OSError, FolderChanged):
-                limit_size(self.path)
+            _limit_size_if_there(self.path)
         return len(data)
 
 
@@ -165,6 +144,11 @@ def _flush() -> None:
             stream.flush()
     with suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).fflush(None)  # what C has printed and not yet written
+
+
+def _limit_size_if_there(path: Path) -> None:
+    with suppress(OSError, FolderChanged):
+        limit_size(path)
 
 
 def limit_size(path: Path) -> None:

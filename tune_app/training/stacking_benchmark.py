@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -59,14 +59,11 @@ _PATIENCE_S = 120.0
 
 @dataclass(frozen=True)
 class Choice:
-    """How the replicates of a sweep are trained, and why.
-
-    ``looped_s`` and ``stacked_s`` are seconds that a replicate took for the batches of the measuring; None
-    where nothing was measured.
-    """
+    """How the replicates of a sweep are trained, and why."""
 
     replicates: str
     why: str
+    #: Seconds that a replicate took for the batches of the measuring; None where nothing was measured.
     looped_s: float | None = None
     stacked_s: float | None = None
 
@@ -74,6 +71,9 @@ class Choice:
     def line(self) -> str:
         """The choice in a line: ``looped: Dropout 3 draws random numbers``."""
         return f"{self.replicates}: {self.why}"
+
+
+_TOO_LARGE = Choice("looped", f"inputs of more than {LARGEST_ON_CPU:,} numbers, on a CPU")
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,12 @@ class Benchmark:
     replicates: str
     device: str
 
+    @property
+    def too_large(self) -> bool:
+        """Whether the replicates are looped without measuring: see ``LARGEST_ON_CPU``."""
+        size = math.prod(self.splits.train.x.shape[1:])
+        return self.replicates == "auto" and self.device == "cpu" and size > LARGEST_ON_CPU
+
 
 def prepare(
     space: SearchSpace, task: Task | FunctionTask, splits: Splits | None, threads: int, device: str
@@ -102,9 +108,9 @@ def prepare(
         return Choice("looped", "there is one of a configuration")
     if device == "any" and not gpus_possible():
         device = "cpu"
-    if space.replicates == "auto" and device == "cpu" and _too_large(splits):
-        return Choice("looped", f"inputs of more than {LARGEST_ON_CPU:,} numbers, on a CPU")
     spec = TrialSpec.example(space, range(space.seeds), Numerics(threads=threads, precision=space.precision))
+    if (benchmark := Benchmark(spec, splits, space.replicates, device)).too_large:
+        return _TOO_LARGE
     try:
         with tasks.code(space.task):
             batch_size = task.batch_sizes(tasks.copied(spec.config))[0]
@@ -113,11 +119,7 @@ def prepare(
         return Choice("looped", f"measuring failed: {describe(error)}")
     if space.replicates == "auto" and space.size() * space.seeds * space.epochs * batches < FEWEST_BATCHES:
         return Choice("looped", f"fewer than {FEWEST_BATCHES:,} batches in all, too few to measure first")
-    return Benchmark(spec, _some(splits, _BATCHES * batch_size), space.replicates, device)
-
-
-def _too_large(splits: Splits) -> bool:
-    return math.prod(splits.train.x.shape[1:]) > LARGEST_ON_CPU
+    return replace(benchmark, splits=_some(splits, _BATCHES * batch_size))
 
 
 def _some(splits: Splits, count: int) -> Splits:
@@ -136,8 +138,8 @@ def run(benchmark: Benchmark) -> Choice:
 
     if benchmark.device != "cpu":  # one that Ray has given, and torch does not see, is of no use
         benchmark = replace(benchmark, device="cuda" if torch.cuda.is_available() else "cpu")
-    if benchmark.replicates == "auto" and benchmark.device == "cpu" and _too_large(benchmark.splits):
-        return Choice("looped", f"inputs of more than {LARGEST_ON_CPU:,} numbers, on a CPU")
+    if benchmark.too_large:
+        return _TOO_LARGE
     try:
         return _run(benchmark)
     except Exception as error:  # noqa: BLE001 - of the user's task, or memory
@@ -149,34 +151,34 @@ def _run(benchmark: Benchmark) -> Choice:
     from tune_app.training.stacking_check import why_not_stackable
 
     settings = benchmark.spec.settings
-    numerics = settings.numerics
     task = tasks.load(settings.task)
     assert isinstance(task, Task), "a function task is not measured"
     data = DeviceSplits.load(benchmark.splits, benchmark.device)
-    with tasks.code(settings.task, with_torch=partial(set_numerics, numerics.threads, numerics.precision)):
+    numerics = partial(set_numerics, settings.numerics.threads, settings.numerics.precision)
+    with tasks.code(settings.task, with_torch=numerics):
         fault = why_not_stackable(benchmark.spec, task, data)
         if benchmark.replicates == "stacked":
-            return Choice(
-                "stacked",
-                f"where it can be; the first configuration is looped: {fault}" if fault else AS_ASKED,
-            )
+            why = f"where it can be; the first configuration is looped: {fault}" if fault else AS_ASKED
+            return Choice("stacked", why)
         return Choice("looped", fault) if fault else _compare(task, benchmark, data)
 
 
 def _compare(task: Task, benchmark: Benchmark, data: DeviceSplits) -> Choice:
     from tune_app.training.task_replicates import Looped, Stacked
 
+    spec, on_cpu = benchmark.spec, benchmark.device == "cpu"
+    count = len(spec.replicates)
+
     def make(kind: type[Looped] | type[Stacked], count: int) -> Looped | Stacked:
-        return kind(benchmark.spec.only(benchmark.spec.replicates[:count]), task, data)
+        return kind(spec.only(spec.replicates[:count]), task, data)
 
     # Of one thread, the processor's time: whatever else runs on this machine has no part in it.
-    one_thread = benchmark.device == "cpu" and benchmark.spec.settings.numerics.threads == 1
+    one_thread = on_cpu and spec.settings.numerics.threads == 1
     clock = time.process_time if one_thread else time.perf_counter
     single = make(Looped, 1)
     _step_s(single, clock)  # the first step of a process loads what later ones find there
     one_s = _step_s(single, clock)
-    count = len(benchmark.spec.replicates)
-    if benchmark.device == "cpu":  # what has taken long is not done as often
+    if on_cpu:  # what has taken long is not done as often
         count = max(2, min(count, int(_BUDGET_S / one_s)))
     groups = {"looped": make(Looped, min(count, 3)), "stacked": make(Stacked, count)}
     for group in groups.values():
@@ -207,17 +209,10 @@ def _step_s(group: Looped | Stacked, clock: Callable[[], float]) -> float:
 def run_beside(benchmark: Benchmark) -> Iterator[Callable[[], Choice]]:
     """Measure in another process; yields a function that waits for the choice."""
     with tempfile.TemporaryDirectory(prefix="tune-app-measure-") as name:
-        folder = Path(name)
+        folder, quiet = Path(name), subprocess.DEVNULL
         (folder / "benchmark").write_bytes(pickle.dumps(benchmark))
-        quiet = subprocess.DEVNULL
-        process = subprocess.Popen(
-            command("tune_app.training.stacking_benchmark", folder),
-            stdin=quiet,
-            stdout=quiet,
-            stderr=quiet,
-            env=environment(),
-            cwd=task_folder.current().path,
-        )
+        module = "tune_app.training.stacking_benchmark"
+        process = start(module, folder, stdin=quiet, stdout=quiet, stderr=quiet)
         try:
             yield lambda: _wait(process, folder, benchmark)
         finally:
@@ -225,17 +220,16 @@ def run_beside(benchmark: Benchmark) -> Iterator[Callable[[], Choice]]:
             process.wait()
 
 
-def command(module: str, folder: Path) -> list[str]:
-    """What starts a module of tune-app in a process of its own, without the working directory on its path."""
-    return [sys.executable, "-P", "-m", module, str(folder)]
+def start(module: str, folder: Path, **streams: Any) -> subprocess.Popen[Any]:
+    """Start a module of tune-app in a process of its own, which finds the modules that this one finds."""
+    command = [sys.executable, "-P", "-m", module, str(folder)]  # -P: not what lies in the working directory
+    path = os.pathsep.join(place for place in sys.path if place)
+    return subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": path}, cwd=task_folder.current().path, **streams
+    )
 
 
-def environment() -> dict[str, str]:
-    """That of a process which is to find the modules that this one finds."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
-
-
-def _wait(process: subprocess.Popen[bytes], folder: Path, benchmark: Benchmark) -> Choice:
+def _wait(process: subprocess.Popen[Any], folder: Path, benchmark: Benchmark) -> Choice:
     try:
         process.wait(_PATIENCE_S)
         return Choice(**json.loads((folder / "choice").read_text(encoding="utf-8")))
