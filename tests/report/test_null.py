@@ -18,8 +18,8 @@ from records import constant
 
 from tune_app import results, space
 from tune_app.report import TableOptions, export, tables, terminal
-from tune_app.report.figures import draw, heatmap, optuna_input, selection
-from tune_app.report.figures.optuna_figures import KINDS
+from tune_app.report.figures import draw, heatmap, selection
+from tune_app.report.figures.search_figures import KINDS
 from tune_app.results import Frames, json_views, verdict
 
 #: Values that are easily taken for null, or for one another; the accuracy depends on them alone.
@@ -125,9 +125,6 @@ def test_importance_sees_what_decides(frames: Frames) -> None:
     [picture] = draw(frames, "importance")
     shares = dict(re.findall(r"(\w+) (\d\.\d+)", picture.alt))
     assert max(shares, key=lambda name: float(shares[name])) == "cw"
-    made = optuna_input.make_study(frames)
-    assert {len(trial.params) for trial in made.trials} == {2, 3}
-    assert len({trial.params["cw"] for trial in made.trials}) == len(LEVELS)
 
 
 @pytest.mark.parametrize("kind", ["slice", "parallel"])

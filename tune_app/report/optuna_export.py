@@ -7,25 +7,21 @@ holds the test metrics.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from tune_app.report import formats
-from tune_app.search.distributions import OPTUNA_KINDS, OptunaParameter, logarithmic
+from tune_app.search.distributions import OptunaParameter, optuna_parameters, spanning
 from tune_app.search.study_file import StudyFile
 from tune_app.search.study_trials import frozen_trial
-from tune_app.space import Sampler, Scalar, canonical
+from tune_app.space import Scalar
 from tune_app.space.rules import metric_columns
 from tune_app.version import __version__
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
-
-#: Numbers beyond this are words to a range.
-_LARGEST = 1e100
 
 _COUNTS = ("n", "n_diverged", "duration_s", "device")
 
@@ -36,14 +32,13 @@ def content(frames: Frames) -> bytes:
     A trial's user attributes are the means, intervals and counts of its row in ``results.csv``; the
     study's say what was trained on what.
     """
-    sweep = frames.sweep
+    sweep, history = frames.sweep, frames.sweep.history
     parameters = _parameters(frames)
     trials = []
     for _, row in frames.trials.iterrows():
-        configuration = sweep.history.configurations[int(row["sample"])]
-        made = frozen_trial(sweep.space, sweep.history, configuration, parameters, _measured(frames, row))
-        if made.state.is_finished():
-            trials.append(made)
+        configuration = history.configurations[int(row["sample"])]
+        trials.append(frozen_trial(sweep.space, history, configuration, parameters, _measured(frames, row)))
+    ended = [trial for trial in trials if trial.state.is_finished()]
     about = {
         "tune-app": __version__,
         "task": sweep.space.task,
@@ -55,7 +50,7 @@ def content(frames: Frames) -> bytes:
     }
     with tempfile.TemporaryDirectory(prefix="tune-app-") as folder:
         path = Path(folder) / "study.db"
-        StudyFile(path, sweep.name, sweep.space, trials, about).close()
+        StudyFile(path, sweep.name, sweep.space, ended, about).close()
         return path.read_bytes()
 
 
@@ -67,31 +62,11 @@ def _measured(frames: Frames, row: pd.Series[Any]) -> dict[str, Scalar]:
 
 def _parameters(frames: Frames) -> dict[str, OptunaParameter]:
     """Each parameter that is not fixed, with a distribution that contains every value that was tried."""
-    space, found = frames.sweep.space, {}
+    parameters = optuna_parameters(frames.sweep.space)
     for name in frames.parameters:
-        if name in space.fixed:
-            continue
-        configurations = frames.sweep.history.configurations.values()
-        values = [c.config[name] for c in configurations if name in c.config]
-        sampler = space.space.get(name)
-        if (
-            sampler is None
-            or sampler.kind not in OPTUNA_KINDS
-            or not all(map(OptunaParameter.of(sampler).contains, values))
-        ):
-            sampler = _spanning(values, sampler)
-        found[name] = OptunaParameter.of(sampler)
-    return found
-
-
-def _spanning(values: Sequence[Scalar], sampler: Sampler | None) -> Sampler:
-    """A sampler that gives these values: a range of numbers, or the words that they are."""
-    distinct = list({canonical(value): value for value in values}.values())
-    numbers = [v for v in distinct if isinstance(v, int | float) and not isinstance(v, bool)]
-    if len(numbers) < len(distinct) or max(map(abs, numbers)) > _LARGEST:
-        return Sampler("choice", tuple(distinct))
-    low, high = min(numbers), max(numbers)
-    log = logarithmic(sampler, low, high)
-    if all(isinstance(v, int) for v in numbers):
-        return Sampler("lograndint" if log else "randint", (low, high + 1))
-    return Sampler("loguniform" if log else "uniform", (low, high))
+        configs = [each.config for each in frames.sweep.history.configurations.values()]
+        values = [config[name] for config in configs if name in config]
+        if name not in parameters or not all(map(parameters[name].contains, values)):
+            sampler = frames.sweep.space.space.get(name)
+            parameters[name] = OptunaParameter.of(spanning(values, sampler))
+    return {name: each for name, each in parameters.items() if name not in frames.sweep.space.fixed}

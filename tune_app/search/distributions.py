@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +17,18 @@ from optuna.distributions import (
 
 from tune_app.space import Sampler, Scalar, SearchSpace
 from tune_app.space.samplers import multiple, steps
-from tune_app.space.scalars import alike, literal
+from tune_app.space.scalars import alike, canonical, literal
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 #: The kinds of samplers that have an Optuna distribution.
 OPTUNA_KINDS = ("choice", "uniform", "loguniform", "quniform", "randint", "lograndint", "qrandint")
 
 #: A grid's numbers count as logarithmic if the largest is at least this many times the smallest.
 _LOG_RATIO = 50
+
+#: The decades of the largest number on an axis, and of the longest axis; other numbers are choices.
+_LARGEST, _LONGEST = 100, 40
 
 #: Whole numbers up to this size are exact as floats.
 _LARGEST_EXACT = 2**53
@@ -116,6 +122,30 @@ def optuna_parameters(space: SearchSpace) -> dict[str, OptunaParameter]:
         for name, sampler in space.space.items()
         if sampler.kind in OPTUNA_KINDS
     }
+
+
+def spanning(values: Sequence[Scalar], sampler: Sampler | None = None) -> Sampler:
+    """A sampler that can give all these values: a range of numbers, else a choice of the values.
+
+    Args:
+        values: that were tried; equal ones count once.
+        sampler: of the space, which says whether the range is logarithmic.
+    """
+    distinct = list({canonical(value): value for value in values}.values())
+    numbers = [v for v in distinct if isinstance(v, int | float) and not isinstance(v, bool)]
+    if len(numbers) < len(distinct) or _too_far_apart(numbers):
+        return Sampler("choice", tuple(distinct))
+    low, high = min(numbers), max(numbers)
+    log = logarithmic(sampler, low, high)
+    if all(isinstance(v, int) for v in numbers):
+        return Sampler("lograndint" if log else "randint", (low, high + 1))
+    return Sampler("loguniform" if log else "uniform", (low, high))
+
+
+def _too_far_apart(numbers: Sequence[float]) -> bool:
+    """Whether no axis could show these numbers side by side."""
+    sizes = [math.log10(abs(number)) for number in numbers if number]
+    return bool(sizes) and (max(sizes) > _LARGEST or max(sizes) - min(sizes) > _LONGEST)
 
 
 def logarithmic(sampler: Sampler | None, low: float, high: float) -> bool:

@@ -27,8 +27,6 @@ from tune_app.sweep.events import Epoch, Event, Planned
 from tune_app.sweep.history import History
 from tune_app.sweep.opened_folder import verify
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)
-
 #: What a file raises that is full, damaged, gone, or changed by somebody else.
 FAULTS = (optuna.exceptions.OptunaError, SQLAlchemyError, sqlite3.Error, OSError, KeyError)
 

@@ -35,7 +35,7 @@ def test_curves_are_means_with_t_intervals_in_per_cent(finished: Frames) -> None
         assert found[f"{column}_half"] == pytest.approx(factor * (interval.half_width or 0))
     assert found["n"] == 3
     assert (
-        info.selection.samples
+        list(info.labels)
         == finished.trials.sort_values("val_accuracy_mean", ascending=False)["sample"].tolist()
     )
 

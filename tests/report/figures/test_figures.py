@@ -11,27 +11,12 @@ from PIL import Image
 from tune_app.cli import cli
 from tune_app.errors import ReportError
 from tune_app.report import figures
-from tune_app.report.figures import NotDrawn
 from tune_app.results import Frames
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Frames:
     return CASES["finished"](tmp_path_factory.mktemp("finished"))
-
-
-def test_values_that_optuna_cannot_draw_cost_no_report(
-    finished: Frames, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fails(_: Frames) -> list[figures.Picture]:
-        raise OverflowError("too far")
-
-    monkeypatch.setitem(figures.KINDS, "slice", fails)
-    monkeypatch.setitem(figures.KINDS, "curves", fails)
-    with pytest.raises(NotDrawn, match=r"Optuna cannot draw these values \(OverflowError: too far\)"):
-        figures.draw(finished, "slice")
-    with pytest.raises(OverflowError):
-        figures.draw(finished, "curves")
 
 
 def test_a_picture_is_saved_in_the_format_of_its_ending(finished: Frames, tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Frames:
 
 def test_two_metrics_make_a_picture_with_its_front(finished: Frames) -> None:
     x, y = pareto.Objective("duration_s", "min"), pareto.Objective("val_accuracy", "max")
-    info = pareto.pareto_info(finished, x, y)
+    points = pareto.pareto_points(finished, x, y)
     best = finished.trials.sort_values("val_accuracy_mean")["sample"].iloc[-1]
-    assert info.points.set_index("sample")["on_front"][best]
+    assert points.set_index("sample")["on_front"][best]
     assert pareto.pareto(finished, x, y).title == "validation accuracy, % against training time, s"
     with pytest.raises(NotDrawn, match='no column "speed"'):
         pareto.pareto(finished, pareto.Objective("speed", "max"), y)

@@ -1,4 +1,4 @@
-"""The labels of a parameter's axis in Optuna's figures."""
+"""The axis of a parameter."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from pathlib import Path
 
 from edge_cases import CASES
 from matplotlib.axes import Axes
+from records import record
 
 from tune_app.report import figures
+from tune_app.report.figures.parameter_axis import parameter_axis
 
 
 def ticks(folder: Path, case: str) -> dict[str, list[str]]:
@@ -30,3 +32,24 @@ def test_an_absent_value_has_a_dash_and_mixed_values_are_words(tmp_path: Path) -
     assert sorted(found["optimizer"]) == ["adam", "sgd"]
     assert sorted(found["depth"]) == ["1", "2", "deep"]
     assert "0.1" in found["momentum"]
+
+
+def test_numbers_stand_by_their_size_and_an_absent_value_below_them(tmp_path: Path) -> None:
+    frames = CASES["forty"](tmp_path)
+    lr = parameter_axis(frames, "lr")
+    assert lr.log
+    assert sorted(lr.places.values()) == sorted(frames.trials["lr"])
+    assert set(lr.labels.values()) == {"1e-6", "1e-5", "0.0001"}
+    assert 0 < lr.place({}) < min(lr.places.values())
+    step = parameter_axis(frames, "step_size")
+    assert not step.log
+    assert step.place({"step_size": 3}) == 3.0
+    grid = parameter_axis(CASES["finished"](tmp_path / "grid"), "lr")
+    assert not grid.log, "a factor of ten may as well be linear"
+
+
+def test_labels_that_would_overlap_are_left_out(tmp_path: Path) -> None:
+    text = "task: mine:train\nspace: {x: {grid: [0, 0.01, 0.02, 1]}}\nepochs: 2\nseeds: 1\n"
+    axis = parameter_axis(record(tmp_path, text, {}), "x")
+    assert axis.labels == {0.0: "0", 1.0: "1"}
+    assert len(axis.places) == 4

@@ -11,8 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tune_app.errors import ReportError, describe, nearest
-from tune_app.report.figures import curves, heatmap, intervals, optuna_figures, pareto, rungs, scores, style
+from tune_app.errors import ReportError, nearest
+from tune_app.report.figures import (
+    curves,
+    heatmap,
+    intervals,
+    pareto,
+    rungs,
+    scores,
+    search_figures,
+    style,
+)
 from tune_app.report.figures.picture import NotDrawn, Picture
 from tune_app.sweep.files import write_file
 
@@ -31,7 +40,7 @@ KINDS: dict[str, Callable[[Frames], list[Picture]]] = {
     "rungs": rungs.rungs,
     "confusion": scores.confusion_matrix,
     "roc": scores.roc_curve,
-    **optuna_figures.KINDS,
+    **search_figures.KINDS,
 }
 
 
@@ -51,16 +60,10 @@ def draw(frames: Frames, kind: str) -> list[Picture]:
         NotDrawn: there is nothing to show.
         RunError: a file of the run is damaged.
     """
-    try:
-        with style.styled():
-            pictures = KINDS[kind](frames)
-            for picture in pictures:
-                style.add_source(picture.figure, source(frames))
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        if kind not in optuna_figures.KINDS:
-            raise
-        # not our code: no value of a parameter or metric is to cost a run its report
-        raise NotDrawn(f"Optuna cannot draw these values ({describe(error)})") from error
+    with style.styled():
+        pictures = KINDS[kind](frames)
+        for picture in pictures:
+            style.finish(picture.figure, source(frames))
     return pictures
 
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from tune_app import results
 from tune_app.report import formats
-from tune_app.report.figures import optuna_input, selection, style
+from tune_app.report.figures import selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
 from tune_app.space import Scalar, canonical
 from tune_app.status import Status
@@ -25,8 +22,8 @@ from tune_app.text import counted
 if TYPE_CHECKING:
     from tune_app.results import Frames
 
-#: The most pairs of axes that get a picture, and the most cells along an axis.
-MOST_PAIRS, MOST_VALUES = 3, 24
+#: The most pairs of axes that get a picture, cells along an axis, and columns whose cells have a text.
+MOST_PAIRS, MOST_VALUES, _MOST_TEXTS = 3, 24, 14
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,6 @@ class HeatmapInfo:
     tells whether a cell may stand for several configurations, of which it shows the best.
     """
 
-    metric: str
     row_name: str
     column_name: str
     rows: list[Scalar]
@@ -53,153 +49,99 @@ def heatmap_infos(frames: Frames) -> list[HeatmapInfo]:
     Raises:
         NotDrawn: fewer than two such parameters, or nothing has finished.
     """
-    axes = [name for name in frames.varying if 2 <= len(_values(frames, name)) <= MOST_VALUES]
-    gridded = frames.sweep.space.space
-    axes = [name for name in axes if name not in gridded or gridded[name].kind in ("grid", "choice")]
-    pairs = [pair for pair in combinations(axes, 2) if _covers(frames, *pair)]
+    space = frames.sweep.space.space
+    axes = {
+        name: values
+        for name in frames.varying
+        if 2 <= len(values := selection.parameter_values(frames, name)) <= MOST_VALUES
+        and (name not in space or space[name].kind in ("grid", "choice"))
+    }
+    pairs = [
+        pair
+        for pair in combinations(axes, 2)
+        if _covers(frames, *pair, len(axes[pair[0]]) * len(axes[pair[1]]))
+    ]
     if not pairs:
         raise NotDrawn("takes two parameters that form a grid")
     if results.ranked(frames).empty:
         raise NotDrawn("no configuration has finished")
-    return [_info(frames, *pair) for pair in pairs[:MOST_PAIRS]]
+    # the longer axis goes across, where there is more room
+    return [_info(frames, *sorted(pair, key=lambda name: len(axes[name]))) for pair in pairs[:MOST_PAIRS]]
 
 
-def _values(frames: Frames, name: str) -> list[Scalar]:
-    """The values of a parameter, numbers upwards, then the rest as they came."""
-    found = optuna_input.parameter_values(frames, name)
-    return sorted(found, key=lambda v: (0, v) if _is_number(v) else (1, 0))
-
-
-def _is_number(value: Scalar) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _covers(frames: Frames, one: str, other: str) -> bool:
+def _covers(frames: Frames, one: str, other: str, cells: int) -> bool:
     """Whether at least half of the cells of these two axes have a configuration."""
     configs = map(frames.config, frames.trials["sample"])
-    cells = {(canonical(c[one]), canonical(c[other])) for c in configs if one in c and other in c}
-    return 2 * len(cells) >= len(_values(frames, one)) * len(_values(frames, other))
-
-
-def _info(frames: Frames, one: str, other: str) -> HeatmapInfo:
-    # the longer axis goes across, where there is more room
-    row_name, column_name = (
-        (one, other) if len(_values(frames, one)) <= len(_values(frames, other)) else (other, one)
+    return (
+        2 * len({(canonical(c[one]), canonical(c[other])) for c in configs if one in c and other in c})
+        >= cells
     )
-    rows, columns = _values(frames, row_name), _values(frames, column_name)
+
+
+def _info(frames: Frames, row_name: str, column_name: str) -> HeatmapInfo:
+    rows, columns = (selection.parameter_values(frames, name) for name in (row_name, column_name))
     metric = frames.sweep.space.metric.name
     values = np.full((len(rows), len(columns)), np.nan)
     texts = [["" for _ in columns] for _ in rows]
-    row_at = {canonical(value): i for i, value in enumerate(rows)}
-    column_at = {canonical(value): i for i, value in enumerate(columns)}
-    filled: dict[tuple[int, int], int] = {}
-    for _, trial in _worst_first(frames).iterrows():
+    own = np.zeros(values.shape, int)
+    best = results.ranked(frames)
+    worst_first = pd.concat([frames.trials.drop(index=best.index), best.iloc[::-1]])  # the best stays
+    for _, trial in worst_first.iterrows():
         config = frames.config(trial["sample"])
         if row_name not in config or column_name not in config:
             continue
-        row, column = row_at[canonical(config[row_name])], column_at[canonical(config[column_name])]
-        if pd.isna(trial["twin"]):
-            filled[row, column] = filled.get((row, column), 0) + 1
+        row = list(rows).index(canonical(config[row_name]))
+        column = list(columns).index(canonical(config[column_name]))
+        own[row, column] += pd.isna(trial["twin"])
         if trial["status"] == Status.FINISHED:
             values[row, column] = float(trial[f"{metric}_mean"]) * frames.units.scale(metric)
-            mean, _, rest = formats.measure(frames, trial["sample"], metric).partition(" ")
-            texts[row][column] = f"{mean}\n{rest}".strip()
+            texts[row][column] = formats.measure(frames, trial["sample"], metric).replace(" ", "\n", 1)
         elif not texts[row][column]:
             texts[row][column] = formats.status(trial).replace(" at epoch ", "\nat epoch ")
-    several = any(number > 1 for number in filled.values())
-    return HeatmapInfo(metric, row_name, column_name, rows, columns, values, texts, several)
-
-
-def _worst_first(frames: Frames) -> pd.DataFrame:
-    """Every trial, the best last: of several in a cell it is the one that stays."""
-    best = results.ranked(frames)
-    return pd.concat([frames.trials.drop(index=best.index), best.iloc[::-1]])
+    several = bool((own > 1).any())
+    return HeatmapInfo(row_name, column_name, [*rows.values()], [*columns.values()], values, texts, several)
 
 
 def heatmap(frames: Frames) -> list[Picture]:
     """The metric over each pair of grid axes."""
     infos = heatmap_infos(frames)
-    return [_picture(frames, info, "" if i == 0 else f"_{i + 1}") for i, info in enumerate(infos)]
+    return [
+        _picture(frames, info, f"_{number}" if number > 1 else "") for number, info in enumerate(infos, 1)
+    ]
 
 
 def _picture(frames: Frames, info: HeatmapInfo, number: str) -> Picture:
-    label = formats.metric(frames.units, info.metric)
     names = selection.shortened((info.row_name, info.column_name), 28)
-    with style.styled():
-        height = min(8.0, max(2.2, 0.62 * len(info.rows) + 1.1))
-        figure = style.canvas(min(style.WIDTH, max(4.0, 0.95 * len(info.columns) + 2.2)), height)
-        axes = figure.subplots()
-        axes.grid(visible=False)
-        shown = axes.imshow(np.ma.masked_invalid(info.values), cmap=style.COLOUR_MAP, aspect="auto")
-        across, down = (
-            [style.text_of(selection.values(frames, name)[canonical(value)]) for value in values]
-            for name, values in ((info.column_name, info.columns), (info.row_name, info.rows))
-        )
-        axes.set_xticks(range(len(across)), across)
-        axes.set_yticks(range(len(down)), down)
-        if max(map(len, across)) * len(across) > 75:
-            axes.tick_params(axis="x", rotation=45)
-        axes.set_xlabel(style.text_of(names[info.column_name]))
-        axes.set_ylabel(style.text_of(textwrap.fill(names[info.row_name], max(8, int(height * 7)))))
-        axes.spines[:].set_visible(False)
-        axes.tick_params(length=0)
-        _cells(axes, info, shown)
-        bar = figure.colorbar(shown, ax=axes, label=style.text_of(label), pad=0.02)
-        bar.outline.set_visible(False)
-    what = formats.quantity(info.metric)
-    better = "brighter is better" if frames.sweep.space.metric.mode == "max" else "darker is better"
+    height = min(8.0, max(2.2, 0.62 * len(info.rows) + 1.1))
+    across = len(info.columns)
+    figure, axes = style.single(min(style.WIDTH, max(4.0, 0.95 * across + 2.2)), height)
+    texts = info.texts if across <= _MOST_TEXTS else []
+    size = 8.5 if across <= 6 else 7 if across <= 10 else 5.5
+    shown = style.matrix(axes, info.values, texts, fontsize=size, cmap=style.COLOUR_MAP, aspect="auto")
+    for axis, name in ((axes.xaxis, info.column_name), (axes.yaxis, info.row_name)):
+        cuts, values = selection.values(frames, name), selection.parameter_values(frames, name)
+        axis.set_ticks(range(len(values)), [cuts[key] for key in values])
+    axes.set_xlabel(names[info.column_name])
+    axes.set_ylabel(textwrap.fill(names[info.row_name], max(8, int(height * 7))))
+    bar = figure.colorbar(shown, ax=axes, label=selection.metric_label(frames), pad=0.02)
+    bar.outline.set_visible(False)
+    metric = frames.sweep.space.metric
+    what = formats.quantity(metric.name)
+    better = "brighter is better" if metric.mode == "max" else "darker is better"
     several = "where a cell has several configurations it shows the best of them" if info.several else ""
     return Picture(
         f"heatmap{number}",
         f"{what[0].upper()}{what[1:]} over {info.row_name} and {info.column_name}",
         f"Heat map of {what}: {counted(len(info.rows), 'row')} ({info.row_name}) by "
-        f"{counted(len(info.columns), 'column')} ({info.column_name}). {_extremes(frames, info)}",
+        f"{counted(across, 'column')} ({info.column_name}). {_best(frames, info)}",
         sentences(f"Mean and half-width of its 95% interval, of two seeds both values; {better}", several),
         figure,
     )
 
 
-def _cells(axes: Axes, info: HeatmapInfo, shown: Any) -> None:
-    size = 8.5 if len(info.columns) <= 6 else 7 if len(info.columns) <= 10 else 5.5
-    if len(info.columns) > 14:
-        return
-    for row, texts in enumerate(info.texts):
-        for column, text in enumerate(texts):
-            value = info.values[row, column]
-            if np.isnan(value):
-                axes.add_patch(
-                    Rectangle(
-                        (column - 0.5, row - 0.5),
-                        1,
-                        1,
-                        fill=False,
-                        hatch="////",
-                        edgecolor="#bbbbbb",
-                        linewidth=0,
-                    )
-                )
-            bright = not np.isnan(value) and sum(shown.cmap(shown.norm(value))[:3]) < 1.45
-            box = (
-                {"facecolor": "white", "edgecolor": "none", "pad": 1.5} if np.isnan(value) and text else None
-            )
-            axes.text(
-                column,
-                row,
-                style.text_of(text),
-                ha="center",
-                va="center",
-                fontsize=size,
-                color="white" if bright else style.INK,
-                bbox=box,
-            )
-
-
-def _extremes(frames: Frames, info: HeatmapInfo) -> str:
-    best = np.nanargmax(info.values) if frames.sweep.space.metric.mode == "max" else np.nanargmin(info.values)
-    row, column = divmod(int(best), len(info.columns))
+def _best(frames: Frames, info: HeatmapInfo) -> str:
+    find = np.nanargmax if frames.sweep.space.metric.mode == "max" else np.nanargmin
+    row, column = divmod(int(find(info.values)), len(info.columns))
+    point = {info.row_name: info.rows[row], info.column_name: info.columns[column]}
     text = info.texts[row][column].replace("\n", " ")
-    where: Iterator[str] = (
-        f"{name} {frames.labels.value(name, value)}"
-        for name, value in ((info.row_name, info.rows[row]), (info.column_name, info.columns[column]))
-    )
-    return f"Best: {', '.join(where)} with {text}."
+    return f"Best: {frames.labels.point(point, point)} with {text}."

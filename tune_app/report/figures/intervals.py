@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,6 @@ from tune_app.report.figures.picture import NotDrawn, Picture, sentences
 from tune_app.results import verdict
 from tune_app.stats.arithmetic import mean
 from tune_app.stats.intervals import mean_interval
-from tune_app.stats.units import MetricUnits
 from tune_app.text import counted
 
 if TYPE_CHECKING:
@@ -34,20 +32,16 @@ class IntervalRow:
 
 @dataclass(frozen=True)
 class IntervalsInfo:
-    """Finished configurations, best first: what each was measured at, a dict of ``metrics`` each.
+    """Finished configurations, best first: what each was measured at, by sample, then by metric.
 
     ``letters`` has by metric one text a sample: two configurations that share a letter cannot be told apart
     with these seeds. Empty where that was not judged.
     """
 
     metrics: list[str]
-    samples: list[int]
-    labels: dict[int, str]
     measured: dict[int, dict[str, IntervalRow]]
     letters: dict[str, dict[int, str]]
     note: str
-    n: int
-    units: MetricUnits
 
 
 def intervals_info(frames: Frames) -> IntervalsInfo:
@@ -61,139 +55,92 @@ def intervals_info(frames: Frames) -> IntervalsInfo:
         raise NotDrawn("no configuration has finished")
     chosen = selection.choose(frames, ranked)
     judged = verdict.judge(frames)
-    compared = [each for each in (judged.chosen, judged.test) if each is not None]
+    compared = [each for each in (judged.chosen, judged.test) if each]
     metrics = [each.metric for each in compared]
-    measured: dict[int, dict[str, IntervalRow]] = {}
-    for sample in chosen.samples:
-        measured[sample] = {}
-        for name in metrics:
-            values, factor = frames.measured(sample, name), frames.units.scale(name)
-            if not values:
-                continue
-            interval = mean_interval([factor * value for value in values])
-            width = interval.half_width if len(values) > 2 else None
-            text = frames.units.measure(name, values, unit=True)
-            seeds = [factor * value for value in values]
-            measured[sample][name] = IntervalRow(factor * mean(values), width, seeds, text)
+    rows = {sample: {name: _row(frames, sample, name) for name in metrics} for sample in chosen.samples}
+    letters = {
+        each.metric: {s.sample: s.letters.get("seeds", "") for s in each.standings} for each in compared
+    }
     return IntervalsInfo(
         metrics,
-        chosen.samples,
-        selection.labels(frames, chosen.samples),
-        measured,
-        {each.metric: _letters_of(each) for each in compared},
+        {sample: {name: row for name, row in each.items() if row} for sample, each in rows.items()},
+        {name: {sample: text for sample, text in each.items() if text} for name, each in letters.items()},
         chosen.note,
-        frames.sweep.space.seeds,
-        frames.units,
     )
 
 
-#: Letters of a name in a line.
-_LABEL = 46
+def _row(frames: Frames, sample: int, name: str) -> IntervalRow | None:
+    values, factor = frames.measured(sample, name), frames.units.scale(name)
+    if not values:
+        return None
+    seeds = [factor * value for value in values]
+    width = mean_interval(seeds).half_width if len(seeds) > 2 else None
+    return IntervalRow(factor * mean(values), width, seeds, frames.units.measure(name, values, unit=True))
 
-_LOOKS = (style.Look("#0072B2", "-", "o"), style.Look("#D55E00", (0, (2, 1.2)), "s"))
 
-
-def _letters_of(compared: verdict.Comparison) -> dict[int, str]:
-    found = ((each.sample, each.letters.get("seeds", "")) for each in compared.standings)
-    return {sample: text for sample, text in found if text}
+#: Marker and colour of the metric that ranks, and of the test metric.
+_LOOKS = (("o", style.BLUE), ("s", style.ORANGE))
 
 
 def intervals(frames: Frames) -> list[Picture]:
     """Means, intervals and seeds of every finished configuration."""
     info = intervals_info(frames)
-    with style.styled():
-        figure = style.canvas(
-            style.WIDTH, 0.95 + (0.3 if len(info.samples) <= 20 else 0.22) * len(info.samples)
-        )
-        across = figure.subplots(1, len(info.metrics), sharey=True, squeeze=False)[0]
-        for axes, name, look in zip(across, info.metrics, _LOOKS, strict=False):
-            _panel(axes, info, name, look)
-        places = range(len(info.samples))
-        names = [selection.wrapped(info.labels[sample], _LABEL, 2) for sample in info.samples]
-        across[0].set_yticks(places, list(map(style.text_of, names)))
-        across[0].set_ylim(len(info.samples) - 0.4, -0.6)
+    count = len(info.measured)
+    labels = selection.labels(frames, info.measured)
+    figure = style.canvas(style.WIDTH, 0.95 + (0.3 if count <= 20 else 0.22) * count)
+    across = figure.subplots(1, len(info.metrics), sharey=True, squeeze=False)[0]
+    for axes, name, look in zip(across, info.metrics, _LOOKS, strict=False):
+        style.name_rows(axes, [selection.wrapped(label, 46, 2) for label in labels.values()])
+        _panel(axes, frames, info, name, *look)
+        axes.set_xlabel(selection.metric_label(frames, name))
+    first = next(iter(info.measured))
     return [
         Picture(
             "intervals",
             "Configurations with their intervals",
-            _alt(info),
-            sentences(_marks(info), _ties(info), info.note, selection.left_out(frames)),
+            f"Dot plot of {formats.listed(list(map(formats.quantity, info.metrics)))} of "
+            f"{counted(count, 'configuration')}, best first. "
+            f"Best: {labels[first]} with {info.measured[first][info.metrics[0]].text}.",
+            sentences(_marks(frames.sweep.space.seeds), _ties(info), info.note, selection.left_out(frames)),
             figure,
         )
     ]
 
 
-def _panel(axes: Axes, info: IntervalsInfo, name: str, look: style.Look) -> None:
-    for place, sample in enumerate(info.samples):
-        found = info.measured[sample].get(name)
-        if found is None:
-            continue
-        if len(found.seeds) > 1:
-            axes.plot(
-                found.seeds,
-                [place + 0.3] * len(found.seeds),
-                "o",
-                color="none",
-                markeredgecolor=style.GREY,
-                markersize=2.8,
-                markeredgewidth=0.7,
-                zorder=2,
-            )
-        error = None
-        if found.half_width is not None:
-            share = info.units.is_share(name)
-            room = (found.mean, 100 - found.mean) if share else (math.inf, math.inf)
-            error = [[min(found.half_width, side)] for side in room]  # no share lies outside 0 to 100%
-        axes.errorbar(
-            [found.mean],
-            [place],
-            xerr=error,
-            fmt=look.marker,
-            color=look.color,
-            capsize=3,
-            markersize=5,
-            zorder=3,
-        )
-    axes.set_xlabel(style.text_of(formats.metric(info.units, name)))
-    axes.grid(visible=False, axis="y")
-    axes.tick_params(axis="y", length=0)
+def _panel(axes: Axes, frames: Frames, info: IntervalsInfo, name: str, marker: str, color: str) -> None:
+    share = frames.units.is_share(name)
+    for place, (sample, measured) in enumerate(info.measured.items()):
+        if row := measured.get(name):
+            if len(row.seeds) > 1:
+                at = [place + 0.3] * len(row.seeds)
+                axes.scatter(row.seeds, at, s=8, c="none", edgecolors=style.GREY, linewidths=0.7, zorder=2)
+            error = None
+            if row.half_width is not None:
+                # no share lies outside 0 to 100%
+                room = (row.mean, 100 - row.mean) if share else (row.half_width, row.half_width)
+                error = [[min(row.half_width, side)] for side in room]
+            axes.errorbar(row.mean, place, xerr=error, fmt=marker, color=color, capsize=3, zorder=3)
+        letters = info.letters[name].get(sample, "")
+        axes.text(1, place, letters, transform=axes.get_yaxis_transform(), va="center", fontsize=8.5)
     axes.margins(x=0.08)
-    if info.units.is_share(name):
+    if share:
         low, high = axes.get_xlim()
         axes.set_xlim(max(low, -2), min(high, 102))
-    _letters(axes, info, name)
 
 
-def _letters(axes: Axes, info: IntervalsInfo, name: str) -> None:
-    for place, sample in enumerate(info.samples):
-        text = info.letters[name].get(sample, "")
-        axes.annotate(
-            text, (1, place), xycoords=("axes fraction", "data"), ha="left", va="center", fontsize=8.5
-        )
-
-
-def _marks(info: IntervalsInfo) -> str:
-    if info.n == 1:
+def _marks(seeds: int) -> str:
+    if seeds == 1:
         return "One seed a configuration: no interval can be given, which takes at least two"
-    if info.n == 2:
+    if seeds == 2:
         return "A dot is the mean over the seeds, each small ring one of the two; best first"
     return "A dot is the mean over the seeds, the bar its 95% interval, each small ring a seed; best first"
 
 
 def _ties(info: IntervalsInfo) -> str:
-    if not any(info.letters.values()):
-        return ""
     compared = max(map(len, info.letters.values()))
-    which = "those" if compared == len(info.samples) else f"of the first {compared}, those"
+    if not compared:
+        return ""
+    which = "those" if compared == len(info.measured) else f"of the first {compared}, those"
     return (
         f"{which} that share a letter cannot be told apart with these seeds (paired tests, Holm's correction)"
-    )
-
-
-def _alt(info: IntervalsInfo) -> str:
-    name, first = info.metrics[0], info.samples[0]
-    return (
-        f"Dot plot of {formats.listed(list(map(formats.quantity, info.metrics)))} of "
-        f"{counted(len(info.samples), 'configuration')}, best first. "
-        f"Best: {info.labels[first]} with {info.measured[first][name].text}."
     )

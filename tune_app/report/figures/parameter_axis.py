@@ -1,60 +1,90 @@
-"""The labels of a parameter's axis in Optuna's figures: its own values, ``null`` and absence among them."""
+"""A parameter's axis in a figure: where each value stands, and which labels there are."""
 
 from __future__ import annotations
 
-import json
-import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 from matplotlib.axis import Axis, XAxis
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from matplotlib.ticker import MaxNLocator
 
-from tune_app.report.figures import optuna_input, selection, style
+from tune_app.report.figures import selection, style
+from tune_app.search.distributions import spanning
+from tune_app.space import Config, canonical
+from tune_app.space.labels import text
 from tune_app.stats.units import NOTHING
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
 
-#: A parameter's own values are the labels of its axis where there are no more than these.
-_FEW_VALUES = 6
+#: The most listed numbers that are labels themselves, and the least share of the axis between two.
+_FEW_VALUES, _APART = 6, 0.08
 
-#: What Optuna writes where a parameter does not exist.
-_ABSENT = "None"
+#: A configuration without the parameter stands below the others, by this share of the axis.
+_GAP = 0.15
 
 
-def label(axis: Axis, frames: Frames, name: str) -> None:
-    """Label the axis of a parameter with its own values where they are few, else with short numbers."""
-    spread = optuna_input.distribution(frames, name)
-    drawn = [text.get_text() for text in axis.get_majorticklabels()]
-    absent = _ABSENT in drawn
-    if isinstance(spread, CategoricalDistribution):
-        spelled = _spelled(frames, name)
-        texts = [spelled.get(text, text) for text in drawn]
-        axis.set_ticks(axis.get_ticklocs(), list(map(style.text_of, texts)))
-        if isinstance(axis, XAxis) and len("".join(texts)) > 20:
-            axis.set_tick_params(rotation=45)
-        return
-    assert isinstance(spread, IntDistribution | FloatDistribution)
-    values = sorted(v for v in optuna_input.parameter_values(frames, name) if isinstance(v, int | float))
-    if len(values) <= _FEW_VALUES:
-        # beside an absent value, Optuna draws the logarithms themselves
-        places = [math.log10(v) if absent and spread.log else float(v) for v in values]
-        texts = [frames.labels.value(name, value) for value in values]
-        if absent:
-            places, texts = [float(axis.get_ticklocs()[0]), *places], [NOTHING, *texts]
-        axis.set_ticks(places, texts)
+@dataclass(frozen=True)
+class ParameterAxis:
+    """Where a parameter's values stand, by their ``canonical`` forms, and what is written at some places."""
+
+    name: str
+    places: dict[str, float]
+    labels: dict[float, str]
+    absent: float
+    log: bool = False
+
+    def place(self, config: Config) -> float:
+        """Where a configuration stands on the axis."""
+        return self.places[canonical(config[self.name])] if self.name in config else self.absent
+
+    def draw(self, axis: Axis, absent: bool = False) -> None:
+        """Scale and label a matplotlib axis, with a label for ``absent`` if a configuration is."""
+        if self.log:
+            (axis.axes.set_xscale if isinstance(axis, XAxis) else axis.axes.set_yscale)("log")
+        labels = {self.absent: NOTHING, **self.labels} if absent else self.labels
+        axis.set_ticks(list(labels), list(labels.values()))
         axis.set_ticks([], minor=True)
-    elif absent:
-        axis.set_ticks(axis.get_ticklocs(), [NOTHING if text == _ABSENT else text for text in drawn])
-    elif spread.log:
-        style.log_ticks(axis)
 
 
-def _spelled(frames: Frames, name: str) -> dict[str, str]:
-    """The categories of a parameter as we write them, by each way in which Optuna may write them."""
-    found = {_ABSENT: NOTHING}
+def parameter_axis(frames: Frames, name: str) -> ParameterAxis:
+    """The axis of a parameter: words and mixed values side by side, numbers by their size."""
+    values = selection.parameter_values(frames, name)
+    sampler = frames.sweep.space.space.get(name)
+    spread = spanning(list(values.values()), sampler)
     texts = selection.values(frames, name, 14)
-    for key, text in frames.labels.values(name).items():
-        choice = optuna_input.MARK + text
-        found |= dict.fromkeys([choice, repr(choice), json.dumps(choice)], texts[key])
-    return found
+    if spread.kind == "choice":
+        places = {key: float(index) for index, key in enumerate(values)}
+        return ParameterAxis(name, places, {places[key]: texts[key] for key in values}, -1.0)
+    places = {key: float(value) for key, value in values.items() if isinstance(value, int | float)}
+    low, high, log = min(places.values()), max(places.values()), "log" in spread.kind
+    listed = sampler is None or sampler.kind in ("grid", "choice")
+    if listed and len(values) <= _FEW_VALUES:
+        labels = {places[key]: texts[key] for key in _apart(places, log)}
+    else:
+        ticks = style.log_locator(low, high, 5) if log else MaxNLocator(4, integer="int" in spread.kind)
+        labels = {float(at): text(float(at)) for at in ticks.tick_values(low, high) if low <= at <= high}
+    absent = low * (low / high) ** _GAP if log else low - _GAP * ((high - low) or 1)
+    return ParameterAxis(name, places, labels, absent, log)
+
+
+def _apart(places: dict[str, float], log: bool) -> list[str]:
+    """The values whose labels find room, from the lowest."""
+    heights = dict(zip(places, np.log(list(places.values())) if log else places.values(), strict=True))
+    least = _APART * (max(heights.values()) - min(heights.values()))
+    chosen: list[str] = []
+    for key, height in heights.items():
+        if not chosen or height - heights[chosen[-1]] >= least:
+            chosen.append(key)
+    return chosen
+
+
+def fitted(axis: Axis, values: Sequence[float], others: Iterable[float] = ()) -> list[float]:
+    """Fit a y axis to ``values`` and ``others``; returns the heights of ``values``, as shares of the axis."""
+    ends = min(*values, *others), max(*values, *others)
+    axis.axes.set_ylim(axis.get_major_locator().nonsingular(*ends))
+    transform = axis.get_transform()
+    low, high = transform.transform(np.array(axis.get_view_interval()))
+    return list((transform.transform(np.array(values)) - low) / (high - low))

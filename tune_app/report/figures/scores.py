@@ -31,7 +31,7 @@ class ScoresInfo:
     """
 
     sample: int
-    label: str
+    chosen: str
     scores: NDArray[np.float32]
     labels: NDArray[np.int64]
     classes: list[str]
@@ -47,15 +47,16 @@ def scores_info(frames: Frames) -> ScoresInfo:
     ranked = results.ranked(frames)
     if ranked.empty:
         raise NotDrawn("no configuration has finished")
-    best = ranked.iloc[0]
-    sample = int(best["sample"] if pd.isna(best["twin"]) else best["twin"])
-    scores = frames.scores(sample)
+    best, twin = (ranked.iloc[0][name] for name in ("sample", "twin"))
+    scores = frames.scores(int(best if pd.isna(twin) else twin))
     if scores.size == 0:
         raise NotDrawn("the task keeps no test scores")
-    labels = _labels(frames)
-    if scores.shape[1] != len(labels):
+    images = frames.test_images()
+    if images is None:
+        raise NotDrawn("the labels of the test images are not recorded")
+    if scores.shape[1] != len(images):
         raise RunError(
-            f"{frames.sweep.paths.test_images}: names {len(labels)} images, but there are scores of "
+            f"{frames.sweep.paths.test_images}: names {len(images)} images, but there are scores of "
             f"{scores.shape[1]}. Restore it from a copy, or remove it: their figures are then left out."
         )
     count = 2 if scores.ndim == 2 else scores.shape[2]
@@ -64,15 +65,9 @@ def scores_info(frames: Frames) -> ScoresInfo:
     known = np.isfinite(scores.reshape(len(scores), -1)).all(axis=1)
     if not known.any():
         raise NotDrawn("every replicate of the best configuration has scores that are not finite")
-    label = selection.labels(frames, [int(best["sample"])])[int(best["sample"])]
-    return ScoresInfo(int(best["sample"]), label, scores[known], labels, classes)
-
-
-def _labels(frames: Frames) -> NDArray[np.int64]:
-    images = frames.test_images()
-    if images is None:
-        raise NotDrawn("the labels of the test images are not recorded")
-    return images["label"].to_numpy(np.int64)
+    by = formats.quantity(frames.sweep.space.metric.name)
+    chosen = f"{selection.labels(frames, [int(best)])[int(best)]}, chosen by {by}"
+    return ScoresInfo(int(best), chosen, scores[known], images["label"].to_numpy(np.int64), classes)
 
 
 def confusion(info: ScoresInfo) -> NDArray[np.int64]:
@@ -96,10 +91,7 @@ def roc(
     ends = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
     true = np.cumsum(positive[order])[ends]
     false = ends + 1 - true
-    return (
-        np.concatenate([[0.0], false / max(1, int((~positive).sum()))]),
-        np.concatenate([[0.0], true / max(1, int(positive.sum()))]),
-    )
+    return np.append(0.0, false / false[-1]), np.append(0.0, true / true[-1])
 
 
 def confusion_matrix(frames: Frames) -> list[Picture]:
@@ -108,44 +100,28 @@ def confusion_matrix(frames: Frames) -> list[Picture]:
     counts = confusion(info)
     mean = counts.mean(axis=0)
     shares = mean / np.maximum(mean.sum(axis=1, keepdims=True), 1)
-    size = len(info.classes)
-    with style.styled():
-        figure = style.canvas(min(style.WIDTH, 3.0 + 0.75 * size), 1.6 + 0.75 * size)
-        axes = figure.subplots()
-        axes.grid(visible=False)
-        shown = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
-        names = [style.text_of(selection.cut(name)) for name in info.classes]
-        axes.set_xticks(range(size), names, rotation=45 if size > 4 else 0)
-        axes.set_yticks(range(size), names)
-        axes.set_xlabel("predicted")
-        axes.set_ylabel("true class")
-        axes.spines[:].set_visible(False)
-        axes.tick_params(length=0)
-        decimals = 0 if len(counts) == 1 else 1
-        for true, called in np.ndindex(size, size) if size <= 10 else ():
-            share = shares[true, called]
-            axes.text(
-                called,
-                true,
-                f"{to_decimals(mean[true, called], decimals)}\n{to_decimals(share, 1, 2)}%",
-                ha="center",
-                va="center",
-                color="white" if share > 0.55 else style.INK,
-            )
-        figure.colorbar(shown, ax=axes, label="of the true class, %", pad=0.03)
-    over = "of one seed" if len(counts) == 1 else f"mean over {counted(len(counts), 'seed')}"
-    called = [f"{to_decimals(shares[i, i], 1, 2)}% of {name}" for i, name in enumerate(info.classes)]
-    right = formats.listed(called if size <= 10 else [])
+    size, seeds = len(info.classes), len(counts)
+    figure, axes = style.single(min(style.WIDTH, 3.0 + 0.75 * size), 1.6 + 0.75 * size)
+    per_cent = [[f"{to_decimals(share, 1, 2)}%" for share in row] for row in shares]
+    texts = [
+        [f"{to_decimals(mean[i, j], int(seeds > 1))}\n{per_cent[i][j]}" for j in range(size)]
+        for i in range(size)
+    ]
+    shown = style.matrix(axes, 100 * shares, texts if size <= 10 else [], 9, cmap="Blues", vmin=0, vmax=100)
+    names = list(map(selection.cut, info.classes))
+    axes.set_xticks(range(size), names)
+    axes.set_yticks(range(size), names)
+    axes.set(xlabel="predicted", ylabel="true class")
+    figure.colorbar(shown, ax=axes, label="of the true class, %", pad=0.03)
+    over = "of one seed" if seeds == 1 else f"mean over {counted(seeds, 'seed')}"
+    right = formats.listed([f"{per_cent[i][i]} of {name}" for i, name in enumerate(info.classes)])
     return [
         Picture(
             "confusion",
             "Confusion matrix on the test set",
             f"Confusion matrix of {counted(len(info.labels), 'test image')}; "
-            f"called rightly: {right or 'see the picture'}.",
-            sentences(
-                f"{info.label}, chosen by {formats.quantity(frames.sweep.space.metric.name)}; "
-                f"test images, {over}, and their share of the true class"
-            ),
+            f"called rightly: {right if size <= 10 else 'see the picture'}.",
+            sentences(f"{info.chosen}; test images, {over}, and their share of the true class"),
             figure,
         )
     ]
@@ -160,38 +136,30 @@ def roc_curve(frames: Frames) -> list[Picture]:
     if positive.all() or not positive.any():
         raise NotDrawn("all test images are of one class")
     areas = [metrics.auc(row, positive) for row in info.scores]
-    across = np.linspace(0, 1, 201)
-    heights = []
-    with style.styled():
-        figure = style.canvas(4.4, 4.1)
-        axes = figure.subplots()
-        for index, row in enumerate(info.scores):
-            false, true = roc(row, positive)
-            heights.append(np.interp(across, false, true))
-            axes.plot(false, true, color="#8a8a8a", linewidth=0.8, label="one seed" if index == 0 else None)
-        area = frames.units.measure("test_auc", areas, unit=True)
-        if len(areas) > 1:
-            mean = np.concatenate([[0.0], np.mean(heights, axis=0)[1:]])
-            axes.plot(across, mean, color="#0072B2", linewidth=2, label=f"mean of {len(areas)} seeds")
-        axes.plot([0, 1], [0, 1], color=style.INK, linewidth=0.8, linestyle=(0, (2, 2)), label="guessing")
-        axes.set_xlabel(f"1 − specificity: {info.classes[0]} images called {info.classes[1]}")
-        axes.set_ylabel(f"sensitivity: {info.classes[1]} images found")
-        axes.set_aspect("equal")
-        axes.set_xlim(-0.01, 1.01)
-        axes.set_ylim(-0.01, 1.01)
-        axes.legend(loc="lower right", title=f"AUC {area}")
+    area, seeds = frames.units.measure("test_auc", areas, unit=True), len(areas)
+    curves = [roc(row, positive) for row in info.scores]
+    figure, axes = style.single(4.4, 4.1)
+    for number, (false, true) in enumerate(curves):
+        axes.plot(false, true, color="#8a8a8a", linewidth=0.8, label="" if number else "one seed")
+    if seeds > 1:
+        across = np.linspace(0, 1, 201)
+        mean = np.mean([np.interp(across, *curve) for curve in curves], axis=0)
+        mean[0] = 0.0
+        axes.plot(across, mean, color=style.BLUE, linewidth=2, label=f"mean of {seeds} seeds")
+    axes.plot([0, 1], [0, 1], color=style.INK, linewidth=0.8, linestyle=(0, (2, 2)), label="guessing")
+    axes.set_xlabel(f"1 − specificity: {info.classes[0]} images called {info.classes[1]}")
+    axes.set_ylabel(f"sensitivity: {info.classes[1]} images found")
+    axes.set(aspect="equal", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    axes.legend(loc="lower right", title=f"AUC {area}")
     over = {1: "", 2: ", the mean of the two seeds, and both"}.get(
-        len(areas), ", the mean over the seeds with its 95% interval"
+        seeds, ", the mean over the seeds with its 95% interval"
     )
     return [
         Picture(
             "roc",
             "ROC curve on the test set",
             f"ROC curve of {counted(len(info.labels), 'test image')}; area under it {area}.",
-            sentences(
-                f"{info.label}, chosen by {formats.quantity(frames.sweep.space.metric.name)}; "
-                "AUC is the area under the curve" + over
-            ),
+            sentences(f"{info.chosen}; AUC is the area under the curve{over}"),
             figure,
         )
     ]

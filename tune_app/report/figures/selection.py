@@ -11,7 +11,8 @@ import pandas as pd
 
 from tune_app import results
 from tune_app.report import formats
-from tune_app.space import canonical
+from tune_app.report.figures import style
+from tune_app.space import Scalar, canonical
 from tune_app.status import Status
 from tune_app.text import counted
 
@@ -56,6 +57,20 @@ def left_out(frames: Frames, *shown: str) -> str:
     counts = frames.trials["status"].value_counts().drop([Status.FINISHED, *shown], errors="ignore")
     listed = formats.listed([f"{number} {state}" for state, number in counts.items()])
     return f"not shown, because they have not finished: {listed}" if listed else ""
+
+
+def metric_label(frames: Frames, name: str = "") -> str:
+    """A metric with its unit, for an axis; the one that ranks unless ``name`` is given."""
+    return style.legible(formats.metric(frames.units, name or frames.sweep.space.metric.name))
+
+
+def parameter_values(frames: Frames, name: str) -> dict[str, Scalar]:
+    """The values of a parameter, by their ``canonical`` forms: first the numbers, upwards."""
+    configs = [each.config for each in frames.sweep.history.configurations.values()]
+    values = [formats.plain(config[name]) for config in configs if name in config]
+    numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    others = [v for v in values if not isinstance(v, int | float) or isinstance(v, bool)]
+    return {canonical(value): value for value in [*sorted(numbers), *others]}
 
 
 def labels(frames: Frames, samples: Iterable[int]) -> dict[int, str]:
@@ -110,6 +125,7 @@ def shortened(names: Iterable[str], most: int = _NAME) -> dict[str, str]:
 
 def cut(text: str, most: int = _NAME) -> str:
     """Text without its middle where it has more than ``most`` letters."""
+    text = style.legible(text)
     if len(text) <= most:
         return text
     tail = (most - 1) // 3

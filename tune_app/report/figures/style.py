@@ -12,9 +12,8 @@ import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
-from itertools import cycle, islice
+from itertools import cycle, islice, pairwise
 from typing import Any, Literal
 
 import matplotlib as mpl
@@ -23,15 +22,17 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.image import AxesImage
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
 
 from tune_app.space.labels import text
 
 #: Inches: the text width of a page.
 WIDTH = 7.2
 
-GREY, INK = "#767676", "#222222"
+GREY, INK, BLUE, ORANGE = "#767676", "#222222", "#0072B2", "#D55E00"
 
 #: Perceptually even, and one way from dark to light: in grey print too.
 COLOUR_MAP = "cividis"
@@ -55,9 +56,12 @@ _RC: Any = {
     "legend.frameon": False,
     "lines.linewidth": 1.6,
     "lines.markersize": 5,
+    "legend.handlelength": 3.4,
     "savefig.dpi": 150,
     "svg.fonttype": "path",  # looks the same wherever it is opened
     "svg.hashsalt": "tune-app",  # the same record gives the same file
+    "text.color": INK,
+    "text.parse_math": False,  # a dollar sign is a dollar sign
     "xtick.color": INK,
     "xtick.labelsize": 8.5,
     "ytick.color": INK,
@@ -71,28 +75,15 @@ Where = Literal["outside lower center", "outside upper right"]
 _MORE_FONTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Micro Hei", "Hiragino Sans", "Noto Emoji")
 
 
-@dataclass(frozen=True)
-class Look:
-    """How one series is drawn."""
-
-    color: str
-    linestyle: Any
-    marker: str
-
-    def line(self) -> dict[str, Any]:
-        """Arguments of ``Axes.plot``."""
-        return {"color": self.color, "linestyle": self.linestyle, "marker": self.marker}
-
-
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
+_COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
 _LINES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
-def looks(count: int) -> list[Look]:
-    """``count`` looks, any two of which differ in more than their colour."""
+def looks(count: int) -> list[dict[str, Any]]:
+    """Arguments of ``Axes.plot`` for ``count`` series, any two of which differ in more than their colour."""
     each = zip(cycle(_COLOURS), cycle(_LINES), cycle(_MARKERS), strict=False)
-    return [Look(*parts) for parts in islice(each, count)]
+    return [{"color": color, "linestyle": line, "marker": mark} for color, line, mark in islice(each, count)]
 
 
 @contextmanager
@@ -117,6 +108,12 @@ def canvas(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def single(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of one panel."""
+    figure = canvas(width, height)
+    return figure, figure.subplots()
+
+
 #: Formats of a figure's file, with what stands in it beside the picture: no date.
 _METADATA: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": "tune-app"},
@@ -125,69 +122,96 @@ _METADATA: dict[str, dict[str, Any]] = {
 }
 KINDS = tuple(_METADATA)
 
-#: Inches that a letter takes, about.
-_LETTER = 0.075
-
-#: Inches that are added below a figure for the line that ``sign`` writes there.
+#: Inches that are added below a figure for the line on its source.
 _FOOT = 0.2
 
 
-def add_source(figure: Figure, source: str) -> None:
-    """Lay a figure out for good, and say below it which run and data it shows wherever it is passed on."""
+def finish(figure: Figure, source: str) -> None:
+    """Lay a figure out for good, and write below it which run and data it shows."""
     figure.draw_without_rendering()
+    for axes in figure.axes:
+        boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+        if any(left.x1 > right.x0 for left, right in pairwise(boxes)):
+            axes.tick_params(axis="x", rotation=45)
+            figure.draw_without_rendering()
     figure.set_layout_engine(None)  # "none" would have every save lay it out once more
     for each in figure.legends:  # else saving with a foot would move them into it
         each.set_bbox_to_anchor((0, 0, 1, 1), figure.transFigure)
     width, height = figure.get_size_inches()
-    lines = textwrap.wrap(
-        text_of(source), max(30, int(72 * width / (0.55 * 6.5))), max_lines=1, placeholder=" …"
-    )
-    figure.text(
-        0.04 / width, -0.5 * _FOOT / height, "".join(lines), fontsize=6.5, color=GREY, ha="left", va="center"
-    )
+    lines = textwrap.wrap(legible(source), max(30, int(20 * width)), max_lines=1, placeholder=" …")
+    figure.text(0.04 / width, -0.5 * _FOOT / height, "".join(lines), fontsize=6.5, color=GREY, va="center")
 
 
-def text_of(text: str) -> str:
-    """Text that matplotlib shows as it is: two dollar signs would be read as a formula."""
-    letters = "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
-    return letters.replace("$", r"\$")
+def legible(text: str) -> str:
+    """Text without letters that no picture can show."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+#: Inches that a letter of a legend takes, about.
+_LETTER = 0.075
+
+
+def legend_columns(texts: Sequence[str], most: int = 2) -> int:
+    """The columns of a legend: one where some text is too long for ``most``."""
+    return most if most * (max(map(len, texts), default=0) + 8) * _LETTER <= WIDTH else 1
 
 
 def legend(figure: Figure, axes: Axes, where: Where, columns: int = 2) -> None:
-    """The legend of ``axes`` outside of all panels, where it hides nothing.
-
-    It reads across, in the order that the series were drawn in.
-    """
+    """The legend of ``axes`` outside of all panels, where it hides nothing."""
     handles, labels = axes.get_legend_handles_labels()
-    texts = list(map(str, labels))
-    if not legend_fits(texts, columns, figure.get_size_inches()[0]):
-        columns = 1
-    rows = math.ceil(len(handles) / columns)
-    # matplotlib fills columns downwards, the first of them fuller than the last
-    order = [row * columns + column for column in range(columns) for row in range(rows)]
-    order = [index for index in order if index < len(handles)]
-    figure.legend(
-        [handles[index] for index in order],
-        [texts[index] for index in order],
-        loc=where,
-        ncols=columns,
-        handlelength=3.4,
-    )
+    figure.legend(handles, labels, loc=where, ncols=legend_columns([*map(str, labels)], columns))
 
 
-def legend_fits(texts: Sequence[str], columns: int, width: float) -> bool:
-    """Whether a legend of these texts, in that number of columns, fits into ``width`` inches."""
-    return columns * (max(map(len, texts), default=0) + 8) * _LETTER <= width
+def log_locator(low: float, high: float, most: int = 8) -> LogLocator:
+    """Few ticks on a logarithmic axis from ``low`` to ``high``."""
+    decades = math.log10(high / low)
+    steps = (1.0,) if decades >= 2 else (1.0, 2.0, 5.0) if decades >= 0.8 else (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
+    return LogLocator(subs=steps, numticks=most)
 
 
 def log_ticks(axis: Axis) -> None:
     """Few and short labels on a logarithmic axis, for what it shows now."""
     low, high = sorted(axis.get_view_interval())
-    decades = math.log10(high / low)
-    steps = (1.0,) if decades >= 2 else (1.0, 2.0, 5.0) if decades >= 0.8 else (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
-    axis.set_major_locator(LogLocator(subs=steps, numticks=8))
+    axis.set_major_locator(log_locator(low, high))
     axis.set_major_formatter(FuncFormatter(lambda value, _: text(float(value))))
     axis.set_minor_formatter(NullFormatter())
+
+
+def whole_numbers(axis: Axis, most: int = 8) -> None:
+    """Labels of whole numbers alone."""
+    axis.set_major_locator(MaxNLocator(integer=True, nbins=most, min_n_ticks=1))
+
+
+def name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """A row for each name, the first on top."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+
+
+def matrix(
+    axes: Axes,
+    values: NDArray[np.float64],
+    texts: Sequence[Sequence[str]],
+    fontsize: float,
+    **look: Any,
+) -> AxesImage:
+    """A matrix (rows, columns) as coloured cells, hatched where a value is NaN; ``texts`` may be empty."""
+    shown = axes.imshow(np.ma.masked_invalid(values), **look)
+    axes.patch.set(hatch="////", edgecolor="#bbbbbb")
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    light = shown.to_rgba(values)[..., :3].sum(axis=-1)
+    for row, line in enumerate(texts):
+        for column, cell in enumerate(line):
+            text = axes.text(column, row, cell, ha="center", va="center", fontsize=fontsize)
+            if cell and np.isnan(values[row, column]):
+                text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1.5})
+            elif light[row, column] < 1.45:
+                text.set_color("white")
+    return shown
 
 
 def add_margins(axes: Axes) -> None:
@@ -196,11 +220,6 @@ def add_margins(axes: Axes) -> None:
     low, high = scale.transform(np.array(axes.get_xlim()))
     room = 0.12 * (high - low)
     axes.set_xlim(*scale.inverted().transform(np.array([low - room, high + room])))
-
-
-def blank(axes: Axes) -> None:
-    """Blank the place of a panel that a grid of panels has no use for."""
-    axes.set_axis_off()
 
 
 def saved_size(figure: Figure) -> tuple[float, float]:
@@ -212,11 +231,6 @@ def saved_size(figure: Figure) -> tuple[float, float]:
 def rendered(figure: Figure, kind: str) -> bytes:
     """A figure as the bytes of one of ``KINDS``; the same figure always gives the same bytes."""
     buffer = io.BytesIO()
-    width, height = saved_size(figure)
-    figure.savefig(
-        buffer,
-        format=kind,
-        metadata=_METADATA[kind],
-        bbox_inches=Bbox.from_bounds(0, -_FOOT, width, height),
-    )
+    box = Bbox.from_bounds(0, -_FOOT, *saved_size(figure))
+    figure.savefig(buffer, format=kind, metadata=_METADATA[kind], bbox_inches=box)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Optuna's own figures."""
+"""The figures of a search."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from edge_cases import CASES, GRID, XRAYS, full
 from records import Ended, record
 
 from tune_app.report import figures
-from tune_app.report.figures import draw
-from tune_app.report.figures.optuna_figures import MOST_POINTS, top_share
+from tune_app.report.figures import NotDrawn, draw, search_figures
+from tune_app.report.figures.search_figures import MOST_POINTS, top_share
 
 
 @pytest.mark.parametrize(("count", "share"), [(4, 0.5), (9, 0.5), (20, 0.25), (50, 0.1), (1000, 0.1)])
@@ -19,7 +19,7 @@ def test_importance_is_of_five_configurations_at_least(count: int, share: float)
     assert top_share(count) == share
 
 
-def test_optunas_figures_number_by_our_samples(tmp_path: Path) -> None:
+def test_the_history_goes_by_the_numbers_of_the_samples(tmp_path: Path) -> None:
     ended = {i: one for i, one in full(6).items() if i in (2, 4, 6)}
     [picture] = figures.draw(record(tmp_path, GRID, ended, XRAYS), "history")
     axes = picture.figure.axes[0]
@@ -43,7 +43,7 @@ def test_very_many_points_are_thinned_and_the_record_setters_stay(tmp_path: Path
     assert MOST_POINTS <= len(drawn) < MOST_POINTS + 30
     best = np.flatnonzero(np.maximum.accumulate(values) == values) + 1
     assert set(best) <= set(drawn[:, 0].astype(int))
-    assert np.asarray(axes.lines[0].get_ydata()).max() == values.max()
+    assert np.asarray(axes.lines[0].get_ydata()).max() == pytest.approx(100 * values.max())
 
 
 def test_the_history_marks_those_that_were_stopped(tmp_path: Path) -> None:
@@ -53,7 +53,18 @@ def test_the_history_marks_those_that_were_stopped(tmp_path: Path) -> None:
     crosses = next(line for line in axes.lines if line.get_marker() == "x")
     stopped = frames.trials[frames.trials["status"] == "stopped"]
     assert np.asarray(crosses.get_xdata()).tolist() == stopped["sample"].tolist()
-    assert np.asarray(crosses.get_ydata()).tolist() == stopped["val_accuracy_mean"].tolist()
+    assert np.asarray(crosses.get_ydata()) == pytest.approx(100 * stopped["val_accuracy_mean"])
     low, high = axes.get_xlim()
     assert low < stopped["sample"].min() <= stopped["sample"].max() < high
     assert "stopped" not in picture.caption.partition("Not shown")[2]
+
+
+def test_values_that_optuna_cannot_take_cost_no_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> dict[str, float]:
+        raise OverflowError("too far")
+
+    monkeypatch.setattr(search_figures, "get_param_importances", fails)
+    with pytest.raises(NotDrawn, match=r"\(OverflowError: too far\)"):
+        figures.draw(CASES["finished"](tmp_path), "importance")
