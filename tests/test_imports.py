@@ -65,8 +65,6 @@ def test_a_module_imports_only_from_those_before_it(file: Path) -> None:
 ELSEWHERE = {
     # the public functions of the package, each a whole sweep
     "__init__.py": "test_run.py",
-    # which keys a cluster file may have shows in the messages about wrong ones
-    "cluster/known_keys.py": "cluster/test_cluster_checking.py",
     # they need a Ray of several machines, which takes seconds to start
     "engines/ray/cluster_probe.py": "cluster/test_nodes.py",
     "engines/ray/nodes.py": "cluster/test_nodes.py",

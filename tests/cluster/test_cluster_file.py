@@ -40,12 +40,20 @@ def test_values_are_plain_and_as_rays_reader_has_them(cluster: ClusterFile) -> N
 def test_a_problem_has_the_line_of_its_key(cluster: ClusterFile) -> None:
     cluster.error(("nodes", "head", "cpus"), "too few")
     cluster.warn(("nodes", "workers"), "many")
-    cluster.unknown(("nodes",), {"head": {"cpus": None}, "workers": None}, "Ray")
-    assert cluster.problems[:2] == [
+    cluster.require(("nodes", "head"), "cpus", "cpus: 2")
+    cluster.require(("nodes", "head"), "gpus", "gpus: 1")
+    assert cluster.problems == [
         Problem(3, "nodes.head.cpus", "too few"),
         Problem(4, "nodes.workers", "many", warning=True),
+        Problem(3, "nodes.head", "gpus is missing. Add it, as in gpus: 1"),
     ]
-    assert [problem.key for problem in cluster.problems[2:]] == ["nodes.head.image"]
+
+
+def test_a_key_that_is_nearly_a_known_one_is_warned_of(cluster: ClusterFile) -> None:
+    cluster.warn_of_typos((), ["worker", "cpus", "imagePullPolicy"])
+    [problem] = cluster.problems
+    assert (problem.line, problem.key, problem.warning) == (4, "nodes.workers", True)
+    assert 'Did you mean "worker"?' in problem.text
 
 
 def test_marks_wait_for_their_user(file: Path) -> None:

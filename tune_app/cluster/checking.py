@@ -16,18 +16,14 @@ def check(file: Path) -> list[Problem]:
         ClusterError: it cannot be read, or is not a cluster file.
     """
     documents = read(file)
-    manifests = [document for document in documents if "apiVersion" in document.values]
-    found: list[Problem] = []
-    if manifests:
-        ours = [each for each in manifests if str(each.get("apiVersion")).startswith("ray.io/")]
+    judge, ours = ray_up.check, documents
+    if any("apiVersion" in document.values for document in documents):
+        judge = kuberay.check
+        ours = [each for each in documents if str(each.get("apiVersion")).startswith("ray.io/")]
         if not ours:
             raise ClusterError(f"{file}: holds no RayCluster or RayJob (apiVersion: ray.io/v1).")
-        for each in ours:
-            kuberay.check(each)
-            found += each.problems
-    else:
-        if len(documents) > 1:
-            raise ClusterError(f"{file}: ray up reads one document, and this file has {len(documents)}.")
-        ray_up.check(documents[0])
-        found += documents[0].problems
-    return [*found, *marks(file)]
+    elif len(documents) > 1:
+        raise ClusterError(f"{file}: ray up reads one document, and this file has {len(documents)}.")
+    for each in ours:
+        judge(each)
+    return [*(problem for each in ours for problem in each.problems), *marks(file)]

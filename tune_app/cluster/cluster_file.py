@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import YAMLError
 
-from tune_app.errors import ClusterError, nearest
+from tune_app.errors import ClusterError
 from tune_app.space.reader import Path as Key
 from tune_app.space.reader import dotted
 from tune_app.text import counted
@@ -35,7 +36,7 @@ class Problem:
 
 @dataclass
 class ClusterFile:
-    """A document of a cluster file: plain values, their lines, and the problems found so far."""
+    """A document of a cluster file: its values, ruamel's ``node`` with their lines, the problems found."""
 
     file: Path
     values: dict[str, Any]
@@ -52,6 +53,16 @@ class ClusterFile:
                 return None
         return value
 
+    def mapping(self, *key: str | int) -> dict[str, Any]:
+        """The mapping at a key, empty where there is none."""
+        value = self.get(*key)
+        return value if isinstance(value, dict) else {}
+
+    def elements(self, *key: str | int) -> list[Any]:
+        """The list at a key, empty where there is none."""
+        value = self.get(*key)
+        return value if isinstance(value, list) else []
+
     def error(self, key: Key, text: str) -> None:
         """Add a problem that makes the cluster fail."""
         self.problems.append(Problem(self.line(key), dotted(key), text))
@@ -59,6 +70,11 @@ class ClusterFile:
     def warn(self, key: Key, text: str) -> None:
         """Add a warning."""
         self.problems.append(Problem(self.line(key), dotted(key), text, warning=True))
+
+    def require(self, key: Key, name: str, example: str) -> None:
+        """Add a problem if there is no ``name`` at a key; the example shows how to give it."""
+        if self.get(*key, name) in (None, "", [], {}):
+            self.error(key, f"{name} is missing. Add it, as in {example}")
 
     def line(self, key: Key) -> int:
         """The line of a key, or of the nearest parent that exists."""
@@ -71,21 +87,22 @@ class ClusterFile:
                 break
         return line
 
-    def unknown(self, key: Key, known: Mapping[str, Any], what: str) -> None:
-        """Add a problem for each unknown key, at every level that ``known`` describes.
+    def warn_of_typos(self, key: Key, known: Iterable[str]) -> None:
+        """Add a warning for each key below ``key`` that is nearly, and not quite, one of the ``known``."""
+        words = list(known)
+        for at in _keys(self.get(*key), key):
+            close = difflib.get_close_matches(str(at[-1]), words, n=1, cutoff=0.8)
+            if close and at[-1] != close[0]:
+                self.warn(at, f'unknown key. Did you mean "{close[0]}"?')
 
-        ``known`` maps a name to what lies below it: another mapping, or None for anything.
-        """
-        value = self.get(*key)
-        for index, element in enumerate(value if isinstance(value, list) else [value]):
-            if not isinstance(element, dict):
-                continue
-            at = (*key, index) if isinstance(value, list) else key
-            for name in element:
-                if name not in known:
-                    self.error((*at, name), f"{what} knows no such key.{nearest(str(name), known)}")
-                elif known[name]:
-                    self.unknown((*at, name), known[name], what)
+
+def _keys(value: Any, at: Key) -> Iterator[Key]:
+    """Every key of the mappings in a value, with the steps that lead to it."""
+    steps = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, below in steps:
+        if isinstance(value, dict):
+            yield (*at, step)
+        yield from _keys(below, (*at, step))
 
 
 def read(file: Path) -> list[ClusterFile]:
@@ -94,30 +111,32 @@ def read(file: Path) -> list[ClusterFile]:
     Raises:
         ClusterError: it cannot be read, is no YAML, or holds no mapping.
     """
-    yaml = YAML(typ="rt")
-    yaml.version = (1, 1)  # as Ray's reader, PyYAML
     try:
         text = file.read_text(encoding="utf-8")
-        nodes = [node for node in yaml.load_all(text) if node is not None]
+        nodes = _documents(YAML(typ="rt"), text)
+        values = _documents(YAML(typ="safe", pure=True), text)
     except OSError as error:
         raise ClusterError(f"{file}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ClusterError(f"{file}: is no text: {error}") from error
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ClusterError(f"{file}:{line}: this is no YAML: {error.problem}") from error
     except YAMLError as error:
-        raise ClusterError(f"{file}: this is no YAML: {error}") from error
-    if not nodes or not all(isinstance(node, dict) for node in nodes):
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or error
+        raise ClusterError(f"{file}:{mark.line + 1 if mark else 1}: this is no YAML: {reason}") from error
+    if not values or not all(isinstance(each, dict) for each in values):
         raise ClusterError(f"{file}: holds no cluster: expected keys and values, as in cluster.yaml.")
-    return [ClusterFile(file, _plain(node), node) for node in nodes]
+    return [ClusterFile(file, value, node) for value, node in zip(values, nodes, strict=True)]
+
+
+def _documents(yaml: YAML, text: str) -> list[Any]:
+    yaml.version = (1, 1)  # as Ray's reader, PyYAML
+    return [document for document in yaml.load_all(text) if document is not None]
 
 
 def marks(file: Path) -> Iterator[Problem]:
     """The lines with a placeholder that the user has to replace."""
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
-        found = _MARK.search(line)
-        if found:
+        if found := _MARK.search(line):
             key = line.split(":", 1)[0].strip(" -#")
             yield Problem(number, key, f"yours to set: {found[1]}. Then delete the mark.", warning=True)
 
@@ -132,15 +151,3 @@ def render(file: Path, problems: list[Problem]) -> str:
     kinds = {"error": len(problems) - warnings, "warning": warnings}
     counts = [counted(number, kind) for kind, number in kinds.items() if number]
     return "\n".join([*lines, f"{file}: {', '.join(counts) or 'no mistake found'}"])
-
-
-def _plain(node: Any) -> Any:
-    """Ruamel's containers and scalars as Python's own."""
-    if isinstance(node, dict):
-        return {(str(key) if isinstance(key, str) else key): _plain(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_plain(value) for value in node]
-    for kind in (bool, int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return node

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tune_app.cluster.cluster_file import read
+from tune_app.cluster.cluster_file import ClusterFile, read
 from tune_app.engines.ray import working_dir
 from tune_app.errors import ClusterError, RunError, describe, nearest
 from tune_app.tasks.task_folder import TRAVELLED
@@ -33,6 +33,8 @@ from tune_app.version import __version__
 #: Where the run folders of sent sweeps lie, in the home folder of the head.
 RUNS = "runs"
 
+#: Ray's command, of the same environment as this one.
+_RAY = (sys.executable, "-m", "ray.scripts.scripts")
 _RUN = "tune-app run"  # the job's metadata: the name of its run
 _CONNECT_WITHIN_S = 90.0
 _LOOK_EVERY_S = 1.0
@@ -52,7 +54,6 @@ class Job:
     name: str
     id: str
     status: str
-    started_ms: int = 0
 
     @property
     def over(self) -> bool:
@@ -66,18 +67,16 @@ def mounted(file: Path, data: str) -> str:
     Raises:
         ClusterError: the folder is here, and the cluster has no copy of it.
     """
-    path = Path(data)
-    if not path.exists():
+    if not Path(data).exists():
         return data
-    mounts = _launcher_file(file).get("file_mounts") or {}
-    for remote, local in mounts.items():
+    path = Path(data).resolve()
+    for remote, local in _launcher_file(file).mapping("file_mounts").items():
         root = Path(str(local)).expanduser().resolve()
-        if path.resolve().is_relative_to(root) and root != Path.cwd().resolve():
-            return str(Path(str(remote)) / path.resolve().relative_to(root))
+        if path.is_relative_to(root) and root != Path.cwd().resolve():
+            return str(Path(remote) / path.relative_to(root))
     raise ClusterError(
         f"--data {data}: the cluster has no copy of this folder. Add a line to file_mounts in {file}, as in\n"
-        f"  /home/ubuntu/{path.resolve().name}: {data}\n"
-        f"  and copy it there: ray up {file}"
+        f"  /home/ubuntu/{path.name}: {data}\n  and copy it there: ray up {file}"
     )
 
 
@@ -96,21 +95,20 @@ def submit(
         ClusterError: the cluster does not answer.
         TaskError: the folder holds more than can travel.
     """
+    job = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    run = shlex.join(["tune-app", "run", f"{space}.yaml", "--name", name, *options])
+    # A stopped job has the time to save its trials.
+    environment = {"PYTHONUNBUFFERED": "1", "RAY_JOB_STOP_WAIT_TIME_S": "60"}
     with tempfile.TemporaryDirectory(prefix="tune-app-job-") as folder, _connected(file) as client:
+        travelled = Path(folder) / TRAVELLED
         if modules is not None:
-            working_dir.pack(modules, Path(folder) / TRAVELLED)
-        (Path(folder) / TRAVELLED).mkdir(exist_ok=True)
-        (Path(folder) / TRAVELLED / f"{space}.yaml").write_text(text, encoding="utf-8")
-        run = ["tune-app", "run", f"{space}.yaml", "--name", name, *options]
-        job = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+            working_dir.pack(modules, travelled)
+        travelled.mkdir(exist_ok=True)
+        (travelled / f"{space}.yaml").write_text(text, encoding="utf-8")
         client.submit_job(
-            entrypoint=_entrypoint(shlex.join(run), file),
+            entrypoint=_entrypoint(run, file),
             submission_id=job,
-            runtime_env={
-                "working_dir": folder,
-                # A stopped job has the time to save its trials.
-                "env_vars": {"PYTHONUNBUFFERED": "1", "RAY_JOB_STOP_WAIT_TIME_S": "60"},
-            },
+            runtime_env={"working_dir": folder, "env_vars": environment},
             metadata={_RUN: name},
         )
     return Job(name, job, "PENDING")
@@ -118,13 +116,12 @@ def submit(
 
 def _entrypoint(run: str, file: Path) -> str:
     """The job's command: the same tune-app as here, or an error that says how to fix it."""
-    expected = f"tune-app, version {__version__}"
     refusal = (
         f"tune-app: the cluster has another version of tune-app than your machine, which has {__version__}. "
         f"Bring this one there: ray up {file}"
     )
     return (
-        f'v=$(tune-app --version 2>&1); if [ "$v" != {shlex.quote(expected)} ]; '
+        f'v=$(tune-app --version 2>&1); if [ "$v" != "tune-app, version {__version__}" ]; '
         f'then echo {shlex.quote(refusal)}; echo "  over there: $v"; exit 2; fi; '
         f'cd {TRAVELLED} && exec {run} --runs-dir "$HOME/{RUNS}"'
     )
@@ -138,23 +135,17 @@ def find(file: Path, name: str | None) -> Job:
         RunError: there is none.
     """
     with _connected(file) as client:
-        jobs = _jobs(client)
+        sent = [each for each in client.list_jobs() if each.submission_id and _RUN in (each.metadata or {})]
+    sent.sort(key=lambda each: each.start_time or 0, reverse=True)
+    jobs = [Job(each.metadata[_RUN], each.submission_id, str(each.status)) for each in sent]
     if not jobs:
         raise RunError(f"{file}: no sweep was sent there. Send one: tune-app submit SPACE --cluster {file}")
-    named = [job for job in jobs if name in (None, job.name)]
-    if not named:
-        names = list(dict.fromkeys(job.name for job in jobs))
-        raise RunError(
-            f'no sweep called "{name}" was sent.{nearest(str(name), names)}\n  Sent: {", ".join(names)}'
-        )
-    return named[0]
-
-
-def _jobs(client: Any) -> list[Job]:
-    """Sent sweeps, newest first."""
-    details = [each for each in client.list_jobs() if each.submission_id and _RUN in (each.metadata or {})]
-    jobs = [Job(d.metadata[_RUN], d.submission_id, str(d.status), d.start_time or 0) for d in details]
-    return sorted(jobs, key=lambda job: job.started_ms, reverse=True)
+    for job in jobs:
+        if name in (None, job.name):
+            return job
+    names = list(dict.fromkeys(job.name for job in jobs))
+    hint = nearest(str(name), names)
+    raise RunError(f'no sweep called "{name}" was sent.{hint}\n  Sent: {", ".join(names)}')
 
 
 def stop(file: Path, job: Job) -> None:
@@ -173,53 +164,36 @@ def follow(file: Path, job: Job, notify: Notify) -> int:
     Raises:
         ClusterError: the cluster does not answer any more.
     """
-    told = 0
-    lost_at: float | None = None
-    over: Any = None
-    while over is None:
+    printed, lost_at, over = 0, 0.0, False
+    details: Any = None
+    while not over:
         try:
             with _connected(file) as client:
-                while over is None:
-                    details = client.get_job_info(
-                        job.id
-                    )  # first: what it printed before its end is then there
-                    over = details if str(details.status) in _ENDED else None
-                    told = _notify_new(client.get_job_logs(job.id), told, bool(over), notify)
-                    lost_at = None
-                    if not over:
-                        time.sleep(_LOOK_EVERY_S)
+                while not over:
+                    details = client.get_job_info(job.id)  # first: what it printed before its end is there
+                    log, over = client.get_job_logs(job.id), str(details.status) in _ENDED
+                    end = len(log) if over else log.rfind("\n") + 1
+                    for line in log[printed:end].splitlines():
+                        if line and not _RAYS_OWN.match(line):
+                            notify(line)
+                    printed, lost_at = max(printed, end), 0.0
+                    time.sleep(0 if over else _LOOK_EVERY_S)
         except (ClusterError, ConnectionError, RuntimeError, OSError) as error:
             if "does not exist" in str(error):
                 raise ClusterError(f"{file}: the cluster was started anew, and knows no {job.id}.") from error
-            now = time.monotonic()
-            if lost_at is None:
-                notify(f"note: the connection is lost ({describe(error)}); the sweep goes on, trying again")
-            lost_at = lost_at or now
-            if now - lost_at > _RECONNECT_WITHIN_S:
+            if not lost_at:
+                notify(f"note: the connection is lost ({describe(error)}); the sweep continues, trying again")
+            lost_at = lost_at or time.monotonic()
+            if time.monotonic() - lost_at > _RECONNECT_WITHIN_S:
                 raise ClusterError(
                     f"the connection is lost: {describe(error)}\n"
                     f"  Look again: tune-app attach {job.name} --cluster {file}"
                 ) from error
             time.sleep(_LOOK_EVERY_S)
-    return _exit_code(over)
-
-
-def _notify_new(log: str, told: int, over: bool, notify: Notify) -> int:
-    """Print the whole lines of a log from a character on; returns from where the next time."""
-    end = len(log) if over else log.rfind("\n") + 1
-    for line in log[told:end].splitlines():
-        if line and not _RAYS_OWN.match(line):
-            notify(line)
-    return max(told, end)
-
-
-def _exit_code(details: Any) -> int:
-    if str(details.status) == "SUCCEEDED":
-        return 0
-    if details.driver_exit_code is None and str(details.status) == "FAILED":
+    code, status = details.driver_exit_code, str(details.status)
+    if code is None and status == "FAILED":
         raise ClusterError(f"the sweep's process did not come up or was lost: {details.message}")
-    code = details.driver_exit_code
-    return code if code is not None and 0 < code < 256 else 1
+    return 0 if status == "SUCCEEDED" else code if code and 0 < code < 256 else 1
 
 
 def pull(file: Path, name: str, runs_dir: Path) -> Path:
@@ -236,10 +210,9 @@ def pull(file: Path, name: str, runs_dir: Path) -> Path:
     existed = target.exists()
     target.mkdir(parents=True, exist_ok=True)
     ran = subprocess.run(
-        [_ray(), "rsync-down", str(file), f"{RUNS}/{name}/", f"{target}/"],
-        capture_output=True,
-        text=True,
-        errors="replace",
+        [*_RAY, "rsync-down", str(file), f"{RUNS}/{name}/", f"{target}/"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         env=_environment(),
         check=False,
     )
@@ -249,17 +222,14 @@ def pull(file: Path, name: str, runs_dir: Path) -> Path:
                 target.rmdir()
         raise ClusterError(
             f"{file}: the run {name} could not be copied from ~/{RUNS} on the head. Is it up, and is "
-            f"this its name (tune-app attach --cluster {file})?\n  {_last_words(ran.stdout + ran.stderr)}"
+            f"this its name (tune-app attach --cluster {file})?\n  {_last_lines(ran.stdout)}"
         )
     return target
 
 
-# ---------------------------------------------------------------- the tunnel
-
-
 @contextmanager
 def _connected(file: Path) -> Iterator[Any]:
-    """A client for the jobs of a cluster, for as long as the context lasts.
+    """A client for the jobs of a cluster, through a tunnel that is open for as long as the context lasts.
 
     Raises:
         ClusterError: it cannot be reached.
@@ -269,13 +239,12 @@ def _connected(file: Path) -> Iterator[Any]:
     from ray.job_submission import JobSubmissionClient
 
     logging.getLogger("ray").setLevel(logging.ERROR)
-
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with tempfile.TemporaryFile() as output:
         tunnel = subprocess.Popen(
-            [_ray(), "dashboard", str(file), "--port", str(port)],
+            [*_RAY, "dashboard", str(file), "--port", str(port)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -284,18 +253,18 @@ def _connected(file: Path) -> Iterator[Any]:
         )
         try:
             deadline = time.monotonic() + _CONNECT_WITHIN_S
-            while True:
+            client = None
+            while client is None:
                 with suppress(ConnectionError, RuntimeError, OSError):
                     client = JobSubmissionClient(f"http://127.0.0.1:{port}")
-                    break
-                if tunnel.poll() is not None or time.monotonic() > deadline:
+                if client is None and (tunnel.poll() is not None or time.monotonic() > deadline):
                     output.seek(0)
-                    said = _last_words(output.read().decode(errors="replace"))
+                    reason = _last_lines(output.read()).rpartition("The exception is: ")[2]
                     raise ClusterError(
                         f"{file}: the cluster does not answer. Is it up (ray up {file}), and was it started "
-                        f"from this machine?\n  {said.rpartition('The exception is: ')[2]}"
+                        f"from this machine?\n  {reason}"
                     )
-                time.sleep(0.2)
+                time.sleep(0 if client else 0.2)
             yield client
         finally:
             with suppress(ProcessLookupError):
@@ -303,27 +272,18 @@ def _connected(file: Path) -> Iterator[Any]:
             tunnel.wait()
 
 
-def _launcher_file(file: Path) -> Any:
+def _launcher_file(file: Path) -> ClusterFile:
     document = read(file)[0]
     if "apiVersion" in document.values:
         raise ClusterError(f"{file}: is for Kubernetes, which takes its RayJob: kubectl apply -f {file}")
     return document
 
 
-def _ray() -> str:
-    """Ray's command of the same environment as this one."""
-    beside = Path(sys.executable).with_name("ray")
-    found = str(beside) if beside.exists() else shutil.which("ray")
-    if found is None:
-        raise ClusterError("the command ray is not installed here. Install it: pip install 'ray[tune]'")
-    return found
-
-
 def _environment() -> dict[str, str]:
     return {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
 
 
-def _last_words(text: str) -> str:
+def _last_lines(output: bytes) -> str:
     """The last lines of what a command printed, for an error's message."""
-    lines = [re.sub(r"\x1b\[[\d;]*m", "", line).rstrip() for line in text.splitlines()]
-    return "\n  ".join([line for line in lines if line.strip()][-4:]) or "it said nothing"
+    text = re.sub(r"\x1b\[[\d;]*m", "", output.decode(errors="replace"))
+    return "\n  ".join([line.rstrip() for line in text.splitlines() if line.strip()][-4:])

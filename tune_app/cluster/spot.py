@@ -14,7 +14,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -33,7 +33,7 @@ class Cloud:
     path: str
     notice_s: int
     word: bytes = b""
-    headers: Mapping[str, str] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     #: Where a token for the question comes from, as AWS wants it.
     token: str = ""
 
@@ -53,19 +53,15 @@ CLOUDS = {
 
 
 def has_notice(cloud: Cloud, metadata: str = "") -> bool:
-    """Whether the cloud wants this machine back; no answer means no.
+    """Whether the cloud wants this machine back; ``metadata`` is where to ask instead of at its own address.
 
-    Args:
-        cloud: whose machine this is.
-        metadata: where to ask, instead of at the cloud's own address.
+    No answer means no.
     """
-    root = metadata or cloud.metadata
-    headers = dict(cloud.headers or {})
+    root, headers = metadata or cloud.metadata, dict(cloud.headers)
     if cloud.token:
         asked = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
         token = _answer(urllib.request.Request(root + cloud.token, headers=asked, method="PUT"))
-        if token:
-            headers["X-aws-ec2-metadata-token"] = token.decode()
+        headers["X-aws-ec2-metadata-token"] = (token or b"").decode()
     found = _answer(urllib.request.Request(root + cloud.path, headers=headers))
     return found is not None and cloud.word in found
 
@@ -80,11 +76,9 @@ def _answer(request: urllib.request.Request) -> bytes | None:
 
 def drain(notice_s: int) -> bool:
     """Have Ray drain this machine; returns whether it did."""
-    command = ["drain-node", "--reason=DRAIN_NODE_REASON_PREEMPTION", "--reason-message=spot reclaim"]
-    ray = Path(sys.executable).with_name("ray")
-    return not subprocess.run(
-        [str(ray), *command, f"--deadline-remaining-seconds={notice_s}"], check=False
-    ).returncode
+    why = ("--reason=DRAIN_NODE_REASON_PREEMPTION", "--reason-message=spot reclaim")
+    command = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", *why]
+    return not subprocess.call([*command, f"--deadline-remaining-seconds={notice_s}"])
 
 
 def watch(name: str, metadata: str = "") -> None:

@@ -17,9 +17,6 @@ from typing import Any
 
 import ray
 
-#: The types of provider in a file for ``ray up``, should Ray not say which it knows.
-_PROVIDERS = ("local", "aws", "gcp", "azure", "aliyun", "vsphere", "spark")
-
 #: Methods of Ray's ``Node`` that start servers which only a cluster uses.
 _SERVERS_OF_A_CLUSTER = ("start_api_server", "start_log_monitor", "start_monitor")
 
@@ -198,25 +195,15 @@ def cause_of_death(trial: Any) -> tuple[BaseException | None, str]:
 # ---------------------------------------------------------------- files for ray up
 
 
-def providers() -> list[str]:
-    """The types of provider that ``ray up`` knows."""
-    try:
-        from ray.autoscaler._private.providers import _DEFAULT_CONFIGS
-
-        return [name for name in _DEFAULT_CONFIGS if not name.startswith(("fake", "readonly"))]
-    except _MISSING:
-        return list(_PROVIDERS)
-
-
-def cluster_schema() -> dict[str, Any] | None:
-    """The JSON schema of a file for ``ray up``; None where Ray does not bring one."""
+def cluster_schema() -> dict[str, Any]:
+    """The JSON schema of a file for ``ray up``; one that takes everything where Ray does not bring one."""
     try:
         import ray.autoscaler
 
         text = Path(str(ray.autoscaler.__file__)).with_name("ray-schema.json").read_text(encoding="utf-8")
         return dict(json.loads(text))
     except (*_MISSING, OSError, ValueError):
-        return None
+        return {}
 
 
 def validate_cluster(values: dict[str, Any]) -> None:
