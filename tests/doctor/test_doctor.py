@@ -12,12 +12,15 @@ import pytest
 from machines import torch
 
 from tune_app import doctor
-from tune_app.doctor import Check, Probe, probes
+from tune_app.doctor import Check, Probe, checks
 from tune_app.session import provenance
 from tune_app.session.provenance import Gpu, GpuProbe
 from tune_app.sweep import code
 
 GPUS = GpuProbe((Gpu(0, "RTX 4090", 24 << 30, "560.35"), Gpu(1, "RTX 4090", None, "560.35")))
+
+
+RAY = Probe({"cpus": 1, "gpus": 0})
 
 
 def by_name(found: list[Check]) -> dict[str, Check]:
@@ -31,7 +34,9 @@ def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(provenance, "gpus", GpuProbe)
     monkeypatch.setattr(
-        probes, "run_probe", lambda program: torch(None, 0) if "cuda" in program else Probe({})
+        checks,
+        "run_probe",
+        lambda program: torch(None, 0) if "cuda" in program else RAY,
     )
     return tmp_path
 
@@ -49,29 +54,15 @@ def test_this_very_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert not (tmp_path / "runs").exists()
 
 
-def test_quick_does_not_start_ray(quiet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-
-    def ask(program: str) -> Probe:
-        asked.append(program)
-        return torch()
-
-    monkeypatch.setattr(probes, "run_probe", ask)
-    found = by_name(doctor.check_machine(quiet, quick=True))
-    assert [program for program in asked if "ray" in program] == []
-    assert (found["Ray"].status, found["Ray"].fix) == ("ok", "")
-    assert str(code.version("ray")) in found["Ray"].found
-
-
 def test_checks_hands_each_fact_to_its_verdict(quiet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "ray://far:10001")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr(provenance, "gpus", lambda: GPUS)
-    monkeypatch.setattr(probes, "run_probe", lambda program: torch("12.6", 0))
+    monkeypatch.setattr(checks, "run_probe", lambda program: torch("12.6", 0) if "cuda" in program else RAY)
     monkeypatch.setattr(provenance, "memory_bytes", lambda: 1 << 30)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=100 << 20))
     monkeypatch.setattr("platform.system", lambda: "Linux")
-    found = by_name(doctor.check_machine(quiet / "new" / "runs", "course", quick=True))
+    found = by_name(doctor.check_machine(quiet / "new" / "runs", "course"))
     told = {name: each.status for name, each in found.items() if each.status != "ok"}
     assert told == {
         "GPUs": "warning",
@@ -93,10 +84,12 @@ def test_ray_is_not_tried_on_windows(quiet: Path, monkeypatch: pytest.MonkeyPatc
         asked.append(program)
         return torch(None, 0)
 
-    monkeypatch.setattr(probes, "run_probe", ask)
+    monkeypatch.setattr(checks, "run_probe", ask)
     found = by_name(doctor.check_machine(quiet))
     assert [program for program in asked if "ray" in program] == []
     assert "/dev/shm" in found["shared memory"].found
+    assert (found["Ray"].status, found["Ray"].fix) == ("ok", "")
+    assert str(code.version("ray")) in found["Ray"].found
 
 
 def test_a_disk_that_cannot_be_asked_is_told(quiet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,4 +97,4 @@ def test_a_disk_that_cannot_be_asked_is_told(quiet: Path, monkeypatch: pytest.Mo
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(shutil, "disk_usage", refuse)
-    assert by_name(doctor.check_machine(quiet, quick=True))["disk"].status == "warning"
+    assert by_name(doctor.check_machine(quiet))["disk"].status == "warning"

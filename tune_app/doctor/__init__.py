@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tune_app.doctor.checks import Check, Probe
+from tune_app.doctor.checks import Check, Probe, check_machine, exit_code, render, run_probe
 from tune_app.doctor.clusters import check_cluster
-from tune_app.doctor.probes import check_machine, exit_code, render, run_probe
 
 __all__ = ["Check", "Probe", "check_cluster", "check_machine", "exit_code", "render", "run_probe"]
