@@ -66,7 +66,6 @@ ELSEWHERE = {
     # the public functions of the package, each a whole sweep
     "__init__.py": "test_run.py",
     # they need a Ray of several machines, which takes seconds to start
-    "engines/ray/cluster_probe.py": "cluster/test_nodes.py",
     "engines/ray/nodes.py": "cluster/test_nodes.py",
     "engines/ray/trainable.py": "engines/ray/test_tune_engine.py",
 }

@@ -85,7 +85,7 @@ def _run(
 ) -> Frames:
     from tune_app import progress, report, results
     from tune_app import space as spaces
-    from tune_app.engines import choice
+    from tune_app.engines.ray import ray_session
     from tune_app.session import lifecycle
     from tune_app.session.request import Request
 
@@ -105,5 +105,5 @@ def _run(
         if refused:
             raise refused
     finally:
-        choice.wait_until_gone()
+        ray_session.wait_until_gone()
     return frames

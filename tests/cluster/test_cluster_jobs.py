@@ -264,6 +264,7 @@ def test_a_cluster_is_counted_as_it_can_grow(
     monkeypatch.setattr(nodes, "_GROWTH", tmp_path / "growth.yaml")
     if text is not None:
         (tmp_path / "growth.yaml").write_text(text)
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
-    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True}, {"Alive": False}])
+    names = {"NodeManagerHostname": "head", "NodeManagerAddress": "10.0.0.1", "Resources": {"CPU": 2.0}}
+    found = [{"NodeID": "ab", "Alive": True, **names}, {"NodeID": "cd", "Alive": False, **names}]
+    monkeypatch.setattr(ray, "nodes", lambda: found)
     assert nodes.capacity() == expected

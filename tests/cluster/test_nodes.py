@@ -18,7 +18,7 @@ from ray.cluster_utils import Cluster
 from ray_marks import QUIET, declared_cluster
 
 from tune_app import cli
-from tune_app.engines.ray import cluster_probe, connection, nodes
+from tune_app.engines.ray import connection, nodes
 from tune_app.errors import ResourceError
 
 pytestmark = QUIET
@@ -99,7 +99,7 @@ def test_doctor_finds_a_cluster_in_order(
         cli.main(["doctor", "--address", cluster.address])
     out = capsys.readouterr().out
     assert ended.value.code == 0, out
-    assert re.search(rf"ok +cluster +{cluster.address}: 1 node, 1 CPUs, 0 GPUs; joined in [\d.]+ s", out)
+    assert re.search(rf"ok +cluster +{cluster.address}: joined in [\d.]+ s; 1 node, 1 CPUs, 0 GPUs", out)
     assert re.search(
         rf"1 CPU, 0 GPUs; ray {ray.__version__}, python 3\.\d+\.\d+, tune-app [\d.]+, torch [\d.+a-z]+; "
         r"1 MiB written to /\S+ in \d+ ms; answered in [\d.]+ s",
@@ -133,16 +133,16 @@ def test_doctor_says_that_nothing_answers(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_a_machine_that_runs_no_task_is_told(joined: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    def probe() -> Callable[[bool, int], dict[str, object]]:
-        def look(count_gpus: bool, size_bytes: int) -> dict[str, object]:
+    def probe() -> Callable[[bool], dict[str, object]]:
+        def look(count_gpus: bool) -> dict[str, object]:
             time.sleep(30)
             return {}
 
         return look
 
-    monkeypatch.setattr(cluster_probe, "_probe", probe)
-    monkeypatch.setattr(cluster_probe, "_ANSWER_WITHIN_S", 1.0)
-    [answer] = cluster_probe._ask(nodes.alive())
+    monkeypatch.setattr(nodes, "_probe", probe)
+    monkeypatch.setattr(nodes, "_ANSWER_WITHIN_S", 1.0)
+    [answer] = nodes.ask(nodes.alive())
     assert answer.fault == "no answer within 1 s"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +11,7 @@ from facts import lacking
 from tune_app.doctor import exit_code
 from tune_app.doctor.checks import Check
 from tune_app.doctor.clusters import judge
-from tune_app.engines.ray.cluster_probe import ClusterProbe, NodeAnswer
-from tune_app.engines.ray.nodes import Cluster, Node
+from tune_app.engines.ray.nodes import Cluster, Node, NodeAnswer
 
 HERE = {"ray": "2.60.0", "python": "3.12.3", "torch": "2.13.0", "tune-app": "0.1.0"}
 FINE: dict[str, Any] = {
@@ -28,17 +26,17 @@ NODE = Node("ab", "worker1", "10.0.0.2", 8, 2)
 
 
 def found(facts: dict[str, Any] | None, fault: str = "", cluster: Cluster | None = None) -> list[Check]:
-    survey = ClusterProbe(cluster or Cluster(8, 2, 1), 0.5, [NodeAnswer(NODE, 1.2, facts, fault)])
-    return judge("10.0.0.1:6379", survey, HERE, Path("runs"))
+    answer = NodeAnswer(NODE, 1.2, facts, fault)
+    return judge("10.0.0.1:6379: joined in 0.5 s", cluster or Cluster(8, 2, 1), [answer], HERE)
 
 
 def test_all_is_well() -> None:
     checks = found(FINE)
-    assert [each.status for each in checks] == ["ok"] * 3
+    assert [each.status for each in checks] == ["ok"] * 2
     assert lacking(checks[0].found, ["10.0.0.1:6379", "1 node", "8 CPUs", "2 GPUs", "0.5 s"]) == []
     versions = [f"{name} {version}" for name, version in HERE.items()]
     measured = ["1 MiB", "/tmp", "4 ms", "1.2 s"]
-    assert lacking(checks[2].found, ["worker1", "10.0.0.2", "8 CPUs", "2 GPUs", *versions, *measured]) == []
+    assert lacking(checks[1].found, ["worker1", "10.0.0.2", "8 CPUs", "2 GPUs", *versions, *measured]) == []
     assert exit_code(checks) == 0
 
 
@@ -63,18 +61,18 @@ def test_all_is_well() -> None:
     ],
 )
 def test_each_fault_of_a_machine(changed: dict[str, Any], status: str, words: str, fix: str) -> None:
-    [_, _, check] = found({**FINE, **changed})
+    [_, check] = found({**FINE, **changed})
     assert (check.name, check.status) == ("worker1", status)
     assert re.search(words, check.found), check.found
     assert fix in check.fix
 
 
 def test_small_differences_are_none() -> None:
-    assert found({**FINE, "python": "3.12.9", "shm_bytes": None, "gpus_seen": None})[2].status == "ok"
+    assert found({**FINE, "python": "3.12.9", "shm_bytes": None, "gpus_seen": None})[1].status == "ok"
 
 
 def test_a_machine_that_does_not_answer() -> None:
-    check = found(None, "no answer within 60 s")[2]
+    check = found(None, "no answer within 60 s")[1]
     assert check.status == "problem"
     assert lacking(check.found, ["worker1", "10.0.0.2", "no answer within 60 s"]) == []
     assert "raylet.out" in check.fix

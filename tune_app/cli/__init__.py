@@ -215,10 +215,10 @@ def _print_error(error: TuneAppError) -> int:
 
 def _leave(code: str | int | None) -> NoReturn:
     """End this process; at once if a thread hangs in a call of Ray."""
-    connection = sys.modules.get("tune_app.engines.ray.connection")  # else no Ray was started
-    if connection:
-        connection.wait_until_gone()
-    if connection and sys.modules["tune_app.engines.ray.ray_session"].abandoned:
+    ray_session = sys.modules.get("tune_app.engines.ray.ray_session")  # else no Ray was started
+    if ray_session:
+        ray_session.wait_until_gone()
+    if ray_session and ray_session.abandoned:
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, AttributeError):
                 stream.flush()

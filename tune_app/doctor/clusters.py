@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tune_app.doctor import checks
 from tune_app.doctor.checks import Check
+from tune_app.engines.ray import addresses
 from tune_app.sweep import code
 from tune_app.text import counted
 
 if TYPE_CHECKING:
-    from tune_app.engines.ray.cluster_probe import ClusterProbe, NodeAnswer
+    from tune_app.engines.ray.nodes import Cluster, NodeAnswer
 
 #: With another version of the first nothing works; of the last, results differ in their last digits.
 _SAME = ("ray", "python", "tune-app", "torch")
@@ -26,22 +28,27 @@ def check_cluster(address: str, runs_dir: Path) -> list[Check]:
     Raises:
         ResourceError: no cluster answers there.
     """
-    from tune_app.engines.ray import cluster_probe
+    from tune_app.engines.ray import connection, nodes
 
-    return judge(address, cluster_probe.probe_cluster(address), code.versions(), runs_dir)
+    address = addresses.resolve(address)
+    begun = time.monotonic()
+    with connection.connect(address):
+        text = f"{address}: joined in {time.monotonic() - begun:.1f} s"
+        found = judge(text, nodes.capacity(), nodes.ask(nodes.alive()), code.versions())
+    return [found[0], checks.check_runs_dir(runs_dir), *found[1:]]
 
 
-def judge(address: str, found: ClusterProbe, here: Mapping[str, str | None], runs_dir: Path) -> list[Check]:
-    """The checks of a probed cluster; ``here`` has the versions of this machine."""
-    has = found.cluster
+def judge(
+    joined: str, has: Cluster, answers: Iterable[NodeAnswer], here: Mapping[str, str | None]
+) -> list[Check]:
+    """The checks of a cluster and its machines; ``here`` has the versions of this machine."""
     devices = f"{has.cpus:g} CPUs, {has.gpus:g} GPUs{', as it can grow' if has.grows else ''}"
-    text = f"{address}: {counted(has.nodes, 'node')}, {devices}; joined in {found.connect_s:.1f} s"
+    text = f"{joined}; {counted(has.nodes, 'node')}, {devices}"
     cluster = Check("cluster", "ok", text)
     if not has.cpus and not has.gpus:
         fix = "Start machines that train: see ray status on the head, and max_workers in the cluster's file."
         cluster = Check("cluster", "problem", f"{text}; no trial can run", fix)
-    nodes = [check for answer in found.answers for check in _node(answer, here)]
-    return [cluster, checks.check_runs_dir(runs_dir), *nodes]
+    return [cluster, *(check for answer in answers for check in _node(answer, here))]
 
 
 def _node(answer: NodeAnswer, here: Mapping[str, str | None]) -> list[Check]:

@@ -88,32 +88,29 @@ def open_engine(
     Raises:
         ResourceError: Ray does not answer, or it lacks the requested resources.
     """
-    if request.address == "inline":
-        if request.wait_for_gpus:
-            raise _not_a_cluster(request, "this process trains on the CPU")
-        one = request.resources.model_copy(update={"max_concurrent": 1})
-        from tune_app.engines import inline
-
-        planned = plan(one, os.cpu_count() or 1, 0, trials)
-        yield Engine(planned, "in this process", lambda driver: inline.run(driver, splits))
-        return
-    address = addresses.resolve(request.address)
+    inline = request.address == "inline"
+    address = "local" if inline else addresses.resolve(request.address)
     local = address == "local"
-    if local and request.wait_for_gpus and not gpus_possible():
-        raise _not_a_cluster(request, "this machine has none")
+    if request.wait_for_gpus and local and (inline or not gpus_possible()):
+        raise _not_a_cluster(request, 0)
+    if inline:
+        from tune_app.engines import inline as here
+
+        one = request.resources.model_copy(update={"max_concurrent": 1})
+        planned = plan(one, os.cpu_count() or 1, 0, trials)
+        yield Engine(planned, "in this process", lambda driver: here.run(driver, splits))
+        return
     ray_session.prepare()
     from tune_app.engines.ray import connection, nodes, prometheus, tune_engine
 
     threading.Thread(target=meanwhile, daemon=True).start()
     with ExitStack() as stack:
         with progress.waiting("starting Ray" if local else "connecting to Ray"):
-            cluster = stack.enter_context(
-                connection.connect(
-                    address, size_bytes, modules=request.modules, ahead=modules_of_a_trial(splits)
-                )
-            )
+            ahead = modules_of_a_trial(splits)
+            joined = connection.connect(address, size_bytes, modules=request.modules, ahead=ahead)
+            cluster = stack.enter_context(joined)
         if request.wait_for_gpus > cluster.gpus and local:
-            raise _not_a_cluster(request, f"this machine has {cluster.gpus:g}")
+            raise _not_a_cluster(request, cluster.gpus)
         if request.wait_for_gpus and not local:
             with progress.waiting("waiting for GPUs") as notify:
                 nodes.wait_for_gpus(request.wait_for_gpus, request.wait_s, notify)
@@ -124,16 +121,14 @@ def open_engine(
             stack.enter_context(nodes.announce_changes(progress.note))
         most = room(request.resources, cluster.cpus, cluster.gpus, trials)
 
+        def run(driver: Driver, planned: Plan) -> None:
+            tune_engine.run(driver, splits, _plan_for(driver, planned), spread, progress.note)
+
         def engine(together: int | None = None) -> Engine:
             planned = plan(request.resources, cluster.cpus, cluster.gpus, trials, parts, together)
+            measure = measure_sharing if most and splits else None
             return Engine(
-                planned,
-                _where(cluster),
-                lambda driver: tune_engine.run(
-                    driver, splits, _plan_for(driver, planned), spread, progress.note
-                ),
-                prometheus.exporting,
-                measure_sharing if most and splits else None,
+                planned, _where(cluster), lambda driver: run(driver, planned), prometheus.exporting, measure
             )
 
         def measure_sharing(spec: TrialSpec) -> tuple[Engine, Sharing]:
@@ -162,10 +157,10 @@ def _plan_for(driver: Driver, planned: Plan) -> Plan:
     return replace(planned, concurrent=max(1, min(planned.concurrent, driver.queue.total)))
 
 
-def _not_a_cluster(request: EngineRequest, reason: str) -> ResourceError:
+def _not_a_cluster(request: EngineRequest, gpus: float) -> ResourceError:
     return ResourceError(
-        f"--wait-for-gpus {request.wait_for_gpus} --address {request.address}: {reason}, and only a "
-        "cluster can get more GPUs. Leave out --wait-for-gpus, or give --address of a cluster."
+        f"--wait-for-gpus {request.wait_for_gpus} --address {request.address}: there are {gpus:g} GPUs here, "
+        "and only a cluster can get more. Leave out --wait-for-gpus, or give --address of a cluster."
     )
 
 
@@ -173,11 +168,3 @@ def _where(cluster: nodes.Cluster) -> str:
     devices = counted(cluster.gpus, "GPU") if cluster.gpus else counted(cluster.cpus, "CPU")
     at = f" on {cluster.nodes} nodes" if cluster.nodes > 1 else ""
     return f"on {'up to ' if cluster.grows else ''}{devices}{at}"
-
-
-def wait_until_gone() -> None:
-    """Wait until the Ray of the last engine is gone: it shuts down while the results are written."""
-    if "tune_app.engines.ray.connection" in sys.modules:  # else no Ray was started
-        from tune_app.engines.ray import connection
-
-        connection.wait_until_gone()

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -38,8 +38,6 @@ PARTS = {
     "ray.autoscaler._private.util": ("prepare_config", "validate_config"),
 }
 
-Importing = Callable[..., Any]
-
 
 @pytest.mark.parametrize("module", PARTS)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -61,25 +59,14 @@ def test_no_other_module_uses_a_private_part() -> None:
 
 @contextmanager
 def without() -> Iterator[None]:
-    """A Ray of which ``private_api`` can import nothing more than ``ray`` itself."""
-    import builtins
+    """A Ray of which ``private_api`` finds nothing more than ``ray`` itself."""
 
-    original = builtins.__import__
+    def find(name: str) -> Any:
+        raise ImportError(f"this Ray has no {name}")
 
-    def importing(name: str, globals: Any = None, *rest: Any, **more: Any) -> Any:
-        if (
-            name.startswith("ray.")
-            and globals
-            and globals.get("__name__") == "tune_app.engines.ray.private_api"
-        ):
-            raise ImportError(f"this Ray has no {name}")
-        return original(name, globals, *rest, **more)
-
-    builtins.__import__ = importing
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(private_api, "_part", find)
         yield
-    finally:
-        builtins.__import__ = original
 
 
 def test_each_missing_part_has_something_in_its_place() -> None:
@@ -116,7 +103,7 @@ def test_ray_starts_without_what_it_does_not_know(monkeypatch: pytest.MonkeyPatc
             raise RuntimeError("Timed out waiting for file gcs_server_port")
 
     monkeypatch.setattr(ray, "init", init)
-    private_api.init(private_api.preload_options(["torch"]), address="local")
+    private_api.init(["torch"], address="local")
     assert tried == [
         {"address": "local", "_system_config": {"preload_python_modules": ["torch"]}},
         {"address": "local"},

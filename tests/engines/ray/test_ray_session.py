@@ -21,15 +21,15 @@ def listening() -> tuple[socket.socket, int]:
 
 def test_a_server_that_refuses_connections_is_given_up_after_its_time() -> None:
     opened, port = listening()
-    here, far = Server("here", HOST, port, GONE_AFTER_S), Server("far", HOST, port, 60.0)
-    assert (here.lost(print), far.lost(print), here.gone()) == ("", "", False)
+    here, far = Server("here", HOST, port, local=True), Server("far", HOST, port, local=False)
+    assert (here.lost(print), far.lost(print), here.dying) == ("", "", False)
     opened.close()
     assert here.lost(print) == "", "not at once"
-    assert here.gone()
+    assert here.dying
     time.sleep(GONE_AFTER_S)
     assert here.lost(print).startswith(f"here at {HOST}:{port} has died")
     assert far.lost(print) == ""
-    assert not far.gone()
+    assert not far.dying
 
 
 def test_that_a_head_is_away_is_said_once_and_forgotten_when_it_is_back(
@@ -38,12 +38,12 @@ def test_that_a_head_is_away_is_said_once_and_forgotten_when_it_is_back(
     monkeypatch.setattr("tune_app.engines.ray.ray_session._SAY_AFTER_S", 0.0)
     opened, port = listening()
     opened.close()
-    head, told = Server("head", HOST, port, 60.0), list[str]()
+    head, told = Server("head", HOST, port, local=False), list[str]()
     for _ in range(2):
         assert head.lost(told.append) == ""
     assert len(told) == 1
     with socket.create_server((HOST, port)):
-        assert (head.lost(told.append), head.away_s()) == ("", 0.0)
+        assert (head.lost(told.append), head._away_since) == ("", None)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_a_call_returns_or_raises_what_its_work_does(instance: RayInstance) -> N
 
 def test_a_call_is_left_behind_when_a_server_has_died(instance: RayInstance) -> None:
     opened, port = listening()
-    instance.servers = (Server("head", HOST, port, GONE_AFTER_S),)
+    instance.servers = (Server("head", HOST, port, local=True),)
     asked, over = list[str](), threading.Event()
 
     def give_up(why: str) -> bool:
@@ -78,7 +78,7 @@ def test_a_call_is_left_behind_when_a_server_has_died(instance: RayInstance) -> 
 
 def test_a_call_that_fails_by_the_death_of_a_server_says_so(instance: RayInstance) -> None:
     opened, port = listening()
-    instance.servers = (Server("head", HOST, port, GONE_AFTER_S),)
+    instance.servers = (Server("head", HOST, port, local=True),)
 
     def fail() -> None:
         opened.close()

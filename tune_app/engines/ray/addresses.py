@@ -10,25 +10,18 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
 
-from tune_app.engines.ray.sockets import ray_folder
 from tune_app.errors import ResourceError
 
 _ANSWER_WITHIN_S = 1.0
 #: Seconds within which a head must answer; a name server may take several to find its machine.
 _REACH_WITHIN_S = 15.0
-
-#: A gRPC request in HTTP/2: the preface, empty settings, and the headers of any call at all.
-_CALL = b"\x83\x86\x04\x02/a\x01\x01a\x0f\x10\x10application/grpc\x00\x02te\x08trailers"
-_REQUEST = (
-    *(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\0\0\0\4\0\0\0\0\0"),
-    *(len(_CALL).to_bytes(3), b"\x01\x05\0\0\0\x01", _CALL),
-)
-#: Types of frames, and how the headers of an answer with status 200 begin.
-_HEADERS, _SETTINGS, _OK = 1, 4, 0x88
+#: gRPC's HTTP/2: a client begins with empty settings, and the first frame of the server is of this type.
+_GREETING, _SETTINGS = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0", 4
 
 
 def default_address() -> str:
@@ -40,28 +33,32 @@ def _of_environment() -> str:
     return os.environ.get("RAY_ADDRESS", "").strip()
 
 
-def _left(folder: Path | None = None) -> str:
+def _left() -> str:
     """The address that ``ray start`` left on this machine, which ``ray stop`` removes; else empty."""
-    given, name = ray_folder()
-    usual = [Path(given), *([Path("/tmp")] if name == "TMPDIR" else [])]  # $TMPDIR may be new since then
-    for place in [folder] if folder else [each / "ray" for each in usual]:
+    folder, name = ray_folder()
+    for place in (folder, *(["/tmp"] if name == "TMPDIR" else [])):  # $TMPDIR may be new since then
         with suppress(OSError, ValueError):
-            return (place / "ray_current_cluster").read_text(encoding="utf-8").strip()
+            return Path(place, "ray/ray_current_cluster").read_text(encoding="utf-8").strip()
     return ""
 
 
-def local_cluster(folder: Path | None = None) -> str | None:
+def ray_folder() -> tuple[str, str]:
+    """The folder in which Ray makes its own, and the variable that names it; empty where none does."""
+    for name in ("RAY_TMPDIR", *(["TMPDIR"] if sys.platform.startswith("linux") else [])):
+        if name in os.environ:
+            return os.environ[name], name
+    return "/tmp", ""
+
+
+def local_cluster() -> str | None:
     """The address that ``ray start`` left on this machine, if something answers there; else None.
 
     A machine that lost its power leaves the file behind.
     """
-    address = _left(folder)
-    try:
-        host, port = _parts(address)
-        with socket.create_connection((host, port), _ANSWER_WITHIN_S):
-            return address
-    except (OSError, ValueError):
-        return None
+    address = _left()
+    with suppress(OSError, ValueError), socket.create_connection(_parts(address), _ANSWER_WITHIN_S):
+        return address
+    return None
 
 
 def resolve(address: str) -> str:
@@ -81,10 +78,8 @@ def resolve(address: str) -> str:
     if address == "auto":
         address = _left()
         if not address:
-            raise ResourceError(
-                f"{given}: this machine is part of no cluster. Start one with: ray start --head; or say "
-                "local instead of auto."
-            )
+            fix = "Start one with: ray start --head; or say local instead of auto."
+            raise ResourceError(f"{given}: this machine is part of no cluster. {fix}")
         given += f", which is {address} by the last ray start"
     if "://" in address:
         raise ResourceError(
@@ -94,9 +89,8 @@ def resolve(address: str) -> str:
     try:
         host, port = _parts(address)
     except ValueError:
-        raise ResourceError(
-            f"{given}: no address. It is host:port as ray start --head printed it, auto, local or inline."
-        ) from None
+        fix = "It is host:port as ray start --head printed it, auto, local or inline."
+        raise ResourceError(f"{given}: no address. {fix}") from None
     if fault := _fault(host, port):
         raise ResourceError(
             f"{given}: no Ray cluster answers there: {fault}.\n"
@@ -121,9 +115,8 @@ def _fault(host: str, port: int) -> str:
     def ask() -> None:
         try:
             with socket.create_connection((host, port), _REACH_WITHIN_S) as connection:
-                faults.append(
-                    "" if _speaks_grpc(connection) else "something else than Ray listens at that port"
-                )
+                grpc = _speaks_grpc(connection)
+                faults.append("" if grpc else "something else than Ray listens at that port")
         except (OSError, UnicodeError) as error:
             faults.append(getattr(error, "strerror", None) or str(error))
 
@@ -134,21 +127,10 @@ def _fault(host: str, port: int) -> str:
 
 
 def _speaks_grpc(connection: socket.socket) -> bool:
-    """Whether a server answers as gRPC does: in HTTP/2, and with status 200 whatever it is asked."""
     if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
         return True  # it answers only those who can show a certificate
     connection.settimeout(_REACH_WITHIN_S / 3)
-    greeted = False
-    try:
-        connection.sendall(b"".join(_REQUEST))
-        with connection.makefile("rb") as answer:
-            while len(head := answer.read(9)) == 9:
-                length, kind = int.from_bytes(head[:3]), head[3]
-                if kind == _HEADERS:
-                    return answer.read(length)[:1] == bytes([_OK])
-                greeted = greeted or kind == _SETTINGS
-                if not greeted or len(answer.read(length)) < length:
-                    break
-    except TimeoutError:
-        return greeted
+    connection.sendall(_GREETING)
+    with suppress(TimeoutError), connection.makefile("rb") as answer:
+        return answer.read(9)[3:4] == bytes([_SETTINGS])
     return False

@@ -7,16 +7,17 @@ import errno
 import logging
 import os
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, chdir, contextmanager
+from contextlib import ExitStack, chdir, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import ray
 
-from tune_app.engines.ray import nodes, private_api, ray_session, sockets, working_dir
+from tune_app.engines.ray import addresses, nodes, private_api, ray_session, working_dir
 from tune_app.engines.ray.nodes import Cluster
 from tune_app.engines.ray.ray_session import RayInstance
 from tune_app.errors import DiskError, ResourceError, describe
@@ -41,6 +42,9 @@ _FEW_CPUS = 16
 #: With less room on the disk, it is the reason for which Ray does not start.
 _LEAST_FREE_BYTES = 1 << 20
 
+#: Where Ray puts its files unless told otherwise.
+_SHORT = "/tmp"
+
 _QUIET = ("ray", "ray.tune", "ray.train", "ray.data", "ray.air")
 
 
@@ -55,7 +59,7 @@ def connect(
 ) -> Iterator[Cluster]:
     """Start Ray on this machine, or join the cluster at ``address``; leave it at the end.
 
-    Its processes end in the background, which takes over a second; ``wait_until_gone`` waits for them.
+    Its processes end in the background, which takes over a second; ``ray_session.wait_until_gone`` waits.
 
     Args:
         address: ``local``, or the ``host:port`` of a cluster that this machine is part of.
@@ -70,60 +74,47 @@ def connect(
         DiskError: Ray's folder has no room.
         RayLost: one of its servers has died meanwhile.
     """
-    os.environ.update({name: os.environ.get(name, value) for name, value in _SETTINGS.items()})
-    options: dict[str, Any] = {}
-    if address != "local" or (cpus or os.cpu_count() or 1) > _FEW_CPUS:
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    local = address == "local"
+    if not local or (cpus or os.cpu_count() or 1) > _FEW_CPUS:
         ahead = ()
-    if address == "local":
-        # A token would be written to the home folder, and asked for by clusters started later.
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-        options = {
-            "num_cpus": cpus,
-            "num_gpus": gpus,
-            "include_dashboard": False,
-            "object_store_memory": _object_store_bytes(data_bytes),
-        }
+    options: dict[str, Any] = {}
     with ExitStack() as stack:
         stack.enter_context(private_api.silence_servers())
-        if address == "local":
-            stack.enter_context(sockets.short_socket_paths())
-            stack.enter_context(private_api.inherited_environment())
-            stack.enter_context(private_api.lean())
+        if local:
+            # A token would be written to the home folder, and asked for by clusters started later.
+            os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+            options = {"num_cpus": cpus, "num_gpus": gpus, "include_dashboard": False}
+            options["object_store_memory"] = _object_store_bytes(data_bytes)
+            for each in (_short_socket_paths, private_api.inherited_environment, private_api.lean):
+                stack.enter_context(each())
         else:
-            options = {"runtime_env": stack.enter_context(_travelling(modules))}
-        wait_until_gone()
+            options["runtime_env"] = stack.enter_context(_travelling(modules))
+        ray_session.wait_until_gone()
         # Ray would put the working directory first on its workers' path, where a `random.py` stops them.
         empty = stack.enter_context(tempfile.TemporaryDirectory(prefix="tune-app-ray-"))
-        instance = ray_session.set_current(owned=address == "local")
+        instance = ray_session.set_current(owned=local)
         stack.callback(_leave, instance)
         with chdir(empty), instance.starting():
-            instance.call(lambda: _init(address, options, private_api.preload_options(ahead)))
-        instance.servers = instance.call(lambda: nodes.servers(address == "local"))
-        yield instance.call(nodes.capacity if address != "local" else nodes.current)
-
-
-_leaving: list[RayInstance] = []
+            instance.call(lambda: _init(address, options, ahead))
+        instance.servers = instance.call(lambda: nodes.servers(local))
+        yield instance.call(nodes.current if local else nodes.capacity)
 
 
 def _leave(instance: RayInstance) -> None:
     instance.end(ray.shutdown)
-    _leaving.append(instance)
+    ray_session.leaving.append(instance)
     # Ray ends this process if one of its objects is let go of while its core worker is taken down; after
     # that it only waits for its processes to end.
     while instance.ending() and private_api.connected():
         time.sleep(0.01)
 
 
-def wait_until_gone() -> None:
-    """Wait until the Ray that ``connect`` has left is gone."""
-    while _leaving:
-        _leaving.pop().wait()
+atexit.register(ray_session.wait_until_gone)  # before Ray's own, which waits without a limit
 
 
-atexit.register(wait_until_gone)  # before Ray's own, which waits without a limit
-
-
-def _init(address: str, options: dict[str, Any], ahead: dict[str, Any]) -> None:
+def _init(address: str, options: dict[str, Any], ahead: Sequence[str]) -> None:
     try:
         private_api.init(
             ahead,
@@ -134,11 +125,11 @@ def _init(address: str, options: dict[str, Any], ahead: dict[str, Any]) -> None:
             **options,
         )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        folder, _ = sockets.ray_folder()
+        folder, _ = addresses.ray_folder()
         if address == "local" and shutil.disk_usage(folder).free < _LEAST_FREE_BYTES:
-            raise DiskError(
-                f"{folder}: {os.strerror(errno.ENOSPC)}. Ray keeps its files there, or where RAY_TMPDIR says."
-            ) from error
+            full = os.strerror(errno.ENOSPC)
+            text = f"{folder}: {full}. Ray keeps its files there, or where RAY_TMPDIR says."
+            raise DiskError(text) from error
         if "Version mismatch" in str(error):
             raise ResourceError(
                 f"--address {address}: {' '.join(str(error).split())}\n"
@@ -169,19 +160,60 @@ def _travelling(modules: Path | None) -> Iterator[dict[str, Any]]:
         yield {**environment, "working_dir": folder}
 
 
+@contextmanager
+def _short_socket_paths() -> Iterator[None]:
+    """Have Ray use /tmp where its sockets cannot lie in ``$TMPDIR``; that is used for all else.
+
+    Their paths have 107 bytes at most (103 on macOS), in ASCII.
+
+    Raises:
+        ResourceError: they cannot lie in ``$RAY_TMPDIR`` or, failing ``$TMPDIR``, in /tmp.
+    """
+    folder, name = addresses.ray_folder()
+    fault = _socket_fault(folder)
+    if not fault:
+        yield
+        return
+    if name != "TMPDIR" or _socket_fault(_SHORT):
+        raise ResourceError(
+            f"{f'{name}=' if name else ''}{folder}: Ray cannot put its sockets there: {fault}. Set "
+            "RAY_TMPDIR to a writable folder on this machine whose path is short and ASCII, such as /tmp."
+        )
+    os.environ["RAY_TMPDIR"] = _SHORT
+    try:
+        yield
+    finally:
+        os.environ.pop("RAY_TMPDIR", None)
+
+
+def _socket_fault(folder: str) -> str:
+    """Why a socket with a path as long as Ray's cannot be made in a folder; empty if it can."""
+    if not folder.isascii():
+        return "its path is not ASCII"
+    below = Path(os.path.abspath(folder), "ray")  # noqa: PTH100 - as Ray takes it, with links unresolved
+    path = below / f"session_{'0' * 26}_{os.getpid()}/sockets/plasma_store".replace("/", "-")
+    try:
+        below.mkdir(parents=True, exist_ok=True)
+        with socket.socket(socket.AF_UNIX) as tried:
+            tried.bind(str(path))
+    except OSError as error:
+        return error.strerror or f"{error}, for {len(os.fsencode(path))} bytes"
+    finally:
+        with suppress(OSError):
+            path.unlink()
+    return ""
+
+
 def _object_store_bytes(data_bytes: int) -> int:
-    """Room for the arrays and some reports, within half of the free shared memory.
+    """Room for the arrays and some reports, within the free shared memory.
 
     Raises:
         ResourceError: the arrays do not fit there.
     """
-    needed = data_bytes + (128 << 20)
-    shm = Path("/dev/shm")
-    if shm.is_dir():
-        free = shutil.disk_usage(shm).free
-        if needed > free * 0.9:
-            raise ResourceError(
-                f"the data needs {needed >> 20} MiB of shared memory and /dev/shm has {free >> 20} MiB free. "
-                "Use a smaller --image-size, or enlarge /dev/shm (docker run --shm-size=4g)."
-            )
+    needed, shm = data_bytes + (128 << 20), Path("/dev/shm")
+    if shm.is_dir() and needed > 0.9 * (free := shutil.disk_usage(shm).free):
+        raise ResourceError(
+            f"the data needs {needed >> 20} MiB of shared memory and /dev/shm has {free >> 20} MiB free. "
+            "Use a smaller --image-size, or enlarge /dev/shm (docker run --shm-size=4g)."
+        )
     return needed

@@ -1,27 +1,31 @@
-"""What a Ray cluster has: its machines and devices now, what it can grow to, who comes and who goes."""
+"""What a Ray cluster has: its machines now, what it can grow to, who comes and goes, what each answers."""
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray.autoscaler import sdk
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from tune_app.engines.ray.ray_session import GONE_AFTER_S, HEAD, HEAD_AWAY_S, LOCAL, Server
-from tune_app.errors import ResourceError
+from tune_app.engines.ray.ray_session import SERVERS, Server, repeating
+from tune_app.errors import ResourceError, describe
 from tune_app.text import Notify, counted
 
 #: Where ``ray up`` leaves the configuration that a head's autoscaler grows its cluster by.
 _GROWTH = Path("~/ray_bootstrap_config.yaml")
 _LOOK_EVERY_S = 2.0
 _ASK_EVERY_S = 0.5
+#: How long a machine may take: its first task starts a process, which imports Ray, and torch to count GPUs.
+_ANSWER_WITHIN_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,21 @@ class Node:
         return ", ".join([f"{self.name}{where}", counted(self.cpus, "CPU"), counted(self.gpus, "GPU")])
 
 
+@dataclass(frozen=True)
+class NodeAnswer:
+    """What a machine answered after ``seconds``: its ``facts``, or the ``fault`` that kept it from it.
+
+    Facts: ``ray``, ``python``, ``torch`` and ``tune-app``, versions or None; ``write_s``, seconds for a
+    megabyte onto the disk of ``folder``, or ``write_fault``; ``free_bytes`` there, ``shm_bytes`` free of
+    shared memory or None; ``gpus_seen`` by torch, None where it was not asked.
+    """
+
+    node: Node
+    seconds: float
+    facts: Mapping[str, Any] | None = None
+    fault: str = ""
+
+
 def alive() -> list[Node]:
     """The machines of the cluster that is connected, by name."""
     found = [
@@ -72,16 +91,18 @@ def servers(local: bool) -> tuple[Server, ...]:
     host, _, port = context.gcs_address.rpartition(":")
     mine = next(each for each in ray.nodes() if each["NodeID"] == context.get_node_id())
     return (
-        Server(HEAD, host.strip("[]"), int(port), GONE_AFTER_S if local else HEAD_AWAY_S),
-        Server(LOCAL, mine["NodeManagerAddress"], mine["NodeManagerPort"], GONE_AFTER_S),
+        Server(SERVERS["gcs_server"], host.strip("[]"), int(port), local),
+        Server(SERVERS["raylet"], mine["NodeManagerAddress"], mine["NodeManagerPort"], local=True),
     )
 
 
 def current() -> Cluster:
     """What is there now."""
-    total = ray.cluster_resources()
-    nodes = sum(bool(node["Alive"]) for node in ray.nodes())
-    return Cluster(total.get("CPU", 0.0), total.get("GPU", 0.0), nodes)
+    return _together(alive())
+
+
+def _together(nodes: Sequence[Node]) -> Cluster:
+    return Cluster(sum(node.cpus for node in nodes), sum(node.gpus for node in nodes), len(nodes))
 
 
 def capacity() -> Cluster:
@@ -89,17 +110,14 @@ def capacity() -> Cluster:
 
     ``ray up`` leaves the file that it grows by on the head, with the resources of each type of node.
     """
-    now = current()
+    now, total = current(), Counter[str]()
     try:
         plan = YAML(typ="safe").load(_GROWTH.expanduser())
-        types = plan["available_node_types"]
-        head = types[plan["head_node_type"]].get("resources") or {}
-        total = {name: float(head.get(name, 0)) for name in ("CPU", "GPU")}
-        room = int(plan["max_workers"])
-        for name, kind in types.items():
-            count = min(int(kind.get("max_workers", room)), room) if name != plan["head_node_type"] else 0
-            for resource in total:
-                total[resource] += count * float((kind.get("resources") or {}).get(resource, 0))
+        most = int(plan["max_workers"])
+        for name, kind in plan["available_node_types"].items():
+            count = 1 if name == plan["head_node_type"] else min(int(kind.get("max_workers", most)), most)
+            for resource, amount in (kind.get("resources") or {}).items():
+                total[resource] += count * int(amount)
     except (OSError, KeyError, TypeError, ValueError, AttributeError, YAMLError):
         return now  # not of ray up, or of machines of one's own, which are all there
     cpus, gpus = max(now.cpus, total["CPU"]), max(now.gpus, total["GPU"])
@@ -122,15 +140,13 @@ def wait_for_gpus(count: int, within_s: float, notify: Notify) -> None:
     Raises:
         ResourceError: they did not come.
     """
-    begun = time.monotonic()
     if current().gpus >= count:
         return
+    begun = time.monotonic()
+    sdk.request_resources(bundles=[{"GPU": 1}] * count)
     try:
-        sdk.request_resources(bundles=[{"GPU": 1}] * count)
-        while True:
-            now, waited = current(), time.monotonic() - begun
-            if now.gpus >= count:
-                return
+        while (now := current()).gpus < count:
+            waited = time.monotonic() - begun
             there = f"{now.gpus:g} of {count} on {counted(now.nodes, 'node')}"
             if waited > within_s:
                 raise ResourceError(
@@ -144,37 +160,85 @@ def wait_for_gpus(count: int, within_s: float, notify: Notify) -> None:
         sdk.request_resources(bundles=[])  # from now on the trials ask
 
 
-@contextmanager
-def announce_changes(notify: Notify) -> Iterator[None]:
+def announce_changes(notify: Notify) -> AbstractContextManager[None]:
     """Say which machines join and leave, for as long as the context lasts."""
-    over = threading.Event()
     known = {node.id: node for node in alive()}
 
-    def work() -> None:
+    def look() -> None:
         nonlocal known
-        while not over.wait(_LOOK_EVERY_S):
-            try:
-                now = {node.id: node for node in alive()}
-            except Exception:  # noqa: BLE001 - the head does not answer: what needs it will say so
-                continue
-            for line in changes(known, now):
-                notify(line)
-            known = now
+        before, known = known, {node.id: node for node in alive()}
+        lines = [f"node left: {before[name]}" for name in before if name not in known]
+        lines += [f"node joined: {known[name]}" for name in known if name not in before]
+        if lines:
+            now = _together(list(known.values()))
+            devices = f"{counted(now.cpus, 'CPU')}, {counted(now.gpus, 'GPU')}"
+            lines[-1] += f"   ({counted(now.nodes, 'node')} now: {devices})"
+        for line in lines:
+            notify(line)
 
-    thread = threading.Thread(target=work, name="nodes", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(_LOOK_EVERY_S)
+    return repeating(look, _LOOK_EVERY_S)
 
 
-def changes(before: dict[str, Node], now: dict[str, Node]) -> list[str]:
-    """A line for each machine that left and each that joined; the last says what there is now."""
-    lines = [f"node left: {before[name]}" for name in before if name not in now]
-    lines += [f"node joined: {now[name]}" for name in now if name not in before]
-    if lines:
-        cpus, gpus = (sum(getattr(node, name) for node in now.values()) for name in ("cpus", "gpus"))
-        lines[-1] += f"   ({counted(len(now), 'node')} now: {counted(cpus, 'CPU')}, {counted(gpus, 'GPU')})"
-    return lines
+def ask(found: Sequence[Node]) -> Iterator[NodeAnswer]:
+    """Ask machines, all at the same time, by a task that needs nothing but Python there."""
+    begun = time.monotonic()
+    look = ray.remote(num_cpus=0, max_retries=0)(_probe())
+    on = [NodeAffinitySchedulingStrategy(node.id, soft=False) for node in found]
+    asked = [
+        look.options(scheduling_strategy=there).remote(node.gpus > 0)
+        for node, there in zip(found, on, strict=True)
+    ]
+    for node, answer in zip(found, asked, strict=True):
+        left = max(0.1, _ANSWER_WITHIN_S - (time.monotonic() - begun))
+        facts, fault = None, ""
+        try:
+            facts = ray.get(answer, timeout=left)
+        except ray.exceptions.GetTimeoutError:
+            fault = f"no answer within {_ANSWER_WITHIN_S:.0f} s"
+        except ray.exceptions.RayError as error:
+            fault = describe(error)
+        yield NodeAnswer(node, time.monotonic() - begun, facts, fault)
+
+
+def _probe() -> Callable[[bool], dict[str, Any]]:
+    """The task: a function within a function, which travels whole, and runs where tune-app is missing."""
+
+    def look(count_gpus: bool) -> dict[str, Any]:
+        import os
+        import platform
+        import shutil
+        import subprocess
+        import sys
+        import tempfile
+        import time
+        from contextlib import suppress
+        from importlib import metadata
+        from pathlib import Path
+
+        folder = tempfile.gettempdir()
+        facts: dict[str, Any] = {
+            "python": platform.python_version(),
+            "folder": folder,
+            "free_bytes": shutil.disk_usage(folder).free,
+            "shm_bytes": shutil.disk_usage("/dev/shm").free if Path("/dev/shm").is_dir() else None,
+        }
+        for name in ("ray", "torch", "tune-app"):
+            with suppress(metadata.PackageNotFoundError):
+                facts[name] = metadata.version(name)
+        begun = time.monotonic()
+        try:
+            with tempfile.NamedTemporaryFile(dir=folder, prefix="tune-app-") as file:
+                file.write(bytes(1 << 20))
+                file.flush()
+                os.fsync(file.fileno())
+            facts["write_s"] = time.monotonic() - begun
+        except OSError as error:
+            facts["write_fault"] = error.strerror or str(error)
+        if count_gpus:  # in a process of its own: this one was given no GPU, and sees none
+            seen = {k: v for k, v in os.environ.items() if not k.endswith("_VISIBLE_DEVICES")}
+            asked = "import torch; print(torch.cuda.device_count())"
+            ran = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, env=seen)
+            facts["gpus_seen"] = int(ran.stdout) if ran.returncode == 0 else 0
+        return facts
+
+    return look

@@ -5,18 +5,17 @@ Nothing here is read by tune-app: it is for a dashboard over many sweeps, and fo
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 from ray.util.metrics import Gauge
 
 from tune_app import status
+from tune_app.engines.ray.ray_session import repeating
 from tune_app.progress.pace import Pace
-from tune_app.progress.snapshot import Snapshot, SnapshotTaker
+from tune_app.progress.snapshot import SnapshotTaker
 from tune_app.sweep import Sweep
 
 _EVERY_S = 2.0
@@ -46,49 +45,33 @@ class Gauges:
         """Set every metric to how the sweep stands; ``live`` says whether it is being trained."""
         snapshot = self._taker.take(live)
         self._pace.note(snapshot.trained)
-        rate = self._pace.per_second() if live else None
-        for name, tags, value in readings(snapshot, rate or 0.0):
-            self._gauges[name].set(value, tags={"run": self._run, **tags})
+        states = Counter(snapshot.states)
+        for state in status.LIVE:  # every one, for a gauge keeps what it had
+            self._set("tune_app_trials", states[state], state=state)
+        self._set("tune_app_done_ratio", snapshot.share)
+        self._set("tune_app_epochs_per_second", self._pace.per_second() if live else None)
+        if snapshot.best:
+            self._set("tune_app_best_value", snapshot.best.mean, metric=snapshot.metric)
 
-
-def readings(snapshot: Snapshot, per_second: float) -> Iterator[tuple[str, dict[str, str], float]]:
-    """The metrics of a snapshot: name, tags, value. Every state is told, for a gauge keeps what it had."""
-    states = Counter(snapshot.states)
-    for state in status.LIVE:
-        yield "tune_app_trials", {"state": state}, float(states[state])
-    yield "tune_app_done_ratio", {}, snapshot.share
-    yield "tune_app_epochs_per_second", {}, per_second
-    if snapshot.best:
-        yield "tune_app_best_value", {"metric": snapshot.metric}, snapshot.best.mean
+    def _set(self, name: str, value: float | None, **tags: str) -> None:
+        self._gauges[name].set(float(value or 0), tags={"run": self._run, **tags})
 
 
 @contextmanager
-def exporting(sweep: Sweep) -> Iterator[Any]:
+def exporting(sweep: Sweep) -> Iterator[None]:
     """Keep the metrics of a sweep up to date for as long as the context lasts, on a thread of its own.
 
     An error in that never ends the sweep: it only leaves the metrics behind.
     """
-    over = threading.Event()
     try:
         gauges = Gauges(sweep)
+        gauges.update()
     except Exception:  # noqa: BLE001 - see above
-        yield None
+        yield
         return
-
-    def update(live: bool = True) -> None:
-        with suppress(Exception):
-            gauges.update(live)
-
-    def work() -> None:
-        while not over.wait(_EVERY_S):
-            update()
-
-    update()
-    thread = threading.Thread(target=work, name="metrics", daemon=True)
-    thread.start()
     try:
-        yield gauges
+        with repeating(gauges.update, _EVERY_S):
+            yield
     finally:
-        over.set()
-        thread.join(_EVERY_S)
-        update(live=False)
+        with suppress(Exception):
+            gauges.update(live=False)

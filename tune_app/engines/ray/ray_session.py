@@ -17,8 +17,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager, nullcontext, suppress
+from concurrent.futures import Future, wait
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -33,74 +33,66 @@ _ANSWER_WITHIN_S = 1.0
 #: A process of this machine that refuses connections for so long has died.
 GONE_AFTER_S = 0.5
 #: How long the head of a cluster may be away: it may be started again, and machines be cut off for a while.
-HEAD_AWAY_S = 60.0
+_HEAD_AWAY_S = 60.0
 #: When to say that it is away.
 _SAY_AFTER_S = 5.0
-
-
 #: How long Ray may take to start, in two attempts, and to shut down.
 _STARTS_WITHIN_S = 300.0
 _SHUT_DOWN_WITHIN_S = 20.0
 
+#: Ray's servers as people know them, by the names of their processes.
+SERVERS = {"gcs_server": "Ray's head process (GCS)", "raylet": "Ray's process of this machine (raylet)"}
+
 #: Whether a thread is left in a call of Ray's that does not end: then the process ends by ``os._exit``.
 abandoned = False
-
 
 #: Told why Ray is lost, says whether to wait no longer.
 GiveUp = Callable[[str], bool]
 
 
-def _silent(_: str) -> None: ...
-
-
-def _at_once(_: str) -> bool:
-    return True
+def silent(_: str) -> None:
+    """Notify nobody."""
 
 
 @dataclass
 class Server:
-    """One of Ray's servers, by its port; ``patience_s`` is how long it may be away."""
+    """One of Ray's servers, by its port; a ``local`` one is a process of this machine."""
 
     name: str
     host: str
     port: int
-    patience_s: float
+    local: bool
     _away_since: float | None = None
     _told: bool = False
 
-    def gone(self) -> bool:
-        """Whether it refuses connections, and no wait will change that."""
-        return self.patience_s <= GONE_AFTER_S and self.away_s() > 0
+    @property
+    def dying(self) -> bool:
+        """Whether it is local, and refused the last connection: no wait will change that."""
+        return self.local and self._away_since is not None
 
-    def away_s(self) -> float:
-        """For how many seconds it has been refusing connections; 0 while it accepts them."""
+    def lost(self, notify: Notify) -> str:
+        """Try to connect; why it is given up, empty while it is not. That it is away is told before."""
+        if self._accepts():
+            self._away_since, self._told = None, False
+            return ""
+        self._away_since = self._away_since or time.monotonic()
+        away_s, at = time.monotonic() - self._away_since, f"{self.name} at {self.host}:{self.port}"
+        if away_s >= (GONE_AFTER_S if self.local else _HEAD_AWAY_S):
+            return f"{at} {'has died' if self.local else 'cannot be reached any more'}"
+        if away_s >= _SAY_AFTER_S and not self._told:
+            self._told = True
+            left_s = _HEAD_AWAY_S - away_s
+            notify(f"{at} does not answer. The sweep ends unless it is back within {left_s:.0f} s.")
+        return ""
+
+    def _accepts(self) -> bool:
         try:
             socket.create_connection((self.host, self.port), timeout=_ANSWER_WITHIN_S).close()
         except TimeoutError:
-            if self.patience_s <= GONE_AFTER_S:  # a process of this machine that stands still has not died
-                self._away_since = None
-                return 0.0
+            return self.local  # a process of this machine that stands still has not died
         except OSError:
-            pass
-        else:
-            self._away_since, self._told = None, False
-            return 0.0
-        self._away_since = self._away_since or time.monotonic()
-        return time.monotonic() - self._away_since
-
-    def lost(self, notify: Notify) -> str:
-        """Why it is given up, empty while it is not; that it is away is told before."""
-        away_s = self.away_s()
-        if self._away_since is not None and away_s >= self.patience_s:
-            verb = "has died" if self.patience_s <= GONE_AFTER_S else "cannot be reached any more"
-            return f"{self.name} at {self.host}:{self.port} {verb}"
-        if away_s >= _SAY_AFTER_S and not self._told:
-            self._told = True
-            notify(
-                f"{self.name} at {self.host}:{self.port} does not answer. The sweep ends unless it is back "
-                f"within {self.patience_s - away_s:.0f} s."
-            )
-        return ""
+            return False
+        return True
 
 
 class RayInstance:
@@ -134,13 +126,18 @@ class RayInstance:
     def starting(self) -> Iterator[None]:
         """For as long as Ray is being started: its processes are marked, and bear the loss of a terminal."""
         prepare()
-        try:
-            with _hangups_ignored(), self._owned.marking() if self._owned else nullcontext():
-                yield
-        finally:
-            _prepared()
+        with ExitStack() as stack:
+            for name in _OF_THIS_PROCESS.keys() - os.environ.keys():
+                stack.callback(os.unsetenv, name)  # Ray has taken them in
+            if self._owned:
+                stack.enter_context(self._owned.marking())
+            if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGHUP"):
+                # A terminal that goes away sends it to all its processes.
+                before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+                stack.callback(signal.signal, signal.SIGHUP, before)
+            yield
 
-    def look(self, notify: Notify = _silent) -> str:
+    def look(self, notify: Notify = silent) -> str:
         """Why Ray is given up, looking at its servers now; empty while they answer."""
         for server in self.servers:
             self.lost = self.lost or server.lost(notify)
@@ -148,7 +145,7 @@ class RayInstance:
             self.lost = self.lost or self._owned.died_early()
         return self.lost
 
-    def call(self, work: Callable[[], T], notify: Notify = _silent, give_up: GiveUp = _at_once) -> T:
+    def call(self, work: Callable[[], T], notify: Notify = silent, give_up: GiveUp = lambda _: True) -> T:
         """What ``work`` returns, called by the thread; what it raises is raised.
 
         ``give_up`` is told twice a second why Ray is lost, and says whether to wait for ``work`` no longer.
@@ -160,7 +157,7 @@ class RayInstance:
             return work()
         future: Future[T] = Future()
         self._calls.put((work, future))
-        while not _over(future):
+        while not wait([future], _LOOK_EVERY_S).done:
             if self.look(notify) and give_up(self.lost):
                 raise RayLost(self.lost)
         if future.exception() and self.died():
@@ -171,7 +168,7 @@ class RayInstance:
     def died(self) -> bool:
         """Whether a server of this machine has died: asked where something has failed that needs it."""
         until = time.monotonic() + 2 * GONE_AFTER_S
-        while not self.look() and any(each.gone() for each in self.servers) and time.monotonic() < until:
+        while not self.look() and any(each.dying for each in self.servers) and time.monotonic() < until:
             time.sleep(0.05)
         return bool(self.lost)
 
@@ -196,19 +193,20 @@ class RayInstance:
             self._owned.end(by_itself=ready and ended and not self.lost)
 
 
-def _over(future: Future[Any]) -> bool:
-    with suppress(TimeoutError):
-        future.exception(_LOOK_EVERY_S)
-    return future.done()
-
-
 class OwnedProcesses:
     """The processes of a Ray that this process starts. Whatever happens to this process, they end with it."""
 
     def __init__(self) -> None:
         self._mark = secrets.token_hex(16)
         self._began = time.monotonic()
-        self._reaper = _start_reaper(self._mark)
+        self._reaper: subprocess.Popen[bytes] | None = None
+        if reaper.PROC.joinpath("self/environ").exists():  # elsewhere, processes cannot be found
+            command = [sys.executable, "-I", "-S", reaper.__file__, self._mark, str(os.getpid())]
+            none = subprocess.DEVNULL
+            # In a session of its own, which the signals of a terminal do not reach.
+            self._reaper = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=none, stderr=none, cwd="/", start_new_session=True
+            )
 
     @contextmanager
     def marking(self) -> Iterator[None]:
@@ -224,7 +222,7 @@ class OwnedProcesses:
 
         One that aborts has its reasons, such as a setting that it does not know: Ray tells of it.
         """
-        for name, what in _SERVERS.items():
+        for name, what in SERVERS.items():
             if reaper.killed_child(name, but_by=signal.SIGABRT):
                 return f"{what} has died while Ray started"
         if time.monotonic() - self._began > _STARTS_WITHIN_S:
@@ -239,24 +237,6 @@ class OwnedProcesses:
                 self._reaper.stdin.close()
             self._reaper.wait()
             self._reaper = None
-
-
-HEAD, LOCAL = "Ray's head process (GCS)", "Ray's process of this machine (raylet)"
-_SERVERS = {"gcs_server": HEAD, "raylet": LOCAL}
-
-
-def _start_reaper(mark: str) -> subprocess.Popen[bytes] | None:
-    """None where processes cannot be found."""
-    if not reaper.PROC.joinpath("self/environ").exists():
-        return None
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", reaper.__file__, mark, str(os.getpid())],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        start_new_session=True,  # the signals of a terminal do not reach it
-    )
 
 
 #: Ray's C++ parts take these from the environment: the process whose end means that of the raylet, and after
@@ -274,39 +254,50 @@ def prepare() -> None:
             os.putenv(name, value)
 
 
-def _prepared() -> None:
-    """Ray has taken them in."""
-    for name in _OF_THIS_PROCESS.keys() - os.environ.keys():
-        os.unsetenv(name)
-
-
 @contextmanager
-def _hangups_ignored() -> Iterator[None]:
-    """What is started meanwhile ignores SIGHUP: a terminal that goes away sends it to all its processes."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGHUP"):
-        yield
-        return
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+def repeating(work: Callable[[], None], every_s: float) -> Iterator[None]:
+    """Call ``work`` again and again, in a thread, while the context lasts; its errors are ignored."""
+    over = threading.Event()
+
+    def repeat() -> None:
+        while not over.wait(every_s):
+            with suppress(Exception):
+                work()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
     try:
         yield
     finally:
-        signal.signal(signal.SIGHUP, before)
+        over.set()
+        thread.join(every_s)
 
 
-_current: list[RayInstance] = []
+_current: RayInstance | None = None
 
 
 def set_current(owned: bool) -> RayInstance:
     """Make the instance that ``call`` refers to from now on."""
-    _current[:] = [RayInstance(owned)]
-    return _current[0]
+    global _current
+    _current = RayInstance(owned)
+    return _current
 
 
-def call(work: Callable[[], T], notify: Notify = _silent, give_up: GiveUp = _at_once) -> T:
+def call(work: Callable[[], T], notify: Notify = silent, give_up: GiveUp = lambda _: True) -> T:
     """See ``RayInstance.call``; where this process has begun none, ``work`` is called as it is."""
-    return _current[0].call(work, notify, give_up) if _current else work()
+    return _current.call(work, notify, give_up) if _current else work()
 
 
 def server_died() -> bool:
     """See ``RayInstance.died``."""
-    return bool(_current) and _current[0].died()
+    return bool(_current and _current.died())
+
+
+#: Instances that were left, and shut down beside what comes next.
+leaving: list[RayInstance] = []
+
+
+def wait_until_gone() -> None:
+    """Wait until the Ray that was left is gone."""
+    while leaving:
+        leaving.pop().wait()

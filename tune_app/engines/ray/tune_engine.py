@@ -58,14 +58,14 @@ def measure_gpu_sharing(spec: TrialSpec, splits: Splits, most: int) -> Sharing:
 
 
 def _in_a_worker(cpus: float, gpus: float, work: Callable[..., Any], *given: Any) -> Any:
-    worker = ray.remote(_in_folder).options(num_cpus=cpus, num_gpus=gpus, max_retries=0)
     path = str(task_folder.current().path)
-    return ray_session.call(lambda: ray.get(worker.remote(path, work, *given)))
 
+    def in_folder(*given: Any) -> Any:
+        task_folder.choose(path)
+        return work(*given)
 
-def _in_folder(path: str, work: Callable[..., Any], *given: Any) -> Any:
-    task_folder.choose(path)
-    return work(*given)
+    worker = ray.remote(in_folder).options(num_cpus=cpus, num_gpus=gpus, max_retries=0)
+    return ray_session.call(lambda: ray.get(worker.remote(*given)))
 
 
 def run(
@@ -89,23 +89,24 @@ def run(
     with suppress(RayLost):  # by then the driver ends for that reason
         ray_session.call(lambda: _fit(bridge, splits, plan), notify, bridge.lose)
     bridge.close()
-    bridge.raise_error()
 
 
 def _fit(bridge: _Bridge, splits: Splits | None, plan: Plan) -> None:
+    def reserved(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        gpus = config.get("gpus", plan.gpus_per_trial)
+        return tune.PlacementGroupFactory([{"CPU": plan.cpus_per_trial, "GPU": gpus}])
+
+    path = str(task_folder.current().path)
     with tempfile.TemporaryDirectory(prefix="tune-app-") as scratch:
         tune.Tuner(
-            tune.with_resources(
-                tune.with_parameters(SweepTrainable, splits=splits, path=str(task_folder.current().path)),
-                _Reserving(plan),
-            ),
+            tune.with_resources(tune.with_parameters(SweepTrainable, splits=splits, path=path), reserved),
             tune_config=tune.TuneConfig(
                 search_alg=_Search(bridge),
                 scheduler=_Scheduler(bridge),
                 num_samples=-1,
                 max_concurrent_trials=plan.concurrent,
                 reuse_actors=True,
-                trial_dirname_creator=_folder_name,
+                trial_dirname_creator=lambda trial: str(trial.trial_id),
             ),
             run_config=tune.RunConfig(
                 storage_path=scratch,
@@ -120,6 +121,16 @@ def _fit(bridge: _Bridge, splits: Splits | None, plan: Plan) -> None:
 
 
 @dataclass
+class _Place:
+    """The place of a trial: what it trains, on which share of a GPU, and its name once it has begun."""
+
+    spec: TrialSpec
+    gpus: float
+    name: str = ""
+    failed: bool = False
+
+
+@dataclass
 class _Bridge:
     """Tune's trial ids on one side, the driver's specs and trials on the other.
 
@@ -130,9 +141,7 @@ class _Bridge:
     driver: Driver
     _free: list[float]
     _notify: Notify
-    _specs: dict[str, TrialSpec] = field(default_factory=dict)
-    _trials: dict[str, str] = field(default_factory=dict)
-    _shares: dict[str, float] = field(default_factory=dict)
+    _places: dict[str, _Place] = field(default_factory=dict)
     _noted_unseen: bool = False
     _error: BaseException | None = None
     _notice_board: NoticeBoard = field(default_factory=NoticeBoard)
@@ -142,26 +151,26 @@ class _Bridge:
     @property
     def busy(self) -> bool:
         """Whether trials run whose end may still bring new trials."""
-        return bool(self._specs) and self.driver.ending is None
+        return self.driver.ending is None and any(not place.failed for place in self._places.values())
 
     def next_config(self, trial_id: str) -> dict[str, Any] | None:
         """A trial's configuration as Tune has it: what to train, and the GPUs to reserve."""
         spec: TrialSpec | None = self.guard(self.driver.next_trial)
         if spec is None:
             return None
-        self._specs[trial_id] = spec
-        self._shares[trial_id] = self._free.pop(0)
-        return {"spec": spec, "gpus": self._shares[trial_id]}
+        self._places[trial_id] = place = _Place(spec, self._free.pop(0))
+        return {"spec": spec, "gpus": place.gpus}
 
     def start(self, trial_id: str) -> None:
-        self.guard(lambda: self._start(trial_id))
+        self.guard(lambda: self._start(self._places[trial_id]))
 
-    def _start(self, trial_id: str) -> None:
-        self._trials[trial_id] = self.driver.start(self._specs[trial_id])
+    def _start(self, place: _Place) -> None:
+        place.name = self.driver.start(place.spec)
 
     def report(self, trial_id: str, result: dict[str, Any]) -> bool:
+        place = self._places[trial_id]
         if failure := result.get("failure"):
-            self._failed(trial_id, pickle.loads(failure))
+            self._fail(place, pickle.loads(failure))
             return True  # its next step ends its process, so that no other trial gets it
         device = result["device"]
         if unseen(device) and not self._noted_unseen:
@@ -170,37 +179,38 @@ class _Bridge:
                 f"note: {device}: a trial was given this GPU, and torch does not see it, so it trains on the "
                 "CPU. tune-app doctor, there, says why"
             )
-        goes_on = self.guard(
-            lambda: self.driver.report(
-                self._trials[trial_id], EpochReport.unpack(result["report"], result["files"]), device
-            )
-        )
+
+        def record() -> bool:
+            report = EpochReport.unpack(result["report"], result["files"])
+            return self.driver.report(place.name, report, device)
+
+        goes_on = self.guard(record)
         if not goes_on:
-            self._free_place(trial_id)
+            self._leave(trial_id)
         return bool(goes_on)
 
-    def _free_place(self, trial_id: str) -> None:
+    def _leave(self, trial_id: str) -> None:
         """Free the place of a trial for one with the same share, which uses its process again."""
-        self._specs.pop(trial_id, None)
-        if trial_id in self._shares:
-            self._free.append(self._shares.pop(trial_id))
+        if place := self._places.pop(trial_id, None):
+            self._free.append(place.gpus)
 
-    def fail(self, trial_id: str, trial: Any) -> None:
+    def died(self, trial_id: str, trial: Any) -> None:
         """The process of a trial has died, or ended after the trial has reported its failure."""
+        place = self._places.get(trial_id)
         if ray_session.server_died():  # which is no fault of the trial
-            self.guard(lambda: self.driver.abandon(self._trials.get(trial_id, "")))
-        elif trial_id in self._specs:
-            self._failed(trial_id, _explain(trial))
-        self._free_place(trial_id)
+            self.guard(lambda: self.driver.abandon(place.name if place else ""))
+        elif place and not place.failed:
+            self._fail(place, _explain(trial))
+        self._leave(trial_id)
 
-    def _failed(self, trial_id: str, failure: Failure) -> None:
+    def _fail(self, place: _Place, failure: Failure) -> None:
         def record() -> None:
-            if trial_id not in self._trials:  # it died before its first epoch could begin
-                self._start(trial_id)
-            self.driver.fail(self._trials[trial_id], failure)
+            if not place.name:  # it died before its first epoch could begin
+                self._start(place)
+            self.driver.fail(place.name, failure)
 
         self.guard(record)
-        self._specs.pop(trial_id, None)
+        place.failed = True
 
     def lose(self, why: str) -> bool:
         """Ray is lost: end the session; whether no trial is left that could still be saved."""
@@ -215,6 +225,8 @@ class _Bridge:
         """Let no more calls reach the driver: Tune may be left running."""
         with self._lock:
             self._closed = True
+        if error := self._error or self.driver.fatal:
+            raise error
 
     def tick(self) -> None:
         self.guard(self.driver.tick)
@@ -225,14 +237,10 @@ class _Bridge:
         with self._lock:
             try:
                 return None if self._closed else action()
-            except Exception as error:  # noqa: BLE001 - kept, and raised by raise_error
+            except Exception as error:  # noqa: BLE001 - kept, and raised by close
                 self._error = self._error or error
                 self.driver.end(describe(error))
                 return None
-
-    def raise_error(self) -> None:
-        if error := self._error or self.driver.fatal:
-            raise error
 
 
 def _explain(trial: Any) -> Failure:
@@ -257,28 +265,15 @@ class _Plugin:
     Tune pickles them into a state file that is never read again, so they pickle as empty.
     """
 
-    _bridge: _Bridge
+    def __init__(self, bridge: _Bridge) -> None:
+        super().__init__()
+        self._bridge = bridge
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
 
-@dataclass(frozen=True)
-class _Reserving:
-    """What Tune is to reserve for a trial, by its configuration."""
-
-    plan: Plan
-
-    def __call__(self, config: dict[str, Any]) -> tune.PlacementGroupFactory:
-        gpus = config.get("gpus", self.plan.gpus_per_trial)
-        return tune.PlacementGroupFactory([{"CPU": self.plan.cpus_per_trial, "GPU": gpus}])
-
-
 class _Search(_Plugin, Searcher):
-    def __init__(self, bridge: _Bridge) -> None:
-        super().__init__()
-        self._bridge = bridge
-
     def suggest(self, trial_id: str) -> Any:
         config = self._bridge.next_config(trial_id)
         if config is None:
@@ -291,19 +286,12 @@ class _Search(_Plugin, Searcher):
 
 
 class _Scheduler(_Plugin, FIFOScheduler):
-    def __init__(self, bridge: _Bridge) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._bridge = bridge
-
     def on_trial_result(self, _: Any, trial: Any, result: dict[str, Any]) -> str:
         goes_on = self._bridge.report(trial.trial_id, result)
         return str(FIFOScheduler.CONTINUE if goes_on else FIFOScheduler.STOP)
 
 
 class _Callback(_Plugin, tune.Callback):
-    def __init__(self, bridge: _Bridge) -> None:
-        self._bridge = bridge
-
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
         self._bridge.start(trial.trial_id)
 
@@ -313,22 +301,15 @@ class _Callback(_Plugin, tune.Callback):
         result.pop("files", None)  # recorded by now; Tune would keep each trial's last ones to the end
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
-        self._bridge.fail(trial.trial_id, trial)
+        self._bridge.died(trial.trial_id, trial)
 
     def on_step_end(self, iteration: int, trials: Any, **_: Any) -> None:
         self._bridge.tick()
 
 
 class _Stopper(_Plugin, tune.Stopper):
-    def __init__(self, bridge: _Bridge) -> None:
-        self._bridge = bridge
-
     def __call__(self, trial_id: str, result: Any) -> bool:
         return False
 
     def stop_all(self) -> bool:
         return self._bridge.driver.over()
-
-
-def _folder_name(trial: Any) -> str:
-    return str(trial.trial_id)
