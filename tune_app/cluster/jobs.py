@@ -83,13 +83,10 @@ def mounted(file: Path, data: str) -> str:
 def submit(
     file: Path, name: str, space: str, text: str, options: list[str], modules: Path | None = None
 ) -> Job:
-    """Send a sweep: ``tune-app run`` with these options, on the head, and the user's own modules with it.
+    """Send a sweep: ``tune-app run`` with these options, on the head of the cluster of a file for ``ray up``.
 
-    Args:
-        file: of the cluster, for ``ray up``.
-        name: of the run.
-        space: name of the space, ``text`` its content.
-        modules: the folder of the user's own task; None for one that comes with tune-app.
+    ``name`` is that of the run; ``space`` that of the space, whose content is ``text``. ``modules`` is the
+    folder of the user's own task, which travels with it; None for one that comes with tune-app.
 
     Raises:
         ClusterError: the cluster does not answer.

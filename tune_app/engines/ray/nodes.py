@@ -132,13 +132,8 @@ def free_gpus() -> int:
 def wait_for_gpus(count: int, within_s: float, notify: Notify) -> None:
     """Wait until ``count`` GPUs are alive; an autoscaler, where one runs, is asked to start them.
 
-    Args:
-        count: how many GPUs.
-        within_s: seconds after which they are given up.
-        notify: shows how it stands, whenever that changes and every few seconds.
-
     Raises:
-        ResourceError: they did not come.
+        ResourceError: they did not come within ``within_s`` seconds.
     """
     if current().gpus >= count:
         return
@@ -149,11 +144,9 @@ def wait_for_gpus(count: int, within_s: float, notify: Notify) -> None:
             waited = time.monotonic() - begun
             there = f"{now.gpus:g} of {count} on {counted(now.nodes, 'node')}"
             if waited > within_s:
-                raise ResourceError(
-                    f"--wait-for-gpus {count}: after {waited:.0f} s there are {there}. Leave it out to start "
-                    "with what is there, or wait longer with --wait-at-most. Why none comes: ray status, on "
-                    "the head"
-                )
+                fix = "Leave it out to start with what is there, or wait longer with --wait-at-most."
+                text = f"--wait-for-gpus {count}: after {waited:.0f} s there are {there}. {fix}"
+                raise ResourceError(f"{text} Why none comes: ray status, on the head")
             notify(f"waiting for GPUs: {there}")
             time.sleep(_ASK_EVERY_S)
     finally:

@@ -41,28 +41,29 @@ class SweepTrainable(tune.Trainable):
         self._splits = splits
         self._gpus = ",".join(ray.get_runtime_context().get_accelerator_ids()["GPU"])
         self._close: Callable[[], None] = lambda: None
-        self._begin(config["spec"])
+        self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take on another trial in this process."""
-        self._begin(new_config["spec"])
-        return True
-
-    def _begin(self, spec: TrialSpec) -> None:
         from tune_app.training.trial import GuardedTrial
 
         self.cleanup()
-        self._spec = spec
+        self._spec: TrialSpec = new_config["spec"]
         self._failure: Failure | None = None
         self._leaving = False
-        self._trial = GuardedTrial(spec, lambda: self._worker)
+        self._trial = GuardedTrial(self._spec, lambda: self._worker)
         self._close = self._trial.close
+        return True
 
     @cached_property
     def _worker(self) -> Worker:
         from tune_app.training.trial import Worker
 
-        return Worker(self._splits, "cuda" if self._gpus and _usable() else "cpu")
+        if not self._gpus:
+            return Worker(self._splits, "cpu")
+        import torch  # which a function task on the CPU may do without
+
+        return Worker(self._splits, "cuda" if torch.cuda.is_available() else "cpu")
 
     def cleanup(self) -> None:
         """Close the trial before its process trains another or ends."""
@@ -92,20 +93,13 @@ class SweepTrainable(tune.Trainable):
     def _step(self) -> EpochReport | Failure:
         if self._leaving:
             return Failure.of(
-                MachineLeaving(f"{platform.node()} is being taken away: saved, and gone on with elsewhere")
+                MachineLeaving(f"{platform.node()} is being taken away: saved, goes on elsewhere")
             )
         notice = preemption.read_notice() if self._spec.files.gather else preemption.Notice()
         result = self._trial.step(save_now=notice.save)
         if isinstance(result, EpochReport):
             self._leaving = notice.leave and result.saved is not None and not result.done
         return result
-
-
-def _usable() -> bool:
-    """Whether torch can use the GPU that this process was given."""
-    import torch
-
-    return torch.cuda.is_available()
 
 
 def device_name(device: str, gpus: str) -> str:
@@ -116,8 +110,3 @@ def device_name(device: str, gpus: str) -> str:
     if device == "cpu":
         return f"{device} (gpu {gpus})" if gpus else device
     return f"{device}:{gpus}"
-
-
-def unseen(device: str) -> bool:
-    """Whether a device's name says that torch does not see the GPU that the trial was given."""
-    return device.startswith("cpu (")

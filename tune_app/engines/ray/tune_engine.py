@@ -26,7 +26,7 @@ from tune_app.driver.gpu_sharing import Sharing
 from tune_app.driver.resources import Plan, shares
 from tune_app.engines.ray import private_api, ray_session
 from tune_app.engines.ray.preemption import NoticeBoard
-from tune_app.engines.ray.trainable import SweepTrainable, unseen
+from tune_app.engines.ray.trainable import SweepTrainable
 from tune_app.errors import RayLost, describe
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks import task_folder
@@ -71,15 +71,10 @@ def _in_a_worker(cpus: float, gpus: float, work: Callable[..., Any], *given: Any
 def run(
     driver: Driver, splits: Splits | None, plan: Plan, gpus: int = 0, notify: Notify = lambda _: None
 ) -> None:
-    """Train all trials of a driver on the Ray that is connected.
+    """Train all trials of a driver on the Ray that is connected, with the arrays that every worker shares.
 
-    Args:
-        driver: of the sweep.
-        splits: the arrays that every worker shares.
-        plan: what each trial has, and how many run at a time.
-        gpus: GPUs to spread the trials over, where they have shares of one; 0 leaves that to Ray, which
-            fills one after the other.
-        notify: shows a line to the user.
+    Where trials have shares of a GPU, they are spread over ``gpus``; 0 leaves that to Ray, which fills one
+    GPU after the other.
 
     Raises:
         StorageError, FolderChanged: a write was refused (see Driver.fatal).
@@ -173,7 +168,7 @@ class _Bridge:
             self._fail(place, pickle.loads(failure))
             return True  # its next step ends its process, so that no other trial gets it
         device = result["device"]
-        if unseen(device) and not self._noted_unseen:
+        if device.startswith("cpu (") and not self._noted_unseen:
             self._noted_unseen = True
             self._notify(
                 f"note: {device}: a trial was given this GPU, and torch does not see it, so it trains on the "
