@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +27,8 @@ SCALARS |= st.floats(allow_nan=False, allow_infinity=False)
     ("value", "expected"),
     [
         (0.00003, "3e-5"),
+        (0.0003, "3e-4"),
+        (0.001, "0.001"),
         (0.123456, "0.1235"),
         (0.4, "0.4"),
         (4, "4"),
@@ -43,6 +47,12 @@ SCALARS |= st.floats(allow_nan=False, allow_infinity=False)
 )
 def test_a_value_by_itself(value: space.Scalar, expected: str) -> None:
     assert text(value) == expected
+
+
+@given(st.floats(5e-324, 9.9994e-4) | st.floats(1e6, 1e300))
+def test_a_small_or_large_number_has_an_exponent(value: float) -> None:
+    assert re.fullmatch(r"[1-9](\.\d{1,3})?e(-?[1-9]\d*)", text(value))
+    assert text(-value) == f"-{text(value)}"
 
 
 @pytest.mark.parametrize("most", [None, SHORT])

@@ -9,7 +9,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 #: Significant digits of a float that are taken as meant: the rest is the error of earlier arithmetic.
 _MEANT = 12
 
-#: Numbers from here on are written with an exponent.
+#: Numbers from 10 to this power on are written with an exponent, as are those below 0.001.
 _LARGE = 6
 
 
@@ -49,14 +49,14 @@ def to_decimals(value: float, decimals: int, shift: int = 0) -> str:
 def to_digits(value: float, digits: int, zeros: bool = False) -> str:
     """``value`` with ``digits`` significant digits, halves away from zero; ``zeros`` keeps zeros at the end.
 
-    >>> to_digits(0.21245, 4), to_digits(0.2, 3, zeros=True), to_digits(0.00003, 4)
-    ('0.2125', '0.200', '3e-5')
+    >>> to_digits(0.21245, 4), to_digits(0.2, 3, zeros=True), to_digits(0.0003, 4)
+    ('0.2125', '0.200', '3e-4')
     """
     if not math.isfinite(value):
         return str(value)
     rounded = Context(digits, ROUND_HALF_UP).create_decimal(_written(value, digits))
     exponent = rounded.adjusted() if rounded else 0
-    if -5 < exponent < (max(digits, _LARGE) if zeros else digits):
+    if -4 < exponent < (max(digits, _LARGE) if zeros else digits):
         return to_decimals(value, max(0, digits - 1 - exponent)) if zeros else f"{rounded.normalize():f}"
     number = rounded.scaleb(-exponent)
     return f"{to_decimals(float(number), digits - 1) if zeros else f'{number.normalize():f}'}e{exponent}"
