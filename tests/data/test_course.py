@@ -134,7 +134,8 @@ def test_the_courses_own_files_are_known_by_their_blob_ids(
 class TestMeta:
     @pytest.fixture
     def imported(self, tmp_path: Path) -> Path:
-        return import_folder(image_folder(tmp_path / "scans"), tmp_path / "out", image_size=16).out
+        import_folder(image_folder(tmp_path / "scans"), tmp_path / "out", image_size=16)
+        return tmp_path / "out"
 
     def test_names_and_patients_come_back(self, imported: Path) -> None:
         data = load(str(imported), split="patient")

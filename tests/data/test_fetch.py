@@ -96,14 +96,13 @@ def test_success_and_nothing_twice(server: Server, tmp_path: Path) -> None:
     told: list[tuple[str, int, int | None]] = []
     first = fetch(tmp_path, base_url=server.url, files=BLOBS, progress=lambda *seen: told.append(seen))
     assert _right(tmp_path)
-    assert first.downloaded == tuple(BLOBS)
-    assert first.already_there == ()
+    assert first == dict.fromkeys(BLOBS, True)
     for name, content in CONTENT.items():
         there = [count for file, count, total in told if file == name and total == len(content)]
         assert there == sorted(there)
         assert (there[0], there[-1]) == (0, len(content))
     second = fetch(tmp_path, base_url=server.url, files=BLOBS)
-    assert (second.downloaded, second.already_there) == ((), tuple(BLOBS))
+    assert second == dict.fromkeys(BLOBS, False)
     assert len(server.asked) == len(BLOBS)
 
 
@@ -163,7 +162,8 @@ def test_a_wrong_file_is_removed_and_reported(server: Server, tmp_path: Path) ->
 def test_a_damaged_file_is_fetched_again(server: Server, tmp_path: Path) -> None:
     fetch(tmp_path, base_url=server.url, files=BLOBS)
     (tmp_path / FIRST).write_bytes(b"damaged")
-    assert fetch(tmp_path, base_url=server.url, files=BLOBS).downloaded == (FIRST,)
+    again = fetch(tmp_path, base_url=server.url, files=BLOBS)
+    assert [name for name, new in again.items() if new] == [FIRST]
     assert _right(tmp_path)
 
 

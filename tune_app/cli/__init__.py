@@ -120,9 +120,8 @@ def fetch(out: Path | None) -> None:
     folder = out or sources.COURSE_DIR
     with sources.progress_bar() as on_progress:
         fetched = sources.fetch(folder, progress=on_progress)
-    for word, names in (("downloaded", fetched.downloaded), ("already there", fetched.already_there)):
-        for name in names:
-            click.echo(f"{word}: {fetched.out / name}")
+    for name, new in sorted(fetched.items(), key=lambda file: not file[1]):
+        click.echo(f"{'downloaded' if new else 'already there'}: {folder / name}")
     click.echo("All four files are correct. Next: tune-app run table3 --data course")
 
 
@@ -138,13 +137,14 @@ def import_(folder: Path, out: Path, image_size: int | None, everything: bool) -
     from tune_app import data as sources
 
     imported = sources.import_folder(folder, out, image_size=image_size or 256, everything=everything)
-    for name, images in imported.counts.items():
-        click.echo(f"{imported.out / name}: {images:,} images of {imported.image_size}x{imported.image_size}")
+    for name, file in imported.files.items():
+        size = f"{imported.image_size}x{imported.image_size}"
+        click.echo(f"{out / name}: {len(file.names):,} images of {size}")
     for note in imported.notes:
         click.echo(f"  note: {note}")
     if imported.dropped:
         click.echo(f"  left out, because the test set has the same pixels: {', '.join(imported.dropped)}")
-    click.echo(f"Next: tune-app run table3 --data {imported.out}")
+    click.echo(f"Next: tune-app run table3 --data {out}")
 
 
 @data.command("show")

@@ -82,8 +82,8 @@ def first_differing_file(folder: Path) -> str | None:
     return None
 
 
-def write(folder: Path, pool: Pool, about: Mapping[str, Any]) -> dict[str, int]:
-    """Write a pool to a new folder, with what meta.json has besides; returns the images in each file."""
+def write(folder: Path, pool: Pool, about: Mapping[str, Any]) -> Meta:
+    """Write a pool to a new folder, and meta.json with what is known ``about`` it."""
     files = {}
     for split, images in (("train", pool.train), ("test", pool.test)):
         (folder / split).mkdir(parents=True)
@@ -94,7 +94,7 @@ def write(folder: Path, pool: Pool, about: Mapping[str, Any]) -> dict[str, int]:
             files[name] = FileMeta(sha256=digest, names=list(part.names), patients=list(part.patients))
     meta = Meta(dropped=list(pool.dropped), notes=list(pool.notes), files=files, **about)
     (folder / META).write_text(meta.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    return {name: len(file.names) for name, file in files.items()}
+    return meta
 
 
 def read_meta(folder: Path) -> Meta | None:

@@ -7,7 +7,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
@@ -27,15 +26,6 @@ _BLOCK_BYTES = 1 << 18
 _AGAIN = "What arrived is kept; run the same command again to go on from there"
 
 
-@dataclass(frozen=True)
-class FetchResult:
-    """What a fetch did: paths inside ``out``."""
-
-    out: Path
-    downloaded: tuple[str, ...]
-    already_there: tuple[str, ...]
-
-
 def fetch(
     out: Path | str = COURSE_DIR,
     *,
@@ -43,23 +33,22 @@ def fetch(
     progress: OnProgress | None = None,
     timeout_s: float = TIMEOUT_S,
     files: Mapping[str, str] = COURSE_FILES,
-) -> FetchResult:
-    """Bring ``files`` (path -> git blob id) below ``base_url`` to ``out``, but for what is there and right.
+) -> dict[str, bool]:
+    """Bring ``files`` (path -> git blob id) below ``base_url`` to ``out``; returns which of them are new.
 
     A download goes to ``<name>.part`` and under its own name once its blob id is right, so a broken one is
     resumed by the next call. ``timeout_s`` is how long the server may stay silent. Raises DataError for
     whatever goes wrong, with what to do.
     """
     out = Path(out)
-    downloaded: list[str] = []
-    already_there: list[str] = []
+    downloaded: dict[str, bool] = {}
     for name, blob in files.items():
         path = out / name
         part = path.with_name(path.name + ".part")
         url = base_url.rstrip("/") + "/" + name
         try:
-            if path.is_file() and blob_id(path) == blob:
-                already_there.append(name)
+            downloaded[name] = not (path.is_file() and blob_id(path) == blob)
+            if not downloaded[name]:
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
             for there, total in _download(url, part, timeout_s):
@@ -69,8 +58,7 @@ def fetch(
             part.replace(path)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise _explained(error, url, part, timeout_s) from error
-        downloaded.append(name)
-    return FetchResult(out, tuple(downloaded), tuple(already_there))
+    return downloaded
 
 
 @contextmanager

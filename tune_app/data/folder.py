@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -37,17 +36,6 @@ LAYOUT = "train/NORMAL, train/PNEUMONIA, test/NORMAL, test/PNEUMONIA"
 
 # person12_bacteria_46.jpeg; IM-0115-0001.jpeg; NORMAL2-IM-0338-0001.jpeg, numbered apart from the IM- ones
 _PATIENT = re.compile(r"(person\d+)_|((?:NORMAL\d+-)?IM-\d+)")
-
-
-@dataclass(frozen=True)
-class ImportResult:
-    """What an import wrote."""
-
-    out: Path
-    image_size: int
-    counts: Mapping[str, int]  # "train/normal.npy": 1000
-    dropped: tuple[str, ...]
-    notes: tuple[str, ...]
 
 
 def is_image_folder(folder: Path) -> bool:
@@ -137,8 +125,8 @@ def _draw(
 
 def import_folder(
     source: Path | str, out: Path | str, *, image_size: int = DEFAULT_SIZE, everything: bool = False
-) -> ImportResult:
-    """Write the images of ``source`` to the new folder ``out``, as four arrays that load in a second.
+) -> course.Meta:
+    """Write the images of ``source`` to the new folder ``out``, as four arrays and meta.json.
 
     All or nothing: ``out`` appears under its name only when it is complete. Raises DataError if ``out``
     exists or cannot be written, or for whatever ``load`` would refuse in ``source``.
@@ -165,7 +153,7 @@ def import_folder(
         "everything": everything,
     }
     try:
-        counts = course.write(partial, pool, about)
+        written = course.write(partial, pool, about)
         partial.rename(out)
     except OSError as error:
         raise DataError(
@@ -173,4 +161,4 @@ def import_folder(
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return ImportResult(out, image_size, counts, pool.dropped, pool.notes)
+    return written

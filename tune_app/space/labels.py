@@ -11,10 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
-from tune_app.space.scalars import Scalar, canonical, quote
+from tune_app.space.scalars import Config, Scalar, canonical, quote
 from tune_app.stats.arithmetic import to_digits
-
-Config = Mapping[str, Scalar]
 
 #: The longest label in a terminal, in letters.
 SHORT = 24
@@ -47,39 +45,28 @@ def _is_plain(letters: str) -> bool:
     """Whether a text needs no quotes: it is no number, and has no separators or invisible spaces."""
     if letters.lower() in _RESERVED or not letters.isprintable() or " ".join(letters.split()) != letters:
         return False
-    return not set(letters) & set(',;"') and not _is_number(letters)
-
-
-def _is_number(letters: str) -> bool:
     try:
         float(letters)
     except ValueError:
-        return False
-    return True
-
-
-def cut(letters: str, most: int | None) -> str:
-    """Shorten a text to ``most`` letters."""
-    return letters if most is None or len(letters) <= most else f"{letters[: most - 3]}..."
+        return not set(letters) & set(',;"')
+    return False
 
 
 def distinct(values: Iterable[Scalar], most: int | None = None) -> dict[str, str]:
-    """The label of each value, by its ``canonical`` form: different labels for different values.
+    """The label of each value of a parameter, by its ``canonical`` form.
 
-    Args:
-        values: of one parameter; the same may come more than once.
-        most: labels are shortened to this many letters if they stay different; None for no limit.
+    Labels are shortened to ``most`` letters if they stay different; None for no limit.
     """
     known = {canonical(value): value for value in values}
-    finer = dict.fromkeys(known, 0)
+    steps = dict.fromkeys(known, 0)
     while True:
-        found = {key: _finer(known[key], most, steps) for key, steps in finer.items()}
+        found = {key: _finer(value, most, steps[key]) for key, value in known.items()}
         times = Counter(found.values())
         alike = [key for key, letters in found.items() if times[letters] > 1]
         if not alike:
             return found
         for key in alike:
-            finer[key] += 1
+            steps[key] += 1
 
 
 def texts(values: Sequence[Scalar]) -> list[str]:
@@ -92,16 +79,14 @@ def texts(values: Sequence[Scalar]) -> list[str]:
 def _finer(value: Scalar, most: int | None, steps: int) -> str:
     """The label with more digits and letters at each step, until it is exact."""
     letters = text(value, min(17, _DIGITS + steps))
-    return letters if isinstance(value, int | float) else cut(letters, most and most << steps)
+    most = most and most << steps
+    if most is None or isinstance(value, int | float) or len(letters) <= most:
+        return letters
+    return f"{letters[: most - 3]}..."
 
 
 class Labels:
-    """Labels for the configurations of a sweep and for the values in them.
-
-    Args:
-        configs: all of them; more may be added.
-        most: labels are shortened to this many letters if they stay different; None for no limit.
-    """
+    """Labels for the configurations of a sweep and for the values in them, shortened as in `distinct`."""
 
     def __init__(self, configs: Iterable[Config] = (), most: int | None = None) -> None:
         self._most = most

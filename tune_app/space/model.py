@@ -166,20 +166,14 @@ class Stop(Section):
         The milestones are ``grace_period * reduction_factor ** k``, as in Ray Tune, rounded up to whole
         epochs. Empty for the schedulers ``none`` and ``median``.
         """
+        grace, factor = self.grace_period, self.reduction_factor
         if self.scheduler in ("none", "median"):
             return []
-        if self.reduction_factor <= 1 + 1 / epochs:  # milestones less than an epoch apart
-            return list(range(self.grace_period, epochs))
-        found: list[int] = []
-        rung, k = self.grace_period, 0
-        while rung < epochs:
-            found.append(rung)
-            # the first milestone past this rung; for a factor close to 1, many lie before it
-            k = max(k + 1, int(math.log(rung / self.grace_period) / math.log(self.reduction_factor)))
-            while (after := math.ceil(self.grace_period * self.reduction_factor**k)) <= rung:
-                k += 1
-            rung = after
-        return found
+        if factor <= 1 + 1 / epochs:  # milestones less than an epoch apart
+            return list(range(grace, epochs))
+        powers = range(2 + int(math.log(max(epochs / grace, 1)) / math.log(factor)))
+        milestones = dict.fromkeys(math.ceil(grace * factor**k) for k in powers)
+        return [rung for rung in milestones if rung < epochs]
 
     def rungs_by_bracket(self, epochs: int) -> list[list[int]]:
         """Return the rungs of each bracket: all rungs for the first, and one fewer for each further bracket.
