@@ -4,68 +4,61 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from typing import get_args
 
 from pydantic import BaseModel, ValidationError
 
 from tune_app.errors import SpaceError, nearest
 from tune_app.space.foreign import DIRECTIONS
-from tune_app.space.reader import Document, Path
+from tune_app.space.reader import Document, Mark, Path
 from tune_app.space.scalars import canonical, literal, plain, quote, show
 
 
 class RuleError(ValueError):
     """One violated rule: the message, and where it applies.
 
-    The message names ``path``; the caret points at ``path + spot``: its value, or its key if ``on_key``. It
-    is a ``ValueError``, so that pydantic's validators may raise it.
+    The message names ``path``; the caret points at ``path + spot``. Validators of pydantic may raise it.
     """
 
-    def __init__(self, text: str, path: Path = (), spot: Path = (), on_key: bool = False) -> None:
+    def __init__(self, text: str, path: Path = (), spot: Path = ()) -> None:
         super().__init__(text)
-        self.text, self.path, self.spot, self.on_key = text, path, spot, on_key
+        self.text, self.path, self.spot = text, path, spot
 
 
-def refuse(problems: Sequence[RuleError], document: Document) -> SpaceError:
+def refuse(problems: Iterable[RuleError], document: Document) -> SpaceError:
     """Return the error that names the first problem in the order of the file, and counts the others."""
 
-    def order(problem: RuleError) -> tuple[bool, tuple[int, int]]:
-        place, _ = document.place((*problem.path, *problem.spot), problem.on_key)
-        return problem.text.startswith(
-            "missing: add"
-        ), place  # an unknown key may be the missing one, misspelled
+    def order(problem: RuleError) -> tuple[bool, Mark]:
+        missing = problem.text.startswith("missing: add")  # an unknown key may be a missing one, misspelled
+        return missing, document.mark((*problem.path, *problem.spot))
 
     first, *others = sorted(problems, key=order)
-    text = document.message(first.path, first.text, first.spot, first.on_key)
+    text = document.message(first.path, first.text, first.spot)
     return SpaceError(f"{text}\n(and {len(others)} more)" if others else text)
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> list[RuleError]:
+def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[RuleError]:
     """Convert pydantic's errors of ``model``."""
-    found: list[RuleError] = []
     for detail in error.errors(include_url=False):
         path, value, kind = tuple(detail["loc"]), detail["input"], detail["type"]
-        context = detail.get("ctx", {})
+        context, key = detail.get("ctx", {}), str(path[-1]) if path else ""
         if isinstance(cause := context.get("error"), RuleError):
-            found.append(RuleError(cause.text, (*path, *cause.path), cause.spot, cause.on_key))
+            yield RuleError(cause.text, (*path, *cause.path), cause.spot)
         elif kind == "extra_forbidden":
             known = list(_model_at(model, path[:-1]).model_fields)
-            rule = f'unknown key "{path[-1]}"{_right_key(str(path[-1]), value, known)}'
-            found.append(RuleError(rule, path[:-1], path[-1:], on_key=True))
+            yield RuleError(f'unknown key "{key}"{_right_key(key, value, known)}', path[:-1], path[-1:])
         elif kind == "missing":
-            examples = _model_at(model, path[:-1]).model_fields[str(path[-1])].examples or ["..."]
-            found.append(RuleError(f"missing: add {path[-1]}: {' or '.join(examples)}", path))
+            examples = _model_at(model, path[:-1]).model_fields[key].examples or []
+            yield RuleError(f"missing: add {key}: {' or '.join(examples)}", path)
         elif kind in ("model_type", "model_attributes_type") and isinstance(value, str):
-            rule = f"{show(value)} is not a mapping: write {_section(value, _model_at(model, path))}"
-            found.append(RuleError(rule, path))
+            section = _section(value, _model_at(model, path))
+            yield RuleError(f"{show(value)} is not a mapping: write {section}", path)
         else:
-            facts = {key: canonical(limit) for key, limit in context.items() if key in ("gt", "ge", "le")}
+            facts = {name: canonical(limit) for name, limit in context.items() if name in ("gt", "ge", "le")}
+            facts["words"] = _right_word(str(value), str(context.get("expected")))
             sentence = SENTENCES.get(kind, "is not a value that this key takes")
-            words = _right_word(str(value), str(context.get("expected")))
-            text = f"{show(value)} {sentence.format(fix=_right_type(kind, value), words=words, **facts)}"
-            found.append(RuleError(text, path))
-    return found
+            yield RuleError(f"{show(value)} {sentence.format(fix=_right_type(kind, value), **facts)}", path)
 
 
 def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel]:

@@ -22,46 +22,33 @@ from tune_app.space.scalars import Scalar, literal, plain, show
 
 Path = tuple[str | int, ...]
 Place = tuple[int, int]  # line and column, both from 0
+Mark = tuple[
+    int, int, str
+]  # line, column, and the override (key=value) that set it, on a line after the file's
 
 _WINDOW = 60  # columns shown on either side of a fault in a long line
 _DEEPEST = 8  # a search space needs five levels: space, a parameter, its when, a list, its values
 
 
-@dataclass(frozen=True)
-class Mark:
-    """The position of a key and of its value; an override (``key=value``) has one after the file's lines."""
-
-    key: Place
-    value: Place
-    override: str = ""
-
-
 @dataclass
 class Document:
-    """The content of a file, and the position of each key and value."""
+    """The content of a file, and the mark of each key and of each item of a list."""
 
     file: str
     lines: list[str] = field(default_factory=list)
     tree: dict[str, Any] = field(default_factory=dict)
     marks: dict[Path, Mark] = field(default_factory=dict)
 
-    def place(self, path: Path, on_key: bool = False) -> tuple[Place, str]:
-        """Return the place of the value of ``path``, and the override that set it or an empty string.
+    def mark(self, path: Path) -> Mark:
+        """Return the mark of ``path``, or of its nearest parent."""
+        parents = (path[:length] for length in range(len(path), -1, -1))
+        return next((self.marks[at] for at in parents if at in self.marks), (0, 0, ""))
 
-        The place is that of the key if ``on_key``, if the value starts on a later line, and for the nearest
-        parent of a path that is not there.
-        """
-        for length in range(len(path), -1, -1):
-            if mark := self.marks.get(path[:length]):
-                use_key = on_key or length < len(path) or mark.value[0] != mark.key[0]
-                return mark.key if use_key else mark.value, mark.override
-        return (0, 0), ""
-
-    def message(self, path: Path, text: str, spot: Path = (), on_key: bool = False) -> str:
+    def message(self, path: Path, text: str, spot: Path = ()) -> str:
         """Return ``path: text`` with the file, line, source line and caret of ``path + spot``."""
         sentence = f"{dotted(path)}: {text}" if path else text
-        place, override = self.place((*path, *spot), on_key)
-        return f"--set {override}: {sentence}" if override else self.at(place, sentence)
+        line, column, override = self.mark((*path, *spot))
+        return f"--set {override}: {sentence}" if override else self.at((line, column), sentence)
 
     def at(self, place: Place, sentence: str) -> str:
         """Return ``sentence`` with the file, the line, and a caret under the column."""
@@ -85,8 +72,8 @@ class Document:
         """Set a value, whose parents are mappings, in place of the file's own."""
         self.get(path[:-1])[path[-1]] = value
         self.forget(path)
-        after = (1 + max([len(self.lines), *(mark.key[0] for mark in self.marks.values())]), 0)
-        self.marks[path] = Mark(after, after, override)
+        after = 1 + max([len(self.lines), *(line for line, _, _ in self.marks.values())])
+        self.marks[path] = (after, 0, override)
 
     def forget(self, path: Path) -> None:
         """Remove the marks of ``path`` and of all below it."""
@@ -154,7 +141,7 @@ class _Reader:
 
     def value(self, event: Any, path: Path, key: Place | None = None) -> Any:
         place = _place(event)
-        self.out.marks[path] = Mark(key or place, place)
+        self.out.marks[path] = (*(key or place), "")
         if len(path) > _DEEPEST:
             self.fail(place, f"nested more than {_DEEPEST} deep: no key of a search space is")
         if isinstance(event, events.ScalarEvent):
@@ -184,7 +171,7 @@ class _Reader:
                 self.fail(place, f"a key is a word: {show(key)} is none unless it is quoted")
             step = (*path, key)
             if key in found:
-                first = self.out.marks[step].key[0] + 1
+                first = self.out.marks[step][0] + 1
                 self.fail(place, f"{dotted(step)}: this key is here twice, first in line {first}: keep one")
             found[key] = self.value(next(self.events), step, place)
         return found

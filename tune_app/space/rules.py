@@ -69,8 +69,8 @@ def violations(space: SearchSpace, recorded: bool = False) -> list[RuleError]:
     A ``recorded`` space may use names of columns and test metrics, so that runs of earlier versions stay
     readable.
     """
-    if not recorded and (oversized := _oversized(space)):
-        return [oversized]  # the other rules could count for ever
+    if not recorded and (too_much := excess(space)):
+        return [too_much]  # the other rules could count for ever
     conditions = list(_conditions(space))
     return [
         *([] if recorded else [*_sealed(space), *_clashing_names(space)]),
@@ -83,28 +83,20 @@ def violations(space: SearchSpace, recorded: bool = False) -> list[RuleError]:
     ]
 
 
-def _oversized(space: SearchSpace) -> RuleError | None:
-    """Refuse what would fill the memory or never end, before anything is recorded."""
+def excess(space: SearchSpace) -> RuleError | None:
+    """Return why a space asks for more than can be trained or recorded, before anything is."""
     configurations, seeds, epochs = _largest_size(space), space.seeds, space.epochs
     replicates = configurations * seeds
     if configurations > LARGEST_PLAN:
         rule = f"more than {LARGEST_PLAN:,} configurations: take fewer values, or draw samples of them"
         return RuleError(rule, ("search", "samples") if space.search.algorithm == "optuna" else ("space",))
     if replicates > LARGEST_PLAN:
-        rule = (
-            f"{seeds:,} seeds of {configurations:,} configurations make more than {LARGEST_PLAN:,} replicates"
-        )
+        rule = f"{seeds:,} seeds of {configurations:,} configurations are over {LARGEST_PLAN:,} replicates"
         return RuleError(f"{rule}: write {LARGEST_PLAN // configurations} or less", ("seeds",))
     if epochs > (most := min(LARGEST_PLAN, LARGEST_WORK // max(replicates, 1))):
         rule = f"{epochs:,} epochs of {replicates:,} replicates are more than can be trained and recorded"
         return RuleError(f"{rule}: write {most} or less", ("epochs",))
     return None
-
-
-def excess(space: SearchSpace) -> str:
-    """Why a space asks for more than can be trained; empty if it does not."""
-    oversized = _oversized(space)
-    return oversized.text if oversized else ""
 
 
 def _largest_size(space: SearchSpace) -> int:
@@ -153,7 +145,7 @@ def _clashing_names(space: SearchSpace) -> Iterator[RuleError]:
             rule = f'differs only by case from "{other}", and many programs take both for one column'
         else:
             continue
-        yield RuleError(f'"{name}" {rule}: give the parameter another name', path, (name,), on_key=True)
+        yield RuleError(f'"{name}" {rule}: give the parameter another name', path, (name,))
     for path, name in _metric_names(space):
         if name.casefold() in COLUMNS:
             yield RuleError(f'"{name}" is a column of the results tables: give the metric another name', path)
@@ -163,10 +155,10 @@ def _invalid_names(space: SearchSpace) -> Iterator[RuleError]:
     for path, name in _parameter_names(space):
         if not NAME.fullmatch(name):
             rule = "a parameter's name is letters, digits and _, and starts with no digit"
-            yield RuleError(f"{show(name)} cannot be a name: {rule}", path, (name,), on_key=True)
+            yield RuleError(f"{show(name)} cannot be a name: {rule}", path, (name,))
     for name in space.space.keys() & space.fixed.keys():
         rule = "is in space too: a parameter is searched or fixed, so remove it from one"
-        yield RuleError(rule, ("fixed", name), on_key=True)
+        yield RuleError(rule, ("fixed", name))
 
 
 def _metrics(space: SearchSpace) -> Iterator[RuleError]:
@@ -202,7 +194,7 @@ def _searchable(space: SearchSpace) -> Iterator[RuleError]:
         yield RuleError(rule, ("search", "algorithm"))
     for name, each in space.space.items():
         if rule := _unsearchable(algorithm, each.kind, each.args):
-            yield RuleError(rule, ("space", name), (each.kind,), on_key=True)
+            yield RuleError(rule, ("space", name), (each.kind,))
 
 
 def _unsearchable(algorithm: str, kind: str, args: tuple[Any, ...]) -> str:
@@ -227,7 +219,7 @@ def _conditions(space: SearchSpace) -> Iterator[RuleError]:
     for name, sampler in space.space.items():
         for other, values in sampler.when.items():
             if rule := _impossible(space, name, other, values):
-                yield RuleError(f"when: {rule}", ("space", name), ("when", other), on_key=True)
+                yield RuleError(f"when: {rule}", ("space", name), ("when", other))
 
 
 def _impossible(space: SearchSpace, name: str, other: str, values: tuple[Scalar, ...]) -> str:
@@ -259,7 +251,7 @@ def _points(space: SearchSpace) -> Iterator[RuleError]:
         path: Path = ("configs", index)
         for name in point.keys() & space.fixed.keys():
             rule = f"is fixed at {show(space.fixed[name])} for all: remove it here, or from fixed:"
-            yield RuleError(rule, (*path, name), on_key=True)
+            yield RuleError(rule, (*path, name))
         if (earlier := seen.setdefault(canonical(point), index)) != index:
             yield RuleError(f"the same point as configs[{earlier}]: keep one", path)
         for name, sampler in space.space.items():
@@ -269,7 +261,7 @@ def _points(space: SearchSpace) -> Iterator[RuleError]:
                 yield RuleError(f"{name} is missing: {rule}", path)
             if name in point and not there:
                 needs = " and ".join(f"{o} is {' or '.join(map(show, v))}" for o, v in sampler.when.items())
-                yield RuleError(f"exists only where {needs}: remove it here", (*path, name), on_key=True)
+                yield RuleError(f"exists only where {needs}: remove it here", (*path, name))
 
 
 def _stopping(space: SearchSpace) -> Iterator[RuleError]:

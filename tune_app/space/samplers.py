@@ -153,7 +153,7 @@ def read_sampler(raw: object) -> Sampler:
     kinds = [key for key in raw if key != "when"]
     for key in kinds:
         if key not in KINDS:
-            raise RuleError(f'unknown sampler "{key}"{_correction(key, raw)}', spot=(key,), on_key=True)
+            raise RuleError(f'unknown sampler "{key}"{_correction(key, raw)}', spot=(key,))
     if len(kinds) != 1:
         rule = f"{' and '.join(kinds) or 'no sampler'} for one parameter"
         raise RuleError(
