@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tune_app.tasks.task_folder import INSTALLED, current
+from tune_app.tasks.task_folder import INSTALLED, current, places
 
 #: What a file counts as that cannot be read.
 UNREADABLE = "unreadable"
@@ -49,10 +49,7 @@ class Sources:
         return cls(module, root, top if root.name in INSTALLED else None)
 
     def hashes(self, paths: Iterable[Path]) -> dict[str, str]:
-        """The SHA-256 of files, by their paths below ``root``.
-
-        Of a module that this process has loaded, as it was when it was first asked for.
-        """
+        """The SHA-256 of files by their paths below ``root``; a loaded module's as when first asked for."""
         loaded = _by_file()
         return {
             path.relative_to(self.root).as_posix(): _as_loaded(path, loaded.get(str(path))) for path in paths
@@ -60,15 +57,14 @@ class Sources:
 
     def holds(self, path: Path) -> bool:
         """Whether a path, which a record may name, is a source file of the task's."""
-        return ".." not in path.parts and self._own(path) and path.is_file()
+        return ".." not in path.parts and self._owns(str(path)) and path.is_file()
 
     def loaded(self) -> dict[str, str]:
-        """The hashes, as of ``hashes``, of the files of those modules that this process has imported."""
-        own = {place: module for place, module in _by_file().items() if _own(place, self.root, self.package)}
-        return {Path(p).relative_to(self.root).as_posix(): _as_loaded(Path(p), own[p]) for p in own}
+        """The hashes of the files of those modules that this process has imported."""
+        return self.hashes(Path(place) for place in _by_file() if self._owns(place))
 
-    def _own(self, path: Path) -> bool:
-        return _own(str(path), self.root, self.package)
+    def _owns(self, place: str) -> bool:
+        return _own(place, self.root, self.package)
 
     def imported(self) -> set[Path]:
         """The files that the task's module imports, at its top or within functions, and what those import."""
@@ -88,20 +84,18 @@ class Sources:
         parts = module.split(".")
         if not module or not self._finds(parts[0]):
             return []
-        folders = [self.root.joinpath(*parts[: n + 1]) for n in range(len(parts))]
-        files = [folder / "__init__.py" for folder in folders] + [folders[-1].with_suffix(".py")]
-        return [path for path in files if path.is_file() and self._own(path)]
+        last = self.root.joinpath(*parts)
+        packages = (last, *last.parents[: len(parts) - 1])
+        files = [last.with_suffix(".py"), *(folder / "__init__.py" for folder in packages)]
+        return [path for path in files if path.is_file() and self._owns(str(path))]
 
     def _finds(self, top: str) -> bool:
         """Whether Python finds a top-level name here, and not a standard or an installed module."""
-        loaded = _module(top)
-        if loaded is not None:
-            places = [vars(loaded).get("__file__"), *(vars(loaded).get("__path__") or ())]
-            return any(place and Path(place).is_relative_to(self.root) for place in places)
-        folder = current()
+        if loaded := _module(top):
+            return any(Path(place).is_relative_to(self.root) for place in places(loaded))
         mere_folder = (self.root / top).is_dir() and not (self.root / top / "__init__.py").is_file()
-        if self.root == folder.path and not mere_folder:
-            return folder.find_spec(top) is not None
+        if self.root == current().path and not mere_folder:
+            return current().find_spec(top) is not None
         return top not in sys.stdlib_module_names
 
 

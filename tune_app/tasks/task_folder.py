@@ -119,10 +119,9 @@ class TaskFolder(MetaPathFinder):
 
     def holds(self, module: ModuleType) -> bool:
         """Whether a module was imported from this folder or below it, and is not installed there."""
-        known = vars(module)  # not getattr: torch.classes has every attribute
-        top = str(known.get("__name__")).partition(".")[0]
-        places = [known.get("__file__"), *(known.get("__path__") or ())]
-        return any(self._below(place) for place in places) and top != "tune_app" and not self._taken(top)
+        top = str(vars(module).get("__name__")).partition(".")[0]
+        own = any(self._below(place) for place in places(module))
+        return own and top != "tune_app" and not self._taken(top)
 
     def _below(self, place: str | None) -> bool:
         path = Path(place or "/").resolve()
@@ -136,6 +135,12 @@ def _remove(places: list[Any], place: object) -> None:
 
 class NameTaken(TaskError):
     """A task's module has the name of another one."""
+
+
+def places(module: ModuleType) -> list[str]:
+    """The file of a module, and the folders of a package."""
+    known = vars(module)  # not getattr: torch.classes has every attribute
+    return [place for place in (known.get("__file__"), *(known.get("__path__") or ())) if place]
 
 
 #: Folders of installed packages.

@@ -8,7 +8,6 @@ element by itself. `stacking_check` finds out what can be stacked.
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from tune_app.sweep.trial_spec import TrialSpec
-from tune_app.tasks.task import Loss, Task, clip_norm, copied, make_scheduler
+from tune_app.tasks.task import Task, clip_norm, copied, make_scheduler
 from tune_app.training import compiler
 from tune_app.training.device_data import DeviceSplit, DeviceSplits
 
@@ -34,29 +33,29 @@ Weights = Mapping[str, Tensor]
 State = dict[str, Any]
 
 
-class Models(ABC):
-    """What is trained at once. Its tensors have the dimensions ``lead`` first: () or, in a stack, (R,)."""
+class Learner:
+    """A model with its loss, optimiser and schedule.
 
-    def __init__(
-        self,
-        spec: TrialSpec,
-        task: Task,
-        data: DeviceSplits,
-        module: nn.Module,
-        leaves: Iterable[nn.Parameter],
-        lead: tuple[int, ...] = (),
-    ) -> None:
+    Its tensors have the dimensions ``lead`` first: () here, and (R,) in a `Stack`.
+    """
+
+    lead: tuple[int, ...] = ()
+
+    def __init__(self, spec: TrialSpec, task: Task, data: DeviceSplits, models: Sequence[nn.Module]) -> None:
         config = spec.config
-        self.module, self.lead, self._data = module, lead, data
+        self.module, self._data = models[0], data
         self._precision = spec.settings.numerics.precision
         self._batch_size, self._eval_batch_size = task.batch_sizes(copied(config))
         self._loss, self._max_norm = task.loss(copied(config)), clip_norm(task, config)
-        self.optimizer = task.optimizer(copied(config), leaves)
+        self.optimizer = task.optimizer(copied(config), self._optimized())
         self._scheduler = make_scheduler(task, config, self.optimizer, spec.settings.epochs)
 
-    @abstractmethod
+    def _optimized(self) -> Iterable[nn.Parameter]:
+        return self.module.parameters()
+
     def leaves(self) -> dict[str, nn.Parameter]:
         """What is optimised, by the names in ``module``."""
+        return dict(self.module.named_parameters())
 
     def turned(self, name: str | None, tensor: Tensor) -> Tensor:
         """A tensor of a parameter's shape, from the layout of the model to that of the leaf, or back."""
@@ -72,17 +71,26 @@ class Models(ABC):
         names = {id(leaf): name for name, leaf in self.leaves().items()}
         return [[names.get(id(each)) for each in group["params"]] for group in self.optimizer.param_groups]
 
-    @abstractmethod
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs (..., B, *shape) and labels (..., B) to losses (..., B) and logits (..., B, C)."""
+        return self._predict(self.module, x, y)
 
     def forward_shared(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """The same for inputs (B, *shape) and labels (B,) that all models share."""
         return self.forward(x, y)
 
-    @abstractmethod
+    def _predict(self, model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs (B, *shape), labels (B,) to losses (B,), logits (B, C); losses are never of bfloat16."""
+        with autocast(self._precision, x.device):
+            logits = model(x)
+        if self._precision == "bf16":
+            logits = logits.float()
+        return self._loss(logits, y), logits
+
     def clip(self) -> None:
         """Clip the gradients of each model to the norm that the task asks for, as ``clip_grad_norm_``."""
+        if self._max_norm is not None:
+            nn.utils.clip_grad_norm_(self.module.parameters(), self._max_norm)
 
     def train(self, order: Tensor) -> tuple[Tensor, Tensor]:
         """An epoch, each model in its own ``order`` (R, N); nothing waits for the device.
@@ -121,11 +129,15 @@ class Models(ABC):
             logits.append(out)
         return torch.cat(logits, dim=-2), _mean(losses)
 
-    @abstractmethod
     def scored(
         self, split: DeviceSplit, places: Sequence[int], weights: Sequence[Weights]
     ) -> tuple[Tensor, Tensor]:
         """As ``score``, for the models at these places of the first stack, with these weights."""
+        before = self.weights(0)
+        self.module.load_state_dict(weights[0])
+        found = self.score(split)
+        self.module.load_state_dict(before)
+        return found
 
     def finite(self) -> Tensor:
         """Whether every number in the parameters of each model is finite, (R,) on the device.
@@ -136,9 +148,9 @@ class Models(ABC):
         rows = [p.detach().reshape(count, -1) for p in self.leaves().values() if p.numel()]
         return torch.stack([end for row in rows for end in (row.amax(1), row.amin(1))]).isfinite().all(dim=0)
 
-    @abstractmethod
     def weights(self, index: int) -> dict[str, Tensor]:
         """The ``state_dict`` of one model; later steps do not change it."""
+        return {name: copy.deepcopy(value) for name, value in self.module.state_dict().items()}
 
     def state(self, index: int) -> State:
         """Model, optimiser and schedule of one model."""
@@ -148,12 +160,13 @@ class Models(ABC):
             "scheduler": copy.deepcopy(self._scheduler.state_dict()) if self._scheduler else None,
         }
 
-    @abstractmethod
-    def _optimizer_state(self, index: int) -> State: ...
+    def _optimizer_state(self, index: int) -> State:
+        return self.optimizer.state_dict()
 
-    @abstractmethod
     def resumed(self, places: Sequence[int], states: Sequence[State]) -> Self:
         """The models at these places of the first stack, from their states, all of the same epoch."""
+        self.module.load_state_dict(states[0]["model"])
+        return self._load(states[0]["optimizer"], states)
 
     def _load(self, optimizer: State, states: Sequence[State]) -> Self:
         load_optimizer(self.optimizer, optimizer)
@@ -162,49 +175,7 @@ class Models(ABC):
         return self
 
 
-class Single(Models):
-    """One model by itself."""
-
-    def __init__(self, spec: TrialSpec, task: Task, data: DeviceSplits, models: Sequence[nn.Module]) -> None:
-        super().__init__(spec, task, data, models[0], models[0].parameters())
-
-    def leaves(self) -> dict[str, nn.Parameter]:
-        """See Models."""
-        return dict(self.module.named_parameters())
-
-    def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """See Models."""
-        return predict(self.module, self._loss, self._precision, x, y)
-
-    def clip(self) -> None:
-        """See Models."""
-        if self._max_norm is not None:
-            nn.utils.clip_grad_norm_(self.module.parameters(), self._max_norm)
-
-    def scored(
-        self, split: DeviceSplit, places: Sequence[int], weights: Sequence[Weights]
-    ) -> tuple[Tensor, Tensor]:
-        """See Models."""
-        before = self.weights(0)
-        self.module.load_state_dict(weights[0])
-        found = self.score(split)
-        self.module.load_state_dict(before)
-        return found
-
-    def weights(self, index: int) -> dict[str, Tensor]:
-        """See Models."""
-        return {name: copy.deepcopy(value) for name, value in self.module.state_dict().items()}
-
-    def _optimizer_state(self, index: int) -> State:
-        return self.optimizer.state_dict()
-
-    def resumed(self, places: Sequence[int], states: Sequence[State]) -> Self:
-        """See Models."""
-        self.module.load_state_dict(states[0]["model"])
-        return self._load(states[0]["optimizer"], states)
-
-
-class Stack(Models):
+class Stack(Learner):
     """R models as one module: every parameter is (R, ...), and one kernel trains all of them.
 
     Args:
@@ -232,7 +203,8 @@ class Stack(Models):
             for name, own in module.named_parameters()
         }
         self._buffers = {name: _stack(tensors, name, own) for name, own in module.named_buffers()}
-        super().__init__(spec, task, data, module, list(self._leaves.values()), (len(tensors),))
+        self.lead = (len(tensors),)
+        super().__init__(spec, task, data, models)
         self._made_of = spec, task, data
 
         def single(parameters: Weights, buffers: Weights, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -240,17 +212,20 @@ class Stack(Models):
                 logits: Tensor = functional_call(module, {**parameters, **buffers}, (inputs,))
                 return logits
 
-            return predict(model, self._loss, self._precision, x, y)
+            return self._predict(model, x, y)
 
         self._on_own = vmap(single, in_dims=(0, 0, 0, 0), randomness="error")
         self._on_shared = vmap(single, in_dims=(0, 0, None, None), randomness="error")
 
+    def _optimized(self) -> Iterable[nn.Parameter]:
+        return list(self._leaves.values())
+
     def leaves(self) -> dict[str, nn.Parameter]:
-        """See Models."""
+        """See Learner."""
         return self._leaves
 
     def turned(self, name: str | None, tensor: Tensor) -> Tensor:
-        """See Models.
+        """See Learner.
 
         vmap gives the gradient of a Linear's weight transposed, so its leaf is transposed too: to change the
         layout of each gradient would take longer than the step.
@@ -261,17 +236,17 @@ class Stack(Models):
         return {name: self.turned(name, leaf) for name, leaf in self._leaves.items()}
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """See Models."""
+        """See Learner."""
         losses, logits = self._on_own(self._parameters(), self._buffers, x, y)
         return losses, logits
 
     def forward_shared(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """See Models."""
+        """See Learner."""
         losses, logits = self._on_shared(self._parameters(), self._buffers, x, y)
         return losses, logits
 
     def clip(self) -> None:
-        """See Models."""
+        """See Learner."""
         gradients = [leaf.grad for leaf in self._leaves.values() if leaf.grad is not None]
         if self._max_norm is None or not gradients:
             return
@@ -284,7 +259,7 @@ class Stack(Models):
     def scored(
         self, split: DeviceSplit, places: Sequence[int], weights: Sequence[Weights]
     ) -> tuple[Tensor, Tensor]:
-        """See Models."""
+        """See Learner."""
         return self._of(places, weights).score(split)
 
     def _of(self, places: Sequence[int], weights: Sequence[Weights]) -> Self:
@@ -294,7 +269,7 @@ class Stack(Models):
         return other
 
     def weights(self, index: int) -> dict[str, Tensor]:
-        """See Models."""
+        """See Learner."""
         stacked: dict[str, Tensor] = {**self._parameters(), **self._buffers}
         names = first_names(self.module)
         return {name: _own(stacked[names[name]][index]) for name in self.module.state_dict()}
@@ -316,7 +291,7 @@ class Stack(Models):
         }
 
     def resumed(self, places: Sequence[int], states: Sequence[State]) -> Self:
-        """See Models."""
+        """See Learner."""
         other = self._of(places, [state["model"] for state in states])
         optimizers, names = [state["optimizer"] for state in states], list(chain(*other.groups()))
 
@@ -334,17 +309,6 @@ class Stack(Models):
         }
         groups = copy.deepcopy(optimizers[0]["param_groups"])
         return other._load({"state": stacked, "param_groups": groups}, states)
-
-
-def predict(
-    model: Callable[[Tensor], Tensor], loss: Loss, precision: str, x: Tensor, y: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Inputs (B, *shape) and labels (B,) to losses (B,) and logits (B, C); losses are never of bfloat16."""
-    with autocast(precision, x.device):
-        logits = model(x)
-    if precision == "bf16":
-        logits = logits.float()
-    return loss(logits, y), logits
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:

@@ -21,7 +21,7 @@ from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks.isolation import ProcessState
 from tune_app.tasks.task import Task, copied
 from tune_app.training.device_data import DeviceSplit, DeviceSplits
-from tune_app.training.models import Models, Single, Stack, first_names
+from tune_app.training.models import Learner, Stack, first_names
 from tune_app.training.task_replicates import make_model
 
 #: Each element of a parameter moves by its own gradients, and by numbers that are the same for all.
@@ -107,7 +107,7 @@ def _of_step(spec: TrialSpec, task: Task, data: DeviceSplits, models: Sequence[n
     x, y = x.view(2, _INPUTS, *x.shape[1:]), y.view(2, _INPUTS)
     val = DeviceSplit(*_few(data.val, _INPUTS))
     drawn, buffers = _generators(x.device), [copy.deepcopy(dict(m.named_buffers())) for m in models]
-    singles = [Single(spec, task, data, [model]) for model in models]
+    singles = [Learner(spec, task, data, [model]) for model in models]
     alone = [_try(single, x[place].clone(), y[place], val) for place, single in enumerate(singles)]
     if drawn != _generators(x.device):
         return _DRAWS
@@ -129,16 +129,16 @@ def _of_step(spec: TrialSpec, task: Task, data: DeviceSplits, models: Sequence[n
     return None
 
 
-def _try(models: Models, x: Tensor, y: Tensor, val: DeviceSplit) -> list[Tensor]:
+def _try(learner: Learner, x: Tensor, y: Tensor, val: DeviceSplit) -> list[Tensor]:
     """Losses, logits, validation scores and loss, and the gradients."""
-    models.module.train()
-    losses, logits = models.forward(x, y)
+    learner.module.train()
+    losses, logits = learner.forward(x, y)
     losses.mean(dim=-1).sum().backward()
-    gradients = [gradient.clone() for gradient in models.gradients()]
-    return [losses, logits, *models.score(val), *gradients]
+    gradients = [gradient.clone() for gradient in learner.gradients()]
+    return [losses, logits, *learner.score(val), *gradients]
 
 
-def _of_groups(single: Single, stack: Stack) -> str | None:
+def _of_groups(single: Learner, stack: Stack) -> str | None:
     """Whether an optimiser sorts stacked parameters as it does those of one model."""
     if any(name is None for group in single.groups() for name in group):
         return "its optimiser moves other tensors than the parameters of the model"

@@ -9,35 +9,27 @@ import sys
 from typing import Any, TextIO
 
 
-class LossyWriter(io.RawIOBase):
+class LossyWriter(io.FileIO):
     """Writes to a descriptor of this process, and drops what cannot be written."""
 
     #: How long to wait for a reader where the descriptor is not to block.
     _READ_WITHIN_S = 1.0
 
     def __init__(self, number: int) -> None:
-        self._number = number
+        super().__init__(number, "w", closefd=False)
 
-    def fileno(self) -> int:
-        """See io."""
-        return self._number
-
-    def isatty(self) -> bool:
-        """See io."""
-        return os.isatty(self._number)
-
-    def writable(self) -> bool:
-        """See io."""
-        return True
+    def seekable(self) -> bool:
+        """Another file may take the descriptor."""
+        return False
 
     def write(self, data: Any) -> int:
         """See io."""
         view = memoryview(data)
         while view:
             try:
-                view = view[os.write(self._number, view) :]
+                view = view[os.write(self.fileno(), view) :]
             except BlockingIOError:
-                if not select.select([], [self._number], [], self._READ_WITHIN_S)[1]:
+                if not select.select([], [self], [], self._READ_WITHIN_S)[1]:
                     break
             except OSError:
                 break

@@ -21,7 +21,7 @@ from tune_app.sweep.trial_spec import Direction, TrialSpec
 from tune_app.tasks.isolation import ProcessState, seed_generators
 from tune_app.tasks.task import Task, copied
 from tune_app.training.device_data import DeviceSplits
-from tune_app.training.models import Models, Single, Stack, State
+from tune_app.training.models import Learner, Stack, State
 from tune_app.training.replicates import Metrics, Replicate, Replicates, ReplicateTest, Stopwatch
 from tune_app.training.seeds import BATCH_ORDER, INITIALISATION, NOISE, derive_seed
 
@@ -52,7 +52,7 @@ class _Group:
     places: Sequence[int]
     live: Sequence[int]
     process: ProcessState
-    models: Models
+    models: Learner
 
 
 class _TaskReplicates(Replicates):
@@ -61,16 +61,16 @@ class _TaskReplicates(Replicates):
     The NaNs of one that diverges reach no other replicate. It leaves its group at the end of the epoch.
     """
 
-    _models: type[Single] | type[Stack]
+    _models: type[Learner]
 
-    def __init__(
-        self, spec: TrialSpec, task: Task, data: DeviceSplits, groups: Sequence[Sequence[int]]
-    ) -> None:
+    def __init__(self, spec: TrialSpec, task: Task, data: DeviceSplits) -> None:
         self._seed, self._keep_best, self._data = spec.settings.seed, spec.settings.keep_best, data
         self.all = [Replicate(number) for number in spec.replicates]
         self._best = [Best() for _ in self.all]
         #: The last state of each replicate that is live no longer, by its place.
         self._frozen: dict[int, State] = {}
+        everyone = range(len(self.all))
+        groups = [everyone] if self._models is Stack else [[place] for place in everyone]
         self._groups = [self._group(spec, task, places) for places in groups]
 
     def _group(self, spec: TrialSpec, task: Task, places: Sequence[int]) -> _Group:
@@ -219,19 +219,13 @@ class _TaskReplicates(Replicates):
 class Looped(_TaskReplicates):
     """Replicates of a Task, trained one after the other in each epoch."""
 
-    _models = Single
-
-    def __init__(self, spec: TrialSpec, task: Task, data: DeviceSplits) -> None:
-        super().__init__(spec, task, data, [[place] for place in range(len(spec.replicates))])
+    _models = Learner
 
 
 class Stacked(_TaskReplicates):
     """Replicates of a Task, trained at once as one module; each gets the results that it gets alone."""
 
     _models = Stack
-
-    def __init__(self, spec: TrialSpec, task: Task, data: DeviceSplits) -> None:
-        super().__init__(spec, task, data, [range(len(spec.replicates))])
 
 
 def make_model(spec: TrialSpec, task: Task, data: DeviceSplits, replicate: int) -> nn.Module:
