@@ -54,6 +54,6 @@ def test_what_a_process_has_is_recorded_and_other_code_is_noted(
     driver.report(driver.start(spec), EpochReport(1, {"val_accuracy": [0.5]}, [0.1], code=loaded), "cpu")
     attempt = sweep.history.attempts["1.1"]
     assert (attempt.files, attempt.versions) == (files, versions)
-    assert code.of_attempt(sweep.history, attempt, spec.code).all == KNOWN | files
+    assert code.of_attempt(attempt, spec.code).all == KNOWN | files
     assert len(told) == notes
     assert code_of_next(driver).all == files | KNOWN

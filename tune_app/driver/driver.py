@@ -210,7 +210,7 @@ class Driver:
         files, versions = dict(found["files"]), dict(found["versions"])
         self._note(events.Code(trial=trial, files=files, versions=versions))
         history, known = self.sweep.history, self._code
-        theirs = code.of_attempt(history, history.attempts[trial], known)
+        theirs = code.of_attempt(history.attempts[trial], known)
         if different := code.differences(known, theirs):
             self._notify(f"note: the process of trial {trial} has other code: {', '.join(different)}")
         new = {name: value for name, value in files.items() if name not in known.all}

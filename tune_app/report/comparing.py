@@ -200,7 +200,7 @@ def _code(sweeps: Sequence[Frames]) -> Iterator[str]:
     """Which runs of the same task were trained with other code than the first of them."""
     first = sweeps[0].sweep
     for other in (frames.sweep for frames in sweeps[1:] if frames.sweep.space.task == first.space.task):
-        if differing := code.run_differences(first.history, other.history):
+        if differing := code.differences(code.newest(first.history), code.newest(other.history)):
             yield f"The code of {other.name} differs from that of {first.name}: {', '.join(differing)}"
 
 

@@ -107,24 +107,24 @@ def _has_looked(folder: Path, fingerprint: str, family: str) -> bool:
 def _code(frames: Frames) -> Iterator[str]:
     """Which sessions trained other code than the first, and whose means are of both."""
     sweep = frames.sweep
-    found = code.mixture(sweep.history, sweep.space.replicate_numbers)
-    if found.samples:
-        named = code.name_samples(found.samples)
+    sessions, samples = code.mixture(sweep.history, sweep.space.replicate_numbers)
+    if samples:
+        named = code.name_samples(samples)
         yield f"the means of {named} have seeds or epochs of differing code: they describe neither"
-    elif found.sessions:
+    elif sessions:
         yield "configurations are compared that were trained with differing code"
     if name := sweep.header.confirms:
         try:
             confirmed = Sweep.open(sweep.paths.folder.parent / name)
         except RunError:
             confirmed = sweep
-        if differing := code.run_differences(confirmed.history, sweep.history):
+        if differing := code.differences(code.newest(confirmed.history), code.newest(sweep.history)):
             yield f"the code differs from that of {name}, which this run confirms: {', '.join(differing)}"
     alike: dict[str, list[str]] = {}
-    for number, (began, differing) in found.sessions.items():
+    for number, (began, differing) in sessions.items():
         alike.setdefault(", ".join(differing), []).append(f"session {number} ({began or 'undated'})")
-    for what, sessions in alike.items():
-        yield f"other code than in the first session: {' and '.join(sessions)}: {what}"
+    for what, which in alike.items():
+        yield f"other code than in the first session: {' and '.join(which)}: {what}"
 
 
 def _worse_on_test(frames: Frames, verdict: Verdict, winner: int) -> Iterator[str]:

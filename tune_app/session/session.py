@@ -188,7 +188,7 @@ class Session:
         """Record that this session starts, with which code and versions; then record the change."""
         request, images = self.request, self.loaded.test_images()
         current = code.collect(request.space.task, code.known_files(sweep.history))
-        changes = code.changes(sweep.history, current)
+        changes = code.differences(code.newest(sweep.history), current)
         settings = task.settings(self.loaded.task, _first_config(sweep))
         trust.remember(sweep.identity, trust.named(request.space, request.source, request.storage))
         start = Opened(

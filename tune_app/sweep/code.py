@@ -49,14 +49,11 @@ def differences(old: CodeState, new: CodeState) -> list[str]:
     said = []
     if old.files is not None and new.files is not None:
         before, after = old.all, new.all
-        for path in sorted(before.keys() | after.keys()):
-            if path in before and path in after:
-                if before[path] != after[path]:
-                    said.append(f"{path} ({before[path][:8]} -> {after[path][:8]})")
-            elif path in old.files:
-                said.append(f"{path} (no longer imported)")
-            elif path in new.files:
-                said.append(f"{path} (new)")
+        both = before.keys() & after.keys()
+        said += [f"{path} (no longer imported)" for path in old.files.keys() - both]
+        said += [f"{path} (new)" for path in new.files.keys() - both]
+        changed = [path for path in both if before[path] != after[path]]
+        said += [f"{path} ({before[path][:8]} -> {after[path][:8]})" for path in changed]
     for name in old.versions.keys() & new.versions.keys() & {"python", "tune-app", *LIBRARIES}:
         then, now = (versions[name] or "not installed" for versions in (old.versions, new.versions))
         if then != now:
@@ -95,15 +92,12 @@ def collect(reference: str, known: Iterable[str] = ()) -> CodeState:
 
 
 def unrecorded(reference: str, code: CodeState) -> dict[str, dict[str, Any]]:
-    """The files and versions of this process that differ from ``code``.
-
-    Empty if there are none.
-    """
-    sources, here, recorded = Sources.of(reference), _installed(), code.all
+    """The files and versions of this process that differ from ``code``; empty if there are none."""
+    sources, recorded = Sources.of(reference), code.all
     files = sources.loaded() if sources else {}
     found: dict[str, dict[str, Any]] = {
         "files": {name: value for name, value in files.items() if recorded.get(name) != value},
-        "versions": {name: value for name, value in here.items() if code.versions.get(name, value) != value},
+        "versions": {n: value for n, value in _installed().items() if code.versions.get(n, value) != value},
     }
     return found if any(found.values()) else {}
 
@@ -131,12 +125,18 @@ def of_session(history: History, session: int) -> CodeState:
     return CodeState(files, found, opened.get("versions", {}))
 
 
-def of_attempt(history: History, attempt: Attempt, session: CodeState | None = None) -> CodeState:
+def of_attempt(attempt: Attempt, session: CodeState) -> CodeState:
     """The code of a trial: that of its session, with what differed in the trial's process."""
-    code = session or of_session(history, attempt.session)
     own = attempt.files
-    files = None if code.files is None else {n: own.get(n, v) for n, v in code.files.items()}
-    return CodeState(files, {**code.found, **own}, {**code.versions, **attempt.versions})
+    files = None if session.files is None else {n: own.get(n, v) for n, v in session.files.items()}
+    return CodeState(files, {**session.found, **own}, {**session.versions, **attempt.versions})
+
+
+def by_trial(history: History) -> dict[str, CodeState]:
+    """The code of each trial."""
+    attempts = history.attempts.values()
+    sessions = {number: of_session(history, number) for number in {each.session for each in attempts}}
+    return {each.trial: of_attempt(each, sessions[each.session]) for each in attempts}
 
 
 def known_files(history: History) -> set[str]:
@@ -153,10 +153,9 @@ def contributing(configuration: Configuration, replicate: int) -> list[Attempt]:
     return found
 
 
-def changes(history: History, now: CodeState) -> list[str]:
-    """How the code ``now`` differs from that of the newest session that has begun a trial."""
-    last = max((attempt.session for attempt in history.attempts.values()), default=None)
-    return [] if last is None else differences(of_session(history, last), now)
+def newest(history: History) -> CodeState:
+    """The code of the newest session that has begun a trial; empty before the first."""
+    return of_session(history, max((attempt.session for attempt in history.attempts.values()), default=-1))
 
 
 def mixed_if_trained(
@@ -166,40 +165,37 @@ def mixed_if_trained(
 
     ``from_start`` says that every trial restarts from its first epoch.
     """
-    found: dict[int, list[str]] = {}
+    kept: dict[int, list[Attempt]] = {}
     for configuration in history.configurations.values():
         to_train = {r for r in space.replicate_numbers if configuration.lacks(r, space.epochs)}
-        kept: list[Attempt] = []
         for replicate in space.replicate_numbers if to_train and configuration.duplicate_of is None else ():
             last = configuration.last(replicate)
             if replicate not in to_train or (last and last.saved and not from_start):
-                kept += contributing(configuration, replicate)
-        if differing := _differing(history, kept, now):
-            found[configuration.sample] = differing
-    return found
+                kept.setdefault(configuration.sample, []).extend(contributing(configuration, replicate))
+    return _differing(history, kept, now)
 
 
 def difference_note(
-    history: History, samples: Iterable[int], replicates: Iterable[int], now: CodeState
+    history: History, samples: Iterable[int], replicates: Sequence[int], now: CodeState
 ) -> str:
     """A note on how the code ``now`` differs from the code that trained these samples; may be empty."""
-    found = {}
-    for sample in samples:
-        configuration = history.configurations[sample]
-        attempts = [a for r in replicates for a in contributing(configuration, r)]
-        if differing := _differing(history, attempts, now):
-            found[sample] = differing
+    trained = {
+        sample: [a for r in replicates for a in contributing(history.configurations[sample], r)]
+        for sample in samples
+    }
+    found = _differing(history, trained, now)
     return f"note: {_differs(found)}." if found else ""
 
 
-def run_differences(one: History, other: History) -> list[str]:
-    """How the code of two runs differs, in their newest sessions that have begun a trial."""
-    last = max((attempt.session for attempt in other.attempts.values()), default=None)
-    return [] if last is None else changes(one, of_session(other, last))
-
-
-def _differing(history: History, attempts: Iterable[Attempt], now: CodeState) -> list[str]:
-    return sorted({each for a in attempts for each in differences(of_attempt(history, a), now)})
+def _differing(
+    history: History, trained: Mapping[int, Sequence[Attempt]], now: CodeState
+) -> dict[int, list[str]]:
+    codes = by_trial(history)
+    found = {
+        sample: sorted({each for a in attempts for each in differences(codes[a.trial], now)})
+        for sample, attempts in trained.items()
+    }
+    return {sample: differing for sample, differing in found.items() if differing}
 
 
 def _differs(found: Mapping[int, Sequence[str]]) -> str:
@@ -231,39 +227,25 @@ def name_samples(samples: Sequence[int]) -> str:
     return f"configuration{'s' if len(samples) > 1 else ''} {named}"
 
 
-@dataclass(frozen=True)
-class Mixture:
-    """How code differs within a run.
+def mixture(
+    history: History, replicates: Sequence[int]
+) -> tuple[dict[int, tuple[str, list[str]]], list[int]]:
+    """How the code of the recorded results differs, for the replicates that count.
 
-    ``sessions`` maps a session's number, from 1, to when it began and how its code differs from that of the
-    first session that trained anything; ``samples`` are the configurations whose seeds or epochs come from
-    differing code.
+    Returns:
+        When each session, by its number from 1, began, and how its code differs from that of the first trial.
+        The configurations whose seeds or epochs come from differing code.
     """
-
-    sessions: Mapping[int, tuple[str, list[str]]]
-    samples: list[int]
-
-
-def mixture(history: History, replicates: Iterable[int]) -> Mixture:
-    """How the code of the recorded results differs, for the replicates that count."""
-    codes: dict[str, CodeState] = {}
-    of_sessions: dict[int, CodeState] = {}
-    for attempt in history.attempts.values():
-        session = of_sessions.setdefault(attempt.session, of_session(history, attempt.session))
-        differs = attempt.files or attempt.versions
-        codes[attempt.trial] = of_attempt(history, attempt, session) if differs else session
+    codes = by_trial(history)
     trained = [a for a in history.attempts.values() if a.epochs]
     sessions: dict[int, tuple[str, list[str]]] = {}
     for attempt in trained:
-        found = differences(codes[trained[0].trial], codes[attempt.trial])
-        if found and attempt.session + 1 not in sessions:
+        if found := differences(codes[trained[0].trial], codes[attempt.trial]):
             began = history.openings[attempt.session].provenance.get("started", "")
-            sessions[attempt.session + 1] = (began, found)
+            sessions.setdefault(attempt.session + 1, (began, found))
     samples = []
-    if sessions:
-        numbers = list(replicates)
-        for configuration in history.configurations.values():
-            own = [codes[a.trial] for r in numbers for a in contributing(configuration, r)]
-            if any(differences(own[0], each) for each in own[1:]):
-                samples.append(configuration.sample)
-    return Mixture(sessions, samples)
+    for configuration in history.configurations.values() if sessions else ():
+        own = [codes[a.trial] for r in replicates for a in contributing(configuration, r)]
+        if any(differences(own[0], each) for each in own[1:]):
+            samples.append(configuration.sample)
+    return sessions, samples
