@@ -9,7 +9,6 @@ import difflib
 import errno
 import traceback
 from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
 
 
@@ -108,22 +107,18 @@ def disk_is_full(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", 0))
 
 
-def as_disk_error(error: BaseException, path: object = None) -> DiskError | None:
+def as_disk_error(error: BaseException, path: object = "a file") -> DiskError | None:
     """The user's error if a disk refused a write, else None. ``path`` is used if ``error`` names none."""
     if isinstance(error, DiskError):
         return error
     if not isinstance(error, OSError) or error.errno not in _REFUSALS:
         return None
     where = error.filename2 or error.filename or path
-    return DiskError(f"{where or 'a file'}: cannot be written: {error.strerror}.")
+    return DiskError(f"{where}: cannot be written: {error.strerror}.")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`` Did you mean "x"?`` for the known word that is nearest to ``word``, or an empty string.
-
-    >>> nearest("loguniforn", ["uniform", "loguniform"])
-    ' Did you mean "loguniform"?'
-    """
+    """`` Did you mean "x"?`` for the known word that is nearest to ``word``, or an empty string."""
     close = closest(word, known)
     return f' Did you mean "{close}"?' if close else ""
 
@@ -131,40 +126,27 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def closest(word: str, known: Iterable[str]) -> str:
     """The known word that is nearest to ``word``, ignoring case, or an empty string."""
     lower = {each.lower(): each for each in known}
-    close = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.6)
-    return lower[close[0]] if close else ""
-
-
-#: The most characters of a message in one line; the log has the rest.
-_LONGEST = 500
+    return next((lower[each] for each in difflib.get_close_matches(word.lower(), lower, n=1)), "")
 
 
 def describe(error: BaseException) -> str:
     """An error in one line, as a failed trial records it: its class and the first line of its message."""
     name = type(error).__name__
     try:
-        lines = printable(str(error)).strip().splitlines()
+        line = (printable(str(error)).strip().splitlines() or [""])[0]
     except Exception:  # noqa: BLE001 - the class and its __str__ are the user's
         return f"{name} (its message cannot be shown: its __str__ raises)"
-    if not lines:
-        return name
-    return f"{name}: {lines[0][:_LONGEST]}{'...' if len(lines[0]) > _LONGEST else ''}"
-
-
-@cache
-def _others() -> tuple[str, ...]:
-    """The folders of code that is not the user's own."""
-    import sysconfig  # slow to import, and `tune-app --help` does not need it
-
-    names = ("stdlib", "platstdlib", "purelib", "platlib")
-    return (str(Path(__file__).parent), *filter(None, map(sysconfig.get_path, names)), "<frozen")
+    return f"{name}: {line[:500]}{'...' if len(line) > 500 else ''}".removesuffix(": ")
 
 
 def own_line(error: BaseException) -> str:
     """``file:line`` of the innermost frame of the user's own code in a traceback; empty without one."""
+    import sysconfig  # slow to import, and `tune-app --help` does not need it
+
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    others = (str(Path(__file__).parent), *filter(None, map(sysconfig.get_path, names)), "<frozen")
     passed = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    own = [f"{file}:{line}" for file, line in passed if not file.startswith(_others())]
-    return own[-1] if own else ""
+    return next((f"{file}:{line}" for file, line in reversed(passed) if not file.startswith(others)), "")
 
 
 def printable(text: str) -> str:

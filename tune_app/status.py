@@ -7,50 +7,37 @@ from typing import Final
 
 
 class Status(StrEnum):
-    """How a configuration or one of its replicates stands. CSV files and ``--json`` have the texts."""
+    """How a configuration or one of its replicates stands. CSV files and ``--json`` have the texts.
 
-    #: Not trained yet.
-    PLANNED = "planned"
+    Where the replicates of a configuration differ, it has the first of these that occurs.
+    """
+
     RUNNING = "running"
-    #: Its session ended before it did. The next session continues it.
-    INTERRUPTED = "interrupted"
-    #: It reached its last epoch, or ended early by itself: patience, or the task returned.
-    FINISHED = "finished"
-    #: Early stopping or a person stopped it.
-    STOPPED = "stopped"
-    #: A loss or a parameter became non-finite.
-    DIVERGED = "diverged"
     #: The task raised an error, also when it was tried again.
     FAILED = "failed"
+    #: Its session ended before it did. The next session continues it.
+    INTERRUPTED = "interrupted"
+    #: A loss or a parameter became non-finite.
+    DIVERGED = "diverged"
+    #: Not trained yet.
+    PLANNED = "planned"
+    #: Early stopping or a person stopped it.
+    STOPPED = "stopped"
+    #: It reached its last epoch, or ended early by itself: patience, or the task returned.
+    FINISHED = "finished"
 
-
-#: The statuses in which nothing is trained further unless somebody asks for more.
-ENDED = frozenset({Status.FINISHED, Status.STOPPED, Status.DIVERGED, Status.FAILED})
 
 #: The statuses in which something went wrong: `tune_app.sweep.configurations.Attempt.fault` says what.
 FAULTY = frozenset({Status.DIVERGED, Status.FAILED})
 
-#: Where the replicates of a configuration differ, the configuration has the first of these that occurs.
-PRECEDENCE = (
-    Status.RUNNING,
-    Status.FAILED,
-    Status.INTERRUPTED,
-    Status.DIVERGED,
-    Status.PLANNED,
-    Status.STOPPED,
-    Status.FINISHED,
-)
+#: The statuses in which nothing is trained further unless somebody asks for more.
+ENDED = FAULTY | {Status.FINISHED, Status.STOPPED}
 
 #: What live views call a configuration that is planned, or interrupted while a session runs.
 WAITING: Final = "waiting"
 
 #: What live views count, in the order in which they list it.
 LIVE: tuple[str, ...] = (
-    Status.FAILED,
-    Status.DIVERGED,
-    Status.FINISHED,
-    Status.STOPPED,
-    Status.INTERRUPTED,
-    Status.RUNNING,
+    *(Status.FAILED, Status.DIVERGED, Status.FINISHED, Status.STOPPED, Status.INTERRUPTED, Status.RUNNING),
     WAITING,
 )

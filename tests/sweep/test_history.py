@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from tune_app.space import Metric
-from tune_app.status import PRECEDENCE
+from tune_app.status import Status
 from tune_app.sweep.configurations import Configuration
 from tune_app.sweep.events import Event, ScoreRows, parse
 from tune_app.sweep.history import History
@@ -78,7 +78,7 @@ def ended(configuration: Configuration, epochs: int = 1) -> set[int]:
     return {replicate for replicate in there if not configuration.lacks(replicate, epochs)}
 
 
-@pytest.mark.parametrize("name", [name for name in PRECEDENCE if name != "planned"])
+@pytest.mark.parametrize("name", [name for name in Status if name != "planned"])
 def test_each_status_follows_from_its_events(name: str) -> None:
     history = fold(planned(), started("1.1", 0), epoch("1.1", 1, 0.5), *ending(name, "1.1", 0))
     assert status(history) == name
@@ -91,7 +91,7 @@ def test_without_a_living_writer_what_has_not_ended_is_interrupted() -> None:
     assert status(fold(planned()), live=False) == "planned"
 
 
-@pytest.mark.parametrize(("first", "second"), list(itertools.combinations(PRECEDENCE, 2)))
+@pytest.mark.parametrize(("first", "second"), list(itertools.combinations(Status, 2)))
 def test_a_configuration_shows_the_gravest_status_of_its_replicates(first: str, second: str) -> None:
     events = [planned()]
     # an interruption befalls every trial under way, so it comes first

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from tune_app.space import Metric
 from tune_app.stats.units import shares_out_of_range
-from tune_app.status import PRECEDENCE, Status
+from tune_app.status import Status
 from tune_app.sweep import events
 from tune_app.sweep.configurations import Attempt, Configuration
 from tune_app.sweep.evaluation import rank_key
@@ -64,12 +64,12 @@ class History:
         return f"{sample}.{self.configurations[sample].begun + 1}"
 
     def status(self, configuration: Configuration, replicates: range, live: bool) -> Status:
-        """The status of a configuration: see `tune_app.status.PRECEDENCE`."""
+        """The status of a configuration: the first of those of its replicates, in the order of `Status`."""
         if configuration.duplicate_of is not None:
             return self.status(self.configurations[configuration.duplicate_of], replicates, live)
         attempts = ((configuration.last(replicate), replicate) for replicate in replicates)
         states = {each.status(r, live) if each else Status.PLANNED for each, r in attempts}
-        return next(status for status in PRECEDENCE if status in states)
+        return next(status for status in Status if status in states)
 
     def ranked(
         self, metric: Metric, evaluate: str, replicates: range, live: bool = False

@@ -43,51 +43,47 @@ def _made(folder: Path, make: Callable[[Path], dict[str, Any]]) -> dict[str, Any
 
 
 def write(paths: RunPaths, summary: Mapping[str, Any]) -> None:
-    """Write the summary of a run.
-
-    Raises:
-        DiskError: the disk refused it; the record is untouched.
-    """
-    stamped = {"version": _VERSION, "record_bytes": paths.record.stat().st_size, **summary}
+    """Write the summary of a run; raises DiskError if the disk refuses it."""
+    stamped = _stamp(paths) | summary
     write_file(paths.summary, json.dumps({"crc32": _crc32(stamped), **stamped}))
 
 
-def _crc32(stamped: Mapping[str, Any]) -> int:
-    """Checksum of a summary, so that an edited one is made again."""
-    return zlib.crc32(json.dumps(stamped).encode())
-
-
 def read(folder: Path) -> dict[str, Any] | None:
-    """The summary of a run; None if there is none, or it is damaged or older than the record."""
+    """The summary of a run; None if there is none, or it was edited, damaged or is older than the record."""
     paths = RunPaths(folder)
     try:
         with open_plain(paths.summary) as file:
             summary: dict[str, Any] = json.loads(file.read(_LARGEST))
-        whole = summary.pop("crc32") == _crc32(summary)
-        fresh = whole and (summary.pop("version"), summary.pop("record_bytes")) == (
-            _VERSION,
-            paths.record.stat().st_size,
-        )
-        fresh = fresh and all(isinstance(summary[key], kind) for key, kind in _KINDS.items())
+        current = summary.pop("crc32") == _crc32(summary) and _stamp(paths).items() <= summary.items()
+        current = current and all(isinstance(summary[key], kind) for key, kind in _KINDS.items())
     except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
         return None
     # A run may be copied or renamed together with its summary.
-    return {**summary, "run": folder.name, "folder": str(folder)} if fresh else None
+    found = {**summary, "run": folder.name, "folder": str(folder)}
+    return {key: value for key, value in found.items() if key not in _stamp(paths)} if current else None
+
+
+def _stamp(paths: RunPaths) -> dict[str, int]:
+    return {"version": _VERSION, "record_bytes": paths.record.stat().st_size}
+
+
+def _crc32(stamped: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(stamped).encode())
 
 
 def listing(found: Sequence[Mapping[str, Any]], runs_dir: Path) -> str:
     """One line per run; runs that cannot be read come last, with the reason."""
     if not found:
         return f"no runs in {runs_dir} yet. Start one with: tune-app run grid"
+    sound = [each for each in found if "error" not in each]
     rows = [
         [each["run"], tally(each["states"], each["configurations"]), each["data"], each["shown"]]
-        for each in found
-        if "error" not in each
+        for each in sound
     ]
     damaged = [
         f"  {each['run']} cannot be read: {each['error'].splitlines()[0]}"
         for each in found
-        if "error" in each
+        if each not in sound
     ]
     return "\n".join([*([aligned(rows)] if rows else []), *damaged])
 

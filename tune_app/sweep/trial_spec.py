@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tune_app.space import Config, Metric, SearchSpace
+from tune_app.space import Config, SearchSpace
 from tune_app.sweep.code import CodeState
 from tune_app.sweep.events import Numerics, Saved
 from tune_app.sweep.opened_folder import OpenedFolder
@@ -44,9 +44,9 @@ class SweepSettings:
             task=space.task,
             seed=space.seed,
             epochs=space.epochs,
-            metrics=tuple(_direction(metric) for metric in space.metrics),
+            metrics=tuple((metric.name, metric.sign) for metric in space.metrics),
             evaluate=space.evaluate,
-            stop_metric=_direction(space.stop_metric),
+            stop_metric=(space.stop_metric.name, space.stop_metric.sign),
             patience=space.stop.patience,
             min_delta=space.stop.min_delta,
             grace_period=space.stop.grace_period,
@@ -64,10 +64,6 @@ class SweepSettings:
     def needed(self) -> frozenset[str]:
         """The metrics that rank or stop configurations."""
         return frozenset(name for name, _ in (*self.metrics, self.stop_metric))
-
-
-def _direction(metric: Metric) -> Direction:
-    return metric.name, metric.sign
 
 
 @dataclass(frozen=True)

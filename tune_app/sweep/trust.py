@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,26 +64,19 @@ def remember(identity: str, names: Iterable[str]) -> None:
 
     Where the user's folders cannot be written, nothing is noted: ``--trust`` is then needed each time.
     """
-    known = _known()
-    new = [digest for name in names if (digest := _digest(identity, name)) not in known]
-    path = _store()
-    if not new or path is None:
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            os.write(descriptor, "".join(f"{digest}\n" for digest in new).encode())
-        finally:
-            os.close(descriptor)
-    except OSError:
-        return
+    new = _digests(identity, names).keys() - _known()
+    with suppress(OSError, RuntimeError):
+        if new:
+            path = _store()
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.touch(mode=0o600)
+            with path.open("a", encoding="utf-8") as file:
+                file.write("".join(f"{digest}\n" for digest in new))
 
 
 def trusted(identity: str, names: Iterable[str]) -> bool:
     """Whether the user has named all of these things for that run or model."""
-    wanted = {_digest(identity, name) for name in names}
-    return not wanted or wanted <= _known()
+    return _digests(identity, names).keys() <= _known()
 
 
 def require(what: Path, identity: str, names: Iterable[str], trust: bool) -> None:
@@ -92,7 +86,7 @@ def require(what: Path, identity: str, names: Iterable[str], trust: bool) -> Non
         TrustError: the user has not named one of them, and ``trust`` is False.
     """
     known = _known()
-    unknown = [name for name in names if _digest(identity, name) not in known]
+    unknown = [name for digest, name in _digests(identity, names).items() if digest not in known]
     if unknown and not trust:
         listed = " and ".join(printable(name) for name in unknown)
         raise TrustError(
@@ -102,22 +96,19 @@ def require(what: Path, identity: str, names: Iterable[str], trust: bool) -> Non
     remember(identity, unknown)
 
 
-def _digest(identity: str, name: str) -> str:
-    return hashlib.sha256(f"{identity} {name}".encode("utf-8", "surrogatepass")).hexdigest()
+def _digests(identity: str, names: Iterable[str]) -> dict[str, str]:
+    lines = {f"{identity} {name}".encode("utf-8", "surrogatepass"): name for name in names}
+    return {hashlib.sha256(line).hexdigest(): name for line, name in lines.items()}
 
 
-def _store() -> Path | None:
-    """The file of this user's digests; None for a user without a home folder."""
-    try:
-        state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    except RuntimeError:
-        return None
-    return state / "tune-app" / "trusted"
+def _store() -> Path:
+    """The file of this user's digests; raises RuntimeError for a user without a home folder."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "tune-app" / "trusted"
 
 
 def _known() -> set[str]:
-    path = _store()
     try:
-        return set(path.read_text(encoding="utf-8").split()) if path else set()
-    except (OSError, ValueError):
+        return set(_store().read_text(encoding="utf-8").split())
+    except (OSError, ValueError, RuntimeError):
         return set()
