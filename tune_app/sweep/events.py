@@ -56,7 +56,7 @@ class Numerics:
 
 
 class Saved(Struct, frozen=True, forbid_unknown_fields=True):
-    """A file in the run's ``checkpoints/``: the epoch it holds, its name, size and CRC-32."""
+    """A file in the run's ``checkpoints/``."""
 
     epoch: Count
     file: FileName
@@ -76,7 +76,7 @@ class ScoreRows(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Source(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the data was found: ``data`` as it was asked for, ``path`` absolute where that is a path."""
+    """Where the data was found: ``data`` as asked for, ``path`` absolute where that is a path."""
 
     data: str | None
     path: str | None
@@ -100,9 +100,9 @@ class OfTrial(RecordLine, frozen=True, kw_only=True):
 class Created(RecordLine, frozen=True, kw_only=True):
     """The first event: what the sweep is.
 
-    ``version`` is that of the record: from 2 on each line has a checksum. ``space`` is the name of the
-    search space and ``yaml`` its text; ``confirms`` names the run that this one confirms; ``measured`` is
-    what was found when stacked replicates were tried against looped ones.
+    ``version`` is that of the record. ``space`` is the name of the search space and ``yaml`` its text;
+    ``confirms`` names the run that this one confirms; ``measured`` is what was found when stacked replicates
+    were tried against looped ones.
     """
 
     version: int
@@ -340,7 +340,9 @@ _LEFT_OUT = {
     "sharing": None,
 }
 
-_FIELDS = {kind.__struct_config__.tag: {"event", *kind.__struct_encode_fields__} for kind in get_args(Event)}
+_FIELDS = {
+    kind.__struct_config__.tag: {"event", *kind.__struct_encode_fields__, "crc"} for kind in get_args(Event)
+}
 
 
 def load(text: bytes, strict: bool = True) -> Event:
@@ -370,11 +372,12 @@ def parse(fields: Any, strict: bool = True) -> Event:
         known = _FIELDS.get(fields["event"])
         fields["t"]  # the class has a default for it
         if known and not strict:
-            fields = {name: value for name, value in fields.items() if name in known or name == "crc"}
+            fields = {name: value for name, value in fields.items() if name in known}
         return msgspec.convert(fields, Event)  # type: ignore[no-any-return]
-    except (KeyError, TypeError, msgspec.ValidationError) as error:
-        missing = isinstance(error, KeyError)
-        raise EventError(f"it has no {error}" if missing else f"no event: {error}") from error
+    except KeyError as error:
+        raise EventError(f"it has no {error}") from error
+    except (TypeError, msgspec.ValidationError) as error:
+        raise EventError(f"no event: {error}") from error
 
 
 def plain(event: Event) -> dict[str, Any]:
@@ -385,9 +388,8 @@ def plain(event: Event) -> dict[str, Any]:
 
 def _number(value: Any) -> float | int:
     """Convert a subclass of a number, such as numpy's float64."""
-    for kind in (int, float):
-        if isinstance(value, kind):
-            return kind(value)
+    if isinstance(value, int | float):
+        return int(value) if isinstance(value, int) else float(value)
     raise TypeError(f"an event cannot hold a {type(value).__name__}: {value!r:.60}")
 
 

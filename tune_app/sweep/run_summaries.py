@@ -52,15 +52,18 @@ def read(folder: Path) -> dict[str, Any] | None:
     """The summary of a run; None if there is none, or it was edited, damaged or is older than the record."""
     paths = RunPaths(folder)
     try:
+        stamp = _stamp(paths)
         with open_plain(paths.summary) as file:
             summary: dict[str, Any] = json.loads(file.read(_LARGEST))
-        current = summary.pop("crc32") == _crc32(summary) and _stamp(paths).items() <= summary.items()
-        current = current and all(isinstance(summary[key], kind) for key, kind in _KINDS.items())
+        if summary.pop("crc32") != _crc32(summary) or not stamp.items() <= summary.items():
+            return None
+        if not all(isinstance(summary[key], kind) for key, kind in _KINDS.items()):
+            return None
     except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
         return None
     # A run may be copied or renamed together with its summary.
-    found = {**summary, "run": folder.name, "folder": str(folder)}
-    return {key: value for key, value in found.items() if key not in _stamp(paths)} if current else None
+    kept = {key: value for key, value in summary.items() if key not in stamp}
+    return {**kept, "run": folder.name, "folder": str(folder)}
 
 
 def _stamp(paths: RunPaths) -> dict[str, int]:

@@ -45,22 +45,18 @@ class Sweep:
         identity: str,
     ) -> None:
         self.paths = opened.paths
+        #: The name of the run: its folder's.
+        self.name = opened.paths.folder.name
         #: The folder whose record was read: nothing is written into another.
         self.opened = opened
         #: What tells this run from all others; see `tune_app.sweep.trust`.
         self.identity = identity
-        self.header = header
-        self.history = history
+        self.header, self.history = header, history
         self.data, self.numerics = header.data, header.numerics
         self.want(space)
         self.scores = Scores(self.paths.scores)
         self._position = position
         self._record: Record | None = None
-
-    @property
-    def name(self) -> str:
-        """The name of the run: its folder's."""
-        return self.paths.folder.name
 
     @classmethod
     def create(
@@ -75,10 +71,9 @@ class Sweep:
     ) -> Sweep:
         """Create a run folder with a record of the frozen space and of the configurations known in advance.
 
-        Without ``name`` the folder is numbered: ``grid-1``, ``grid-2``, ..., without names that are ``taken``
-        elsewhere. ``origin`` goes into the record's first event: where the data was found, and the run that
-        this one confirms. The record is moved into place last: a folder without one, left by a crash, is free
-        to be used.
+        For ``name`` and ``taken`` see `new_folder`. ``origin`` goes into the record's first event: where the
+        data was found, and the run that this one confirms. The record is moved into place last: a folder
+        without one, left by a crash, is free to be used.
 
         Raises:
             RunError: the name is taken or no plain file name, or the folder cannot be written.
@@ -106,11 +101,7 @@ class Sweep:
 
     @classmethod
     def open(cls, folder: Path | str, to_undo: bool = False) -> Sweep:
-        """Read a run folder.
-
-        Args:
-            folder: of the run.
-            to_undo: whether to open it even if its last extension asks for more than can be trained.
+        """Read a run folder; ``to_undo`` even if its last extension asks for more than can be trained.
 
         Raises:
             RunError: no such run, or its record is damaged, or asks for too much.
@@ -127,11 +118,7 @@ class Sweep:
             raise RunError(f"{paths.record}: holds no sweep: it has no whole line. Remove {folder}.")
         space = _wanted(header, history, paths)
         if not to_undo and (excess := spaces.excess(space)):
-            undo = (
-                f" Take the extension back: tune-app extend {folder.name} --undo"
-                if history.extensions
-                else ""
-            )
+            undo = f" To undo the extension: tune-app extend {folder.name} --undo" * bool(history.extensions)
             raise RunError(f"{folder}: {excess}.{undo}")
         return cls(opened, space, header, history, position, identity)
 
@@ -159,8 +146,7 @@ class Sweep:
         """Be the only writer of this run within the context.
 
         Raises:
-            RunError: another process is writing it (a crash releases the lock), or its folder cannot be
-                written.
+            RunError: another process is writing it, or its folder cannot be written.
             FolderChanged: its folder is not the one that was opened.
         """
         check_contained(self.paths.folder, written=True)
@@ -192,11 +178,7 @@ class Sweep:
 
     @contextmanager
     def rewriting(self) -> Iterator[None]:
-        """Allow writing derived files within the context: results, report and others.
-
-        Raises:
-            FolderChanged: the folder is not, or no longer, the one whose record was read.
-        """
+        """Allow writing results, report and other derived files within the context; raises FolderChanged."""
         with self.opened.kept_open():
             self._check_header()
             yield
@@ -217,10 +199,7 @@ class Sweep:
         return self.record_planned_points()
 
     def record_planned_points(self) -> int:
-        """Record the configurations that the space knows in advance and the record lacks; returns how many.
-
-        It completes an extension that a crash interrupted.
-        """
+        """Record the points that the space knows in advance and the record lacks; returns how many."""
         new = plan_of(self.space, self.data, self.history)
         for planned in new:
             self.note(planned)
@@ -253,11 +232,7 @@ class Sweep:
         return noted
 
     def sync_if_due(self) -> None:
-        """Keep the promise that an event waits a second at most for the disk; see that the folder is there.
-
-        Raises:
-            FolderChanged: it is not the one that was opened.
-        """
+        """Let an event wait a second at most for the disk; raises FolderChanged."""
         if self._record:
             self._record.sync_if_due()
 
@@ -316,11 +291,7 @@ class Sweep:
         return bool(recorded) and zlib.crc32(images) != recorded[-1]
 
     def prune(self) -> tuple[int, int]:
-        """Remove all checkpoints and weights; returns how many files that were, and their bytes.
-
-        Raises:
-            RunError: a process is working on this run.
-        """
+        """Remove all checkpoints and weights; returns how many files that were, and their bytes."""
         with self.writing():
             files = [path for path in self.paths.checkpoints.glob("*") if path.is_file()]
             size_bytes = sum(path.stat().st_size for path in files)
@@ -337,24 +308,19 @@ class Sweep:
 
 
 def _wanted(header: Created, history: History, paths: RunPaths) -> SearchSpace:
-    """The space as the last extension left it.
-
-    Raises:
-        RunError: it names another code than the header: more may be wanted, but not of something else.
-    """
-    found = {
-        text: spaces.parse(text, file=str(paths.space), name=header.space, recorded=True)
-        for text in {header.yaml, history.wanted}
-    }
-    first, now = found[header.yaml], found[history.wanted]
+    """The space as the last extension left it; raises RunError if that names another code than the header."""
+    first = spaces.parse(header.yaml, file=str(paths.space), name=header.space, recorded=True)
+    if not history.extensions:
+        return first
+    now = spaces.parse(history.wanted, file=str(paths.space), name=header.space, recorded=True)
     for key, then, named in (
         ("task", first.task, now.task),
         ("search.sampler", first.search.sampler, now.search.sampler),
     ):
         if then != named:
             raise RunError(
-                f"{paths.record}: the run began with {key}: {then}, and an extension has {key}: {named}, "
-                "which cannot be. Restore the file from a copy."
+                f"{paths.record}: the run began with {key}: {then}, and an extension has {key}: {named}. "
+                "Restore the file from a copy."
             )
     return now
 
@@ -365,17 +331,15 @@ def find_sample(sweep: Sweep, trial: str) -> int:
     Raises:
         RunError: there is none of that number.
     """
-    number = trial.partition(".")[0]
-    known = sweep.history.configurations
-    if not (number.isascii() and number.isdigit()) or int(number) not in known:
-        there = f"1 to {max(known)}" if known else "none yet"
-        raise RunError(
-            f'{sweep.name}: no trial called "{trial}". Trials are named by their sample: {there}; see: '
-            f"tune-app show {sweep.name}"
-        )
-    if "." in trial and trial not in sweep.history.attempts:
-        attempts = [attempt.trial for attempt in known[int(number)].attempts]
-        raise RunError(
-            f'{sweep.name}: no trial called "{trial}". There are: {", ".join(attempts) or "none yet"}'
-        )
-    return known[int(number)].duplicate_of or int(number)
+    number, history = trial.partition(".")[0], sweep.history
+    known = history.configurations
+    found = known.get(int(number)) if number.isascii() and number.isdigit() else None
+    if found and ("." not in trial or trial in history.attempts):
+        return found.duplicate_of or found.sample
+    if found:
+        there = ", ".join(attempt.trial for attempt in found.attempts) or "none yet"
+    else:
+        there = f"1 to {max(known)}, the numbers of their samples" if known else "none yet"
+    raise RunError(
+        f'{sweep.name}: no trial called "{trial}". There are: {there}. See: tune-app show {sweep.name}'
+    )
