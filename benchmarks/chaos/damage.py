@@ -150,7 +150,7 @@ def shown(run: Path) -> list[Any]:
         {sample: frames.scores(sample).tobytes() for sample in history.configurations},
         sweep.space_yaml,
         sweep.lacking(),
-        (sweep.header, history.openings, history.extensions, history.decisions, history.reruns),
+        (sweep.header, history.openings, history.extensions, history.decisions),
     ]
 
 

@@ -151,7 +151,7 @@ def test_what_changed_is_said_at_a_resume_refused_for_seeds_and_told_in_the_repo
         (folder / name).write_text(FILES[name].replace("ADD = 0", "ADD = 100") + "# edited\n")
     version = code.version
     monkeypatch.setattr(code, "version", lambda name: "9.9.9" if name == "numpy" else version(name))
-    monkeypatch.setattr(code, "_installed", code.versions)  # which a new process would ask for
+    monkeypatch.setattr(code, "versions", code.versions.__wrapped__)  # as in a new process
     with pytest.raises(RunError) as refused:
         extend("+1")
     assert refused.value.exit_code == 2

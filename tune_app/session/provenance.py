@@ -59,7 +59,7 @@ def collect(
         "command": list(argv),
         "directory": Path.cwd().name,
         "versions": versions(),
-        **({"code": code_.plain()} if code_ else {}),
+        **({"code": {"files": dict(code_.files or {}), "found": dict(code_.found)}} if code_ else {}),
         "git": git_state(),
         "os": platform.platform(),
         "hardware": hardware(),

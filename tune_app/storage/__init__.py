@@ -1,8 +1,7 @@
 """A copy of a run folder on storage that outlives its machine: a mounted path, S3 or Google Cloud Storage.
 
-Only the driver writes there. `store` reads and writes whole files. `segments` holds the record as immutable
-numbered files. `mirror` is the thread that copies what is new. `takeover` lets another machine continue the
-run.
+Only the driver writes there: `mirror` is the thread that copies what is new. `takeover` lets another machine
+continue the run.
 """
 
 from __future__ import annotations

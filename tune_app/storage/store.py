@@ -28,37 +28,29 @@ FAULTS = (OSError, pa.ArrowException)
 
 
 def normalized(uri: str) -> str:
-    """A URI as it is recorded: a path is made absolute, anything else stays the same.
-
-    Raises:
-        RunError: it cannot be used.
-    """
-    if not uri.strip():
-        raise RunError(f'--storage "{uri}": is empty. {_RULE}')
-    if "://" not in uri:
-        return uri if uri == NONE else str(Path(uri).expanduser().resolve())
+    """A URI as it is recorded, with an absolute path; raises RunError if it cannot be used."""
+    if uri == NONE:
+        return uri
+    if "://" not in uri and uri.strip():
+        return str(Path(uri).expanduser().resolve())
     parts = urlsplit(uri)
     if parts.scheme == "file":
         return str(Path(parts.path).resolve())
-    if parts.scheme not in _SCHEMES:
-        raise RunError(f"--storage {uri}: unknown kind of storage.{nearest(parts.scheme, _SCHEMES)} {_RULE}")
     if "@" in parts.netloc:
         raise RunError(
             f"--storage {parts.scheme}://...@{parts.netloc.rpartition('@')[2]}: contains a key, which "
             "would be recorded.\n  Leave it out, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use "
             "the machine's role."
         )
-    if not parts.netloc:
-        raise RunError(f"--storage {uri}: names no bucket. {_RULE}")
+    if parts.scheme not in _SCHEMES or not parts.netloc:
+        shown = uri.strip() or '""'
+        guess = "" if parts.scheme in _SCHEMES else nearest(parts.scheme, _SCHEMES)
+        raise RunError(f"--storage {shown}: names no bucket of a storage.{guess} {_RULE}")
     return uri
 
 
 def remote_uri(uri: str) -> str:
-    """A URI for another machine.
-
-    Raises:
-        RunError: it cannot be used, or it is a relative path, which means nothing on another machine.
-    """
+    """``normalized`` for another machine, to which a relative path means nothing."""
     if "://" not in uri and uri != NONE and not Path(uri).is_absolute():
         raise RunError(f"--storage {uri}: on a cluster a path must be absolute, as in /mnt/shared/runs")
     return normalized(uri)
@@ -108,11 +100,7 @@ class Store:
 
 
 def connect(uri: str) -> Store:
-    """The storage at a URI, after a test: a file is written there and read back. Each run has a folder in it.
-
-    Raises:
-        RunError: it cannot be reached, written or read.
-    """
+    """The storage at a URI, after a file was written there and read back. Each run has a folder in it."""
     with explain_errors(uri):
         store = _open(uri)
         name, sent = f".check-{secrets.token_hex(8)}", secrets.token_bytes(64)
@@ -127,10 +115,7 @@ def connect(uri: str) -> Store:
 def _open(uri: str) -> Store:
     if "://" not in uri:
         if not Path(uri).is_dir():
-            raise RunError(
-                f"--storage {uri}: no such folder. Create it or mount it: tune-app does not create it, so "
-                "that a run is not mirrored to a disk of this machine by mistake."
-            )
+            raise RunError(f"--storage {uri}: no such folder. Create it or mount it.")
         return Store(fs.LocalFileSystem(), uri.rstrip("/"), uri.rstrip("/"))
     files, path = fs.FileSystem.from_uri(uri)
     path = path.rstrip("/")

@@ -21,18 +21,14 @@ from tune_app.storage.mirror import Mirror, first_session_files
 from tune_app.storage.segments import StoredRun
 from tune_app.storage.store import Store, connect, explain_errors
 from tune_app.sweep.history import History
-from tune_app.sweep.opened_folder import OpenedFolder, write_atomically
+from tune_app.sweep.opened_folder import OpenedFolder, verify, write_atomically
 from tune_app.sweep.paths import RunPaths, check_contained
-from tune_app.sweep.record import extend, parse
+from tune_app.sweep.record import parse
 from tune_app.text import Notify
 
 
 def runs(uri: str | None) -> frozenset[str]:
-    """The names of the runs on a storage, after a test write; none without a storage.
-
-    Raises:
-        RunError: the storage cannot be used.
-    """
+    """The names of the runs on a storage, after a test write; none without a storage."""
     if uri is None:
         return frozenset()
     store = connect(uri)
@@ -41,11 +37,7 @@ def runs(uri: str | None) -> frozenset[str]:
 
 
 def fetch(uri: str, name: str, runs_dir: Path, notify: Notify) -> Path:
-    """Copy a run that is only on the storage into a local folder, which is returned; it is not claimed yet.
-
-    Raises:
-        RunError: the storage cannot be used, or has no such run.
-    """
+    """Copy a run that is only on the storage into a local folder, which is returned, without a claim."""
     names = sorted(runs(uri))
     with explain_errors(uri):
         opened = OpenedFolder(RunPaths(runs_dir / name))
@@ -61,11 +53,7 @@ def fetch(uri: str, name: str, runs_dir: Path, notify: Notify) -> Path:
 def mirrored(uri: str | None, opened: OpenedFolder, notify: Notify) -> Iterator[Mirror | None]:
     """Claim a run and mirror it within the context; yields None without a storage.
 
-    What only the storage has is first added to the local folder.
-
-    Raises:
-        RunError: the storage cannot be used, or its record and the local one contradict each other.
-        FolderChanged: the local folder is not the one that was opened.
+    What only the storage has is first added to the local folder. RunError says if the two contradict.
     """
     if uri is None:
         yield None
@@ -128,10 +116,16 @@ def _merge(store: Store, paths: RunPaths, copy: StoredRun, notify: Notify) -> No
             "after it is trained again."
         )
     _fetch_files(store, paths, copy)
-    if here:
-        extend(paths.record, len(here), copy.record[len(here) :])
-    else:
+    if not here:
         write_atomically(paths.record, copy.record)  # last: a folder without a record is no run
+        return
+    verify(paths.record)
+    with paths.record.open("r+b") as file:
+        file.truncate(len(here))
+        file.seek(len(here))
+        file.write(copy.record[len(here) :])
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _fetch_files(store: Store, paths: RunPaths, copy: StoredRun) -> None:

@@ -39,10 +39,6 @@ class CodeState:
         """All files by path."""
         return {**self.found, **(self.files or {})}
 
-    def plain(self) -> dict[str, Any]:
-        """The files as they are recorded."""
-        return {"files": dict(self.files or {}), "found": dict(self.found)}
-
 
 def differences(old: CodeState, new: CodeState) -> list[str]:
     """The files and libraries that differ: ``train.py (1a2b3c4d -> 5e6f7a8b)``."""
@@ -61,8 +57,9 @@ def differences(old: CodeState, new: CodeState) -> list[str]:
     return sorted(said)
 
 
+@cache
 def versions() -> dict[str, str | None]:
-    """Versions of Python, tune-app and the libraries that decide results; None for one that is missing."""
+    """Versions, when this process started, of Python, tune-app and the libraries that decide results."""
     return {
         "python": platform.python_version(),
         "tune-app": __version__,
@@ -97,15 +94,9 @@ def unrecorded(reference: str, code: CodeState) -> dict[str, dict[str, Any]]:
     files = sources.loaded() if sources else {}
     found: dict[str, dict[str, Any]] = {
         "files": {name: value for name, value in files.items() if recorded.get(name) != value},
-        "versions": {n: value for n, value in _installed().items() if code.versions.get(n, value) != value},
+        "versions": {n: value for n, value in versions().items() if code.versions.get(n, value) != value},
     }
     return found if any(found.values()) else {}
-
-
-@cache
-def _installed() -> dict[str, str | None]:
-    """The versions at the start of this process."""
-    return versions()
 
 
 # ---------------------------------------------------------------- of a record

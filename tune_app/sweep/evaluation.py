@@ -22,14 +22,10 @@ def usable(value: float | None) -> bool:
 def improved_value(
     found: Mapping[str, float | None], keep: tuple[str, int], best: float | None
 ) -> float | None:
-    """The value of an epoch, times the sign, if it is better than ``best``; else None.
+    """The value of an epoch, times the sign in ``keep``, if it is better than ``best``; else None.
 
-    Of equal epochs the first stays the best. An epoch without the metric does not count.
-
-    Args:
-        found: the metrics of the epoch.
-        keep: name of the metric, and +1 where more is better or -1 where less is.
-        best: the newest value that an earlier call returned; None before the first.
+    ``best`` is the newest value that an earlier call returned. Of equal epochs the first stays the best. An
+    epoch without the metric does not count.
     """
     name, sign = keep
     value = found.get(name)
@@ -39,10 +35,7 @@ def improved_value(
 
 
 def evaluated_epoch(rows: Sequence[EpochRow], metric: Metric, evaluate: str) -> EpochRow | None:
-    """The epoch of a replicate that counts in the results: the last, or the best by ``metric``.
-
-    None without an epoch, or, for ``best``, without one that has the metric.
-    """
+    """The epoch of a replicate that counts in the results, if any: the last, or the best by ``metric``."""
     if evaluate == "last":
         return rows[-1] if rows else None
     chosen, best = None, None

@@ -32,11 +32,9 @@ def not_written(path: Path, error: Exception) -> str:
 
 
 def write_file(path: Path, content: str | bytes) -> Path:
-    """Write ``content`` to ``path``, text as UTF-8; creates its folder; returns ``path``.
+    """Write ``content`` to ``path`` atomically, and create its folder; returns ``path``.
 
-    Raises:
-        DiskError: the disk refused it, outside of ``keep_writing``; a file that was there is untouched.
-        FolderChanged: see `opened_folder.replacing`.
+    Raises DiskError outside of ``keep_writing``.
     """
     try:
         write_atomically(path, content.encode() if isinstance(content, str) else content)
@@ -53,11 +51,7 @@ _refusals: list[list[DiskError]] = []
 
 @contextmanager
 def keep_writing() -> Iterator[None]:
-    """Within the context, go on to write the other files after the disk has refused one.
-
-    Raises:
-        DiskError: at the end, the first refusal.
-    """
+    """Within the context, go on to write other files after a DiskError; at the end raise the first."""
     _refusals.append([])
     try:
         yield

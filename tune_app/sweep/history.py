@@ -45,7 +45,6 @@ class History:
         self.extensions: list[events.Extended] = []
         #: The state before each of them.
         self.before_extensions: list[BeforeExtension] = []
-        self.reruns: list[events.Rerun] = []
         #: Metrics that are named like a share, but have a value outside of 0 to 1.
         self.shares_out_of_range: frozenset[str] = frozenset()
 
@@ -90,15 +89,9 @@ class History:
     def fold(
         self, found: Iterable[tuple[Position, events.Event]], label: str, at: Position = START
     ) -> Position:
-        """Check and apply the events of a record; returns the position after the last.
+        """Check and apply events as `record.read` yields them from ``at`` on; returns where they end.
 
-        Args:
-            found: as `record.read` yields them from ``at`` on.
-            label: the record's name in errors.
-            at: the position after the events of this history.
-
-        Raises:
-            RunError: an event cannot follow those before it; names the byte.
+        A RunError names ``label`` and the byte of an event that cannot follow those before it.
         """
         for after, event in found:
             try:
@@ -140,8 +133,6 @@ class History:
                     for attempt in self.configurations[sample].attempts:
                         attempt.excused = True
                         attempt.end = Status.INTERRUPTED if attempt.end == Status.FAILED else attempt.end
-            case events.Rerun():
-                self.reruns.append(event)
 
     def _on_trial(self, event: events.OfTrial, attempt: Attempt) -> None:
         attempt.apply(event)

@@ -15,11 +15,11 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
-from tune_app.errors import FolderChanged, StorageError
+from tune_app.errors import FolderChanged
 from tune_app.sweep.paths import RunPaths
 
 if sys.platform != "win32":
@@ -33,12 +33,7 @@ _SETTLE_S = 0.2
 
 
 def verify(path: Path) -> None:
-    """Call this before a file at ``path`` is changed.
-
-    Raises:
-        FolderChanged: ``path`` is in the folder of a run that this process writes, and that folder is not the
-            one that was opened.
-    """
+    """Before a file is changed: raise FolderChanged if its run's folder is no longer the one opened."""
     for opened in _around(path):
         opened.verify()
 
@@ -56,12 +51,7 @@ def _around(path: Path) -> list[OpenedFolder]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary file to write: at the end it replaces ``path``; after an error it is removed.
-
-    Raises:
-        FolderChanged: it would go into another folder than the one that was opened.
-        OSError: the disk refused it.
-    """
+    """Gives a temporary file to write: at the end it replaces ``path``; after an error it is removed."""
     verify(path)
     partial = path.with_name(f"{path.name}.part")
     try:
@@ -74,7 +64,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file that is either complete or absent, and create its folder; raises as ``replacing`` does."""
+    """Write a file that is complete or absent, and create its folder; raises FolderChanged, OSError."""
     verify(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
@@ -82,7 +72,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file if it exists; raises as ``replacing`` does."""
+    """Remove a file if it exists; raises FolderChanged, OSError."""
     verify(path)
     path.unlink(missing_ok=True)
 
@@ -94,11 +84,11 @@ class OpenedFolder:
         self.paths = paths
         self.absolute = paths.folder.absolute()  # a task may change the working directory
         self._known: dict[Path, tuple[int, int]] = {}
-        self._descriptor: int | None = None
+        self._file: IO[bytes] | None = None
         self.pin(paths.record)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_descriptor": None}
+        return {**vars(self), "_file": None}
 
     def pin(self, path: Path) -> None:
         """Remember the identity of the file or folder at ``path``, if it exists."""
@@ -120,48 +110,38 @@ class OpenedFolder:
             _watched.remove(self)
 
     @contextmanager
-    def kept_open(self, flags: int = os.O_RDONLY) -> Iterator[None]:
-        """``watched``, with the record kept open: no other file gets its inode, and it is found when moved.
-
-        Raises FolderChanged if it is not the folder that was opened.
-        """
+    def kept_open(self, mode: str = "rb") -> Iterator[None]:
+        """``watched``, with the record open: no other file gets its inode, and it is found when moved."""
         self.verify()
         with ExitStack() as stack:
             if self.paths.record.absolute() in self._known:
-                stack.callback(setattr, self, "_descriptor", self._descriptor)
+                stack.callback(setattr, self, "_file", self._file)
                 try:
-                    self._descriptor = os.open(self.paths.record, flags)
+                    self._file = stack.enter_context(self.paths.record.open(mode))
                 except FileNotFoundError:
                     raise self.changed() from None
-                stack.callback(os.close, self._descriptor)
                 self.verify()
             stack.enter_context(self.watched())
             yield
 
     @contextmanager
     def locked(self, timeout_s: float) -> Iterator[None]:
-        """``kept_open``, as the only process that writes the folder.
+        """``kept_open``, as the only process that writes the folder; raises Timeout, OSError.
 
         The record is locked too, so that removing ``.lock`` does not let a second writer in.
-
-        Raises:
-            Timeout: another process is writing.
-            OSError: the folder may not be written.
         """
         self.verify()  # before a `.lock` is made in what may be another folder
-        lock = self.paths.lock
-        with FileLock(lock, timeout=timeout_s), ExitStack() as stack:
+        with FileLock(self.paths.lock, timeout=timeout_s), ExitStack() as stack:
             stack.callback(setattr, self, "_known", dict(self._known))
-            stack.enter_context(self.kept_open(os.O_RDWR))
-            if self._descriptor is not None:
-                deadline = time.monotonic() + timeout_s
-                while not _flock(self._descriptor):
-                    if time.monotonic() > deadline:
-                        raise Timeout(str(self.paths.record))
-                    time.sleep(0.02)
-            self.pin(lock)
+            stack.enter_context(self.kept_open("r+b"))
+            deadline = time.monotonic() + timeout_s
+            while self._file and not _flock(self._file):
+                if time.monotonic() > deadline:
+                    raise Timeout(str(self.paths.record))
+                time.sleep(0.02)
             with suppress(OSError):  # then the first checkpoint says what is wrong
                 self.paths.checkpoints.mkdir(exist_ok=True)
+            self.pin(self.paths.lock)
             self.pin(self.paths.checkpoints)
             yield
 
@@ -177,7 +157,7 @@ class OpenedFolder:
             if place and place.name == record:
                 there = _quoted(place.parent)
                 happened = f"moved to {there}"
-            else:  # of a removed file the path has another name
+            else:
                 there = "FOLDER, which is where it or a copy of it lies now"
                 happened = "removed, or moved to another disk" if place else happened
         return FolderChanged(
@@ -187,68 +167,58 @@ class OpenedFolder:
 
     def _place(self) -> Path | None:
         """Where the opened record lies now: a path of another name once it is removed; None if unknown."""
-        if self._descriptor is None:
-            return None
         with suppress(OSError):
-            if os.fstat(self._descriptor).st_nlink == 0:
-                return Path("removed")
+            if self._file is None or os.fstat(self._file.fileno()).st_nlink == 0:
+                return Path("removed") if self._file else None
             if sys.platform == "darwin":
-                return Path(
-                    os.fsdecode(fcntl.fcntl(self._descriptor, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0"))
-                )
-            return Path(f"/proc/self/fd/{self._descriptor}").readlink()
+                found = fcntl.fcntl(self._file, fcntl.F_GETPATH, bytes(1024))
+                return Path(os.fsdecode(found.rstrip(b"\0")))
+            return Path(f"/proc/self/fd/{self._file.fileno()}").readlink()
         return None
 
 
 def in_use(paths: RunPaths) -> bool:
     """Whether a process is writing a run. The check creates no file, and does not block a writer."""
     if sys.platform == "win32":
-        try:
-            with FileLock(paths.lock, timeout=0.1):
-                return False
-        except Timeout:
-            return True
-        except OSError:
-            return False
-    for path in (paths.record, paths.lock):  # before the record was locked, `.lock` alone was
-        with suppress(OSError):  # of a folder that may not be read, nobody can tell us
-            descriptor = os.open(path, os.O_RDONLY)
+        with suppress(OSError):
             try:
-                if not _flock(descriptor, shared=True):
-                    return True
-            finally:
-                os.close(descriptor)
+                with FileLock(paths.lock, timeout=0.1):
+                    return False
+            except Timeout:
+                return True
+    for path in (paths.record, paths.lock):  # before the record was locked, `.lock` alone was
+        with (
+            suppress(OSError),
+            path.open("rb") as file,
+        ):  # of a folder that may not be read, nobody can tell us
+            if not _flock(file, shared=True):
+                return True
     return False
 
 
-def _flock(descriptor: int, shared: bool = False) -> bool:
+def _flock(file: IO[bytes], shared: bool = False) -> bool:
     """Lock a file until it is closed; returns False if another process has locked it.
 
     On Windows and on file systems without ``flock``, `.lock` alone counts.
     """
     if sys.platform != "win32":
         try:
-            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError as error:
             return error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
     return True
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Device and inode of what lies at a path; None where nothing does."""
+    """Device and inode of what lies at a path; None where nothing does, or where it cannot be reached."""
     try:
         found = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return None
-    except OSError as error:
-        raise StorageError(
-            f"{path}: cannot be looked for: {error.strerror}. What is recorded is safe."
-        ) from error
     return found.st_dev, found.st_ino
 
 
 def _quoted(path: Path) -> str:
     """A path for a shell, short where it is below the working directory."""
-    with suppress(ValueError):
-        path = path.relative_to(Path.cwd())
-    return shlex.quote(str(path))
+    here = Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))

@@ -60,11 +60,7 @@ def is_run(folder: Path) -> bool:
 
 
 def open_plain(path: Path) -> io.BufferedReader:
-    """A file, to be read: no link is followed, and no pipe waited at.
-
-    Raises:
-        OSError: it is a link, or no file.
-    """
+    """A file, to be read: no link is followed, and no pipe waited at; raises OSError for those."""
     flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     number = os.open(path, os.O_RDONLY | flags)
     if not stat.S_ISREG(os.fstat(number).st_mode):
@@ -74,14 +70,9 @@ def open_plain(path: Path) -> io.BufferedReader:
 
 
 def check_contained(folder: Path, written: bool = False) -> None:
-    """Refuse a folder in which a name leads elsewhere: it may come from a stranger.
+    """Refuse with a RunError a folder of a run in which a name leads elsewhere: it may come from a stranger.
 
-    Args:
-        folder: of a run, which need not be there.
-        written: whether it will be written to. A file with a second name, a hard link, is refused then too.
-
-    Raises:
-        RunError: something in it is a link, or neither a file nor a folder, or cannot be looked at.
+    If it is to be ``written``, a file with a second name, a hard link, is refused too.
     """
     waiting = [os.fspath(folder)]
     while waiting:
@@ -99,9 +90,7 @@ def check_contained(folder: Path, written: bool = False) -> None:
         except (FileNotFoundError, NotADirectoryError):  # it was not there, or was removed meanwhile
             continue
         except PermissionError as error:
-            raise RunError(
-                f"{error.filename}: cannot be read: {error.strerror}. Fix its permissions."
-            ) from error
+            raise RunError(f"{error.filename}: cannot be read: {error.strerror}.") from error
 
 
 def _leads_out(entry: os.DirEntry[str], what: str) -> RunError:
@@ -120,11 +109,7 @@ def find_runs(runs_dir: Path | str) -> list[Path]:
 
 
 def find_run(name: str, runs_dir: Path | str) -> Path:
-    """The folder of a run given by its path or its name.
-
-    Raises:
-        RunError: no such run; names the nearest one.
-    """
+    """The folder of a run given by its path or its name; a RunError names the nearest one."""
     for folder in (Path(name), Path(runs_dir) / name):
         if is_run(folder):
             return folder

@@ -45,11 +45,7 @@ _ENCODE = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
 class Position(NamedTuple):
-    """A position between two lines of a record.
-
-    ``offset`` in bytes, the ``version`` of the record (0 before its header), and the ``crc`` of the lines
-    before.
-    """
+    """A place between two lines: in bytes, with the record's version (0 before its header) and checksum."""
 
     offset: int = 0
     version: int = 0
@@ -71,9 +67,7 @@ class Record:
         at: where it ends, as it was read. A torn line after that is cut.
         check: called before each write to the disk, and at least once a second while ``sync_if_due`` is.
 
-    Raises:
-        DiskError: when the disk refuses a write; every event before it is kept.
-        RunError: the file does not end there.
+    Raises DiskError when the disk refuses a write; every event before it is kept.
     """
 
     def __init__(
@@ -102,12 +96,7 @@ class Record:
             stack.pop_all()
 
     def append(self, event: Event, *, durable: bool = False) -> Event:
-        """Write one event, stamped with the time ``t``, and return it.
-
-        Raises:
-            ValueError: it holds a number that JSON does not have.
-            RunError: its line is too long to be read again.
-        """
+        """Write one event, stamped with the time ``t``, and return it."""
         event = replace(event, t=round(time.time(), 3))
         offset, version, crc = self.position
         body, end = _ENCODE(plain(event)).encode()[:-1], b"}\n"
@@ -116,9 +105,7 @@ class Record:
             end = _seal(crc)
         line = body + end
         if len(line) > LONGEST:
-            raise RunError(
-                f"{self._path}: an event of {len(line) >> 20} MiB; the most is {LONGEST >> 20} MiB."
-            )
+            raise RunError(f"{self._path}: an event of more than {LONGEST >> 20} MiB cannot be recorded.")
         if durable:
             self._check()
         with _refusals_explained(self._path):
@@ -166,12 +153,9 @@ _SEAL_BYTES = len(_seal(0))
 
 
 def read(path: Path, at: Position = START) -> Iterator[tuple[Position, Event]]:
-    """Yield each event from ``at`` on, with the position after it.
+    """Yield each event from ``at`` on, with the position after it; RunError names the byte of damage.
 
     A last line without newline was cut off by a crash, or is being written now: it is left out.
-
-    Raises:
-        RunError: for a record that is missing or damaged, with the byte.
     """
     try:
         file = open_plain(path)
@@ -236,23 +220,11 @@ def damage_error(label: str, at: Position, why: str, line: bytes = b"") -> RunEr
     )
 
 
-def extend(path: Path, end: int, lines: bytes) -> None:
-    """Write lines to a record from byte ``end`` on, and sync; raises as ``replacing`` does."""
-    verify(path)
-    with path.open("r+b") as file:
-        file.truncate(end)
-        file.seek(end)
-        file.write(lines)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 class Scores:
     """Test scores of finished trials: rows of little-endian float32 in one append-only file.
 
-    Each row is one replicate's score for every test image, shape (N,) or (N, C). The record's
-    ``finished`` event holds where the rows of its replicates lie, and their CRC-32, so a tail that was torn
-    by a crash belongs to no trial.
+    Each row is one replicate's score for every test image, shape (N,) or (N, C). The ``finished`` event says
+    where its rows lie, so a tail that was torn by a crash belongs to no trial.
     """
 
     def __init__(self, path: Path) -> None:
@@ -269,11 +241,7 @@ class Scores:
         return ScoreRows(offset, tuple(shape), zlib.crc32(rows))
 
     def read(self, rows: ScoreRows) -> bytes:
-        """The raw bytes of ``rows``, to be read as ``<f4`` of ``rows.shape``.
-
-        Raises:
-            RunError: they are missing or damaged.
-        """
+        """The raw bytes of ``rows``, to be read as ``<f4``; raises RunError if missing or damaged."""
         size_bytes, found = 4 * math.prod(rows.shape), b""
         try:
             with self.path.open("rb") as file:

@@ -16,12 +16,10 @@ Direction = tuple[str, int]
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """What all trials of a sweep share.
+    """What all trials of a sweep share; a trial's own ``target`` may be lower than ``epochs``.
 
-    ``epochs`` is how many the sweep wants, also where a trial's ``target`` is lower. ``metrics`` rank
-    configurations: the first decides, and each must be reported in each epoch. Early stopping and patience
-    use ``stop_metric``; ``patience`` is in epochs, None for no patience. ``keep`` says which checkpoints of a
-    finished trial stay, ``checkpoint_every_s`` how many seconds pass between two checkpoints.
+    ``metrics`` rank configurations: the first decides, and each must be reported in each epoch. Early
+    stopping and patience, in epochs, use ``stop_metric``.
     """
 
     task: str
@@ -70,11 +68,10 @@ class SweepSettings:
 class TrialFiles:
     """Where a trial reads and writes files; by default it writes none.
 
-    ``checkpoints`` is the folder of its checkpoints, empty for none. ``output`` is the file for what it
-    prints; where that is empty, the text travels in the reports. With ``gather`` the worker may run on a
-    machine without these folders: checkpoints travel in the reports, and ``content`` holds the bytes of the
-    one to start from. ``opened`` is the run's folder as it was opened: the trial writes into no other folder
-    that took its place.
+    ``checkpoints`` is a folder. ``output`` is the file for what the trial prints; where it is empty, the text
+    travels in the reports. With ``gather`` the worker may run on a machine without these folders: checkpoints
+    travel in the reports, and ``content`` holds the bytes of the one to start from. ``opened`` is the run's
+    folder: the trial writes into no other that took its place.
     """
 
     checkpoints: str = ""
@@ -90,11 +87,10 @@ class TrialSpec:
 
     ``start`` is the checkpoint to resume from. A trial that ``follows`` comes after the first replicate of
     its configuration, which early stopping has judged: it takes no decisions. ``tested`` says whether it ends
-    with a look at the test set; a trial of a stopped configuration does not.
+    with a look at the test set.
 
-    The driver adds ``files``, ``code`` and ``reported`` when it hands the trial out. ``code`` is the code
-    that the session knows; a worker with other code says so. ``reported`` has, for each replicate that
-    resumes, the epochs and values of the stopping metric up to ``start``.
+    The driver adds the rest when it hands the trial out: ``code`` is what the session knows, and ``reported``
+    has, for each replicate that resumes, the epochs and values of the stopping metric up to ``start``.
     """
 
     sample: int
@@ -111,7 +107,7 @@ class TrialSpec:
 
     @classmethod
     def example(cls, space: SearchSpace, replicates: Sequence[int], numerics: Numerics) -> TrialSpec:
-        """A trial like those of a sweep over ``space``, for measuring: it writes and tests nothing."""
+        """A trial like those of a sweep, for measuring: it writes and tests nothing."""
         settings = replace(SweepSettings.of(space, numerics), patience=None)
         return cls(1, space.example(), tuple(replicates), space.epochs, settings, tested=False)
 
