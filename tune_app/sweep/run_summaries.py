@@ -44,7 +44,7 @@ def _made(folder: Path, make: Callable[[Path], dict[str, Any]]) -> dict[str, Any
 
 def write(paths: RunPaths, summary: Mapping[str, Any]) -> None:
     """Write the summary of a run; raises DiskError if the disk refuses it."""
-    stamped = _stamp(paths) | summary
+    stamped = {**_stamp(paths), **summary}
     write_file(paths.summary, json.dumps({"crc32": _crc32(stamped), **stamped}))
 
 
