@@ -22,30 +22,19 @@ class AlikeFailures:
         self.one_ended_well = False
 
     def count(self, failure: Failure, sample: int, training: Collection[int]) -> str | None:
-        """Count a failure of a configuration.
+        """Count a failure of a configuration; returns why the sweep should end, None where it should not.
 
-        Args:
-            failure: of a trial.
-            sample: its configuration.
-            training: configurations with a running trial that has reported an epoch.
-
-        Returns:
-            Why the sweep should end; None where it should not.
+        Failures are alike that are of one class and raised by one line. The message counts where no line is
+        known, and where memory ran out: it says how much was requested. ``training`` are configurations with
+        a running trial that has reported an epoch.
         """
         if failure.moved or self.one_ended_well:
             return None
-        alike = self._samples.setdefault(_likeness(failure), set())
+        by_message = not failure.place or failure.kind in _OF_MEMORY
+        likeness = (failure.kind, failure.reason if by_message else failure.place)
+        alike = self._samples.setdefault(likeness, set())
         alike.add(sample)
         if len(alike) < ALIKE_FAILURES or set(training) - alike:
             return None
         at = f" ({failure.place})" if failure.place and not failure.mistaken else ""
         return f"{len(alike)} configurations failed alike, and none has ended well: {failure.reason}{at}"
-
-
-def _likeness(failure: Failure) -> tuple[str, str]:
-    """What two failures that are alike share: the exception's class, and the line that raised it.
-
-    The message counts where no line is known, and where memory ran out: it says how much was requested.
-    """
-    by_message = not failure.place or failure.kind in _OF_MEMORY
-    return failure.kind, failure.reason if by_message else failure.place

@@ -7,10 +7,9 @@ and learns whether the trial goes on. It never touches the record itself.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from tune_app.driver import logs
@@ -68,7 +67,7 @@ class Driver:
         self._ending_since: float | None = None
         #: The code of the session; files that a trial imports while it trains are added.
         self._code = code.of_session(sweep.history, len(sweep.history.openings) - 1)
-        self.queue = TrialQueue(sweep, stopper, searcher, partial(self._note, durable=True), slots)
+        self.queue = TrialQueue(sweep, stopper, searcher, self._note, slots)
         self._running: dict[str, TrialSpec] = {}
         self._logs = Logs(sweep.paths, notify)
         self._retention = CheckpointRetention(sweep)
@@ -94,7 +93,8 @@ class Driver:
         Trials that are known come first. Then the searcher is asked, until there are as many samples as the
         space wants.
         """
-        self._guard(self.sweep.opened.verify)  # what a trial starts from is read from there
+        with self._guarded():
+            self.sweep.opened.verify()  # what a trial starts from is read from there
         while not self.ending:
             if spec := self.queue.pop():
                 return completed(spec, self.sweep, self._code, self.gather)
@@ -129,17 +129,24 @@ class Driver:
 
     def report(self, trial: str, report: EpochReport, device: str) -> bool:
         """Record a worker's report, decide on it, and say whether the trial goes on."""
-        attempt = self.sweep.history.attempts[trial]
-        previous = attempt.saved
+        spec, attempt = self._running[trial], self.sweep.history.attempts[trial]
+        before = attempt.saved
         decisions = self._record_epoch(trial, report, device)
-        if self._record_end(trial, report, decisions):
-            self._close(trial, previous, report.saved)
-            return False
+        ended = self._record_end(trial, report, decisions)
         # Only now: after a crash no trial may resume past an epoch that is still to be decided on.
-        if report.saved:
-            self._record_checkpoint(trial, report.saved)
+        if report.saved and not ended:
+            self._note(events.Checkpoint(trial=trial, saved=report.saved))
+        kept = attempt.saved if not ended or spec.settings.keep == "last" else None
+        for state in (before, report.saved):
+            if state and (kept is None or state.file != kept.file):
+                self._retention.remove(state.file)
         if report.saved or not report.savable:
             self._checkpoint_request.wait_for(self._running.keys() - {trial})
+        if ended:
+            self.abandon(trial)
+            self._failures.one_ended_well = True
+            self.queue.release_followers(spec)
+            return False
         # A session that ends lets its trials write a checkpoint first, if they can.
         goes_on = not self.over() and (self.ending is None or (report.savable and not report.saved))
         if not goes_on:
@@ -166,14 +173,10 @@ class Driver:
         for replicate, epoch in report.diverged.items():
             if replicate not in attempt.diverged:
                 why = report.why.get(replicate)
-                self._note(
-                    events.Diverged(trial=trial, epoch=epoch, replicates=[replicate], why=why), durable=True
-                )
+                self._note(events.Diverged(trial=trial, epoch=epoch, replicates=[replicate], why=why))
         for replicate, (epoch, by) in report.ended.items():
             if replicate not in attempt.ended_at:
-                self._note(
-                    events.Ended(trial=trial, epoch=epoch, replicates=[replicate], by=by), durable=True
-                )
+                self._note(events.Ended(trial=trial, epoch=epoch, replicates=[replicate], by=by))
         if not trained or spec.follows:
             return []
         # The stopper takes in every value, as it does again when it is rebuilt from the record.
@@ -197,7 +200,8 @@ class Driver:
         if report.code:
             self._add_code(trial, report.code)
         for name, data in report.files.items():
-            self._guard(partial(write_atomically, self.sweep.paths.checkpoints / name, data))
+            with self._guarded():
+                write_atomically(self.sweep.paths.checkpoints / name, data)
         if report.too_large_bytes and not self._noted_size:
             self._noted_size = True
             self._notify(
@@ -225,65 +229,49 @@ class Driver:
         last = report.saved if spec.settings.keep == "last" else None
         if report.done:
             if not spec.tested:
-                self._stop(trial, f"as its configuration was, at epoch {report.epoch}", last)
+                reason = f"as its configuration was, at epoch {report.epoch}"
+                self._note(events.Stopped(trial=trial, reason=reason, saved=last))
             elif report.test and len(report.diverged) < len(spec.replicates):
                 self._finish(trial, report, report.test, last)
             return True
         if spec.sample in self._to_stop:
-            self._stop(trial, f"by tune-app stop, at epoch {report.epoch}", last)
+            reason = f"by tune-app stop, at epoch {report.epoch}"
+            self._note(events.Stopped(trial=trial, reason=reason, saved=last))
             return True
         for decision in decisions:
             saved = last if decision.stop else None
-            decided = events.Decision(
-                trial=trial, sample=spec.sample, epoch=report.epoch, saved=saved, **vars(decision)
+            self._note(
+                events.Decision(
+                    trial=trial, sample=spec.sample, epoch=report.epoch, saved=saved, **vars(decision)
+                )
             )
-            self._note(decided, durable=True)
             if decision.stop:
                 return True
         return False
-
-    def _stop(self, trial: str, reason: str, last: Saved | None) -> None:
-        self._note(events.Stopped(trial=trial, reason=reason, saved=last), durable=True)
 
     def _finish(self, trial: str, report: EpochReport, test: TestOutcome, last: Saved | None) -> None:
         spec = self._running[trial]
         configuration = self.sweep.history.configurations[spec.sample]
         rows = None
         if test.scores:
-            rows = self._guard(lambda: self.sweep.scores.append(test.scores, test.shape))
-        finished = events.Finished(
-            trial=trial,
-            epoch=report.epoch,
-            evaluated=test.evaluated,
-            test=test.metrics,
-            scores=rows,
-            look=1 + max(configuration.looks(replicate) for replicate in spec.replicates),
-            weights=report.weights,
-            saved=last,
+            with self._guarded():
+                rows = self.sweep.scores.append(test.scores, test.shape)
+        self._note(
+            events.Finished(
+                trial=trial,
+                epoch=report.epoch,
+                evaluated=test.evaluated,
+                test=test.metrics,
+                scores=rows,
+                look=1 + max(configuration.looks(replicate) for replicate in spec.replicates),
+                weights=report.weights,
+                saved=last,
+            )
         )
-        self._note(finished, durable=True)
         attempt = self.sweep.history.attempts[trial]
         if attempt.ended_early:
             self._stopper.judge(*observation(attempt, self._metric))
         self._retention.keep_best(configuration)
-
-    def _close(self, trial: str, *states: Saved | None) -> None:
-        """A trial has ended, and that is recorded: remove its states, but for one that the space keeps."""
-        spec = self._running.pop(trial)
-        self._logs.close(trial)
-        self._failures.one_ended_well = True
-        last = self.sweep.history.attempts[trial].saved if spec.settings.keep == "last" else None
-        for state in states:
-            if state and (last is None or state.file != last.file):
-                self._retention.remove(state.file)
-        self.queue.release_followers(spec)
-
-    def _record_checkpoint(self, trial: str, saved: Saved) -> None:
-        """Record a checkpoint; only then may the one before it be removed."""
-        before = self.sweep.history.attempts[trial].saved
-        self._note(events.Checkpoint(trial=trial, saved=saved), durable=True)
-        if before and before.file != saved.file:
-            self._retention.remove(before.file)
 
     def abandon(self, trial: str) -> None:
         """A trial runs no longer and has not ended: the next session resumes it from its checkpoint."""
@@ -300,7 +288,8 @@ class Driver:
         Raises:
             DiskError: the disk has refused a checkpoint, which is no failure of the trial.
         """
-        self._guard(self.sweep.opened.verify)  # a changed folder may be why the trial failed
+        with self._guarded():
+            self.sweep.opened.verify()  # a changed folder may be why the trial failed
         spec = self._running.pop(trial)
         if failure.refused:
             self._logs.close(trial)
@@ -309,15 +298,16 @@ class Driver:
         log = self._logs.close(trial, failure.log)
         failures = self.sweep.history.configurations[spec.sample].failures(spec.replicates[0])
         final = not failure.moved and (failure.mistaken or failures >= self.sweep.space.max_failures)
-        failed = events.Failed(
-            trial=trial,
-            reason=failure.reason,
-            log=log,
-            sample=spec.sample,
-            final=final,
-            moved=failure.moved,
+        self._note(
+            events.Failed(
+                trial=trial,
+                reason=failure.reason,
+                log=log,
+                sample=spec.sample,
+                final=final,
+                moved=failure.moved,
+            )
         )
-        self._note(failed, durable=True)
         if final:
             self.queue.release_followers(spec)
         else:
@@ -348,14 +338,15 @@ class Driver:
         if self._ending_since is None:
             self._ending_since = time.monotonic()
             if self.fatal is None and self._running:
-                with suppress(StorageError, FolderChanged):  # kept in ``fatal``
-                    self._guard(lambda: self._checkpoint_request.ask(self._running))
+                with suppress(StorageError, FolderChanged), self._guarded():  # kept in ``fatal``
+                    self._checkpoint_request.ask(self._running)
         late = time.monotonic() - self._ending_since > GRACE_S
         return late or self.fatal is not None or not self._running
 
     def tick(self) -> None:
         """Called a few times a second: sync the record; obey the clock and the control folder."""
-        self._guard(self.sweep.sync_if_due)
+        with self._guarded():
+            self.sweep.sync_if_due()
         self._checkpoint_request.wait_for(set(self._running))
         if self._deadline is not None and time.monotonic() >= self._deadline:
             self.end("the time limit was reached")
@@ -368,15 +359,19 @@ class Driver:
             else:
                 self.end("asked to stop by tune-app stop")
 
-    def _note(self, event: Event, *, durable: bool = False) -> None:
-        noted = self._guard(lambda: self.sweep.note(event, durable=durable))
+    def _note(self, event: Event) -> None:
+        """Record an event: decisions and ends before they take effect, others in groups."""
+        grouped = isinstance(event, events.Started | events.Epoch | events.Code)
+        with self._guarded():
+            noted = self.sweep.note(event, durable=not grouped)
         if self._searcher:
             self._searcher.observe(noted, self.sweep.history)
 
-    def _guard(self, write: Callable[[], Any]) -> Any:
-        """Run a write; one that is refused ends the sweep at once, resumably, with its error."""
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """A write that is refused ends the sweep at once, resumably, with its error."""
         try:
-            return write()
+            yield
         except (StorageError, FolderChanged, OSError) as error:
             raise self._refused(error) from error
 

@@ -13,11 +13,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -70,46 +70,31 @@ class ProcessFailed(Exception):
     """A process could not train."""
 
 
-class Processes(Protocol):
-    """Processes that train at the same time; both methods raise ``ProcessFailed``."""
+def share(measure: Callable[[int], Throughput], most: int) -> Sharing:
+    """Double the number of trials until that brings nothing, or there are ``most``.
 
-    def grow(self, trials: int) -> None:
-        """Have this many processes ready to train."""
-
-    def train(self) -> Throughput:
-        """Train in all of them at a time, for a while."""
-
-
-def share(processes: Processes, most: int) -> Sharing:
-    """Double the number of trials until that brings nothing, or there are ``most``."""
+    ``measure`` trains a number of trials at a time for a while, or raises ``ProcessFailed``.
+    """
+    most = max(1, min(most, _MOST))
     measured: list[Throughput] = []
-    for trials in _doubled(min(most, _MOST)):
-        if measured and (too_much := _beyond_memory(measured[-1], trials)):
-            return Sharing(measured[-1].trials, too_much, tuple(measured))
+    for trials in [*(2**power for power in range(4) if 2**power < most), most]:
+        last = measured[-1] if measured else None
+        if last and (why := _beyond_memory(last, trials)):
+            return Sharing(last.trials, why, tuple(measured))
         try:
-            processes.grow(trials)
-            measured.append(processes.train())
+            measured.append(measure(trials))
         except ProcessFailed as failed:
-            if not measured:
+            if not last:
                 return Sharing(1, f"measuring failed: {failed}")
-            return Sharing(measured[-1].trials, f"{trials} at a time failed: {failed}", tuple(measured))
-        if len(measured) > 1 and measured[-1].per_second < _CLEARLY * measured[-2].per_second:
-            faster = measured[-1].per_second / measured[-2].per_second
+            return Sharing(last.trials, f"{trials} at a time failed: {failed}", tuple(measured))
+        faster = measured[-1].per_second / last.per_second if last else _CLEARLY
+        if last and faster < _CLEARLY:
             why = f"{trials} at a time train {faster:.2f} times as fast"
-            return Sharing(measured[-2].trials, why, tuple(measured))
-    if len(measured) == 1:
-        return Sharing(1, f"there is room for {most} at a time", tuple(measured))
+            return Sharing(last.trials, why, tuple(measured))
+    if most == 1:
+        return Sharing(1, "there is room for 1 at a time", tuple(measured))
     faster = measured[-1].per_second / measured[0].per_second
-    return Sharing(measured[-1].trials, f"they train {faster:.2g} times as fast as one", tuple(measured))
-
-
-def _doubled(most: int) -> Iterator[int]:
-    """1, 2, 4, ... and at last ``most``."""
-    trials = 1
-    while trials < most:
-        yield trials
-        trials *= 2
-    yield max(1, most)
+    return Sharing(most, f"they train {faster:.2g} times as fast as one", tuple(measured))
 
 
 def _beyond_memory(last: Throughput, trials: int) -> str:
@@ -126,64 +111,49 @@ def _beyond_memory(last: Throughput, trials: int) -> str:
 def measure(spec: TrialSpec, splits: Splits, most: int) -> Sharing:
     """Measure on the GPU that this process was given, with ``most`` trials at a time at most."""
     with tempfile.TemporaryDirectory(prefix="tune-app-sharing-") as name, ExitStack() as stack:
-        return share(_TrialProcesses(Path(name), stack, spec, splits), most)
-
-
-class _TrialProcesses:
-    """Processes that start together, and train the same trial again and again."""
-
-    def __init__(self, folder: Path, stack: ExitStack, spec: TrialSpec, splits: Splits) -> None:
-        self._folder, self._stack = folder, stack
-        self._all: list[subprocess.Popen[str]] = []
+        folder, processes = Path(name), list[subprocess.Popen[str]]()
         (folder / "spec").write_bytes(pickle.dumps(spec))
-        for name in _PARTS:  # each process maps the files into its memory, instead of a copy of its own
-            part = getattr(splits, name)
-            np.save(folder / f"{name}_x.npy", part.x)
-            np.save(folder / f"{name}_y.npy", part.y)
+        for part in _PARTS:  # each process maps the files into its memory, instead of a copy of its own
+            np.save(folder / f"{part}_x.npy", getattr(splits, part).x)
+            np.save(folder / f"{part}_y.npy", getattr(splits, part).y)
 
-    def grow(self, trials: int) -> None:
-        new = [self._start(place) for place in range(len(self._all), trials)]
-        self._all += new
-        for process in new:
-            self._answer(process)
+        def together(trials: int) -> Throughput:
+            new = [_start(folder, stack) for _ in range(len(processes), trials)]
+            processes.extend(new)
+            for process in new:
+                _answer(process)  # it is ready to train
+            for process in processes:
+                assert process.stdin
+                process.stdin.write(f"{_WINDOW_S}\n")
+                process.stdin.flush()
+            found = [_answer(process) for process in processes]
+            per_second = sum(each["epochs"] / each["seconds"] for each in found)
+            return Throughput(trials, per_second, max(each["used"] for each in found), found[0]["total"])
 
-    def _start(self, place: int) -> subprocess.Popen[str]:
-        errors = self._stack.enter_context((self._folder / f"{place}.err").open("w"))
-        pipe = subprocess.PIPE
-        process = start(
-            "tune_app.driver.gpu_sharing", self._folder, stdin=pipe, stdout=pipe, stderr=errors, text=True
-        )
-        self._stack.callback(_end, process)
-        return process
-
-    def train(self) -> Throughput:
-        for process in self._all:
-            assert process.stdin
-            process.stdin.write(f"{_WINDOW_S}\n")
-            process.stdin.flush()
-        found = [self._answer(process) for process in self._all]
-        per_second = sum(each["epochs"] / each["seconds"] for each in found)
-        return Throughput(len(found), per_second, max(each["used"] for each in found), found[0]["total"])
-
-    def _answer(self, process: subprocess.Popen[str]) -> dict[str, Any]:
-        assert process.stdout
-        late = threading.Timer(_PATIENCE_S, process.kill)
-        late.start()
-        line = process.stdout.readline()
-        late.cancel()
-        if not line:
-            errors = (self._folder / f"{self._all.index(process)}.err").read_text(encoding="utf-8")
-            last = (errors.strip().splitlines() or ["its process ended without a word"])[-1]
-            raise ProcessFailed(last[:200])
-        answer: dict[str, Any] = json.loads(line)
-        if "failed" in answer:
-            raise ProcessFailed(answer["failed"])
-        return answer
+        return share(together, most)
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    process.communicate()
+def _start(folder: Path, stack: ExitStack) -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    streams = {"stdin": pipe, "stdout": pipe, "stderr": subprocess.DEVNULL}
+    process = start("tune_app.driver.gpu_sharing", folder, text=True, **streams)
+    stack.enter_context(process)
+    stack.callback(process.kill)
+    return process
+
+
+def _answer(process: subprocess.Popen[str]) -> dict[str, Any]:
+    assert process.stdout
+    late = threading.Timer(_PATIENCE_S, process.kill)
+    late.start()
+    line = process.stdout.readline()
+    late.cancel()
+    if not line:
+        raise ProcessFailed(f"its process ended with code {process.wait()}")
+    answer: dict[str, Any] = json.loads(line)
+    if "failed" in answer:
+        raise ProcessFailed(answer["failed"])
+    return answer
 
 
 def main(folder: Path) -> None:
@@ -207,7 +177,9 @@ def _train(folder: Path) -> Iterator[dict[str, Any]]:
 
     spec: TrialSpec = pickle.loads((folder / "spec").read_bytes())
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    worker = Worker(Splits(*(_mapped(folder, name) for name in _PARTS)), device)
+    arrays = {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
+    splits = Splits(*(Labelled(arrays[f"{part}_x"], arrays[f"{part}_y"]) for part in _PARTS))
+    worker = Worker(splits, device)
     trial = Trial(spec, worker)
     trial.step()
     yield {}
@@ -220,10 +192,6 @@ def _train(folder: Path) -> Iterator[dict[str, Any]]:
         seconds = time.perf_counter() - began
         free, total = torch.cuda.mem_get_info() if device == "cuda" else (0, 0)
         yield {"epochs": epochs, "seconds": seconds, "used": total - free, "total": total}
-
-
-def _mapped(folder: Path, name: str) -> Labelled:
-    return Labelled(*(np.load(folder / f"{name}_{part}.npy", mmap_mode="r") for part in "xy"))
 
 
 if __name__ == "__main__":

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from tune_app.errors import ResourceError
 from tune_app.space import Resources
 
-#: The smallest share of a GPU that a trial gets unless less is asked for.
-_LEAST_GPU_SHARE = 0.25
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -62,14 +59,18 @@ def plan(
         ResourceError: a request that can never be met, and what there is.
     """
     wanted = min(trials, asked.max_concurrent or trials)
-    match asked.gpus_per_trial:
-        case None:
-            gpus_each = _gpu_share(gpus, wanted)
-        case "auto":
-            gpus_each = _measured_share(gpus, wanted, sharing or 1)
-        case gpus_each:
-            pass
-    _check_gpus(gpus_each, gpus)
+    gpus_each = 0.0
+    if isinstance(asked.gpus_per_trial, int | float):
+        gpus_each = asked.gpus_per_trial
+    elif gpus >= 1 and asked.gpus_per_trial == "auto":
+        together = max(1, min(sharing or 1, math.ceil(wanted / int(gpus))))
+        gpus_each = math.floor(10_000 / together) / 10_000  # as finely as Ray counts
+    elif gpus >= 1:
+        gpus_each = next((share for share in (1.0, 0.5) if wanted * share <= gpus), 0.25)
+    if gpus_each > gpus:
+        there = "there is no GPU here" if gpus == 0 else f"there are only {gpus:g} GPUs"
+        fix = "Leave it out to train on the CPU." if gpus == 0 else f"Ask for {gpus:g} or fewer."
+        raise ResourceError(f"--gpus-per-trial {gpus_each:g}: {there}. {fix}")
     at_a_time = _fit(gpus, gpus_each) if gpus_each else max(1, int(cpus))
     cpus_each = asked.cpus_per_trial
     if cpus_each is None:
@@ -81,9 +82,15 @@ def plan(
     if cpus_each:
         fitting = int(cpus / cpus_each + 1e-9)  # shares of CPUs need not lie within one core
         at_a_time = min(at_a_time, fitting) if gpus_each else fitting
-    if asked.max_concurrent is not None:
-        at_a_time = min(at_a_time, asked.max_concurrent)
-    return Plan(cpus_each, gpus_each, max(1, min(at_a_time, max(trials * parts, 1))))
+    at_a_time = min(at_a_time, asked.max_concurrent or at_a_time, max(trials * parts, 1))
+    return Plan(cpus_each, gpus_each, max(1, at_a_time))
+
+
+def _fit(gpus: float, each: float) -> int:
+    """How many shares of GPUs fit; a share below 1 lies within one device."""
+    if each >= 1:
+        return int(gpus // each)
+    return int(gpus) * int(1 / each + 1e-9) if gpus >= 1 else int(gpus / each + 1e-9)
 
 
 def shares(planned: Plan, gpus: int) -> list[float]:
@@ -105,45 +112,9 @@ def shares(planned: Plan, gpus: int) -> list[float]:
     return spread if min(spread) >= each else [each] * trials
 
 
-def _gpu_share(gpus: float, trials: int) -> float:
-    if gpus < 1:
-        return 0.0
-    share = 1.0
-    while share > _LEAST_GPU_SHARE and trials * share > gpus:
-        share /= 2
-    return share
-
-
-def _measured_share(gpus: float, trials: int, sharing: int) -> float:
-    """As few to a GPU as the trials need, and ``sharing`` at most."""
-    if gpus < 1:
-        return 0.0
-    together = max(1, min(sharing, math.ceil(trials / int(gpus))))
-    return math.floor(10_000 / together) / 10_000  # as finely as Ray counts
-
-
 def room(asked: Resources, cpus: float, gpus: float, trials: int) -> int:
     """How many trials could share a GPU, each with a core; 0 where the space does not ask to measure that."""
     if asked.gpus_per_trial != "auto" or gpus < 1:
         return 0
     cores = cpus / int(gpus) / (asked.cpus_per_trial or 1)
     return max(1, min(int(cores), math.ceil(min(trials, asked.max_concurrent or trials) / int(gpus))))
-
-
-def _check_gpus(each: float, gpus: float) -> None:
-    if each > 1 and each != int(each):
-        raise ResourceError(
-            f"--gpus-per-trial {each:g}: more than one GPU must be a whole number. "
-            f"Ask for {math.floor(each)} or {math.ceil(each)}."
-        )
-    if each > gpus:
-        there = "there is no GPU here" if gpus == 0 else f"there are only {gpus:g} GPUs"
-        fix = "Leave it out to train on the CPU." if gpus == 0 else f"Ask for {gpus:g} or fewer."
-        raise ResourceError(f"--gpus-per-trial {each:g}: {there}. {fix}")
-
-
-def _fit(total: float, each: float) -> int:
-    """How many shares of GPUs fit; a share below 1 lies within one device."""
-    if each >= 1:
-        return int(total // each)
-    return int(total) * int(1 / each + 1e-9) if total >= 1 else int(total / each + 1e-9)
