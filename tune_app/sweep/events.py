@@ -2,8 +2,6 @@
 
 The line of an event is a JSON object: ``event`` is its kind, the class's name in lower case; ``t`` is when it
 was recorded, in seconds since 1970; the fields of the class follow, but for some that say nothing.
-`tune_app.sweep.record` writes and reads the lines, and `tune_app.sweep.history` checks an event against those
-before it.
 """
 
 from __future__ import annotations
@@ -46,8 +44,7 @@ class EventError(ValueError):
 class Numerics:
     """What decides whether equal work gives equal numbers; fixed when a sweep is planned.
 
-    ``replicates`` is ``stacked`` or ``looped``; those of a trial are looped in any case where there is only
-    one, or its configuration cannot be stacked. ``precision`` is as in a search-space file.
+    ``stacked`` replicates are looped all the same if a trial has one, or its configuration cannot be stacked.
     """
 
     replicates: Annotated[str, Meta(pattern=r"\A(looped|stacked)\Z")] = "looped"
@@ -65,10 +62,7 @@ class Saved(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ScoreRows(Struct, frozen=True, forbid_unknown_fields=True):
-    """Test scores in ``test_scores.bin``: ``<f4`` of shape (R, N) or (R, N, C) from byte ``offset``.
-
-    Records of version 1 have no CRC-32 of them.
-    """
+    """Test scores in ``test_scores.bin``: ``<f4`` of shape (R, N) or (R, N, C); version 1 has no CRC-32."""
 
     offset: Count
     shape: tuple[Count, ...]
@@ -98,11 +92,9 @@ class OfTrial(RecordLine, frozen=True, kw_only=True):
 
 
 class Created(RecordLine, frozen=True, kw_only=True):
-    """The first event: what the sweep is.
+    """The first event: what the sweep is. ``version`` is that of the record, ``space`` a name.
 
-    ``version`` is that of the record. ``space`` is the name of the search space and ``yaml`` its text;
-    ``confirms`` names the run that this one confirms; ``measured`` is what was found when stacked replicates
-    were tried against looped ones.
+    ``measured`` is what was found when stacked replicates were tried against looped ones.
     """
 
     version: int
@@ -120,8 +112,7 @@ class Created(RecordLine, frozen=True, kw_only=True):
 class Opened(RecordLine, frozen=True, kw_only=True):
     """A session begins: trials that have not ended are interrupted.
 
-    ``provenance`` is what `tune_app.session.provenance` collects, ``storage`` where the run is mirrored,
-    ``sharing`` how many trials share a GPU, and why.
+    ``storage`` is where the run is mirrored, ``sharing`` how many trials share a GPU, and why.
     """
 
     provenance: dict[str, Any] = {}
@@ -148,10 +139,9 @@ class Planned(RecordLine, frozen=True, kw_only=True):
 
 
 class Started(RecordLine, frozen=True, kw_only=True):
-    """A trial begins to train ``replicates`` of a configuration.
+    """A trial begins to train ``replicates`` of a configuration, after ``epoch`` and up to ``target``.
 
-    Its first epoch is the one after ``epoch``, its last is ``target``. ``start`` is the checkpoint that it
-    resumes from. A trial that ``follows`` another takes no part in early stopping.
+    It resumes from the checkpoint ``start``. If it ``follows`` another, it takes no part in early stopping.
     """
 
     trial: str
@@ -244,10 +234,7 @@ class Stopped(OfTrial, frozen=True, kw_only=True):
 
 
 class Failed(OfTrial, frozen=True, kw_only=True):
-    """A trial failed. It is tried again unless ``final``.
-
-    ``moved`` says that its machine was taken away, which does not count as a failure.
-    """
+    """A trial failed. It is tried again unless ``final``; if its machine was taken away, it ``moved``."""
 
     reason: str
     log: LogName
@@ -257,10 +244,7 @@ class Failed(OfTrial, frozen=True, kw_only=True):
 
 
 class Extended(RecordLine, frozen=True, kw_only=True):
-    """The sweep was extended: ``space`` is the wider space as YAML, ``asked`` has the arguments.
-
-    ``from_start`` says that every trial restarts from its first epoch.
-    """
+    """The sweep was extended to ``space``, in YAML; ``from_start``: every trial restarts from epoch 1."""
 
     space: str
     asked: str
@@ -268,10 +252,9 @@ class Extended(RecordLine, frozen=True, kw_only=True):
 
 
 class Undone(RecordLine, frozen=True, kw_only=True):
-    """The last extension was undone, as far as nothing of it was trained.
+    """The last extension was undone, as far as nothing of it was trained; ``space`` is the new one in YAML.
 
-    ``space`` is the new space as YAML. Only the first ``keeps`` configurations stay. ``trials``, which have
-    trained nothing new, are removed.
+    Only the first ``keeps`` configurations stay. ``trials``, which trained nothing new, are removed.
     """
 
     space: str
@@ -346,14 +329,9 @@ _FIELDS = {
 
 
 def load(text: bytes, strict: bool = True) -> Event:
-    """The event of a JSON line.
+    """The event of a JSON line without its checksum; raises EventError.
 
-    Args:
-        text: the JSON object, without a checksum.
-        strict: whether to refuse fields that the event does not have. Else only ``crc`` is refused.
-
-    Raises:
-        EventError: it is no event, lacks a field, or a field has a wrong type or range.
+    If it need not be ``strict``, fields that the event does not have are ignored, but for ``crc``.
     """
     with suppress(msgspec.MsgspecError, ValueError, RecursionError):
         if (event := _DECODER.decode(text)).t:  # else it may lack it
