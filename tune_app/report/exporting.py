@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow as pa
 
 from tune_app import results
 from tune_app.errors import ReportError, nearest
@@ -70,21 +71,14 @@ def export(frames: Frames, form: str, options: TableOptions | None = None, of: s
     if form in ("latex", "markdown"):
         if of != "trials":
             raise ReportError(f"--of {of}: {form} is the table of configurations; use csv, parquet or json")
-        write = render.latex if form == "latex" else render.markdown
-        return write(overview(frames, verdict.judge(frames), options)).encode()
+        render_as = render.latex if form == "latex" else render.markdown
+        return render_as(overview(frames, verdict.judge(frames), options)).encode()
     if options.digits != DIGITS:
         raise ReportError(f"--digits {options.digits}: {form} keeps every digit; use latex or markdown")
-    frame = {
-        "trials": with_ties(frames, verdict.judge(frames)),
-        "seeds": frames.seeds,
-        "curves": frames.curves,
-    }[of]
-    writers: dict[str, Callable[[Frames, pd.DataFrame], bytes]] = {
-        "csv": _csv,
-        "parquet": _parquet,
-        "json": _json,
-    }
-    return writers[form](frames, raw_table(frames, frame, options))
+    trials = with_ties(frames, verdict.judge(frames))
+    frame = {"trials": trials, "seeds": frames.seeds, "curves": frames.curves}[of]
+    write = {"csv": _csv, "parquet": _parquet, "json": _json}[form]
+    return write(frames, raw_table(frames, frame, options))
 
 
 def one_of(option: str, value: str, known: Sequence[str]) -> None:
@@ -105,24 +99,21 @@ def _parquet(frames: Frames, frame: pd.DataFrame) -> bytes:
     """Columns of one type each: one that mixes numbers and words, or of too large integers, becomes text."""
     buffer = io.BytesIO()
     frame = results.as_texts(frames, frame)
-    objects = [name for name in frame if frame[name].dtype == object]
-    mixed = [name for name in objects if len(_kinds(frame[name])) > 1 or _too_large(frame[name])]
-    texts = {name: [None if pd.isna(v) else str(v) for v in frame[name]] for name in mixed}
+    texts = {
+        str(name): [None if pd.isna(value) else str(value) for value in column]
+        for name, column in frame.items()
+        if not _has_one_type(column)
+    }
     frame.assign(**texts).to_parquet(buffer, index=False)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 
-def _kinds(column: pd.Series[Any]) -> set[str]:
-    """What a column mixes: True is no number here, though Python counts with it."""
-    return {
-        "bool" if isinstance(value, bool) else "number" if isinstance(value, int | float) else "text"
-        for value in column.dropna()
-    }
-
-
-def _too_large(column: pd.Series[Any]) -> bool:
-    """Whether a column holds an integer of more than 64 bits."""
-    return any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in column.dropna())
+def _has_one_type(column: pd.Series[Any]) -> bool:
+    try:
+        pa.Array.from_pandas(column)
+    except (pa.ArrowException, OverflowError):
+        return False
+    return True
 
 
 def _json(frames: Frames, frame: pd.DataFrame) -> bytes:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -51,7 +51,7 @@ class Page:
     left_out: dict[str, str]
     command: str
     reproduce: Sequence[tuple[str, str]]
-    version: str = field(default=__version__)
+    version: str = __version__
 
 
 def gather(
@@ -61,29 +61,20 @@ def gather(
     tables: Sequence[Table],
     drawn: Drawn,
 ) -> Page:
-    """What the page of a run says.
-
-    Raises:
-        RunError: the run's provenance file is damaged.
-    """
+    """What the page of a run says."""
     data = frames.sweep.data
     common = [line for line in tables[0].about if all(line in table.about for table in tables)]
-    said = {f"Note: {note}" for note in data.notes}  # among the warnings
+    warned = [warning.text for warning in result_warnings]
+    warned += [*judged.notes, *filter(None, [frames.units.note()]), *data.notes]
     return Page(
         title=f"Report of {frames.sweep.name}",
         data=data.label(),
         fingerprint=data.fingerprint,
         banner=_banner(frames),
         verdict=narrative.verdict(frames, judged),
-        warnings=[
-            *narrative.failures(frames),
-            *(warning.text for warning in result_warnings),
-            *judged.notes,
-            *filter(None, [frames.units.note()]),
-            *data.notes,
-        ],
+        warnings=[*narrative.failures(frames), *warned],
         asked=narrative.asked(frames),
-        common=[line for line in common if line not in said],
+        common=[line for line in common if line.removeprefix("Note: ") not in data.notes],
         tables=[_shortened(table, common) for table in tables],
         pictures=drawn.pictures,
         left_out=drawn.left_out,
@@ -96,8 +87,7 @@ def _banner(frames: Frames) -> str:
     said = []
     states = frames.trials["status"].value_counts()
     open_ends = (Status.RUNNING, Status.INTERRUPTED, Status.PLANNED)
-    going = [f"{states[status]} {status}" for status in open_ends if status in states]
-    if going:
+    if going := [f"{states[status]} {status}" for status in open_ends if status in states]:
         said.append(f"This run has not ended ({formats.listed(going)}): everything here is as of now.")
     if frames.sweep.data.kind == "phantom":
         said.append("Phantom images, drawn by code: nothing here says anything about X-rays.")
@@ -122,10 +112,7 @@ def html(page: Page) -> str:
     )
     environment.filters["whole"] = _whole
     style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
-    text: str = environment.get_template("report.html.j2").render(
-        page=page, style=style, uri=_uri, size=_size
-    )
-    return text
+    return environment.get_template("report.html.j2").render(page=page, style=style, uri=_uri, size=_size)
 
 
 def _whole(text: str) -> Markup:
@@ -138,7 +125,7 @@ def _uri(svg: bytes) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
 
 
-def _size(picture: Picture) -> dict[str, Any]:
+def _size(picture: Picture) -> dict[str, int]:
     """Width and height in CSS pixels, of which there are 96 to the inch."""
     from tune_app.report.figures import style
 
@@ -170,21 +157,18 @@ def markdown(page: Page) -> str:
             text(picture.caption),
         ]
     if page.left_out:
-        blocks += ["## Figures left out", _list([f"{kind}: {why}" for kind, why in page.left_out.items()])]
+        blocks += ["## Figures left out", _terms(page.left_out.items())]
     blocks.append("## How to do it again")
     if page.command:
-        blocks.append(f"```sh\n{_one_line(page.command)}\n```")
+        command = " ".join(page.command.replace("```", "'''").splitlines())
+        blocks.append(f"```sh\n{command}\n```")
     blocks += [_terms(page.reproduce), f"Made by tune-app {page.version} from record.jsonl."]
     return "\n\n".join(blocks) + "\n"
-
-
-def _one_line(command: str) -> str:
-    return " ".join(command.replace("```", "'''").splitlines())
 
 
 def _list(lines: Sequence[str]) -> str:
     return "\n".join(f"- {render.markdown_text(line)}" for line in lines)
 
 
-def _terms(pairs: Sequence[tuple[str, str]]) -> str:
+def _terms(pairs: Iterable[tuple[str, str]]) -> str:
     return _list([f"{term}: {value}" for term, value in pairs])

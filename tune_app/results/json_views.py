@@ -49,16 +49,15 @@ def best(frames: Frames) -> dict[str, Any]:
     Raises:
         RunError: none has finished.
     """
-    ranked = results.ranked(frames)
-    sweep = frames.sweep
+    ranked, head = results.ranked(frames), _head(frames)
     if ranked.empty:
-        raise RunError(f"{sweep.name}: no configuration has finished, so there is no best one yet.")
+        raise RunError(f"{head['run']}: no configuration has finished, so there is no best one yet.")
     sample = int(ranked.iloc[0]["sample"])
     return {
-        "run": sweep.name,
+        "run": head["run"],
         "sample": sample,
-        "metric": {"name": sweep.space.metric.name, "mode": sweep.space.metric.mode},
-        "config": dict(sweep.history.configurations[sample].config),
+        "metric": head["metric"],
+        "config": dict(frames.config(sample)),
         "results": rows(frames, ranked.head(1))[0],
     }
 
@@ -93,8 +92,7 @@ def _head(frames: Frames) -> dict[str, Any]:
         "folder": str(sweep.paths.folder),
         "space": sweep.space.name,
         "task": sweep.space.task,
-        "data": sweep.data.source,
-        "data_sha256": sweep.data.fingerprint,
+        **frames.identity,
         "metric": {"name": sweep.space.metric.name, "mode": sweep.space.metric.mode},
         "configurations": max(len(statuses), sweep.space.size()),
         "states": {state: statuses.count(state) for state in dict.fromkeys(statuses)},

@@ -1,7 +1,6 @@
 """Intervals of one figure: of a mean over seeds, of one further run, of one share of images.
 
-Means and standard deviations are exact, rounded once: equal values have a
-spread of exactly 0, never one of rounding errors that a test could take for a signal.
+Means and standard deviations are exact, rounded once: equal values have a spread of exactly 0.
 """
 
 from __future__ import annotations
@@ -53,12 +52,8 @@ def prediction_interval_of_one_run(
 
     ``mean ± sqrt(t(n - 1)^2 sd^2 (1 + 1/n) + z^2 p (1 - p) / images)`` with p the mean, cut to 0 to 1: the
     prediction interval of one new value of a normal sample (Hahn and Meeker, "Statistical Intervals",
-    1991, section 4.7), widened by the binomial error of the new run's test images. Half-widths add as
-    squares, each with its own quantile: t where the spread is estimated, z where it follows from p.
-
-    Nothing is counted twice: all of ``values`` are accuracies on the same test images, so sd holds the
-    spread between seeds and none of the spread between samples of images. Simulated coverage at 95% is 95
-    to 98% of single runs for n of 3 and more; one t quantile for both parts would make it 99.9% at n = 3.
+    1991, section 4.7), widened by the binomial error of the new run's test images. All of ``values`` are
+    on the same test images, so that nothing is counted twice.
 
     Args:
         values: accuracies of runs, as fractions.

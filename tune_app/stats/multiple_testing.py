@@ -34,10 +34,9 @@ def holm_adjusted(p: NDArray[np.float64]) -> NDArray[np.float64]:
 def letters(count: int, apart: Iterable[tuple[int, int]]) -> list[str]:
     """The compact letter display: two of ``count`` share a letter exactly if they were not told apart.
 
-    H.-P. Piepho, "An algorithm for a letter-based representation of all-pairwise comparisons", J. Comput.
-    Graph. Stat. 13 (2004): every pair told apart splits each column of letters that holds both
-    (insert), and a column within another is dropped (absorb). "Not told apart" need not be transitive: where
-    a and b, and b and c, are tied but a and c are not, b has two letters.
+    H.-P. Piepho, J. Comput. Graph. Stat. 13 (2004): every pair told apart splits each column of letters that
+    holds both (insert), and a column within another is dropped (absorb). Where a and b, and b and c, are tied
+    but a and c are not, b has two letters.
 
     Args:
         count: how many are compared; 0 is the best, and letters go from the best to the worst.

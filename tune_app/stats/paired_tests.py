@@ -1,10 +1,8 @@
 """Configurations side by side: would other seeds change a difference, would other patients?
 
 Replicate r of every configuration starts from the same random numbers and sees its batches in the same
-order, so two configurations' replicates are compared pair by pair. That holds whatever the two have in
-common: the paired t test is exact for any correlation between them, where Welch's is exact for none alone.
-On X-rays, configurations of one learning rate were seen to correlate by 0.5 to 0.96, others by anything from
--0.35 to 0.8 (docs/statistics.md). The price is degrees of freedom: R - 1 instead of up to 2 R - 2.
+order, so two configurations' replicates are compared pair by pair: the paired t test is exact for any
+correlation between them, Welch's for none alone (docs/statistics.md).
 """
 
 from __future__ import annotations

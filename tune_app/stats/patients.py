@@ -14,10 +14,9 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class PatientGroups:
-    """What is drawn again when patients are: of each of N images its patient (N,) and its class (N,).
+    """Of each of N images its patient (N,), numbered 0 to J - 1, and its class (N,).
 
-    Patients are numbered 0 to J - 1. How many images there are of each class is held, as a test set's
-    maker chose it: between samples, only which ones they are differs.
+    The number of images of each class is fixed, because whoever made the test set chose it.
     """
 
     patient: NDArray[np.intp]
@@ -55,8 +54,7 @@ class PatientGroups:
     def residuals(self, values: Floats) -> Floats:
         """Each patient's part (..., J) of the deviation of a mean over images, from ``values`` (..., N).
 
-        The sum over a patient's images of value minus the mean of the image's class, over N: the mean with
-        the classes' numbers held, linearised. They add up to 0.
+        The sum over a patient's images of value minus the mean of the image's class, over N; they sum to 0.
         """
         if values.shape[-1] != len(self.patient):
             raise ValueError(f"{values.shape[-1]} values for {len(self.patient)} images: one each is wanted")

@@ -27,10 +27,9 @@ class PerImage:
 def per_image(metric: str, scores: NDArray[np.float32], labels: NDArray[np.int64]) -> PerImage | None:
     """A test metric taken apart into images, or None for one that is no mean over images.
 
-    An accuracy, sensitivity or specificity is a share of right answers. An AUC is the mean of each image's
-    placement value, the share of the other class that it is on the right side of (E. R. DeLong et al.,
-    Biometrics 44, 1988), spread out so that deviations weigh as they do in the AUC. A loss is the
-    cross-entropy of the class.
+    An AUC is the mean of each image's placement value, the share of the other class that it is on the right
+    side of (E. R. DeLong et al., Biometrics 44, 1988), spread out so that deviations weigh as they do in the
+    AUC. A loss is the cross-entropy of the class; the others are shares of right answers.
 
     Args:
         metric: such as ``test_accuracy``; what stands before the first ``_`` does not count.

@@ -16,14 +16,13 @@ def power(difference: ArrayLike, sd: ArrayLike, n: ArrayLike, level: float = 0.0
     """How probably the paired t test of ``n`` differences finds a true one of this size.
 
     The noncentral t distribution with ``n - spent`` degrees of freedom and noncentrality ``difference / sd *
-    sqrt(n)`` (J. Cohen, "Statistical Power Analysis", 1988, chapter 2): of differences between seeds, or
-    between patients. Arguments are broadcast.
+    sqrt(n)`` (J. Cohen, "Statistical Power Analysis", 1988, chapter 2). Arguments are broadcast.
 
     Args:
         difference: the true mean difference; its sign does not count.
         sd: standard deviation of one difference, above 0.
         n: number of differences, above ``spent``.
-        level: two-sided level of the test; over a family's number of pairs it allows for Holm's worst case.
+        level: two-sided level of the test.
         spent: degrees of freedom spent on means.
     """
     n = np.asarray(n, dtype=np.float64)
@@ -43,11 +42,7 @@ def sample_size(
     most: int = 1000,
     spent: int = 1,
 ) -> NDArray[np.int64]:
-    """How many differences find a true one of this size with the power ``wanted``; -1 for more than ``most``.
-
-    Arguments as for ``power``. Taken from a difference that was seen, the answer is no better than that
-    difference: say "if it is as large as it looks".
-    """
+    """The ``n`` at which ``power`` is ``wanted``; -1 for more than ``most``."""
     difference, sd = np.broadcast_arrays(np.abs(difference), np.asarray(sd, dtype=np.float64))
     low = np.full(difference.shape, spent + 1)
     high = np.full(difference.shape, max(most, spent + 1))

@@ -21,7 +21,6 @@ NOTHING = "–"
 _ROUNDING = 1e-6
 
 
-@lru_cache(maxsize=1024)
 def named_share(name: str) -> bool:
     """Whether a metric is a share of 1 by its name."""
     return name.rsplit("_", 1)[-1] in SHARES
@@ -79,8 +78,8 @@ class MetricUnits:
     def measure(self, name: str, values: Sequence[float], digits: int = DIGITS, unit: bool = False) -> str:
         """The mean over replicates with its interval, in the format that is used everywhere.
 
-        The half-width of the 95% t interval; its two ends, cut to what is possible, where it would leave 0 to
-        100%; of two replicates both values, as a t interval of two says next to nothing.
+        The half-width of the 95% t interval; its two ends where it would leave 0 to 100%; of two replicates
+        both values.
 
         >>> units = MetricUnits()
         >>> units.measure("val_accuracy", (0.92, 0.93, 0.94)), units.measure("val_loss", (0.2, 0.3))

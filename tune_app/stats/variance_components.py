@@ -18,11 +18,9 @@ FEWEST_SEEDS = 3
 
 @dataclass(frozen=True)
 class Components:
-    """What the variance of a mean over seeds and patients is made of; arrays of one shape, or numbers.
+    """The variance of a mean (...) through the seeds drawn, and through the patients drawn.
 
-    ``seeds`` is the variance of the mean through the seeds drawn (the noise of a seed on these images
-    included), ``patients`` that through the patients drawn and nothing else; ``freedom`` the degrees of
-    freedom of the two.
+    ``freedom`` has the degrees of freedom of the two.
     """
 
     mean: Floats
@@ -33,11 +31,9 @@ class Components:
     def half_width(self, confidence: float = 0.95) -> Floats:
         """Half-width of the interval of the mean: ``q * sqrt(seeds + patients)``.
 
-        With ``w`` the seeds' share of the variance, q is midway between two answers to the question which
-        t belongs to a sum of two variances: Satterthwaite's (Biometrics Bull. 2, 1946), the t of ``1 / (w^2 /
-        f1 + (1 - w)^2 / f2)`` degrees of freedom, and Cochran's (Biometrics 20, 1964), ``w t(f1) + (1 - w)
-        t(f2)``. With 3 seeds the one covers 92 to 95%, the other 95 to 97%. Never less than the interval
-        of the seeds alone, which either of them can fall below.
+        With ``w`` the seeds' share of the variance, q is midway between Satterthwaite's t (1946) of
+        ``1 / (w^2 / f1 + (1 - w)^2 / f2)`` degrees of freedom, and Cochran's (1964), ``w t(f1) + (1 - w)
+        t(f2)``. Never less than the interval of the seeds alone.
         """
         total = self.seeds + self.patients
         share = np.divide(self.seeds, total, out=np.ones_like(total), where=total > 0)
@@ -53,11 +49,9 @@ class Components:
 def components(values: Floats, units: PatientGroups) -> Components:
     """Variance components of the mean of ``values`` (..., R, N), replicates crossed with images.
 
-    All replicates see the same images, so a hard image is wrong in most of them: the analysis of variance
-    of two crossed random factors, as for several readers of the same cases. In mean squares the variance of
-    the mean is ``(MS(R) + max(MS(J) - MS(RJ), 0)) / (R J)``: D. D. Dorfman, K. S. Berbaum and C. E. Metz,
-    Invest. Radiol. 27 (1992), with the floor of S. L. Hillis, Stat. Med. 26 (2007). A patient's images are
-    one cell, and the number of images of each class is held (see ``PatientGroups``).
+    The analysis of variance of two crossed random factors, as for several readers of the same cases; in mean
+    squares ``(MS(R) + max(MS(J) - MS(RJ), 0)) / (R J)``: D. D. Dorfman, K. S. Berbaum and C. E. Metz, Invest.
+    Radiol. 27 (1992), with the floor of S. L. Hillis, Stat. Med. 26 (2007).
 
     Raises:
         ValueError: fewer than two replicates, or no more patients than classes.

@@ -20,11 +20,10 @@ QUESTIONS = ("seeds", "patients")
 class PairTest:
     """The test of one pair for one question.
 
-    ``half_width`` is that of the 95% interval of the difference alone, None if nothing varies;
-    ``constant`` says that every seed (or patient) shows the same difference.
-    ``adjusted`` is ``p`` after Holm's correction. ``needed`` is the number of seeds (or patients) that
-    would show a difference of this size with a power of 80%: None if it is significant already, -1 above a
-    limit (``compute.SEEDS_AT_MOST``, ``compute.TIMES_AS_MANY_PATIENTS``).
+    ``half_width`` is that of the difference's 95% interval, None if nothing varies; ``adjusted`` is ``p``
+    after Holm's correction. ``needed`` is the number of seeds (or patients) that would show a difference of
+    this size with a power of 80%: None if it is significant already, -1 above a limit. ``constant`` says that
+    every seed (or patient) shows the same difference.
     """
 
     half_width: float | None
@@ -41,9 +40,8 @@ class PairTest:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two configurations by their samples' numbers, the higher ranked ``first``.
+    """Two samples, the higher ranked ``first``; ``difference`` is the first's mean minus the second's.
 
-    ``difference`` is the first's mean minus the second's.
     A question that cannot be answered is None; ``Comparison.unanswered`` says why.
     """
 
@@ -94,8 +92,7 @@ class Comparison:
     """Configurations compared by one metric, in the order that the space's metric ranks them.
 
     ``mode`` says whether ``max`` or ``min`` is better; ``seedless``, that each configuration has one value,
-    whatever the seed. ``images`` and ``patients`` are how many of them the answers to ``patients`` rest on;
-    None without such.
+    whatever the seed. ``images`` and ``patients`` are how many of them the answers to ``patients`` rest on.
     ``unanswered`` has the reason by question; ``notes`` are for the reader.
     """
 
@@ -111,10 +108,7 @@ class Comparison:
 
     def pair(self, one: int, other: int) -> Pair:
         """The pair of two samples, in either order. Raises KeyError where they are not compared."""
-        for pair in self.pairs:
-            if {pair.first, pair.second} == {one, other}:
-                return pair
-        raise KeyError((one, other))
+        return {frozenset((pair.first, pair.second)): pair for pair in self.pairs}[frozenset((one, other))]
 
     def significantly_different(self, sample: int) -> tuple[list[int], list[int]]:
         """The samples that differ significantly from this one: the worse ones, and the better ones."""
@@ -129,10 +123,7 @@ class Comparison:
 
     def standing(self, sample: int) -> Standing:
         """A configuration by its sample's number. Raises KeyError where it is not compared."""
-        for standing in self.standings:
-            if standing.sample == sample:
-                return standing
-        raise KeyError(sample)
+        return {standing.sample: standing for standing in self.standings}[sample]
 
 
 @dataclass(frozen=True)
