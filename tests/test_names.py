@@ -21,7 +21,7 @@ from tune_app.results import Frames, json_views
 from tune_app.space import Config, rules
 from tune_app.sweep import Sweep
 from tune_app.tasks.task import METRICS, Context
-from tune_app.training.function_replicates import FunctionReplicates
+from tune_app.training.replicates import FunctionReplicates
 
 UserModule = Callable[[str], str]
 

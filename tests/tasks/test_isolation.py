@@ -31,7 +31,7 @@ from tune_app.sweep import Sweep
 from tune_app.tasks import isolation
 from tune_app.tasks.isolation import ProcessState, TaskExited, preserved
 from tune_app.tasks.task import Context, FunctionTask
-from tune_app.training.function_replicates import FunctionReplicates
+from tune_app.training.replicates import FunctionReplicates
 
 UserModule = Callable[[str], str]
 #: By replicate, program and epoch.
@@ -149,7 +149,7 @@ LATE = """
 
     from tune_app.tasks.isolation import ProcessState
     from specs import make_spec
-    from tune_app.training.function_replicates import FunctionReplicates
+    from tune_app.training.replicates import FunctionReplicates
     NUMBERS = [int(each) for each in sys.argv[1]]
     state = ProcessState(0, with_torch=lambda: sys.modules["torch"].set_num_threads(3))
     with state:

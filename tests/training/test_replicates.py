@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import pytest
 from specs import make_spec
 
-from tune_app.training.function_replicates import FunctionReplicates
-from tune_app.training.replicates import Replicates, Stopwatch
+from tune_app.training.replicates import FunctionReplicates, Replicates, Stopwatch
 from tune_app.training.task_replicates import Looped, Stacked
 
 

@@ -105,6 +105,7 @@ def estimate(request: Request, loaded: LoadedTask) -> Estimate:
         closing(Trial(spec, Worker(loaded.splits, device))) as trial,
     ):
         epoch_s = sum(trial.step().durations_s) / len(replicates)
-        sizes = [checkpoint.size_bytes(content) // len(replicates) for content in trial.contents()]
+        files = [checkpoint.serialize(content) if content else b"" for content in trial.contents()]
     at_a_time = min(planned.concurrent, space.size() * (parts if choice.replicates == "looped" else 1))
+    sizes = [len(file) // len(replicates) for file in files]
     return Estimate(epoch_s, at_a_time, sizes[0], sizes[1], choice.line)

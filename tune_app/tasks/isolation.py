@@ -96,7 +96,7 @@ class ProcessState:
         with ExitStack() as stack:
             stack.enter_context(LOCK)
             stack.enter_context(self._within())
-            self._before, self._random_before = read(), _drawn()
+            self._before, self._random_before = read(), drawn()
             self._shield.close()
             write(self._settings)
             self._prepare_torch()
@@ -111,7 +111,7 @@ class ProcessState:
         with self._around:
             _entered.remove(self)
             _watch_for_torch()
-            now, self._random = read(), _drawn()
+            now, self._random = read(), drawn()
             # What the task has not changed goes on to follow the process.
             self._settings = {name: value for name, value in now.items() if value != self._before.get(name)}
             if now.get("inference") and not self._before.get("inference"):
@@ -132,11 +132,11 @@ class ProcessState:
 
     def torch_is_here(self) -> None:
         """Torch has been imported while this state is in place."""
-        drawn = _drawn()
+        states = drawn()
         self._before = {**read(), **self._before}
-        self._random_before = {**drawn, **self._random_before}
+        self._random_before = {**states, **self._random_before}
         self._prepare_torch()
-        _restore({"python": drawn["python"], "numpy": drawn["numpy"]}, self._seed)
+        _restore({"python": states["python"], "numpy": states["numpy"]}, self._seed)
 
     def _prepare_torch(self) -> None:
         if self._with_torch and "torch" in sys.modules:
@@ -154,7 +154,7 @@ def _ends_the_process(error: BaseException) -> bool:
 def preserved() -> Iterator[None]:
     """Leave the process as it was, in all that a `ProcessState` holds, and loggers; others may take turns."""
     with LOCK:
-        settings, drawn = read(), _drawn()
+        settings, states = read(), drawn()
     known = [logging.root, *logging.root.manager.loggerDict.values()]
     loggers = [each for each in known if isinstance(each, logging.Logger)]
     before = [(each, each.level, each.propagate, list(each.handlers)) for each in loggers]
@@ -163,7 +163,7 @@ def preserved() -> Iterator[None]:
     finally:
         with LOCK:
             write(settings)
-            _restore(drawn)
+            _restore(states)
             for logger, level, propagates, handlers in before:
                 logger.setLevel(level)
                 logger.propagate, logger.handlers[:] = propagates, handlers
@@ -177,7 +177,7 @@ def seed_generators(seed: int) -> None:
     _restore({}, seed)
 
 
-def _drawn() -> dict[str, Any]:
+def drawn() -> dict[str, Any]:
     """The states of the global random generators, as far as torch and CUDA have been loaded."""
     states = {"python": random.getstate(), "numpy": np.random.get_state()}
     if torch := sys.modules.get("torch"):

@@ -136,9 +136,8 @@ def load(reference: str) -> Task | FunctionTask:
     Raises:
         TaskError: no such task, module or attribute, or it is neither of the three.
     """
-    target = BUILTIN.get(reference, reference)
-    module_name, colon, attribute = target.partition(":")
-    if not colon or not module_name or not attribute:
+    module_name, _, attribute = BUILTIN.get(reference, reference).partition(":")
+    if not module_name or not attribute:
         raise TaskError(
             f'unknown task "{reference}".{nearest(reference, BUILTIN)}\n'
             f"  a task is one of: {', '.join(BUILTIN)}; or module:attribute of your own, found from here"
@@ -188,10 +187,9 @@ def _as_task(reference: str, found: Any) -> Task | FunctionTask:
     if isinstance(found, Task):
         return found
     if inspect.isgeneratorfunction(found):
-        if len(inspect.signature(found).parameters) != 2:
-            raise TaskError(
-                f'task "{reference}" takes {inspect.signature(found)}; it must take (config, context).'
-            )
+        taken = inspect.signature(found)
+        if len(taken.parameters) != 2:
+            raise TaskError(f'task "{reference}" takes {taken}; it must take (config, context).')
         function: FunctionTask = found
         return function
     lacking = [name for name in _METHODS if not hasattr(found, name)]
@@ -203,15 +201,9 @@ def _as_task(reference: str, found: Any) -> Task | FunctionTask:
 
 @contextmanager
 def calling(reference: str, what: str, hint: str = "") -> Iterator[None]:
-    """Turn whatever the user's code raises into an error in one line, with the line of their file.
+    """Turn whatever the user's code raises into a `TaskError` in one line, with the line of their file.
 
-    Args:
-        reference: the task, as the space names it.
-        what: what is being called, for ``... raised ValueError: ...``.
-        hint: what may be the cause.
-
-    Raises:
-        TaskError: the code raised, or it ends the process.
+    The error reads ``task "reference": what raised ValueError: ...``, and ``hint`` may name the cause.
     """
     try:
         yield
@@ -242,17 +234,15 @@ def check(space: SearchSpace, task: Task | FunctionTask) -> None:
             for a function task, at its line.
     """
     if not isinstance(task, Task):
-        for key, asked, of_all in (
-            ("replicates", space.replicates, space.replicates == "auto"),
-            ("precision", space.precision, space.precision == "float32"),
-            ("resources.gpus_per_trial", "auto", space.resources.gpus_per_trial != "auto"),
+        for key, asked, of_tasks in (
+            ("replicates", space.replicates, space.replicates != "auto"),
+            ("precision", space.precision, space.precision != "float32"),
+            ("resources.gpus_per_trial", "auto", space.resources.gpus_per_trial == "auto"),
         ):
-            if not of_all:
-                raise space.error(
-                    key,
-                    f"{asked} is for tasks whose training tune-app does itself, and {space.task} is a "
-                    "function: remove it, or write a Task",
-                )
+            if of_tasks:
+                rule = f"{asked} is for tasks whose training tune-app does itself"
+                fix = "remove it, or write a Task"
+                raise space.error(key, f"{rule}, and {space.task} is a function: {fix}")
     for index, metric in enumerate(space.metrics):
         if isinstance(task, Task) and metric.name not in METRICS:
             raise space.error(

@@ -39,11 +39,6 @@ class Clock:
         self._wait_s = max(self._every_s, _SHARE * seconds) if self._every_s else 0.0
 
 
-def size_bytes(content: Any) -> int:
-    """The size of a file with ``content``; 0 for None."""
-    return len(serialize(content)) if content is not None else 0
-
-
 def serialize(content: Any) -> bytes:
     """``content`` (tensors and plain values) as the bytes of its file."""
     import torch

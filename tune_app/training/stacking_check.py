@@ -7,19 +7,16 @@ whether an optimiser treats each element by itself: that is known of the types i
 from __future__ import annotations
 
 import copy
-import pickle
-import random
 import warnings
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn, optim
 
 from tune_app.errors import describe
 from tune_app.sweep.trial_spec import TrialSpec
-from tune_app.tasks.isolation import ProcessState
-from tune_app.tasks.task import Task, copied
+from tune_app.tasks.isolation import ProcessState, drawn
+from tune_app.tasks.task import Task
 from tune_app.training.device_data import DeviceSplit, DeviceSplits
 from tune_app.training.models import Learner, Stack, first_names
 from tune_app.training.task_replicates import make_model
@@ -47,6 +44,10 @@ _VMAP = {
 }
 
 
+class _Unfit(Exception):
+    """It cannot be stacked; the message says why."""
+
+
 def why_not_stackable(spec: TrialSpec, task: Task, data: DeviceSplits) -> str | None:
     """Why the replicates of a configuration cannot be stacked, in a few words; None where they can.
 
@@ -55,78 +56,79 @@ def why_not_stackable(spec: TrialSpec, task: Task, data: DeviceSplits) -> str | 
     with ProcessState(0), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # from operations that vmap runs one replicate after the other
         try:
-            return _fault(spec, task, data)
+            models = [make_model(spec, task, data, replicate) for replicate in (0, 1)]
+            _check_models(*models)
+            _check_step(spec, task, data, models)
+        except _Unfit as unfit:
+            return str(unfit)
         except Exception as error:  # noqa: BLE001 - whatever user code and vmap come upon
             text = describe(error)
             return next((words for key, words in _VMAP.items() if key in text), f"it raises {text}")
+    return None
 
 
-def _fault(spec: TrialSpec, task: Task, data: DeviceSplits) -> str | None:
-    models = [make_model(spec, task, data, replicate) for replicate in (0, 1)]
-    return (
-        _of_structure(*models)
-        or _of_modules(models[0])
-        or _of_optimizer(task.optimizer(copied(spec.config), models[0].parameters()))
-        or _of_step(spec, task, data, models)
-    )
-
-
-def _of_structure(one: nn.Module, other: nn.Module) -> str | None:
+def _check_models(one: nn.Module, other: nn.Module) -> None:
     def outline(model: nn.Module) -> list[object]:
         named = [*model.named_parameters(), *model.named_buffers()]
         tensors = [(name, tensor.shape, tensor.dtype) for name, tensor in named]
         return [*((name, type(module)) for name, module in model.named_modules()), *tensors]
 
     if outline(one) != outline(other):
-        return "its replicates are not built alike"
+        raise _Unfit("its replicates are not built alike")
     if one.state_dict().keys() - first_names(one).keys():
-        return "its state is more than parameters and buffers (get_extra_state)"
-    return None
-
-
-def _of_modules(model: nn.Module) -> str | None:
-    for name, module in model.named_modules():
+        raise _Unfit("its state is more than parameters and buffers (get_extra_state)")
+    for name, module in one.named_modules():
         where = f"{type(module).__name__} {name}".strip()
         if isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
-            return f"{where} draws random numbers"
+            raise _Unfit(f"{where} draws random numbers")
         if getattr(module, "running_mean", None) is not None:
-            return f"{where} keeps running statistics of its batches"
-    return None
+            raise _Unfit(f"{where} keeps running statistics of its batches")
 
 
-def _of_optimizer(optimizer: optim.Optimizer) -> str | None:
-    if type(optimizer) not in ELEMENTWISE:
-        return f"{type(optimizer).__name__} is not known to treat each element of a parameter by itself"
-    if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
-        return "its optimiser has hooks"
-    return None
-
-
-def _of_step(spec: TrialSpec, task: Task, data: DeviceSplits, models: Sequence[nn.Module]) -> str | None:
+def _check_step(spec: TrialSpec, task: Task, data: DeviceSplits, models: Sequence[nn.Module]) -> None:
     x, y = _few(data.train, 2 * _INPUTS)
     x, y = x.view(2, _INPUTS, *x.shape[1:]), y.view(2, _INPUTS)
     val = DeviceSplit(*_few(data.val, _INPUTS))
-    drawn, buffers = _generators(x.device), [copy.deepcopy(dict(m.named_buffers())) for m in models]
+    before, buffers = _generators(), [copy.deepcopy(dict(m.named_buffers())) for m in models]
     singles = [Learner(spec, task, data, [model]) for model in models]
+    _check_optimizer(singles[0].optimizer)
     alone = [_try(single, x[place].clone(), y[place], val) for place, single in enumerate(singles)]
-    if drawn != _generators(x.device):
-        return _DRAWS
-    for model, before in zip(models, buffers, strict=True):
-        if not all(torch.equal(buffer, before[name]) for name, buffer in model.named_buffers()):
-            return "it changes its buffers while it trains"
+    if before != _generators():
+        raise _Unfit(_DRAWS)
+    for model, own in zip(models, buffers, strict=True):
+        if not all(torch.equal(buffer, own[name]) for name, buffer in model.named_buffers()):
+            raise _Unfit("it changes its buffers while it trains")
     stack = Stack(spec, task, data, models)
-    if fault := _of_groups(singles[0], stack):
-        return fault
+    _check_groups(singles[0], stack)
     together = _try(stack, x.clone(), y, val)
     stack.clip()
     stack.optimizer.step()
     stack.state(0)
-    if drawn != _generators(x.device):
-        return _DRAWS
+    if before != _generators():
+        raise _Unfit(_DRAWS)
     for place, one in enumerate(alone):
         if not _close(one, [each[place] for each in together]):
-            return "in a stack it computes other numbers than by itself"
-    return None
+            raise _Unfit("in a stack it computes other numbers than by itself")
+
+
+def _check_optimizer(optimizer: optim.Optimizer) -> None:
+    if type(optimizer) not in ELEMENTWISE:
+        name = type(optimizer).__name__
+        raise _Unfit(f"{name} is not known to treat each element of a parameter by itself")
+    if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
+        raise _Unfit("its optimiser has hooks")
+
+
+def _check_groups(single: Learner, stack: Stack) -> None:
+    """An optimiser must sort stacked parameters as it does those of one model."""
+    if any(name is None for group in single.groups() for name in group):
+        raise _Unfit("its optimiser moves other tensors than the parameters of the model")
+    options = [
+        [{name: value for name, value in group.items() if name != "params"} for group in each.param_groups]
+        for each in (single.optimizer, stack.optimizer)
+    ]
+    if single.groups() != stack.groups() or repr(options[0]) != repr(options[1]):
+        raise _Unfit("its optimiser goes by the shapes of the parameters, which a stack has other ones of")
 
 
 def _try(learner: Learner, x: Tensor, y: Tensor, val: DeviceSplit) -> list[Tensor]:
@@ -136,19 +138,6 @@ def _try(learner: Learner, x: Tensor, y: Tensor, val: DeviceSplit) -> list[Tenso
     losses.mean(dim=-1).sum().backward()
     gradients = [gradient.clone() for gradient in learner.gradients()]
     return [losses, logits, *learner.score(val), *gradients]
-
-
-def _of_groups(single: Learner, stack: Stack) -> str | None:
-    """Whether an optimiser sorts stacked parameters as it does those of one model."""
-    if any(name is None for group in single.groups() for name in group):
-        return "its optimiser moves other tensors than the parameters of the model"
-    options = [
-        [{name: value for name, value in group.items() if name != "params"} for group in each.param_groups]
-        for each in (single.optimizer, stack.optimizer)
-    ]
-    if single.groups() != stack.groups() or repr(options[0]) != repr(options[1]):
-        return "its optimiser goes by the shapes of the parameters, which a stack has other ones of"
-    return None
 
 
 def _close(one: Sequence[Tensor], other: Sequence[Tensor]) -> bool:
@@ -170,10 +159,8 @@ def _few(split: DeviceSplit, count: int) -> tuple[Tensor, Tensor]:
     return (x if x.is_floating_point() else x.float()), split.y[index]
 
 
-def _generators(device: torch.device) -> list[bytes]:
+def _generators() -> list[object]:
     """How the global random generators stand."""
-    states = [pickle.dumps(random.getstate()), pickle.dumps(np.random.get_state())]
-    states.append(torch.get_rng_state().numpy().tobytes())
-    if device.type == "cuda":
-        states.append(torch.cuda.get_rng_state(device).numpy().tobytes())
-    return states
+    states = drawn()
+    of_torch = (states["torch"], *states.get("cuda", ()))
+    return [states["python"], *map(str, states["numpy"]), *(state.tolist() for state in of_torch)]

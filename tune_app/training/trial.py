@@ -27,10 +27,9 @@ from tune_app.tasks import task as tasks
 from tune_app.tasks.isolation import TaskExited, set_numerics
 from tune_app.tasks.task import FunctionTask, Splits, Task
 from tune_app.training import checkpoint
-from tune_app.training.function_replicates import FunctionReplicates
 from tune_app.training.output import Output
 from tune_app.training.protocol import SAVE_NOW, EpochReport, Failure, TestOutcome
-from tune_app.training.replicates import Metrics, Replicates, Stopwatch
+from tune_app.training.replicates import FunctionReplicates, Metrics, Replicates, Stopwatch
 
 if TYPE_CHECKING:
     from tune_app.training.device_data import DeviceSplits
@@ -53,11 +52,13 @@ class Worker:
     @cached_property
     def extent(self) -> tuple[float, float] | None:
         """The smallest and the largest number in the training inputs; None where torch cannot say."""
+        if self.data is None:
+            return None
         try:
-            low, high = self.data.train.x.aminmax() if self.data else (None, None)
+            low, high = self.data.train.x.aminmax()
         except RuntimeError:  # of a type that torch only moves around
             return None
-        return None if low is None or high is None else (float(low), float(high))
+        return float(low), float(high)
 
 
 class Trial:

@@ -14,8 +14,7 @@ from stacks import diverged, ended, evaluated
 from tune_app.errors import TaskError
 from tune_app.space import Config
 from tune_app.tasks.task import Context
-from tune_app.training.function_replicates import FunctionReplicates
-from tune_app.training.replicates import Replicates, ReplicateTest
+from tune_app.training.replicates import FunctionReplicates, Replicates, ReplicateTest
 
 
 def train(replicates: Replicates, epochs: int = 3) -> dict[int, list[Mapping[str, float]]]:
