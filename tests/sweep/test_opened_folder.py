@@ -26,7 +26,7 @@ from tune_app.data.identity import NO_DATA
 from tune_app.driver.driver import Driver
 from tune_app.engines import inline
 from tune_app.errors import FolderChanged, RunError
-from tune_app.sweep import Sweep, opened_folder
+from tune_app.sweep import Sweep
 from tune_app.sweep.events import Opened
 from tune_app.sweep.opened_folder import OpenedFolder, in_use, remove, write_atomically
 from tune_app.sweep.paths import RunPaths
@@ -37,12 +37,6 @@ from tune_app.training.trial import Trial
 #: Looped, for then nothing is measured.
 SPACE = f"{GRID}replicates: looped\n"
 UserModule = Callable[[str], str]
-
-
-@pytest.fixture(autouse=True)
-def settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No folder is removed file by file here."""
-    monkeypatch.setattr(opened_folder, "_SETTLE_S", 0.0)
 
 
 @pytest.fixture
@@ -192,7 +186,17 @@ def test_who_only_looks_whether_a_run_is_in_use_is_not_taken_for_a_writer(sweep:
 # ---------------------------------------------------------------- what is said
 
 
-def said(sweep: Sweep, act: Callable[[Path], object]) -> str:
+@pytest.mark.parametrize(
+    ("act", "changed"),
+    [
+        (ACTS["moved"], ["record.jsonl", ".lock"]),
+        (ACTS["removed"], ["record.jsonl", ".lock"]),
+        (replace_record, ["record.jsonl"]),
+    ],
+)
+def test_the_error_names_what_is_another_and_how_to_go_on(
+    sweep: Sweep, act: Callable[[Path], object], changed: list[str]
+) -> None:
     with sweep.writing():
         act(sweep.paths.folder)
         with pytest.raises(FolderChanged) as raised:
@@ -200,28 +204,8 @@ def said(sweep: Sweep, act: Callable[[Path], object]) -> str:
     assert raised.value.exit_code == 1
     text = str(raised.value)
     assert text.startswith(f"{sweep.paths.folder}: ")
-    return text
-
-
-def test_the_error_says_where_the_folder_lies_now(sweep: Sweep) -> None:
-    assert "tune-app resume runs/run-elsewhere" in said(sweep, ACTS["moved"])
-    assert Sweep.open("runs/run-elsewhere").complete_and_trained()
-
-
-def test_the_error_names_a_place_as_a_shell_takes_it(sweep: Sweep, tmp_path: Path) -> None:
-    (tmp_path / "a place").mkdir()
-    text = said(sweep, lambda folder: folder.rename(tmp_path / "a place" / "run"))
-    assert "tune-app resume 'a place/run'" in text
-
-
-def test_the_error_says_that_nothing_is_left(sweep: Sweep) -> None:
-    text = said(sweep, ACTS["removed"])
-    assert "was removed" in text
-    assert "resume runs" not in text
-
-
-def test_the_error_names_the_file_that_alone_is_another(sweep: Sweep) -> None:
-    assert "its record.jsonl" in said(sweep, replace_record)
+    assert [name for name in ("record.jsonl", ".lock") if name in text] == changed
+    assert "tune-app resume" in text
 
 
 # ---------------------------------------------------------------- each writer

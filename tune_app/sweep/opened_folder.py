@@ -8,8 +8,6 @@ computed what it will write.
 from __future__ import annotations
 
 import errno
-import os
-import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -27,9 +25,6 @@ if sys.platform != "win32":
 
 #: The folders below which this process may write now.
 _watched: list[OpenedFolder] = []
-
-#: A folder is removed file by file: what has happened is judged once that may be over.
-_SETTLE_S = 0.2
 
 
 def verify(path: Path) -> None:
@@ -111,7 +106,7 @@ class OpenedFolder:
 
     @contextmanager
     def kept_open(self, mode: str = "rb") -> Iterator[None]:
-        """``watched``, with the record open: no other file gets its inode, and it is found when moved."""
+        """``watched``, with the record kept open, so that no other file gets its inode."""
         self.verify()
         with ExitStack() as stack:
             if self.paths.record.absolute() in self._known:
@@ -146,35 +141,13 @@ class OpenedFolder:
             yield
 
     def changed(self) -> FolderChanged:
-        """The error that says what happened to the folder, and how to continue."""
-        time.sleep(_SETTLE_S)
+        """The error that names the files of the folder that are no longer those that were opened."""
         changed = [path.name for path, identity in self._known.items() if _identity(path) != identity]
-        record, lock = self.paths.record.name, self.paths.lock.name
-        subject = "the folder" if {record, lock} <= {*changed} else f"its {' and '.join(changed) or record}"
-        happened, there = "moved, removed or replaced", _quoted(self.paths.folder)
-        if subject == "the folder" or record in changed:
-            place = self._place()
-            if place and place.name == record:
-                there = _quoted(place.parent)
-                happened = f"moved to {there}"
-            else:
-                there = "FOLDER, which is where it or a copy of it lies now"
-                happened = "removed, or moved to another disk" if place else happened
         return FolderChanged(
-            f"{self.paths.folder}: {subject} was {happened} while tune-app worked on it. This process has "
-            f"ended and has written nothing more.\n  Continue with: tune-app resume {there}"
+            f"{self.paths.folder}: its {' and '.join(changed) or 'record'} was moved, removed or "
+            "replaced while tune-app worked on it. This process has ended and has written nothing more.\n"
+            "  Continue with: tune-app resume FOLDER, where FOLDER is the place of the folder or of a copy."
         )
-
-    def _place(self) -> Path | None:
-        """Where the opened record lies now: a path of another name once it is removed; None if unknown."""
-        with suppress(OSError):
-            if self._file is None or os.fstat(self._file.fileno()).st_nlink == 0:
-                return Path("removed") if self._file else None
-            if sys.platform == "darwin":
-                found = fcntl.fcntl(self._file, fcntl.F_GETPATH, bytes(1024))
-                return Path(os.fsdecode(found.rstrip(b"\0")))
-            return Path(f"/proc/self/fd/{self._file.fileno()}").readlink()
-        return None
 
 
 def in_use(paths: RunPaths) -> bool:
@@ -216,9 +189,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _quoted(path: Path) -> str:
-    """A path for a shell, short where it is below the working directory."""
-    here = Path.cwd()
-    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
