@@ -29,7 +29,7 @@ from searching import (
 )
 
 from benchmarks.in_flight import Flight
-from tune_app.search import restoring, study_file
+from tune_app.search import restore_study, study_file
 
 
 def test_no_test_metric_is_in_the_study_while_it_searches(tmp_path: Path) -> None:
@@ -218,9 +218,9 @@ def test_a_study_file_that_cannot_be_written_never_ends_a_sweep(
         assert (driver.ending, driver.fatal, sweep.statuses()) == (None, None, ["finished"] * 4)
         assert len(told) == 1
         assert "study.db" in told[0]
-        restoring.restore_study(sweep, told.append)
+        restore_study(sweep, told.append)
         assert len(told) == 2
-    restoring.restore_study(sweep, told.append)
+    restore_study(sweep, told.append)
     assert len(told) == 2
     assert outcomes(study_db(sweep)) == outcomes(trials)
 

@@ -58,10 +58,9 @@ def report(name: str, figures: bool, runs_dir: Path, **options: Any) -> None:
 
     The report is a page, tables and figures, made from the record.
     """
-    from tune_app import progress, results
+    from tune_app import progress, results, search
     from tune_app import report as reports
     from tune_app.results import json_views
-    from tune_app.search import restoring
 
     frames = _frames(name, runs_dir)
     with (
@@ -70,7 +69,7 @@ def report(name: str, figures: bool, runs_dir: Path, **options: Any) -> None:
         reports.explain_disk_errors(name),
     ):
         frames.sweep.restore_views(progress.note)
-        restoring.restore_study(frames.sweep, progress.note)
+        search.restore_study(frames.sweep, progress.note)
         json_views.write_summary(frames)
         folder = frames.sweep.paths.report
         written = [*results.write(frames), *reports.write(frames, folder, _view(**options), figures)]

@@ -50,7 +50,9 @@ def content(frames: Frames) -> bytes:
     }
     with tempfile.TemporaryDirectory(prefix="tune-app-") as folder:
         path = Path(folder) / "study.db"
-        StudyFile(path, sweep.name, sweep.space, ended, about).close()
+        file = StudyFile(path, sweep.name, sweep.space)
+        file.write(ended, about)
+        file.close()
         return path.read_bytes()
 
 

@@ -8,8 +8,8 @@ sampler could read it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import optuna
@@ -19,15 +19,8 @@ from optuna.trial import FrozenTrial, TrialState
 from tune_app.errors import FolderChanged, SpaceError, describe
 from tune_app.search.distributions import OptunaParameter, optuna_parameters
 from tune_app.search.sampler import make_sampler
-from tune_app.search.study_file import StudyView
-from tune_app.search.study_trials import (
-    END_EVENTS,
-    SAMPLE,
-    SampleOutcome,
-    directions,
-    frozen_trial,
-    sample_outcome,
-)
+from tune_app.search.study_file import StudyFile
+from tune_app.search.study_trials import END_EVENTS, SAMPLE, directions, frozen_trial
 from tune_app.space import Sampler, Scalar, SearchSpace, parse
 from tune_app.space.planning import exists
 from tune_app.space.scalars import alike
@@ -61,13 +54,14 @@ class OptunaSearch:
         self._parameters = optuna_parameters(space)
         self._sampler = make_sampler(space)
         self._study = self._new_study()
+        #: By sample: the number of its trial, how it ended when the sampler was told, and since.
         self._numbers: dict[int, int] = {}
-        self._reported: dict[int, set[int]] = {}
-        self._told: dict[int, SampleOutcome] = {}
+        self._told: dict[int, FrozenTrial] = {}
         self._corrected: dict[int, FrozenTrial] = {}
         self._duplicates: dict[int, list[int]] = {}
+        #: Whether no further point will be asked for.
         self._idle = False
-        self._view: StudyView | None = None
+        self._file: StudyFile | None = None
         #: The error that the sampler raised; it is not called again.
         self._error: SpaceError | None = None
         #: The first recorded sample that the sampler now suggests differently: another version, or machine.
@@ -83,6 +77,29 @@ class OptunaSearch:
         setattr(made, "stop", lambda: None)  # noqa: B010 - mypy refuses an assignment to a method
         return made
 
+    @contextmanager
+    def _keeping_errors(self) -> Iterator[None]:
+        """Calls of the sampler, whose own modules are importable; its first error is kept."""
+        own = ":" in str(self._space.search.sampler)
+        try:
+            with task_folder.current().visible() if own else nullcontext():
+                yield
+        except SpaceError as error:
+            self._error = error
+
+    @contextmanager
+    def _calling(self, when: str) -> Iterator[None]:
+        try:
+            yield
+        except SpaceError:
+            raise
+        except Exception as error:
+            raise self._fault(f"raised when it was {when}: {describe(error)}") from error
+
+    def _fault(self, what: str) -> SpaceError:
+        text = f"{self._space.search.sampler} {what}\n  Correct it, or start a new run with another sampler."
+        return self._space.error("search.sampler", text)
+
     # ------------------------------------------------------------ suggestions
 
     def ask(self, sample: int) -> dict[str, Scalar]:
@@ -94,11 +111,8 @@ class OptunaSearch:
         if self._idle:
             raise RuntimeError("no sample is left to suggest: catch_up did not replay the record")
         if self._error is None:
-            try:
-                with self._user_modules():
-                    return self._ask(sample, None)
-            except SpaceError as error:
-                self._error = error
+            with self._keeping_errors():
+                return self._ask(sample, None)
         raise self._error
 
     def _ask(self, sample: int, recorded: Mapping[str, Scalar] | None) -> dict[str, Scalar]:
@@ -106,25 +120,19 @@ class OptunaSearch:
         if self._corrected:
             self._replace_study()
         values: dict[str, Scalar] = dict(self._space.fixed)
-        try:
-            trial = self._study.ask()
-            self._register(sample, trial)
+        with self._calling(f"asked for sample {sample}"):
+            trial = self._new_trial(sample)
             for name in _dependencies_first(self._space.space):
                 if exists(name, self._space.space, values):
                     values[name] = self._suggest(sample, trial, name, recorded)
-        except SpaceError:
-            raise
-        except Exception as error:
-            raise self._failure(f"it was asked for sample {sample}", error) from error
         order = [*self._space.space, *self._space.fixed]
         return {name: values[name] for name in order if name in values}
 
-    def _failure(self, when: str, error: Exception) -> SpaceError:
-        return self._sampler_error(f"raised when {when}: {describe(error)}")
-
-    def _sampler_error(self, what: str) -> SpaceError:
-        text = f"{self._space.search.sampler} {what}\n  Correct it, or start a new run with another sampler."
-        return self._space.error("search.sampler", text)
+    def _new_trial(self, sample: int) -> optuna.Trial:
+        trial = self._study.ask()
+        trial.set_user_attr(SAMPLE, sample)
+        self._numbers[sample] = trial.number
+        return trial
 
     def _suggest(
         self, sample: int, trial: optuna.Trial, name: str, recorded: Mapping[str, Scalar] | None
@@ -135,7 +143,7 @@ class OptunaSearch:
         # Optuna accepts any value from a sampler
         if not (parameter.contains(value) or _is_bound(parameter, value)):
             kind, args = parameter.sampler.kind, list(parameter.sampler.args)
-            raise self._sampler_error(
+            raise self._fault(
                 f"suggested {name} = {suggested!r} for sample {sample}, which is not in {kind} {args}"
             )
         if recorded is None or (name in recorded and alike(value, recorded[name])):
@@ -146,39 +154,21 @@ class OptunaSearch:
         self._storage.set_trial_param(trial._trial_id, name, internal, parameter.distribution)
         return value
 
-    def _add(self, sample: int, point: Mapping[str, Scalar]) -> None:
-        """Add a point that the sampler did not choose: one of ``configs:``, which are tried first."""
-        values = {name: self._parameters[name].to_optuna(value) for name, value in point.items()}
-        try:
-            self._study.enqueue_trial(values)
-            trial = self._study.ask()
-            self._register(sample, trial)
-            for name in values:
-                self._parameters[name].suggest(trial, name)
-        except Exception as error:
-            raise self._failure(f"it was told of sample {sample}", error) from error
-
-    def _register(self, sample: int, trial: optuna.Trial) -> None:
-        trial.set_user_attr(SAMPLE, sample)
-        self._numbers[sample] = trial.number
-        self._reported[sample] = set()
-
     def _replace_study(self) -> None:
         """Correct outcomes, which Optuna cannot change: make a new study, equal in all else.
 
         The sampler keeps its random state, and what it stored in the study's attributes.
         """
-        old, trials = self._storage, self._study.get_trials()
-        attributes = old.get_study_system_attrs(old.get_study_id_from_name(self._study.study_name))
+        attributes = self._storage.get_study_system_attrs(self._study._study_id)
+        trials = self._study.get_trials()
         self._study = self._new_study()
-        study_id = self._storage.get_study_id_from_name(self._study.study_name)
         for key, value in attributes.items():
-            self._storage.set_study_system_attr(study_id, key, value)
+            self._storage.set_study_system_attr(self._study._study_id, key, value)
         for trial in trials:
             if now := self._corrected.get(trial.user_attrs[SAMPLE]):
                 trial.state, trial.values = now.state, now.values
                 trial.intermediate_values = now.intermediate_values
-            self._storage.create_new_trial(study_id, template_trial=trial)
+            self._storage.create_new_trial(self._study._study_id, template_trial=trial)
         self._corrected.clear()
 
     def trials(self) -> list[FrozenTrial]:
@@ -195,30 +185,17 @@ class OptunaSearch:
         A sampler that raises is not called again: ``ask`` raises its error. If ``study.db`` cannot be
         written, it is no longer updated.
         """
-        self._learn_unless_idle(event, history)
-        if view := self._view:
-            self._update_view(lambda: view.observe(event, history))
+        self._learn(event, history)
+        if file := self._file:
+            self._update_file(lambda: file.observe(event, history))
 
-    def _user_modules(self) -> AbstractContextManager[None]:
-        """Makes the modules beside a user's own sampler importable while it is called."""
-        own = ":" in str(self._space.search.sampler)
-        return task_folder.current().visible() if own else nullcontext()
-
-    def _learn_unless_idle(self, event: Event, history: History) -> None:
-        if not self._idle and self._error is None:
-            try:
-                with self._user_modules():
-                    self._learn(event, history)
-            except SpaceError as error:
-                self._error = error
-
-    def _update_view(self, write: Callable[[], None]) -> None:
+    def _update_file(self, write: Callable[[], None]) -> None:
         try:
             write()
         except FolderChanged:  # ends the whole sweep
             raise
         except Exception as error:  # noqa: BLE001 - the sweep does not need the file
-            self._view = None
+            self._file = None
             self._notify(not_written(self._path or Path("study.db"), error))
 
     def catch_up(self, events: Iterable[Event]) -> None:
@@ -238,71 +215,75 @@ class OptunaSearch:
         history = History()
         for event in recorded if not self._idle else ():
             history.apply(event)
-            self._learn_unless_idle(event, history)
+            self._learn(event, history)
         self._space = space
-        if path := self._path:
-            self._update_view(lambda: self._open_view(path, whole))
+        if self._path:
+            self._file = file = StudyFile(self._path, self._name, space)
+            self._update_file(lambda: file.write_history(whole))
 
     def _parsed(self, event: Extended | Undone) -> SearchSpace:
         return parse(event.space, file=self._space.file, name=self._space.name, recorded=True)
 
-    def _open_view(self, path: Path, history: History) -> None:
-        self._view = StudyView(path, self._name, self._space, history)
-
     def close(self) -> None:
         """Close the file."""
-        if view := self._view:
-            self._update_view(view.close)
+        if file := self._file:
+            self._update_file(file.close)
 
     def _learn(self, event: Event, history: History) -> None:
-        if isinstance(event, Extended | Undone):
-            self._space = self._parsed(event)
-            for sample in self._numbers.keys() - history.configurations.keys():
-                # Its number may be planned again. In the study it stays as a trial without a value.
-                self._study.tell(self._numbers.pop(sample), state=TrialState.FAIL)
-        elif isinstance(event, Planned):
-            self._observe_planned(history.configurations[event.sample], history)
-        elif isinstance(event, Epoch):
-            self._report(history.attempts[event.trial].sample, event)
-        elif isinstance(event, END_EVENTS):
-            sample = history.attempts[event.trial].sample
-            for each in (sample, *self._duplicates.get(sample, ())):
-                self._settle(history.configurations[each], history)
+        if self._idle or self._error is not None:
+            return
+        with self._keeping_errors():
+            if isinstance(event, Extended | Undone):
+                self._space = self._parsed(event)
+                for sample in self._numbers.keys() - history.configurations.keys():
+                    # Its number may be planned again. In the study it stays as a trial without a value.
+                    self._study.tell(self._numbers.pop(sample), state=TrialState.FAIL)
+            elif isinstance(event, Planned):
+                self._plan(history.configurations[event.sample], history)
+            elif isinstance(event, Epoch):
+                self._report(history.attempts[event.trial].sample, event)
+            elif isinstance(event, END_EVENTS):
+                ended = history.attempts[event.trial].sample
+                for sample in (ended, *self._duplicates.get(ended, ())):
+                    self._settle(history.configurations[sample], history)
 
-    def _observe_planned(self, configuration: Configuration, history: History) -> None:
-        sample = configuration.sample
-        if sample not in self._numbers:
+    def _plan(self, configuration: Configuration, history: History) -> None:
+        if configuration.sample not in self._numbers:
             if configuration.asked:
-                self._ask(sample, configuration.config)
-            elif (point := self._searched_point(configuration)) is not None:
-                self._add(sample, point)
+                self._ask(configuration.sample, configuration.config)
+            else:
+                self._add(configuration)
         if configuration.duplicate_of is not None:
-            self._duplicates.setdefault(configuration.duplicate_of, []).append(sample)
+            self._duplicates.setdefault(configuration.duplicate_of, []).append(configuration.sample)
             self._settle(configuration, history)
 
-    def _searched_point(self, configuration: Configuration) -> dict[str, Scalar] | None:
-        """The searched parameters of a point; None for a point outside of the space.
+    def _add(self, configuration: Configuration) -> None:
+        """Add a point that the sampler did not choose: one of ``configs:``, which are tried first.
 
-        The study cannot represent such a point, and one that lacks a parameter would remove it from what
-        most samplers use: the parameters that all trials share.
+        A point outside of the space is left out. The study cannot represent it, and one that lacks a
+        parameter would remove it from what most samplers use: the parameters that all trials share.
         """
-        fixed, config = self._space.fixed, configuration.config
-        point = {name: value for name, value in config.items() if name not in fixed}
-        known = self._parameters
-        inside = all(name in known and known[name].contains(value) for name, value in point.items())
-        return point if inside else None
+        fixed, known = self._space.fixed, self._parameters
+        point = {name: value for name, value in configuration.config.items() if name not in fixed}
+        if all(name in known and known[name].contains(value) for name, value in point.items()):
+            with self._calling(f"told of sample {configuration.sample}"):
+                self._study.enqueue_trial(
+                    {name: known[name].to_optuna(value) for name, value in point.items()}
+                )
+                trial = self._new_trial(configuration.sample)
+                for name in point:
+                    known[name].suggest(trial, name)
+
+    def _known(self, sample: int) -> FrozenTrial:
+        return self._study.get_trials(deepcopy=False)[self._numbers[sample]]
 
     def _report(self, sample: int, event: Epoch) -> None:
         """Report a sample's value after an epoch, unless the same epoch was reported before a resume."""
-        epoch, value = event.epoch, mean(event.metrics.get(self._space.metric.name, []))
-        running = sample in self._numbers and sample not in self._told and len(self._space.metrics) == 1
-        if running and value is not None and epoch not in self._reported[sample]:
-            self._reported[sample].add(epoch)
-            self._storage.set_trial_intermediate_value(self._id(sample), epoch, value)
-
-    def _id(self, sample: int) -> int:
-        study_id = self._storage.get_study_id_from_name(self._study.study_name)
-        return self._storage.get_trial_id_from_study_id_trial_number(study_id, self._numbers[sample])
+        value = mean(event.metrics.get(self._space.metric.name, []))
+        if sample in self._numbers and value is not None and len(self._space.metrics) == 1:
+            trial = self._known(sample)
+            if not trial.state.is_finished() and event.epoch not in trial.intermediate_values:
+                self._storage.set_trial_intermediate_value(trial._trial_id, event.epoch, value)
 
     def _settle(self, configuration: Configuration, history: History) -> None:
         """Tell the outcome of a sample that has ended; correct an outcome that was told and has changed.
@@ -310,25 +291,28 @@ class OptunaSearch:
         It changes when a failed configuration is retried, and when seeds or epochs are added.
         """
         sample = configuration.sample
-        now = sample_outcome(self._space, history, configuration)
-        if sample not in self._numbers or not now.ended or self._told.get(sample) == now:
+        if sample not in self._numbers:
             return
-        trial = frozen_trial(self._space, history, configuration, self._parameters)
-        if sample in self._told:
-            self._corrected[sample] = trial
+        now = frozen_trial(self._space, history, configuration, self._parameters)
+        before = self._told.get(sample)
+        if not now.state.is_finished() or (
+            before and (before.state, before.values) == (now.state, now.values)
+        ):
+            return
+        if before:
+            self._corrected[sample] = now
         else:
-            self._tell(sample, trial)
+            self._tell(sample, now)
         self._told[sample] = now
 
     def _tell(self, sample: int, trial: FrozenTrial) -> None:
+        known = self._known(sample)
         for epoch, value in trial.intermediate_values.items():
-            if epoch not in self._reported[sample]:  # none of a duplicate is
-                self._storage.set_trial_intermediate_value(self._id(sample), epoch, value)
+            if epoch not in known.intermediate_values:  # none of a duplicate is
+                self._storage.set_trial_intermediate_value(known._trial_id, epoch, value)
         values = trial.values if trial.state is TrialState.COMPLETE else None
-        try:
-            self._study.tell(self._numbers[sample], values, state=trial.state)
-        except Exception as error:
-            raise self._failure(f"it was told of sample {sample}", error) from error
+        with self._calling(f"told of sample {sample}"):
+            self._study.tell(known.number, values, state=trial.state)
 
 
 def _is_bound(parameter: OptunaParameter, value: Scalar) -> bool:

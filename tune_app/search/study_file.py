@@ -15,14 +15,14 @@ from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from tune_app.errors import StorageError, describe
 from tune_app.search.distributions import optuna_parameters
 from tune_app.search.study_trials import END_EVENTS, SAMPLE, directions, frozen_trial
 from tune_app.space import SearchSpace
-from tune_app.sweep.configurations import Configuration, mean
+from tune_app.sweep.configurations import mean
 from tune_app.sweep.events import Epoch, Event, Planned
 from tune_app.sweep.history import History
 from tune_app.sweep.opened_folder import verify
@@ -35,170 +35,41 @@ _LOCK_TIMEOUT_S = 5.0
 
 
 class StudyFile:
-    """A study in a sqlite file that Optuna and its dashboard can open.
+    """A study in a sqlite file that Optuna and its dashboard can open: ``study.db``, or an export."""
 
-    An existing file that ``trials`` continue is kept, with the notes that a user made in the dashboard;
-    any other file is replaced. ``about`` holds the study's own user attributes.
-
-    Raises:
-        StorageError: the disk refused it, or another process keeps it locked.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        name: str,
-        space: SearchSpace,
-        trials: Sequence[FrozenTrial],
-        about: Mapping[str, Any] | None = None,
-    ) -> None:
-        self._path = path
-        verify(path)
-        if path.is_file() and self._continue(name, space, trials):
-            return
-        try:
-            path.unlink(missing_ok=True)  # sqlite plays no journal back into a file without pages
-            self._create(name, space, about or {})
-            self._ids = {each.user_attrs[SAMPLE]: self._new(each) for each in trials}
-        except FAULTS as error:
-            raise _as_storage_error(path, error) from error
-
-    def _connect(self) -> sqlite3.Connection:
-        # SQLAlchemy keeps a connection for each thread, and the thread that ends the session closes them all.
-        connection = sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT_S, check_same_thread=False)
-        # The file can be made again from the record, so a write need not wait for the disk.
-        connection.execute("PRAGMA synchronous=OFF")
-        return connection
-
-    def _open(self) -> None:
-        self._storage = RDBStorage("sqlite://", engine_kwargs={"creator": self._connect})
-
-    def _create(self, name: str, space: SearchSpace, about: Mapping[str, Any]) -> None:
-        self._open()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # metric names
-            study = optuna.create_study(storage=self._storage, study_name=name, directions=directions(space))
-            study.set_metric_names([metric.name for metric in space.metrics])
-        for key, value in about.items():
-            study.set_user_attr(key, value)
-        self._study_id = self._storage.get_study_id_from_name(name)
-
-    def _continue(self, name: str, space: SearchSpace, trials: Sequence[FrozenTrial]) -> bool:
-        """Add ``trials`` to an existing file; False if it is not our study, or they do not continue it."""
-        try:
-            self._open()
-            self._study_id = self._storage.get_study_id_from_name(name)
-            existing = self._storage.get_all_trials(self._study_id)
-            known = len(existing) <= len(trials) and all(map(_leads_to, existing, trials))
-            if known and self._storage.get_study_directions(self._study_id) == directions(space):
-                self._ids = {each.user_attrs[SAMPLE]: each._trial_id for each in existing}
-                for old, new in zip(existing, trials, strict=False):
-                    self._update(old, new)
-                for new in trials[len(existing) :]:
-                    self.add(new)
-                # a file that somebody edited may still differ
-                now = self._storage.get_all_trials(self._study_id)
-                if all(
-                    old.state == new.state and _leads_to(old, new)
-                    for old, new in zip(now, trials, strict=True)
-                ):
-                    return True
-            self.close()
-        except Exception as error:  # damaged, of another version of Optuna, or forged
-            with suppress(Exception):
-                self.close()
-            if _locked(error):
-                raise _as_storage_error(self._path, error) from error
-        return False
-
-    def _update(self, old: FrozenTrial, new: FrozenTrial) -> None:
-        if not old.state.is_finished():
-            if new.state.is_finished():
-                self.end(new)
-            else:
-                for epoch in new.intermediate_values.keys() - old.intermediate_values.keys():
-                    self.report(new.user_attrs[SAMPLE], epoch, new.intermediate_values[epoch])
-
-    def _new(self, trial: FrozenTrial) -> int:
-        return self._storage.create_new_trial(self._study_id, template_trial=trial)
-
-    def add(self, trial: FrozenTrial) -> None:
-        """Add a trial that the file does not have yet."""
-        self._ids[trial.user_attrs[SAMPLE]] = self._new(trial)
-
-    def report(self, sample: int, epoch: int, value: float) -> None:
-        """Add a running trial's value after an epoch."""
-        self._storage.set_trial_intermediate_value(self._ids[sample], epoch, value)
-
-    def end(self, trial: FrozenTrial) -> None:
-        """Write how a running trial ended."""
-        number = self._ids[trial.user_attrs[SAMPLE]]
-        existing = self._storage.get_trial(number)
-        for epoch, value in trial.intermediate_values.items():
-            if existing.intermediate_values.get(epoch) != value:
-                self._storage.set_trial_intermediate_value(number, epoch, value)
-        for key, value in trial.user_attrs.items():
-            self._storage.set_trial_user_attr(number, key, value)
-        self._storage.set_trial_state_values(number, trial.state, trial.values)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._storage.remove_session()
-        self._storage.engine.dispose()
-
-
-def _leads_to(old: FrozenTrial, new: FrozenTrial) -> bool:
-    """Whether a trial in the file may become ``new``, or is equal to it."""
-    if (old.params, old.distributions) != (new.params, new.distributions):
-        return False
-    if not old.state.is_finished():
-        same = old.user_attrs.get(SAMPLE) == new.user_attrs[SAMPLE]
-        return same and old.intermediate_values.items() <= new.intermediate_values.items()
-    return (
-        (old.state, old.values) == (new.state, new.values)
-        and old.intermediate_values == new.intermediate_values
-        and new.user_attrs.items() <= old.user_attrs.items()
-    )
-
-
-def _locked(error: Exception) -> bool:
-    """Whether another process keeps the file locked; then the file must not be replaced."""
-    return any(
-        getattr(each, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
-        for each in (
-            error,
-            error.__cause__,
-            getattr(error, "orig", None),
-            getattr(error.__cause__, "orig", None),
-        )
-    )
-
-
-def _as_storage_error(path: Path, error: Exception) -> StorageError:
-    cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
-    return StorageError(
-        f"{path}: the study cannot be written: {describe(cause)}. Nothing is lost: the next session "
-        "writes it again from the record."
-    )
-
-
-class StudyView:
-    """``study.db`` while its sweep trains: made from the record, then updated after each event."""
-
-    def __init__(self, path: Path, name: str, space: SearchSpace, history: History) -> None:
+    def __init__(self, path: Path, name: str, space: SearchSpace) -> None:
         self._path, self._name, self._space = path, name, space
         self._parameters = optuna_parameters(space)
-        self._file = self._write(history)
+        #: Optuna's number of each trial that has not ended, by our sample.
+        self._running: dict[int, int] = {}
 
-    def _write(self, history: History) -> StudyFile:
-        self._running: set[int] = set()
-        trials = [self._trial(history, c) for c in history.configurations.values()]
-        self._running = {each.user_attrs[SAMPLE] for each in trials if not each.state.is_finished()}
-        self._reported = {each.user_attrs[SAMPLE]: set(each.intermediate_values) for each in trials}
-        return StudyFile(self._path, self._name, self._space, trials)
+    def write(self, trials: Sequence[FrozenTrial], about: Mapping[str, Any] | None = None) -> None:
+        """Bring the file up to date; ``about`` holds the study's own user attributes.
 
-    def _trial(self, history: History, configuration: Configuration) -> FrozenTrial:
-        return frozen_trial(self._space, history, configuration, self._parameters)
+        An existing file that ``trials`` continue is kept, with the notes that a user made in the dashboard;
+        any other file is replaced.
+
+        Raises:
+            StorageError: the disk refused it, or another process keeps it locked.
+            FolderChanged: the path now leads to another folder than the one that was opened.
+        """
+        verify(self._path)
+        if self._path.is_file() and self._continue(trials):
+            return
+        try:
+            self._path.unlink(missing_ok=True)  # sqlite plays no journal back into a file without pages
+            self._create(about or {})
+            for trial in trials:
+                self._add(trial)
+        except FAULTS as error:
+            raise self._storage_error(error) from error
+
+    def write_history(self, history: History) -> None:
+        """Bring the file up to date with the record; see ``write``."""
+        self.write([self._trial(history, sample) for sample in history.configurations])
+
+    def _trial(self, history: History, sample: int) -> FrozenTrial:
+        return frozen_trial(self._space, history, history.configurations[sample], self._parameters)
 
     def observe(self, event: Event, history: History) -> None:
         """Add an event that is recorded and applied to ``history``.
@@ -211,47 +82,122 @@ class StudyView:
         """
         verify(self._path)
         try:
-            self._add(event, history)
+            self._observe(event, history)
         except FAULTS as error:
             if _locked(error):
-                raise _as_storage_error(self._path, error) from error
+                raise self._storage_error(error) from error
             with suppress(*FAULTS):
-                self._file.close()
-            self._file = self._write(history)
+                self.close()
+            self.write_history(history)
 
-    def _add(self, event: Event, history: History) -> None:
+    def _observe(self, event: Event, history: History) -> None:
         if isinstance(event, Planned):
-            self._add_trial(history, history.configurations[event.sample])
+            self._add(self._trial(history, event.sample))
         elif isinstance(event, Epoch):
-            self._add_value(history.attempts[event.trial].sample, event)
+            number = self._running.get(history.attempts[event.trial].sample)
+            value = mean(event.metrics.get(self._space.metric.name, []))
+            if number is not None and value is not None and len(self._space.metrics) == 1:
+                self._storage.set_trial_intermediate_value(number, event.epoch, value)
         elif isinstance(event, END_EVENTS):
-            sample = history.attempts[event.trial].sample
-            for configuration in history.configurations.values():
-                if sample in (configuration.sample, configuration.duplicate_of):
-                    self._end_trial(history, configuration)
+            ended = history.attempts[event.trial].sample
+            for sample in [*self._running]:
+                if ended in (sample, history.configurations[sample].duplicate_of):
+                    trial = self._trial(history, sample)
+                    if trial.state.is_finished():
+                        self._update(trial)
 
-    def _add_trial(self, history: History, configuration: Configuration) -> None:
-        made = self._trial(history, configuration)
-        self._file.add(made)
-        self._reported[configuration.sample] = set(made.intermediate_values)
-        if not made.state.is_finished():
-            self._running.add(configuration.sample)
+    def _open(self) -> None:
+        self._running.clear()
+        self._storage = RDBStorage("sqlite://", engine_kwargs={"creator": self._connect})
 
-    def _add_value(self, sample: int, event: Epoch) -> None:
-        value = mean(event.metrics.get(self._space.metric.name, []))
-        new = value is not None and event.epoch not in self._reported[sample]
-        if value is not None and new and sample in self._running and len(self._space.metrics) == 1:
-            self._reported[sample].add(event.epoch)
-            self._file.report(sample, event.epoch, value)
+    def _connect(self) -> sqlite3.Connection:
+        # SQLAlchemy keeps a connection for each thread, and the thread that ends the session closes them all.
+        connection = sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT_S, check_same_thread=False)
+        # The file can be made again from the record, so a write need not wait for the disk.
+        connection.execute("PRAGMA synchronous=OFF")
+        return connection
 
-    def _end_trial(self, history: History, configuration: Configuration) -> None:
-        if configuration.sample not in self._running:
-            return
-        made = self._trial(history, configuration)
-        if made.state.is_finished():
-            self._file.end(made)
-            self._running.discard(configuration.sample)
+    def _create(self, about: Mapping[str, Any]) -> None:
+        self._open()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # metric names
+            study = optuna.create_study(
+                storage=self._storage, study_name=self._name, directions=directions(self._space)
+            )
+            study.set_metric_names([metric.name for metric in self._space.metrics])
+        for key, value in about.items():
+            study.set_user_attr(key, value)
+        self._study_id = study._study_id
+
+    def _continue(self, trials: Sequence[FrozenTrial]) -> bool:
+        """Add ``trials`` to an existing file; False if it is not our study, or they do not continue it."""
+        try:
+            self._open()
+            self._study_id = self._storage.get_study_id_from_name(self._name)
+            existing = self._storage.get_all_trials(self._study_id)
+            if (
+                len(existing) <= len(trials)
+                and all(map(_leads_to, existing, trials))
+                and self._storage.get_study_directions(self._study_id) == directions(self._space)
+            ):
+                for old, new in zip(existing, trials, strict=False):
+                    if not old.state.is_finished():
+                        self._running[new.user_attrs[SAMPLE]] = old._trial_id
+                        self._update(new)
+                for new in trials[len(existing) :]:
+                    self._add(new)
+                return True
+            self.close()
+        except Exception as error:  # damaged, of another version of Optuna, or forged
+            with suppress(Exception):
+                self.close()
+            if _locked(error):
+                raise self._storage_error(error) from error
+        return False
+
+    def _add(self, trial: FrozenTrial) -> None:
+        number = self._storage.create_new_trial(self._study_id, template_trial=trial)
+        if not trial.state.is_finished():
+            self._running[trial.user_attrs[SAMPLE]] = number
+
+    def _update(self, trial: FrozenTrial) -> None:
+        """Write what a running trial has reached, and how it ended if it has."""
+        number = self._running[trial.user_attrs[SAMPLE]]
+        written = self._storage.get_trial(number).intermediate_values
+        for epoch, value in trial.intermediate_values.items():
+            if written.get(epoch) != value:
+                self._storage.set_trial_intermediate_value(number, epoch, value)
+        if trial.state.is_finished():
+            for key, attribute in trial.user_attrs.items():
+                self._storage.set_trial_user_attr(number, key, attribute)
+            self._storage.set_trial_state_values(number, trial.state, trial.values)
+            del self._running[trial.user_attrs[SAMPLE]]
+
+    def _storage_error(self, error: Exception) -> StorageError:
+        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+        return StorageError(
+            f"{self._path}: the study cannot be written: {describe(cause)}. "
+            "Nothing is lost: the next session writes it again from the record."
+        )
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+
+
+def _leads_to(old: FrozenTrial, new: FrozenTrial) -> bool:
+    """Whether a trial in the file may become ``new``, or is equal to it."""
+    if (old.params, old.distributions) != (new.params, new.distributions):
+        return False
+    if old.state is TrialState.RUNNING:
+        same = old.user_attrs.get(SAMPLE) == new.user_attrs[SAMPLE]
+        return same and old.intermediate_values.items() <= new.intermediate_values.items()
+    was, now = ((trial.state, trial.values, trial.intermediate_values) for trial in (old, new))
+    return was == now and new.user_attrs.items() <= old.user_attrs.items()
+
+
+def _locked(error: Exception) -> bool:
+    """Whether another process keeps the file locked; then the file must not be replaced."""
+    causes = [getattr(each, "orig", each) for each in (error, error.__cause__)]
+    return any(getattr(each, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY for each in causes)

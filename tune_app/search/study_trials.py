@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,8 +19,7 @@ from tune_app.sweep.history import History
 #: The user attribute of a study's trial that holds our sample number.
 SAMPLE = "sample"
 
-#: The Optuna state of each status of an ended configuration.
-STATES = {
+_STATES = {
     Status.FINISHED: TrialState.COMPLETE,
     Status.STOPPED: TrialState.PRUNED,
     Status.DIVERGED: TrialState.FAIL,
@@ -30,40 +28,6 @@ STATES = {
 
 #: The events after which a configuration may have ended.
 END_EVENTS = (Finished, Decision, Stopped, Diverged, Failed)
-
-
-@dataclass(frozen=True)
-class SampleOutcome:
-    """The Optuna state of a sample, RUNNING until all its training is done, and its objective values."""
-
-    state: TrialState
-    values: tuple[float, ...] | None = None
-
-    @property
-    def ended(self) -> bool:
-        """Whether all its training is done."""
-        return self.state is not TrialState.RUNNING
-
-
-def sample_outcome(space: SearchSpace, history: History, configuration: Configuration) -> SampleOutcome:
-    """The outcome of a configuration; a duplicate has that of the sample that it repeats.
-
-    The values are the means over the seeds at the evaluated epoch, one for each metric. As in Optuna, a
-    stopped configuration has the value of its last epoch if the space has one metric.
-    """
-    first = history.configurations[configuration.duplicate_of or configuration.sample]
-    replicates = space.replicate_numbers
-    if any(first.lacks(replicate, space.epochs) for replicate in replicates):
-        return SampleOutcome(TrialState.RUNNING)
-    state = STATES[history.status(first, replicates, live=True)]
-    if state is TrialState.PRUNED and len(space.metrics) == 1:
-        reached = list(first.means(space.metric.name, replicates).values())
-        return SampleOutcome(state, tuple(reached[-1:]) or None)
-    if state is not TrialState.COMPLETE:
-        return SampleOutcome(state)
-    values = [first.value(metric, space.evaluate, replicates, space.metric) for metric in space.metrics]
-    known = tuple(value for value in values if value is not None)
-    return SampleOutcome(state, known) if len(known) == len(values) else SampleOutcome(TrialState.FAIL)
 
 
 def frozen_trial(
@@ -75,10 +39,12 @@ def frozen_trial(
 ) -> FrozenTrial:
     """A configuration as a trial of a study, with ``attributes`` among its user attributes.
 
-    A value that its distribution does not contain, such as one of ``configs:``, becomes a user attribute.
+    It is RUNNING until all its training is done. A duplicate has the outcome of the sample that it repeats.
+    The values are the means over the seeds at the evaluated epoch, one for each metric. A value that its
+    distribution does not contain, such as one of ``configs:``, becomes a user attribute.
     """
     first = history.configurations[configuration.duplicate_of or configuration.sample]
-    outcome = sample_outcome(space, history, configuration)
+    state, values = _outcome(space, history, first)
     known: dict[str, Any] = {SAMPLE: configuration.sample}
     params, outside = {}, {}
     for name, value in configuration.config.items():
@@ -90,20 +56,22 @@ def frozen_trial(
         known["outside"] = outside
     if configuration.duplicate_of is not None:
         known["twin"] = configuration.duplicate_of
-    if outcome.ended:
+    if state.is_finished():
         known["status"] = history.status(first, space.replicate_numbers, live=True)
     curves = {m.name: first.means(m.name, space.replicate_numbers) for m in space.metrics}
     if len(curves) > 1:
         known |= {f"{name}_by_epoch": list(values.values()) for name, values in curves.items()}
-    began, ended = _times(configuration)
+    # a duplicate takes no time
+    began = min((each.started_at for each in configuration.attempts), default=configuration.planned_at)
+    ended = max((each.last_at for each in configuration.attempts), default=configuration.planned_at)
     return FrozenTrial(
         number=-1,
         trial_id=-1,
-        state=outcome.state,
+        state=state,
         value=None,
-        values=outcome.values,
-        datetime_start=began,
-        datetime_complete=ended if outcome.ended else None,
+        values=values,
+        datetime_start=datetime.fromtimestamp(began),
+        datetime_complete=datetime.fromtimestamp(ended) if state.is_finished() else None,
         params=params,
         distributions={name: parameters[name].distribution for name in params},
         user_attrs={**known, **(attributes or {})},
@@ -112,12 +80,21 @@ def frozen_trial(
     )
 
 
-def _times(configuration: Configuration) -> tuple[datetime, datetime]:
-    """When it started and when it ended; a duplicate takes no time."""
-    attempts = configuration.attempts
-    began = min((each.started_at for each in attempts), default=configuration.planned_at)
-    ended = max((each.last_at for each in attempts), default=configuration.planned_at)
-    return datetime.fromtimestamp(began), datetime.fromtimestamp(ended)
+def _outcome(
+    space: SearchSpace, history: History, configuration: Configuration
+) -> tuple[TrialState, list[float] | None]:
+    """The state and the values; as in Optuna, one that was stopped has the last value of a single metric."""
+    replicates = space.replicate_numbers
+    if any(configuration.lacks(replicate, space.epochs) for replicate in replicates):
+        return TrialState.RUNNING, None
+    state = _STATES[history.status(configuration, replicates, live=True)]
+    if state is TrialState.PRUNED and len(space.metrics) == 1:
+        return state, [*configuration.means(space.metric.name, replicates).values()][-1:] or None
+    if state is not TrialState.COMPLETE:
+        return state, None
+    values = [configuration.value(each, space.evaluate, replicates, space.metric) for each in space.metrics]
+    known = [value for value in values if value is not None]
+    return (state, known) if len(known) == len(values) else (TrialState.FAIL, None)
 
 
 def directions(space: SearchSpace) -> list[StudyDirection]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tune_app import progress, storage
+from tune_app import progress, search, storage
 from tune_app import space as spaces
 from tune_app.errors import RunError
-from tune_app.search import restoring
 from tune_app.space import SearchSpace
 from tune_app.sweep import Sweep, trust
 from tune_app.sweep.configurations import Attempt, Configuration
@@ -35,7 +34,7 @@ def undo(sweep: Sweep, trusted: bool = False) -> str:
     ):
         asked = _undo(sweep)
         sweep.restore_views(progress.note)
-    restoring.restore_study(sweep, progress.note)
+    search.restore_study(sweep, progress.note)
     return asked
 
 

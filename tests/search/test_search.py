@@ -8,7 +8,7 @@ import pytest
 from searching import new, outcomes, parse, session, study_db, train
 
 from tune_app import space as spaces
-from tune_app.search.restoring import restore_study
+from tune_app.search import restore_study
 
 
 def test_a_study_is_written_again_from_the_record(tmp_path: Path) -> None:
