@@ -41,7 +41,7 @@ MALFORMED: list[Case] = [
     ("true as bound", one("lr: {uniform: [true, 2]}"), ["true"]),
     ("nan as bound", one("lr: {uniform: [.nan, 2]}"), [".nan", "finite"]),
     ("beyond", one("lr: {uniform: [0, 1e200]}"), ["1e+200", "1e100"]),
-    ("int beyond", one("lr: {randint: [0, 9007199254740993]}"), ["beyond 2**53"]),
+    ("int beyond", one("lr: {randint: [0, 9007199254740993]}"), ["9007199254740993", "9007199254740992"]),
     ("float for randint", one("lr: {randint: [1.0, 3]}"), ["1.0", "write 1"]),
     ("min above max", one("lr: {uniform: [2, 1]}"), ["min", "2.0", "max", "1.0", "[1.0, 2.0]"]),
     ("min is max", one("lr: {randint: [2, 2]}"), ["min", "2", "max"]),

@@ -10,7 +10,7 @@ from tune_app.space.files import parse
 from tune_app.space.model import SearchSpace
 from tune_app.space.problems import RuleError
 from tune_app.space.reader import read_value, write
-from tune_app.space.scalars import alike, scalar_fault, show, whole_numbers
+from tune_app.space.scalars import show, whole_numbers
 
 
 def build(tree: Mapping[str, Any], name: str = "space") -> SearchSpace:
@@ -77,15 +77,15 @@ def extend(
         SpaceError: nothing is added, a number is below the present one, or a value cannot be added.
     """
     tree = space.plain()
-    for key, text in {"samples": samples, "seeds": seeds, "epochs": epochs}.items():
-        part = tree["search"] if key == "samples" else tree
-        if text is not None and key not in part:
-            rule = (
-                f"{space.name} is a grid, which has no samples: add values instead, as in {_example(space)}"
-            )
-            raise SpaceError(f"--samples {text}: {rule}")
-        if text is not None:
-            part[key] = _more(f"--{key}", text, part[key])
+    if samples is not None:
+        if space.search.samples is None:
+            rule = f"{space.name} is a grid, which has no samples: add values, as in {_example(space)}"
+            raise SpaceError(f"--samples {samples}: {rule}")
+        tree["search"]["samples"] = _more("--samples", samples, space.search.samples)
+    if seeds is not None:
+        tree["seeds"] = _more("--seeds", seeds, space.seeds)
+    if epochs is not None:
+        tree["epochs"] = _more("--epochs", epochs, space.epochs)
     for text in add:
         try:
             _add(text, tree, space)
@@ -139,9 +139,4 @@ def _add(text: str, tree: dict[str, Any], space: SearchSpace) -> None:
     if grid is None:
         rule = f"{name} is drawn from {show(tree['space'][name])}, and another range would draw other points"
         raise RuleError(f"{rule}: start a new run for that, or add a whole point, as in {_point(space)}")
-    value = read_value(written, f"--add {text}")
-    if fault := scalar_fault(value):
-        raise RuleError(fault)
-    if any(alike(value, known) for known in grid):
-        raise RuleError(f"{name} has {show(value)} already: {show(grid)}")
-    grid.append(value)
+    grid.append(read_value(written, f"--add {text}"))

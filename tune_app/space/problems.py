@@ -11,8 +11,9 @@ from pydantic import BaseModel, ValidationError
 
 from tune_app.errors import SpaceError, nearest
 from tune_app.space.foreign import DIRECTIONS
+from tune_app.space.labels import text
 from tune_app.space.reader import Document, Mark, Path
-from tune_app.space.scalars import canonical, literal, plain, quote, show
+from tune_app.space.scalars import literal, plain, quote, show
 
 
 class RuleError(ValueError):
@@ -34,8 +35,8 @@ def refuse(problems: Iterable[RuleError], document: Document) -> SpaceError:
         return missing, document.mark((*problem.path, *problem.spot))
 
     first, *others = sorted(problems, key=order)
-    text = document.message(first.path, first.text, first.spot)
-    return SpaceError(f"{text}\n(and {len(others)} more)" if others else text)
+    message = document.message(first.path, first.text, first.spot)
+    return SpaceError(f"{message}\n(and {len(others)} more)" if others else message)
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[RuleError]:
@@ -55,7 +56,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[RuleErro
             section = _section(value, _model_at(model, path))
             yield RuleError(f"{show(value)} is not a mapping: write {section}", path)
         else:
-            facts = {name: canonical(limit) for name, limit in context.items() if name in ("gt", "ge", "le")}
+            facts = {name: text(limit) for name, limit in context.items() if name in ("gt", "ge", "le")}
             facts["words"] = _right_word(str(value), str(context.get("expected")))
             sentence = SENTENCES.get(kind, "is not a value that this key takes")
             yield RuleError(f"{show(value)} {sentence.format(fix=_right_type(kind, value), **facts)}", path)

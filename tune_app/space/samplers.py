@@ -6,18 +6,23 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from tune_app.errors import closest
 from tune_app.space.foreign import translate
-from tune_app.space.problems import RuleError, unquote
+from tune_app.space.problems import RuleError, explain
 from tune_app.space.scalars import Scalar, alike, canonical, literal, scalar_fault, show
 
 if TYPE_CHECKING:  # numpy is needed only to draw
     import numpy as np
 
-_LARGEST_FLOAT = 1e100  # far above any hyperparameter; keeps every range and sum finite
+_STRICT = ConfigDict(strict=True, allow_inf_nan=False)
+#: The bounds are far above any hyperparameter; they keep every range and sum finite.
+_NUMBERS = TypeAdapter(tuple[Annotated[float, Field(ge=-1e100, le=1e100)], ...], config=_STRICT)
 _LARGEST_INT = 2**53  # above it, different whole numbers are equal as floats
+_INTEGERS = TypeAdapter(tuple[Annotated[int, Field(ge=-_LARGEST_INT, le=_LARGEST_INT)], ...], config=_STRICT)
 
 
 @dataclass(frozen=True)
@@ -201,7 +206,12 @@ def _arguments(name: str, given: object) -> tuple[Any, ...]:
         return _values(name, given, (name,))
     if len(given) != kind.count:
         raise RuleError(f"{name} takes {kind.arguments}, not {show(given)}", spot=(name,))
-    args = tuple(_number(kind, arg, (name, index)) for index, arg in enumerate(given))
+    try:
+        args = (_INTEGERS if kind.ints else _NUMBERS).validate_python(tuple(given))
+    except ValidationError as error:
+        raise next(
+            RuleError(each.text, spot=(name, *each.path)) for each in explain(error, BaseModel)
+        ) from None
     for index, rule in _violations(kind, args):
         raise RuleError(rule, spot=(name, index))
     return args
@@ -220,26 +230,6 @@ def _values(name: str, given: Sequence[Any], spot: tuple[str | int, ...]) -> tup
             raise RuleError(f"{show(value)} is in this {name} twice{same}: keep one", spot=(*spot, index))
         seen.add(canonical(value))
     return tuple(given)
-
-
-def _number(kind: Kind, value: object, spot: tuple[str | int, ...]) -> int | float:
-    fix = ""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        fault, fix = "not a number", unquote(value)
-    elif not math.isfinite(value):
-        fault = "not finite"
-    elif kind.ints and not isinstance(value, int):
-        fault, fix = "not a whole number", f": write {int(value)}" if value.is_integer() else ""
-    elif kind.ints and abs(value) > _LARGEST_INT:
-        fault = "beyond 2**53"
-    elif abs(value) > _LARGEST_FLOAT:
-        fault = "beyond 1e100"
-    else:
-        return value if kind.ints else float(value)
-    numbers = "whole numbers" if kind.ints else "numbers"
-    raise RuleError(
-        f"{show(value)} is {fault}, and {kind.name} takes {numbers}, {kind.arguments}{fix}", spot=spot
-    )
 
 
 def _violations(kind: Kind, args: tuple[Any, ...]) -> Iterator[tuple[int, str]]:
