@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tune_app.data.course import file_of
+from tune_app.data.course import COURSE_FILES
 from tune_app.data.images import Images
 
 SETS = ("train", "test")
@@ -31,10 +31,10 @@ def images(count: int, patients: tuple[str, ...] = (), labels: NDArray[np.int64]
 
 def layout(folder: Path, train: int = 20, test: int = 5, side: int = 8) -> Path:
     """The course's four files, every image another."""
-    for number, (name, label) in enumerate((name, label) for name in SETS for label in (0, 1)):
-        path = folder / file_of(name, label)
+    for number, name in enumerate(COURSE_FILES):
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, noise(train if name == "train" else test, side, seed=number))
+        np.save(path, noise(train if name.startswith("train") else test, side, seed=number))
     return folder
 
 

@@ -16,7 +16,7 @@ from tune_app.data.images import CLASSES, Images, Pool, join, pixel_keys, resize
 from tune_app.errors import DataError
 
 COURSE_DIR = Path("data/course")
-# Path in the folder -> git blob id of the course's own file.
+# Path in the folder -> git blob id of the course's own file; for each split the classes in their order.
 COURSE_FILES: Mapping[str, str] = {
     "train/normal.npy": "3441143ccc293a939b2661dd7265df93df9db2dc",
     "train/pneumonia.npy": "1a979a1fbb475c0b232d7c3b268d3f7b4562c47e",
@@ -57,11 +57,6 @@ class Meta(_Strict):
     files: dict[str, FileMeta]
 
 
-def file_of(split: str, label: int) -> str:
-    """The path inside the folder of one split ("train", "test") and class."""
-    return f"{split}/{'test_' if split == 'test' else ''}{CLASSES[label]}.npy"
-
-
 def is_layout(folder: Path) -> bool:
     """Whether any of the four files, or an import's meta.json, is there."""
     return any((folder / name).exists() for name in (*COURSE_FILES, META))
@@ -84,14 +79,13 @@ def first_differing_file(folder: Path) -> str | None:
 
 def write(folder: Path, pool: Pool, about: Mapping[str, Any]) -> Meta:
     """Write a pool to a new folder, and meta.json with what is known ``about`` it."""
+    parts = [images.take(images.rows(label)) for images in (pool.train, pool.test) for label in (0, 1)]
     files = {}
-    for split, images in (("train", pool.train), ("test", pool.test)):
-        (folder / split).mkdir(parents=True)
-        for label in range(len(CLASSES)):
-            part, name = images.take(images.rows(label)), file_of(split, label)
-            np.save(folder / name, part.x, allow_pickle=False)
-            digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-            files[name] = FileMeta(sha256=digest, names=list(part.names), patients=list(part.patients))
+    for name, part in zip(COURSE_FILES, parts, strict=True):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        np.save(folder / name, part.x, allow_pickle=False)
+        digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        files[name] = FileMeta(sha256=digest, names=list(part.names), patients=list(part.patients))
     meta = Meta(dropped=list(pool.dropped), notes=list(pool.notes), files=files, **about)
     (folder / META).write_text(meta.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return meta
@@ -120,26 +114,30 @@ def read(folder: Path, size: int | None = None) -> Pool:
     whatever is missing or damaged, and where meta.json's checksums say that a file was changed.
     """
     meta = read_meta(folder)
-    labels = range(len(CLASSES))
-    parts = {
-        file_of(split, label): _labelled(folder, split, label, meta)
-        for split in ("train", "test")
-        for label in labels
-    }
-    first, (height, width) = file_of("train", 0), parts[file_of("train", 0)].x.shape[1:]
-    for name, part in parts.items():
-        if part.x.shape[1:] != (height, width):
-            sides = f"{part.x.shape[1]} x {part.x.shape[2]}"
-            rule = f"images of {sides} pixels, but {first} has {height} x {width}; all four must agree"
-            raise DataError(f"{folder / name}: {rule}.{_GET_GOOD_ONES}")
+    parts = [_labelled(folder, name, index % 2, meta) for index, name in enumerate(COURSE_FILES)]
+    first, (height, width) = next(iter(COURSE_FILES)), parts[0].x.shape[1:]
+    for name, (_, *sides) in zip(COURSE_FILES, (part.x.shape for part in parts), strict=True):
+        if sides != [height, width]:
+            rule = f"images of {sides[0]} x {sides[1]} pixels, but {first} has {height} x {width}"
+            raise DataError(f"{folder / name}: {rule}; all four must agree.{_GET_GOOD_ONES}")
     if size is None and height != width:
         raise DataError(
             f"{folder}: its images are {height} x {width} pixels, and images must be square.\n"
             "  Have them resized: --image-size N"
         )
-    train, test = (join([parts[file_of(split, label)] for label in labels]) for split in ("train", "test"))
-    train, test = (replace(each, x=resize(each.x, size or height)) for each in (train, test))
-    return _without_test_images(train, test, meta)
+    train, test = (
+        replace(images, x=resize(images.x, size or height)) for images in (join(parts[:2]), join(parts[2:]))
+    )
+    keys, test_keys = pixel_keys(train.x), set(pixel_keys(test.x))
+    kept = train.take(row for row, key in enumerate(keys) if key not in test_keys)
+    for label, name in enumerate(CLASSES):
+        if not kept.rows(label):
+            rule = f"every one of the {name} training images is a test image too, so none is left to train on"
+            raise DataError(f"{folder}: {rule}.{_GET_GOOD_ONES}")
+    dropped = [name for name, key in zip(train.names, keys, strict=True) if key in test_keys]
+    if meta is None:
+        return Pool(kept, test, tuple(dropped))
+    return Pool(kept, test, (*meta.dropped, *dropped), tuple(meta.notes))
 
 
 def _array(path: Path) -> NDArray[np.uint8]:
@@ -159,8 +157,7 @@ def _array(path: Path) -> NDArray[np.uint8]:
     return np.array(stored, order="C")
 
 
-def _labelled(folder: Path, split: str, label: int, meta: Meta | None) -> Images:
-    name = file_of(split, label)
+def _labelled(folder: Path, name: str, label: int, meta: Meta | None) -> Images:
     x = _array(folder / name)
     names, patients = [f"{name}[{row}]" for row in range(len(x))], [""] * len(x)
     if meta is not None:
@@ -175,17 +172,3 @@ def _labelled(folder: Path, split: str, label: int, meta: Meta | None) -> Images
             raise DataError(f"{folder / name}: changed since it was imported: {rule}{_IMPORT_AGAIN}")
         names, patients = known.names, known.patients
     return Images(x, np.full(len(x), label, dtype=np.int64), tuple(names), tuple(patients))
-
-
-def _without_test_images(train: Images, test: Images, meta: Meta | None) -> Pool:
-    test_keys = set(pixel_keys(test.x))
-    keys = pixel_keys(train.x)
-    kept = train.take(row for row, key in enumerate(keys) if key not in test_keys)
-    dropped = [name for name, key in zip(train.names, keys, strict=True) if key in test_keys]
-    for label, name in enumerate(CLASSES):
-        if not kept.rows(label):
-            rule = f"every one of its images is a test image too, so none of {name} is left to train on"
-            raise DataError(f"{file_of('train', label)}: {rule}.{_GET_GOOD_ONES}")
-    if meta is None:
-        return Pool(kept, test, tuple(dropped))
-    return Pool(kept, test, (*meta.dropped, *dropped), tuple(meta.notes))
