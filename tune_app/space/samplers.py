@@ -160,10 +160,8 @@ def read_sampler(raw: object) -> Sampler:
         if key not in KINDS:
             raise RuleError(f'unknown sampler "{key}"{_correction(key, raw)}', spot=(key,))
     if len(kinds) != 1:
-        rule = f"{' and '.join(kinds) or 'no sampler'} for one parameter"
-        raise RuleError(
-            f"{rule}: write exactly one sampler, such as {{grid: [1, 2]}}", spot=tuple(kinds[1:2])
-        )
+        rule = f"{' and '.join(kinds) or 'no sampler'} for one parameter: write exactly one"
+        raise RuleError(f"{rule}, such as {{grid: [1, 2]}}", spot=tuple(kinds[1:2]))
     [kind] = kinds
     return Sampler(kind, _arguments(kind, raw[kind]), _conditions(raw["when"]) if "when" in raw else {})
 
@@ -175,9 +173,8 @@ def _correction(key: str, raw: dict[str, Any]) -> str:
     if known := _translated(raw):
         return f": write {known}"
     guess = closest(key, [*KINDS, "when"])
-    if guess == "when" or (guess and _is_accepted({guess: raw[key]})):
-        return f'. Did you mean "{guess}"?'
-    return f". The samplers are {', '.join(KINDS)}."
+    is_meant = guess == "when" or (guess and _is_accepted({guess: raw[key]}))
+    return f'. Did you mean "{guess}"?' if is_meant else f". The samplers are {', '.join(KINDS)}."
 
 
 def _translated(raw: object) -> str:
@@ -200,18 +197,15 @@ def _is_accepted(raw: dict[str, Any]) -> bool:
 
 def _arguments(name: str, given: object) -> tuple[Any, ...]:
     kind = KINDS[name]
-    if not isinstance(given, list | tuple):
+    if not isinstance(given, list | tuple) or kind.count not in (0, len(given)):
         raise RuleError(f"{name} takes a list, {kind.arguments}, not {show(given)}", spot=(name,))
     if kind.count == 0:
         return _values(name, given, (name,))
-    if len(given) != kind.count:
-        raise RuleError(f"{name} takes {kind.arguments}, not {show(given)}", spot=(name,))
     try:
         args = (_INTEGERS if kind.ints else _NUMBERS).validate_python(tuple(given))
     except ValidationError as error:
-        raise next(
-            RuleError(each.text, spot=(name, *each.path)) for each in explain(error, BaseModel)
-        ) from None
+        first = next(explain(error, BaseModel))
+        raise RuleError(first.text, spot=(name, *first.path)) from None
     for index, rule in _violations(kind, args):
         raise RuleError(rule, spot=(name, index))
     return args
