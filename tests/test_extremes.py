@@ -17,7 +17,7 @@ from tune_app.results import verdict
 from tune_app.session import lifecycle
 from tune_app.stats.intervals import mean_interval
 from tune_app.sweep import Sweep
-from tune_app.sweep.evaluation import LARGEST, usable
+from tune_app.sweep.configurations import LARGEST, usable
 
 #: Values that a task reports, as Python, by whether they can be averaged.
 FINE = ["5e-324", "1e-320", "-0.0", "0.0", "1e100", "-1e100", "7", "10**99", "1.0"]

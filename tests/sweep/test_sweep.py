@@ -25,8 +25,8 @@ from tune_app.sweep import Sweep, control
 from tune_app.sweep.events import Numerics, Opened
 from tune_app.sweep.history import History
 from tune_app.sweep.paths import find_run, find_runs
-from tune_app.sweep.plan import fingerprint
 from tune_app.sweep.record import Record
+from tune_app.sweep.sweep import fingerprint
 from tune_app.sweep.trial_spec import SweepSettings, TrialSpec
 
 DATA = DataIdentity(

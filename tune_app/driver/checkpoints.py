@@ -9,8 +9,7 @@ from pathlib import Path
 from tune_app.errors import FolderChanged
 from tune_app.status import Status
 from tune_app.sweep import Sweep
-from tune_app.sweep.configurations import Attempt, Configuration
-from tune_app.sweep.evaluation import rank_key
+from tune_app.sweep.configurations import Attempt, Configuration, rank_key
 from tune_app.sweep.events import Saved
 from tune_app.sweep.opened_folder import remove, write_atomically
 from tune_app.training.protocol import SAVE_NOW

@@ -18,7 +18,7 @@ from tune_app.sweep.code import CodeState
 from tune_app.sweep.configurations import Configuration
 from tune_app.sweep.events import Event, Planned
 from tune_app.sweep.history import History
-from tune_app.sweep.plan import fingerprint
+from tune_app.sweep.sweep import fingerprint
 from tune_app.sweep.trial_spec import TrialFiles, TrialSpec
 
 

@@ -14,8 +14,7 @@ from tune_app.stats.arithmetic import mean
 from tune_app.stats.units import MetricUnits
 from tune_app.status import ENDED, FAULTY, WAITING, Status
 from tune_app.sweep import Sweep
-from tune_app.sweep.configurations import Attempt, Configuration
-from tune_app.sweep.evaluation import rank_key
+from tune_app.sweep.configurations import Attempt, Configuration, rank_key
 
 
 @dataclass(frozen=True)

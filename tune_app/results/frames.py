@@ -26,8 +26,7 @@ from tune_app.stats.paired_tests import Difference
 from tune_app.stats.units import MetricUnits
 from tune_app.status import Status
 from tune_app.sweep import Sweep
-from tune_app.sweep.configurations import Configuration
-from tune_app.sweep.evaluation import EpochRow, evaluated_epoch
+from tune_app.sweep.configurations import Configuration, EpochRow, evaluated_epoch
 from tune_app.sweep.files import keep_writing, write_file
 
 COLUMNS = {

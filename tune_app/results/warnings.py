@@ -20,7 +20,7 @@ from tune_app.stats.arithmetic import mean, to_decimals, to_digits
 from tune_app.stats.intervals import quantile
 from tune_app.stats.power import sample_size
 from tune_app.sweep import Sweep, code
-from tune_app.sweep.evaluation import LARGEST
+from tune_app.sweep.configurations import LARGEST
 from tune_app.sweep.events import Created, Finished
 from tune_app.sweep.paths import RunPaths, find_runs
 from tune_app.sweep.record import read

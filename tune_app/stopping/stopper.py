@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 from tune_app.space import SearchSpace
 from tune_app.stopping.rules import Halving, Median, Rule, StoppingDecision
-from tune_app.sweep.configurations import Attempt, mean
-from tune_app.sweep.evaluation import usable
+from tune_app.sweep.configurations import Attempt, mean, usable
 from tune_app.sweep.events import Decision, Epoch
 from tune_app.sweep.history import History
 

@@ -1,8 +1,9 @@
-"""Configurations and attempts, as the events of a record describe them."""
+"""Configurations and attempts, as events describe them; which epoch counts, and which result is better."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -11,7 +12,6 @@ from tune_app.space import Config, Metric
 from tune_app.stats import arithmetic
 from tune_app.status import Status
 from tune_app.sweep import events
-from tune_app.sweep.evaluation import EpochRow, evaluated_epoch, usable
 
 #: What can end a replicate before its last epoch, as recorded: patience, or the task's own code.
 PATIENCE, TASK = "patience", "task"
@@ -21,6 +21,50 @@ def mean(values: Sequence[float | None]) -> float | None:
     """The mean of a metric over replicates; None without replicates, or if one has no value."""
     known = [value for value in values if value is not None]
     return arithmetic.mean(known) if known and len(known) == len(values) else None
+
+
+#: A larger value counts as diverged, because sums and differences of such values may not be finite.
+LARGEST = 1e100
+
+#: Epoch, metrics and seconds of one epoch of one replicate; a metric is None where it was not reported.
+EpochRow = tuple[int, dict[str, float | None], float]
+
+
+def usable(value: float | None) -> bool:
+    """Whether a metric can be compared and averaged: it exists, is finite, and is at most ``LARGEST``."""
+    return value is not None and math.isfinite(value) and abs(value) <= LARGEST
+
+
+def improved_value(
+    found: Mapping[str, float | None], keep: tuple[str, int], best: float | None
+) -> float | None:
+    """The value of an epoch, times the sign in ``keep``, if it is better than ``best``; else None.
+
+    ``best`` is the newest value that an earlier call returned. Of equal epochs the first stays the best. An
+    epoch without the metric does not count.
+    """
+    name, sign = keep
+    value = found.get(name)
+    if value is None or not math.isfinite(value):
+        return None
+    return sign * value if best is None or sign * value > best else None
+
+
+def evaluated_epoch(rows: Sequence[EpochRow], metric: Metric, evaluate: str) -> EpochRow | None:
+    """The epoch of a replicate that counts in the results, if any: the last, or the best by ``metric``."""
+    if evaluate == "last":
+        return rows[-1] if rows else None
+    chosen, best = None, None
+    for row in rows:
+        value = improved_value(row[1], (metric.name, metric.sign), best)
+        if value is not None:
+            chosen, best = row, value
+    return chosen
+
+
+def rank_key(metric: Metric, mean: float, number: int) -> tuple[float, int]:
+    """A sort key for best first; equal means are sorted by number."""
+    return -metric.sign * mean, number
 
 
 @dataclass

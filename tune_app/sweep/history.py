@@ -15,8 +15,7 @@ from tune_app.space import Metric
 from tune_app.stats.units import shares_out_of_range
 from tune_app.status import Status
 from tune_app.sweep import events
-from tune_app.sweep.configurations import Attempt, Configuration
-from tune_app.sweep.evaluation import rank_key
+from tune_app.sweep.configurations import Attempt, Configuration, rank_key
 from tune_app.sweep.record import START, Position, damage_error
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
+from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -14,16 +16,15 @@ from filelock import Timeout
 from tune_app import space as spaces
 from tune_app.data.identity import NO_DATA, DataIdentity
 from tune_app.errors import RunError, disk_is_full
-from tune_app.space import SearchSpace
+from tune_app.space import Config, SearchSpace
 from tune_app.status import Status
 from tune_app.sweep import trust
 from tune_app.sweep.configurations import Configuration
-from tune_app.sweep.events import Created, Event, Extended, Numerics, Saved
+from tune_app.sweep.events import Created, Event, Extended, Numerics, Planned, Saved
 from tune_app.sweep.files import write_view
 from tune_app.sweep.history import History
 from tune_app.sweep.opened_folder import OpenedFolder, in_use, remove, replacing
 from tune_app.sweep.paths import RunPaths, check_contained, is_run, new_folder, no_such_run
-from tune_app.sweep.plan import plan_of
 from tune_app.sweep.record import VERSION, Mirror, Position, Record, Scores, read
 from tune_app.sweep.trial_spec import SweepSettings, TrialSpec
 from tune_app.text import Notify
@@ -343,3 +344,36 @@ def find_sample(sweep: Sweep, trial: str) -> int:
     raise RunError(
         f'{sweep.name}: no trial called "{trial}". There are: {there}. See: tune-app show {sweep.name}'
     )
+
+
+def fingerprint(task: str, config: Config, data: DataIdentity) -> str:
+    """Identity of a configuration: SHA-256 of the canonical JSON of task, parameters, data and split.
+
+    Never of epochs, seeds, search, stop, metric or resources: those say how much is wanted, not what.
+    """
+    identity = {"task": task, "config": dict(config), "data": data.fingerprint, "split": data.split}
+    return hashlib.sha256(spaces.canonical(identity).encode()).hexdigest()
+
+
+def plan_of(space: SearchSpace, data: DataIdentity, history: History) -> list[Planned]:
+    """An event for every point that a space knows in advance and a record lacks.
+
+    A point that the record has as often as the space wants it is not planned again. One that comes a
+    second time trains nothing: its ``duplicate_of`` names the first.
+    """
+    recorded = [c for c in history.configurations.values() if not c.asked]
+    there = Counter(c.fingerprint for c in recorded)
+    first = {c.fingerprint: c.sample for c in reversed(history.configurations.values())}
+    found: list[Planned] = []
+    for config in space.planned():
+        identity = fingerprint(space.task, config, data)
+        if there[identity]:
+            there[identity] -= 1
+            continue
+        sample = len(history.configurations) + len(found) + 1
+        earlier = first.setdefault(identity, sample)
+        duplicate_of = earlier if earlier != sample else None
+        found.append(
+            Planned(sample=sample, fingerprint=identity, config=dict(config), duplicate_of=duplicate_of)
+        )
+    return found

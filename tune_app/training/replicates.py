@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from tune_app.errors import TaskError
 from tune_app.space import Config
 from tune_app.space.rules import clash, is_test_metric
-from tune_app.sweep.configurations import TASK
-from tune_app.sweep.evaluation import improved_value, usable
+from tune_app.sweep.configurations import TASK, improved_value, usable
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks.isolation import ProcessState
 from tune_app.tasks.task import Context, FunctionTask

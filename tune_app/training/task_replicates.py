@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tune_app.stats import metrics
-from tune_app.sweep.configurations import TASK
-from tune_app.sweep.evaluation import LARGEST, improved_value
+from tune_app.sweep.configurations import LARGEST, TASK, improved_value
 from tune_app.sweep.trial_spec import Direction, TrialSpec
 from tune_app.tasks.isolation import ProcessState, seed_generators
 from tune_app.tasks.task import Task, copied

@@ -18,8 +18,7 @@ import numpy as np
 from tune_app.errors import TaskError
 from tune_app.stopping.rules import Patience
 from tune_app.sweep import code
-from tune_app.sweep.configurations import PATIENCE
-from tune_app.sweep.evaluation import usable
+from tune_app.sweep.configurations import PATIENCE, usable
 from tune_app.sweep.events import Saved, Values
 from tune_app.sweep.opened_folder import verify
 from tune_app.sweep.trial_spec import TrialSpec

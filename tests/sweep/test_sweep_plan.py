@@ -13,7 +13,7 @@ from tune_app import space as spaces
 from tune_app.data.identity import NO_DATA, DataIdentity
 from tune_app.space import SearchSpace
 from tune_app.sweep import Sweep
-from tune_app.sweep.plan import fingerprint
+from tune_app.sweep.sweep import fingerprint
 
 DATA = DataIdentity(
     "xrays", "folder", "c0ffee" * 4, 64, "image", {"train": 8, "val": 2, "test": 4}, ("A note.",)

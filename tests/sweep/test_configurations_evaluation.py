@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tune_app.space import Metric
-from tune_app.sweep.evaluation import LARGEST, EpochRow, evaluated_epoch, improved_value, rank_key, usable
+from tune_app.sweep.configurations import LARGEST, EpochRow, evaluated_epoch, improved_value, rank_key, usable
 
 VALUES = st.none() | st.sampled_from([0.0, 0.25, 0.5]) | st.floats(-1e3, 1e3)
 MODES = st.sampled_from(["max", "min"])
