@@ -27,10 +27,9 @@ from tune_app.results.verdict import LEVEL, MOST
 from tune_app.session import provenance
 from tune_app.stats import intervals, paired_tests
 from tune_app.stats.intervals import mean_interval, prediction_interval_of_one_run
-from tune_app.stats.paired_tests import Pairwise, over_patients
+from tune_app.stats.paired_tests import Pairwise, over_patients, power
+from tune_app.stats.patients import FEWEST_SEEDS, components
 from tune_app.stats.per_image import per_image as outcomes_of
-from tune_app.stats.power import power
-from tune_app.stats.variance_components import FEWEST_SEEDS, components
 
 Floats = NDArray[np.float64]
 Hits = NDArray[np.float64] | NDArray[np.bool_]

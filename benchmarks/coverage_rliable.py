@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.simulate import Truth, generator, several_images, single_images
-from tune_app.stats.variance_components import components
+from tune_app.stats.patients import components
 
 RESULTS = Path(__file__).parent / "results" / "coverage_rliable.md"
 SWEEPS = 400

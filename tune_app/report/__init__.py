@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tune_app.errors import DiskError, RunError, StorageError, TuneAppError
-from tune_app.report.comparing import compare
-from tune_app.report.confirmation import confirmed
+from tune_app.report.comparing import compare, confirmed
 from tune_app.report.exporting import export
 from tune_app.report.overview import TableOptions, overview, pareto_table
 from tune_app.report.paper_tables import loss_table, table3

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tune_app import results
 from tune_app import space as spaces_
-from tune_app.report import confirmation, formats, narrative
+from tune_app.report import comparing, formats, narrative
 from tune_app.results import Frames, verdict, warnings
 from tune_app.session.saved_models import Origin, Prediction
 from tune_app.stats.arithmetic import to_decimals
@@ -147,7 +147,7 @@ def summary(frames: Frames) -> str:
         lines += [f"  note: {warning.text}" for warning in found[:_WARNINGS]]
         lines += [f"  note: {note}" for note in [frames.units.note()] if note]
         lines += [f"  {note[0].lower()}{note[1:]}" for note in judged.notes]
-    if said := confirmation.luck(frames):
+    if said := comparing.luck(frames):
         lines.append(said)
     lines.append(f"Results: {sweep.paths.folder}/results.csv, seeds.csv, curves.csv")
     lines.append(f"Report:  {sweep.paths.report}/index.html (also report.md, figures, tables)")

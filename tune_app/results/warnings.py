@@ -18,7 +18,7 @@ from tune_app.space import KINDS, Sampler
 from tune_app.space.labels import text
 from tune_app.stats.arithmetic import mean, to_decimals, to_digits
 from tune_app.stats.intervals import quantile
-from tune_app.stats.power import sample_size
+from tune_app.stats.paired_tests import sample_size
 from tune_app.sweep import Sweep, code
 from tune_app.sweep.configurations import LARGEST
 from tune_app.sweep.events import Created, Finished

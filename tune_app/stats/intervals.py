@@ -9,6 +9,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from scipy.stats import binomtest, norm, t
 
@@ -103,6 +104,7 @@ def check_values(values: Sequence[float], confidence: float) -> int:
     return len(values)
 
 
+@lru_cache
 def quantile(confidence: float, freedom: float) -> float:
     """Student's t that a share ``confidence`` of draws stays within, both ways."""
     return float(t.ppf((1 + confidence) / 2, freedom))

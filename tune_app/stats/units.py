@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from tune_app.stats.arithmetic import mean, to_decimals, to_digits
 
@@ -89,7 +88,20 @@ class MetricUnits:
         """
         if not values:
             return NOTHING
-        return _measure(self, name, tuple(values), digits, unit)
+        share, middle = self.is_share(name), mean(values)
+        text = self.number(name, middle, digits) + ("%" if unit and share else "")
+        if len(values) == 1:
+            return text
+        if len(values) == 2:
+            return f"{text} ({', '.join(self.number(name, value, digits) for value in values)})"
+        from tune_app.stats.intervals import mean_interval  # here, for it loads scipy
+
+        reach = mean_interval(values).half_width or 0.0
+        low, high = middle - reach, middle + reach
+        if share and not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
+            ends = (max(0.0, low), min(1.0, high))
+            return f"{text} ({' to '.join(self.number(name, end, digits) for end in ends)})"
+        return f"{text} ± {self.half_width(name, reach, digits)}"
 
     def step(self, name: str, values: Iterable[float]) -> float:
         """The step between values of a share of few images, as recorded; 0 for other metrics."""
@@ -106,24 +118,3 @@ class MetricUnits:
             return ""
         names = ", ".join(sorted(self.plain))
         return f"{names}: shown as recorded, not in per cent, because some values lie outside 0 to 1"
-
-
-@lru_cache(maxsize=4096)
-def _measure(units: MetricUnits, name: str, values: tuple[float, ...], digits: int, unit: bool) -> str:
-    share = units.is_share(name)
-    middle = mean(values)
-    text = units.number(name, middle, digits) + ("%" if unit and share else "")
-    if len(values) == 1:
-        return text
-    if len(values) == 2:
-        return f"{text} ({', '.join(units.number(name, value, digits) for value in values)})"
-    from tune_app.stats.intervals import (
-        mean_interval,  # here, for it loads scipy, and a first table has no values
-    )
-
-    reach = mean_interval(values).half_width or 0.0
-    low, high = middle - reach, middle + reach
-    if share and not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
-        ends = (max(0.0, low), min(1.0, high))
-        return f"{text} ({' to '.join(units.number(name, end, digits) for end in ends)})"
-    return f"{text} ± {units.half_width(name, reach, digits)}"

@@ -10,7 +10,7 @@ from judging import on_test, three
 
 from tune_app.results import verdict
 from tune_app.stats.intervals import mean_interval
-from tune_app.stats.power import sample_size
+from tune_app.stats.paired_tests import sample_size
 
 
 def test_letters_are_those_of_the_pairs(tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ from tune_app.results import Frames
 from tune_app.results.verdict.evidence import Evidence, gather
 from tune_app.results.verdict.model import LEVEL, MOST, Comparison, Pair, PairTest, Standing, Verdict
 from tune_app.space import SearchSpace
-from tune_app.stats import multiple_testing, paired_tests, power
+from tune_app.stats import multiple_testing, paired_tests
 from tune_app.stats.arithmetic import mean
 from tune_app.stats.intervals import mean_interval, wilson
 from tune_app.stats.paired_tests import Pairwise, over_patients
+from tune_app.stats.patients import FEWEST_SEEDS, two_level
 from tune_app.stats.units import named_share
-from tune_app.stats.variance_components import FEWEST_SEEDS, two_level
 from tune_app.status import Status
 from tune_app.text import counted
 
@@ -180,7 +180,7 @@ def _needed(found: Pairwise, count: int, most: int, level: float) -> NDArray[np.
     """By the t test; by the sign test if nothing varies; -1 if there is no difference."""
     constant = found.error == 0
     sd = np.where(constant, 1.0, found.error * math.sqrt(count))
-    by_t = power.sample_size(found.difference, sd, level, most=most, spent=count - found.freedom)
+    by_t = paired_tests.sample_size(found.difference, sd, level, most=most, spent=count - found.freedom)
     by_sign = np.where(found.difference == 0, -1, math.ceil(1 - math.log2(level)))
     return np.where(constant, by_sign, by_t)
 
