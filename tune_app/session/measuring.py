@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 from tune_app import progress
@@ -31,18 +32,16 @@ def stacking(
     On this machine the measurement runs while Ray starts. Nothing is measured where the numerics are
     ``fixed``, as those of an existing run are.
     """
+    threads = max(1, int(request.space.resources.cpus_per_trial or 1))
     if fixed:
         yield lambda planned: Choice(fixed.replicates, "as before")
-    elif request.address == "local":
-        threads = max(1, int(request.space.resources.cpus_per_trial or 1))
-        benchmark = _benchmark(request, loaded, threads, "any")
-        if isinstance(benchmark, Choice):
-            yield lambda planned: benchmark
-            return
+    elif request.address == "local" and isinstance(
+        benchmark := _benchmark(request, loaded, threads, "any"), Benchmark
+    ):
         with stacking_benchmark.run_beside(benchmark) as wait:
             yield lambda planned: _waited(wait)
     else:
-        yield lambda planned: _measured(request, loaded, planned)
+        yield partial(_measured, request, loaded)
 
 
 def _waited(wait: Callable[[], Choice]) -> Choice:
@@ -60,13 +59,12 @@ def _measured(request: Request, loaded: LoadedTask, planned: Plan) -> Choice:
         return stacking_benchmark.run(benchmark)
     from tune_app.engines.ray import tune_engine
 
-    return _waited(lambda: tune_engine.benchmark_stacking(benchmark, planned))
+    return _waited(partial(tune_engine.benchmark_stacking, benchmark, planned))
 
 
 def _benchmark(request: Request, loaded: LoadedTask, threads: int, device: str) -> Benchmark | Choice:
     space = request.space
-    if space.resources.gpus_per_trial == 0:
-        device = "cpu"
+    device = "cpu" if space.resources.gpus_per_trial == 0 else device
     return stacking_benchmark.prepare(space, loaded.task, loaded.splits, threads, device)
 
 

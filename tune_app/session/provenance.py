@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,8 +20,6 @@ from tune_app.data.identity import DataIdentity
 from tune_app.space import Scalar
 from tune_app.sweep import code
 from tune_app.sweep.code import CodeState
-
-_ANSWER_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -78,9 +77,11 @@ def git_state(folder: Path | None = None) -> dict[str, Any] | None:
 
     ``commit`` is None before the first commit, ``branch`` if no branch is checked out.
     """
-    command = ["git", "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
     try:
-        text = _answer(command, folder, {"GIT_OPTIONAL_LOCKS": "0"})
+        text = _answer(
+            *("git", "--no-optional-locks", "status", "--porcelain=v2", "--branch", "--untracked-files=no"),
+            folder=folder,
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     heads = dict(line[2:].split(" ", 1) for line in text.splitlines() if line.startswith("# "))
@@ -109,19 +110,17 @@ def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """The name of the CPU, or its architecture if the name is unknown."""
     try:
         if platform.system() == "Darwin":
-            return _answer(["sysctl", "-n", "machdep.cpu.brand_string"]).strip()
-        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+            return _answer("sysctl", "-n", "machdep.cpu.brand_string").strip()
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
     except (OSError, subprocess.SubprocessError):
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
+        text = ""
+    named = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return named[1] if named else platform.processor() or platform.machine()
 
 
 def cores() -> int:
     """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def memory_bytes() -> int | None:
@@ -136,7 +135,7 @@ def gpus() -> GpuProbe:
     """The NVIDIA GPUs of this machine, as their driver lists them."""
     query = "--query-gpu=index,name,memory.total,driver_version"
     try:
-        text = _answer(["nvidia-smi", query, "--format=csv,noheader,nounits"])
+        text = _answer("nvidia-smi", query, "--format=csv,noheader,nounits")
     except FileNotFoundError:
         return GpuProbe()
     except subprocess.CalledProcessError as error:
@@ -145,23 +144,15 @@ def gpus() -> GpuProbe:
     except (OSError, subprocess.SubprocessError) as error:
         return GpuProbe(fault=f"nvidia-smi: {error}")
     rows = csv.reader(text.splitlines(), skipinitialspace=True)
-    return GpuProbe(
-        tuple(
-            Gpu(int(index), name, int(mib) << 20 if mib.isdigit() else None, driver)
-            for index, name, mib, driver in rows
-        )
+    found = (
+        Gpu(int(index), name, int(mib) << 20 if mib.isdigit() else None, driver)
+        for index, name, mib, driver in rows
     )
+    return GpuProbe(tuple(found))
 
 
-def _answer(command: list[str], folder: Path | None = None, settings: Mapping[str, str] | None = None) -> str:
+def _answer(*command: str, folder: Path | None = None) -> str:
     """The output of a command. Raises OSError if the command is missing, SubprocessError if it fails."""
     return subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, **(settings or {})},
-        capture_output=True,
-        check=True,
-        text=True,
-        errors="replace",
-        timeout=_ANSWER_WITHIN_S,
+        command, cwd=folder, capture_output=True, check=True, text=True, errors="replace", timeout=10
     ).stdout

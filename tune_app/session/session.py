@@ -84,14 +84,13 @@ class Session:
                 raise self.sweep.busy_error()  # before an engine starts for nothing
             if self.sweep and not self._change and self._finish_if_trained(self.sweep, view):
                 return self.sweep
-            taken = self._names_on_storage()
             with (
                 measuring.stacking(self.request, self.loaded, self._numerics) as choose,
                 self._engine() as engine,
             ):
-                sweep = self.sweep = self.sweep or self._create(choose(engine.plan), engine, taken)
+                sweep = self.sweep = self.sweep or self._create(choose(engine.plan), engine)
                 engine, sharing = measuring.gpu_sharing(engine, sweep)
-                with self._mirrored(sweep) as mirror, sweep.writing(mirror):
+                with self._writing(sweep) as mirror:
                     self._record_start(sweep, sharing)
                     sweep.restore_views(progress.note)
                     self._write_test_images(sweep)
@@ -125,32 +124,17 @@ class Session:
         """
         if not sweep.complete_and_trained():
             return False
-        with self._mirrored(sweep) as mirror, sweep.writing(mirror):
+        with self._writing(sweep) as mirror:
             if not sweep.complete_and_trained():
                 return False
             last = sweep.history.session
             if self.request.storage != last.storage:
-                start = Opened(provenance=last.provenance, storage=self.request.storage)
-                sweep.note(start, durable=True)
+                sweep.note(Opened(provenance=last.provenance, storage=self.request.storage), durable=True)
             outcome.tidy(sweep)
             self._write_test_images(sweep)
         with self._shown(view, sweep, "everything is trained"):
             outcome.raise_outcome(sweep, None, [], mirror)
         return True
-
-    def _names_on_storage(self) -> frozenset[str]:
-        """The names of the runs on the storage, which a new run may not have.
-
-        Raises:
-            RunError: a new run is to have one of them.
-        """
-        names = storage.runs(self.request.storage)
-        if not self.sweep and self.request.name in names:
-            raise RunError(
-                f"--name {self.request.name}: {self.request.storage} has a run of this name. "
-                "Give another --name."
-            )
-        return names
 
     def _engine(self) -> AbstractContextManager[Engine]:
         space, sweep = self.request.space, self.sweep
@@ -164,9 +148,14 @@ class Session:
             _load_results,
         )
 
-    def _create(self, choice: Choice, engine: Engine, taken: frozenset[str]) -> Sweep:
+    def _create(self, choice: Choice, engine: Engine) -> Sweep:
         """Make the folder of a new run, whose replicates are trained as measured."""
         request, space = self.request, self.request.space
+        taken = storage.runs(request.storage)
+        if request.name in taken:
+            raise RunError(
+                f"--name {request.name}: {request.storage} has a run of this name. Give another --name."
+            )
         if space.replicates == "stacked" and choice.why != stacking_benchmark.AS_ASKED:
             progress.note(f"note: replicates {choice.line}")
         return Sweep.create(
@@ -181,15 +170,19 @@ class Session:
             confirms=request.confirms,
         )
 
-    def _mirrored(self, sweep: Sweep) -> AbstractContextManager[Mirror | None]:
-        return storage.mirrored(self.request.storage, sweep.opened, progress.note)
+    @contextmanager
+    def _writing(self, sweep: Sweep) -> Iterator[Mirror | None]:
+        mirrored = storage.mirrored(self.request.storage, sweep.opened, progress.note)
+        with mirrored as mirror, sweep.writing(mirror):
+            yield mirror
 
     def _record_start(self, sweep: Sweep, sharing: dict[str, Any] | None) -> None:
         """Record that this session starts, with which code and versions; then record the change."""
         request, images = self.request, self.loaded.test_images()
         current = code.collect(request.space.task, code.known_files(sweep.history))
         changes = code.differences(code.newest(sweep.history), current)
-        settings = task.settings(self.loaded.task, _first_config(sweep))
+        first = next(iter(sweep.history.configurations.values()), None)
+        settings = task.settings(self.loaded.task, dict(first.config if first else sweep.space.fixed))
         trust.remember(sweep.identity, trust.named(request.space, request.source, request.storage))
         start = Opened(
             provenance=provenance.collect(request.argv, self.loaded.identity, settings, current),
@@ -222,15 +215,10 @@ class Session:
         return outcome.next_command(self.sweep)
 
 
-def _first_config(sweep: Sweep) -> dict[str, Any]:
-    first = next(iter(sweep.history.configurations.values()), None)
-    return dict(first.config) if first else dict(sweep.space.fixed)
-
-
 def _load_results() -> None:
     """Load the modules that write the results, which takes more than a second."""
-    importlib.import_module("tune_app.report.page")
-    importlib.import_module("tune_app.report.terminal")
+    for name in ("page", "terminal"):
+        importlib.import_module(f"tune_app.report.{name}")
 
 
 @contextmanager
