@@ -16,7 +16,7 @@ from tune_app import progress
 from tune_app import space as spaces
 from tune_app.driver import gpu_sharing
 from tune_app.driver.gpu_sharing import ProcessFailed, Sharing, Throughput, share
-from tune_app.driver.resources import Estimate, plan, room
+from tune_app.driver.resources import plan, room
 from tune_app.errors import SpaceError
 from tune_app.session import lifecycle, preview
 from tune_app.session.request import Request
@@ -228,6 +228,6 @@ def test_without_a_gpu_auto_is_the_cpu() -> None:
 
 def test_check_says_that_it_will_be_measured() -> None:
     text = "task: pneumonia\nfixed: {lr: 1e-5}\nresources: {gpus_per_trial: auto}\n"
-    said = preview.plan(spaces.parse(text, file="my.yaml", name="my"), Estimate(1.0, 1, 10, 5))
+    said = preview.plan(spaces.parse(text, file="my.yaml", name="my"), preview.Estimate(1.0, 1, 10, 5))
     [line] = [line for line in said.splitlines() if line.startswith("GPUs: ")]
     assert "measure" in line

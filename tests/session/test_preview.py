@@ -6,13 +6,12 @@ import pytest
 
 from tune_app import space as spaces
 from tune_app.data.identity import DataIdentity
-from tune_app.driver.resources import Estimate
 from tune_app.session import preview
 
 DATA = DataIdentity(
     "xrays", "folder", "c0ffee" * 10, 64, "image", {"train": 3, "val": 2, "test": 1}, ("Old.",)
 )
-ESTIMATE = Estimate(2.0, 3, 5 << 20, 1 << 20, "looped: as asked")
+ESTIMATE = preview.Estimate(2.0, 3, 5 << 20, 1 << 20, "looped: as asked")
 
 
 def parse(text: str) -> spaces.SearchSpace:
@@ -44,4 +43,4 @@ def test_the_disk_space_depends_on_what_is_kept(keep: str, kept: str) -> None:
 
 
 def test_a_function_has_no_checkpoints() -> None:
-    assert "disk: no checkpoints" in preview.plan(parse(""), Estimate(1.0, 1, 0, 0))
+    assert "disk: no checkpoints" in preview.plan(parse(""), preview.Estimate(1.0, 1, 0, 0))

@@ -25,7 +25,7 @@ from small_task import (
 from tune_app import results
 from tune_app import space as spaces
 from tune_app.errors import DiskError, Interrupted, RunError, TrialsFailed
-from tune_app.session import lifecycle, measuring
+from tune_app.session import lifecycle, preview
 from tune_app.session.session import Session
 from tune_app.sweep import Sweep
 from tune_app.sweep.events import Saved
@@ -207,7 +207,7 @@ def test_a_disk_that_is_full_before_training_leaves_advice(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "x")
 
-    monkeypatch.setattr(measuring, "stacking", full)
+    monkeypatch.setattr(preview, "stacking", full)
     with pytest.raises(DiskError, match=rf"(?s)x: .*{advice}"):
         session.train()
     assert not session.began

@@ -23,7 +23,7 @@ from tune_app.data import Dataset
 from tune_app.data.identity import NO_DATA
 from tune_app.driver.driver import Driver
 from tune_app.errors import RunError, SpaceError
-from tune_app.session import lifecycle, measuring
+from tune_app.session import lifecycle, preview
 from tune_app.session.request import LoadedTask, Request
 from tune_app.session.session import Session
 from tune_app.space import Config
@@ -382,9 +382,9 @@ def test_a_function_has_its_own_numerics(user_module: UserModule, key: str, valu
 
 
 def test_check_tells_the_choice(loaded: LoadedTask) -> None:
-    found = measuring.estimate(Request(parse("replicates: stacked")), loaded)
+    found = preview.estimate(Request(parse("replicates: stacked")), loaded)
     assert found.replicates == "stacked: as asked"
-    single = measuring.estimate(Request(parse("replicates: looped")), loaded)
+    single = preview.estimate(Request(parse("replicates: looped")), loaded)
     assert single.replicates == "looped: as asked"
     assert found.state_bytes == pytest.approx(single.state_bytes, rel=0.2)
     assert found.epoch_s > 0

@@ -13,7 +13,7 @@ from small_task import TASK, request
 
 from tune_app import cli
 from tune_app.errors import TaskError
-from tune_app.session import measuring
+from tune_app.session import preview
 
 UserModule = Callable[[str], str]
 
@@ -111,7 +111,7 @@ def test_what_is_no_classifier_is_refused(user_module: UserModule, name: str) ->
 )
 def test_what_trains_is_not_refused(user_module: UserModule, part: str, instead: str) -> None:
     asked = request(f"{user_module(TASK.replace(part, instead))}:Task", SPACE)
-    assert measuring.estimate(asked, asked.load()).epoch_s > 0
+    assert preview.estimate(asked, asked.load()).epoch_s > 0
 
 
 def test_the_check_leaves_random_generators_alone(user_module: UserModule) -> None:
@@ -151,4 +151,4 @@ def test_check_names_what_a_function_raises(
     assert "Traceback" not in said
     asked = request(f"{task}:train", SPACE)
     with pytest.raises(TaskError, match=words):
-        measuring.estimate(asked, asked.load())
+        preview.estimate(asked, asked.load())

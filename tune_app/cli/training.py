@@ -163,13 +163,13 @@ def check(**options: Any) -> None:
     Prints what a run would train, and estimates of its time and disk space.
     """
     from tune_app import progress
-    from tune_app.session import measuring, preview
+    from tune_app.session import preview
 
     request = _request(options)
     loaded = _load(request)
     click.echo(preview.headline(request.space, loaded.identity))
     with progress.waiting("timing one epoch"):
-        estimate = measuring.estimate(request, loaded)
+        estimate = preview.estimate(request, loaded)
     click.echo(preview.plan(request.space, estimate))
 
 

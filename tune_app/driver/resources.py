@@ -23,22 +23,6 @@ class Plan:
         return max(1, int(self.cpus_per_trial))
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """What a trial costs here: seconds for one epoch of one replicate, measured, and bytes on disk.
-
-    ``state_bytes`` is a replicate's checkpoint, 0 where there is none, and ``weights_bytes`` its weights;
-    ``at_a_time`` is how many trials would run at a time. ``replicates`` says how those of a trial would be
-    trained, and why.
-    """
-
-    epoch_s: float
-    at_a_time: int
-    state_bytes: int
-    weights_bytes: int
-    replicates: str = ""
-
-
 def plan(
     asked: Resources, cpus: float, gpus: float, trials: int, parts: int = 1, sharing: int | None = None
 ) -> Plan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -243,32 +243,25 @@ def rerun(request: Request, loaded: LoadedTask, sweep: Sweep, sample: int) -> Re
         again = replace(request, space=space, name="again", runs_dir=Path(folder), storage=None)
         made = Session(again, loaded, numerics=sweep.numerics).train()
         [new] = made.history.configurations.values()
-        old_and_new = list(_values(configuration, new, sweep.space.replicate_numbers))
+        old, now = (_reported(each, sweep.space.replicate_numbers) for each in (configuration, new))
         device = "+".join(dict.fromkeys(attempt.device for attempt in made.history.attempts.values()))
-    differences = [each for each in old_and_new if each[2] != each[3]]
-    event = events.Rerun(sample=sample, compared=len(old_and_new), differing=len(differences), device=device)
+    differences = [(*key, then, now.get(key)) for key, then in old.items() if then != now.get(key)]
+    event = events.Rerun(sample=sample, compared=len(old), differing=len(differences), device=device)
     with sweep.writing():
         sweep.note(event, durable=True)
-    return RerunOutcome(sample, len(old_and_new), differences, device)
+    return RerunOutcome(sample, len(old), differences, device)
 
 
-def _values(old: Configuration, new: Configuration, replicates: range) -> Iterator[Difference]:
-    """Every recorded value with the new one, which is None where the rerun did not report it."""
+def _reported(configuration: Configuration, replicates: range) -> dict[tuple[int, str], float | None]:
+    """Every value that was reported, by replicate and by metric and epoch, and the test metrics."""
+    values: dict[tuple[int, str], float | None] = {}
     for replicate in replicates:
-        now = _reported(new, replicate)
-        for name, then in _reported(old, replicate).items():
-            yield replicate, name, then, now.get(name)
-
-
-def _reported(configuration: Configuration, replicate: int) -> dict[str, float | None]:
-    """Every value that a replicate reported, by metric and epoch, and its test metrics."""
-    values: dict[str, float | None] = {}
-    for epoch, metrics, _ in configuration.epochs(replicate):
-        values |= {f"{name} of epoch {epoch}": value for name, value in metrics.items()}
-    attempt = configuration.last(replicate)
-    if attempt and attempt.test:
-        index = attempt.replicates.index(replicate)
-        values |= {name: column[index] for name, column in attempt.test.items()}
+        for epoch, metrics, _ in configuration.epochs(replicate):
+            values |= {(replicate, f"{name} of epoch {epoch}"): value for name, value in metrics.items()}
+        attempt = configuration.last(replicate)
+        if attempt and attempt.test:
+            index = attempt.replicates.index(replicate)
+            values |= {(replicate, name): column[index] for name, column in attempt.test.items()}
     return values
 
 

@@ -24,7 +24,7 @@ from tune_app.driver.driver import Driver
 from tune_app.driver.trial_queue import Searcher, parts
 from tune_app.engines.choice import Engine, open_engine
 from tune_app.errors import RunError
-from tune_app.session import measuring, outcome, provenance, signals
+from tune_app.session import outcome, preview, provenance, signals
 from tune_app.session.request import LoadedTask, Request
 from tune_app.storage import Mirror
 from tune_app.sweep import Sweep, code, trust
@@ -85,11 +85,11 @@ class Session:
             if self.sweep and not self._change and self._finish_if_trained(self.sweep, view):
                 return self.sweep
             with (
-                measuring.stacking(self.request, self.loaded, self._numerics) as choose,
+                preview.stacking(self.request, self.loaded, self._numerics) as choose,
                 self._engine() as engine,
             ):
                 sweep = self.sweep = self.sweep or self._create(choose(engine.plan), engine)
-                engine, sharing = measuring.gpu_sharing(engine, sweep)
+                engine, sharing = preview.gpu_sharing(engine, sweep)
                 with self._writing(sweep) as mirror:
                     self._record_start(sweep, sharing)
                     sweep.restore_views(progress.note)

@@ -12,7 +12,7 @@ from tune_app import progress
 from tune_app.driver.gpu_sharing import Sharing
 from tune_app.driver.resources import Plan, plan
 from tune_app.engines.choice import Engine
-from tune_app.session import measuring
+from tune_app.session import preview
 from tune_app.session.request import Request
 from tune_app.space import Resources
 from tune_app.sweep.events import Numerics
@@ -32,7 +32,7 @@ def planned() -> Plan:
 
 
 def test_fixed_numerics_are_not_measured(asked: Request, planned: Plan) -> None:
-    with measuring.stacking(asked, asked.load(), Numerics("looped")) as choose:
+    with preview.stacking(asked, asked.load(), Numerics("looped")) as choose:
         choice = choose(planned)
     assert (choice.replicates, choice.looped_s) == ("looped", None)
 
@@ -41,12 +41,12 @@ def test_fixed_numerics_are_not_measured(asked: Request, planned: Plan) -> None:
 def test_what_the_space_asks_for_is_tried(asked: Request, planned: Plan, address: str) -> None:
     """The task has dropout, which cannot be stacked."""
     asked = replace(asked, address=address)
-    with measuring.stacking(asked, asked.load()) as choose:
+    with preview.stacking(asked, asked.load()) as choose:
         assert "Dropout" in choose(planned).line
 
 
 def test_an_estimate_leaves_no_files(asked: Request) -> None:
-    found = measuring.estimate(asked, asked.load())
+    found = preview.estimate(asked, asked.load())
     assert found.epoch_s > 0
     assert found.state_bytes > found.weights_bytes > 0
     assert found.at_a_time >= 1
@@ -61,7 +61,7 @@ def test_sharing_of_gpus_is_measured_where_the_engine_can(
     sweep = run(replace(asked, space=asked.space.model_copy(update={"replicates": "looped"})))
     notes.clear()
     alone = Engine(planned, "here", lambda driver: None)
-    assert measuring.gpu_sharing(alone, sweep) == (alone, None)
+    assert preview.gpu_sharing(alone, sweep) == (alone, None)
     shared = Engine(planned, "there", lambda driver: None)
     specs: list[TrialSpec] = []
 
@@ -69,7 +69,7 @@ def test_sharing_of_gpus_is_measured_where_the_engine_can(
         specs.append(spec)
         return shared, Sharing(2, "faster")
 
-    engine, recorded = measuring.gpu_sharing(replace(alone, measure_sharing=measure), sweep)
+    engine, recorded = preview.gpu_sharing(replace(alone, measure_sharing=measure), sweep)
     assert engine is shared
     assert recorded is not None
     assert (recorded["trials"], recorded["why"]) == (2, "faster")
