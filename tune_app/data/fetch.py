@@ -115,7 +115,6 @@ def _verify(part: Path, url: str, blob: str) -> None:
 
 
 def _explained(error: Exception, url: str, part: Path, timeout_s: float) -> DataError:
-    """A failure of the network or of the disk, as an error that says how to fix it."""
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(error, urllib.error.HTTPError):
         error.close()

@@ -112,7 +112,6 @@ def _more(flag: str, text: str, now: int) -> int:
 
 
 def _example(space: SearchSpace) -> str:
-    """An example of ``--add`` for this space: a value of its first grid, or a point."""
     grid = next((name for name, sampler in space.space.items() if sampler.kind == "grid"), None)
     return f"--add {grid}=VALUE" if grid else _point(space)
 

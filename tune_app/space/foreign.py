@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from tune_app.errors import SpaceError
@@ -17,13 +16,19 @@ DIRECTIONS = {
 }
 
 _CALL = re.compile(r"(?:\w+\.)*(\w+)\((.*)\)", re.DOTALL)  # tune.loguniform(1e-4, 1e-1)
-#: Other tools' names, without _; any other name may be one of ours.
+#: Other tools' names, without _, of kinds of ours; any other name may be one of ours.
 _KINDS = {
     **dict.fromkeys(["values", "choices", "categorical"], "choice"),
     **{"gridsearch": "grid", "normal": "randn", "float": "uniform", "qlograndint": "qloguniform"},
-    **{"loguniformvalues": "loguniform", "qloguniformvalues": "qloguniform"},
+    **{
+        "loguniformvalues": "loguniform",
+        "qloguniformvalues": "qloguniform",
+        "": "uniform",
+        "log": "loguniform",
+    },
 }
-_WHOLE = ("int", "integer", "intuniform", "uniformint")  # both bounds included; randint excludes max
+#: Names that stand for whole numbers if both bounds are; both are included, and randint excludes max.
+_WHOLE = {**dict.fromkeys(["", "int", "integer", "intuniform", "uniformint"], "randint"), "log": "lograndint"}
 
 
 def translate(raw: object) -> dict[str, Any] | None:
@@ -31,15 +36,22 @@ def translate(raw: object) -> dict[str, Any] | None:
 
     Neither the kind nor the arguments are checked.
     """
+    name, args = _name_and_arguments(raw)
+    if not isinstance(args, list):
+        return None
+    word = name.lower().replace("_", "").rpartition(".")[2]
+    if word in _WHOLE and len(args) == 2 and all(isinstance(arg, int) for arg in args):
+        return {_WHOLE[word]: [args[0], args[1] + 1]}
+    return {_KINDS.get(word, word): args}
+
+
+def _name_and_arguments(raw: object) -> tuple[str, Any]:
     if isinstance(raw, str):
         call = _CALL.fullmatch(raw.strip())
-        return _of_kind(call[1], _list(call[2])) if call else None
-    if not isinstance(raw, Mapping):
-        return None
-    own = {str(key): value for key, value in raw.items() if key != "when"}
+        return (call[1], _list(call[2])) if call else ("", None)
+    own = {str(key): value for key, value in raw.items() if key != "when"} if isinstance(raw, dict) else {}
     if len(own) == 1:
-        [(name, args)] = own.items()
-        return _of_kind(name, args)
+        return next(iter(own.items()))
     return _of_keys(own)
 
 
@@ -52,36 +64,17 @@ def _list(inner: str) -> Any:
     return args[0] if len(args) == 1 and isinstance(args[0], list) else args
 
 
-def _of_kind(name: str, args: Any) -> dict[str, Any] | None:
-    word = name.lower().replace("_", "").rpartition(".")[2]
-    if not isinstance(args, list):
-        return None
-    if word in _WHOLE:
-        return _whole("randint", args)
-    return {_KINDS.get(word, word): args}
-
-
-def _whole(kind: str, args: list[Any]) -> dict[str, Any] | None:
-    if len(args) != 2 or not all(isinstance(arg, int) for arg in args):
-        return None
-    return {kind: [args[0], args[1] + 1]}
-
-
-def _of_keys(raw: dict[str, Any]) -> dict[str, Any] | None:
+def _of_keys(raw: dict[str, Any]) -> tuple[str, Any]:
     """A parameter of a W&B sweep, or the like: ``distribution``, ``min``, ``max`` and so on."""
-    spread, log = str(raw.pop("distribution", "")).lower(), bool(raw.get("log"))
+    spread = str(raw.pop("distribution", "log" if raw.get("log") else "")).lower()
     if raw.keys() == {"values"}:
-        return {"choice": raw["values"]}
+        return "values", raw["values"]
     if spread == "normal":
-        return {"randn": [raw.get("mu", 0), raw.get("sigma", 1)]}
+        return spread, [raw.get("mu", 0), raw.get("sigma", 1)]
     args: list[Any] = [raw.get("min", raw.get("low")), raw.get("max", raw.get("high"))]
     numbers = all(isinstance(arg, int | float) for arg in args)
-    if not numbers or "values" in raw or "step" in raw or spread == "q_log_uniform":  # exponents of e again
-        return None
-    if spread in ("", "uniform"):
-        whole = not spread and all(isinstance(arg, int) for arg in args)
-        kind = ("lograndint" if log else "randint") if whole else ("loguniform" if log else "uniform")
-        return _whole(kind, args) if whole else {kind: args}
-    if spread == "log_uniform":  # W&B's are exponents of e
-        return {"loguniform": [math.exp(arg) for arg in args]} if max(args) < 200 else None
-    return _of_kind(spread, [*args, raw.get("q", 1)] if spread.startswith("q") else args)
+    exponents = spread in ("log_uniform", "q_log_uniform")  # W&B's are exponents of e
+    if not numbers or "values" in raw or "step" in raw or (exponents and max(args) > 200):
+        return "", None
+    args = [math.exp(arg) for arg in args] if exponents else args
+    return spread, [*args, raw.get("q", 1)] if spread.startswith("q") else args

@@ -132,7 +132,6 @@ def _one_or_several(value: Any, validate: ValidatorFunctionWrapHandler) -> Metri
 
 
 def _one_or_list(schema: dict[str, Any]) -> None:
-    """Change a JSON schema so that it also accepts a list."""
     one = {"$ref": schema.pop("$ref")}
     schema["anyOf"] = [one, {"type": "array", "items": one, "minItems": 1}]
 

@@ -109,7 +109,6 @@ def _largest_size(space: SearchSpace) -> int:
 
 
 def _metric_names(space: SearchSpace) -> list[tuple[Path, str]]:
-    """The path and name of each metric that is optimised."""
     names = [metric.name for metric in space.metrics]
     if len(names) == 1:
         return [(("metric", "name"), names[0])]
@@ -124,7 +123,6 @@ def _sealed(space: SearchSpace) -> Iterator[RuleError]:
 
 
 def _parameter_names(space: SearchSpace) -> Iterator[tuple[Path, str]]:
-    """The path and name of each parameter."""
     yield from ((("space",), name) for name in space.space)
     yield from ((("fixed",), name) for name in space.fixed)
     yield from ((("configs", index), name) for index, point in enumerate(space.configs) for name in point)
