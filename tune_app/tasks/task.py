@@ -55,6 +55,9 @@ class Labelled:
     x: NDArray[Any]
     y: NDArray[np.int64]
 
+    def __getitem__(self, index: slice | list[int]) -> Labelled:
+        return Labelled(self.x[index], self.y[index])
+
 
 @dataclass(frozen=True)
 class Splits:
@@ -318,8 +321,7 @@ def settings(task: Task | FunctionTask, config: Config) -> dict[str, Scalar]:
 
 def identify(splits: Splits) -> DataIdentity:
     """The identity of arrays that a task brings by itself: SHA-256 over types, shapes and bytes."""
-    digest = hashlib.sha256()
-    parts = {"train": splits.train, "val": splits.val, "test": splits.test}
+    digest, parts = hashlib.sha256(), vars(splits)
     for part in parts.values():
         for array in (part.x, part.y):
             little = array.astype(array.dtype.newbyteorder("<"))

@@ -8,7 +8,7 @@ element by itself. `stacking_check` finds out what can be stacked.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from typing import Any, Self
@@ -47,11 +47,8 @@ class Learner:
         self._precision = spec.settings.numerics.precision
         self._batch_size, self._eval_batch_size = task.batch_sizes(copied(config))
         self._loss, self._max_norm = task.loss(copied(config)), clip_norm(task, config)
-        self.optimizer = task.optimizer(copied(config), self._optimized())
+        self.optimizer = task.optimizer(copied(config), iter(self.leaves().values()))
         self._scheduler = make_scheduler(task, config, self.optimizer, spec.settings.epochs)
-
-    def _optimized(self) -> Iterable[nn.Parameter]:
-        return self.module.parameters()
 
     def leaves(self) -> dict[str, nn.Parameter]:
         """What is optimised, by the names in ``module``."""
@@ -133,7 +130,7 @@ class Learner:
         self, split: DeviceSplit, places: Sequence[int], weights: Sequence[Weights]
     ) -> tuple[Tensor, Tensor]:
         """As ``score``, for the models at these places of the first stack, with these weights."""
-        before = self.weights(0)
+        before = copy.deepcopy(self.weights(0))
         self.module.load_state_dict(weights[0])
         found = self.score(split)
         self.module.load_state_dict(before)
@@ -149,8 +146,8 @@ class Learner:
         return torch.stack([end for row in rows for end in (row.amax(1), row.amin(1))]).isfinite().all(dim=0)
 
     def weights(self, index: int) -> dict[str, Tensor]:
-        """The ``state_dict`` of one model; later steps do not change it."""
-        return {name: copy.deepcopy(value) for name, value in self.module.state_dict().items()}
+        """The ``state_dict`` of one model."""
+        return self.module.state_dict()
 
     def state(self, index: int) -> State:
         """Model, optimiser and schedule of one model."""
@@ -216,9 +213,6 @@ class Stack(Learner):
 
         self._on_own = vmap(single, in_dims=(0, 0, 0, 0), randomness="error")
         self._on_shared = vmap(single, in_dims=(0, 0, None, None), randomness="error")
-
-    def _optimized(self) -> Iterable[nn.Parameter]:
-        return list(self._leaves.values())
 
     def leaves(self) -> dict[str, nn.Parameter]:
         """See Learner."""
@@ -338,7 +332,6 @@ def _mean(batches: list[Tensor]) -> Tensor:
 
 
 def _classes(logits: Tensor) -> Tensor:
-    """Logits (..., C) to classes (...)."""
     return logits[..., 0] > 0 if logits.shape[-1] == 1 else logits.argmax(dim=-1)
 
 
@@ -352,6 +345,5 @@ def _own(tensor: Tensor) -> Tensor:
 
 
 def _of_linear(model: nn.Module, name: str) -> bool:
-    """Whether a parameter is the weight of a Linear."""
     module, _, own = name.rpartition(".")
     return own == "weight" and isinstance(model.get_submodule(module), nn.Linear)

@@ -38,7 +38,7 @@ class Output:
     """What a trial prints, in a file: at ``path``, or in a temporary one whose text ``take`` returns."""
 
     def __init__(self, path: Path | None = None) -> None:
-        self._path = path
+        self._path, self._temporary = path, path is None
 
     @contextmanager
     def redirected(self) -> Iterator[None]:
@@ -90,19 +90,19 @@ class Output:
         back.callback(_flush)
 
     def take(self) -> str:
-        """What was printed since the last call; for a temporary file, which is removed."""
+        """What was printed since the last call, where there is no file for it."""
         with suppress(OSError, FolderChanged):
-            if self._path:
+            if self._path and self._temporary:
                 limit_size(self._path)
                 text = self._path.read_text(encoding="utf-8", errors="backslashreplace")
                 remove(self._path)
                 return text
         return ""
 
-    def remove(self, empty_only: bool) -> None:
-        """Remove the file."""
+    def remove(self) -> None:
+        """Remove the file if it is temporary or empty."""
         with suppress(OSError, FolderChanged):
-            if self._path and not (empty_only and self._path.stat().st_size):
+            if self._path and (self._temporary or not self._path.stat().st_size):
                 remove(self._path)
 
 

@@ -21,8 +21,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tune_app.errors import describe
 from tune_app.space import SearchSpace
 from tune_app.sweep.events import Numerics
@@ -31,7 +29,7 @@ from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks import task as tasks
 from tune_app.tasks import task_folder
 from tune_app.tasks.isolation import gpus_possible, set_numerics
-from tune_app.tasks.task import FunctionTask, Labelled, Splits, Task
+from tune_app.tasks.task import FunctionTask, Splits, Task
 
 if TYPE_CHECKING:
     from tune_app.training.device_data import DeviceSplits
@@ -119,17 +117,10 @@ def prepare(
         return Choice("looped", f"measuring failed: {describe(error)}")
     if space.replicates == "auto" and space.size() * space.seeds * space.epochs * batches < FEWEST_BATCHES:
         return Choice("looped", f"fewer than {FEWEST_BATCHES:,} batches in all, too few to measure first")
-    return replace(benchmark, splits=_some(splits, _BATCHES * batch_size))
-
-
-def _some(splits: Splits, count: int) -> Splits:
-    """The first inputs, of training and validation the same share."""
-
-    def first(part: Labelled, count: int) -> Labelled:
-        return Labelled(np.ascontiguousarray(part.x[:count]), part.y[:count])
-
+    count = _BATCHES * batch_size
     of_validation = math.ceil(len(splits.val.y) * min(1.0, count / len(splits.train.y)))
-    return Splits(first(splits.train, count), first(splits.val, of_validation), first(splits.test, 1))
+    few = Splits(splits.train[:count], splits.val[:of_validation], splits.test[:1])
+    return replace(benchmark, splits=few)
 
 
 def run(benchmark: Benchmark) -> Choice:

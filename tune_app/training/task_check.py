@@ -106,7 +106,8 @@ def _check_training(space: SearchSpace, task: Task, splits: Splits) -> None:
     require(two, f"batch_sizes() gave {sizes!r}: give two of int, both above 0")
     count = min(_INPUTS, sizes[0], len(splits.train.y))
     bad = _not_finite(splits.train.x)
-    few = _few(splits, count, bad)
+    index = slice(count) if bad is None else [*range(count - 1), bad]
+    few = Splits(splits.train[index], splits.val[:count], splits.test[:count])
     with code(reference, with_torch=partial(set_numerics, torch.get_num_threads(), space.precision)):
         with called(f"moving inputs of {few.train.x.dtype} and labels to torch"):
             data = DeviceSplits.load(few, "cpu")
@@ -169,15 +170,6 @@ def _not_finite(x: np.ndarray[Any, Any]) -> int | None:
     if x.dtype.kind != "f" or not x.size or np.isfinite(x.min() + x.max()):
         return None
     return next((row for row, each in enumerate(x) if not np.isfinite(each).all()), None)
-
-
-def _few(splits: Splits, count: int, last: int | None) -> Splits:
-    """The first inputs of each part; the ``last`` one for training may be another."""
-    train, val, test = (Labelled(part.x[:count], part.y[:count]) for part in vars(splits).values())
-    if last is not None:
-        index = [*range(count - 1), last]
-        train = Labelled(splits.train.x[index], splits.train.y[index])
-    return Splits(train, val, test)
 
 
 def _hint(few: Splits) -> str:

@@ -6,6 +6,7 @@ it is trained alone, beside others, or after a resume.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -41,7 +42,7 @@ class Best:
         """Take the weights of an epoch if its metrics ``found`` are better, by ``keep``."""
         value = improved_value(found, keep, self.value if self.weights else None)
         if value is not None:
-            self.value, self.epoch, self.weights = value, epoch, weights()
+            self.value, self.epoch, self.weights = value, epoch, copy.deepcopy(weights())
 
 
 @dataclass
@@ -141,12 +142,12 @@ class _TaskReplicates(Replicates):
         """Train on without those that are live no longer; their states are kept."""
         gone = [place for place in group.live if not self.all[place].live]
         if gone:
-            states = self.state()
+            states = self._states(group)
             self._frozen |= {place: states[place] for place in gone}
             self._resume(group, states)
 
-    def _resume(self, group: _Group, states: Sequence[State]) -> None:
-        """Train the live replicates of a group, from these states of all replicates."""
+    def _resume(self, group: _Group, states: Mapping[int, State]) -> None:
+        """Train the live replicates of a group, from these states by place."""
         group.live = [place for place in group.places if self.all[place].live]
         if group.live:
             group.models = group.models.resumed(group.live, [states[place] for place in group.live])
@@ -175,7 +176,7 @@ class _TaskReplicates(Replicates):
 
     def _evaluated(self) -> dict[int, Mapping[str, Tensor]]:
         """The ``state_dict`` that ``test`` looks at, by place, of the replicates that have not diverged."""
-        found: dict[int, Mapping[str, Tensor]] = {}
+        found: dict[int, Mapping[str, Tensor]]
         if self._keep_best:
             found = {place: best.weights for place, best in enumerate(self._best)}
         else:
@@ -188,11 +189,16 @@ class _TaskReplicates(Replicates):
         """See Replicates; looped and stacked replicates take each other's."""
         states = dict(self._frozen)
         for group in self._groups:
-            for index, place in enumerate(group.live):
-                each = self.all[place]
-                where = {"epoch": each.epoch, "diverged": bool(each.diverged)}
-                states[place] = where | group.models.state(index) | {"best": {**vars(self._best[place])}}
+            states |= self._states(group)
         return [states[place] for place in range(len(self.all))]
+
+    def _states(self, group: _Group) -> dict[int, State]:
+        states = {}
+        for index, place in enumerate(group.live):
+            each = self.all[place]
+            where = {"epoch": each.epoch, "diverged": bool(each.diverged)}
+            states[place] = where | group.models.state(index) | {"best": {**vars(self._best[place])}}
+        return states
 
     def load(self, states: Sequence[Any]) -> None:
         """See Replicates."""
@@ -204,7 +210,7 @@ class _TaskReplicates(Replicates):
             each.evaluated = best.epoch if self._keep_best else each.epoch
         self._frozen = {place: state for place, state in enumerate(states) if not self.all[place].live}
         for group in self._groups:
-            self._resume(group, states)
+            self._resume(group, dict(enumerate(states)))
 
     def weights(self) -> list[Any]:
         """See Replicates."""

@@ -7,7 +7,7 @@ a Task only: a function may do without.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -133,7 +133,9 @@ class Trial:
             self._apply_patience(place, found[place])
         done = replicates.epoch >= spec.target or not self._live()
         saved = self._save(done, save_now)
-        weights = self._save_weights() if done and spec.tested else None
+        tested, weights = done and spec.tested, None
+        if tested and spec.settings.keep == "best" and self._savable:
+            weights = self._write("weights", replicates.weights())
         return EpochReport(
             epoch=replicates.epoch,
             metrics=_by_name(found),
@@ -142,7 +144,7 @@ class Trial:
             why={r.number: r.diverged for r in each if r.diverged},
             ended={r.number: (r.epoch, r.ended) for r in each if r.ended},
             done=done,
-            test=_test_outcome(replicates) if done and spec.tested else None,
+            test=_test_outcome(replicates) if tested else None,
             saved=saved,
             savable=self._savable and not self._too_large_bytes,
             weights=weights,
@@ -206,12 +208,6 @@ class Trial:
         self._clock.wrote(watch.seconds())
         return saved
 
-    def _save_weights(self) -> Saved | None:
-        """Write the weights that were tested, if the space keeps the best ones only."""
-        if self._spec.settings.keep != "best" or not self._savable:
-            return None
-        return self._write("weights", self._replicates.weights())
-
     def _write(self, what: str, states: list[Any]) -> Saved | None:
         spec, worker, epoch = self._spec, self._worker, self._replicates.epoch
         shape = list(worker.data.train.x.shape[1:]) if worker.data else []
@@ -240,12 +236,13 @@ class GuardedTrial:
         self._spec, self._worker = spec, worker
         self._trial: Trial | None = None
         self._output = Output(Path(spec.files.output) if spec.files.output else None)
+        self._watched = spec.files.opened.watched if spec.files.opened else nullcontext
 
     def step(self, save_now: bool = False) -> EpochReport | Failure:
         """Train one epoch; see ``Trial.step``. After a failure there is nothing more to train."""
         with self._watched(), self._output.redirected():
             result = self._step(save_now)
-        return result if self._spec.files.output else replace(result, output=self._output.take())
+        return replace(result, output=self._output.take())
 
     def _step(self, save_now: bool) -> EpochReport | Failure:
         try:
@@ -265,11 +262,7 @@ class GuardedTrial:
             with self._output.redirected():  # the driver has closed the log by now; readers add this to it
                 self._trial.close()
             self._trial = None
-            self._output.remove(empty_only=bool(self._spec.files.output))
-
-    def _watched(self) -> AbstractContextManager[None]:
-        opened = self._spec.files.opened
-        return opened.watched() if opened else nullcontext()
+            self._output.remove()
 
 
 def _test_outcome(replicates: Replicates) -> TestOutcome:
