@@ -233,7 +233,7 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, float]:
 def train(wanted: SearchSpace, name: str, runs_dir: Path, address: str) -> Sweep:
     """Train a run, or what is lacking of it."""
     request = Request(wanted, "phantom", image_size=IMAGE_SIZE, name=name, runs_dir=runs_dir, address=address)
-    return lifecycle.run(request, request.load()).train(progress.watch)
+    return lifecycle.run(request, request.load()).train(progress.Watch)
 
 
 def seconds(sweep: Sweep) -> float:

@@ -98,7 +98,7 @@ def _run(
     request = Request(space=space, argv=["tune_app.run"], **asked)
     loaded = request.load()
     try:
-        sweep = lifecycle.run(request, loaded).train(progress.watch if show else None)
+        sweep = lifecycle.run(request, loaded).train(progress.Watch if show else None)
         frames = results.load(sweep)
         with sweep.rewriting():
             refused = report.write_all(frames)

@@ -1,13 +1,14 @@
-"""The state of a sweep at one moment."""
+"""The state of a sweep at one moment, and its rate."""
 
 from __future__ import annotations
 
 import threading
 from pathlib import Path
 
-from recording import GRID, drawn, look, recorded
+import pytest
+from recording import GRID, Clock, drawn, look, recorded
 
-from tune_app.progress.snapshot import Row, SnapshotTaker
+from tune_app.progress.snapshot import Pace, Row, SnapshotTaker
 from tune_app.sweep.events import Planned
 
 
@@ -167,3 +168,27 @@ def test_it_can_be_looked_at_while_it_is_written(tmp_path: Path) -> None:
         thread.join()
         assert faults == []
         assert taker.take().done == 300 * 8
+
+
+def test_pace_is_that_of_the_last_ten_seconds() -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    assert pace.per_second() is None
+    pace.note(1000)  # trained in an earlier session
+    assert pace.per_second() is None
+    for second in range(1, 61):
+        clock.now += 1
+        pace.note(1000 + 10 * min(second, 30) + 100 * max(0, second - 30))
+    assert pace.per_second() == pytest.approx(100)
+
+
+def test_pace_of_epochs_that_take_a_minute_each_does_not_fall_to_nothing() -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    for _ in range(4):
+        pace.note(int((clock.now - 100) // 60) * 5)
+        clock.now += 60
+    for _ in range(55):
+        clock.now += 1
+        pace.note(15)
+    assert pace.per_second() == pytest.approx(5 / 60, rel=0.7)

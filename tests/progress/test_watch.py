@@ -37,7 +37,7 @@ def test_without_a_terminal_each_end_is_one_whole_line(tmp_path: Path) -> None:
     console, clock = plain_console(), Clock()
     with recorded(tmp_path) as (sweep, recorder):
         recorder.train(3, [0.5, 0.5])
-        with progress.watch(sweep, "on 2 CPUs", console, clock):
+        with progress.Watch(sweep, "on 2 CPUs", console, clock):
             recorder.train(2, [0.93, 0.94])
             wait_for(lambda: "2/4" in text_of(console))
             recorder.fail(recorder.start(1), "ValueError: no")
@@ -90,7 +90,7 @@ def test_a_fault_in_showing_ends_nothing_and_is_told_once(
 
     monkeypatch.setattr(drawing, "ended", broken)
     with recorded(tmp_path) as (sweep, recorder):
-        with progress.watch(sweep, "plan", plain_console()):
+        with progress.Watch(sweep, "plan", plain_console()):
             recorder.train(1, [0.5, 0.5])
             time.sleep(0.6)
             recorder.train(2, [0.5, 0.5])
@@ -106,7 +106,7 @@ def test_a_disk_that_is_full_ends_nothing(tmp_path: Path, capsys: pytest.Capture
         def write(self, text: str) -> int:
             raise OSError(28, "No space left on device")
 
-    with recorded(tmp_path) as (sweep, recorder), progress.watch(sweep, "plan", Console(file=Full())):
+    with recorded(tmp_path) as (sweep, recorder), progress.Watch(sweep, "plan", Console(file=Full())):
         recorder.train(1, [0.5, 0.5])
     assert "No space left on device" in capsys.readouterr().err
 
@@ -115,7 +115,7 @@ def test_an_exception_of_the_training_passes_through(tmp_path: Path) -> None:
     console = plain_console()
 
     def train(sweep: Sweep, recorder: Recorder) -> None:
-        with progress.watch(sweep, "plan", console):
+        with progress.Watch(sweep, "plan", console):
             recorder.epoch(recorder.start(1), [0.5, 0.5])
             raise KeyboardInterrupt
 
@@ -138,7 +138,7 @@ DEMO = """
             time.sleep(0.3)
     sweep = new_sweep(Path({folder!r}))
     recorder = Recorder.of(sweep)
-    with sweep.writing(), progress.watch(sweep, "on 2 CPUs, 2 trials at a time"):
+    with sweep.writing(), progress.Watch(sweep, "on 2 CPUs, 2 trials at a time"):
         for sample in (1, 2, 3, 4):
             recorder.train(sample, [0.9, 0.8 + sample / 50])
             time.sleep(0.3)

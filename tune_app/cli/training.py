@@ -31,7 +31,7 @@ def _train(session: Session) -> None:
     click.echo(preview.headline(session.request.space, session.loaded.identity))
     outcome: TuneAppError | None = None
     try:
-        sweep = session.train(progress.watch)
+        sweep = session.train(progress.Watch)
     except TuneAppError as error:
         if session.sweep is None or not session.began or isinstance(error, FolderChanged):
             raise

@@ -1,11 +1,10 @@
 """What a sweep looks like in a terminal while it trains.
 
-What there is to show (`snapshot`, `pace`) is computed apart from how it is drawn
-(`drawing`); `watch` draws it on a clock of its own while the engine works.
+`snapshot` computes what there is to show, `drawing` makes text of it, and `watch` shows it from a thread.
 """
 
 from __future__ import annotations
 
-from tune_app.progress.watch import follow, note, waiting, watch
+from tune_app.progress.watch import Watch, follow, note, waiting
 
-__all__ = ["follow", "note", "waiting", "watch"]
+__all__ = ["Watch", "follow", "note", "waiting"]

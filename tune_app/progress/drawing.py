@@ -41,11 +41,10 @@ def live(snapshot: Snapshot, timing: Timing, width: int, height: int) -> Group:
     footer = _footer(snapshot, timing, width)[: max(1, height - 5)]
     room = max(1, height - len(footer) - 4)  # header, "... and more", blank line, the cursor's own line
     shown = _choose(snapshot, room)
-    lines = _table(snapshot, shown, width)
+    below = [Text(line, overflow="ellipsis", no_wrap=True) for line in ("", *footer)]
     if rest := _rest(snapshot, shown):
-        lines.append(Text(rest, style="dim", overflow="ellipsis", no_wrap=True))
-    lines.append(Text(""))
-    return Group(*lines, *(Text(line, overflow="ellipsis", no_wrap=True) for line in footer))
+        below.insert(0, Text(rest, style="dim", overflow="ellipsis", no_wrap=True))
+    return Group(*_table(snapshot, shown, width), *below)
 
 
 def ended(snapshot: Snapshot, row: Row, number: int) -> str:
@@ -53,7 +52,7 @@ def ended(snapshot: Snapshot, row: Row, number: int) -> str:
     total = len(snapshot.states)
     parts = [
         f"{number:>{len(str(total))}}/{total}",
-        snapshot.labels.point(row.config, snapshot.varying, between="  ") or f"sample {row.sample}",
+        _name(snapshot, row, between="  "),
         _measured(snapshot, row),
         f"{_state(row)}: {row.reason}" if row.reason else _state(row),
         _time(row),
@@ -90,61 +89,47 @@ def count_states(states: list[str]) -> str:
     return ", ".join(f"{found[state]} {state}" for state in LIVE if found[state])
 
 
-@dataclass(frozen=True)
-class _Column:
-    header: str
-    cells: list[str]
-
-    @property
-    def width(self) -> int:
-        return max(map(cell_len, [self.header, *self.cells]))
-
-
 def _table(snapshot: Snapshot, rows: list[Row], width: int) -> list[Text]:
     """Lines of aligned columns. Made by hand: rich's Table takes ten times as long, four times a second."""
-    columns = _fitting(snapshot, rows, width)
-    widths = [column.width for column in columns]
-    lines = [_line([column.header for column in columns], widths, ["bold"] * len(columns))]
-    for index, row in enumerate(rows):
-        styles = [_STYLES[row.state] if column.header == _STATE else "" for column in columns]
-        lines.append(_line([column.cells[index] for column in columns], widths, styles))
+    columns = _columns(snapshot, rows, width)
+    lines = []
+    for index in range(1 + len(rows)):
+        line = Text(" " * _INDENT, no_wrap=True, overflow="ellipsis")
+        for column in columns:
+            colour = _STYLES[rows[index - 1].state] if index and column[0] == _STATE else ""
+            line.append(column[index], colour if index else "bold")
+            line.append(" " * (_width(column) - cell_len(column[index]) + _GAP))
+        line.rstrip()
+        lines.append(line)
     return lines
 
 
-def _line(cells: list[str], widths: list[int], styles: list[str]) -> Text:
-    text = Text(" " * _INDENT, no_wrap=True, overflow="ellipsis")
-    for cell, width, style in zip(cells, widths, styles, strict=True):
-        text.append(cell, style)
-        text.append(" " * (width - cell_len(cell) + _GAP))
-    text.rstrip()
-    return text
+def _width(column: list[str]) -> int:
+    return max(map(cell_len, column))
 
 
-def _fitting(snapshot: Snapshot, rows: list[Row], width: int) -> list[_Column]:
-    """The columns, without those that a narrow terminal has no room for: device, time, then parameters.
+def _columns(snapshot: Snapshot, rows: list[Row], width: int) -> list[list[str]]:
+    """The columns, each below its header, without those that a narrow terminal has no room for.
 
-    Where a parameter is left out, or none varies, the number of the sample tells the rows apart.
+    First the device is left out, then the time, then parameters. Where a parameter is left out, or none
+    varies, the number of the sample tells the rows apart.
     """
-    sample = _Column("sample", [str(row.sample) for row in rows])
-    parameters = [_Column(name, [_value(snapshot, row, name) for row in rows]) for name in snapshot.varying]
+    sample = ["sample", *(str(row.sample) for row in rows)]
+    parameters = [[name, *(_value(snapshot, row, name) for row in rows)] for name in snapshot.varying]
     middle = [
-        _Column("epoch", [_epoch(snapshot, row) for row in rows]),
-        _Column(snapshot.metric, [_measured(snapshot, row) for row in rows]),
-        _Column(_STATE, [_state(row) for row in rows]),
+        ["epoch", *(_epoch(snapshot, row) for row in rows)],
+        [snapshot.metric, *(_measured(snapshot, row) for row in rows)],
+        [_STATE, *map(_state, rows)],
     ]
-    extra = [_Column("time", [_time(row) for row in rows]), _Column("device", [row.device for row in rows])]
-    kept = len(parameters)
-    while True:
-        first = parameters[:kept] if kept and kept == len(parameters) else [sample, *parameters[:kept]]
-        columns = [*first, *middle, *extra]
-        if _INDENT + sum(each.width for each in columns) + _GAP * (len(columns) - 1) <= width:
-            return columns
-        if extra:
-            extra.pop()
-        elif kept:
-            kept -= 1
-        else:
-            return columns
+    extra = [["time", *map(_time, rows)], ["device", *(row.device for row in rows)]]
+    every = len(parameters)
+    columns = [sample]
+    for kept, more in [(every, 2), (every, 1), *((kept, 0) for kept in range(every, -1, -1))]:
+        first = parameters if kept == every > 0 else [sample, *parameters[:kept]]
+        columns = [*first, *middle, *extra[:more]]
+        if _INDENT + sum(map(_width, columns)) + _GAP * (len(columns) - 1) <= width:
+            break
+    return columns
 
 
 def _value(snapshot: Snapshot, row: Row, name: str) -> str:
@@ -186,8 +171,9 @@ def _footer(snapshot: Snapshot, timing: Timing, width: int) -> list[str]:
     full = int(snapshot.share * cells)
     share, *others = _progress(snapshot, timing)
     lines = _pack([f"{'=' * full}{'-' * (cells - full)}  {share}", *others], width)
-    if snapshot.best and not timing.over:
-        lines.append(_best(snapshot, snapshot.best))
+    if (best := snapshot.best) and not timing.over:
+        at = "" if best.state == Status.FINISHED else f", at epoch {_epoch(snapshot, best)}"
+        lines.append(f"best so far: {_measured(snapshot, best)}{at}   {_name(snapshot, best)}")
     failed = next((row for row in reversed(snapshot.rows) if row.reason), None)
     if failed:
         lines.append(f"{failed.state}: {_name(snapshot, failed)}: {failed.reason}")
@@ -206,11 +192,5 @@ def _pack(parts: list[str], width: int) -> list[str]:
     return lines
 
 
-def _best(snapshot: Snapshot, row: Row) -> str:
-    measured = _measured(snapshot, row)
-    unfinished = "" if row.state == Status.FINISHED else f", at epoch {_epoch(snapshot, row)}"
-    return f"best so far: {measured}{unfinished}   {_name(snapshot, row)}"
-
-
-def _name(snapshot: Snapshot, row: Row) -> str:
-    return snapshot.labels.point(row.config, snapshot.varying) or f"sample {row.sample}"
+def _name(snapshot: Snapshot, row: Row, between: str = ", ") -> str:
+    return snapshot.labels.point(row.config, snapshot.varying, between) or f"sample {row.sample}"

@@ -1,4 +1,4 @@
-"""The state of a sweep at one moment, as plain values for the live view and for Prometheus.
+"""The state of a sweep at one moment and its rate, as plain values for the live view and for Prometheus.
 
 The driver changes the history in another thread meanwhile: its collections are copied before they are
 walked, and whatever has ended is looked at only once.
@@ -6,6 +6,8 @@ walked, and whatever has ended is looked at only once.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from tune_app.space import Config, canonical
@@ -15,6 +17,9 @@ from tune_app.stats.units import MetricUnits
 from tune_app.status import ENDED, FAULTY, WAITING, Status
 from tune_app.sweep import Sweep
 from tune_app.sweep.configurations import Attempt, Configuration, rank_key
+
+#: Seconds over which a rate is measured.
+_WINDOW_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -76,42 +81,39 @@ class Snapshot:
         return min(1.0, self.done / self.wanted) if self.wanted else 1.0
 
 
-@dataclass
 class SnapshotTaker:
     """Takes snapshots of one sweep. Rows that have ended are kept from one snapshot to the next."""
 
-    sweep: Sweep
-    _expected: int = field(init=False)
-    _ended: dict[int, Row] = field(init=False, default_factory=dict)
-    _labels: Labels = field(init=False, default_factory=lambda: Labels(most=SHORT))
-    _named: int = field(init=False, default=0)
-
-    def __post_init__(self) -> None:
-        self._expected = self.sweep.space.size()
+    def __init__(self, sweep: Sweep) -> None:
+        self._sweep = sweep
+        self._expected = sweep.space.size()
+        self._ended: dict[int, Row] = {}
+        self._labels, self._named = Labels(most=SHORT), 0
 
     def take(self, live: bool = True) -> Snapshot:
         """Take a snapshot; ``live`` says whether a session is running."""
-        history, space = self.sweep.history, self.sweep.space
+        history, space = self._sweep.history, self._sweep.space
         configurations = list(history.configurations.values())
         rows = {each.sample: self._ended.get(each.sample) or self._row(each, live) for each in configurations}
         for each in configurations:
-            if each.duplicate_of is not None and each.sample not in self._ended:
-                rows[each.sample] = _as_duplicate(rows[each.sample], rows[each.duplicate_of])
-        self._ended |= {sample: row for sample, row in rows.items() if row.ended}
+            if (first := each.duplicate_of) is not None and each.sample not in self._ended:
+                same = replace(rows[first], duplicate_of=first, seconds=0.0, done=0)
+                rows[each.sample] = replace(same, sample=each.sample, config=each.config)
         for each in configurations[self._named :]:
             self._labels.add(each.config)
         self._named = len(configurations)
+        self._ended |= {sample: row for sample, row in rows.items() if row.ended}
         unplanned = max(0, self._expected - len(rows))
-        own = len(rows) - sum(each.duplicate_of is not None for each in configurations) + unplanned
+        trained_here = sum(each.duplicate_of is None for each in configurations) + unplanned
         return Snapshot(
             space.metric.name,
             space.epochs,
-            _varying(self.sweep, configurations),
+            _varying(self._sweep, configurations),
             list(rows.values()),
             list(reversed(self._ended)),
             unplanned,
             sum(row.done for row in rows.values()),
-            own * space.seeds * space.epochs,
+            trained_here * space.seeds * space.epochs,
             sum(len(a.epochs) * len(a.replicates) for a in list(history.attempts.values())),
             self._best(rows),
             self._labels,
@@ -119,36 +121,31 @@ class SnapshotTaker:
         )
 
     def _row(self, configuration: Configuration, live: bool) -> Row:
-        if not configuration.attempts:
-            return Row(
-                configuration.sample, configuration.config, WAITING, duplicate_of=configuration.duplicate_of
-            )
-        space = self.sweep.space
-        newest = [(replicate, configuration.last(replicate)) for replicate in space.replicate_numbers]
-        begun = [(replicate, a) for replicate, a in newest if a]
-        status = self.sweep.history.status(configuration, space.replicate_numbers, live)
+        sample, config, space = configuration.sample, configuration.config, self._sweep.space
+        newest = {replicate: configuration.last(replicate) for replicate in space.replicate_numbers}
+        begun = {replicate: attempt for replicate, attempt in newest.items() if attempt}
+        if not begun:
+            return Row(sample, config, WAITING, duplicate_of=configuration.duplicate_of)
+        status = self._sweep.history.status(configuration, space.replicate_numbers, live)
         state = WAITING if status == Status.PLANNED or (live and status == Status.INTERRUPTED) else status
-        states = [a.status(replicate, live) for replicate, a in begun]
-        done = [
-            space.epochs if state in ENDED else a.epoch if state == Status.RUNNING else 0
-            for state, (_, a) in zip(states, begun, strict=True)
-        ]
+        states = {replicate: attempt.status(replicate, live) for replicate, attempt in begun.items()}
+        running = sum(a.epoch for r, a in begun.items() if states[r] == Status.RUNNING)
         found = [
             configuration.value(space.metric, space.evaluate, [replicate])
-            for replicate, a in begun
-            if replicate not in a.diverged
+            for replicate, attempt in begun.items()
+            if replicate not in attempt.diverged
         ]
         return Row(
-            configuration.sample,
-            configuration.config,
+            sample,
+            config,
             state,
-            epoch=sum(a.epoch for _, a in begun) // space.seeds,
+            epoch=sum(attempt.epoch for attempt in begun.values()) // space.seeds,
             values=tuple(each for each in found if each is not None),
-            seconds=sum(_seconds(a, replicate) for replicate, a in begun),
-            device="+".join(dict.fromkeys(a.device for _, a in begun if a.device)),
-            done=sum(done),
-            ended=len(begun) == space.seeds and ENDED.issuperset(states),
-            reason=next((a.fault for _, a in begun if a.fault), "") if state in FAULTY else "",
+            seconds=sum(_seconds(attempt, replicate) for replicate, attempt in begun.items()),
+            device="+".join(dict.fromkeys(attempt.device for attempt in begun.values() if attempt.device)),
+            done=running + space.epochs * sum(each in ENDED for each in states.values()),
+            ended=len(begun) == space.seeds and ENDED.issuperset(states.values()),
+            reason=next((a.fault for a in begun.values() if a.fault), "") if state in FAULTY else "",
         )
 
     def _best(self, rows: dict[int, Row]) -> Row | None:
@@ -156,18 +153,13 @@ class SnapshotTaker:
         for state in (Status.FINISHED, Status.RUNNING):
             ranked = [row for row in rows.values() if row.state == state and row.values]
             if ranked:
-                return min(ranked, key=lambda row: rank_key(self.sweep.space.metric, row.mean, row.sample))
+                return min(ranked, key=lambda row: rank_key(self._sweep.space.metric, row.mean, row.sample))
         return None
 
 
 def _seconds(attempt: Attempt, replicate: int) -> float:
     index = attempt.replicates.index(replicate)
     return sum(epoch.durations_s[index] for epoch in list(attempt.epochs))
-
-
-def _as_duplicate(row: Row, of: Row) -> Row:
-    """The row of a duplicate, which shows the outcome of another configuration."""
-    return replace(of, sample=row.sample, config=row.config, duplicate_of=of.sample, seconds=0.0, done=0)
 
 
 def _varying(sweep: Sweep, configurations: list[Configuration]) -> list[str]:
@@ -181,3 +173,27 @@ def _varying(sweep: Sweep, configurations: list[Configuration]) -> list[str]:
         if name in drawn
         or len({canonical(each.config[name]) if name in each.config else "" for each in configurations}) > 1
     ]
+
+
+class Pace:
+    """The rate over about ten seconds, or longer if epochs take longer."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def note(self, trained: int) -> None:
+        """Note the number of replicate-epochs trained so far; the first call starts the clock."""
+        now = self._clock()
+        if not self._seen or trained > self._seen[-1][1]:
+            self._seen.append((now, trained))
+        while len(self._seen) > 2 and now - self._seen[1][0] >= _WINDOW_S:
+            self._seen.popleft()
+
+    def per_second(self) -> float | None:
+        """Replicate-epochs per second, None before the first."""
+        if len(self._seen) < 2:
+            return None
+        (since, before), (_, trained) = self._seen[0], self._seen[-1]
+        elapsed = self._clock() - since
+        return (trained - before) / elapsed if elapsed > 0 else None

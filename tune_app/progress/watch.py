@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import IO, Protocol
+from typing import IO
 
 from rich._null_file import NULL_FILE
 from rich.console import Console
@@ -16,16 +16,13 @@ from rich.live import Live
 from rich.text import Text
 
 from tune_app.progress import drawing
-from tune_app.progress.pace import Pace
-from tune_app.progress.snapshot import Snapshot, SnapshotTaker
+from tune_app.progress.snapshot import Pace, Snapshot, SnapshotTaker
 from tune_app.status import Status
 from tune_app.sweep import Sweep
 from tune_app.training import output
 
 _EVERY_S = 0.25
 _HEARTBEAT_S = 10.0
-
-Clock = Callable[[], float]
 
 
 class Terminal(Console):
@@ -42,51 +39,38 @@ class Terminal(Console):
 
 
 def note(text: str, console: Console | None = None) -> None:
-    """Print a line unchanged, also while a live view is on the screen."""
-    _say(console or Terminal(), text)
+    """Print a line at once and unchanged, also while a live view is on the screen."""
+    (console or Terminal()).out(text, highlight=False)
 
 
 @contextmanager
 def waiting(text: str, console: Console | None = None) -> Iterator[Callable[[str], None]]:
-    """Say what is being waited for: turning, and gone at the end, on a terminal; else one line.
+    """Show what is being waited for: on a terminal with a spinner, until the end; elsewhere as one line.
 
-    Yields what says it in other words, on a line of its own only where they have changed.
+    Yields a function that replaces the text.
     """
     console = console or Console()
     if _interactive(console):
         with console.status(Text(f"{text} ..."), spinner="line") as status:
             yield lambda now: status.update(Text(f"{now} ..."))
         return
-    told = [text]
-    _say(console, f"{text} ...")
+    printed = ""
 
-    def say(now: str) -> None:
-        if now != told[-1]:
-            told[:] = [now]
-            _say(console, f"{now} ...")
+    def show(now: str) -> None:
+        nonlocal printed
+        if now != printed:
+            note(f"{now} ...", console)
+        printed = now
 
-    yield say
-
-
-def watch(
-    sweep: Sweep, plan_line: str, console: Console | None = None, clock: Clock = time.monotonic
-) -> Watch:
-    """Show ``sweep`` for as long as the context lasts, below a line on how it is trained.
-
-    Args:
-        sweep: the sweep that a driver is writing to.
-        plan_line: printed first, as it is.
-        console: where to; standard output unless given.
-        clock: seconds, never going backwards.
-    """
-    return Watch(sweep, plan_line, console or Terminal(), clock)
+    show(text)
+    yield show
 
 
 def follow(sweep: Sweep, console: Console | None = None) -> None:
     """Show a sweep that another process is training, until that process has ended or Ctrl-C is pressed."""
     if not sweep.live():
         return
-    with suppress(KeyboardInterrupt), watch(sweep, f"following {sweep.name}, Ctrl-C only leaves", console):
+    with suppress(KeyboardInterrupt), Watch(sweep, f"following {sweep.name}, Ctrl-C only leaves", console):
         while sweep.live():
             sweep.refresh()
             time.sleep(_EVERY_S)
@@ -94,18 +78,30 @@ def follow(sweep: Sweep, console: Console | None = None) -> None:
 
 
 class Watch:
-    """A live table on a terminal, plain lines elsewhere; see ``watch``.
+    """Shows ``sweep`` for as long as the context lasts: a live table on a terminal, plain lines elsewhere.
 
     What goes wrong in showing never reaches the training: the first such error is told once at the end,
     on standard error.
+
+    Args:
+        sweep: the sweep that a driver is writing to.
+        plan_line: printed first, as it is.
+        console: where to; standard output unless given.
+        clock: seconds, never going backwards.
     """
 
-    def __init__(self, sweep: Sweep, plan_line: str, console: Console, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        sweep: Sweep,
+        plan_line: str,
+        console: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._taker = SnapshotTaker(sweep)
         self._plan_line = plan_line
-        self._console = console
+        self._console = console or Terminal()
         self._clock = clock
-        self._screen: Screen = (LiveTable if _interactive(console) else PlainLines)(console, clock)
+        self._screen = (LiveTable if _interactive(self._console) else PlainLines)(self._console, clock)
         self._pace = Pace(clock)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="progress", daemon=True)
@@ -132,7 +128,7 @@ class Watch:
             )
 
     def _open(self) -> None:
-        _say(self._console, self._plan_line)
+        note(self._plan_line, self._console)
         self._trained_before = self._taker.take().trained
         self._draw()
 
@@ -160,66 +156,51 @@ class Watch:
             self._error = self._error or error
 
 
-class Screen(Protocol):
-    """Somewhere to show snapshots: the first one is what was there before."""
-
-    def show(self, snapshot: Snapshot, timing: drawing.Timing) -> None:
-        """Bring up to date."""
-
-    def close(self) -> None:
-        """Leave the last state standing."""
-
-
 class LiveTable:
     """A table that is drawn again and again in the same place."""
 
-    def __init__(self, console: Console, _: Clock) -> None:
+    def __init__(self, console: Console, _: Callable[[], float]) -> None:
         self._console = console
         self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
 
     def show(self, snapshot: Snapshot, timing: drawing.Timing) -> None:
-        """See Screen."""
+        """Bring the table up to date."""
         self._live.start()
         width, height = self._console.size
         self._live.update(drawing.live(snapshot, timing, width, height), refresh=True)
 
     def close(self) -> None:
-        """See Screen."""
+        """Leave the last state standing."""
         self._live.stop()
 
 
 class PlainLines:
-    """A line for each configuration that ends, and one now and then when none does."""
+    """A line for each configuration that ends after the first snapshot, and one now and then."""
 
-    def __init__(self, console: Console, clock: Clock) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float]) -> None:
         self._console = console
         self._clock = clock
-        self._spoke = clock()
+        self._last_line = clock()
         self._told: set[int] | None = None
 
     def show(self, snapshot: Snapshot, timing: drawing.Timing) -> None:
-        """See Screen."""
+        """Print what is new."""
         if self._told is None:
             self._told = set(snapshot.newest)
         rows = {row.sample: row for row in snapshot.rows}
         for sample in reversed(snapshot.newest):
             if sample not in self._told:
                 self._told.add(sample)
-                self._say(drawing.ended(snapshot, rows[sample], len(self._told)))
-        if timing.over or self._clock() - self._spoke >= _HEARTBEAT_S:
-            self._say(drawing.heartbeat(snapshot, timing))
+                self._print(drawing.ended(snapshot, rows[sample], len(self._told)))
+        if timing.over or self._clock() - self._last_line >= _HEARTBEAT_S:
+            self._print(drawing.heartbeat(snapshot, timing))
 
-    def _say(self, line: str) -> None:
-        _say(self._console, line)
-        self._spoke = self._clock()
+    def _print(self, line: str) -> None:
+        note(line, self._console)
+        self._last_line = self._clock()
 
     def close(self) -> None:
-        """See Screen."""
-
-
-def _say(console: Console, line: str) -> None:
-    """A line as it is: not wrapped, coloured or read as markup; flushed."""
-    console.out(line, highlight=False)
+        """Nothing stands open."""
 
 
 def _interactive(console: Console) -> bool:

@@ -14,8 +14,7 @@ from ray.util.metrics import Gauge
 
 from tune_app import status
 from tune_app.engines.ray.ray_session import repeating
-from tune_app.progress.pace import Pace
-from tune_app.progress.snapshot import SnapshotTaker
+from tune_app.progress.snapshot import Pace, SnapshotTaker
 from tune_app.sweep import Sweep
 
 _EVERY_S = 2.0
