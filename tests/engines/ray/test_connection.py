@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -105,7 +106,8 @@ def long(folder: Path, size: int = 90) -> Path:
 
 
 def used() -> str | None:
-    with connection._short_socket_paths():
+    with ExitStack() as stack:
+        connection._shorten_socket_paths(stack)
         return os.environ.get("RAY_TMPDIR")
 
 

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from tune_app.engines.ray import ray_session
 from tune_app.engines.ray.ray_session import GONE_AFTER_S, RayInstance, Server
 from tune_app.errors import RayLost
 
@@ -55,9 +56,9 @@ def test_a_call_returns_or_raises_what_its_work_does(instance: RayInstance) -> N
     assert instance.call(lambda: instance.call(threading.current_thread)).name == "Ray"
     with pytest.raises(ValueError, match="mine"):
         instance.call(lambda: int("mine"))
-    instance.end(lambda: None)
-    instance.wait()
-    assert not instance.ending()
+    instance.leave(lambda: None, lambda: False)
+    ray_session.wait_until_gone()
+    assert not instance._thread.is_alive()
 
 
 def test_a_call_is_left_behind_when_a_server_has_died(instance: RayInstance) -> None:

@@ -9,7 +9,6 @@ import os
 import shutil
 import socket
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, chdir, contextmanager, suppress
 from pathlib import Path
@@ -87,28 +86,20 @@ def connect(
             os.environ.setdefault("RAY_AUTH_MODE", "disabled")
             options = {"num_cpus": cpus, "num_gpus": gpus, "include_dashboard": False}
             options["object_store_memory"] = _object_store_bytes(data_bytes)
-            for each in (_short_socket_paths, private_api.inherited_environment, private_api.lean):
-                stack.enter_context(each())
+            _shorten_socket_paths(stack)
+            stack.enter_context(private_api.inherited_environment())
+            stack.enter_context(private_api.lean())
         else:
-            options["runtime_env"] = stack.enter_context(_travelling(modules))
+            options["runtime_env"] = _travelling(stack, modules)
         ray_session.wait_until_gone()
         # Ray would put the working directory first on its workers' path, where a `random.py` stops them.
         empty = stack.enter_context(tempfile.TemporaryDirectory(prefix="tune-app-ray-"))
-        instance = ray_session.set_current(owned=local)
-        stack.callback(_leave, instance)
+        instance = ray_session.instance = RayInstance(owned=local)
+        stack.callback(instance.leave, ray.shutdown, private_api.connected)
         with chdir(empty), instance.starting():
             instance.call(lambda: _init(address, options, ahead))
         instance.servers = instance.call(lambda: nodes.servers(local))
         yield instance.call(nodes.current if local else nodes.capacity)
-
-
-def _leave(instance: RayInstance) -> None:
-    instance.end(ray.shutdown)
-    ray_session.leaving.append(instance)
-    # Ray ends this process if one of its objects is let go of while its core worker is taken down; after
-    # that it only waits for its processes to end.
-    while instance.ending() and private_api.connected():
-        time.sleep(0.01)
 
 
 atexit.register(ray_session.wait_until_gone)  # before Ray's own, which waits without a limit
@@ -144,24 +135,21 @@ def _init(address: str, options: dict[str, Any], ahead: Sequence[str]) -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-@contextmanager
-def _travelling(modules: Path | None) -> Iterator[dict[str, Any]]:
+def _travelling(stack: ExitStack, modules: Path | None) -> dict[str, Any]:
     """What the workers of a cluster need of this process: settings, and the user's own modules if any.
 
     A job that was sent to the cluster has brought its modules already.
     """
-    environment = {"env_vars": {name: os.environ[name] for name in _SETTINGS}}
-    if modules is None or private_api.in_a_job():
-        yield environment
-        return
-    with tempfile.TemporaryDirectory(prefix="tune-app-modules-") as folder:
+    environment: dict[str, Any] = {"env_vars": {name: os.environ[name] for name in _SETTINGS}}
+    if modules is not None and not private_api.in_a_job():
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tune-app-modules-"))
         # Below the working directory, for that comes first on the workers' path.
         working_dir.pack(modules, Path(folder) / TRAVELLED)
-        yield {**environment, "working_dir": folder}
+        environment["working_dir"] = folder
+    return environment
 
 
-@contextmanager
-def _short_socket_paths() -> Iterator[None]:
+def _shorten_socket_paths(stack: ExitStack) -> None:
     """Have Ray use /tmp where its sockets cannot lie in ``$TMPDIR``; that is used for all else.
 
     Their paths have 107 bytes at most (103 on macOS), in ASCII.
@@ -171,19 +159,14 @@ def _short_socket_paths() -> Iterator[None]:
     """
     folder, name = addresses.ray_folder()
     fault = _socket_fault(folder)
-    if not fault:
-        yield
-        return
-    if name != "TMPDIR" or _socket_fault(_SHORT):
+    if fault and (name != "TMPDIR" or _socket_fault(_SHORT)):
         raise ResourceError(
             f"{f'{name}=' if name else ''}{folder}: Ray cannot put its sockets there: {fault}. Set "
             "RAY_TMPDIR to a writable folder on this machine whose path is short and ASCII, such as /tmp."
         )
-    os.environ["RAY_TMPDIR"] = _SHORT
-    try:
-        yield
-    finally:
-        os.environ.pop("RAY_TMPDIR", None)
+    if fault:
+        os.environ["RAY_TMPDIR"] = _SHORT
+        stack.callback(os.environ.pop, "RAY_TMPDIR", None)
 
 
 def _socket_fault(folder: str) -> str:

@@ -172,20 +172,24 @@ class RayInstance:
             time.sleep(0.05)
         return bool(self.lost)
 
-    def end(self, shut_down: Callable[[], None]) -> None:
-        """Have Ray shut down, beside what the caller does next; ``wait`` waits for it."""
+    def leave(self, shut_down: Callable[[], None], connected: Callable[[], bool]) -> None:
+        """Have Ray shut down, beside what the caller does next; ``wait_until_gone`` waits for it."""
         self._calls.put((shut_down, Future()))
         self._calls.put(None)
+        _leaving.append(self)
+        # Ray ends this process if one of its objects is let go of while its core worker is taken down; after
+        # that it only waits for its processes to end.
+        while self._ending() and connected():
+            time.sleep(0.01)
 
-    def ending(self) -> bool:
-        """Whether it is still being shut down, and may come to an end of that."""
+    def _ending(self) -> bool:
         return self._thread.is_alive() and not self.look()
 
     def wait(self) -> None:
         """Wait until nothing of Ray is left: what does not end by itself is killed."""
         global abandoned
         ready, until = bool(self.servers), time.monotonic() + _SHUT_DOWN_WITHIN_S
-        while self.ending() and time.monotonic() < until:
+        while self._ending() and time.monotonic() < until:
             self._thread.join(_LOOK_EVERY_S)
         ended = not self._thread.is_alive()
         abandoned = abandoned or not ended
@@ -273,31 +277,12 @@ def repeating(work: Callable[[], None], every_s: float) -> Iterator[None]:
         thread.join(every_s)
 
 
-_current: RayInstance | None = None
-
-
-def set_current(owned: bool) -> RayInstance:
-    """Make the instance that ``call`` refers to from now on."""
-    global _current
-    _current = RayInstance(owned)
-    return _current
-
-
-def call(work: Callable[[], T], notify: Notify = silent, give_up: GiveUp = lambda _: True) -> T:
-    """See ``RayInstance.call``; where this process has begun none, ``work`` is called as it is."""
-    return _current.call(work, notify, give_up) if _current else work()
-
-
-def server_died() -> bool:
-    """See ``RayInstance.died``."""
-    return bool(_current and _current.died())
-
-
-#: Instances that were left, and shut down beside what comes next.
-leaving: list[RayInstance] = []
-
-
 def wait_until_gone() -> None:
-    """Wait until the Ray that was left is gone."""
-    while leaving:
-        leaving.pop().wait()
+    """Wait until nothing is left of each Ray that was left."""
+    while _leaving:
+        _leaving.pop().wait()
+
+
+_leaving: list[RayInstance] = []
+#: The Ray that this process uses; set by ``connection.connect``.
+instance: RayInstance

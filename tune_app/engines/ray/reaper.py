@@ -42,13 +42,8 @@ class Marked:
         """The command lines of those that live now, by their pids."""
         there = {int(path.name) for path in PROC.iterdir() if path.name.isdigit()}
         self._ours &= there
-        self._looks = {pid: self._looks.get(pid, 0) for pid in there}
-        parents = {}
-        for pid in there - self._ours:
-            if self._looks[pid] < _LOOKS:
-                self._looks[pid] += 1
-                with suppress(OSError):  # it has ended meanwhile
-                    parents[pid] = _parent(pid)
+        self._looks = {pid: self._looks.get(pid, 0) + 1 for pid in there}
+        parents = {pid: _parent(pid) for pid in there - self._ours if self._looks[pid] <= _LOOKS}
         found = {pid for pid in parents if self._is_marked(pid)}
         while found:
             self._ours |= found
@@ -76,7 +71,9 @@ class Marked:
 
 
 def _parent(pid: int) -> int:
-    return int((PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+    with suppress(OSError):  # it has ended meanwhile
+        return int((PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+    return 0
 
 
 def killed_child(name: str, but_by: int) -> bool:

@@ -65,7 +65,7 @@ def _in_a_worker(cpus: float, gpus: float, work: Callable[..., Any], *given: Any
         return work(*given)
 
     worker = ray.remote(in_folder).options(num_cpus=cpus, num_gpus=gpus, max_retries=0)
-    return ray_session.call(lambda: ray.get(worker.remote(*given)))
+    return ray_session.instance.call(lambda: ray.get(worker.remote(*given)))
 
 
 def run(
@@ -82,7 +82,7 @@ def run(
     driver.begin()
     bridge = _Bridge(driver, shares(plan, gpus), notify)
     with suppress(RayLost):  # by then the driver ends for that reason
-        ray_session.call(lambda: _fit(bridge, splits, plan), notify, bridge.lose)
+        ray_session.instance.call(lambda: _fit(bridge, splits, plan), notify, bridge.lose)
     bridge.close()
 
 
@@ -125,117 +125,121 @@ class _Place:
     failed: bool = False
 
 
-@dataclass
-class _Bridge:
-    """Tune's trial ids on one side, the driver's specs and trials on the other.
+def _guarded(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep an exception that would stop Tune with trials half stopped: it ends the session in good order.
 
-    An exception in one of Tune's callbacks would stop the engine with trials half stopped. So it is kept,
-    ends the session in good order, and is raised after that.
+    The call then returns None, as it does once the bridge is closed.
     """
 
+    def guarded(bridge: _Bridge, *given: Any) -> Any:
+        with bridge.lock:
+            try:
+                return None if bridge.closed else call(bridge, *given)
+            except Exception as error:  # noqa: BLE001 - raised by close
+                bridge.error = bridge.error or error
+                bridge.driver.end(describe(error))
+                return None
+
+    return guarded
+
+
+@dataclass
+class _Bridge:
+    """Tune's trial ids on one side, the driver's specs and trials on the other."""
+
     driver: Driver
-    _free: list[float]
-    _notify: Notify
-    _places: dict[str, _Place] = field(default_factory=dict)
-    _noted_unseen: bool = False
-    _error: BaseException | None = None
-    _notice_board: NoticeBoard = field(default_factory=NoticeBoard)
-    _lock: threading.RLock = field(default_factory=threading.RLock)
-    _closed: bool = False
+    free: list[float]
+    notify: Notify
+    places: dict[str, _Place] = field(default_factory=dict)
+    noted_unseen: bool = False
+    notice_board: NoticeBoard = field(default_factory=NoticeBoard)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    error: Exception | None = None
+    closed: bool = False
 
     @property
     def busy(self) -> bool:
         """Whether trials run whose end may still bring new trials."""
-        return self.driver.ending is None and any(not place.failed for place in self._places.values())
+        return self.driver.ending is None and any(not place.failed for place in self.places.values())
 
+    @_guarded
     def next_config(self, trial_id: str) -> dict[str, Any] | None:
         """A trial's configuration as Tune has it: what to train, and the GPUs to reserve."""
-        spec: TrialSpec | None = self.guard(self.driver.next_trial)
+        spec = self.driver.next_trial()
         if spec is None:
             return None
-        self._places[trial_id] = place = _Place(spec, self._free.pop(0))
+        self.places[trial_id] = place = _Place(spec, self.free.pop(0))
         return {"spec": spec, "gpus": place.gpus}
 
+    @_guarded
     def start(self, trial_id: str) -> None:
-        self.guard(lambda: self._start(self._places[trial_id]))
-
-    def _start(self, place: _Place) -> None:
+        place = self.places[trial_id]
         place.name = self.driver.start(place.spec)
 
+    @_guarded
     def report(self, trial_id: str, result: dict[str, Any]) -> bool:
-        place = self._places[trial_id]
+        place = self.places[trial_id]
         if failure := result.get("failure"):
             self._fail(place, pickle.loads(failure))
             return True  # its next step ends its process, so that no other trial gets it
         device = result["device"]
-        if device.startswith("cpu (") and not self._noted_unseen:
-            self._noted_unseen = True
-            self._notify(
+        if device.startswith("cpu (") and not self.noted_unseen:
+            self.noted_unseen = True
+            self.notify(
                 f"note: {device}: a trial was given this GPU, and torch does not see it, so it trains on the "
                 "CPU. tune-app doctor, there, says why"
             )
-
-        def record() -> bool:
-            report = EpochReport.unpack(result["report"], result["files"])
-            return self.driver.report(place.name, report, device)
-
-        goes_on = self.guard(record)
+        report = EpochReport.unpack(result["report"], result["files"])
+        goes_on = self.driver.report(place.name, report, device)
         if not goes_on:
             self._leave(trial_id)
-        return bool(goes_on)
+        return goes_on
 
     def _leave(self, trial_id: str) -> None:
         """Free the place of a trial for one with the same share, which uses its process again."""
-        if place := self._places.pop(trial_id, None):
-            self._free.append(place.gpus)
+        if place := self.places.pop(trial_id, None):
+            self.free.append(place.gpus)
 
+    @_guarded
     def died(self, trial_id: str, trial: Any) -> None:
         """The process of a trial has died, or ended after the trial has reported its failure."""
-        place = self._places.get(trial_id)
-        if ray_session.server_died():  # which is no fault of the trial
-            self.guard(lambda: self.driver.abandon(place.name if place else ""))
+        place = self.places.get(trial_id)
+        self._leave(trial_id)
+        if ray_session.instance.died():  # which is no fault of the trial
+            self.driver.abandon(place.name if place else "")
         elif place and not place.failed:
             self._fail(place, _explain(trial))
-        self._leave(trial_id)
 
     def _fail(self, place: _Place, failure: Failure) -> None:
-        def record() -> None:
-            if not place.name:  # it died before its first epoch could begin
-                self._start(place)
-            self.driver.fail(place.name, failure)
-
-        self.guard(record)
         place.failed = True
+        if not place.name:  # it died before its first epoch could begin
+            place.name = self.driver.start(place.spec)
+        self.driver.fail(place.name, failure)
+
+    @_guarded
+    def tick(self) -> None:
+        self.driver.tick()
+
+    @_guarded
+    def post_notices(self) -> None:
+        if self.driver.gather:
+            self.notice_board.tick(self.driver.saving)
 
     def lose(self, why: str) -> bool:
         """Ray is lost: end the session; whether no trial is left that could still be saved."""
-        with self._lock:
+        with self.lock:
             private_api.prevent_restart()
             if self.driver.ending is None:
-                self._notify(f"{why}: ending, and saving what can be saved")
+                self.notify(f"{why}: ending, and saving what can be saved")
             self.driver.end(why)
             return self.driver.over()
 
     def close(self) -> None:
-        """Let no more calls reach the driver: Tune may be left running."""
-        with self._lock:
-            self._closed = True
-        if error := self._error or self.driver.fatal:
+        """Let no more calls reach the driver, since Tune may be left running; raises what was kept."""
+        with self.lock:
+            self.closed = True
+        if error := self.error or self.driver.fatal:
             raise error
-
-    def tick(self) -> None:
-        self.guard(self.driver.tick)
-        if self.driver.gather:
-            self.guard(lambda: self._notice_board.tick(self.driver.saving))
-
-    def guard(self, action: Callable[[], Any]) -> Any:
-        with self._lock:
-            try:
-                return None if self._closed else action()
-            except Exception as error:  # noqa: BLE001 - kept, and raised by close
-                self._error = self._error or error
-                self.driver.end(describe(error))
-                return None
 
 
 def _explain(trial: Any) -> Failure:
@@ -300,6 +304,7 @@ class _Callback(_Plugin, tune.Callback):
 
     def on_step_end(self, iteration: int, trials: Any, **_: Any) -> None:
         self._bridge.tick()
+        self._bridge.post_notices()
 
 
 class _Stopper(_Plugin, tune.Stopper):
