@@ -92,9 +92,8 @@ class SweepTrainable(tune.Trainable):
 
     def _step(self) -> EpochReport | Failure:
         if self._leaving:
-            return Failure.of(
-                MachineLeaving(f"{platform.node()} is being taken away: saved, goes on elsewhere")
-            )
+            text = f"{platform.node()} is being taken away: saved, and continued elsewhere"
+            return Failure.of(MachineLeaving(text))
         notice = preemption.read_notice() if self._spec.files.gather else preemption.Notice()
         result = self._trial.step(save_now=notice.save)
         if isinstance(result, EpochReport):
