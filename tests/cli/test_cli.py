@@ -75,15 +75,6 @@ def test_every_command_says_what_it_does() -> None:
                 assert parameter.help, (command.name, parameter.name)
 
 
-def test_every_command_is_documented() -> None:
-    text = (REPOSITORY / "docs/commands.md").read_text()
-    for name, command in cli.cli.commands.items():
-        inner = command.commands if isinstance(command, click.Group) else {"": command}
-        for more in inner:
-            assert f"`tune-app {name}{' ' + more if more else ''}" in text, (name, more)
-    assert "tune-app" in (REPOSITORY / "README.md").read_text()
-
-
 def test_help_lists_each_command_once_in_a_line_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted(itertools.chain(*cli.GROUPS.values())) == sorted(cli.cli.commands)
     monkeypatch.setenv("COLUMNS", "80")

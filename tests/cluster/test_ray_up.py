@@ -148,7 +148,7 @@ def listening(run: Run) -> set[int]:
 
 def documented_ports() -> set[int]:
     """ssh, and what the documentation says that the head listens on."""
-    text = (ROOT / "docs/cluster.md").read_text()
+    text = (ROOT / "docs/reference/clusters.md").read_text()
     table = text.partition("| port | what listens |")[2].partition("\n- ")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.strip().startswith("|")]
     return {22} | {int(port) for row in rows for port in re.findall(r"(?<![\d-])\d+(?![\d-])", row)}

@@ -6,7 +6,6 @@ import json
 import pickle
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped, unused-ignore]
@@ -145,22 +144,6 @@ def test_the_schema_completes_every_key_and_sampler_with_a_description() -> None
     parameter = schema["properties"]["space"]["additionalProperties"]
     assert set(parameter["properties"]) == {*space.KINDS, "when"}
     assert all(entry["description"] for entry in parameter["properties"].values())
-
-
-def test_every_key_and_sampler_is_documented() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "search-space.md").read_text()
-    sections = (space.Metric, space.Search, space.Stop, space.Resources)
-    keys = {key for model in (space.SearchSpace, *sections) for key in model.model_fields}
-    assert [key for key in [*keys, *space.KINDS] if f"`{key}`" not in text] == []
-
-
-def test_the_documented_examples_load() -> None:
-    docs = Path(__file__).parents[2] / "docs"
-    text = "".join((docs / name).read_text() for name in ("search-space.md", "search.md"))
-    examples = [block.split("```")[0] for block in text.split("```yaml\n")[1:]]
-    assert len(examples) >= 4
-    for block in examples:
-        assert space.parse(block).size() >= 1
 
 
 def test_importing_the_module_loads_no_heavy_library() -> None:

@@ -200,8 +200,8 @@ def _objects(content: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def test_the_documented_program_seals_a_record_that_was_edited(sound: bytes, tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "columns.md").read_text(encoding="utf-8")
-    [program] = re.findall(r"```python\n(import json, sys, zlib\n.*?)```", text, re.DOTALL)
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "run-folder.md").read_text(encoding="utf-8")
+    [program] = re.findall(r"```python\n(# checksums.py\n.*?)```", text, re.DOTALL)
     path = tmp_path / "r"
     path.write_bytes(sound)
     subprocess.run([sys.executable, "-X", "utf8", "-c", program, str(path)], check=True)

@@ -18,7 +18,7 @@ from typing import NoReturn
 
 import click
 
-from tune_app.cli import clusters, reporting, runs, training
+from tune_app.cli import clusters, pages, reporting, runs, training
 from tune_app.cli.options import EVERYTHING, IMAGE_SIZE, RUNS_DIR, SPLIT
 from tune_app.errors import DiskError, Terminated, TuneAppError, as_disk_error
 from tune_app.training import streams
@@ -30,7 +30,7 @@ GROUPS = {
     "Look": ("ls", "show", "logs", "compare", "best", "plot"),
     "Results": ("report", "export", "predict", "prune"),
     "Cluster": ("submit", "attach", "pull", "cluster"),
-    "Set up": ("data", "spaces", "schema", "doctor"),
+    "Set up": ("data", "spaces", "schema", "docs", "doctor"),
 }
 
 
@@ -51,7 +51,13 @@ def cli() -> None:
     """Hyperparameter sweeps for PyTorch on Ray Tune, from a search-space file to the table in a report."""
 
 
-for _command in (*training.COMMANDS, *runs.COMMANDS, *reporting.COMMANDS, *clusters.COMMANDS):
+for _command in (
+    *training.COMMANDS,
+    *runs.COMMANDS,
+    *reporting.COMMANDS,
+    *clusters.COMMANDS,
+    *pages.COMMANDS,
+):
     cli.add_command(_command)
 
 

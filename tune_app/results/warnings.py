@@ -26,7 +26,7 @@ from tune_app.sweep.paths import RunPaths, find_runs
 from tune_app.sweep.record import read
 from tune_app.text import counted
 
-#: Fewer seeds give a wide interval; see docs/statistics.md.
+#: Fewer seeds give a wide interval; see docs/explanation/statistics.md.
 FEW_SEEDS = 5
 
 #: A curve still rises if its last quarter, of at least FEWEST_EPOCHS, rises by at least GAIN.

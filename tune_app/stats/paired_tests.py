@@ -2,7 +2,7 @@
 
 Replicate r of every configuration starts from the same random numbers and sees its batches in the same
 order, so two configurations' replicates are compared pair by pair: the paired t test is exact for any
-correlation between them, Welch's for none alone (docs/statistics.md).
+correlation between them, Welch's for none alone (`tune-app docs statistics`).
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def variance_over_patients(residuals: Floats, units: PatientGroups) -> Floats:
     return np.asarray(units.count / units.freedom * (residuals**2).sum(axis=-1))
 
 
-#: With fewer seeds an interval over both levels does not cover what it says; see docs/statistics.md.
+#: With fewer seeds an interval over both levels does not cover what it says; see `tune-app docs statistics`.
 FEWEST_SEEDS = 3
 
 

@@ -18,7 +18,7 @@ from tune_app.tasks.isolation import set_numerics
 from tune_app.tasks.task import Labelled, Splits, Task, calling, clip_norm, code, copied, make_scheduler
 
 _FUNCTION = (
-    "a Task is a classifier; for anything else, such as a regression, write a function (docs/tasks.md)"
+    "a Task is a classifier; for anything else, such as a regression, write a function (tune-app docs tasks)"
 )
 #: Inputs in the batch that is tried.
 _INPUTS = 4

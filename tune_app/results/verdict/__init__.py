@@ -2,7 +2,7 @@
 
 It answers two questions separately. ``seeds``: would other seeds change a difference, on these images?
 ``patients``: would other patients change it, for these trained models? Only finished configurations are
-compared. docs/statistics.md has every formula.
+compared. docs/explanation/statistics.md has every formula.
 """
 
 from tune_app.results.verdict.compute import judge, mode
