@@ -162,7 +162,7 @@ def _tested(best: Sequence[BestOfSweep]) -> Iterator[str]:
 
 def _namer(best: Sequence[BestOfSweep]) -> Callable[[BestOfSweep], str]:
     """Calls each choice by what varies in a run or differs between the choices."""
-    labels = Labels(c.config for each in best for c in each.frames.sweep.history.configurations.values())
+    labels = Labels(config for each in best for config in each.frames.configs.values())
     chosen = [each.config for each in best if not each.row.empty]
     names = dict.fromkeys(name for config in chosen for name in config)
     varying = {name for each in best for name in each.frames.varying}
@@ -281,20 +281,15 @@ def _pairs(frames: Frames, name: str) -> list[_Pair]:
     try:
         original = results.load(Sweep.open(frames.sweep.paths.folder.parent / name))
     except RunError:
-        original = None
-    metric = frames.sweep.space.metric.name
-    before: dict[str, list[float]] = {}
-    if original is not None:
-        for sample, configuration in original.sweep.history.configurations.items():
-            before[canonical(dict(configuration.config))] = original.replicates(sample, metric).tolist()
-    return [
-        _Pair(
-            sample,
-            before.get(canonical(dict(frames.config(sample))), []),
-            frames.replicates(sample, metric).tolist(),
-        )
-        for sample in frames.trials["sample"]
-    ]
+        of_sample = {}
+    else:
+        of_sample = {canonical(dict(config)): sample for sample, config in original.configs.items()}
+    metric, pairs = frames.sweep.space.metric.name, []
+    for sample, config in frames.configs.items():
+        before = of_sample.get(canonical(dict(config)))
+        chosen = original.replicates(before, metric).tolist() if before else []
+        pairs.append(_Pair(sample, chosen, frames.replicates(sample, metric).tolist()))
+    return pairs
 
 
 def luck(frames: Frames) -> str | None:

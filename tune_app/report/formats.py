@@ -94,8 +94,7 @@ def value(frames: Frames, sample: int, name: str, short: bool = False) -> str:
 
 def align(frames: Frames, name: str) -> str:
     """``r`` for a parameter whose values are all numbers, else ``l``."""
-    configs = (each.config for each in frames.sweep.history.configurations.values())
-    return "l" if any(isinstance(config.get(name), str) for config in configs) else "r"
+    return "l" if any(isinstance(each.get(name), str) for each in frames.configs.values()) else "r"
 
 
 def status(row: pd.Series[Any]) -> str:

@@ -161,13 +161,13 @@ def _measured(frames: Frames) -> list[MeasuredSample]:
     images = min(settings.TEST_IMAGES, (frames.sweep.data.counts or {}).get("test", settings.TEST_IMAGES))
     found = []
     for sample in SAMPLES:
-        matching = [c for c in frames.sweep.history.configurations.values() if sample.matches(c.config)]
+        matching = [number for number, config in frames.configs.items() if sample.matches(config)]
         if matching:
             # of several (another parameter is swept too) the one that is set most as the paper's was
-            closest = min(matching, key=lambda each: settings.count_differences(each.config, _BESIDE))
-            accuracies = frames.replicates(closest.sample, "test_accuracy").tolist()
+            closest = min(matching, key=lambda each: settings.count_differences(frames.config(each), _BESIDE))
+            accuracies = frames.replicates(closest, "test_accuracy").tolist()
             reach = prediction_interval_of_one_run(accuracies, images)
-            found.append(MeasuredSample(sample, frames.row(closest.sample), accuracies, reach))
+            found.append(MeasuredSample(sample, frames.row(closest), accuracies, reach))
     return found
 
 
@@ -265,11 +265,9 @@ def _pair(frames: Frames) -> dict[str, int] | None:
     if not settings.of_paper(frames) or "loss" not in frames.varying:
         return None
     alike: dict[str, dict[str, int]] = {}
-    for configuration in frames.sweep.history.configurations.values():
-        rest = canonical({**configuration.config, "loss": None})
-        alike.setdefault(rest, {}).setdefault(
-            str(configuration.config.get("loss", "bce")), configuration.sample
-        )
+    for sample, config in frames.configs.items():
+        rest = canonical({**config, "loss": None})
+        alike.setdefault(rest, {}).setdefault(str(config.get("loss", "bce")), sample)
     pairs = [pair for pair in alike.values() if {"bce", "ce"} <= pair.keys()]
     if not pairs:
         return None

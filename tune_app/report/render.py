@@ -37,10 +37,6 @@ class Column(Generic[Row]):
     text: Callable[[Row], str] | None = None
     align: str = "r"
 
-    def cell(self, row: Row) -> str:
-        """What is printed for a row."""
-        return str(self.value(row)) if self.text is None else self.text(row)
-
 
 @dataclass(frozen=True)
 class Table:
@@ -78,7 +74,7 @@ class Table:
             title,
             header=[str(column.heading) for column in printed],
             align="".join(column.align for column in printed),
-            rows=[[column.cell(row) for column in printed] for row in rows],
+            rows=[[c.text(row) if c.text else str(c.value(row)) for c in printed] for row in rows],
             frame=pd.DataFrame(recorded, dtype=object),
             about=about,
             below=below,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tune_app.report import formats
@@ -36,9 +36,10 @@ def same(a: Scalar, b: Scalar) -> bool:
 
 @dataclass(frozen=True)
 class Setting:
-    """A line of Table 1: its name in a run, its name for people, and the values the paper gives.
+    """A line of Table 1: its name in a run and for people, and the values of the paper and of a run.
 
-    Where the paper says nothing (``stated`` is False), ``published`` is what saying nothing means.
+    Where the paper says nothing (``stated`` is False), ``published`` is what saying nothing means. ``values``
+    are empty where the run did not record them.
     """
 
     group: str
@@ -46,10 +47,29 @@ class Setting:
     title: str
     published: tuple[Scalar, ...]
     stated: bool = True
+    values: Sequence[Scalar] = ()
 
     def allows(self, value: Scalar) -> bool:
         """Whether a run with this value is set as the paper's was."""
         return any(same(value, published) for published in self.published)
+
+    @property
+    def mark(self) -> str:
+        """``differs`` from the paper, ``swept`` over its value and others, or nothing."""
+        allowed = list(map(self.allows, self.values))
+        if all(allowed):
+            return ""
+        return "swept" if any(allowed) else "differs"
+
+    @property
+    def used_text(self) -> str:
+        """The run's values as text."""
+        return formats.setting(self.name, self.values) if self.values else "not recorded"
+
+    @property
+    def published_text(self) -> str:
+        """The paper's value as text."""
+        return formats.setting(self.name, self.published) if self.stated else "not stated"
 
 
 SETTINGS = (
@@ -78,34 +98,6 @@ SETTINGS = (
 _GROUPS = ("data", "learning", "layers")
 
 
-@dataclass(frozen=True)
-class SettingLine:
-    """One setting and the values that a run used for it; none where the run did not record it."""
-
-    setting: Setting
-    values: list[Scalar]
-
-    @property
-    def mark(self) -> str:
-        """``differs`` from the paper, ``swept`` over its value and others, or nothing."""
-        allowed = [self.setting.allows(value) for value in self.values]
-        if all(allowed):
-            return ""
-        return "swept" if any(allowed) else "differs"
-
-    @property
-    def used(self) -> str:
-        """The run's values as text."""
-        return formats.setting(self.setting.name, self.values) if self.values else "not recorded"
-
-    @property
-    def published(self) -> str:
-        """The paper's value as text."""
-        if not self.setting.stated:
-            return "not stated"
-        return formats.setting(self.setting.name, self.setting.published)
-
-
 def of_paper(frames: Frames) -> bool:
     """Whether a run trains what the paper trained, on whatever data."""
     return frames.sweep.space.task == "pneumonia"
@@ -119,20 +111,25 @@ def comparable(frames: Frames) -> bool:
 def table1(frames: Frames) -> Table:
     """Every setting of the run, laid out as the paper's Table 1 and set beside it where they compare."""
     found = lines(frames)
-    first_of = {line.setting.group: line.setting.name for line in reversed(found)}
+    first_of = {line.group: line.name for line in reversed(found)}
     compared = comparable(frames)
-
-    def group(line: SettingLine) -> str:
-        return line.setting.group if line.setting.name == first_of[line.setting.group] else ""
-
-    def published(line: SettingLine) -> str | None:
-        return _joined(line.setting.published) if compared and line.setting.stated else None
-
-    columns: list[Column[SettingLine]] = [
-        Column("group", lambda line: line.setting.group, "", group, "l"),
-        Column("setting", lambda line: line.setting.name, "setting", lambda line: line.setting.title, "l"),
-        Column("value", lambda line: _joined(line.values), "this run", lambda line: line.used, "l"),
-        Column("published", published, "paper" if compared else None, lambda line: line.published, "l"),
+    columns: list[Column[Setting]] = [
+        Column(
+            "group",
+            lambda line: line.group,
+            "",
+            lambda line: line.group if line.name == first_of[line.group] else "",
+            "l",
+        ),
+        Column("setting", lambda line: line.name, "setting", lambda line: line.title, "l"),
+        Column("value", lambda line: _joined(line.values), "this run", lambda line: line.used_text, "l"),
+        Column(
+            "published",
+            lambda line: _joined(line.published) if compared and line.stated else None,
+            "paper" if compared else None,
+            lambda line: line.published_text,
+            "l",
+        ),
         Column("mark", lambda line: line.mark if compared else None, "mark" if compared else None, align="l"),
         *identity(frames),
     ]
@@ -143,7 +140,7 @@ def _joined(values: Sequence[Scalar]) -> str:
     return ", ".join(texts(values))
 
 
-def lines(frames: Frames, samples: Iterable[int] | None = None) -> list[SettingLine]:
+def lines(frames: Frames, samples: Iterable[int] | None = None) -> list[Setting]:
     """Every setting of some configurations, or of all; those of the paper's Table 1 first, in its order."""
     used = _used(frames, frames.trials["sample"] if samples is None else samples)
     own = {} if of_paper(frames) else dict.fromkeys(frames.parameters)  # what only they can know the sense of
@@ -153,8 +150,8 @@ def lines(frames: Frames, samples: Iterable[int] | None = None) -> list[SettingL
         for name in used
         if all(name != setting.name for setting in known)
     ]
-    found = [SettingLine(setting, used.get(setting.name, [])) for setting in (*known, *others)]
-    return sorted(found, key=lambda line: _GROUPS.index(line.setting.group))
+    found = [replace(setting, values=used.get(setting.name, [])) for setting in (*known, *others)]
+    return sorted(found, key=lambda line: _GROUPS.index(line.group))
 
 
 def _used(frames: Frames, samples: Iterable[int]) -> dict[str, list[Scalar]]:
@@ -205,9 +202,9 @@ def about(frames: Frames, samples: Iterable[int] | None = None, beside: Collecti
         found.append("One seed shows no spread: an interval takes at least two")
     if comparable(frames):
         differences = [
-            f"{line.setting.title} {line.used} (paper: {line.published})"
+            f"{line.title} {line.used_text} (paper: {line.published_text})"
             for line in lines(frames, samples)
-            if line.mark and line.setting.name not in beside
+            if line.mark and line.name not in beside
         ]
         listed = "; ".join(differences) or "in none of the settings it states"
         found.append(f"Differs from the paper: {listed}")

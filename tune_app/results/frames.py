@@ -68,7 +68,12 @@ class Frames:
 
     def config(self, sample: int) -> Config:
         """The parameters that exist in a configuration."""
-        return self.sweep.history.configurations[sample].config
+        return self.configs[sample]
+
+    @cached_property
+    def configs(self) -> dict[int, Config]:
+        """The same of all, by sample."""
+        return {sample: each.config for sample, each in self.sweep.history.configurations.items()}
 
     def row(self, sample: int) -> pd.Series[Any]:
         """The row of a configuration in ``trials``."""
@@ -101,22 +106,19 @@ class Frames:
 
     def name_of(self, sample: int, short: bool = False) -> str:
         """What a configuration is called, by the parameters that vary; ``short`` for a terminal."""
-        config, labels = self.config(sample), self.short_labels if short else self.labels
+        config, labels = self.configs[sample], self.short_labels if short else self.labels
         names = [name for name in self.varying if name in config] or list(config)
         return labels.point(config, names) or "the only configuration"
 
     @cached_property
     def labels(self) -> Labels:
         """What configurations are called: different ones never alike."""
-        return self._labels()
+        return Labels(self.configs.values())
 
     @cached_property
     def short_labels(self) -> Labels:
         """The same for a terminal, where long texts are cut."""
-        return self._labels(SHORT)
-
-    def _labels(self, most: int | None = None) -> Labels:
-        return Labels((each.config for each in self.sweep.history.configurations.values()), most)
+        return Labels(self.configs.values(), SHORT)
 
     @cached_property
     def units(self) -> MetricUnits:
