@@ -53,15 +53,7 @@ def explain_disk_errors(run: str) -> Iterator[None]:
 
 
 def tables(frames: Frames, judged: Verdict, options: TableOptions | None = None) -> list[Table]:
-    """Every table that applies to a run, in the order of a report.
-
-    ``results`` and ``table1`` (settings) always; ``table3`` and ``loss_table`` where the run has
-    configurations of the paper's; ``pareto`` where its space has several metrics; ``confirmed`` where it
-    confirms another run.
-
-    Raises:
-        ReportError: ``options`` asks for what is not there.
-    """
+    """Every table that applies to a run, in the order of a report; see `write` for the errors."""
     some = (pareto_table(frames), confirmed(frames), table3(frames), loss_table(frames))
     return [overview(frames, judged, options), *(table for table in some if table), table1(frames)]
 
@@ -69,13 +61,9 @@ def tables(frames: Frames, judged: Verdict, options: TableOptions | None = None)
 def write(
     frames: Frames, folder: Path, options: TableOptions | None = None, figures: bool = True
 ) -> list[Path]:
-    """Write the report of a run into ``folder``; returns its files.
+    """Write tables, ``index.html``, ``report.md`` and ``figures/`` into ``folder``; returns the files.
 
-    Args:
-        frames: the run.
-        folder: where its tables, ``index.html`` and ``report.md`` go, and ``figures/`` with the pictures.
-        options: what the table of all configurations shows.
-        figures: whether to draw any.
+    ``options`` say what the table of all configurations shows.
 
     Raises:
         DiskError: the disk refused one of the files; the others are written.

@@ -60,11 +60,8 @@ class BestOfSweep:
 def compare(sweeps: Sequence[Frames]) -> Table:
     """The best configuration of each sweep, chosen by its own metric, with its test metric and its data.
 
-    Sweeps of the same data, test set and metric are ranked, best first; any others stand in the order that
-    they were given in, and the table says why they are not ranked.
-
-    Raises:
-        ReportError: fewer than two sweeps, or one of them twice.
+    Sweeps of the same data, test set and metric are ranked, best first; else the table says why they are not.
+    Raises ReportError for fewer than two sweeps, or one of them twice.
     """
     folders = [frames.sweep.paths.folder.resolve() for frames in sweeps]
     if len(sweeps) < 2:
@@ -115,11 +112,7 @@ def compare(sweeps: Sequence[Frames]) -> Table:
 
 
 def comparison_file(sweeps: Sequence[Frames], form: str) -> bytes:
-    """The comparison as a file's content, in one of ``FORMATS``.
-
-    Raises:
-        ReportError: as ``compare`` does, or for an unknown format.
-    """
+    """The comparison as a file's content, in one of ``FORMATS``. Raises ReportError as ``compare`` does."""
     one_of("--format", form, FORMATS)
     table = compare(sweeps)
     if form == "csv":
@@ -153,7 +146,6 @@ def why_not_ranked(sweeps: Sequence[Frames]) -> list[str]:
 
 
 def _tested(best: Sequence[BestOfSweep]) -> Iterator[str]:
-    """Of each run the counterpart of its metric on the test set, where there is one."""
     for each in best:
         counterpart = f"test_{each.frames.sweep.space.metric.name.partition('_')[2]}"
         known = [name for name in (counterpart, "test_accuracy") if f"{name}_mean" in each.frames.trials]
@@ -161,7 +153,7 @@ def _tested(best: Sequence[BestOfSweep]) -> Iterator[str]:
 
 
 def _namer(best: Sequence[BestOfSweep]) -> Callable[[BestOfSweep], str]:
-    """Calls each choice by what varies in a run or differs between the choices."""
+    """What each choice is called: by what varies in a run or differs between the choices."""
     labels = Labels(config for each in best for config in each.frames.configs.values())
     chosen = [each.config for each in best if not each.row.empty]
     names = dict.fromkeys(name for config in chosen for name in config)
@@ -191,7 +183,6 @@ def _measured(metric: str, units: MetricUnits) -> list[Column[BestOfSweep]]:
 
 
 def _notes(best: Sequence[BestOfSweep]) -> Iterator[str]:
-    """What must be known of the data, once for all runs that it is said of."""
     for note in dict.fromkeys(note for each in best for note in each.frames.sweep.data.notes):
         names = [each.name for each in best if note in each.frames.sweep.data.notes]
         yield f"Note on {formats.listed(names)}: {note}"
@@ -206,7 +197,6 @@ def _code(sweeps: Sequence[Frames]) -> Iterator[str]:
 
 
 def _told_apart(best: Sequence[BestOfSweep], metric: str, units: MetricUnits) -> str:
-    """Which of the runs' choices differ by more than chance, over their seeds."""
     chosen = {each.name: each for each in best if not each.row.empty}
     every = {
         name: each.frames.replicates(each.row["sample"], metric).tolist() for name, each in chosen.items()

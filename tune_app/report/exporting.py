@@ -33,9 +33,7 @@ FRAMES = ("trials", "seeds", "curves")
 def deliver(content: bytes, form: str, out: Path | None, terminal: IO[bytes]) -> None:
     """Write content to a file, or to the terminal without one.
 
-    Raises:
-        ReportError: no file is given, and the format is no text.
-        DiskError: the disk refused it.
+    Raises ReportError for a format that is no text without a file, DiskError where the disk refuses it.
     """
     if out is not None:
         write_file(out, content)
@@ -47,17 +45,11 @@ def deliver(content: bytes, form: str, out: Path | None, terminal: IO[bytes]) ->
 
 
 def export(frames: Frames, form: str, options: TableOptions | None = None, of: str = "trials") -> bytes:
-    """A run's results as a file's content.
+    """A run's results as a file's content, in one of ``FORMATS``.
 
-    Args:
-        frames: the run.
-        form: one of ``FORMATS``. ``latex`` and ``markdown`` give the table for people, ``optuna`` the study
-            as a sqlite file, test metrics included.
-        options: columns, order, number of rows; for the table its digits too.
-        of: one of ``FRAMES``: a row a configuration, a replicate, or a replicate and epoch.
-
-    Raises:
-        ReportError: an unknown format, frame or column, or digits for a format that keeps all digits.
+    ``latex`` and ``markdown`` give the table for people, ``optuna`` the study as a sqlite file, test metrics
+    included; the others a row for each configuration, replicate or epoch, as ``of``, one of ``FRAMES``, says.
+    Raises ReportError for an unknown format, frame or column, or digits for a format that keeps all.
     """
     options = options or TableOptions()
     one_of("--format", form, FORMATS)
@@ -82,11 +74,7 @@ def export(frames: Frames, form: str, options: TableOptions | None = None, of: s
 
 
 def one_of(option: str, value: str, known: Sequence[str]) -> None:
-    """Check the value of an option.
-
-    Raises:
-        ReportError: it is unknown.
-    """
+    """Raise a ReportError for a value of an option that is unknown."""
     if value not in known:
         raise ReportError(f"{option} {value}: it is one of {', '.join(known)}.{nearest(value, known)}")
 

@@ -30,11 +30,9 @@ TIES = "ties"
 class TableOptions:
     """What to show of a frame.
 
-    Args:
-        columns: names of columns; a metric's name stands for its mean and interval. None: a choice of ours.
-        sort: a column, or ``column:asc`` or ``column:desc``; empty for best first.
-        digits: decimals of a percentage; other numbers get two significant digits more than that.
-        top: how many rows, from the first on; None for all.
+    ``columns`` are names of columns, a metric's name standing for its mean and interval; empty for a choice
+    of ours. ``sort`` is a column, or ``column:asc`` or ``column:desc``; empty for best first. ``digits`` are
+    decimals of a percentage; other numbers get two significant digits more. ``top`` is how many rows.
     """
 
     columns: Sequence[str] = ()
@@ -46,10 +44,8 @@ class TableOptions:
 def overview(frames: Frames, judged: Verdict, options: TableOptions | None = None) -> Table:
     """Every configuration: finished ones best first by the space's metric, then the others, unranked.
 
-    A row that has not finished is marked by its status, also where that column was not asked for.
-
-    Raises:
-        ReportError: ``options`` names a column that is not there.
+    A row that has not finished is marked by its status, also where that column was not asked for. Raises
+    ReportError where ``options`` names a column that is not there.
     """
     options = options or TableOptions()
     trials = with_ties(frames, judged)
@@ -123,7 +119,6 @@ def _table(
     below: Sequence[str] = (),
     digits: int = DIGITS,
 ) -> Table:
-    """Rows of ``trials`` with the columns ``shown`` for people, and those ``recorded`` in the CSV."""
     columns = [_column(frames, trials, column, digits) for column in shown]
     rows = [row for _, row in trials.iterrows()]
     about = [*settings.about(frames, beside=frames.varying), *about]
@@ -167,11 +162,7 @@ def with_ties(frames: Frames, judged: Verdict) -> pd.DataFrame:
 
 
 def sorted_rows(frames: Frames, frame: pd.DataFrame, options: TableOptions) -> pd.DataFrame:
-    """The rows of a frame, sorted and cut as ``options`` say; best first by default.
-
-    Raises:
-        ReportError: an unknown column to sort by, or fewer than one row.
-    """
+    """The rows of a frame, sorted and cut as ``options`` say, else best first; raises ReportError."""
     if options.top is not None and options.top < 1:
         raise ReportError(f"--top {options.top}: ask for 1 row or more")
     if options.digits < 0:
@@ -210,7 +201,6 @@ def _key(cell: Any, null: bool) -> tuple[int, float, str] | None:
 
 
 def _check(frames: Frames, names: Sequence[str], frame: pd.DataFrame) -> None:
-    """Raise a ReportError for a name that is neither a column of the frame nor a metric of it."""
     metrics = [name for name in frames.metrics if f"{name}_mean" in frame]
     parts = {column for metric in frames.metrics for column in metric_columns(metric)[1:]}
     known = [*frame, *metrics]
@@ -223,11 +213,7 @@ def _check(frames: Frames, names: Sequence[str], frame: pd.DataFrame) -> None:
 
 
 def raw_table(frames: Frames, frame: pd.DataFrame, options: TableOptions) -> pd.DataFrame:
-    """Rows and columns of a frame with every digit, and the data's identity at the end.
-
-    Raises:
-        ReportError: ``options`` names a column that is not there.
-    """
+    """Rows and columns of a frame with every digit, and the data's identity; raises ReportError."""
     _check(frames, options.columns, frame)
     found = sorted_rows(frames, frame, options)
     if options.columns:

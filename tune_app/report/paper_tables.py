@@ -191,7 +191,6 @@ def _verdict(frames: Frames, found: list[MeasuredSample]) -> Iterator[str]:
 
 
 def _differences(frames: Frames, found: list[MeasuredSample]) -> str:
-    """Which published differences are more than chance, by the same differences measured."""
     ordered = sorted(found, key=lambda each: -each.sample.accuracy)
     pairs = sorted(combinations(ordered, 2), key=lambda pair: [each.sample.number for each in pair])
     tests = {

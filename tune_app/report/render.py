@@ -97,11 +97,7 @@ def intervals(prefix: str, of: Callable[[Row], Sequence[float]]) -> list[Column[
 
 
 def save(table: Table, folder: Path) -> list[Path]:
-    """Write a table as ``<name>.md``, ``.csv`` and ``.tex`` into ``folder``, which is created.
-
-    Raises:
-        DiskError: the disk refused it.
-    """
+    """Write a table as ``<name>.md``, ``.csv`` and ``.tex`` into ``folder``; raises DiskError."""
     texts = {
         ".md": markdown(table),
         ".csv": table.frame.to_csv(index=False, lineterminator="\n"),
@@ -111,10 +107,7 @@ def save(table: Table, folder: Path) -> list[Path]:
 
 
 def markdown(table: Table, level: int = 1) -> str:
-    """The table in GitHub's Markdown, its columns padded so that it reads well as plain text too.
-
-    ``level`` is that of its title's heading.
-    """
+    """The table in GitHub's Markdown, its title a heading of this ``level``, its columns padded."""
     header, *rows = padded(
         [[markdown_text(cell) for cell in row] for row in (table.header, *table.rows)], table.align, least=3
     )
@@ -136,19 +129,13 @@ def text(table: Table) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """Text that Markdown shows as it is, in a cell too; runs of white space become one space.
-
-    An underscore inside a word needs no escape, and parameters' names read better without.
-    """
+    """Text that Markdown shows as it is, in a cell too; an underscore inside a word needs no escape."""
     escaped = re.sub(r"[\\|*`<>\[\]~$&]", r"\\\g<0>", one_line(text))
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", escaped)
 
 
 def latex(table: Table) -> str:
-    """The table as a booktabs ``tabular``, ready for ``\\input``; what is said of it below the last rule.
-
-    The caption is left to the document: title and verdict stand above as comments.
-    """
+    """The table as a booktabs ``tabular``, ready for ``\\input``; title and verdict are comments."""
     across = sum(max(map(len, column)) + 2 for column in zip(table.header, *table.rows, strict=True))
     width = max(72, int(1.15 * across))  # letters of a note, which are smaller, that fit below the columns
     comments = [table.title, *table.about, *table.below, r"Needs \usepackage{booktabs}."]

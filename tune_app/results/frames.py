@@ -184,10 +184,7 @@ class Frames:
     def test_images(self) -> pd.DataFrame | None:
         """Which image each column of ``scores`` is: index, label, name, patient; "" where unknown.
 
-        None where the run did not write it down.
-
-        Raises:
-            RunError: the file is damaged, or was changed since the run wrote it.
+        None where the run did not write it down. Raises RunError for a damaged or changed file.
         """
         path = self.sweep.paths.test_images
         if not path.is_file():
@@ -255,11 +252,7 @@ def load(sweep: Sweep) -> Frames:
 
 
 def write(frames: Frames) -> list[Path]:
-    """Write ``results.csv``, ``seeds.csv`` and ``curves.csv`` into the run folder, each in one stroke.
-
-    Raises:
-        DiskError: the disk refused one of them; the others are written, and the record is untouched.
-    """
+    """Write ``results.csv``, ``seeds.csv`` and ``curves.csv`` into the run folder; raises DiskError."""
     paths = frames.sweep.paths
     files = {paths.results: frames.trials, paths.seeds: frames.seeds, paths.curves: frames.curves}
     with keep_writing():
@@ -370,5 +363,4 @@ def _frame(rows: list[dict[str, Any]], first: list[str], last: list[str]) -> pd.
 
 
 def _split_order(name: str) -> int:
-    """Training, then validation, then test; a sort by it keeps the order within each."""
     return next((i for i, split in enumerate(("train_", "val_", "test_")) if name.startswith(split)), 1)

@@ -15,10 +15,7 @@ from tune_app.sweep import Sweep, find_sample, run_summaries
 
 
 def summary(frames: Frames) -> dict[str, Any]:
-    """A run without its configurations, and the best of them: what ``index`` keeps of it.
-
-    ``shown`` is the best one in words: its varying parameters, and the metric that it reached.
-    """
+    """A run without its configurations, and the best of them, with its values ``shown`` in words."""
     ranked = results.ranked(frames)
     found = {**_head(frames), "parameters": frames.parameters, "varying": frames.varying, "best": None}
     if ranked.empty:
@@ -30,11 +27,7 @@ def summary(frames: Frames) -> dict[str, Any]:
 
 
 def write_summary(frames: Frames) -> None:
-    """Write the summary of a run down, so that it is listed without its record being read.
-
-    Raises:
-        StorageError: the disk refused it.
-    """
+    """Write the summary of a run, so that it is listed without its record; raises StorageError."""
     run_summaries.write(frames.sweep.paths, summary(frames))
 
 
@@ -44,11 +37,7 @@ def run(frames: Frames) -> dict[str, Any]:
 
 
 def best(frames: Frames) -> dict[str, Any]:
-    """The best configuration: ``sample``, ``config``, and its row of ``results.csv``.
-
-    Raises:
-        RunError: none has finished.
-    """
+    """The best configuration: ``sample``, ``config``, and its row of ``results.csv``; raises RunError."""
     ranked, head = results.ranked(frames), _head(frames)
     if ranked.empty:
         raise RunError(f"{head['run']}: no configuration has finished, so there is no best one yet.")
@@ -63,11 +52,7 @@ def best(frames: Frames) -> dict[str, Any]:
 
 
 def log(sweep: Sweep, trial: str) -> str:
-    """What the trial ``12.1`` has printed, and its traceback if it failed; for ``12``, its newest trial.
-
-    Raises:
-        RunError: no such trial, or there is nothing of it.
-    """
+    """What the trial ``12.1`` has printed, and its traceback; for ``12``, its newest. Raises RunError."""
     attempts = sweep.history.configurations[find_sample(sweep, trial)].attempts
     asked = [each for each in attempts if "." not in trial or trial == each.trial]
     found = next((paths for each in reversed(asked) if (paths := logs.find(sweep, each))), [])

@@ -56,10 +56,7 @@ class ResultWarning:
 def check(frames: Frames, verdict: Verdict, others: Sequence[str] = ()) -> list[ResultWarning]:
     """The warnings about the choice, most important first; without a choice, only those about code.
 
-    Args:
-        frames: the sweep.
-        verdict: ``verdict.judge`` of the same frames.
-        others: names of other runs that were evaluated on the same test set: ``runs_on_same_test_set``.
+    ``others`` are names of other runs on the same test set: ``runs_on_same_test_set``.
     """
     found = [ResultWarning("code", said) for said in _code(frames)]
     if (winner := verdict.winner) is not None:
@@ -105,7 +102,6 @@ def _has_looked(folder: Path, fingerprint: str, family: str) -> bool:
 
 
 def _code(frames: Frames) -> Iterator[str]:
-    """Which sessions trained other code than the first, and whose means are of both."""
     sweep = frames.sweep
     sessions, samples = code.mixture(sweep.history, sweep.space.replicate_numbers)
     if samples:
@@ -174,7 +170,6 @@ def _test_seen(frames: Frames, others: Sequence[str], winner: int) -> Iterator[s
 
 
 def _small_validation(frames: Frames, verdict: Verdict, winner: int) -> Iterator[str]:
-    """The difference that the choice rests on, against what other validation images would do to it."""
     metric, images = frames.sweep.space.metric.name, (frames.sweep.data.counts or {}).get("val")
     known = (winner, *verdict.tied)
     rival = next((each.sample for each in verdict.chosen.standings if each.sample not in known), None)

@@ -14,11 +14,7 @@ _LARGE = 6
 
 
 def mean(values: Iterable[float]) -> float:
-    """The exact mean, rounded once: the order does not matter, and the mean of equal values is that value.
-
-    Raises:
-        ValueError: there is no value.
-    """
+    """The exact mean, rounded once: that of equal values is that value. Raises ValueError for no value."""
     found = [float(value) for value in values]
     if not found:
         raise ValueError("a mean takes at least one value")

@@ -29,12 +29,9 @@ class Interval:
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
-    """The mean with its t interval: ``t(n - 1) * sd / sqrt(n)``, sd with n - 1 in the denominator.
+    """The mean with its t interval: ``t(n - 1) * sd / sqrt(n)`` (Student, Biometrika 6, 1908).
 
-    Student, "The probable error of a mean", Biometrika 6 (1908).
-
-    Raises:
-        ValueError: a value is not finite, or ``confidence`` does not lie between 0 and 1.
+    Raises ValueError for a value that is not finite, or a ``confidence`` that does not lie between 0 and 1.
     """
     n = check_values(values, confidence)
     if n == 0:
@@ -56,16 +53,8 @@ def prediction_interval_of_one_run(
     1991, section 4.7), widened by the binomial error of the new run's test images. All of ``values`` are
     on the same test images, so that nothing is counted twice.
 
-    Args:
-        values: accuracies of runs, as fractions.
-        images: test images behind one accuracy, 1 or more.
-        confidence: share of new runs that the range is to hold.
-
-    Returns:
-        The two ends as fractions, or None for fewer than two values, which show no spread.
-
-    Raises:
-        ValueError: a value is no fraction, or ``images`` or ``confidence`` is out of its range.
+    ``values`` are fractions; None for fewer than two, which show no spread. Raises ValueError for a value
+    that is no fraction, or ``images`` or ``confidence`` out of its range.
     """
     n = check_values(values, confidence)
     if images < 1:
@@ -82,12 +71,9 @@ def prediction_interval_of_one_run(
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The score interval of a share, ``successes`` of ``n``: of one accuracy over its n images.
+    """The score interval of a share, ``successes`` of ``n`` (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927).
 
-    E. B. Wilson, "Probable inference", J. Am. Stat. Assoc. 22 (1927); it stays within 0 to 1.
-
-    Raises:
-        ValueError: not ``0 <= successes <= n``, or n is 0.
+    Raises ValueError where not ``0 <= successes <= n``, or n is 0.
     """
     if not 0 <= successes <= n or n == 0:
         raise ValueError(f"{successes} of {n}: a share needs 0 <= successes <= n and n of 1 or more")

@@ -25,11 +25,7 @@ def predictions(score: NDArray[Any]) -> NDArray[np.int64]:
 def evaluate(split: str, score: NDArray[Any], loss: float, y: NDArray[np.int64]) -> dict[str, float]:
     """Metrics of a split, each named ``<split>_...``; a share of no images is left out.
 
-    Args:
-        split: ``val`` or ``test``.
-        score: (N,) log-odds of class 1, or (N, C) logits.
-        loss: mean loss over the N images.
-        y: (N,) labels.
+    ``score`` is (N,) log-odds of class 1, or (N, C) logits; ``loss`` the mean over the N images; ``y`` (N,).
     """
     predicted = predictions(score)
     found = {"accuracy": float((predicted == y).mean()), "loss": loss}

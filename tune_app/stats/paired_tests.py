@@ -184,10 +184,8 @@ def paired(
 ) -> Difference | None:
     """The paired t test of ``mean(a) - mean(b)``, values in the order of the replicates they share.
 
-    None for fewer than two. Where all differences are equal: see ``over_seeds``.
-
-    Raises:
-        ValueError: a value is not finite, the two differ in number, or ``confidence`` is no share.
+    None for fewer than two. Where all differences are equal: see ``over_seeds``. Raises ValueError for a
+    value that is not finite, different numbers of values, or a ``confidence`` that is no share.
     """
     if check_values(a, confidence) != check_values(b, confidence):
         raise ValueError(f"{len(a)} and {len(b)} values: pairs take as many of both")
@@ -238,14 +236,8 @@ def power(difference: ArrayLike, sd: ArrayLike, n: ArrayLike, level: float = 0.0
     """How probably the paired t test of ``n`` differences finds a true one of this size.
 
     The noncentral t distribution with ``n - spent`` degrees of freedom and noncentrality ``difference / sd *
-    sqrt(n)`` (J. Cohen, "Statistical Power Analysis", 1988, chapter 2). Arguments are broadcast.
-
-    Args:
-        difference: the true mean difference; its sign does not count.
-        sd: standard deviation of one difference, above 0.
-        n: number of differences, above ``spent``.
-        level: two-sided level of the test.
-        spent: degrees of freedom spent on means.
+    sqrt(n)`` (J. Cohen, "Statistical Power Analysis", 1988, chapter 2). Arguments are broadcast; ``sd`` is
+    that of one difference, ``level`` two-sided, and ``spent`` the degrees of freedom spent on means.
     """
     n = np.asarray(n, dtype=np.float64)
     freedom = n - spent

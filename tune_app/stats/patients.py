@@ -72,12 +72,9 @@ class PatientGroups:
 def variance_over_patients(residuals: Floats, units: PatientGroups) -> Floats:
     """Variance (...) of a mean over images between samples of patients, from its residuals (..., J).
 
-    ``J / freedom * sum of squares``: the linearised variance of a mean over clusters of unequal sizes
-    (W. G. Cochran, "Sampling Techniques", 1977, chapter 9A); for an AUC, given as its placement values,
-    that of N. A. Obuchowski, Biometrics 53 (1997).
-
-    Raises:
-        ValueError: no more patients than classes.
+    ``J / freedom * sum of squares`` (W. G. Cochran, "Sampling Techniques", 1977, chapter 9A); for an AUC,
+    given as its placement values, that of N. A. Obuchowski, Biometrics 53 (1997). Raises ValueError where
+    there are no more patients than classes.
     """
     if units.freedom < 1:
         raise ValueError(f"{units.count} patients: their spread takes more patients than classes")
@@ -123,10 +120,8 @@ def components(values: Floats, units: PatientGroups) -> Components:
 
     The analysis of variance of two crossed random factors, as for several readers of the same cases; in mean
     squares ``(MS(R) + max(MS(J) - MS(RJ), 0)) / (R J)``: D. D. Dorfman, K. S. Berbaum and C. E. Metz, Invest.
-    Radiol. 27 (1992), with the floor of S. L. Hillis, Stat. Med. 26 (2007).
-
-    Raises:
-        ValueError: fewer than two replicates, or no more patients than classes.
+    Radiol. 27 (1992), with the floor of S. L. Hillis, Stat. Med. 26 (2007). Raises ValueError for fewer than
+    two replicates, or no more patients than classes.
     """
     replicates = values.shape[-2]
     if replicates < 2:
@@ -157,11 +152,8 @@ class TwoLevel:
 def two_level(values: Floats, units: PatientGroups, confidence: float = 0.95) -> TwoLevel | None:
     """The mean of ``values`` (R, N) and its interval, were other seeds trained and other patients tested.
 
-    None for fewer than 3 replicates: of two, it would be wide (t is 12.7) and cover up to 98%.
-    Differences of two configurations' values, replicate by replicate, may be given as well.
-
-    Raises:
-        ValueError: no more patients than classes.
+    None for fewer than 3 replicates. Differences of two configurations' values, replicate by replicate, may
+    be given as well. Raises ValueError where there are no more patients than classes.
     """
     if values.shape[0] < FEWEST_SEEDS:
         return None

@@ -29,12 +29,8 @@ def per_image(metric: str, scores: NDArray[np.float32], labels: NDArray[np.int64
 
     An AUC is the mean of each image's placement value, the share of the other class that it is on the right
     side of (E. R. DeLong et al., Biometrics 44, 1988), spread out so that deviations weigh as they do in the
-    AUC. A loss is the cross-entropy of the class; the others are shares of right answers.
-
-    Args:
-        metric: such as ``test_accuracy``; what stands before the first ``_`` does not count.
-        scores: (R, N) log-odds of class 1, or (R, N, C) logits.
-        labels: (N,) classes.
+    AUC. A loss is the cross-entropy of the class; the others are shares of right answers. ``scores`` are (R,
+    N) log-odds of class 1, or (R, N, C) logits; ``labels`` (N,).
     """
     kind = metric.partition("_")[2]
     binary = scores.ndim == 2

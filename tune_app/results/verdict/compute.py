@@ -140,7 +140,6 @@ def _seedless(values: Values, step: float) -> bool:
 
 
 def _over_seeds(values: Values, step: float) -> list[PairTest] | None:
-    """A test for each pair; None if all share fewer than two replicates."""
     if not values:
         return None
     shared = pd.concat(values.values(), axis=1, join="inner").to_numpy(dtype=np.float64).T

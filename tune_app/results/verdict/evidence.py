@@ -40,10 +40,7 @@ def gather(frames: Frames, samples: Sequence[int], metric: str) -> Evidence | st
     """The outcomes of some finished configurations, or the reason why there are none, as a clause.
 
     There are none if the scores do not give the recorded metric: a task may order its test images otherwise
-    than the data.
-
-    Raises:
-        RunError: the test scores or the list of test images is damaged.
+    than the data. Raises RunError where the test scores or the list of test images is damaged.
     """
     if not metric.startswith("test_"):
         return "outcomes of single images are kept of the test set alone"
