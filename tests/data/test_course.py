@@ -155,6 +155,23 @@ class TestMeta:
         with pytest.raises(DataError, match=r"meta.json: (.|\n)*[iI]mport"):
             load(str(imported))
 
+    @pytest.mark.parametrize(
+        ("changed", "where"),
+        [
+            ({"format": 2}, "format"),
+            ({"image_size": "64"}, "image_size"),
+            ({"files": {"x.npy": {"sha256": "ab", "names": 3, "patients": ["p1"]}}}, r"files.x.npy.names"),
+            ({"more": 1}, "more"),
+        ],
+    )
+    def test_damage_is_told_with_its_place(
+        self, imported: Path, changed: dict[str, object], where: str
+    ) -> None:
+        path = imported / "meta.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+        with pytest.raises(DataError, match=rf"meta.json: .*{where}.*\n.*tune-app data import"):
+            load(str(imported))
+
     def test_names_must_match_the_arrays(self, imported: Path) -> None:
         about = json.loads((imported / "meta.json").read_text())
         about["files"][FILE]["names"].pop()

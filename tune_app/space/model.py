@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from tune_app.errors import SpaceError, nearest
+from tune_app.errors import SpaceError
 from tune_app.space import planning, samplers
 from tune_app.space.problems import RuleError, unquote
 from tune_app.space.reader import Document, Path, write
@@ -32,17 +32,6 @@ from tune_app.space.scalars import Scalar, canonical, scalar_fault, show
 OPTUNA_SAMPLERS = ("tpe", "gp", "cmaes", "random", "qmc", "nsga2")
 #: A task or sampler of the user's own: ``module:attribute``.
 REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-
-
-def _matching(patterns: Sequence[re.Pattern[str]], rule: str, words: Sequence[str] = ()) -> AfterValidator:
-    """A validator of text that is one of ``words`` or matches one of the patterns."""
-
-    def check(value: str) -> str:
-        if value not in words and not any(pattern.fullmatch(value) for pattern in patterns):
-            raise RuleError(f"{show(value)} is not {rule}{nearest(value, words)}")
-        return value
-
-    return AfterValidator(check)
 
 
 def _value(value: Any) -> Any:
@@ -72,16 +61,6 @@ Value = Annotated[
 ]
 Parameter = Annotated[Sampler, PlainValidator(samplers.read_sampler), WithJsonSchema(samplers.schema())]
 Point = dict[str, Value]
-TaskName = Annotated[
-    str, _matching([NAME, REFERENCE], "a task: write pneumonia, or module:attribute for your own")
-]
-MetricName = Annotated[
-    str, _matching([NAME], "a metric name: write letters, digits and _, as in val_accuracy")
-]
-OptunaSampler = Annotated[
-    str,
-    _matching([REFERENCE], f"one of {', '.join(OPTUNA_SAMPLERS)}, nor module:Class.", OPTUNA_SAMPLERS),
-]
 GpuShare = Annotated[
     float | Literal["auto"],
     PlainValidator(_gpu_share),
@@ -102,8 +81,8 @@ class Section(BaseModel):
 class Metric(Section):
     """What trials are ranked by."""
 
-    name: MetricName = Field(examples=["val_accuracy", "val_loss"])
-    """The metric that ranks configurations; never one of the test set."""
+    name: str = Field(pattern=f"^{NAME.pattern}$", examples=["val_accuracy", "val_loss"])
+    """The metric that ranks configurations: letters, digits and _, and never one of the test set."""
     mode: Literal["max", "min"] = Field(examples=["min if less of it is better, else mode: max"])
     """max where more is better, min where less is."""
     #: The other metrics, if this is the first of a list.
@@ -156,7 +135,7 @@ class Stop(Section):
     """Epochs without improvement after which a replicate has converged and ends, finished."""
     min_delta: float = Field(default=0.0, ge=0)
     """Improvements of the metric up to this size do not count for patience."""
-    metric: MetricName | None = None
+    metric: str | None = None
     """The metric it goes by, where the space has several; the first unless said."""
 
     def rungs(self, epochs: int) -> list[int]:
@@ -191,7 +170,11 @@ class Search(Section):
 
     algorithm: Literal["grid", "random", "optuna"] = Field(examples=["random"])
     """grid: every combination; random: independent draws; optuna: what a sampler suggests."""
-    sampler: OptunaSampler | None = None
+    sampler: str | None = Field(
+        default=None,
+        pattern=f"^({'|'.join(OPTUNA_SAMPLERS)}|{REFERENCE.pattern})$",
+        examples=list(OPTUNA_SAMPLERS),
+    )
     """Optuna's sampler: tpe, gp, cmaes, random, qmc, nsga2 or module:Class."""
     samples: Natural | None = None
     """How many draws (random) or suggestions (optuna)."""
@@ -221,7 +204,7 @@ class SearchSpace(Section):
     Spaces that differ only by name, description or file are equal.
     """
 
-    task: TaskName = Field(examples=["pneumonia"])
+    task: str = Field(pattern=f"^({NAME.pattern}|{REFERENCE.pattern})$", examples=["pneumonia"])
     """What to train: pneumonia, or module:attribute of your own."""
     description: str | None = None
     """Free text, for people."""

@@ -52,6 +52,10 @@ def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[RuleErro
         elif kind == "missing":
             examples = _model_at(model, path[:-1]).model_fields[key].examples or []
             yield RuleError(f"missing: add {key}: {' or '.join(examples)}", path)
+        elif kind == "string_pattern_mismatch":
+            field = _model_at(model, path[:-1]).model_fields[key]
+            guess = nearest(value, map(str, field.examples or []))
+            yield RuleError(f"{show(value)} does not fit. {field.description}{guess}", path)
         elif kind in ("model_type", "model_attributes_type") and isinstance(value, str):
             section = _section(value, _model_at(model, path))
             yield RuleError(f"{show(value)} is not a mapping: write {section}", path)
