@@ -148,7 +148,7 @@ def shown(run: Path) -> list[Any]:
         results.ranked(frames)["sample"].tolist(),
         (judged.winner, list(judged.tied)),
         {sample: frames.scores(sample).tobytes() for sample in history.configurations},
-        sweep.space_yaml,
+        sweep.history.wanted,
         sweep.lacking(),
         (sweep.header, history.openings, history.extensions, history.decisions),
     ]

@@ -70,13 +70,13 @@ def test_what_was_not_trained_is_as_if_it_had_never_been_asked_for(
     text: str, more: dict[str, str], user_module: UserModule
 ) -> None:
     before = trained(user_module(TASK), text)
-    frozen, found = before.space_yaml, rows("run")
+    frozen, found = before.history.wanted, rows("run")
     wider = spaces.extend(before.space, **more)
     with before.writing():
         before.extend(wider, str(more), from_start=False)
     assert before.outstanding()
     sweep = undo()
-    assert (sweep.space_yaml, sweep.outstanding(), sweep.history.extensions) == (frozen, 0, [])
+    assert (sweep.history.wanted, sweep.outstanding(), sweep.history.extensions) == (frozen, 0, [])
     pd.testing.assert_frame_equal(rows("run"), found)
     assert sweep.paths.space.read_text() == frozen
     with pytest.raises(RunError, match="never extended"):
@@ -166,7 +166,7 @@ def test_a_reader_that_looks_on_sees_it(user_module: UserModule) -> None:
     undo()
     reader.refresh()
     assert (reader.space.seeds, reader.outstanding()) == (2, 0)
-    assert Path("runs/run/space.yaml").read_text() == reader.space_yaml
+    assert Path("runs/run/space.yaml").read_text() == reader.history.wanted
 
 
 def test_an_extension_beyond_all_bounds_can_only_be_taken_back(user_module: UserModule) -> None:

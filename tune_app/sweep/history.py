@@ -54,7 +54,7 @@ class History:
 
     @property
     def wanted(self) -> str:
-        """The newest space, as YAML."""
+        """The newest space, as YAML; ``space.yaml`` is a copy for people."""
         return self.extensions[-1].space if self.extensions else self.header.yaml if self.header else ""
 
     def next_trial(self, sample: int) -> str:

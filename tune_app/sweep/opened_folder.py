@@ -152,21 +152,16 @@ class OpenedFolder:
 
 def in_use(paths: RunPaths) -> bool:
     """Whether a process is writing a run. The check creates no file, and does not block a writer."""
-    if sys.platform == "win32":
-        with suppress(OSError):
-            try:
-                with FileLock(paths.lock, timeout=0.1):
-                    return False
-            except Timeout:
-                return True
-    for path in (paths.record, paths.lock):  # before the record was locked, `.lock` alone was
-        with (
-            suppress(OSError),
-            path.open("rb") as file,
-        ):  # of a folder that may not be read, nobody can tell us
-            if not _flock(file, shared=True):
-                return True
-    return False
+    try:
+        if sys.platform == "win32":
+            with FileLock(paths.lock, timeout=0.1):
+                return False
+        with paths.record.open("rb") as file:
+            return not _flock(file, shared=True)
+    except Timeout:
+        return True
+    except OSError:  # of a folder that may not be read, nobody can tell
+        return False
 
 
 def _flock(file: IO[bytes], shared: bool = False) -> bool:

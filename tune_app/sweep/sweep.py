@@ -72,12 +72,8 @@ class Sweep:
     ) -> Sweep:
         """Create a run folder with a record of the frozen space and of the configurations known in advance.
 
-        For ``name`` and ``taken`` see `new_folder`. ``origin`` goes into the record's first event: where the
-        data was found, and the run that this one confirms. The record is moved into place last: a folder
-        without one, left by a crash, is free to be used.
-
-        Raises:
-            RunError: the name is taken or no plain file name, or the folder cannot be written.
+        For ``name`` and ``taken`` see `new_folder`. ``origin`` goes into the record's first event. The record
+        is moved into place last: a folder without one, left by a crash, is free to be used.
         """
         with new_folder(Path(runs_dir), name, space.name, taken) as folder:
             paths = RunPaths(folder)
@@ -102,11 +98,7 @@ class Sweep:
 
     @classmethod
     def open(cls, folder: Path | str, to_undo: bool = False) -> Sweep:
-        """Read a run folder; ``to_undo`` even if its last extension asks for more than can be trained.
-
-        Raises:
-            RunError: no such run, or its record is damaged, or asks for too much.
-        """
+        """Read a run folder; ``to_undo`` even if its last extension asks for more than can be trained."""
         folder = Path(folder)
         paths = RunPaths(folder)
         if not is_run(folder):
@@ -128,28 +120,18 @@ class Sweep:
         self.space = space
         self.settings = SweepSettings.of(space, self.numerics)
 
-    @property
-    def space_yaml(self) -> str:
-        """The space as YAML, from the record; ``space.yaml`` is a copy for people."""
-        return self.history.wanted
-
     def refresh(self) -> None:
         """Read what another process has recorded since; raises FolderChanged."""
         self.opened.verify()
-        known = self.space_yaml
+        known = self.history.wanted
         found = read(self.paths.record, self._position)
         self._position = self.history.fold(found, str(self.paths.record), self._position)
-        if self.space_yaml != known:
+        if self.history.wanted != known:
             self.want(_wanted(self.header, self.history, self.paths))
 
     @contextmanager
     def writing(self, mirror: Mirror | None = None) -> Iterator[Sweep]:
-        """Be the only writer of this run within the context.
-
-        Raises:
-            RunError: another process is writing it, or its folder cannot be written.
-            FolderChanged: its folder is not the one that was opened.
-        """
+        """Be the only writer of this run within the context; raises RunError, FolderChanged."""
         check_contained(self.paths.folder, written=True)
         # Requests to an earlier process. Those that come once the lock is held are for this one.
         stale = [path for path in self.paths.control.glob("*") if path.is_file()]
@@ -280,7 +262,7 @@ class Sweep:
 
     def restore_views(self, notify: Notify) -> None:
         """Write ``space.yaml`` and ``provenance.json`` as the record has them."""
-        write_view(self.paths.space, self.space_yaml, notify)
+        write_view(self.paths.space, self.history.wanted, notify)
         if self.history.openings:
             text = json.dumps(self.history.openings[0].provenance, indent=2)
             write_view(self.paths.provenance, f"{text}\n", notify)

@@ -29,10 +29,7 @@ _OWN_DATA = (None, "phantom", "course")
 def named(space: SearchSpace, source: Source | None, storage: str | None) -> list[str]:
     """What training a run uses beyond its folder and tune-app itself, as messages call it.
 
-    Args:
-        space: of the run.
-        source: where its data was found; None where the user has said it anew.
-        storage: where it is mirrored; None for nowhere.
+    ``source`` is None where the user has named the data anew.
     """
     found = of_task(space.task)
     if ":" in (space.search.sampler or ""):
@@ -80,11 +77,7 @@ def trusted(identity: str, names: Iterable[str]) -> bool:
 
 
 def require(what: Path, identity: str, names: Iterable[str], trust: bool) -> None:
-    """Let the names of a run or a model be used: those that ``trust`` takes are remembered.
-
-    Raises:
-        TrustError: the user has not named one of them, and ``trust`` is False.
-    """
+    """Raise TrustError unless the user has named all of these things, or gives ``trust``: it is remembered."""
     known = _known()
     unknown = [name for digest, name in _digests(identity, names).items() if digest not in known]
     if unknown and not trust:
