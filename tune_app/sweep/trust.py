@@ -77,7 +77,7 @@ def trusted(identity: str, names: Iterable[str]) -> bool:
 
 
 def require(what: Path, identity: str, names: Iterable[str], trust: bool) -> None:
-    """Raise TrustError unless the user has named all of these things, or gives ``trust``: it is remembered."""
+    """Raise TrustError unless the user has named all of these things or gives ``trust``, which is kept."""
     known = _known()
     unknown = [name for digest, name in _digests(identity, names).items() if digest not in known]
     if unknown and not trust:
