@@ -258,7 +258,18 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{}", "provider: 3", "provider: {type: aws}\nsetup_commands: 3", "a: {b: [1]}"]
+    "text",
+    [
+        "{}",
+        "provider: 3",
+        "provider: {type: [1]}\n3: 4",
+        "provider: {type: aws}\nsetup_commands: 3",
+        "provider: {type: gcp}\navailable_node_types: {1: {node_config: 3}, b: [], 2001-01-01: 1}",
+        "provider: {type: aws}\nhead_node_type: [1]\navailable_node_types: {1: {node_config: {A: [1]}}}",
+        "a: {b: [1]}",
+        "apiVersion: ray.io/v1\nkind: [1]",
+        "apiVersion: ray.io/v1\nkind: RayCluster\nspec: {headGroupSpec: [1], workerGroupSpecs: [1, {}]}",
+    ],
 )
 def test_nonsense_has_errors_and_no_traceback(text: str, tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"

@@ -1,7 +1,8 @@
 """A sweep on a cluster, conducted from a laptop that may be closed: sent as a Ray job, watched, brought home.
 
 The driver runs on the cluster's head. The laptop reaches the head's dashboard, which listens there alone,
-by the tunnel that ``ray dashboard`` opens through ssh, and needs it only to start and to look.
+by the tunnel that ``ray dashboard`` opens through ssh, and needs it only to start and to look. Each function
+raises ClusterError where the cluster does not answer; its ``file`` is the one for ``ray up``.
 """
 
 from __future__ import annotations
@@ -83,13 +84,13 @@ def mounted(file: Path, data: str) -> str:
 def submit(
     file: Path, name: str, space: str, text: str, options: list[str], modules: Path | None = None
 ) -> Job:
-    """Send a sweep: ``tune-app run`` with these options, on the head of the cluster of a file for ``ray up``.
+    """Send the run ``name``: ``tune-app run`` with these options, on the head of the cluster.
 
-    ``name`` is that of the run; ``space`` that of the space, whose content is ``text``. ``modules`` is the
-    folder of the user's own task, which travels with it; None for one that comes with tune-app.
+    Args:
+        space: name of the space, ``text`` its content.
+        modules: the folder of the user's own task, which travels too; None for one that comes with tune-app.
 
     Raises:
-        ClusterError: the cluster does not answer.
         TaskError: the folder holds more than can travel.
     """
     job = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -125,12 +126,7 @@ def _entrypoint(run: str, file: Path) -> str:
 
 
 def find(file: Path, name: str | None) -> Job:
-    """The newest job of a run, or of all that were sent.
-
-    Raises:
-        ClusterError: the cluster does not answer.
-        RunError: there is none.
-    """
+    """The newest job of a run, or of all that were sent. Raises RunError where there is none."""
     with _connected(file) as client:
         sent = [each for each in client.list_jobs() if each.submission_id and _RUN in (each.metadata or {})]
     sent.sort(key=lambda each: each.start_time or 0, reverse=True)
@@ -146,21 +142,13 @@ def find(file: Path, name: str | None) -> Job:
 
 
 def stop(file: Path, job: Job) -> None:
-    """Ask a sweep to end in good order, as Ctrl-C would.
-
-    Raises:
-        ClusterError: the cluster does not answer.
-    """
+    """Ask a sweep to end in good order, as Ctrl-C would."""
     with _connected(file) as client:
         client.stop_job(job.id)
 
 
 def follow(file: Path, job: Job, notify: Notify) -> int:
-    """Print what a job prints until it ends; returns its exit code. A lost connection is made again.
-
-    Raises:
-        ClusterError: the cluster does not answer any more.
-    """
+    """Print what a job prints until it ends; returns its exit code. A lost connection is made again."""
     printed, lost_at, over = 0, 0.0, False
     details: Any = None
     while not over:
@@ -194,15 +182,10 @@ def follow(file: Path, job: Job, notify: Notify) -> int:
 
 
 def pull(file: Path, name: str, runs_dir: Path) -> Path:
-    """Copy a run's folder from the cluster's head, as it stands; returns where it is now.
-
-    Raises:
-        ClusterError: the cluster does not answer, or has no such run.
-    """
+    """Copy a run's folder from the cluster's head, as it stands; returns where it is now."""
     if shutil.which("rsync") is None:
-        raise ClusterError(
-            "rsync is not installed here. Install it: apt-get install rsync, or brew install rsync"
-        )
+        fix = "Install it: apt-get install rsync, or brew install rsync"
+        raise ClusterError(f"rsync is not installed here. {fix}")
     target = runs_dir / name
     existed = target.exists()
     target.mkdir(parents=True, exist_ok=True)
@@ -226,11 +209,7 @@ def pull(file: Path, name: str, runs_dir: Path) -> Path:
 
 @contextmanager
 def _connected(file: Path) -> Iterator[Any]:
-    """A client for the jobs of a cluster, through a tunnel that is open for as long as the context lasts.
-
-    Raises:
-        ClusterError: it cannot be reached.
-    """
+    """A client for the jobs of a cluster, through a tunnel that is open for as long as the context lasts."""
     _launcher_file(file)
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     from ray.job_submission import JobSubmissionClient

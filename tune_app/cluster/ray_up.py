@@ -29,18 +29,11 @@ _NEEDS: dict[str, dict[str, str]] = {
 _HEAD_NEEDS = {"aws": "boto3", "gcp": "google-api-python-client"}
 #: Keys of clouds; where one is misspelled, that costs money or the GPU, and no check of Ray finds it.
 _CLOUD_KEYS = (
-    *(
-        "InstanceType",
-        "ImageId",
-        "BlockDeviceMappings",
-        "DeviceName",
-        "VolumeSize",
-        "VolumeType",
-        "SubnetIds",
-    ),
-    *("InstanceMarketOptions", "MarketType", "SpotOptions", "MaxPrice", "IamInstanceProfile", "SubnetId"),
-    *("machineType", "initializeParams", "diskSizeGb", "sourceImage", "guestAccelerators", "acceleratorType"),
-    *("acceleratorCount", "metadata", "scheduling", "onHostMaintenance", "provisioningModel", "preemptible"),
+    *("InstanceType", "ImageId", "BlockDeviceMappings", "DeviceName", "VolumeSize", "VolumeType"),
+    *("InstanceMarketOptions", "MarketType", "SpotOptions", "MaxPrice", "IamInstanceProfile"),
+    *("SubnetId", "SubnetIds", "machineType", "initializeParams", "diskSizeGb", "sourceImage"),
+    *("guestAccelerators", "acceleratorType", "acceleratorCount", "metadata", "scheduling"),
+    *("onHostMaintenance", "provisioningModel", "preemptible"),
 )
 #: Images, drivers and wheels of CUDA take some 60 GB.
 _LEAST_DISK_GB = 100
@@ -57,10 +50,11 @@ def ray_pins(commands: str) -> list[tuple[str, str]]:
 
 def check(file: ClusterFile) -> None:
     """Add the problems of a file for ``ray up``."""
-    _schema(file)
-    kind = file.get("provider", "type")
+    values = json.loads(json.dumps(file.values, skipkeys=True, default=str))
+    _schema(file, values)
+    kind = str(file.get("provider", "type"))
     if kind not in _NEEDS:
-        hint = nearest(str(kind), _NEEDS)
+        hint = nearest(kind, _NEEDS)
         file.error(("provider", "type"), f'"{kind}" is no provider.{hint} There are: {", ".join(_NEEDS)}.')
         return
     for name, example in _NEEDS[kind].items():
@@ -81,27 +75,27 @@ def check(file: ClusterFile) -> None:
             fix = f"Name a file or folder on this machine, from {Path.cwd()}."
             file.error(("file_mounts", remote), f"{local} is not there. {fix}")
     if all(problem.warning for problem in file.problems):
-        _validate(file)
+        _validate(file, values)
 
 
-def _schema(file: ClusterFile) -> None:
+def _schema(file: ClusterFile, values: dict[str, Any]) -> None:
     """Check keys and types by Ray's schema, if it brings one."""
     schema = private_api.cluster_schema()
-    for error in jsonschema.validators.validator_for(schema)(schema).iter_errors(file.values):
+    for error in jsonschema.validators.validator_for(schema)(schema).iter_errors(values):
         at = tuple(error.absolute_path)
         if error.validator != "additionalProperties":
             file.error(at, f"ray up refuses it: {error.message}")
             continue
         known = error.schema["properties"]
         for name in error.instance.keys() - known.keys() - {"min_workers"}:  # judged below
-            file.error((*at, name), f"ray up knows no such key.{nearest(str(name), known)}")
+            file.error((*at, name), f"ray up knows no such key.{nearest(name, known)}")
 
 
-def _validate(file: ClusterFile) -> None:
+def _validate(file: ClusterFile, values: dict[str, Any]) -> None:
     """Have Ray validate what has passed all other checks."""
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     try:
-        private_api.validate_cluster(json.loads(json.dumps(file.values, default=str)))
+        private_api.validate_cluster(values)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a wrong type causes in there
         file.error((), f"ray up refuses it: {describe(error)}")
 
@@ -126,10 +120,10 @@ def _node_types(file: ClusterFile, kind: str) -> None:
         text = "Ray ignores it here. Put min_workers into a type under available_node_types."
         file.error(("min_workers",), text)
     file.require((), "available_node_types", "cluster.yaml")
-    types, head = file.mapping("available_node_types"), file.get("head_node_type")
-    at: Key = ("available_node_types", str(head), "resources")
+    types, head = file.mapping("available_node_types"), str(file.get("head_node_type"))
+    at: Key = ("available_node_types", head, "resources")
     if head not in types:
-        text = f'"{head}" is no type.{nearest(str(head), types)} One of: {", ".join(types)}'
+        text = f'"{head}" is no type.{nearest(head, map(str, types))} One of: {", ".join(map(str, types))}'
         file.error(("head_node_type",), text)
     elif file.get(*at, "CPU") != 0:
         file.warn(at, 'trials run on the head, and may starve what drives them. Set resources: {"CPU": 0}.')

@@ -77,11 +77,8 @@ def open_engine(
     """The engine at an address, for as long as the context lasts.
 
     Args:
-        request: where to train, and with what.
-        splits: the arrays that the workers share; None for a function task.
-        size_bytes: the size of ``splits``.
-        trials: how many trials there are to run.
-        parts: how many parts the replicates of a trial may be split into.
+        splits: the arrays of ``size_bytes`` that the workers share; None for a function task.
+        trials: how many there are to run, whose replicates may be split into ``parts``.
         meanwhile: called in a thread while Ray starts. It begins once Ray is imported: two threads must not
             import Ray at the same time.
 

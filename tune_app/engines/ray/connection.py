@@ -153,9 +153,6 @@ def _shorten_socket_paths(stack: ExitStack) -> None:
     """Have Ray use /tmp where its sockets cannot lie in ``$TMPDIR``; that is used for all else.
 
     Their paths have 107 bytes at most (103 on macOS), in ASCII.
-
-    Raises:
-        ResourceError: they cannot lie in ``$RAY_TMPDIR`` or, failing ``$TMPDIR``, in /tmp.
     """
     folder, name = addresses.ray_folder()
     fault = _socket_fault(folder)
@@ -188,11 +185,7 @@ def _socket_fault(folder: str) -> str:
 
 
 def _object_store_bytes(data_bytes: int) -> int:
-    """Room for the arrays and some reports, within the free shared memory.
-
-    Raises:
-        ResourceError: the arrays do not fit there.
-    """
+    """Room for the arrays and some reports, within the free shared memory."""
     needed, shm = data_bytes + (128 << 20), Path("/dev/shm")
     if shm.is_dir() and needed > 0.9 * (free := shutil.disk_usage(shm).free):
         raise ResourceError(

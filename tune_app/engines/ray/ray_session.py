@@ -96,11 +96,7 @@ class Server:
 
 
 class RayInstance:
-    """A Ray that is being used, from before it starts until nothing of it is left.
-
-    Args:
-        owned: whether this process starts it, on this machine.
-    """
+    """A Ray from before it starts until nothing of it is left; ``owned`` if this process starts it here."""
 
     def __init__(self, owned: bool) -> None:
         self._owned = OwnedProcesses() if owned else None
