@@ -68,12 +68,6 @@ def test_more_columns_than_letters() -> None:
     assert len(set(texts)) == 60
 
 
-@pytest.mark.parametrize("pair", [(1, 1), (0, 3), (-1, 0)])
-def test_no_pair_is_refused(pair: tuple[int, int]) -> None:
-    with pytest.raises(ValueError, match="two different numbers from 0 to 2"):
-        letters(3, [pair])
-
-
 @given(
     st.integers(2, 9).flatmap(
         lambda k: st.tuples(st.just(k), st.sets(st.sampled_from(list(combinations(range(k), 2)))))

@@ -38,27 +38,15 @@ def letters(count: int, apart: Iterable[tuple[int, int]]) -> list[str]:
     holds both (insert), and a column within another is dropped (absorb). Where a and b, and b and c, are tied
     but a and c are not, b has two letters.
 
-    Args:
-        count: how many are compared; 0 is the best, and letters go from the best to the worst.
-        apart: pairs of numbers below ``count`` that were told apart, in any order.
-
-    Returns:
-        One text each: ``a``, ``ab``, ``b``. Beyond 52 columns a letter has a number: ``a1``.
-
-    Raises:
-        ValueError: a pair of one and the same, or beyond ``count``.
+    0 is the best of ``count``, and letters go from the best to the worst. Beyond 52 columns a letter has a
+    number: ``a1``.
     """
     columns = [frozenset(range(count))] if count else []
     for one, other in apart:
-        if one == other or not (0 <= one < count and 0 <= other < count):
-            raise ValueError(f"({one}, {other}): a pair takes two different numbers from 0 to {count - 1}")
-        split: list[frozenset[int]] = []
+        split: dict[frozenset[int], None] = {}
         for column in columns:
-            if one in column and other in column:
-                split += [column - {one}, column - {other}]
-            else:
-                split.append(column)
-        split = list(dict.fromkeys(split))
+            both = {one, other} <= column
+            split |= dict.fromkeys([column - {one}, column - {other}] if both else [column])
         columns = [column for column in split if not any(column < wider for wider in split)]
     columns.sort(key=sorted)
     names = [_LETTERS[i % len(_LETTERS)] + str(i // len(_LETTERS) or "") for i in range(len(columns))]

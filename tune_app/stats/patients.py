@@ -30,8 +30,6 @@ class PatientGroups:
         """From labels (N,) and names of patients (N,); an image that names none ("") is a unit by itself."""
         label = np.unique(np.asarray(labels), return_inverse=True)[1]
         names = patients if patients is not None else [""] * len(label)
-        if len(names) != len(label):
-            raise ValueError(f"{len(names)} patients for {len(label)} images: one each is wanted")
         keys = [("patient", name) if name else ("image", str(row)) for row, name in enumerate(names)]
         numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
         return cls(np.array([numbers[key] for key in keys], dtype=np.intp), label.astype(np.intp))
@@ -57,8 +55,6 @@ class PatientGroups:
 
         The sum over a patient's images of value minus the mean of the image's class, over N; they sum to 0.
         """
-        if values.shape[-1] != len(self.patient):
-            raise ValueError(f"{values.shape[-1]} values for {len(self.patient)} images: one each is wanted")
         centred = np.array(values, dtype=np.float64)
         for label in np.unique(self.label):
             rows = np.flatnonzero(self.label == label)
