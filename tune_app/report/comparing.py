@@ -11,9 +11,9 @@ import pandas as pd
 
 from tune_app import results
 from tune_app.errors import ReportError, RunError
-from tune_app.report import formats, render, settings
+from tune_app.report import formats, settings
 from tune_app.report.exporting import one_of
-from tune_app.report.render import Column, Table, identity, intervals
+from tune_app.report.render import WRITERS, Column, Table, identity, intervals
 from tune_app.results import verdict
 from tune_app.results.verdict import LEVEL
 from tune_app.space import Config, Metric, canonical
@@ -27,7 +27,8 @@ from tune_app.text import counted
 if TYPE_CHECKING:
     from tune_app.results import Frames
 
-FORMATS = ("text", "csv", "latex", "markdown")
+
+FORMATS = tuple(WRITERS)
 
 
 @dataclass(frozen=True)
@@ -114,11 +115,7 @@ def compare(sweeps: Sequence[Frames]) -> Table:
 def comparison_file(sweeps: Sequence[Frames], form: str) -> bytes:
     """The comparison as a file's content, in one of ``FORMATS``. Raises ReportError as ``compare`` does."""
     one_of("--format", form, FORMATS)
-    table = compare(sweeps)
-    if form == "csv":
-        return table.frame.to_csv(index=False, lineterminator="\n").encode()
-    write = {"text": render.text, "latex": render.latex, "markdown": render.markdown}[form]
-    return write(table).encode()
+    return WRITERS[form](compare(sweeps)).encode()
 
 
 def _best(frames: Frames) -> pd.Series[Any]:

@@ -63,8 +63,7 @@ def export(frames: Frames, form: str, options: TableOptions | None = None, of: s
     if form in ("latex", "markdown"):
         if of != "trials":
             raise ReportError(f"--of {of}: {form} is the table of configurations; use csv, parquet or json")
-        render_as = render.latex if form == "latex" else render.markdown
-        return render_as(overview(frames, verdict.judge(frames), options)).encode()
+        return render.WRITERS[form](overview(frames, verdict.judge(frames), options)).encode()
     if options.digits != DIGITS:
         raise ReportError(f"--digits {options.digits}: {form} keeps every digit; use latex or markdown")
     trials = with_ties(frames, verdict.judge(frames))

@@ -98,12 +98,13 @@ def intervals(prefix: str, of: Callable[[Row], Sequence[float]]) -> list[Column[
 
 def save(table: Table, folder: Path) -> list[Path]:
     """Write a table as ``<name>.md``, ``.csv`` and ``.tex`` into ``folder``; raises DiskError."""
-    texts = {
-        ".md": markdown(table),
-        ".csv": table.frame.to_csv(index=False, lineterminator="\n"),
-        ".tex": latex(table),
-    }
-    return [write_file(folder / f"{table.name}{ending}", text) for ending, text in texts.items()]
+    writers = {".md": markdown, ".csv": csv, ".tex": latex}
+    return [write_file(folder / f"{table.name}{ending}", write(table)) for ending, write in writers.items()]
+
+
+def csv(table: Table) -> str:
+    """The table as CSV, in fractions and with every digit."""
+    return table.frame.to_csv(index=False, lineterminator="\n")
 
 
 def markdown(table: Table, level: int = 1) -> str:
@@ -221,3 +222,12 @@ def _latex_letter(letter: str) -> str:
     if base.isascii() and base.isalpha() and len(marks) == 1 and marks[0] in _ACCENTS:
         return f"\\{_ACCENTS[marks[0]]}{{{base}}}"
     return _GREEK.get(letter, f"{{[}}U+{ord(letter):04X}{{]}}")
+
+
+#: Writes a table in a format that people or programs read.
+WRITERS: dict[str, Callable[[Table], str]] = {
+    "text": text,
+    "csv": csv,
+    "latex": latex,
+    "markdown": markdown,
+}
