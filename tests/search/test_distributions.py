@@ -31,7 +31,7 @@ EACH: list[tuple[Sampler, BaseDistribution, Scalar]] = [
 def test_a_distribution_has_the_values_of_its_sampler(
     sampler: Sampler, distribution: BaseDistribution, other: Scalar
 ) -> None:
-    parameter = OptunaParameter.of(sampler)
+    parameter = OptunaParameter(sampler)
     assert parameter.distribution == distribution
     assert not parameter.contains(other)
     rng = np.random.default_rng(1)
@@ -46,7 +46,7 @@ def test_a_distribution_has_the_values_of_its_sampler(
 
 @pytest.mark.parametrize("values", [(1, True), (2**60, 2**60 + 1), (0, False, None)])
 def test_values_that_optuna_confuses_stay_different(values: tuple[Scalar, ...]) -> None:
-    parameter = OptunaParameter.of(Sampler("choice", values))
+    parameter = OptunaParameter(Sampler("choice", values))
     theirs = [parameter.to_optuna(value) for value in values]
     assert len(set(theirs)) == len(values)
     assert [repr(parameter.from_optuna(each)) for each in theirs] == [repr(value) for value in values]
@@ -60,7 +60,7 @@ def test_only_what_optuna_has_is_a_parameter_of_a_study() -> None:
     assert list(optuna_parameters(space)) == ["c"]
     assert {sampler.kind for sampler, *_ in EACH} == set(OPTUNA_KINDS)
     with pytest.raises(TypeError, match="randn"):
-        OptunaParameter.of(space.space["a"])
+        OptunaParameter(space.space["a"]).distribution  # noqa: B018
 
 
 @pytest.mark.parametrize(

@@ -70,5 +70,5 @@ def _parameters(frames: Frames) -> dict[str, OptunaParameter]:
         values = [config[name] for config in configs if name in config]
         if name not in parameters or not all(map(parameters[name].contains, values)):
             sampler = frames.sweep.space.space.get(name)
-            parameters[name] = OptunaParameter.of(spanning(values, sampler))
+            parameters[name] = OptunaParameter(spanning(values, sampler))
     return {name: each for name, each in parameters.items() if name not in frames.sweep.space.fixed}

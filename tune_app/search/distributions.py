@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import optuna
@@ -39,12 +40,28 @@ class OptunaParameter:
     """One parameter: our sampler, and the Optuna distribution of the same values."""
 
     sampler: Sampler
-    distribution: BaseDistribution
 
-    @staticmethod
-    def of(sampler: Sampler) -> OptunaParameter:
+    @cached_property
+    def distribution(self) -> BaseDistribution:
         """Optuna's integer and stepped ranges include their upper bound; ``randint`` does not."""
-        return OptunaParameter(sampler, _distribution(sampler))
+        match self.sampler.kind, self.sampler.args:
+            case "choice", values:
+                return CategoricalDistribution(_categories(values))
+            case "uniform", (low, high):
+                return FloatDistribution(low, high)
+            case "loguniform", (low, high):
+                return FloatDistribution(low, high, log=True)
+            case "quniform", (low, high, q):
+                return FloatDistribution(low, high, step=q)
+            case "randint", (low, high):
+                return IntDistribution(low, high - 1)
+            case "lograndint", (low, high):
+                return IntDistribution(low, high - 1, log=True)
+            case "qrandint", (low, high, q):
+                first, last = steps(low, high, q)
+                return IntDistribution(first * q, last * q, step=q)
+            case kind, _:
+                raise TypeError(f"optuna has no {kind}; SearchSpace refuses it")
 
     def suggest(self, trial: optuna.Trial, name: str) -> Any:
         """Ask a trial for a value, which is returned as Optuna has it."""
@@ -84,27 +101,6 @@ class OptunaParameter:
         return self.sampler.can_be(value)
 
 
-def _distribution(sampler: Sampler) -> BaseDistribution:
-    match sampler.kind, sampler.args:
-        case "choice", values:
-            return CategoricalDistribution(_categories(values))
-        case "uniform", (low, high):
-            return FloatDistribution(low, high)
-        case "loguniform", (low, high):
-            return FloatDistribution(low, high, log=True)
-        case "quniform", (low, high, q):
-            return FloatDistribution(low, high, step=q)
-        case "randint", (low, high):
-            return IntDistribution(low, high - 1)
-        case "lograndint", (low, high):
-            return IntDistribution(low, high - 1, log=True)
-        case "qrandint", (low, high, q):
-            first, last = steps(low, high, q)
-            return IntDistribution(first * q, last * q, step=q)
-        case kind, _:
-            raise TypeError(f"optuna has no {kind}; SearchSpace refuses it")
-
-
 def _categories(values: tuple[Scalar, ...]) -> tuple[Any, ...]:
     """The categories of a choice: its values, or their texts if Optuna could confuse two values.
 
@@ -118,7 +114,7 @@ def _categories(values: tuple[Scalar, ...]) -> tuple[Any, ...]:
 def optuna_parameters(space: SearchSpace) -> dict[str, OptunaParameter]:
     """Every parameter of a space that has an Optuna distribution, by name."""
     return {
-        name: OptunaParameter.of(sampler)
+        name: OptunaParameter(sampler)
         for name, sampler in space.space.items()
         if sampler.kind in OPTUNA_KINDS
     }

@@ -1,16 +1,30 @@
-"""The Optuna sampler of a space. A new one goes here, and into ``OPTUNA_SAMPLERS`` of its rules."""
+"""The Optuna sampler of a space. A new one goes here, and into ``OPTUNA_SAMPLERS`` of the rules of spaces."""
 
 from __future__ import annotations
 
 import importlib
 import warnings
+from collections.abc import Callable
+from functools import partial
 
-import optuna
+from optuna import samplers
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler
 
 from tune_app.errors import describe
 from tune_app.space import SearchSpace
 from tune_app.tasks import task_folder
+
+_SAMPLERS: dict[str, Callable[..., BaseSampler]] = {
+    "tpe": partial(samplers.TPESampler, multivariate=True, group=True, constant_liar=True),
+    "gp": partial(samplers.GPSampler, warn_independent_sampling=False),
+    "cmaes": partial(samplers.CmaEsSampler, warn_independent_sampling=False),
+    "random": samplers.RandomSampler,
+    "qmc": partial(
+        samplers.QMCSampler, scramble=True, warn_asynchronous_seeding=False, warn_independent_sampling=False
+    ),
+    "nsga2": samplers.NSGAIISampler,
+}
 
 
 def make_sampler(space: SearchSpace) -> BaseSampler:
@@ -19,30 +33,10 @@ def make_sampler(space: SearchSpace) -> BaseSampler:
     Raises:
         SpaceError: a ``module:Class`` cannot be imported or instantiated, or is not a sampler.
     """
+    name = str(space.search.sampler)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # the user chose this sampler
-        return _sampler(space, str(space.search.sampler), space.seed)
-
-
-def _sampler(space: SearchSpace, name: str, seed: int) -> BaseSampler:
-    samplers = optuna.samplers
-    match name:
-        case "tpe":
-            return samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
-        case "gp":
-            return samplers.GPSampler(seed=seed, warn_independent_sampling=False)
-        case "cmaes":
-            return samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
-        case "random":
-            return samplers.RandomSampler(seed=seed)
-        case "qmc":
-            return samplers.QMCSampler(
-                seed=seed, scramble=True, warn_asynchronous_seeding=False, warn_independent_sampling=False
-            )
-        case "nsga2":
-            return samplers.NSGAIISampler(seed=seed)
-        case _:
-            return _user_sampler(space, name)
+        warnings.simplefilter("ignore", ExperimentalWarning)  # the user chose this sampler
+        return _SAMPLERS[name](seed=space.seed) if name in _SAMPLERS else _user_sampler(space, name)
 
 
 def _user_sampler(space: SearchSpace, reference: str) -> BaseSampler:

@@ -39,7 +39,7 @@ def test_numbers_stand_by_their_size_and_an_absent_value_below_them(tmp_path: Pa
     lr = parameter_axis(frames, "lr")
     assert lr.log
     assert sorted(lr.places.values()) == sorted(frames.trials["lr"])
-    assert set(lr.labels.values()) == {"1e-6", "1e-5", "0.0001"}
+    assert set(lr.ticks.values()) == {"1e-6", "1e-5", "1e-4"}
     assert 0 < lr.place({}) < min(lr.places.values())
     step = parameter_axis(frames, "step_size")
     assert not step.log
@@ -51,5 +51,5 @@ def test_numbers_stand_by_their_size_and_an_absent_value_below_them(tmp_path: Pa
 def test_labels_that_would_overlap_are_left_out(tmp_path: Path) -> None:
     text = "task: mine:train\nspace: {x: {grid: [0, 0.01, 0.02, 1]}}\nepochs: 2\nseeds: 1\n"
     axis = parameter_axis(record(tmp_path, text, {}), "x")
-    assert axis.labels == {0.0: "0", 1.0: "1"}
+    assert axis.ticks == {0.0: "0", 1.0: "1"}
     assert len(axis.places) == 4

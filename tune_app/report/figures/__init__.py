@@ -6,7 +6,7 @@ and says why.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "Drawn", "NotDrawn", "Picture", "draw", "plot", "save", "write"]
 
 #: Every kind of figure, in the order of a report.
-KINDS: dict[str, Callable[[Frames], list[Picture]]] = {
+KINDS: dict[str, Callable[[Frames], Iterator[Picture]]] = {
     "intervals": intervals.intervals,
     "curves": curves.curves,
     "panels": curves.panels,
@@ -61,7 +61,7 @@ def draw(frames: Frames, kind: str) -> list[Picture]:
         RunError: a file of the run is damaged.
     """
     with style.styled():
-        pictures = KINDS[kind](frames)
+        pictures = list(KINDS[kind](frames))
         for picture in pictures:
             style.finish(picture.figure, source(frames))
     return pictures

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -138,7 +138,7 @@ def _means(rows: pd.DataFrame, columns: Mapping[str, bool]) -> pd.DataFrame:
     return pd.DataFrame(found).reset_index()
 
 
-def curves(frames: Frames) -> list[Picture]:
+def curves(frames: Frames) -> Iterator[Picture]:
     """All configurations in the same panels: a row a quantity, training beside validation."""
     info = curves_info(frames)
     told_apart = list(info.labels)[:MOST_TOLD_APART]
@@ -164,10 +164,10 @@ def curves(frames: Frames) -> list[Picture]:
         _limit(last, info, family)
     style.legend(figure, grid[0, -1], "outside lower center")
     rest = len(info.labels) - len(told_apart)
-    grey = f"the {rest} others are thin and grey" if rest else ""
+    grey = rest > 0 and f"the {rest} others are thin and grey"
     band = _band(info, bars=len(told_apart) > MOST_BANDS)
     caption = sentences(f"Mean over the seeds, {band}", grey, info.note)
-    return [Picture("curves", "Learning curves", info.alt, caption, figure)]
+    yield Picture("curves", "Learning curves", info.alt, caption, figure)
 
 
 def _panel(axes: Axes, info: CurvesInfo, column: str, told_apart: Sequence[int]) -> None:
@@ -217,17 +217,14 @@ def _limit(axes: Axes, info: CurvesInfo, family: Family) -> None:
         style.log_ticks(axes.yaxis)
 
 
-def panels(frames: Frames) -> list[Picture]:
+def panels(frames: Frames) -> Iterator[Picture]:
     """A panel a configuration, training and validation in it; a picture a quantity."""
     info = curves_info(frames, MOST_PANELS)
-    pictures = []
     for number, family in enumerate(info.families, 1):
-        if len(family.columns) < 2 and len(info.families) > 1:
-            continue  # nothing to set beside the validation, and `curves` has that
-        # A function names its metrics as it likes, and a record may come from a stranger.
-        plain = re.fullmatch(r"[\w .+=-]{1,80}", family.name)
-        pictures.append(_panels(info, family, f"panels_{family.name if plain else number}"))
-    return pictures
+        if len(family.columns) == 2 or len(info.families) == 1:  # else `curves` has the only split
+            # A function names its metrics as it likes, and a record may come from a stranger.
+            plain = re.fullmatch(r"[\w .+=-]{1,80}", family.name)
+            yield _panels(info, family, f"panels_{family.name if plain else number}")
 
 
 _TWO: dict[str, dict[str, Any]] = {

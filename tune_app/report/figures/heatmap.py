@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -102,12 +103,10 @@ def _info(frames: Frames, row_name: str, column_name: str) -> HeatmapInfo:
     return HeatmapInfo(row_name, column_name, [*rows.values()], [*columns.values()], values, texts, several)
 
 
-def heatmap(frames: Frames) -> list[Picture]:
+def heatmap(frames: Frames) -> Iterator[Picture]:
     """The metric over each pair of grid axes."""
-    infos = heatmap_infos(frames)
-    return [
-        _picture(frames, info, f"_{number}" if number > 1 else "") for number, info in enumerate(infos, 1)
-    ]
+    for number, info in enumerate(heatmap_infos(frames), 1):
+        yield _picture(frames, info, f"_{number}" if number > 1 else "")
 
 
 def _picture(frames: Frames, info: HeatmapInfo, number: str) -> Picture:

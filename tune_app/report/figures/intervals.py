@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -82,7 +83,7 @@ def _row(frames: Frames, sample: int, name: str) -> IntervalRow | None:
 _LOOKS = (("o", style.BLUE), ("s", style.ORANGE))
 
 
-def intervals(frames: Frames) -> list[Picture]:
+def intervals(frames: Frames) -> Iterator[Picture]:
     """Means, intervals and seeds of every finished configuration."""
     info = intervals_info(frames)
     count = len(info.measured)
@@ -94,17 +95,15 @@ def intervals(frames: Frames) -> list[Picture]:
         _panel(axes, frames, info, name, *look)
         axes.set_xlabel(selection.metric_label(frames, name))
     first = next(iter(info.measured))
-    return [
-        Picture(
-            "intervals",
-            "Configurations with their intervals",
-            f"Dot plot of {formats.listed(list(map(formats.quantity, info.metrics)))} of "
-            f"{counted(count, 'configuration')}, best first. "
-            f"Best: {labels[first]} with {info.measured[first][info.metrics[0]].text}.",
-            sentences(_marks(frames.sweep.space.seeds), _ties(info), info.note, selection.left_out(frames)),
-            figure,
-        )
-    ]
+    yield Picture(
+        "intervals",
+        "Configurations with their intervals",
+        f"Dot plot of {formats.listed(list(map(formats.quantity, info.metrics)))} of "
+        f"{counted(count, 'configuration')}, best first. "
+        f"Best: {labels[first]} with {info.measured[first][info.metrics[0]].text}.",
+        sentences(_marks(frames.sweep.space.seeds), _ties(info), info.note, selection.left_out(frames)),
+        figure,
+    )
 
 
 def _panel(axes: Axes, frames: Frames, info: IntervalsInfo, name: str, marker: str, color: str) -> None:

@@ -31,8 +31,9 @@ class ParameterAxis:
     """Where a parameter's values stand, by their ``canonical`` forms, and what is written at some places."""
 
     name: str
+    label: str
     places: dict[str, float]
-    labels: dict[float, str]
+    ticks: dict[float, str]
     absent: float
     log: bool = False
 
@@ -44,12 +45,12 @@ class ParameterAxis:
         """Scale and label a matplotlib axis, with a label for ``absent`` if a configuration is."""
         if self.log:
             (axis.axes.set_xscale if isinstance(axis, XAxis) else axis.axes.set_yscale)("log")
-        labels = {self.absent: NOTHING, **self.labels} if absent else self.labels
-        axis.set_ticks(list(labels), list(labels.values()))
+        ticks = {self.absent: NOTHING, **self.ticks} if absent else self.ticks
+        axis.set_ticks(list(ticks), list(ticks.values()))
         axis.set_ticks([], minor=True)
 
 
-def parameter_axis(frames: Frames, name: str) -> ParameterAxis:
+def parameter_axis(frames: Frames, name: str, label: str = "") -> ParameterAxis:
     """The axis of a parameter: words and mixed values side by side, numbers by their size."""
     values = selection.parameter_values(frames, name)
     sampler = frames.sweep.space.space.get(name)
@@ -57,17 +58,17 @@ def parameter_axis(frames: Frames, name: str) -> ParameterAxis:
     texts = selection.values(frames, name, 14)
     if spread.kind == "choice":
         places = {key: float(index) for index, key in enumerate(values)}
-        return ParameterAxis(name, places, {places[key]: texts[key] for key in values}, -1.0)
+        return ParameterAxis(name, label, places, {places[key]: texts[key] for key in values}, -1.0)
     places = {key: float(value) for key, value in values.items() if isinstance(value, int | float)}
     low, high, log = min(places.values()), max(places.values()), "log" in spread.kind
     listed = sampler is None or sampler.kind in ("grid", "choice")
     if listed and len(values) <= _FEW_VALUES:
-        labels = {places[key]: texts[key] for key in _apart(places, log)}
+        ticks = {places[key]: texts[key] for key in _apart(places, log)}
     else:
-        ticks = style.log_locator(low, high, 5) if log else MaxNLocator(4, integer="int" in spread.kind)
-        labels = {float(at): text(float(at)) for at in ticks.tick_values(low, high) if low <= at <= high}
+        locator = style.log_locator(low, high, 5) if log else MaxNLocator(4, integer="int" in spread.kind)
+        ticks = {float(at): text(float(at)) for at in locator.tick_values(low, high) if low <= at <= high}
     absent = low * (low / high) ** _GAP if log else low - _GAP * ((high - low) or 1)
-    return ParameterAxis(name, places, labels, absent, log)
+    return ParameterAxis(name, label, places, ticks, absent, log)
 
 
 def _apart(places: dict[str, float], log: bool) -> list[str]:

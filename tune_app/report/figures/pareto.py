@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -52,15 +53,13 @@ def pareto_points(frames: Frames, x: Objective, y: Objective) -> pd.DataFrame:
     return points.assign(on_front=undominated(points, ["x", "y"], [x.mode, y.mode]))
 
 
-def trade_offs(frames: Frames) -> list[Picture]:
+def trade_offs(frames: Frames) -> Iterator[Picture]:
     """A picture of each pair of the space's metrics, of the first three pairs."""
     objectives = [Objective(metric.name, metric.mode) for metric in frames.sweep.space.metrics]
     if len(objectives) < 2:
         raise NotDrawn("the space has one metric")
-    pairs = list(combinations(objectives, 2))[:MOST_PAIRS]
-    return [
-        pareto(frames, x, y, f"_{number}" if number > 1 else "") for number, (x, y) in enumerate(pairs, 1)
-    ]
+    for number, (x, y) in enumerate(list(combinations(objectives, 2))[:MOST_PAIRS], 1):
+        yield pareto(frames, x, y, f"_{number}" if number > 1 else "")
 
 
 @style.styled()

@@ -28,7 +28,7 @@ class NotDrawn(ReportError):
     """There is nothing that this kind of figure could show; says why."""
 
 
-def sentences(*parts: str) -> str:
+def sentences(*parts: str | bool) -> str:
     """The parts that say something, each as a sentence."""
-    said = (part.strip() for part in parts)
-    return " ".join(f"{part[0].upper()}{part[1:]}{'' if part[-1] in '.!?' else '.'}" for part in said if part)
+    said = [part.strip() for part in parts if isinstance(part, str) and part.strip()]
+    return " ".join(f"{part[0].upper()}{part[1:]}{'' if part[-1] in '.!?' else '.'}" for part in said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,7 @@ _ENDS = {
 }
 
 
-def rungs(frames: Frames) -> list[Picture]:
+def rungs(frames: Frames) -> Iterator[Picture]:
     """How many configurations were still training at each epoch, and how far each of them went."""
     info = rungs_info(frames)
     bars = 0.22 * len(info.samples) + 0.5
@@ -90,19 +91,17 @@ def rungs(frames: Frames) -> list[Picture]:
     gone = [
         f"{info.counts[rung]} went on after epoch {rung}" for rung in info.rungs if rung < len(info.counts)
     ]
-    return [
-        Picture(
-            "rungs",
-            "Early stopping: who went how far",
-            f"Step chart and bars of epochs trained: {formats.listed([f'{info.counts[0]} began', *gone])}.",
-            sentences(
-                "Above: configurations that were trained in each epoch. Below: each one's last epoch, "
-                "furthest first; vertical lines are the epochs after which it was decided who goes on",
-                info.note,
-            ),
-            figure,
-        )
-    ]
+    yield Picture(
+        "rungs",
+        "Early stopping: who went how far",
+        f"Step chart and bars of epochs trained: {formats.listed([f'{info.counts[0]} began', *gone])}.",
+        sentences(
+            "Above: configurations that were trained in each epoch. Below: each one's last epoch, "
+            "furthest first; vertical lines are the epochs after which it was decided who goes on",
+            info.note,
+        ),
+        figure,
+    )
 
 
 def _bars(axes: Axes, info: RungsInfo) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -94,7 +95,7 @@ def roc(
     return np.append(0.0, false / false[-1]), np.append(0.0, true / true[-1])
 
 
-def confusion_matrix(frames: Frames) -> list[Picture]:
+def confusion_matrix(frames: Frames) -> Iterator[Picture]:
     """How the best configuration calls the test images of each class, as a mean over its seeds."""
     info = scores_info(frames)
     counts = confusion(info)
@@ -115,19 +116,17 @@ def confusion_matrix(frames: Frames) -> list[Picture]:
     figure.colorbar(shown, ax=axes, label="of the true class, %", pad=0.03)
     over = "of one seed" if seeds == 1 else f"mean over {counted(seeds, 'seed')}"
     right = formats.listed([f"{per_cent[i][i]} of {name}" for i, name in enumerate(info.classes)])
-    return [
-        Picture(
-            "confusion",
-            "Confusion matrix on the test set",
-            f"Confusion matrix of {counted(len(info.labels), 'test image')}; "
-            f"called rightly: {right if size <= 10 else 'see the picture'}.",
-            sentences(f"{info.chosen}; test images, {over}, and their share of the true class"),
-            figure,
-        )
-    ]
+    yield Picture(
+        "confusion",
+        "Confusion matrix on the test set",
+        f"Confusion matrix of {counted(len(info.labels), 'test image')}; "
+        f"called rightly: {right if size <= 10 else 'see the picture'}.",
+        sentences(f"{info.chosen}; test images, {over}, and their share of the true class"),
+        figure,
+    )
 
 
-def roc_curve(frames: Frames) -> list[Picture]:
+def roc_curve(frames: Frames) -> Iterator[Picture]:
     """The ROC curve of the best configuration on the test set: a line a seed."""
     info = scores_info(frames)
     if len(info.classes) != 2:
@@ -154,12 +153,10 @@ def roc_curve(frames: Frames) -> list[Picture]:
     over = {1: "", 2: ", the mean of the two seeds, and both"}.get(
         seeds, ", the mean over the seeds with its 95% interval"
     )
-    return [
-        Picture(
-            "roc",
-            "ROC curve on the test set",
-            f"ROC curve of {counted(len(info.labels), 'test image')}; area under it {area}.",
-            sentences(f"{info.chosen}; AUC is the area under the curve{over}"),
-            figure,
-        )
-    ]
+    yield Picture(
+        "roc",
+        "ROC curve on the test set",
+        f"ROC curve of {counted(len(info.labels), 'test image')}; area under it {area}.",
+        sentences(f"{info.chosen}; AUC is the area under the curve{over}"),
+        figure,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,171 +39,158 @@ MOST_LINES = 200
 MOST_POINTS = 2000
 
 
-def history(frames: Frames) -> list[Picture]:
+def history(frames: Frames) -> Iterator[Picture]:
     """The metric of each configuration in the order of their numbers, and the best until then."""
     rows, thinned = _finished(frames)
-    values = _values(frames, rows)
-    best = values.cummax() if frames.sweep.space.metric.mode == "max" else values.cummin()
-    ended = frames.trials[frames.trials["status"] == Status.STOPPED]
-    stopped = ended[_values(frames, ended).notna()]
-    cross = "a cross is a configuration that was stopped early, at its last value"
+    stopped = _measured(frames, frames.trials[frames.trials["status"] == Status.STOPPED]).dropna(subset="y")
+    label = selection.metric_label(frames)
     figure, axes = style.single(style.WIDTH, 3.2)
-    axes.scatter(rows["sample"], values, s=_dot(rows), color=style.BLUE, label="a configuration")
-    axes.plot(rows["sample"], best, color=style.ORANGE, drawstyle="steps-post", label="best so far")
+    axes.scatter(rows["sample"], rows["y"], s=_dot(rows), color=style.BLUE, label="a configuration")
+    axes.plot(rows["sample"], rows["best"], color=style.ORANGE, drawstyle="steps-post", label="best so far")
     if len(stopped):
-        last = _values(frames, stopped)
-        axes.plot(stopped["sample"], last, "x", color=style.GREY, markersize=4, label="stopped early")
-    axes.set(xlabel="sample", ylabel=selection.metric_label(frames))
+        at = stopped["sample"], stopped["y"]
+        axes.plot(*at, "x", color=style.GREY, markersize=4, label="stopped early")
+    axes.set(xlabel="sample", ylabel=label)
     axes.margins(x=0.03)
     style.whole_numbers(axes.xaxis)
     style.legend(figure, axes, "outside upper right", 3)
-    return [
-        Picture(
-            "history",
-            "History of the search",
-            f"Scatter of {selection.metric_label(frames)} by sample number, "
-            f"{counted(len(rows), 'finished configuration')}; "
-            f"the best is sample {int(results.ranked(frames).iloc[0]['sample'])}.",
-            sentences(
-                "Finished configurations by their number; the line is the best until then",
-                cross if len(stopped) else "",
-                thinned,
-                selection.left_out(frames, *([Status.STOPPED] if len(stopped) else [])),
-            ),
-            figure,
-        )
-    ]
+    yield Picture(
+        "history",
+        "History of the search",
+        f"Scatter of {label} by sample number, {counted(len(rows), 'finished configuration')}; "
+        f"the best is sample {results.ranked(frames)['sample'].iloc[0]}.",
+        sentences(
+            "Finished configurations by their number; the line is the best until then",
+            len(stopped) > 0 and "a cross is a configuration that was stopped early, at its last value",
+            thinned,
+            selection.left_out(frames, *stopped["status"].unique()),
+        ),
+        figure,
+    )
 
 
-def slices(frames: Frames) -> list[Picture]:
+def slices(frames: Frames) -> Iterator[Picture]:
     """The metric against each parameter by itself."""
-    axes_of, note = _parameters(frames)
     rows, thinned = _finished(frames)
-    values = _values(frames, rows).to_numpy()
-    configs = list(map(frames.config, rows["sample"]))
-    figure = style.canvas(min(2.1 * len(axes_of) + 2.0, 1.5 * style.WIDTH), 3.0)
-    panels = figure.subplots(1, len(axes_of), sharey=True, squeeze=False)[0]
-    low, high = rows["sample"].min(), rows["sample"].max()
-    for panel, (short, parameter) in zip(panels, axes_of.items(), strict=True):
-        having = [parameter.name in config for config in configs]
-        places = [parameter.place(config) for config in configs if parameter.name in config]
+    parameters, note = _parameters(frames)
+    label = selection.metric_label(frames)
+    figure = style.canvas(min(2.1 * len(parameters) + 2.0, 1.5 * style.WIDTH), 3.0)
+    panels = figure.subplots(1, len(parameters), sharey=True, squeeze=False)[0]
+    first, last = rows["sample"].min(), rows["sample"].max()
+    for panel, parameter in zip(panels, parameters, strict=True):
+        having = rows[[parameter.name in frames.config(sample) for sample in rows["sample"]]]
         dots = panel.scatter(
-            places, values[having], s=_dot(rows), c=rows["sample"][having], vmin=low, vmax=high,
-            cmap="Blues", edgecolors=style.GREY, linewidths=0.5,
-        )  # fmt: skip
+            [parameter.place(frames.config(sample)) for sample in having["sample"]],
+            having["y"],
+            s=_dot(rows),
+            c=having["sample"],
+            vmin=first,
+            vmax=last,
+            cmap="Blues",
+            edgecolors=style.GREY,
+            linewidths=0.5,
+        )
         parameter.draw(panel.xaxis)
         style.add_margins(panel)
-        panel.set_xlabel(short)
-    panels[0].set_ylabel(selection.metric_label(frames))
-    bar = figure.colorbar(dots, ax=list(panels), label="sample")
-    style.whole_numbers(bar.ax.yaxis)
-    names = formats.listed([parameter.name for parameter in axes_of.values()])
-    return [
-        Picture(
-            "slice",
-            "Each parameter by itself",
-            f"Scatter of {selection.metric_label(frames)} against {names}, "
-            f"{counted(len(rows), 'point')} each.",
-            sentences(
-                "A dot is a finished configuration, the darker the later it was tried",
-                note,
-                thinned,
-                selection.left_out(frames),
-            ),
-            figure,
-        )
-    ]
+        panel.set_xlabel(parameter.label)
+    panels[0].set_ylabel(label)
+    style.whole_numbers(figure.colorbar(dots, ax=list(panels), label="sample").ax.yaxis)
+    names = formats.listed([parameter.name for parameter in parameters])
+    yield Picture(
+        "slice",
+        "Each parameter by itself",
+        f"Scatter of {label} against {names}, {counted(len(rows), 'point')} each.",
+        sentences(
+            "A dot is a finished configuration, the darker the later it was tried",
+            note,
+            thinned,
+            selection.left_out(frames),
+        ),
+        figure,
+    )
 
 
-def parallel(frames: Frames) -> list[Picture]:
+def parallel(frames: Frames) -> Iterator[Picture]:
     """A line a configuration through its parameters and its metric."""
-    axes_of, note = _parameters(frames)
-    ranked = results.ranked(frames)
+    _finished(frames)  # raises where there is nothing to draw
+    parameters, note = _parameters(frames)
+    ranked = _measured(frames, results.ranked(frames))
     chosen = selection.choose(frames, ranked, MOST_LINES)
-    drawn = ranked[ranked["sample"].isin(chosen.samples)].iloc[::-1]  # the best are drawn last, on top
-    configs, values = list(map(frames.config, drawn["sample"])), _values(frames, drawn)
+    rows = ranked[ranked["sample"].isin(chosen.samples)].iloc[::-1]  # the best are drawn last, on top
+    configs = list(map(frames.config, rows["sample"]))
     label = selection.metric_label(frames)
+    across = np.linspace(0, 1, len(parameters) + 1)
     figure, first = style.single(style.WIDTH, 3.6)
-    heights = [fitted(first.yaxis, values.tolist())]
-    across = np.linspace(0, 1, len(axes_of) + 1)
-    gaps = False
-    for at, parameter in zip(across[1:], axes_of.values(), strict=True):
-        scale = first.twinx()
-        scale.spines["right"].set(visible=True, position=("axes", at))
-        places = [parameter.place(config) for config in configs]
-        gap = any(parameter.name not in config for config in configs)
-        parameter.draw(scale.yaxis, gap)
-        heights.append(fitted(scale.yaxis, places, parameter.places.values()))
-        for text in scale.get_yticklabels():
+    heights = [fitted(first.yaxis, rows["y"].tolist())]
+    for at, parameter in zip(across[1:], parameters, strict=True):
+        axes = first.twinx()
+        axes.spines["right"].set(visible=True, position=("axes", at))
+        parameter.draw(axes.yaxis, absent=any(parameter.name not in config for config in configs))
+        heights.append(fitted(axes.yaxis, list(map(parameter.place, configs)), parameter.places.values()))
+        for text in axes.get_yticklabels():
             text.set_bbox({"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8})
-        gaps |= gap
     for each in figure.axes:
         each.grid(visible=False)
-    brighter_is_better = frames.sweep.space.metric.mode == "max"
-    first.add_collection(
-        LineCollection(
-            [np.column_stack([across, line]) for line in zip(*heights, strict=True)],
-            array=values.to_numpy(),
-            cmap=style.COLOUR_MAP if brighter_is_better else f"{style.COLOUR_MAP}_r",
-            linewidth=1.4 if len(drawn) <= 40 else 0.8,
-            transform=first.transAxes,
-            clip_on=False,
-        )
+    reverse = "" if frames.sweep.space.metric.mode == "max" else "_r"
+    lines = LineCollection(
+        [np.column_stack([across, line]) for line in zip(*heights, strict=True)],
+        array=rows["y"].to_numpy(),
+        cmap=f"{style.COLOUR_MAP}{reverse}",
+        linewidth=1.4 if len(rows) <= 40 else 0.8,
+        transform=first.transAxes,
+        clip_on=False,
     )
+    first.add_collection(lines)
     first.set_xlim(0, 1)
-    first.set_xticks(across, [textwrap.fill(text, 14) for text in (label, *axes_of)])
-    names = formats.listed([parameter.name for parameter in axes_of.values()])
-    return [
-        Picture(
-            "parallel",
-            "Parallel coordinates",
-            f"A line for each of {counted(len(drawn), 'configuration')} through {label} and {names}.",
-            sentences(
-                "A line is a finished configuration, from its metric through its parameters; "
-                "the brighter, the better",
-                f"{NOTHING} stands where a parameter does not exist" if gaps else "",
-                note,
-                chosen.note,
-                selection.left_out(frames),
-            ),
-            figure,
-        )
-    ]
+    first.set_xticks(across, [textwrap.fill(text, 14) for text in (label, *(p.label for p in parameters))])
+    gaps = any(parameter.name not in config for config in configs for parameter in parameters)
+    names = formats.listed([parameter.name for parameter in parameters])
+    yield Picture(
+        "parallel",
+        "Parallel coordinates",
+        f"A line for each of {counted(len(rows), 'configuration')} through {label} and {names}.",
+        sentences(
+            "A line is a finished configuration, from its metric through its parameters; "
+            "the brighter, the better",
+            gaps and f"{NOTHING} stands where a parameter does not exist",
+            note,
+            chosen.note,
+            selection.left_out(frames),
+        ),
+        figure,
+    )
 
 
-def importance(frames: Frames) -> list[Picture]:
+def importance(frames: Frames) -> Iterator[Picture]:
     """How much each parameter decides whether a configuration is among the best."""
     if len(frames.varying) < 2:
         raise NotDrawn("takes two parameters that vary")
     rows, thinned = _finished(frames)
-    samples = [int(sample) for sample in rows.loc[rows["twin"].isna(), "sample"]]
-    if len(samples) < 4:
-        raise NotDrawn(f"takes 4 finished configurations, and there are {len(samples)}")
+    samples = rows.loc[rows["twin"].isna(), "sample"].tolist()
+    count = len(samples)
+    if count < 4:
+        raise NotDrawn(f"takes 4 finished configurations, and there are {count}")
     found = importances(frames, samples)
-    short = selection.shortened(found, 30)
+    shares, names = list(found.values()), list(selection.shortened(found, 30).values())
     figure, axes = style.single(style.WIDTH, 0.32 * len(found) + 1.0)
-    bars = axes.barh(range(len(found)), list(found.values()), height=0.5, color=style.BLUE)
-    axes.bar_label(bars, ["<0.01" if share < 0.01 else f"{share:.2f}" for share in found.values()], padding=3)
-    style.name_rows(axes, list(short.values()))
+    bars = axes.barh(range(len(found)), shares, height=0.5, color=style.BLUE)
+    axes.bar_label(bars, ["<0.01" if share < 0.01 else f"{share:.2f}" for share in shares], padding=3)
+    style.name_rows(axes, names)
     axes.margins(x=0.1)
     axes.set_xlabel("importance, as a share of 1")
-    few = f"{counted(len(samples), 'configuration')} are few for this: take it as a hint"
-    listed = formats.listed([f"{short[name]} {share:.2f}" for name, share in found.items()])
-    return [
-        Picture(
-            "importance",
-            "Importance of the parameters",
-            f"Bar chart: {listed}.",
-            sentences(
-                "PED-ANOVA (Watanabe et al., 2023): how much each parameter decides whether a configuration "
-                f"is among the best {top_share(len(samples)):.0%}",
-                few if len(samples) < 50 else "",
-                thinned,
-                selection.left_out(frames),
-            ),
-            figure,
-        )
-    ]
+    yield Picture(
+        "importance",
+        "Importance of the parameters",
+        f"Bar chart: {formats.listed([f'{n} {share:.2f}' for n, share in zip(names, shares, strict=True)])}.",
+        sentences(
+            "PED-ANOVA (Watanabe et al., 2023): how much each parameter decides whether a configuration "
+            f"is among the best {top_share(count):.0%}",
+            count < 50 and f"{counted(count, 'configuration')} are few for this: take it as a hint",
+            thinned,
+            selection.left_out(frames),
+        ),
+        figure,
+    )
 
 
 def importances(frames: Frames, samples: list[int]) -> dict[str, float]:
@@ -218,7 +205,7 @@ def importances(frames: Frames, samples: list[int]) -> dict[str, float]:
     parameters = {}
     for name in frames.varying:
         values = list(selection.parameter_values(frames, name).values())
-        parameters[name] = OptunaParameter.of(spanning(values, space.space.get(name)))
+        parameters[name] = OptunaParameter(spanning(values, space.space.get(name)))
     study = optuna.create_study(directions=directions(space))
     study.add_trials(
         [frozen_trial(space, recorded, recorded.configurations[sample], parameters) for sample in samples]
@@ -241,30 +228,34 @@ def top_share(count: int) -> float:
     return min(0.5, max(0.1, 5 / count))
 
 
+def _measured(frames: Frames, rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of ``Frames.trials``, with the metric that ranks as ``y``, shares in per cent; NaN without one."""
+    metric = frames.sweep.space.metric
+    y = pd.Series(rows.get(f"{metric.name}_mean"), rows.index, float) * frames.units.scale(metric.name)
+    return rows.assign(y=y, best=y.cummax() if metric.mode == "max" else y.cummin())
+
+
 def _finished(frames: Frames) -> tuple[pd.DataFrame, str]:
     """All finished configurations; of very many some, evenly spaced, and all that were the best so far.
 
     Raises:
         NotDrawn: no parameter varies, or fewer than two have finished.
     """
-    rows = results.ranked(frames).sort_index()
+    rows = _measured(frames, results.ranked(frames).sort_index())
     if not frames.varying:
         raise NotDrawn("no parameter varies")
     if len(rows) < 2:
         raise NotDrawn("takes two finished configurations")
     if len(rows) <= MOST_POINTS:
         return rows, ""
-    values = _values(frames, rows)
-    best = values.cummax() if frames.sweep.space.metric.mode == "max" else values.cummin()
-    chosen = best.diff().fillna(1) != 0
+    chosen = rows["best"].diff().fillna(1) != 0
     chosen.iloc[np.linspace(0, len(rows) - 1, MOST_POINTS).astype(int)] = True
     note = f"{int(chosen.sum()):,} of {len(rows):,} finished configurations, evenly spaced"
     return rows[chosen], f"{note}, and every one that was the best so far"
 
 
-def _parameters(frames: Frames) -> tuple[dict[str, ParameterAxis], str]:
-    """The axes of the parameters that get a place, by names short enough for it."""
-    _finished(frames)  # raises where there is nothing to draw
+def _parameters(frames: Frames) -> tuple[list[ParameterAxis], str]:
+    """The axes of the parameters that get a place, of those that differ between finished configurations."""
     configs = [frames.config(sample) for sample in results.ranked(frames)["sample"]]
     varying = [
         name
@@ -275,23 +266,15 @@ def _parameters(frames: Frames) -> tuple[dict[str, ParameterAxis], str]:
         raise NotDrawn("no parameter varies between the finished configurations")
     shown = varying[:MOST_PARAMETERS]
     note = f"the first {len(shown)} of {len(varying)} parameters" if len(shown) < len(varying) else ""
-    return {
-        short: parameter_axis(frames, name) for name, short in selection.shortened(shown, 24).items()
-    }, note
-
-
-def _values(frames: Frames, rows: pd.DataFrame) -> pd.Series[float]:
-    """The metric that ranks, as it is shown; NaN without one."""
-    name = frames.sweep.space.metric.name
-    column = f"{name}_mean"
-    return rows.reindex(columns=[column])[column].astype(float) * frames.units.scale(name)
+    labels = selection.shortened(shown, 24)
+    return [parameter_axis(frames, name, labels[name]) for name in shown], note
 
 
 def _dot(rows: pd.DataFrame) -> float:
     return 18 if len(rows) <= 200 else 6
 
 
-KINDS: dict[str, Callable[[Frames], list[Picture]]] = {
+KINDS: dict[str, Callable[[Frames], Iterator[Picture]]] = {
     "history": history,
     "importance": importance,
     "slice": slices,
