@@ -101,7 +101,8 @@ class Watch:
         self._plan_line = plan_line
         self._console = console or Terminal()
         self._clock = clock
-        self._screen = (LiveTable if _interactive(self._console) else PlainLines)(self._console, clock)
+        self._lines = PlainLines(self._console, clock)
+        self._live = Live(console=self._console, auto_refresh=False, vertical_overflow="crop")
         self._pace = Pace(clock)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="progress", daemon=True)
@@ -119,7 +120,7 @@ class Watch:
         self._over.set()
         self._thread.join()
         self._guard(lambda: self._draw(over=True))
-        self._guard(self._screen.close)
+        self._guard(self._live.stop)  # the last state stays on the screen
         if self._error:
             print(
                 f"tune-app: the progress could not be shown in full ({type(self._error).__name__}: "
@@ -145,7 +146,12 @@ class Watch:
         if over:
             trained = snapshot.trained - self._trained_before
             per_second = trained / elapsed if elapsed > 0 else None
-        self._screen.show(snapshot, drawing.Timing(per_second, elapsed, over))
+        timing = drawing.Timing(per_second, elapsed, over)
+        if _interactive(self._console):
+            self._live.start()
+            self._live.update(drawing.live(snapshot, timing, *self._console.size), refresh=True)
+        else:
+            self._lines.show(snapshot, timing)
 
     def _guard(self, action: Callable[[], None]) -> None:
         try:
@@ -154,24 +160,6 @@ class Watch:
             self._error = self._error or BrokenPipeError("nobody reads the output any more")
         except Exception as error:  # noqa: BLE001 - told at the end: a view must not end what it views
             self._error = self._error or error
-
-
-class LiveTable:
-    """A table that is drawn again and again in the same place."""
-
-    def __init__(self, console: Console, _: Callable[[], float]) -> None:
-        self._console = console
-        self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
-
-    def show(self, snapshot: Snapshot, timing: drawing.Timing) -> None:
-        """Bring the table up to date."""
-        self._live.start()
-        width, height = self._console.size
-        self._live.update(drawing.live(snapshot, timing, width, height), refresh=True)
-
-    def close(self) -> None:
-        """Leave the last state standing."""
-        self._live.stop()
 
 
 class PlainLines:
@@ -198,9 +186,6 @@ class PlainLines:
     def _print(self, line: str) -> None:
         note(line, self._console)
         self._last_line = self._clock()
-
-    def close(self) -> None:
-        """Nothing stands open."""
 
 
 def _interactive(console: Console) -> bool:

@@ -60,17 +60,13 @@ def draw(frames: Frames, kind: str) -> list[Picture]:
         NotDrawn: there is nothing to show.
         RunError: a file of the run is damaged.
     """
+    data = frames.sweep.data
+    source = f"{frames.sweep.name} · {'' if data.kind == 'none' else 'data '}{data.label()}"
     with style.styled():
         pictures = list(KINDS[kind](frames))
         for picture in pictures:
-            style.finish(picture.figure, source(frames))
+            style.finish(picture.figure, source)
     return pictures
-
-
-def source(frames: Frames) -> str:
-    """One line: the run and its data."""
-    data = frames.sweep.data
-    return f"{frames.sweep.name} · {'' if data.kind == 'none' else 'data '}{data.label()}"
 
 
 def save(picture: Picture, path: Path) -> Path:
@@ -79,8 +75,7 @@ def save(picture: Picture, path: Path) -> Path:
     Raises:
         DiskError: the disk refused it.
     """
-    with style.styled():
-        return write_file(path, style.rendered(picture.figure, path.suffix.removeprefix(".").lower()))
+    return write_file(path, style.rendered(picture.figure, path.suffix.removeprefix(".").lower()))
 
 
 def plot(frames: Frames, kind: str, out: Path | None = None) -> list[Path]:
@@ -95,18 +90,16 @@ def plot(frames: Frames, kind: str, out: Path | None = None) -> list[Path]:
     """
     if kind not in KINDS:
         raise ReportError(f'no figure "{kind}".{nearest(kind, KINDS)}\n  there are: {", ".join(KINDS)}')
-    if out is not None and out.suffix.removeprefix(".").lower() not in style.KINDS:
-        endings = ", ".join(f".{each}" for each in style.KINDS)
-        raise ReportError(f"{out}: a figure's file ends with one of {endings}")
+    endings = [f".{each}" for each in style.KINDS]
+    if out is not None and out.suffix.lower() not in endings:
+        raise ReportError(f"{out}: a figure's file ends with one of {', '.join(endings)}")
     try:
         pictures = draw(frames, kind)
     except NotDrawn as reason:
         raise ReportError(f"{kind}: nothing to draw: {reason}") from reason
-    folder = frames.sweep.paths.report / "figures"
     if out is None:
-        return [
-            save(each, folder / f"{each.name}.{ending}") for each in pictures for ending in ("svg", "png")
-        ]
+        folder = frames.sweep.paths.report / "figures"
+        return [save(each, folder / f"{each.name}.{end}") for each in pictures for end in ("svg", "png")]
     return [save(each, out.with_stem(f"{out.stem}{each.name.removeprefix(kind)}")) for each in pictures]
 
 
@@ -117,21 +110,16 @@ def write(frames: Frames, folder: Path, kinds: Iterable[str] = KINDS) -> Drawn:
         DiskError: the disk refused it.
         RunError: a file of the run is damaged.
     """
-    pictures: list[tuple[Picture, bytes]] = []
-    files: list[Path] = []
-    left_out: dict[str, str] = {}
+    made = Drawn([], [], {})
     for kind in kinds:
         try:
-            drawn = draw(frames, kind)
+            pictures = draw(frames, kind)
         except NotDrawn as reason:
-            left_out[kind] = str(reason)
+            made.left_out[kind] = str(reason)
             continue
-        for picture in drawn:
-            with style.styled():
-                svg, png = (style.rendered(picture.figure, each) for each in ("svg", "png"))
-            files += [
-                write_file(folder / f"{picture.name}.svg", svg),
-                write_file(folder / f"{picture.name}.png", png),
-            ]
-            pictures.append((picture, svg))
-    return Drawn(pictures, files, left_out)
+        for picture in pictures:
+            svg = style.rendered(picture.figure, "svg")
+            made.pictures.append((picture, svg))
+            made.files.append(write_file(folder / f"{picture.name}.svg", svg))
+            made.files.append(save(picture, folder / f"{picture.name}.png"))
+    return made

@@ -91,7 +91,7 @@ def slices(frames: Frames) -> Iterator[Picture]:
             linewidths=0.5,
         )
         parameter.draw(panel.xaxis)
-        style.add_margins(panel)
+        panel.margins(x=0.17)
         panel.set_xlabel(parameter.label)
     panels[0].set_ylabel(label)
     style.whole_numbers(figure.colorbar(dots, ax=list(panels), label="sample").ax.yaxis)

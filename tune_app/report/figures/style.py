@@ -206,20 +206,12 @@ def matrix(
     light = shown.to_rgba(values)[..., :3].sum(axis=-1)
     for row, line in enumerate(texts):
         for column, cell in enumerate(line):
-            text = axes.text(column, row, cell, ha="center", va="center", fontsize=fontsize)
+            drawn = axes.text(column, row, cell, ha="center", va="center", fontsize=fontsize)
             if cell and np.isnan(values[row, column]):
-                text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1.5})
+                drawn.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1.5})
             elif light[row, column] < 1.45:
-                text.set_color("white")
+                drawn.set_color("white")
     return shown
-
-
-def add_margins(axes: Axes) -> None:
-    """Room at both sides, for labels that would run into those of the next panel."""
-    scale = axes.xaxis.get_transform()
-    low, high = scale.transform(np.array(axes.get_xlim()))
-    room = 0.12 * (high - low)
-    axes.set_xlim(*scale.inverted().transform(np.array([low - room, high + room])))
 
 
 def saved_size(figure: Figure) -> tuple[float, float]:
@@ -232,5 +224,6 @@ def rendered(figure: Figure, kind: str) -> bytes:
     """A figure as the bytes of one of ``KINDS``; the same figure always gives the same bytes."""
     buffer = io.BytesIO()
     box = Bbox.from_bounds(0, -_FOOT, *saved_size(figure))
-    figure.savefig(buffer, format=kind, metadata=_METADATA[kind], bbox_inches=box)
+    with styled():
+        figure.savefig(buffer, format=kind, metadata=_METADATA[kind], bbox_inches=box)
     return buffer.getvalue()
