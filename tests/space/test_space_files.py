@@ -55,10 +55,6 @@ def test_optuna_plans_nothing_and_counts_its_samples() -> None:
     assert loaded.stop.rungs(loaded.epochs) == [3, 9, 27]
 
 
-def test_a_new_name_may_be_given() -> None:
-    assert space.load("grid", name="mine").name == "mine"
-
-
 class TestFinding:
     @pytest.fixture(autouse=True)
     def _elsewhere(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

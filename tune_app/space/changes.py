@@ -28,9 +28,8 @@ def changed(space: SearchSpace, keys: Mapping[str, Any], how: str, recorded: boo
     Raises:
         SpaceError: a value violates a rule; the message has ``how`` in place of a file's name.
     """
-    return parse(
-        write({**space.plain(), **keys}), file=f"{space.name}, {how}", name=space.name, recorded=recorded
-    )
+    tree = {**space.plain(), **keys}
+    return parse(write(tree), file=f"{space.name}, {how}", name=space.name, recorded=recorded)
 
 
 def difference(a: SearchSpace, b: SearchSpace) -> list[str]:
@@ -50,12 +49,8 @@ def _flat(space: SearchSpace) -> dict[str, str]:
     """Return the dotted keys of a space with their values as text, in which 4 and 4.0 are equal."""
     flat: dict[str, Any] = {}
     for key, value in space.plain().items():
-        parts = (
-            {f"{key}.{inner}": item for inner, item in value.items()}
-            if isinstance(value, dict)
-            else {key: value}
-        )
-        flat |= parts if key != "description" else {}
+        parts = value.items() if isinstance(value, dict) else [("", value)]
+        flat |= {f"{key}.{inner}".removesuffix("."): part for inner, part in parts if key != "description"}
     return {key: show(whole_numbers(value), limit=120) for key, value in flat.items()}
 
 

@@ -19,18 +19,10 @@ LOCAL = pathlib.Path("search_spaces")
 ENDINGS = (".yaml", ".yml")
 
 
-def load(
-    ref: str | pathlib.Path,
-    overrides: Sequence[str] = (),
-    *,
-    name: str | None = None,
-    recorded: bool = False,
-) -> SearchSpace:
+def load(ref: str | pathlib.Path, overrides: Sequence[str] = ()) -> SearchSpace:
     """Load the search space called ``ref``: a path, or the name of one in ``search_spaces`` or built in.
 
-    ``overrides`` are ``key=value`` texts; ``name`` replaces the name that the file gives the space;
-    ``recorded`` is as in :func:`parse`.
-    Raises ``SpaceError`` for any fault, with the line of the file.
+    ``overrides`` are ``key=value`` texts. Raises ``SpaceError`` for any fault, with the line of the file.
     """
     path = find(ref)
     try:
@@ -41,7 +33,7 @@ def load(
     except OSError as error:
         rule = f"cannot be read ({error.strerror}): check the file and its permissions"
         raise SpaceError(f"{path}: {rule}") from None
-    return parse(text, overrides, file=str(path), name=name or path.stem, recorded=recorded)
+    return parse(text, overrides, file=str(path), name=path.stem)
 
 
 def parse(

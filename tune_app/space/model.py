@@ -159,10 +159,8 @@ class Stop(Section):
         ``asha`` has one bracket; ``none`` and ``median`` have none.
         """
         rungs = self.rungs(epochs)
-        count = min(1, len(rungs))
-        if self.scheduler == "hyperband":
-            count = len(rungs) if self.brackets is None else self.brackets
-        return [rungs[skipped:] for skipped in range(count)]
+        asked = (self.brackets or len(rungs)) if self.scheduler == "hyperband" else 1
+        return [rungs[skipped:] for skipped in range(min(asked, len(rungs)))]
 
 
 class Search(Section):
