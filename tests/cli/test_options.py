@@ -11,11 +11,14 @@ from tune_app.cli import options
 from tune_app.errors import RunError, SpaceError
 
 
-@click.command()
-@options.group(options.space_options, options.training_options, options.STORAGE)
-@click.pass_context
-def command(context: click.Context, /, **given: Any) -> None:
-    context.obj = given
+@click.group()
+def group() -> None:
+    """Holds the command, which is none of the program's."""
+
+
+@options.command(*options.OF_SPACE, *options.OF_SESSION, "--storage", of=group)
+def command(**given: Any) -> None:
+    click.get_current_context().obj = given
 
 
 def given(*argv: str) -> dict[str, Any]:

@@ -8,28 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tune_app.cli.options import RUNS_DIR, requested_space, resource_options, space_options
+from tune_app.cli.options import OF_RESOURCES, OF_SPACE, cli, command, option, requested_space
 
 if TYPE_CHECKING:
     from tune_app.cluster.jobs import Job
 
-_CLUSTER = click.option(
-    "--cluster",
-    "file",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="FILE",
-    help="The file with which the cluster was started: ray up FILE.",
-)
 
-
-@click.group()
+@cli.group()
 def cluster() -> None:
     """Check a cluster file before anything is started."""
 
 
-@cluster.command("check")
-@click.argument("file", type=click.Path(path_type=Path))
+@command("FILE", of=cluster, name="check")
 def check_cluster(file: Path) -> None:
     """Check FILE, for ray up or KubeRay, without a network: typos, versions, open ports, costs."""
     from tune_app import cluster as clusters
@@ -39,17 +29,18 @@ def check_cluster(file: Path) -> None:
     raise SystemExit(2 if any(not problem.warning for problem in problems) else 0)
 
 
-@click.command()
-@space_options
-@resource_options
-@_CLUSTER
-@click.option(
-    "--storage",
-    metavar="URI",
-    help="Mirror the run to a path on the head node, s3://... or gs://...  [default: $TUNE_APP_STORAGE of "
-    "the head node]",
+@command(
+    *OF_SPACE,
+    *OF_RESOURCES,
+    "--cluster",
+    option(
+        "--storage",
+        "Mirror the run to a path on the head node, s3://... or gs://...  [default: $TUNE_APP_STORAGE "
+        "of the head node]",
+        metavar="URI",
+    ),
+    option("--detach", "Return at once instead of following the sweep.", is_flag=True),
 )
-@click.option("--detach", is_flag=True, help="Return at once instead of following the sweep.")
 def submit(file: Path, detach: bool, **options: Any) -> None:
     """Train SPACE on a cluster, as tune-app run does there. This machine may be switched off meanwhile."""
     from tune_app import storage
@@ -58,18 +49,17 @@ def submit(file: Path, detach: bool, **options: Any) -> None:
 
     asked = requested_space(options)
     name = options["name"] or f"{asked.name}-{time.strftime('%m%d-%H%M%S')}"
-    run: list[str] = []
-    if options["data"] is not None:
-        run += ["--data", jobs.mounted(file, options["data"])]
-    if options["image_size"] is not None:
-        run += ["--image-size", str(options["image_size"])]
-    run += ["--split", options["split"]] + (["--all"] if options["everything"] else [])
-    if options["time_limit_s"] is not None:
-        run += ["--time-limit", f"{options['time_limit_s']:g}s"]
+    given = [("--data", options["data"] and jobs.mounted(file, options["data"]))]
+    given += [(flag, options[flag[2:].replace("-", "_")]) for flag in ("--image-size", "--split")]
+    given += [("--time-limit", options["time_limit_s"] and f"{options['time_limit_s']:g}s")]
     if options["wait_for_gpus"]:
-        run += ["--wait-for-gpus", str(options["wait_for_gpus"]), "--wait-at-most", f"{options['wait_s']:g}s"]
-    if options["storage"] is not None:
-        run += ["--storage", storage.remote_uri(options["storage"])]
+        given += [
+            ("--wait-for-gpus", options["wait_for_gpus"]),
+            ("--wait-at-most", f"{options['wait_s']:g}s"),
+        ]
+    given += [("--storage", options["storage"] and storage.remote_uri(options["storage"]))]
+    run = [word for flag, value in given if value is not None for word in (flag, str(value))]
+    run += ["--all"] if options["everything"] else []
     click.echo(f"sending {asked.name} to the cluster of {file}, as {name} ...")
     own = Path.cwd() if asked.task not in task.BUILTIN else None
     job = jobs.submit(file, name, asked.name, asked.dump(), run, own)
@@ -79,11 +69,12 @@ def submit(file: Path, detach: bool, **options: Any) -> None:
         _follow(file, job)
 
 
-@click.command()
-@click.argument("name", required=False)
-@_CLUSTER
-@click.option(
-    "--stop", is_flag=True, help="Stop the sweep, as Ctrl-C would if it ran here; what is trained is kept."
+@command(
+    click.argument("name", required=False),
+    "--cluster",
+    option(
+        "--stop", "Stop the sweep, as Ctrl-C would if it ran here; what is trained is kept.", is_flag=True
+    ),
 )
 def attach(name: str | None, file: Path, stop: bool) -> None:
     """Follow the sweep NAME, or the newest, on a cluster until it ends. Ctrl-C does not stop the sweep."""
@@ -111,16 +102,10 @@ def _follow(file: Path, job: Job) -> None:
     raise SystemExit(code)
 
 
-@click.command()
-@click.argument("name")
-@_CLUSTER
-@RUNS_DIR
+@command(click.argument("name"), "--cluster", "--runs-dir")
 def pull(name: str, file: Path, runs_dir: Path) -> None:
     """Copy the run NAME from a cluster to this machine."""
     from tune_app.cluster import jobs
 
     folder = jobs.pull(file, name, runs_dir)
     click.echo(f"copied to {folder}. To see it: tune-app show {folder}")
-
-
-COMMANDS = (cluster, submit, attach, pull)

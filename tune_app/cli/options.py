@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""The group of all commands, the parameters that they share, and the decorator that declares a command."""
 
 from __future__ import annotations
 
@@ -8,186 +8,203 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tune_app.cli.completion import PAGES, RUNS, SPACES, TRIALS, one_of
 from tune_app.engines.ray import addresses
 from tune_app.errors import SpaceError
+from tune_app.version import __version__
 
 if TYPE_CHECKING:
     from tune_app.space import SearchSpace
     from tune_app.sweep import Sweep
 
-RUNS_DIR = click.option(
-    "--runs-dir",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder that holds the runs.",
-)
-IMAGE_SIZE = click.option(
-    "--image-size", type=int, help="Width and height in pixels.  [default: as stored, 256 or 64]"
-)
-SPLIT = click.option(
-    "--split",
-    type=click.Choice(["image", "patient"]),
-    default="image",
-    show_default=True,
-    help="Draw the validation set by image, as the paper did, or by patient.",
-)
-EVERYTHING = click.option(
-    "--all", "everything", is_flag=True, help="Use all images of an image folder, not a random subset."
-)
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-TRUST = click.option(
-    "--trust",
-    is_flag=True,
-    help="Use the code, data and storage that the run or model names, though a stranger may have made it. "
-    "Needed once.",
-)
+Decorator = Callable[[Any], Any]
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+#: The commands as ``--help`` lists them. A test holds that each command is in one group.
+GROUPS = {
+    "Sweep": ("run", "check", "resume", "extend", "confirm", "retry", "rerun", "stop"),
+    "Look": ("ls", "show", "logs", "compare", "best", "plot"),
+    "Results": ("report", "export", "predict", "prune"),
+    "Cluster": ("submit", "attach", "pull", "cluster"),
+    "Set up": ("data", "spaces", "schema", "docs", "doctor"),
+}
 
 
-class Duration(click.ParamType[float]):
+class _Grouped(click.Group):
+    """Lists the commands by group, each in one line: the first sentence of its help."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, names in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(f"{name:<8}", self.commands[name].get_short_help_str(limit=200)) for name in names]
+                )
+
+
+@click.group(cls=_Grouped, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="tune-app")
+def cli() -> None:
+    """Hyperparameter sweeps for PyTorch on Ray Tune, from a search-space file to the table in a report."""
+
+
+def seconds(_: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
     """``90s``, ``45m``, ``1.5h`` or ``1d``, in seconds. A number without a unit is refused."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """See click."""
-        text = str(value).strip()
-        try:
-            seconds = float(text[:-1]) * _SECONDS[text[-1:]]
-        except (KeyError, ValueError):
-            seconds = 0.0
-        if not 0 < seconds < 1e9:
-            name = param.opts[0] if param else "a time"
-            raise SpaceError(f"{name} {text}: write a number with a unit, as in 90s, 45m, 2h or 1d")
-        return seconds
+    if value is None:
+        return None
+    try:
+        found = float(value[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[value[-1:]]
+    except (KeyError, ValueError):
+        found = 0.0
+    if not 0 < found < 1e9:
+        name = parameter.opts[0]
+        raise SpaceError(f"{name} {value}: write a number with a unit, as in 90s, 45m, 2h or 1d")
+    return found
 
 
-class Gpus(click.ParamType[float | str]):
+def gpus(_: click.Context, parameter: click.Parameter, value: str | None) -> float | str | None:
     """A number, or ``auto``."""
-
-    name = "gpus"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
-        """See click."""
-        try:
-            return value if value == "auto" else float(value)
-        except ValueError:
-            raise SpaceError(
-                f"--gpus-per-trial {value}: write a number, a share such as 0.25, or auto"
-            ) from None
+    try:
+        return value if value in (None, "auto") else float(value)
+    except ValueError:
+        name = parameter.opts[0]
+        raise SpaceError(f"{name} {value}: write a number, a share such as 0.25, or auto") from None
 
 
-class Place(click.ParamType[str]):
+def place(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     """A path, ``s3://...`` or ``gs://...``, made absolute; ``none`` as it is."""
+    from tune_app import storage
 
-    name = "uri"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """See click."""
-        from tune_app import storage
-
-        return storage.normalized(str(value))
+    return None if value is None else storage.normalized(value)
 
 
-STORAGE = click.option(
-    "--storage",
-    type=Place(),
-    metavar="URI",
-    envvar="TUNE_APP_STORAGE",
-    help="Mirror the run to a shared path, s3://... or gs://..., so that another machine can resume it; "
-    "none stops mirroring.  [default: $TUNE_APP_STORAGE; for an existing run, as before]",
+PATH = click.Path(path_type=Path)
+
+
+def option(declared: str, told: str, **settings: Any) -> Decorator:
+    """An option: its flag, and the name of its value where that differs; its help; what else click takes."""
+    default = settings.get("default")
+    settings["show_default"] = bool(default) and not callable(default)
+    return click.option(*declared.split(), help=told, **settings)
+
+
+_ARGUMENTS: dict[str, Decorator] = {
+    "SPACE": click.argument("space", **SPACES),
+    "NAME": click.argument("name", **RUNS),
+    "TRIAL": click.argument("trial", **TRIALS),
+    "[TRIAL]": click.argument("trial", required=False, **TRIALS),
+    "[PAGE]": click.argument("page", required=False, **PAGES),
+    "FILE": click.argument("file", type=PATH),
+}
+_OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("--data", "phantom, course, or a folder.  [default: phantom]", {"metavar": "SOURCE"}),
+    ("--image-size", "Width and height in pixels.  [default: as stored, 256 or 64]", {"type": int}),
+    (
+        "--split",
+        "Draw the validation set by image, as the paper did, or by patient.",
+        {"type": click.Choice(["image", "patient"]), "default": "image"},
+    ),
+    ("--all everything", "Use all images of an image folder, not a random subset.", {"is_flag": True}),
+    ("--epochs", "Epochs of each trial.", {"type": int}),
+    ("--seeds", "How many seeds each configuration is trained with.", {"type": int}),
+    ("--seed", "The seed from which all random numbers derive.", {"type": int}),
+    (
+        "--stop stopping",
+        "Early stopping: asha, hyperband, median or none.",
+        {"metavar": "SCHEDULER", **one_of("asha", "hyperband", "median", "none")},
+    ),
+    ("--set overrides", "Change any key of the space.", {"metavar": "KEY=VALUE", "multiple": True}),
+    ("--name", "Run name. If a run of that name exists, it is resumed.", {}),
+    (
+        "--storage",
+        "Mirror the run to a shared path, s3://... or gs://..., so that another machine can resume it; none "
+        "stops mirroring.  [default: $TUNE_APP_STORAGE; for an existing run, as before]",
+        {"metavar": "URI", "envvar": "TUNE_APP_STORAGE", "callback": place},
+    ),
+    ("--cpus-per-trial", "CPUs for each trial.", {"type": float}),
+    (
+        "--gpus-per-trial",
+        "GPUs for each trial: a number, a share such as 0.25, or auto to measure the best share.",
+        {"metavar": "SHARE", "callback": gpus},
+    ),
+    ("--max-concurrent", "The most trials at a time.", {"type": int}),
+    (
+        "--time-limit time_limit_s",
+        "Stop after 90s, 45m, 2h, ...; tune-app resume continues the run.",
+        {"metavar": "TIME", "callback": seconds},
+    ),
+    (
+        "--wait-for-gpus",
+        "Ask the cluster's autoscaler for N GPUs, and start once it has them.",
+        {"metavar": "N", "type": click.IntRange(0), "default": 0},
+    ),
+    (
+        "--wait-at-most wait_s",
+        "The longest wait for those GPUs.",
+        {"metavar": "TIME", "callback": seconds, "default": "30m"},
+    ),
+    ("--runs-dir", "Folder that holds the runs.", {"type": PATH, "default": Path("runs")}),
+    (
+        "--address",
+        "local, auto, the address of a cluster, or inline (no Ray).  [default: $RAY_ADDRESS, else the "
+        "cluster that this machine belongs to, else local]",
+        {"metavar": "ADDRESS", "default": addresses.default_address, **one_of("local", "auto", "inline")},
+    ),
+    (
+        "--trust",
+        "Use the code, data and storage that the run or model names, though a stranger may have made it. "
+        "Needed once.",
+        {"is_flag": True},
+    ),
+    ("--json as_json", "Print JSON, for scripts.", {"is_flag": True}),
+    ("--out", "File to write.", {"type": PATH}),
+    (
+        "--cluster file",
+        "The file with which the cluster was started: ray up FILE.",
+        {"metavar": "FILE", "type": PATH, "required": True},
+    ),
+    (
+        "--columns",
+        "The columns. The name of a metric selects its mean and interval.",
+        {"metavar": "A,B,...", "default": ""},
+    ),
+    ("--sort", "Order of the rows.", {"metavar": "COLUMN[:asc|:desc]", "default": ""}),
+    ("--digits", "Decimals of a percentage in tables.", {"type": int, "default": 1}),
+    ("--top", "Only the first N rows.", {"type": int, "metavar": "N"}),
 )
+#: The parameters that several commands share, by the word that stands for each in the help.
+PARAMETERS = _ARGUMENTS | {
+    declared.split()[0]: option(declared, told, **more) for declared, told, more in _OPTIONS
+}
+#: A space with changes to it, and its data.
+OF_SPACE = (
+    *("SPACE", "--data", "--image-size", "--split", "--all", "--epochs", "--seeds", "--seed", "--stop"),
+    *("--set", "--name"),
+)
+#: On how many resources and for how long a session trains.
+OF_RESOURCES = (
+    *("--cpus-per-trial", "--gpus-per-trial", "--max-concurrent", "--time-limit", "--wait-for-gpus"),
+    "--wait-at-most",
+)
+#: What every command takes that trains here.
+OF_SESSION = (*OF_RESOURCES, "--runs-dir", "--address")
+#: Which columns and rows of the configurations are shown.
+OF_TABLE = ("--columns", "--sort", "--digits", "--top")
 
 
-def group(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A decorator that gives a command several options, in this order in its help."""
+def command(*parameters: str | Decorator, of: click.Group = cli, name: str | None = None) -> Decorator:
+    """Declare a command with these parameters: words of ``PARAMETERS``, or decorators of its own."""
 
-    def decorate(command: Any) -> Any:
-        for option in reversed(options):
-            command = option(command)
-        return command
+    def decorate(function: Any) -> click.Command:
+        for parameter in reversed(parameters):
+            function = (PARAMETERS[parameter] if isinstance(parameter, str) else parameter)(function)
+        return of.command(name)(function)
 
     return decorate
 
 
-#: On how many resources and for how long a session trains.
-resource_options = group(
-    click.option("--cpus-per-trial", type=float, help="CPUs for each trial."),
-    click.option(
-        "--gpus-per-trial",
-        type=Gpus(),
-        metavar="SHARE",
-        help="GPUs for each trial: a number, a share such as 0.25, or auto to measure the best share.",
-    ),
-    click.option("--max-concurrent", type=int, help="The most trials at a time."),
-    click.option(
-        "--time-limit",
-        "time_limit_s",
-        type=Duration(),
-        metavar="TIME",
-        help="Stop after 90s, 45m, 2h, ...; tune-app resume continues the run.",
-    ),
-    click.option(
-        "--wait-for-gpus",
-        type=click.IntRange(0),
-        default=0,
-        metavar="N",
-        help="Ask the cluster's autoscaler for N GPUs, and start once it has them.",
-    ),
-    click.option(
-        "--wait-at-most",
-        "wait_s",
-        type=Duration(),
-        default="30m",
-        show_default=True,
-        metavar="TIME",
-        help="The longest wait for those GPUs.",
-    ),
-)
-
-#: What every command that trains here takes.
-training_options = group(
-    resource_options,
-    RUNS_DIR,
-    click.option(
-        "--address",
-        default=addresses.default_address,
-        metavar="ADDRESS",
-        help="local, auto, the address of a cluster, or inline (no Ray).  [default: $RAY_ADDRESS, else the "
-        "cluster that this machine belongs to, else local]",
-    ),
-)
-
-#: A space with changes to it, and its data: for ``run``, ``check`` and ``submit``.
-space_options = group(
-    click.argument("space"),
-    click.option("--data", metavar="SOURCE", help="phantom, course, or a folder.  [default: phantom]"),
-    IMAGE_SIZE,
-    SPLIT,
-    EVERYTHING,
-    click.option("--epochs", type=int, help="Epochs of each trial."),
-    click.option("--seeds", type=int, help="How many seeds each configuration is trained with."),
-    click.option("--seed", type=int, help="The seed from which all random numbers derive."),
-    click.option(
-        "--stop",
-        "stopping",
-        metavar="SCHEDULER",
-        help="Early stopping: asha, hyperband, median or none.",
-    ),
-    click.option(
-        "--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Change any key of the space."
-    ),
-    click.option("--name", help="Run name. If a run of that name exists, it is resumed."),
-)
-
-
 def requested_space(options: dict[str, Any]) -> SearchSpace:
-    """The space of `space_options` and `training_options`; a flag is short for ``--set`` of its key."""
+    """The space that ``OF_SPACE`` and ``OF_RESOURCES`` ask for; a flag is short for ``--set`` of its key."""
     from tune_app import space
 
-    overrides = list(options["overrides"])
     flags = {
         "epochs": "epochs",
         "seeds": "seeds",
@@ -197,10 +214,8 @@ def requested_space(options: dict[str, Any]) -> SearchSpace:
         "max_concurrent": "resources.max_concurrent",
         "stopping": "stop.scheduler",
     }
-    for flag, key in flags.items():
-        if options[flag] is not None:
-            overrides.append(f"{key}={options[flag]}")
-    return space.load(options["space"], overrides)
+    changes = [f"{key}={options[flag]}" for flag, key in flags.items() if options[flag] is not None]
+    return space.load(options["space"], [*options["overrides"], *changes])
 
 
 def open_run(name: str, runs_dir: Path) -> Sweep:

@@ -9,27 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tune_app.cli.options import RUNS_DIR, group, open_run
+from tune_app.cli.completion import RUNS, complete_kinds, one_of
+from tune_app.cli.options import OF_TABLE, PATH, command, open_run, option
 
 if TYPE_CHECKING:
     from tune_app.report import TableOptions
     from tune_app.results import Frames
-
-
-#: Which columns and rows of the configurations are shown.
-_view_options = group(
-    click.option(
-        "--columns",
-        metavar="A,B,...",
-        default="",
-        help="The columns. The name of a metric selects its mean and interval.",
-    ),
-    click.option("--sort", metavar="COLUMN[:asc|:desc]", default="", help="Order of the rows."),
-    click.option(
-        "--digits", type=int, default=1, show_default=True, help="Decimals of a percentage in tables."
-    ),
-    click.option("--top", metavar="N", type=int, default=None, help="Only the first N rows."),
-)
 
 
 def _view(columns: str, sort: str, digits: int, top: int | None) -> TableOptions:
@@ -45,14 +30,12 @@ def _frames(name: str, runs_dir: Path) -> Frames:
     return results.load(open_run(name, runs_dir))
 
 
-_OUT = click.option("--out", type=click.Path(path_type=Path), help="File to write.")
-
-
-@click.command()
-@click.argument("name")
-@_view_options
-@click.option("--figures/--no-figures", default=True, show_default=True, help="Whether to draw figures.")
-@RUNS_DIR
+@command(
+    "NAME",
+    *OF_TABLE,
+    option("--figures/--no-figures", "Whether to draw figures.", default=True),
+    "--runs-dir",
+)
 def report(name: str, figures: bool, runs_dir: Path, **options: Any) -> None:
     """Rewrite the CSV files and the report of a run.
 
@@ -77,19 +60,24 @@ def report(name: str, figures: bool, runs_dir: Path, **options: Any) -> None:
         click.echo(path)
 
 
-@click.command()
-@click.argument("name")
-@click.option(
-    "--format",
-    "form",
-    default="csv",
-    show_default=True,
-    help="csv, parquet, json, latex, markdown or optuna.",
+@command(
+    "NAME",
+    option(
+        "--format form",
+        "csv, parquet, json, latex, markdown or optuna.",
+        default="csv",
+        **one_of("csv", "parquet", "json", "latex", "markdown", "optuna"),
+    ),
+    option(
+        "--of",
+        "What one row is: trials, seeds or curves.",
+        default="trials",
+        **one_of("trials", "seeds", "curves"),
+    ),
+    *OF_TABLE,
+    "--out",
+    "--runs-dir",
 )
-@click.option("--of", default="trials", show_default=True, help="What one row is: trials, seeds or curves.")
-@_view_options
-@_OUT
-@RUNS_DIR
 def export(name: str, form: str, of: str, out: Path | None, runs_dir: Path, **options: Any) -> None:
     """Write the results of a run in another format.
 
@@ -101,15 +89,12 @@ def export(name: str, form: str, of: str, out: Path | None, runs_dir: Path, **op
     exporting.deliver(content, form, out, sys.stdout.buffer)
 
 
-@click.command()
-@click.argument("name")
-@click.argument("kind")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="A .png, .svg or .pdf file.  [default: in the run's report]",
+@command(
+    "NAME",
+    click.argument("kind", shell_complete=complete_kinds),
+    option("--out", "A .png, .svg or .pdf file.  [default: in the run's report]", type=PATH),
+    "--runs-dir",
 )
-@RUNS_DIR
 def plot(name: str, kind: str, out: Path | None, runs_dir: Path) -> None:
     """Draw one kind of figure of a run.
 
@@ -125,17 +110,20 @@ def plot(name: str, kind: str, out: Path | None, runs_dir: Path) -> None:
         click.echo(path)
 
 
-@click.command()
-@click.argument("names", nargs=-1, metavar="NAME NAME...")
-@click.option("--format", "form", default="text", show_default=True, help="text, csv, latex or markdown.")
-@_OUT
-@RUNS_DIR
+@command(
+    click.argument("names", nargs=-1, metavar="NAME NAME...", **RUNS),
+    option(
+        "--format form",
+        "text, csv, latex or markdown.",
+        default="text",
+        **one_of("text", "csv", "latex", "markdown"),
+    ),
+    "--out",
+    "--runs-dir",
+)
 def compare(names: Sequence[str], form: str, out: Path | None, runs_dir: Path) -> None:
     """Compare the best configurations of several runs. Runs on the same data are ranked."""
     from tune_app.report import comparing, exporting
 
     content = comparing.comparison_file([_frames(name, runs_dir) for name in names], form)
     exporting.deliver(content, form, out, sys.stdout.buffer)
-
-
-COMMANDS = (report, export, plot, compare)

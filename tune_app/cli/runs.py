@@ -8,12 +8,10 @@ from typing import Any
 
 import click
 
-from tune_app.cli.options import JSON, RUNS_DIR, TRUST, open_run
+from tune_app.cli.options import PATH, command, open_run, option
 
 
-@click.command()
-@RUNS_DIR
-@JSON
+@command("--runs-dir", "--json")
 def ls(runs_dir: Path, as_json: bool) -> None:
     """List the runs, newest first."""
     from tune_app.sweep import run_summaries
@@ -31,14 +29,15 @@ def _summary(folder: Path) -> dict[str, Any]:
     return json_views.summary(results.load(Sweep.open(folder)))
 
 
-@click.command()
-@click.argument("name")
-@RUNS_DIR
-@JSON
-@click.option(
-    "--follow",
-    is_flag=True,
-    help="Watch it while another process trains it. Ctrl-C does not stop the training.",
+@command(
+    "NAME",
+    "--runs-dir",
+    "--json",
+    option(
+        "--follow",
+        "Watch it while another process trains it. Ctrl-C does not stop the training.",
+        is_flag=True,
+    ),
 )
 def show(name: str, runs_dir: Path, as_json: bool, follow: bool) -> None:
     """Show the configurations of a run with their status and results."""
@@ -53,16 +52,16 @@ def show(name: str, runs_dir: Path, as_json: bool, follow: bool) -> None:
     click.echo(json.dumps(json_views.run(frames), indent=2) if as_json else terminal.table(frames))
 
 
-@click.command()
-@click.argument("name")
-@RUNS_DIR
-@JSON
-@click.option(
-    "--model",
-    "model_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write the model of the best replicate (weights only) to FILE, for tune-app predict.",
+@command(
+    "NAME",
+    "--runs-dir",
+    "--json",
+    option(
+        "--model model_file",
+        "Write the model of the best replicate (weights only) to FILE, for tune-app predict.",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+    ),
 )
 def best(name: str, runs_dir: Path, as_json: bool, model_file: Path | None) -> None:
     """Print the best configuration of a run by the metric of its space."""
@@ -78,11 +77,12 @@ def best(name: str, runs_dir: Path, as_json: bool, model_file: Path | None) -> N
     click.echo(json.dumps(found, indent=2) if as_json else terminal.best(frames, found))
 
 
-@click.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True)
-@JSON
-@TRUST
+@command(
+    click.argument("model", type=PATH),
+    click.argument("images", type=PATH, nargs=-1, required=True),
+    "--json",
+    "--trust",
+)
 def predict(model: Path, images: tuple[Path, ...], as_json: bool, trust: bool) -> None:
     """Print the predictions of MODEL for IMAGES.
 
@@ -103,10 +103,7 @@ def predict(model: Path, images: tuple[Path, ...], as_json: bool, trust: bool) -
     click.echo(json.dumps([{**asdict(each), "model": known} for each in found], indent=2))
 
 
-@click.command()
-@click.argument("name")
-@click.argument("trial")
-@RUNS_DIR
+@command("NAME", "TRIAL", "--runs-dir")
 def logs(name: str, trial: str, runs_dir: Path) -> None:
     """Print the output and traceback of TRIAL.
 
@@ -117,9 +114,7 @@ def logs(name: str, trial: str, runs_dir: Path) -> None:
     click.echo(json_views.log(open_run(name, runs_dir), trial))
 
 
-@click.command()
-@click.argument("name")
-@RUNS_DIR
+@command("NAME", "--runs-dir")
 def prune(name: str, runs_dir: Path) -> None:
     """Remove the checkpoints and weights of a run.
 
@@ -132,10 +127,7 @@ def prune(name: str, runs_dir: Path) -> None:
     click.echo(f"{sweep.name}: {counted(files, 'file')} removed, {size(size_bytes)} freed")
 
 
-@click.command()
-@click.argument("name")
-@click.argument("trial", required=False)
-@RUNS_DIR
+@command("NAME", "[TRIAL]", "--runs-dir")
 def stop(name: str, trial: str | None, runs_dir: Path) -> None:
     """Stop the run NAME, or only its trial TRIAL.
 
@@ -152,6 +144,3 @@ def stop(name: str, trial: str | None, runs_dir: Path) -> None:
         )
     else:
         click.echo(f"{sweep.name} stops after the current epoch. To continue it: tune-app resume {name}")
-
-
-COMMANDS = (ls, show, best, predict, logs, prune, stop)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tune_app.cli.options import STORAGE, TRUST, group, requested_space, space_options, training_options
+from tune_app.cli.completion import TRIALS
+from tune_app.cli.options import OF_SESSION, OF_SPACE, command, option, requested_space
 from tune_app.errors import FolderChanged, RunError, TuneAppError
 
 if TYPE_CHECKING:
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from tune_app.session.session import Session
     from tune_app.sweep import Sweep
 
-_DATA = click.option(
-    "--data", metavar="SOURCE", help="Where the data is now. It must be the data that the run began with."
+
+_MOVED_DATA = option(
+    "--data", "Where the data is now. It must be the data that the run began with.", metavar="SOURCE"
 )
 
 
@@ -89,7 +91,7 @@ def survives_hangup(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 #: What the commands take that train an existing run.
-_session_options = group(_DATA, STORAGE, TRUST, training_options, survives_hangup)
+_EXISTING = (_MOVED_DATA, "--storage", "--trust", *OF_SESSION, survives_hangup)
 
 
 def _open(name: str, options: dict[str, Any]) -> tuple[Sweep, Request]:
@@ -133,11 +135,7 @@ def _folder(name: str, options: dict[str, Any]) -> Path:
         return storage.fetch(place, name, options["runs_dir"], progress.note)
 
 
-@click.command()
-@space_options
-@STORAGE
-@training_options
-@survives_hangup
+@command(*OF_SPACE, "--storage", *OF_SESSION, survives_hangup)
 def run(**options: Any) -> None:
     """Train SPACE (a name or a file) and write results and report.
 
@@ -154,9 +152,7 @@ def run(**options: Any) -> None:
     return _train(lifecycle.run(request, _load(request)))
 
 
-@click.command()
-@space_options
-@training_options
+@command(*OF_SPACE, *OF_SESSION)
 def check(**options: Any) -> None:
     """Check SPACE and its data without training a sweep.
 
@@ -187,9 +183,7 @@ def _request(options: dict[str, Any]) -> Request:
     )
 
 
-@click.command()
-@click.argument("name")
-@_session_options
+@command("NAME", *_EXISTING)
 def resume(name: str, **options: Any) -> None:
     """Resume the run NAME: train what it lacks."""
     from tune_app.session import outcome
@@ -204,28 +198,27 @@ def resume(name: str, **options: Any) -> None:
     return _train(lifecycle.resume(request, _load(request, sweep), sweep))
 
 
-@click.command()
-@click.argument("name")
-@click.option("--samples", metavar="+N", help="More samples of a random or Optuna search, as in +20.")
-@click.option("--seeds", metavar="+N", help="More seeds for each configuration, as in +5.")
-@click.option("--epochs", metavar="N", help="Train to N epochs, or +N for N more.")
-@click.option(
-    "--add",
-    metavar="NAME=VALUE",
-    multiple=True,
-    help="One more value of a grid, as in lr=1e-5, or one more point, as in '{lr: 1e-5, step_size: 4}'.",
+@command(
+    "NAME",
+    option("--samples", "More samples of a random or Optuna search, as in +20.", metavar="+N"),
+    option("--seeds", "More seeds for each configuration, as in +5.", metavar="+N"),
+    option("--epochs", "Train to N epochs, or +N for N more.", metavar="N"),
+    option(
+        "--add",
+        "One more value of a grid, as in lr=1e-5, or one more point, as in '{lr: 1e-5, step_size: 4}'.",
+        metavar="NAME=VALUE",
+        multiple=True,
+    ),
+    option(
+        "--code-changed",
+        "Add seeds or epochs although the code has changed; each mean then covers both versions.",
+        is_flag=True,
+    ),
+    option(
+        "--undo", "Remove what the last extension added and nobody has trained. Trains nothing.", is_flag=True
+    ),
+    *_EXISTING,
 )
-@click.option(
-    "--code-changed",
-    is_flag=True,
-    help="Add seeds or epochs although the code has changed; each mean then covers both versions.",
-)
-@click.option(
-    "--undo",
-    is_flag=True,
-    help="Remove what the last extension added and nobody has trained. Trains nothing.",
-)
-@_session_options
 def extend(
     name: str,
     samples: str | None,
@@ -282,53 +275,12 @@ def _undo(name: str, options: dict[str, Any]) -> None:
         raise refused
 
 
-@click.command()
-@click.argument("name")
-@click.argument("trials", nargs=-1)
-@_session_options
-def retry(name: str, trials: tuple[str, ...], **options: Any) -> None:
-    """Train the failed configurations of the run NAME again.
-
-    With TRIALS, only these are trained.
-    """
-    from tune_app.session import lifecycle
-
-    sweep, request = _open(name, options)
-    samples = lifecycle.failed(sweep, trials)
-    _train(lifecycle.retry(request, _load(request, sweep), sweep, samples))
-
-
-@click.command()
-@click.argument("name")
-@click.argument("trial")
-@_DATA
-@TRUST
-@training_options
-@survives_hangup
-def rerun(name: str, trial: str, **options: Any) -> None:
-    """Train TRIAL of the run NAME once more and compare the results."""
-    from tune_app import progress
-    from tune_app.report import terminal
-    from tune_app.session import lifecycle
-    from tune_app.sweep import find_sample
-
-    sweep, request = _open(name, options)
-    sample = find_sample(sweep, trial)
-    loaded = _load(request, sweep)
-    lifecycle.note_changed_code(sweep, [sweep.history.configurations[sample].config])
-    with progress.waiting(f"training configuration {sample} again"):
-        found = lifecycle.rerun(request, loaded, sweep, sample)
-    click.echo(terminal.rerun(found.sample, found.compared, found.differences, found.device))
-    raise SystemExit(1 if found.differences else 0)
-
-
-@click.command()
-@click.argument("name")
-@click.option(
-    "--top", type=click.IntRange(1), default=5, show_default=True, help="How many of the best configurations."
+@command(
+    "NAME",
+    option("--top", "How many of the best to train.", type=click.IntRange(1), default=5),
+    option("--seeds", "New seeds for each.", type=click.IntRange(2), default=20),
+    *_EXISTING,
 )
-@click.option("--seeds", type=click.IntRange(2), default=20, show_default=True, help="New seeds for each.")
-@_session_options
 def confirm(name: str, top: int, seeds: int, **options: Any) -> None:
     """Train the best configurations of NAME on new seeds.
 
@@ -344,4 +296,32 @@ def confirm(name: str, top: int, seeds: int, **options: Any) -> None:
     _train(Session(confirming, loaded))
 
 
-COMMANDS = (run, check, resume, extend, retry, rerun, confirm)
+@command("NAME", click.argument("trials", nargs=-1, **TRIALS), *_EXISTING)
+def retry(name: str, trials: tuple[str, ...], **options: Any) -> None:
+    """Train the failed configurations of the run NAME again.
+
+    With TRIALS, only these are trained.
+    """
+    from tune_app.session import lifecycle
+
+    sweep, request = _open(name, options)
+    samples = lifecycle.failed(sweep, trials)
+    _train(lifecycle.retry(request, _load(request, sweep), sweep, samples))
+
+
+@command("NAME", "TRIAL", _MOVED_DATA, "--trust", *OF_SESSION, survives_hangup)
+def rerun(name: str, trial: str, **options: Any) -> None:
+    """Train TRIAL of the run NAME once more and compare the results."""
+    from tune_app import progress
+    from tune_app.report import terminal
+    from tune_app.session import lifecycle
+    from tune_app.sweep import find_sample
+
+    sweep, request = _open(name, options)
+    sample = find_sample(sweep, trial)
+    loaded = _load(request, sweep)
+    lifecycle.note_changed_code(sweep, [sweep.history.configurations[sample].config])
+    with progress.waiting(f"training configuration {sample} again"):
+        found = lifecycle.rerun(request, loaded, sweep, sample)
+    click.echo(terminal.rerun(found.sample, found.compared, found.differences, found.device))
+    raise SystemExit(1 if found.differences else 0)
