@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterable
 from typing import Any
 
@@ -179,3 +181,16 @@ def test_an_optimisers_state_lies_in_memory_as_its_parameters_do() -> None:
     [(parameter, values)] = strided.state.items()
     assert values["exp_avg"].stride() == parameter.stride() != values["exp_avg"].contiguous().stride()
     assert torch.equal(values["exp_avg"], next(iter(plain.state.values()))["exp_avg"])
+
+
+def test_a_stack_that_is_given_up_frees_its_memory_at_once(splits: DeviceSplits) -> None:
+    """On a GPU, memory that waits for a collection of garbage is lacking elsewhere."""
+    group = make(Stacked, Pneumonia(), splits, (0, 1, 2))
+    train(group, 1)
+    gc.disable()
+    try:
+        before = weakref.ref(next(iter(group._groups[0].models.leaves().values())))  # type: ignore[attr-defined]
+        group.end(1, "patience")
+        assert before() is None
+    finally:
+        gc.enable()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from tune_app.sweep.trial_spec import TrialSpec
-from tune_app.tasks.task import Task, clip_norm, copied, make_scheduler
+from tune_app.tasks.task import Loss, Task, clip_norm, copied, make_scheduler
 from tune_app.training import compiler
 from tune_app.training.device_data import DeviceSplit, DeviceSplits
 
@@ -70,19 +70,11 @@ class Learner:
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs (..., B, *shape) and labels (..., B) to losses (..., B) and logits (..., B, C)."""
-        return self._predict(self.module, x, y)
+        return _predict(self.module, self._loss, self._precision, x, y)
 
     def forward_shared(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """The same for inputs (B, *shape) and labels (B,) that all models share."""
         return self.forward(x, y)
-
-    def _predict(self, model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs (B, *shape), labels (B,) to losses (B,), logits (B, C); losses are never of bfloat16."""
-        with autocast(self._precision, x.device):
-            logits = model(x)
-        if self._precision == "bf16":
-            logits = logits.float()
-        return self._loss(logits, y), logits
 
     def clip(self) -> None:
         """Clip the gradients of each model to the norm that the task asks for, as ``clip_grad_norm_``."""
@@ -203,13 +195,14 @@ class Stack(Learner):
         self.lead = (len(tensors),)
         super().__init__(spec, task, data, models)
         self._made_of = spec, task, data
+        loss, precision = self._loss, self._precision  # the stack itself would keep its memory in a cycle
 
         def single(parameters: Weights, buffers: Weights, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             def model(inputs: Tensor) -> Tensor:
                 logits: Tensor = functional_call(module, {**parameters, **buffers}, (inputs,))
                 return logits
 
-            return self._predict(model, x, y)
+            return _predict(model, loss, precision, x, y)
 
         self._on_own = vmap(single, in_dims=(0, 0, 0, 0), randomness="error")
         self._on_shared = vmap(single, in_dims=(0, 0, None, None), randomness="error")
@@ -303,6 +296,17 @@ class Stack(Learner):
         }
         groups = copy.deepcopy(optimizers[0]["param_groups"])
         return other._load({"state": stacked, "param_groups": groups}, states)
+
+
+def _predict(
+    model: Callable[[Tensor], Tensor], loss: Loss, precision: str, x: Tensor, y: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Inputs (B, *shape) and labels (B,) to losses (B,) and logits (B, C); losses are never of bfloat16."""
+    with autocast(precision, x.device):
+        logits = model(x)
+    if precision == "bf16":
+        logits = logits.float()
+    return loss(logits, y), logits
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:

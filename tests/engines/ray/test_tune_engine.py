@@ -125,7 +125,7 @@ def test_workers_write_nothing_into_a_folder_that_lies_where_theirs_did(user_mod
 
     with Sweep.create(space, NO_DATA, "runs", "run").writing() as sweep:
         driver = Swapping(sweep, stopping.make_stopper(space))
-        with pytest.raises(FolderChanged, match="run-elsewhere"):
+        with pytest.raises(FolderChanged, match=r"runs/run: its record\.jsonl"):
             tune_engine.run(driver, own.splits(None), TWO)
     assert content(folder) == before
     assert [each.end for each in Sweep.open(elsewhere(folder)).history.attempts.values()] == [None, None]
