@@ -34,12 +34,12 @@ class Driver:
 
     Args:
         sweep: open for writing.
-        stopper: of the sweep; it takes in the record here.
+        stopper: takes in the record here.
         searcher: suggests points where the space does not know them all; caught up with the record.
         time_limit_s: seconds after ``begin`` after which the session ends, to be resumed later.
         gather: whether workers may run on other machines, and send their checkpoints in their reports.
         notify: shows a line to the user.
-        slots: how many trials may run at a time; see TrialQueue.
+        slots: how many trials may run at a time.
     """
 
     def __init__(
@@ -88,11 +88,7 @@ class Driver:
         self._retention.remove_unneeded()
 
     def next_trial(self) -> TrialSpec | None:
-        """The next trial to start, as a worker gets it; None when there is none for now.
-
-        Trials that are known come first. Then the searcher is asked, until there are as many samples as the
-        space wants.
-        """
+        """The next trial to start, as a worker gets it; None for none now. The searcher is asked for more."""
         with self._guarded():
             self.sweep.opened.verify()  # what a trial starts from is read from there
         while not self.ending:
@@ -221,10 +217,8 @@ class Driver:
         self._code = replace(known, found={**known.found, **new})
 
     def _record_end(self, trial: str, report: EpochReport, decisions: list[StoppingDecision]) -> bool:
-        """Record the decisions of early stopping, and the end of a trial that ends here; whether it does.
-
-        An end is one event with the last state in it, so that no crash separates the two.
-        """
+        """Record the decisions of early stopping, and the end of a trial that ends here; whether it does."""
+        # An end is one event with the last state in it, so that no crash separates the two.
         spec = self._running[trial]
         last = report.saved if spec.settings.keep == "last" else None
         if report.done:

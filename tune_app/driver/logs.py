@@ -58,10 +58,7 @@ class Logs:
                 limit_size(path)
 
     def close(self, trial: str, traceback: str = "") -> str:
-        """A trial has ended, with a traceback if it failed.
-
-        Returns the place of its log in the run's folder; empty where there is none.
-        """
+        """A trial has ended; returns the place of its log in the run's folder, empty where there is none."""
         path, log = self._open.pop(trial), self._paths.log(trial)
         with self._noting(log):
             printed = path.read_bytes() if path.is_file() else b""

@@ -31,13 +31,8 @@ def plan(
     By default a trial has one CPU where there is no GPU. With GPUs it has a whole one, or, where there are
     more trials than GPUs, a half or a quarter; the CPUs are shared among the trials that run at a time.
 
-    Args:
-        asked: what the space requests.
-        cpus: how many there are.
-        gpus: how many there are.
-        trials: how many trials there are to run.
-        parts: into how many trials the replicates of each may be sharded.
-        sharing: how many trials share a GPU at most, where that is measured; None before it is.
+    The replicates of each of the ``trials`` may be sharded into ``parts``. ``sharing`` is how many trials
+    share a GPU at most, where that is measured; None before it is.
 
     Raises:
         ResourceError: a request that can never be met, and what there is.
@@ -80,11 +75,10 @@ def _fit(gpus: float, each: float) -> int:
 def shares(planned: Plan, gpus: int) -> list[float]:
     """The share of a GPU that each trial reserves, so that all ``gpus`` are used evenly; one a slot.
 
-    An engine fills one GPU before it takes the next. Where fewer trials run at a time than would fit, each
+    Ray fills one GPU before it takes the next. Where fewer trials run at a time than would fit, each
     therefore reserves more than it was given, as much as leaves room for the others: of 6 trials on 4 GPUs,
-    4 reserve a half and 2 a whole one. Never less than what was asked for, to the 1/10,000 of a GPU that Ray
-    counts in. (Where several end at the same moment, one that reserves less may take the place of one that
-    reserves more, which then waits for another end.)
+    4 reserve a half and 2 a whole one. It is never less than what was asked for, to the 1/10,000 of a GPU
+    that Ray counts.
     """
     each, trials = planned.gpus_per_trial, planned.concurrent
     if not 0 < each < 1 or gpus < 1:

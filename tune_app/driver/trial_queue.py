@@ -36,14 +36,9 @@ class TrialQueue:
     """The trials that may start, in order.
 
     Where early stopping compares configurations, their order matters. It is then drawn from the sweep's seed,
-    so that a resumed sweep continues in the order that it began with.
-
-    Args:
-        sweep: open for writing.
-        stopper: of the sweep.
-        searcher: suggests points where the space does not know them all.
-        record: records the event of a suggested configuration.
-        slots: how many trials may run at a time. Slots that would stay empty get a share of the replicates.
+    so that a resumed sweep continues in the order that it began with. ``record`` records the event of a
+    suggested configuration. Of ``slots`` trials at a time, those that would stay empty get a share of the
+    replicates.
     """
 
     def __init__(
@@ -75,10 +70,7 @@ class TrialQueue:
         return spec if whole else replace(spec, start=None)
 
     def ask(self) -> bool:
-        """Let the searcher plan one more sample; whether it has.
-
-        A point that was planned before trains nothing: then no trial comes to wait.
-        """
+        """Let the searcher plan one more sample; whether it has. A point planned before adds no trial."""
         configurations = self._sweep.history.configurations
         asked = sum(each.asked for each in configurations.values())
         if self._searcher is None or asked >= (self._sweep.space.search.samples or 0):

@@ -43,15 +43,9 @@ class GpuProbe:
 def collect(
     argv: Sequence[str], data: DataIdentity, settings: Mapping[str, Scalar], code_: CodeState | None = None
 ) -> dict[str, Any]:
-    """The provenance of a session at its start.
+    """The provenance of a session at its start. Only the name of the working directory is kept.
 
-    Only the name of the working directory is kept; ``git`` is None outside of a repository.
-
-    Args:
-        argv: the command line, program included.
-        data: the data that the sweep trains on.
-        settings: what the task adds to the configurations, such as defaults.
-        code_: the source files that the task imports.
+    ``settings`` are what the task adds to the configurations, such as defaults.
     """
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),

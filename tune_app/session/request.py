@@ -155,12 +155,10 @@ class Request:
 def request_for(sweep: Sweep, **options: Any) -> Request:
     """The request for another session of a run: its recorded space, and its data from where that was found.
 
-    Args:
-        sweep: the run.
-        options: fields of Request, and three more. ``data`` names the place to which the same data has moved;
-            ``resources`` replaces keys of the space's resources, None keeping a key as it is; ``trust`` says
-            that the code, data and storage which the run names may be used though the run may come from a
-            stranger. Without ``storage`` the recorded one is used.
+    ``options`` are fields of Request, and two more. ``resources`` replaces keys of the space's resources,
+    None keeping a key as it is; ``trust`` says that the code, data and storage which the run names may be
+    used though the run may come from a stranger. ``data`` names the place to which the same data has moved.
+    Without ``storage`` the recorded one is used.
 
     Raises:
         TrustError: the run names code, data or a storage that this user has not named for it.

@@ -46,7 +46,7 @@ class Session:
         request: what to train and where; its space is the one that is wanted after ``change``.
         loaded: the task and data of the request.
         sweep: the run to train; None makes a new one.
-        change: called once the run is open for writing, to record what is wanted from now on.
+        change: records what is wanted from now on, once the run is open for writing.
         numerics: those of a new sweep; None measures them.
     """
 
