@@ -1,4 +1,4 @@
-"""Which weights a run keeps: those of the configuration that the results rank first, and no others."""
+"""Which weights a run keeps, and requests for a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 
 from tune_app import results, stopping
 from tune_app import space as spaces
-from tune_app.driver.checkpoints import CheckpointRetention
+from tune_app.driver.checkpoints import CheckpointRequest, CheckpointRetention
 from tune_app.driver.driver import Driver
 from tune_app.sweep import Sweep
 from tune_app.sweep.events import Saved, Values
-from tune_app.training.protocol import EpochReport, TestOutcome
+from tune_app.training.protocol import SAVE_NOW, EpochReport, TestOutcome
 
 OUTCOME = TestOutcome({"test_accuracy": [0.5, 0.5]}, [1, 1], b"12345678" * 2, (2, 2))
 
@@ -49,3 +49,29 @@ def test_the_weights_are_those_of_the_first_in_the_ranking_whoever_finishes_firs
             assert [kept] == list(sweep.paths.checkpoints.glob("*.pt"))
         first = results.ranked(results.load(Sweep.open(sweep.paths.folder)))["sample"].iloc[0]
         assert kept.name == f"{first}-0-000001-weights.pt"
+
+
+@pytest.fixture
+def asking(tmp_path: Path) -> Path:
+    return tmp_path / SAVE_NOW
+
+
+def test_a_request_stands_until_all_that_were_asked_have_answered(tmp_path: Path, asking: Path) -> None:
+    request = CheckpointRequest(tmp_path)
+    assert (request.pending, asking.exists()) == (set(), False)
+    request.ask(["1.1", "2.1"])
+    assert (len(request.pending), asking.exists()) == (2, True)
+    request.wait_for({"2.1", "4.1"})
+    assert (len(request.pending), asking.exists()) == (1, True)
+    request.wait_for({"1.1"})
+    assert (request.pending, asking.exists()) == (set(), False)
+
+
+def test_a_folder_that_is_gone_does_not_matter(tmp_path: Path) -> None:
+    request = CheckpointRequest(tmp_path / "checkpoints")
+    (tmp_path / "checkpoints").mkdir()
+    request.ask(["1.1"])
+    (tmp_path / "checkpoints" / SAVE_NOW).unlink()
+    (tmp_path / "checkpoints").rmdir()
+    request.wait_for(set())
+    assert not request.pending
