@@ -11,7 +11,7 @@ from benchmarks.recorder import Recorder
 from tune_app import space as spaces
 from tune_app import stopping
 from tune_app.driver.driver import Driver
-from tune_app.engines.choice import EngineRequest, modules_of_a_trial, open_engine
+from tune_app.engines.choice import modules_of_a_trial, open_engine
 from tune_app.errors import ResourceError
 from tune_app.space import Resources
 from tune_app.sweep import Sweep
@@ -21,7 +21,7 @@ def test_inline_trains_one_trial_at_a_time_in_this_process(tmp_path: Path) -> No
     space = spaces.parse("task: a:b\nspace: {x: {grid: [1, 2]}}", name="my")
     resources = Resources(max_concurrent=4)
     with (
-        open_engine(EngineRequest("inline", resources), None, 0, trials=2) as engine,
+        open_engine("inline", resources, None, trials=2) as engine,
         Sweep.create(space, runs_dir=tmp_path).writing() as sweep,
     ):
         assert engine.plan.concurrent == 1
@@ -34,10 +34,9 @@ def test_inline_trains_one_trial_at_a_time_in_this_process(tmp_path: Path) -> No
 @pytest.mark.parametrize("address", ["inline", "local"])
 def test_only_a_cluster_can_get_more_gpus(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tune_app.engines.choice.gpus_possible", lambda: False)
-    asked = EngineRequest(address, Resources(), wait_for_gpus=2)
     with (
         pytest.raises(ResourceError, match=rf"--wait-for-gpus 2 --address {address}: .*cluster"),
-        open_engine(asked, None, 0, trials=1),
+        open_engine(address, Resources(), None, trials=1, wait_for_gpus=2),
     ):
         pytest.fail("an engine was opened")
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from tune_app import progress
 from tune_app.driver.driver import Driver
@@ -26,21 +26,6 @@ from tune_app.text import counted
 
 if TYPE_CHECKING:
     from tune_app.engines.ray import nodes
-
-
-@dataclass(frozen=True)
-class EngineRequest:
-    """Where to train and with what.
-
-    ``modules`` is the folder of the user's own modules, which the workers of a cluster need. The engine opens
-    once the cluster has ``wait_for_gpus`` GPUs, for which it waits ``wait_s`` seconds at most.
-    """
-
-    address: str
-    resources: Resources
-    modules: Path | None = None
-    wait_for_gpus: int = 0
-    wait_s: float = 1800.0
 
 
 @dataclass(frozen=True)
@@ -67,33 +52,49 @@ class Engine:
 
 @contextmanager
 def open_engine(
-    request: EngineRequest,
+    address: str,
+    resources: Resources,
     splits: Splits | None,
-    size_bytes: int,
     trials: int,
+    *,
+    size_bytes: int = 0,
     parts: int = 1,
+    modules: Path | None = None,
+    wait_for_gpus: int = 0,
+    wait_s: float = 1800.0,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> Iterator[Engine]:
     """The engine at an address, for as long as the context lasts.
 
     Args:
+        address: ``inline``, ``local``, ``auto`` or ``host:port``.
+        resources: what the space asks for.
         splits: the arrays of ``size_bytes`` that the workers share; None for a function task.
         trials: how many there are to run, whose replicates may be split into ``parts``.
+        modules: the folder of the user's own modules, which the workers of a cluster need.
+        wait_for_gpus: the engine opens once the cluster has so many, for which it waits ``wait_s`` seconds.
         meanwhile: called in a thread while Ray starts. It begins once Ray is imported: two threads must not
             import Ray at the same time.
 
     Raises:
         ResourceError: Ray does not answer, or it lacks the requested resources.
     """
-    inline = request.address == "inline"
-    address = "local" if inline else addresses.resolve(request.address)
+    inline = address == "inline"
+    asked, address = address, "local" if inline else addresses.resolve(address)
     local = address == "local"
-    if request.wait_for_gpus and local and (inline or not gpus_possible()):
-        raise _not_a_cluster(request, 0)
+
+    def refuse(gpus: float) -> NoReturn:
+        raise ResourceError(
+            f"--wait-for-gpus {wait_for_gpus} --address {asked}: there are {gpus:g} GPUs here, and only a "
+            "cluster can get more. Leave out --wait-for-gpus, or give --address of a cluster."
+        )
+
+    if wait_for_gpus and local and (inline or not gpus_possible()):
+        refuse(0)
     if inline:
         from tune_app.engines import inline as here
 
-        one = request.resources.model_copy(update={"max_concurrent": 1})
+        one = resources.model_copy(update={"max_concurrent": 1})
         planned = plan(one, os.cpu_count() or 1, 0, trials)
         yield Engine(planned, "in this process", lambda driver: here.run(driver, splits))
         return
@@ -104,25 +105,25 @@ def open_engine(
     with ExitStack() as stack:
         with progress.waiting("starting Ray" if local else "connecting to Ray"):
             ahead = modules_of_a_trial(splits)
-            joined = connection.connect(address, size_bytes, modules=request.modules, ahead=ahead)
+            joined = connection.connect(address, size_bytes, modules=modules, ahead=ahead)
             cluster = stack.enter_context(joined)
-        if request.wait_for_gpus > cluster.gpus and local:
-            raise _not_a_cluster(request, cluster.gpus)
-        if request.wait_for_gpus and not local:
+        if wait_for_gpus > cluster.gpus and local:
+            refuse(cluster.gpus)
+        if wait_for_gpus and not local:
             with progress.waiting("waiting for GPUs") as notify:
-                nodes.wait_for_gpus(request.wait_for_gpus, request.wait_s, notify)
+                nodes.wait_for_gpus(wait_for_gpus, wait_s, notify)
             cluster = nodes.capacity()
         # An autoscaled cluster is not spread over: each further machine costs money.
         spread = 0 if cluster.grows else nodes.free_gpus()
         if not local:
             stack.enter_context(nodes.announce_changes(progress.note))
-        most = room(request.resources, cluster.cpus, cluster.gpus, trials)
+        most = room(resources, cluster.cpus, cluster.gpus, trials)
 
         def run(driver: Driver, planned: Plan) -> None:
             tune_engine.run(driver, splits, _plan_for(driver, planned), spread, progress.note)
 
         def engine(together: int | None = None) -> Engine:
-            planned = plan(request.resources, cluster.cpus, cluster.gpus, trials, parts, together)
+            planned = plan(resources, cluster.cpus, cluster.gpus, trials, parts, together)
             measure = measure_sharing if most and splits else None
             return Engine(
                 planned, _where(cluster), lambda driver: run(driver, planned), prometheus.exporting, measure
@@ -152,13 +153,6 @@ def modules_of_a_trial(splits: Splits | None) -> list[str]:
 def _plan_for(driver: Driver, planned: Plan) -> Plan:
     """The plan for no more trials than there are: their number is known once the replicates are split."""
     return replace(planned, concurrent=max(1, min(planned.concurrent, driver.queue.total)))
-
-
-def _not_a_cluster(request: EngineRequest, gpus: float) -> ResourceError:
-    return ResourceError(
-        f"--wait-for-gpus {request.wait_for_gpus} --address {request.address}: there are {gpus:g} GPUs here, "
-        "and only a cluster can get more. Leave out --wait-for-gpus, or give --address of a cluster."
-    )
 
 
 def _where(cluster: nodes.Cluster) -> str:

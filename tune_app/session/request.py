@@ -15,7 +15,6 @@ from tune_app import data, storage
 from tune_app import space as spaces
 from tune_app.data import Dataset
 from tune_app.data.identity import NO_DATA, DataIdentity
-from tune_app.engines.choice import EngineRequest
 from tune_app.errors import DataError, RunError, TaskError
 from tune_app.space import SearchSpace
 from tune_app.sweep import Sweep, trust
@@ -94,12 +93,6 @@ class Request:
         exists = self.data is not None and Path(self.data).exists()
         path = str(Path(str(self.data)).resolve()) if exists else None
         return Source(self.data, path, self.image_size, self.split, self.everything)
-
-    @property
-    def engine(self) -> EngineRequest:
-        """The part of the request that an engine reads."""
-        modules = None if self.space.task in task.BUILTIN else Path.cwd()
-        return EngineRequest(self.address, self.space.resources, modules, self.wait_for_gpus, self.wait_s)
 
     @property
     def on_this_machine(self) -> bool:

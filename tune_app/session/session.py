@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from tune_app import progress, stopping, storage
@@ -137,15 +138,19 @@ class Session:
         return True
 
     def _engine(self) -> AbstractContextManager[Engine]:
-        space, sweep = self.request.space, self.sweep
+        request, space, sweep = self.request, self.request.space, self.sweep
         trials = sweep.outstanding() if sweep and not self._change else space.size()
         return open_engine(
-            self.request.engine,
+            request.address,
+            space.resources,
             self.loaded.splits,
-            self.loaded.size_bytes,
             max(trials, 1),
-            parts(space),
-            _load_results,
+            size_bytes=self.loaded.size_bytes,
+            parts=parts(space),
+            modules=None if space.task in task.BUILTIN else Path.cwd(),
+            wait_for_gpus=request.wait_for_gpus,
+            wait_s=request.wait_s,
+            meanwhile=_load_results,
         )
 
     def _create(self, choice: Choice, engine: Engine) -> Sweep:
