@@ -83,7 +83,8 @@ def test_what_an_earlier_version_recorded_stays_readable(
 ) -> None:
     text = f"task: a:b\nspace: {{val_speed_mean: {{grid: [1, 2]}}, N: {{grid: [1]}}}}\n{METRIC}"
     with monkeypatch.context() as earlier:
-        earlier.setattr(rules, "_clashing_names", lambda space: ())
+        earlier.setattr(rules, "COLUMNS", frozenset())
+        earlier.setattr(rules, "metric_columns", lambda metric: ())
         record(tmp_path, text, {})
     sweep = Sweep.open(tmp_path / "run")
     assert list(sweep.space.space) == ["val_speed_mean", "N"]

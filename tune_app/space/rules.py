@@ -73,9 +73,8 @@ def violations(space: SearchSpace, recorded: bool = False) -> list[RuleError]:
         return [too_much]  # the other rules could count for ever
     conditions = list(_conditions(space))
     return [
-        *([] if recorded else [*_sealed(space), *_clashing_names(space)]),
-        *_invalid_names(space),
-        *_metrics(space),
+        *_parameter_names(space, recorded),
+        *_metric_names(space, recorded),
         *_searchable(space),
         *conditions,
         *([] if conditions else _points(space)),  # checking points needs valid conditions
@@ -108,67 +107,51 @@ def _largest_size(space: SearchSpace) -> int:
     return points + (search.samples or 1) * grids
 
 
-def _metric_names(space: SearchSpace) -> list[tuple[Path, str]]:
-    names = [metric.name for metric in space.metrics]
-    if len(names) == 1:
-        return [(("metric", "name"), names[0])]
-    return [(("metric", index, "name"), name) for index, name in enumerate(names)]
-
-
-def _sealed(space: SearchSpace) -> Iterator[RuleError]:
-    for path, name in [*_metric_names(space), (("stop", "metric"), space.stop.metric or "")]:
-        if is_test_metric(name):
-            rule = f"{show(name)} is a test metric, and the test set is sealed until a trial has ended"
-            yield RuleError(f"{rule}: choose by val_{name[5:] or 'accuracy'}", path)
-
-
-def _parameter_names(space: SearchSpace) -> Iterator[tuple[Path, str]]:
-    yield from ((("space",), name) for name in space.space)
-    yield from ((("fixed",), name) for name in space.fixed)
-    yield from ((("configs", index), name) for index, point in enumerate(space.configs) for name in point)
-
-
-def _clashing_names(space: SearchSpace) -> Iterator[RuleError]:
-    """Refuse names that would give two columns of a table one name."""
-    columns = dict.fromkeys(COLUMNS, "a column of the results tables")
-    for name in (*(metric.name for metric in space.metrics), *_MEASURED):
+def _parameter_names(space: SearchSpace, recorded: bool) -> Iterator[RuleError]:
+    """Refuse names that are none, are here twice, or would give two columns of a table one name."""
+    columns = {} if recorded else dict.fromkeys(COLUMNS, "a column of the results tables")
+    for name in () if recorded else (*(metric.name for metric in space.metrics), *_MEASURED):
         own = f"a column of the metric {name} in the results tables"
         columns |= {column.casefold(): own for column in metric_columns(name)}
+    points = [(("configs", index), point) for index, point in enumerate(space.configs)]
+    named: list[tuple[Path, Iterable[str]]] = [(("space",), space.space), (("fixed",), space.fixed), *points]
     first: dict[str, str] = {}
-    for path, name in _parameter_names(space):
+    for path, name in ((path, name) for path, names in named for name in names):
         key = name.casefold()
-        if key in columns:
-            rule = f"is {columns[key]}"
-        elif (other := first.setdefault(key, name)) != name:
-            rule = f'differs only by case from "{other}", and many programs take both for one column'
-        else:
-            continue
-        yield RuleError(f'"{name}" {rule}: give the parameter another name', path, (name,))
-    for path, name in _metric_names(space):
-        if name.casefold() in COLUMNS:
-            yield RuleError(f'"{name}" is a column of the results tables: give the metric another name', path)
-
-
-def _invalid_names(space: SearchSpace) -> Iterator[RuleError]:
-    for path, name in _parameter_names(space):
         if not NAME.fullmatch(name):
             rule = "a parameter's name is letters, digits and _, and starts with no digit"
             yield RuleError(f"{show(name)} cannot be a name: {rule}", path, (name,))
+        if key in columns:
+            rule = f'"{name}" is {columns[key]}: give the parameter another name'
+            yield RuleError(rule, path, (name,))
+        elif (other := first.setdefault(key, name)) != name and not recorded:
+            rule = f'"{name}" differs only by case from "{other}", and many programs take both for one column'
+            yield RuleError(f"{rule}: give the parameter another name", path, (name,))
     for name in space.space.keys() & space.fixed.keys():
         rule = "is in space too: a parameter is searched or fixed, so remove it from one"
         yield RuleError(rule, ("fixed", name))
 
 
-def _metrics(space: SearchSpace) -> Iterator[RuleError]:
-    names = [metric.name for metric in space.metrics]
+def _metric_names(space: SearchSpace, recorded: bool) -> Iterator[RuleError]:
+    names, by = [metric.name for metric in space.metrics], space.stop.metric
     for index, name in enumerate(names):
+        path: Path = ("metric", index, "name") if len(names) > 1 else ("metric", "name")
+        if is_test_metric(name) and not recorded:
+            yield _sealed(name, path)
+        if name.casefold() in COLUMNS and not recorded:
+            yield RuleError(f'"{name}" is a column of the results tables: give the metric another name', path)
         if name in names[:index]:
-            yield RuleError(f'"{name}" is in this list twice: keep one', ("metric", index, "name"))
-    by = space.stop.metric
-    if by is not None and by not in names and not is_test_metric(by):
-        rule = f'"{by}" is not among the metrics of this space'
+            yield RuleError(f'"{name}" is in this list twice: keep one', path)
+    if by is not None and is_test_metric(by) and not recorded:
+        yield _sealed(by, ("stop", "metric"))
+    elif by is not None and by not in names:
         fix = nearest(by, names) or f" They are {', '.join(names)}."
-        yield RuleError(f"{rule}.{fix}", ("stop", "metric"))
+        yield RuleError(f'"{by}" is not among the metrics of this space.{fix}', ("stop", "metric"))
+
+
+def _sealed(metric: str, path: Path) -> RuleError:
+    rule = f"{show(metric)} is a test metric, and the test set is sealed until a trial has ended"
+    return RuleError(f"{rule}: choose by val_{metric[5:] or 'accuracy'}", path)
 
 
 def _searchable(space: SearchSpace) -> Iterator[RuleError]:
