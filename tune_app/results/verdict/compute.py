@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -11,14 +13,14 @@ from numpy.typing import NDArray
 
 from tune_app import results
 from tune_app.results import Frames
-from tune_app.results.verdict.evidence import Evidence, gather
 from tune_app.results.verdict.model import LEVEL, MOST, Comparison, Pair, PairTest, Standing, Verdict
 from tune_app.space import SearchSpace
 from tune_app.stats import multiple_testing, paired_tests
 from tune_app.stats.arithmetic import mean
 from tune_app.stats.intervals import mean_interval, wilson
 from tune_app.stats.paired_tests import Pairwise, over_patients
-from tune_app.stats.patients import FEWEST_SEEDS, two_level
+from tune_app.stats.patients import FEWEST_SEEDS, PatientGroups, two_level
+from tune_app.stats.per_image import per_image
 from tune_app.stats.units import named_share
 from tune_app.status import Status
 from tune_app.text import counted
@@ -28,6 +30,12 @@ FEWEST_ANSWERS = 10
 
 #: This many values that are equal over the seeds are not equal by chance, even if values come in steps.
 FEWEST_COINCIDENCES = 4
+
+#: Fewer patients are no sample of other patients.
+FEWEST_PATIENTS = 10
+
+#: Tolerance between a metric computed from the scores and the recorded one: float32 sums in another order.
+_CLOSE = 1e-4
 
 #: Limits of ``PairTest.needed``.
 SEEDS_AT_MOST = 1000
@@ -39,13 +47,8 @@ Values = Mapping[int, "pd.Series[float]"]
 def judge(frames: Frames, metric: str | None = None) -> Verdict:
     """Judge the finished configurations: the choice by the space's metric, and all pairs on the test set.
 
-    Args:
-        frames: the frames of a sweep.
-        metric: the test metric to compare by. Left out: the space's own, or the accuracy where that has no
-            counterpart on the test set.
-
-    Raises:
-        RunError: the test scores or the list of test images is damaged.
+    ``metric`` is the test metric to compare by; left out, the space's own, or the accuracy where that has no
+    counterpart on the test set. Raises RunError where the test scores or the test images are damaged.
     """
     ranked = results.ranked(frames)
     own = ranked[ranked["twin"].isna()]
@@ -68,10 +71,8 @@ def _test_metric(frames: Frames) -> str:
 
 
 def _left_out(frames: Frames, own: int, ranked: int) -> Iterator[str]:
-    states = frames.trials["status"].value_counts().drop(Status.FINISHED, errors="ignore")
-    if len(states):
-        listed = ", ".join(f"{number} {state}" for state, number in states.items())
-        yield f"Not compared, having not finished: {listed}."
+    if states := frames.states(Status.FINISHED):
+        yield f"Not compared, having not finished: {', '.join(states)}."
     if own < ranked:
         yield f"Not compared, being the same point as another: {counted(ranked - own, 'configuration')}."
     if own > MOST:
@@ -86,22 +87,35 @@ def _compare(frames: Frames, samples: Sequence[int], metric: str) -> Comparison:
         lacking = counted(len(samples) - len(values), "configuration")
         notes.append(f"Not compared, having no {metric}: {lacking}.")
     unanswered = {}
-    evidence = gather(frames, list(values), metric)
+    evidence = _gather(frames, list(values), metric)
     if isinstance(evidence, Evidence):
         notes.append(evidence.in_words())
     else:
         unanswered["patients"] = evidence
     step = frames.units.step(metric, (float(value) for found in values.values() for value in found))
     seedless = _seedless(values, step)
-    seeds = _over_seeds(values, 0.0 if seedless else step)
+    seeds, patients = _over_seeds(values, 0.0 if seedless else step), _over_patients(evidence)
     if seeds is None:
         unanswered["seeds"] = "one seed shows no spread: it takes at least two, better five"
-    answers = {"seeds": seeds, "patients": _over_patients(evidence)}
-    pairs = tuple(_pairs(values, answers)) if any(answers.values()) else ()
-    letters = _letters(list(values), pairs, [name for name, found in answers.items() if found])
+    places = list(combinations(range(len(values)), 2))
+    letters: dict[str, list[str]] = {}
+    for question, tests in (("seeds", seeds), ("patients", patients)):
+        if tests:
+            apart = [place for place, test in zip(places, tests, strict=True) if test.significant]
+            letters[question] = multiple_testing.letters(len(values), apart)
     standings = tuple(
-        _standing(frames, sample, found, evidence, metric, letters[sample])
-        for sample, found in values.items()
+        _standing(frames, sample, evidence, metric, {name: found[i] for name, found in letters.items()})
+        for i, sample in enumerate(values)
+    )
+    pairs = tuple(
+        Pair(
+            standings[one].sample,
+            standings[other].sample,
+            standings[one].mean - standings[other].mean,
+            seeds[number] if seeds else None,
+            patients[number] if patients else None,
+        )
+        for number, (one, other) in enumerate(places if letters else ())
     )
     units = evidence.units if isinstance(evidence, Evidence) else None
     return Comparison(
@@ -184,42 +198,10 @@ def _needed(found: Pairwise, count: int, most: int, level: float) -> NDArray[np.
     return np.where(constant, by_sign, by_t)
 
 
-def _pairs(values: Values, answers: Mapping[str, list[PairTest] | None]) -> Iterator[Pair]:
-    samples = list(values)
-    means = [mean(found) for found in values.values()]
-    places = zip(*np.triu_indices(len(samples), 1), strict=True)
-    seeds, patients = answers["seeds"], answers["patients"]
-    for number, (one, other) in enumerate(places):
-        yield Pair(
-            samples[one],
-            samples[other],
-            means[one] - means[other],
-            seeds[number] if seeds else None,
-            patients[number] if patients else None,
-        )
-
-
-def _letters(
-    samples: Sequence[int], pairs: Sequence[Pair], questions: Sequence[str]
-) -> dict[int, dict[str, str]]:
-    letters: dict[int, dict[str, str]] = {sample: {} for sample in samples}
-    place = {sample: number for number, sample in enumerate(samples)}
-    for question in questions:
-        apart = [(place[p.first], place[p.second]) for p in pairs if getattr(p, question).significant]
-        for sample, text in zip(samples, multiple_testing.letters(len(samples), apart), strict=True):
-            letters[sample][question] = text
-    return letters
-
-
 def _standing(
-    frames: Frames,
-    sample: int,
-    values: pd.Series[float],
-    evidence: Evidence | str,
-    metric: str,
-    letters: Mapping[str, str],
+    frames: Frames, sample: int, evidence: Evidence | str, metric: str, letters: Mapping[str, str]
 ) -> Standing:
-    over_seeds = mean_interval(values.tolist(), 1 - LEVEL)
+    values = frames.replicates(sample, metric).tolist()
     middle = mean(values)
     both = images = None
     if not isinstance(evidence, str):
@@ -231,5 +213,52 @@ def _standing(
         if len(outcomes) >= FEWEST_SEEDS and not (frames.units.is_share(metric) and fewer < FEWEST_ANSWERS):
             found = two_level(outcomes, evidence.units, 1 - LEVEL)
             both = found.half_width if found else None
-    config = frames.sweep.history.configurations[sample].config
-    return Standing(sample, config, tuple(values), middle, over_seeds.half_width, both, images, letters)
+    half_width = mean_interval(values, 1 - LEVEL).half_width
+    return Standing(sample, frames.config(sample), tuple(values), middle, half_width, both, images, letters)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """``values`` by sample, (R, M), of the M images that count for a metric; ``shares``: each is 0 or 1."""
+
+    values: Mapping[int, NDArray[np.float64]]
+    units: PatientGroups
+    shares: bool
+
+    def in_words(self) -> str:
+        """How images are grouped into patients, as a sentence."""
+        images = counted(len(self.units.patient), "test image")
+        if self.units.count == len(self.units.patient):
+            return f"Patients: each of the {images} counts as a patient, being the only one or naming none."
+        return f"Patients: {images} of {counted(self.units.count, 'patient')}."
+
+
+def _gather(frames: Frames, samples: Sequence[int], metric: str) -> Evidence | str:
+    """The outcomes of some finished configurations, or the reason why there are none, as a clause.
+
+    There are none if the scores do not give the recorded metric: a task may order its test images otherwise
+    than the data.
+    """
+    if not metric.startswith("test_"):
+        return "outcomes of single images are kept of the test set alone"
+    images = frames.test_images()
+    if images is None:
+        return "the run holds no list of its test images"
+    labels = images["label"].to_numpy(dtype=np.int64)
+    values: dict[int, NDArray[np.float64]] = {}
+    rows, shares = np.arange(len(labels)), False
+    for sample in samples:
+        recorded = frames.replicates(sample, metric).to_numpy()
+        scores = frames.scores(sample)
+        if scores.shape[:2] != (len(recorded), len(labels)):
+            return "the run holds no score of every test image"
+        found = per_image(metric, scores, labels)
+        if found is None:
+            return f"{metric} is no mean over single images"
+        if not np.allclose(found.values.mean(axis=1), recorded, rtol=_CLOSE, atol=1e-6):
+            return f"the recorded scores do not give the recorded {metric}"
+        values[sample], rows, shares = found.values, found.rows, found.shares
+    units = PatientGroups.of(labels, images["patient"].tolist()).take(rows)
+    if units.count < FEWEST_PATIENTS:
+        return f"{counted(units.count, 'patient')} cannot stand for others: it takes {FEWEST_PATIENTS}"
+    return Evidence(values, units, shares)
