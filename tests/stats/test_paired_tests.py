@@ -168,7 +168,7 @@ def test_all_pairs_are_the_single_ones_and_holm_over_them(values: list[list[floa
         assert alone is not None
         assert found.p[place] == pytest.approx(alone.p)
         assert found.difference[place] == pytest.approx(alone.difference, abs=1e-12)
-    assert found.adjusted.tolist() == holm(found.p.tolist())
+    assert found.adjusted.tolist() == holm(found.p).tolist()
 
 
 @given(grids, st.sampled_from([-900, -300, 300, 900]))

@@ -29,15 +29,14 @@ def write_all(frames: Frames) -> TuneAppError | None:
     from tune_app import results  # here, for pages and tables are made without them
     from tune_app.results import json_views
 
-    sweep, found = frames.sweep, None
-    for each in (
-        lambda: results.write(frames),
-        lambda: json_views.write_summary(frames),
-        lambda: write(frames, sweep.paths.report),
-    ):
+    def write_report(frames: Frames) -> None:
+        write(frames, frames.sweep.paths.report)
+
+    found = None
+    for write_part in (results.write, json_views.write_summary, write_report):
         try:
-            with explain_disk_errors(sweep.name):
-                each()
+            with explain_disk_errors(frames.sweep.name):
+                write_part(frames)
         except (StorageError, RunError) as error:
             found = found or error
     return found

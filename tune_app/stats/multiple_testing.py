@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 _LETTERS = string.ascii_letters
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for their number, in the order given: a family's false alarms stay below the level.
+def holm(p: ArrayLike) -> NDArray[np.float64]:
+    """p-values (..., M) adjusted along the last axis: a family's false alarms stay below the level.
 
     Sorted upwards, the i-th of m is multiplied by m - i + 1 and never falls below an earlier one;
     S. Holm, Scand. J. Stat. 6 (1979).
     """
-    return [float(p) for p in holm_adjusted(np.asarray(p_values, dtype=np.float64))]
-
-
-def holm_adjusted(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``holm`` along the last axis of (..., M): each family by itself."""
     p = np.asarray(p, dtype=np.float64)
     order = np.argsort(p, axis=-1, kind="stable")
     factors = np.arange(p.shape[-1], 0, -1)

@@ -20,7 +20,7 @@ from scipy.stats import nct, t
 
 from tune_app.stats.arithmetic import mean
 from tune_app.stats.intervals import quantile
-from tune_app.stats.multiple_testing import holm, holm_adjusted
+from tune_app.stats.multiple_testing import holm
 from tune_app.stats.patients import PatientGroups, variance_over_patients
 
 Floats = NDArray[np.float64]
@@ -176,7 +176,7 @@ def _pairwise(
     if unseen is None:
         p[constant & ~same] = 2.0**-freedom
     half_width = quantile(confidence, freedom) * error
-    return Pairwise(first, second, difference, error, freedom, half_width, p, holm_adjusted(p), constant)
+    return Pairwise(first, second, difference, error, freedom, half_width, p, holm(p), constant)
 
 
 def paired(
