@@ -22,39 +22,35 @@ if TYPE_CHECKING:
     from torch.optim.lr_scheduler import LRScheduler
 
 
-def _number(accepts: Callable[[float], bool]) -> Callable[[Scalar], bool]:
+def _number(default: float, rule: str, accepts: Callable[[float], bool], meaning: str) -> Parameter:
     def check(value: Scalar) -> bool:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         return number and math.isfinite(value) and accepts(value)  # type: ignore[arg-type]
 
-    return check
+    return Parameter(default, rule, check, meaning)
 
 
-def _whole(least: int, most: float = math.inf) -> Callable[[Scalar], bool]:
-    return _number(lambda value: least <= value <= most and value == int(value))
+def _whole(default: int, rule: str, least: int, meaning: str, most: float = math.inf) -> Parameter:
+    return _number(default, rule, lambda value: least <= value <= most and value == int(value), meaning)
 
 
-def _one_of(*names: str) -> tuple[str, Callable[[Scalar], bool]]:
-    return f"one of: {', '.join(names)}", lambda value: value in names
+def _one_of(*names: str, meaning: str) -> Parameter:
+    return Parameter(names[0], f"one of: {', '.join(names)}", lambda value: value in names, meaning)
 
 
 PARAMETERS: Mapping[str, Parameter] = {
-    "lr": Parameter(3e-6, "a learning rate above 0", _number(lambda v: v > 0), "learning rate"),
-    "step_size": Parameter(4, "a whole number of epochs, 1 or more", _whole(1), "epochs between two decays"),
-    "gamma": Parameter(
-        0.4, "a factor above 0, at most 1", _number(lambda v: 0 < v <= 1), "decay of the rate"
-    ),
-    "batch_size": Parameter(128, "a whole number of images, 1 or more", _whole(1), "training batch"),
-    "test_batch_size": Parameter(32, "a whole number of images, 1 or more", _whole(1), "test batch"),
-    "loss": Parameter("bce", *_one_of("bce", "ce"), "loss"),
-    "optimizer": Parameter("adam", *_one_of("adam", "adamw", "sgd"), "optimiser"),
-    "momentum": Parameter(
-        0.0, "a number from 0 to below 1", _number(lambda v: 0 <= v < 1), "momentum of sgd"
-    ),
-    "weight_decay": Parameter(0.0, "a number, 0 or more", _number(lambda v: v >= 0), "weight decay"),
-    "hidden_layers": Parameter(3, "a whole number of layers, 0 to 1000", _whole(0, 1000), "hidden layers"),
-    "nodes": Parameter(64, "a whole number of nodes, 1 to 100000", _whole(1, 100_000), "nodes in each"),
-    "dropout": Parameter(0.0, "a share from 0 to below 1", _number(lambda v: 0 <= v < 1), "dropout"),
+    "lr": _number(3e-6, "a learning rate above 0", lambda v: v > 0, "learning rate"),
+    "step_size": _whole(4, "a whole number of epochs, 1 or more", 1, "epochs between two decays"),
+    "gamma": _number(0.4, "a factor above 0, at most 1", lambda v: 0 < v <= 1, "decay of the rate"),
+    "batch_size": _whole(128, "a whole number of images, 1 or more", 1, "training batch"),
+    "test_batch_size": _whole(32, "a whole number of images, 1 or more", 1, "test batch"),
+    "loss": _one_of("bce", "ce", meaning="loss"),
+    "optimizer": _one_of("adam", "adamw", "sgd", meaning="optimiser"),
+    "momentum": _number(0.0, "a number from 0 to below 1", lambda v: 0 <= v < 1, "momentum of sgd"),
+    "weight_decay": _number(0.0, "a number, 0 or more", lambda v: v >= 0, "weight decay"),
+    "hidden_layers": _whole(3, "a whole number of layers, 0 to 1000", 0, "hidden layers", 1000),
+    "nodes": _whole(64, "a whole number of nodes, 1 to 100000", 1, "nodes in each", 100_000),
+    "dropout": _number(0.0, "a share from 0 to below 1", lambda v: 0 <= v < 1, "dropout"),
 }
 
 

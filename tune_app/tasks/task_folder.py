@@ -62,20 +62,21 @@ class TaskFolder(MetaPathFinder):
     ) -> ModuleSpec | None:
         """A module of the folder by its name, unless that is reserved; nothing for submodules."""
         found = self._own(name) if path is None else None
-        return None if found is None or self._taken(name) else found
+        return None if found is None or self._owner(name) else found
 
     def _own(self, name: str) -> ModuleSpec | None:
         """A module by its name. A mere folder is none: in `wandb/` is what wandb has written."""
         found = PathFinder.find_spec(name, [str(self.path)]) if name != "tune_app" else None
         return found if found and found.loader else None
 
-    def _taken(self, name: str) -> bool:
-        """Whether that is the name of a standard module, or of an installed package that tune-app can use."""
+    def _owner(self, name: str) -> str:
+        """Whose a name is that no module of the folder may have; empty where it is free."""
         if name in sys.stdlib_module_names:
-            return True
+            return "a module of Python's own"
         found = PathFinder.find_spec(name, [place for place in sys.path if place != str(self.path)])
         # What tune-app uses is made out last, since it takes long.
-        return found is not None and not self._below(found.origin) and name in _used()
+        taken = found is not None and not self._below(found.origin) and name in _used()
+        return "a package that tune-app uses" if taken else ""
 
     def load(self, name: str) -> ModuleType:
         """Import a module for a task, from here or, where this folder has none, as Python finds it.
@@ -86,8 +87,8 @@ class TaskFolder(MetaPathFinder):
         """
         top = name.partition(".")[0]
         own = self._own(top)
-        if own and self._taken(top):
-            raise NameTaken(f"{own.origin} has the name of {_whose(top)}. Rename the file.")
+        if own and (owner := self._owner(top)):
+            raise NameTaken(f"{own.origin} has the name of {owner}. Rename the file.")
         code = self._states.get(name) or self._new()
         with code:
             sys.argv[:] = [str(own.origin if own else name)]  # a parser of arguments finds none
@@ -114,14 +115,14 @@ class TaskFolder(MetaPathFinder):
     def hidden(self) -> str:
         """What to say of an import that went wrong where files of the folder have names that are reserved."""
         tops = sorted({path.name.partition(".")[0] for path in self.path.iterdir()})
-        taken = [(top, own) for top in tops if (own := self._own(top)) and self._taken(top)]
-        return "\n  ".join(f"{own.origin} is not it: {_whose(top)} has that name" for top, own in taken)
+        taken = [(own, self._owner(top)) for top in tops if (own := self._own(top))]
+        return "\n  ".join(f"{own.origin} is not it: {owner} has that name" for own, owner in taken if owner)
 
     def holds(self, module: ModuleType) -> bool:
         """Whether a module was imported from this folder or below it, and is not installed there."""
         top = str(vars(module).get("__name__")).partition(".")[0]
         own = any(self._below(place) for place in places(module))
-        return own and top != "tune_app" and not self._taken(top)
+        return own and top != "tune_app" and not self._owner(top)
 
     def _below(self, place: str | None) -> bool:
         path = Path(place or "/").resolve()
@@ -170,13 +171,6 @@ def keep_off_path(folder: Path) -> None:
     """Take a folder off ``sys.path``, where a script, a notebook or Ray put it; not one that has tune-app."""
     if (folder / "tune_app").resolve() != Path(__file__).resolve().parents[1]:
         sys.path[:] = [place for place in sys.path if Path(place).resolve() != folder.resolve()]
-
-
-# ---------------------------------------------------------------- names that are taken
-
-
-def _whose(name: str) -> str:
-    return "a module of Python's own" if name in sys.stdlib_module_names else "a package that tune-app uses"
 
 
 @cache
