@@ -31,12 +31,8 @@ class DataIdentity:
         """One line for tables and pages."""
         if self.kind == "none":
             return "no data (the task computes its metrics itself)"
-        counts = self.counts or {}
-        numbers = ", ".join(
-            f"{counts[key]} {word}"
-            for key, word in (("train", "train"), ("val", "validation"), ("test", "test"))
-            if key in counts
-        )
+        words, counts = {"train": "train", "val": "validation", "test": "test"}, self.counts or {}
+        numbers = ", ".join(f"{counts[key]} {word}" for key, word in words.items() if key in counts)
         return f"{self.source} ({numbers}; sha256 {self.fingerprint[:12]})"
 
 
