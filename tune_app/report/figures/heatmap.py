@@ -57,26 +57,19 @@ def heatmap_infos(frames: Frames) -> list[HeatmapInfo]:
         if 2 <= len(values := selection.parameter_values(frames, name)) <= MOST_VALUES
         and (name not in space or space[name].kind in ("grid", "choice"))
     }
-    pairs = [
-        pair
-        for pair in combinations(axes, 2)
-        if _covers(frames, *pair, len(axes[pair[0]]) * len(axes[pair[1]]))
-    ]
+    configs = list(map(frames.config, frames.trials["sample"]))
+    pairs = []
+    for pair in combinations(axes, 2):
+        # the longer axis goes across, where there is more room
+        row, column = sorted(pair, key=lambda name: len(axes[name]))
+        tried = {(canonical(c[row]), canonical(c[column])) for c in configs if row in c and column in c}
+        if 2 * len(tried) >= len(axes[row]) * len(axes[column]):
+            pairs.append((row, column))
     if not pairs:
         raise NotDrawn("takes two parameters that form a grid")
     if results.ranked(frames).empty:
         raise NotDrawn("no configuration has finished")
-    # the longer axis goes across, where there is more room
-    return [_info(frames, *sorted(pair, key=lambda name: len(axes[name]))) for pair in pairs[:MOST_PAIRS]]
-
-
-def _covers(frames: Frames, one: str, other: str, cells: int) -> bool:
-    """Whether at least half of the cells of these two axes have a configuration."""
-    configs = map(frames.config, frames.trials["sample"])
-    return (
-        2 * len({(canonical(c[one]), canonical(c[other])) for c in configs if one in c and other in c})
-        >= cells
-    )
+    return [_info(frames, *pair) for pair in pairs[:MOST_PAIRS]]
 
 
 def _info(frames: Frames, row_name: str, column_name: str) -> HeatmapInfo:

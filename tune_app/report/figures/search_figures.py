@@ -131,6 +131,7 @@ def parallel(frames: Frames) -> Iterator[Picture]:
             text.set_bbox({"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8})
     for each in figure.axes:
         each.grid(visible=False)
+        each.spines["bottom"].set_visible(False)
     reverse = "" if frames.sweep.space.metric.mode == "max" else "_r"
     lines = LineCollection(
         [np.column_stack([across, line]) for line in zip(*heights, strict=True)],

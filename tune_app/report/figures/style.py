@@ -125,13 +125,16 @@ KINDS = tuple(_METADATA)
 #: Inches that are added below a figure for the line on its source.
 _FOOT = 0.2
 
+#: Pixels between two labels of an axis; nearer ones are turned.
+_BETWEEN = 4
+
 
 def finish(figure: Figure, source: str) -> None:
     """Lay a figure out for good, and write below it which run and data it shows."""
     figure.draw_without_rendering()
     for axes in figure.axes:
         boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
-        if any(left.x1 > right.x0 for left, right in pairwise(boxes)):
+        if any(left.x1 + _BETWEEN > right.x0 for left, right in pairwise(boxes)):
             axes.tick_params(axis="x", rotation=45)
             figure.draw_without_rendering()
     figure.set_layout_engine(None)  # "none" would have every save lay it out once more
