@@ -322,6 +322,6 @@ def rerun(name: str, trial: str, **options: Any) -> None:
     loaded = _load(request, sweep)
     lifecycle.note_changed_code(sweep, [sweep.history.configurations[sample].config])
     with progress.waiting(f"training configuration {sample} again"):
-        found = lifecycle.rerun(request, loaded, sweep, sample)
-    click.echo(terminal.rerun(found.sample, found.compared, found.differences, found.device))
-    raise SystemExit(1 if found.differences else 0)
+        found, differences = lifecycle.rerun(request, loaded, sweep, sample)
+    click.echo(terminal.rerun(found.sample, found.compared, differences, found.device))
+    raise SystemExit(1 if differences else 0)

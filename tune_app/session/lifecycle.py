@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -212,18 +212,12 @@ def note_changed_code(sweep: Sweep, points: Sequence[Config]) -> None:
         progress.note(warning)
 
 
-@dataclass(frozen=True)
-class RerunOutcome:
-    """The outcome of a rerun: how many values were compared, which of them differ, and on what device."""
-
-    sample: int
-    compared: int
-    differences: list[Difference]
-    device: str
-
-
-def rerun(request: Request, loaded: LoadedTask, sweep: Sweep, sample: int) -> RerunOutcome:
+def rerun(
+    request: Request, loaded: LoadedTask, sweep: Sweep, sample: int
+) -> tuple[events.Rerun, list[Difference]]:
     """Train a configuration as a new run in a temporary folder, and compare it with the record.
+
+    Returns what is recorded of this, and the values that differ.
 
     Raises:
         RunError: the configuration has not ended; and what ``Session.train`` raises.
@@ -249,7 +243,7 @@ def rerun(request: Request, loaded: LoadedTask, sweep: Sweep, sample: int) -> Re
     event = events.Rerun(sample=sample, compared=len(old), differing=len(differences), device=device)
     with sweep.writing():
         sweep.note(event, durable=True)
-    return RerunOutcome(sample, len(old), differences, device)
+    return event, differences
 
 
 def _reported(configuration: Configuration, replicates: range) -> dict[tuple[int, str], float | None]:
