@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t
 
+from tune_app.stats.intervals import Interval
+
 Floats = NDArray[np.float64]
 
 
@@ -135,23 +137,13 @@ def components(values: Floats, units: PatientGroups) -> Components:
     )
 
 
-@dataclass(frozen=True)
-class TwoLevel:
-    """A mean over ``seeds`` replicates and ``patients`` patients, and its interval's half-width over both."""
-
-    mean: float
-    half_width: float
-    seeds: int
-    patients: int
-
-
-def two_level(values: Floats, units: PatientGroups, confidence: float = 0.95) -> TwoLevel | None:
+def two_level(values: Floats, units: PatientGroups, confidence: float = 0.95) -> Interval | None:
     """The mean of ``values`` (R, N) and its interval, were other seeds trained and other patients tested.
 
     None for fewer than 3 replicates. Differences of two configurations' values, replicate by replicate, may
     be given as well. Raises ValueError where there are no more patients than classes.
     """
-    if values.shape[0] < FEWEST_SEEDS:
+    if len(values) < FEWEST_SEEDS:
         return None
     found = components(values, units)
-    return TwoLevel(float(found.mean), float(found.half_width(confidence)), values.shape[0], units.count)
+    return Interval(float(found.mean), float(found.half_width(confidence)), len(values))

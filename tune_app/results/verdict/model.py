@@ -13,8 +13,6 @@ LEVEL = 0.05
 #: Only the best MOST are compared: each further pair weakens the correction for all.
 MOST = 20
 
-QUESTIONS = ("seeds", "patients")
-
 
 @dataclass(frozen=True)
 class PairTest:
