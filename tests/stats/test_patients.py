@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tune_app.stats.intervals import mean_interval
 from tune_app.stats.paired_tests import over_patients
-from tune_app.stats.patients import PatientGroups, components, two_level, variance_over_patients
+from tune_app.stats.patients import PatientGroups, components, variance_over_patients
 
 
 def outcomes(
@@ -80,13 +80,11 @@ def test_the_half_width_by_hand() -> None:
 @given(seeds, st.integers(2, 3))
 def test_more_patients_of_the_same_kind_never_widen_it(seed: int, times: int) -> None:
     values = outcomes(seed)
-    few = two_level(values, PatientGroups.of([0] * 60))
-    many = two_level(np.tile(values, times), PatientGroups.of([0] * 60 * times))
-    assert few is not None
-    assert many is not None
+    few = components(values, PatientGroups.of([0] * 60))
+    many = components(np.tile(values, times), PatientGroups.of([0] * 60 * times))
     assert few.mean == pytest.approx(many.mean)
-    assert many.half_width <= few.half_width
-    assert many.n == 4
+    assert many.half_width() <= few.half_width()
+    assert many.freedom == (3, 60 * times - 1)
 
 
 @given(seeds, st.integers(3, 6), st.floats(0, 0.2))
@@ -95,11 +93,10 @@ def test_patients_besides_never_narrow_the_interval_of_the_seeds(
 ) -> None:
     values = outcomes(seed, replicates)
     values[0] *= np.arange(60) % 60 >= 60 * tilt  # one seed is worse
-    found = two_level(values, PatientGroups.of([0] * 60))
+    found = components(values, PatientGroups.of([0] * 60))
     alone = mean_interval(values.mean(axis=1).tolist())
-    assert found is not None
     assert alone.half_width is not None
-    assert found.half_width >= alone.half_width * (1 - 1e-9)
+    assert found.half_width() >= alone.half_width * (1 - 1e-9)
 
 
 @given(seeds, st.integers(2, 3))
@@ -110,29 +107,23 @@ def test_more_seeds_of_the_same_kind_leave_the_patients_alone(seed: int, times: 
     assert many.patients >= few.patients - 1e-12
 
 
-def test_it_takes_three_seeds() -> None:
-    units = PatientGroups.of([0] * 60)
-    assert two_level(outcomes(1, replicates=2), units) is None
-    assert two_level(outcomes(1, replicates=3), units) is not None
+def test_it_takes_two_seeds() -> None:
     with pytest.raises(ValueError, match="takes two or more"):
-        components(outcomes(1, replicates=1), units)
+        components(outcomes(1, replicates=1), PatientGroups.of([0] * 60))
 
 
 def test_images_of_one_patient_are_no_independent_images() -> None:
     values = np.repeat(outcomes(2, images=30), 4, axis=1)
-    alone = two_level(values, PatientGroups.of([0] * 120))
+    alone = components(values, PatientGroups.of([0] * 120))
     units = PatientGroups.of([0] * 120, [f"p{number // 4}" for number in range(120)])
-    grouped = two_level(values, units)
-    assert alone is not None
-    assert grouped is not None
-    assert grouped.half_width > 1.4 * alone.half_width
+    grouped = components(values, units)
+    assert grouped.half_width() > 1.4 * alone.half_width()
     assert units.count == 30
 
 
 def test_with_no_spread_there_is_no_width() -> None:
-    found = two_level(np.ones((3, 20)), PatientGroups.of([0] * 20))
-    assert found is not None
-    assert (found.mean, found.half_width) == (1.0, 0.0)
+    found = components(np.ones((3, 20)), PatientGroups.of([0] * 20))
+    assert (float(found.mean), float(found.half_width())) == (1.0, 0.0)
 
 
 def test_sweeps_are_judged_each_by_itself() -> None:

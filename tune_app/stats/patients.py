@@ -10,8 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t
 
-from tune_app.stats.intervals import Interval
-
 Floats = NDArray[np.float64]
 
 
@@ -135,15 +133,3 @@ def components(values: Floats, units: PatientGroups) -> Components:
         patients=np.maximum(variance_over_patients(common, units) - noise, 0.0),
         freedom=(replicates - 1, units.freedom),
     )
-
-
-def two_level(values: Floats, units: PatientGroups, confidence: float = 0.95) -> Interval | None:
-    """The mean of ``values`` (R, N) and its interval, were other seeds trained and other patients tested.
-
-    None for fewer than 3 replicates. Differences of two configurations' values, replicate by replicate, may
-    be given as well. Raises ValueError where there are no more patients than classes.
-    """
-    if len(values) < FEWEST_SEEDS:
-        return None
-    found = components(values, units)
-    return Interval(float(found.mean), float(found.half_width(confidence)), len(values))

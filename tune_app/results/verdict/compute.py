@@ -19,7 +19,7 @@ from tune_app.stats import multiple_testing, paired_tests
 from tune_app.stats.arithmetic import mean
 from tune_app.stats.intervals import mean_interval, wilson
 from tune_app.stats.paired_tests import Pairwise, over_patients
-from tune_app.stats.patients import FEWEST_SEEDS, PatientGroups, two_level
+from tune_app.stats.patients import FEWEST_SEEDS, PatientGroups, components
 from tune_app.stats.per_image import per_image
 from tune_app.stats.units import named_share
 from tune_app.status import Status
@@ -211,8 +211,7 @@ def _standing(
             images = wilson(int(outcomes.sum()), count, 1 - LEVEL)
         fewer = min(middle, 1 - middle) * count
         if len(outcomes) >= FEWEST_SEEDS and not (frames.units.is_share(metric) and fewer < FEWEST_ANSWERS):
-            found = two_level(outcomes, evidence.units, 1 - LEVEL)
-            both = found.half_width if found else None
+            both = float(components(outcomes, evidence.units).half_width(1 - LEVEL))
     half_width = mean_interval(values, 1 - LEVEL).half_width
     return Standing(sample, frames.config(sample), tuple(values), middle, half_width, both, images, letters)
 
