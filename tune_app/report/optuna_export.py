@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tune_app.report import formats
-from tune_app.search.distributions import OptunaParameter, optuna_parameters, spanning
+from tune_app.search.conversion import OptunaParameter, frozen_trial, optuna_parameters, spanning
 from tune_app.search.study_file import StudyFile
-from tune_app.search.study_trials import frozen_trial
 from tune_app.space import Scalar
 from tune_app.space.rules import metric_columns
 from tune_app.version import __version__

@@ -17,10 +17,16 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from tune_app.errors import FolderChanged, SpaceError, describe
-from tune_app.search.distributions import OptunaParameter, optuna_parameters
+from tune_app.search.conversion import (
+    END_EVENTS,
+    SAMPLE,
+    OptunaParameter,
+    directions,
+    frozen_trial,
+    optuna_parameters,
+)
 from tune_app.search.sampler import make_sampler
 from tune_app.search.study_file import StudyFile
-from tune_app.search.study_trials import END_EVENTS, SAMPLE, directions, frozen_trial
 from tune_app.space import Sampler, Scalar, SearchSpace, parse
 from tune_app.space.planning import exists
 from tune_app.space.scalars import alike

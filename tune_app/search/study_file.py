@@ -19,8 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from tune_app.errors import StorageError, describe
-from tune_app.search.distributions import optuna_parameters
-from tune_app.search.study_trials import END_EVENTS, SAMPLE, directions, frozen_trial
+from tune_app.search.conversion import END_EVENTS, SAMPLE, directions, frozen_trial, optuna_parameters
 from tune_app.space import SearchSpace
 from tune_app.sweep.configurations import mean
 from tune_app.sweep.events import Epoch, Event, Planned

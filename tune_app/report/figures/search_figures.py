@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import optuna
 import pandas as pd
+from matplotlib.axis import Axis, XAxis
 from matplotlib.collections import LineCollection
+from matplotlib.ticker import MaxNLocator
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from tune_app import results
 from tune_app.errors import describe
 from tune_app.report import formats
 from tune_app.report.figures import selection, style
-from tune_app.report.figures.parameter_axis import ParameterAxis, fitted, parameter_axis
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
-from tune_app.search.distributions import OptunaParameter, spanning
-from tune_app.search.study_trials import directions, frozen_trial
-from tune_app.space import canonical
+from tune_app.search.conversion import OptunaParameter, directions, frozen_trial, spanning
+from tune_app.space import Config, canonical
+from tune_app.space.labels import text
 from tune_app.stats.units import NOTHING
 from tune_app.status import Status
 from tune_app.text import counted
@@ -37,6 +39,12 @@ MOST_LINES = 200
 
 #: Points of a scatter.
 MOST_POINTS = 2000
+
+#: The most listed numbers that are labels themselves, and the least share of the axis between two.
+_FEW_VALUES, _APART = 6, 0.08
+
+#: A configuration without the parameter stands below the others, by this share of the axis.
+_GAP = 0.15
 
 
 def history(frames: Frames) -> Iterator[Picture]:
@@ -127,8 +135,8 @@ def parallel(frames: Frames) -> Iterator[Picture]:
         axes.spines["right"].set(visible=True, position=("axes", at))
         parameter.draw(axes.yaxis, absent=any(parameter.name not in config for config in configs))
         heights.append(fitted(axes.yaxis, list(map(parameter.place, configs)), parameter.places.values()))
-        for text in axes.get_yticklabels():
-            text.set_bbox({"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8})
+        for written in axes.get_yticklabels():
+            written.set_bbox({"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8})
     for each in figure.axes:
         each.grid(visible=False)
         each.spines["bottom"].set_visible(False)
@@ -273,6 +281,71 @@ def _parameters(frames: Frames) -> tuple[list[ParameterAxis], str]:
 
 def _dot(rows: pd.DataFrame) -> float:
     return 18 if len(rows) <= 200 else 6
+
+
+@dataclass(frozen=True)
+class ParameterAxis:
+    """Where a parameter's values stand, by their ``canonical`` forms, and what is written at some places."""
+
+    name: str
+    label: str
+    places: dict[str, float]
+    ticks: dict[float, str]
+    absent: float
+    log: bool = False
+
+    def place(self, config: Config) -> float:
+        """Where a configuration stands on the axis."""
+        return self.places[canonical(config[self.name])] if self.name in config else self.absent
+
+    def draw(self, axis: Axis, absent: bool = False) -> None:
+        """Scale and label a matplotlib axis, with a label for ``absent`` if a configuration is."""
+        if self.log:
+            (axis.axes.set_xscale if isinstance(axis, XAxis) else axis.axes.set_yscale)("log")
+        ticks = {self.absent: NOTHING, **self.ticks} if absent else self.ticks
+        axis.set_ticks(list(ticks), list(ticks.values()))
+        axis.set_ticks([], minor=True)
+
+
+def parameter_axis(frames: Frames, name: str, label: str = "") -> ParameterAxis:
+    """The axis of a parameter: words and mixed values side by side, numbers by their size."""
+    values = selection.parameter_values(frames, name)
+    sampler = frames.sweep.space.space.get(name)
+    spread = spanning(list(values.values()), sampler)
+    texts = selection.values(frames, name, 14)
+    if spread.kind == "choice":
+        places = {key: float(index) for index, key in enumerate(values)}
+        return ParameterAxis(name, label, places, {places[key]: texts[key] for key in values}, -1.0)
+    places = {key: float(value) for key, value in values.items() if isinstance(value, int | float)}
+    low, high, log = min(places.values()), max(places.values()), "log" in spread.kind
+    listed = sampler is None or sampler.kind in ("grid", "choice")
+    if listed and len(values) <= _FEW_VALUES:
+        ticks = {places[key]: texts[key] for key in _apart(places, log)}
+    else:
+        locator = style.log_locator(low, high, 5) if log else MaxNLocator(4, integer="int" in spread.kind)
+        ticks = {float(at): text(float(at)) for at in locator.tick_values(low, high) if low <= at <= high}
+    absent = low * (low / high) ** _GAP if log else low - _GAP * ((high - low) or 1)
+    return ParameterAxis(name, label, places, ticks, absent, log)
+
+
+def _apart(places: dict[str, float], log: bool) -> list[str]:
+    """The values whose labels find room, from the lowest."""
+    heights = dict(zip(places, np.log(list(places.values())) if log else places.values(), strict=True))
+    least = _APART * (max(heights.values()) - min(heights.values()))
+    chosen: list[str] = []
+    for key, height in heights.items():
+        if not chosen or height - heights[chosen[-1]] >= least:
+            chosen.append(key)
+    return chosen
+
+
+def fitted(axis: Axis, values: Sequence[float], others: Iterable[float] = ()) -> list[float]:
+    """Fit a y axis to ``values`` and ``others``; returns the heights of ``values``, as shares of the axis."""
+    ends = min(*values, *others), max(*values, *others)
+    axis.axes.set_ylim(axis.get_major_locator().nonsingular(*ends))
+    transform = axis.get_transform()
+    low, high = transform.transform(np.array(axis.get_view_interval()))
+    return list((transform.transform(np.array(values)) - low) / (high - low))
 
 
 KINDS: dict[str, Callable[[Frames], Iterator[Picture]]] = {

@@ -12,7 +12,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from tune_app.search.distributions import OPTUNA_KINDS, OptunaParameter, logarithmic, optuna_parameters
+from tune_app.search.conversion import OPTUNA_KINDS, OptunaParameter, logarithmic, optuna_parameters
 from tune_app.space import Sampler, Scalar, parse
 
 #: A sampler of each kind, its distribution, and a value that it cannot give.
