@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from specs import make_spec
 
 from tune_app.data import Dataset
@@ -19,7 +17,6 @@ from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks.pneumonia import Pneumonia
 from tune_app.training.device_data import DeviceSplit, DeviceSplits
 from tune_app.training.replicates import Metrics, ReplicateTest
-from tune_app.training.seeds import derive_seed
 from tune_app.training.task_replicates import Looped
 
 EPOCHS = 4
@@ -75,22 +72,6 @@ def steps(one: Alone, count: int) -> list[Metrics]:
 def assert_same(a: ReplicateTest, b: ReplicateTest) -> None:
     assert a.metrics == b.metrics
     assert np.array_equal(a.scores, b.scores)
-
-
-# ---------------------------------------------------------------- seeds
-
-NUMBERS = st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 3), st.integers(0, 500), st.integers(0, 500))
-
-
-@given(st.sets(NUMBERS, min_size=2, max_size=20))
-def test_every_draw_has_a_seed_of_its_own(numbers: set[tuple[int, int, int, int]]) -> None:
-    seeds = {derive_seed(*each) for each in numbers}
-    assert len(seeds) == len(numbers)
-    assert all(0 <= seed < 2**63 for seed in seeds)
-
-
-def test_seeds_are_the_same_on_every_machine_for_ever() -> None:
-    assert (derive_seed(0, 0, 0), derive_seed(7, 1, 2, 3)) == (2094613214458313471, 5168399538067399530)
 
 
 @pytest.mark.parametrize("config", CONFIGS)
