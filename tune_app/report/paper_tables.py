@@ -15,7 +15,7 @@ from tune_app.results.verdict import LEVEL
 from tune_app.space import Scalar, canonical
 from tune_app.space.labels import text
 from tune_app.stats.arithmetic import to_decimals
-from tune_app.stats.intervals import mean_interval, prediction_interval_of_one_run
+from tune_app.stats.intervals import prediction_interval_of_one_run
 from tune_app.stats.paired_tests import significant
 from tune_app.stats.units import NOTHING, interval_legend
 from tune_app.status import Status
@@ -118,14 +118,10 @@ def table3(frames: Frames) -> Table | None:
             "published" if compared else None,
             lambda each: formats.published("test_accuracy", each.sample.accuracy),
         ),
-        Column("mean", lambda each: mean_interval(each.accuracies).mean, "mean", lambda each: shown(each)[0]),
-        Column(
-            "ci95",
-            lambda each: mean_interval(each.accuracies).half_width,
-            "ci95",
-            lambda each: shown(each)[1],
-        ),
-        Column("n", lambda each: len(each.accuracies), "n"),
+        *intervals("", lambda each: each.accuracies),
+        Column("", lambda each: shown(each)[0], "mean"),
+        Column("", lambda each: shown(each)[1], "ci95"),
+        Column("", lambda each: len(each.accuracies), "n"),
         Column(
             "inside",
             lambda each: {True: "yes", False: "no", None: None}[each.inside] if compared else None,

@@ -289,9 +289,9 @@ def ranked(frames: Frames) -> pd.DataFrame:
     """The rows of ``trials`` that have finished, best first by the space's metric; see `History.ranked`."""
     space = frames.sweep.space
     found = frames.sweep.history.ranked(space.metric, space.evaluate, space.replicate_numbers)
-    finished = frames.finished
-    places = dict(zip(finished["sample"], finished.index, strict=True))
-    return finished.loc[[places[c.sample] for c, _ in found if c.sample in places]]
+    order = {configuration.sample: place for place, (configuration, _) in enumerate(found)}
+    finished = frames.finished[frames.finished["sample"].isin(order)]
+    return finished.sort_values("sample", key=lambda samples: samples.map(order))
 
 
 def _seed_row(
