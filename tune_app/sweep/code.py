@@ -106,8 +106,7 @@ def of_session(history: History, session: int) -> CodeState:
     """The code of a session, by its number from 0, with further files that its trials imported."""
     opened = history.openings[session].provenance if 0 <= session < len(history.openings) else {}
     recorded = opened.get("code") or {}
-    files = recorded.get("files")
-    found = dict(recorded.get("found", {}))
+    files, found = recorded.get("files"), dict(recorded.get("found") or {})
     for attempt in history.attempts.values():
         if attempt.session == session:
             for name, value in attempt.files.items():

@@ -283,16 +283,6 @@ Event = SessionEvent | (
 )
 
 
-class _Files(Struct):
-    files: dict[str, str] | None = None
-    found: dict[str, str] = {}
-
-
-class _Git(Struct):
-    commit: str | None = None
-    dirty: bool = False
-
-
 class _Hardware(Struct):
     cpu: str = ""
     cores: int = 0
@@ -305,8 +295,8 @@ class _Provenance(Struct):
     started: str = ""
     command: list[Any] = []
     versions: dict[str, str | None] = {}
-    code: _Files | None = None
-    git: _Git | None = None
+    code: dict[str, dict[str, str] | None] | None = None
+    git: dict[str, str | bool | None] | None = None
     os: str = ""
     hardware: _Hardware | None = None
     settings: dict[str, Any] = {}

@@ -81,22 +81,17 @@ def check_contained(folder: Path, written: bool = False) -> None:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
-                    elif entry.is_symlink():
-                        raise _leads_out(entry, "a link")
-                    elif not entry.is_file(follow_symlinks=False):
-                        raise _leads_out(entry, "neither a file nor a folder")
-                    elif written and entry.stat(follow_symlinks=False).st_nlink > 1:
-                        raise _leads_out(entry, "a hard link")
+                    elif not entry.is_file(follow_symlinks=False) or (
+                        written and entry.stat(follow_symlinks=False).st_nlink > 1
+                    ):
+                        raise RunError(
+                            f"{entry.path}: is a link, a hard link or no file. All files of a run lie in its "
+                            "folder. Put a copy there, or remove it."
+                        )
         except (FileNotFoundError, NotADirectoryError):  # it was not there, or was removed meanwhile
             continue
         except PermissionError as error:
             raise RunError(f"{error.filename}: cannot be read: {error.strerror}.") from error
-
-
-def _leads_out(entry: os.DirEntry[str], what: str) -> RunError:
-    return RunError(
-        f"{entry.path}: is {what}. All files of a run lie in its folder. Put a copy there, or remove it."
-    )
 
 
 def find_runs(runs_dir: Path | str) -> list[Path]:
@@ -119,9 +114,7 @@ def find_run(name: str, runs_dir: Path | str) -> Path:
 def no_such_run(folder: Path) -> str:
     """The message for a folder without a run; names the nearest run."""
     names = [run.name for run in find_runs(folder.parent)]
-    there = (
-        f"there are: {', '.join(names[:8])}{', ...' * (len(names) > 8)}" if names else "there are none yet"
-    )
+    there = f"there are: {', '.join(names[:8])}" if names else "there are none yet"
     return f'no run called "{folder.name}" in {folder.parent}.{nearest(folder.name, names)}\n  {there}'
 
 
