@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import itertools
 import os
 import re
 import stat
@@ -159,10 +158,12 @@ def _make_folder(runs_dir: Path, name: str | None, stem: str, taken: Collection[
         if name is not None:
             (runs_dir / name).mkdir(exist_ok=True)
             return runs_dir / name
-        for number in itertools.count(1):
+        number = 0
+        while True:
+            number += 1
             folder = runs_dir / f"{stem}-{number}"
-            if folder.name not in taken:
-                with suppress(FileExistsError):
+            with suppress(FileExistsError):
+                if folder.name not in taken:
                     folder.mkdir()
                     return folder
     except FileExistsError as error:
@@ -174,7 +175,6 @@ def _make_folder(runs_dir: Path, name: str | None, stem: str, taken: Collection[
             f"{error.filename or runs_dir}: the runs folder cannot be written: {error.strerror}. "
             "Give one that can be with --runs-dir."
         ) from error
-    raise AssertionError("numbers do not end")
 
 
 def _no_run(path: Path) -> RunError:
