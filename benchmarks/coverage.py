@@ -7,6 +7,7 @@ a minute or two on one core; every draw is seeded, so the same versions give the
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import sys
@@ -320,4 +321,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.coverage").parse_args()
     sys.exit(main())

@@ -8,6 +8,7 @@ there. Each image is a task to it; ``task_bootstrap`` draws images anew as well.
 
 from __future__ import annotations
 
+import argparse
 import platform
 import time
 from datetime import UTC, datetime
@@ -68,4 +69,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.coverage_rliable").parse_args()
     main()

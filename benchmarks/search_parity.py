@@ -10,6 +10,7 @@ and where each side has its own order, tune-app may not be worse: see ``MARGIN``
 
 from __future__ import annotations
 
+import argparse
 import heapq
 import math
 import os
@@ -256,4 +257,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.search_parity").parse_args()
     sys.exit(main())

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks import __main__ as program
 from benchmarks import asha_page
 from benchmarks.asha_replay import RESULTS, Full, Outcome, Played, full_record, summary
 from tune_app import space as spaces
@@ -101,3 +102,12 @@ def test_the_page_is_what_the_figures_say() -> None:
     found = json.loads((RESULTS / "asha_replay.json").read_text(encoding="utf-8"))
     assert (RESULTS / "asha_replay.md").read_text(encoding="utf-8") == asha_page.markdown(found)
     assert Path(RESULTS).name == "results"
+
+
+def test_the_help_lists_what_one_can_run(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        program.main(["--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    for name in ("benchmarks.speed", "benchmarks.chaos", "benchmarks.coverage"):
+        assert f"python -m {name} " in shown

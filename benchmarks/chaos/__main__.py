@@ -20,11 +20,11 @@ PARTS = {
 
 
 def main(argv: list[str]) -> int:
-    """Run one part; returns 1 where a case broke a rule, 2 where no such part is."""
+    """Run one part; returns 1 where a case broke a rule, 2 if there is no such part."""
     if not argv or argv[0] not in PARTS:
         print(__doc__)
         print("\n".join(f"  {part:10} {what}" for part, what in PARTS.items()))
-        return 2
+        return 2 * (argv not in (["-h"], ["--help"]))
     broken: int = import_module(f"benchmarks.chaos.{argv[0]}").main(argv[1:])
     return min(broken, 1)
 
