@@ -29,6 +29,8 @@ from tune_app.tasks import task_folder
 
 #: Settings with which a command takes less time.
 SMALL = ("--epochs", "5", "--seeds", "2", "--image-size", "8")
+#: A third of the built-in grid.
+FEW = ("--set", "step_size={grid: [4]}")
 #: Where the commands of this installation are.
 BIN = str(Path(sys.executable).parent)
 
@@ -97,8 +99,11 @@ def less(words: list[str], given: dict[str, Any]) -> list[str]:
     """What a command takes in addition here, so that it takes less time: few images, seeds and epochs."""
     match words[1]:
         case "run" | "check":
-            phantom = options.requested_space(given).task == "pneumonia" and given["data"] is None
-            return [*SMALL, *(["--data", str(world() / "chest_xray")] if phantom else [])]
+            asked = options.requested_space(given)
+            phantom = asked.task == "pneumonia" and given["data"] is None
+            grid = phantom and asked.search.algorithm == "grid"
+            few = FEW if grid else ()
+            return [*SMALL, *few, *(["--data", str(world() / "chest_xray")] if phantom else [])]
         case "confirm":
             return ["--seeds", "2"]
         case _:
@@ -191,7 +196,7 @@ def world() -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(figures, "KINDS", {})
-        Player().main(["run", "my.yaml", "--address", "inline", "--data", "chest_xray", *SMALL], "run")
+        Player().main(["run", "my.yaml", "--address", "inline", "--data", "chest_xray", *SMALL, *FEW], "run")
     return folder
 
 
