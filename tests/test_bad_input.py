@@ -279,7 +279,7 @@ CASES: dict[str, tuple[Prepare, list[str], list[str]]] = {
     "extend by less": (finished_run, ["extend", "mine", "--epochs", "0"], ["--epochs 0", "1 already"]),
     "extend by a word": (finished_run, ["extend", "mine", "--seeds", "+two"], ["--seeds +two", "+5"]),
     "samples of a grid": (finished_run, ["extend", "mine", "--samples", "+2"], ["is a grid", "--add"]),
-    "a value that is there": (finished_run, ["extend", "mine", "--add", "x=2.0"], ["x has 2.0 already"]),
+    "a value that is there": (finished_run, ["extend", "mine", "--add", "x=2.0"], ["x", "2.0"]),
     "a value the task cannot take": (
         trained_run,
         ["extend", "mine", "--add", "lr=-1"],

@@ -35,11 +35,7 @@ RETRY_S = 10.0
 class Mirror:
     """Mirrors a run within its context. ``Sweep.writing`` calls it after each write to the local record.
 
-    Args:
-        store: the folder of the run on the storage.
-        opened: the local folder. If another folder replaces it, nothing is read.
-        owner: the owner in whose name it writes.
-        notify: called, from the thread, with a line for the user.
+    If another folder replaces the ``opened`` one, nothing is read. ``notify`` is called from the thread.
     """
 
     def __init__(self, store: Store, opened: OpenedFolder, owner: str, notify: Notify) -> None:

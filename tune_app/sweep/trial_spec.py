@@ -68,10 +68,9 @@ class SweepSettings:
 class TrialFiles:
     """Where a trial reads and writes files; by default it writes none.
 
-    ``checkpoints`` is a folder. ``output`` is the file for what the trial prints; where it is empty, the text
-    travels in the reports. With ``gather`` the worker may run on a machine without these folders: checkpoints
-    travel in the reports, and ``content`` holds the bytes of the one to start from. ``opened`` is the run's
-    folder: the trial writes into no other that took its place.
+    ``output`` is the file for what the trial prints; without it the text travels in the reports. With
+    ``gather`` the worker may run on a machine without these folders: checkpoints travel in the reports, and
+    ``content`` holds the bytes of the one to start from. A trial writes into no other folder than ``opened``.
     """
 
     checkpoints: str = ""
