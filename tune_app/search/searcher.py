@@ -84,19 +84,12 @@ class OptunaSearch:
         return made
 
     @contextmanager
-    def _keeping_errors(self) -> Iterator[None]:
-        """Calls of the sampler, whose own modules are importable; its first error is kept."""
+    def _calling(self, when: str) -> Iterator[None]:
+        """A call of the sampler: it may import modules beside its own, and what it raises is kept."""
         own = ":" in str(self._space.search.sampler)
         try:
             with task_folder.current().visible() if own else nullcontext():
                 yield
-        except SpaceError as error:
-            self._error = error
-
-    @contextmanager
-    def _calling(self, when: str) -> Iterator[None]:
-        try:
-            yield
         except SpaceError:
             raise
         except Exception as error:
@@ -104,9 +97,8 @@ class OptunaSearch:
 
     def _fault(self, what: str) -> SpaceError:
         text = f"{self._space.search.sampler} {what}\n  Correct it, or start a new run with another sampler."
-        return self._space.error("search.sampler", text)
-
-    # ------------------------------------------------------------ suggestions
+        self._error = self._space.error("search.sampler", text)
+        return self._error
 
     def ask(self, sample: int) -> dict[str, Scalar]:
         """The next point, with ``fixed``; conditional parameters only where they exist.
@@ -116,10 +108,9 @@ class OptunaSearch:
         """
         if self._idle:
             raise RuntimeError("no sample is left to suggest: catch_up did not replay the record")
-        if self._error is None:
-            with self._keeping_errors():
-                return self._ask(sample, None)
-        raise self._error
+        if self._error is not None:
+            raise self._error
+        return self._ask(sample, None)
 
     def _ask(self, sample: int, recorded: Mapping[str, Scalar] | None) -> dict[str, Scalar]:
         """Ask the sampler; a ``recorded`` point replaces whatever it suggests now."""
@@ -183,8 +174,6 @@ class OptunaSearch:
             self._replace_study()
         return self._study.get_trials()
 
-    # ------------------------------------------------------------ outcomes
-
     def observe(self, event: Event, history: History) -> None:
         """Learn from an event that is recorded and applied to ``history``. Sampler errors are not raised.
 
@@ -238,12 +227,13 @@ class OptunaSearch:
     def _learn(self, event: Event, history: History) -> None:
         if self._idle or self._error is not None:
             return
-        with self._keeping_errors():
+        try:
             if isinstance(event, Extended | Undone):
                 self._space = self._parsed(event)
                 for sample in self._numbers.keys() - history.configurations.keys():
                     # Its number may be planned again. In the study it stays as a trial without a value.
-                    self._study.tell(self._numbers.pop(sample), state=TrialState.FAIL)
+                    with self._calling(f"told of sample {sample}"):
+                        self._study.tell(self._numbers.pop(sample), state=TrialState.FAIL)
             elif isinstance(event, Planned):
                 self._plan(history.configurations[event.sample], history)
             elif isinstance(event, Epoch):
@@ -252,6 +242,8 @@ class OptunaSearch:
                 ended = history.attempts[event.trial].sample
                 for sample in (ended, *self._duplicates.get(ended, ())):
                     self._settle(history.configurations[sample], history)
+        except SpaceError as error:
+            self._error = error
 
     def _plan(self, configuration: Configuration, history: History) -> None:
         if configuration.sample not in self._numbers:
