@@ -43,15 +43,14 @@ def docs(page: str | None) -> None:
 
 
 def _listing(pages: dict[str, Path]) -> str:
+    titles = {name: path.read_text(encoding="utf-8").partition("\n")[0] for name, path in pages.items()}
     width = max(map(len, pages))
-    lines = []
+    parts = []
     for kind in KINDS:
-        lines.append(f"\n{kind.capitalize()}:")
-        for name, path in pages.items():
-            if path.parent.name == kind:
-                with path.open(encoding="utf-8") as text:
-                    lines.append(f"  {name:<{width}}  {text.readline().lstrip('# ').rstrip()}")
-    return "\n".join([*lines[0].splitlines()[1:], *lines[1:], "", "To read one: tune-app docs PAGE"])
+        names = [name for name, path in pages.items() if path.parent.name == kind]
+        lines = [f"  {name:<{width}}  {titles[name].lstrip('# ')}" for name in names]
+        parts.append("\n".join([f"{kind.capitalize()}:", *lines]))
+    return "\n\n".join([*parts, "To read one: tune-app docs PAGE"])
 
 
 @command()
@@ -90,15 +89,13 @@ def doctor(runs_dir: Path, data: str, address: str | None) -> None:
     from tune_app import doctor as doctors
     from tune_app import progress
 
-    if address is not None and address != "local":
-        with progress.waiting(f"checking the cluster at {address}"):
-            checks = doctors.check_cluster(address, runs_dir)
-        click.echo(doctors.render(checks))
-        raise SystemExit(2 * doctors.exit_code(checks))
-    with progress.waiting("checking this machine"):
-        checks = doctors.check_machine(runs_dir, data)
+    cluster = address if address != "local" else None
+    with progress.waiting(f"checking the cluster at {cluster}" if cluster else "checking this machine"):
+        checks = (
+            doctors.check_cluster(cluster, runs_dir) if cluster else doctors.check_machine(runs_dir, data)
+        )
     click.echo(doctors.render(checks))
-    raise SystemExit(doctors.exit_code(checks))
+    raise SystemExit(doctors.exit_code(checks) * (2 if cluster else 1))
 
 
 @cli.group()

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from tune_app.session.session import Session
     from tune_app.sweep import Sweep
 
-
 _MOVED_DATA = option(
     "--data", "Where the data is now. It must be the data that the run began with.", metavar="SOURCE"
 )
@@ -94,22 +93,21 @@ def survives_hangup(command: Callable[..., Any]) -> Callable[..., Any]:
 _EXISTING = (_MOVED_DATA, "--storage", "--trust", *OF_SESSION, survives_hangup)
 
 
+def _given(options: dict[str, Any], *more: str) -> dict[str, Any]:
+    """The fields of a request that bear the name of an option."""
+    names = ("data", "address", "time_limit_s", "wait_for_gpus", "wait_s", *more)
+    return {"argv": ["tune-app", *sys.argv[1:]], **{name: options[name] for name in names}}
+
+
 def _open(name: str, options: dict[str, Any]) -> tuple[Sweep, Request]:
     """An existing run, and the request for another session of it."""
     from tune_app.session.request import request_for
     from tune_app.sweep import Sweep
 
     sweep = Sweep.open(_folder(name, options))
-    resources = ("cpus_per_trial", "gpus_per_trial", "max_concurrent")
-    same_name = ("data", "address", "time_limit_s", "trust", "wait_for_gpus", "wait_s")
-    request = request_for(
-        sweep,
-        argv=["tune-app", *sys.argv[1:]],
-        resources={key: options[key] for key in resources},
-        storage=options.get("storage"),
-        **{key: options[key] for key in same_name},
-    )
-    return sweep, request
+    resources = {key: options[key] for key in ("cpus_per_trial", "gpus_per_trial", "max_concurrent")}
+    given = _given(options, "trust")
+    return sweep, request_for(sweep, resources=resources, storage=options.get("storage"), **given)
 
 
 def _load(request: Request, sweep: Sweep | None = None) -> LoadedTask:
@@ -147,8 +145,6 @@ def run(**options: Any) -> None:
     request = _request(options)
     if sweep := lifecycle.find_finished(request):
         return _print_finished(sweep)
-    from tune_app.session import lifecycle
-
     return _train(lifecycle.run(request, _load(request)))
 
 
@@ -174,13 +170,8 @@ def _request(options: dict[str, Any]) -> Request:
     from tune_app.session.request import Request
 
     place = options.get("storage")
-    same_name = ("data", "image_size", "split", "everything", "name", "runs_dir", "address", "time_limit_s")
-    return Request(
-        space=requested_space(options),
-        argv=["tune-app", *sys.argv[1:]],
-        storage=None if place == storage.NONE else place,
-        **{key: options[key] for key in (*same_name, "wait_for_gpus", "wait_s")},
-    )
+    given = _given(options, "image_size", "split", "everything", "name", "runs_dir")
+    return Request(requested_space(options), storage=None if place == storage.NONE else place, **given)
 
 
 @command("NAME", *_EXISTING)
