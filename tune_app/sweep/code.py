@@ -18,9 +18,6 @@ from tune_app.version import __version__
 
 LIBRARIES = ("torch", "ray", "optuna", "numpy")
 
-#: How many configurations a message names.
-_NAMED = 8
-
 
 @dataclass(frozen=True)
 class CodeState:
@@ -212,8 +209,8 @@ def mixing_error(name: str, mixed: Mapping[int, Sequence[str]]) -> RunError:
 
 
 def name_samples(samples: Sequence[int]) -> str:
-    """``configurations 1, 2``."""
-    named = ", ".join(map(str, samples[:_NAMED])) + (", ..." if len(samples) > _NAMED else "")
+    """``configurations 1, 2``, and no more than eight."""
+    named = ", ".join(map(str, samples[:8])) + (", ..." if len(samples) > 8 else "")
     return f"configuration{'s' if len(samples) > 1 else ''} {named}"
 
 

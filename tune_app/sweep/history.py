@@ -6,7 +6,7 @@ is checked first against those before it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -233,18 +233,19 @@ class History:
 
 
 def _check_of_trial(event: events.OfTrial, attempt: Attempt) -> None:
-    counts: list[tuple[str, int]] = []
+    counts: dict[str, int] = {}
+    metrics: events.Values = {}
     match event:
         case events.Epoch():
             _require(
                 event.epoch == attempt.epoch + 1,
                 f"trial {event.trial} reports epoch {event.epoch} after epoch {attempt.epoch}",
             )
-            counts = [("seconds", len(event.durations_s)), *_lengths(event.metrics)]
+            counts, metrics = {"seconds": len(event.durations_s)}, event.metrics
         case events.Finished():
-            counts = [("evaluated epochs", len(event.evaluated)), *_lengths(event.test)]
+            counts, metrics = {"evaluated epochs": len(event.evaluated)}, event.test
             if event.scores:
-                counts.append(("test scores", event.scores.shape[0] if event.scores.shape else 0))
+                counts["test scores"] = event.scores.shape[0] if event.scores.shape else 0
         case events.Decision() | events.Failed():
             _require(
                 event.sample in (None, attempt.sample),
@@ -259,16 +260,12 @@ def _check_of_trial(event: events.OfTrial, attempt: Attempt) -> None:
                 isinstance(event, events.Diverged) or 1 <= event.epoch <= attempt.epoch,
                 f"a replicate of trial {event.trial} ended after epoch {event.epoch}",
             )
-    for name, count in counts:
+    for name, count in (*counts.items(), *((name, len(values)) for name, values in metrics.items())):
         _require(
             count == len(attempt.replicates),
             f"trial {event.trial} trains {len(attempt.replicates)} replicates, and has {count} values of "
             f"{name[:40]!r}",
         )
-
-
-def _lengths(metrics: events.Values) -> Iterator[tuple[str, int]]:
-    return ((name, len(values)) for name, values in metrics.items())
 
 
 def _require(holds: bool, otherwise: str) -> None:
