@@ -27,7 +27,6 @@ from tune_app.text import counted
 if TYPE_CHECKING:
     from tune_app.results import Frames
 
-
 FORMATS = tuple(WRITERS)
 
 
@@ -54,8 +53,8 @@ class BestOfSweep:
 
     def rank(self, metric: Metric) -> tuple[bool, float]:
         """The key that sorts the best first, and those in which nothing has finished last."""
-        mean = self.row.get(f"{metric.name}_mean")
-        return (True, 0.0) if pd.isna(mean) else (False, -metric.sign * mean)
+        reached = self.row.get(f"{metric.name}_mean")
+        return (True, 0.0) if pd.isna(reached) else (False, -metric.sign * reached)
 
 
 def compare(sweeps: Sequence[Frames]) -> Table:
@@ -234,12 +233,12 @@ def confirmed(frames: Frames) -> Table | None:
     names = frames.varying or frames.parameters
     heading = formats.metric(units, metric)
 
-    def parameter(name: str) -> Column[_Pair]:
+    def parameter(each: str) -> Column[_Pair]:
         return Column(
-            name,
-            lambda pair: frames.row(pair.sample)[name],
-            name,
-            lambda pair: formats.value(frames, pair.sample, name),
+            each,
+            lambda pair: frames.row(pair.sample)[each],
+            each,
+            lambda pair: formats.value(frames, pair.sample, each),
         )
 
     columns: list[Column[_Pair]] = [
