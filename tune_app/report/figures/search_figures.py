@@ -151,7 +151,9 @@ def parallel(frames: Frames) -> Iterator[Picture]:
     )
     first.add_collection(lines)
     first.set_xlim(0, 1)
-    first.set_xticks(across, [textwrap.fill(text, 14) for text in (label, *(p.label for p in parameters))])
+    labels = [label, *(parameter.label for parameter in parameters)]  # a line may end after an underscore
+    breakable = [textwrap.fill(each.replace("_", "_ "), 14) for each in labels]
+    first.set_xticks(across, [each.replace("_ ", "_") for each in breakable])
     gaps = any(parameter.name not in config for config in configs for parameter in parameters)
     names = formats.listed([parameter.name for parameter in parameters])
     yield Picture(
