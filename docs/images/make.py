@@ -67,7 +67,7 @@ def main() -> None:
             picture.paste(figure, (WIDTH + (WIDTH - figure.width) // 2, top))
             top += (HEIGHT - 40) // 3
         small = picture.resize((WIDTH, HEIGHT // 2), Image.Resampling.LANCZOS)
-        small.quantize(64).save(HERE / "report.png", optimize=True)
+        small.quantize(255).save(HERE / "report.png", optimize=True)
 
 
 def screenshot(page: Path, picture: Path) -> Image.Image:

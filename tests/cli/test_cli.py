@@ -107,7 +107,7 @@ def test_a_signal_within_a_callback_is_not_lost(
 
 
 @pytest.mark.slow
-def test_the_wheel_carries_the_spaces(tmp_path: Path) -> None:
+def test_the_wheel_carries_spaces_and_documentation(tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip"]
     build = [*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(REPOSITORY)]
     subprocess.run(build, check=True, capture_output=True)
@@ -116,8 +116,15 @@ def test_the_wheel_carries_the_spaces(tmp_path: Path) -> None:
         archive.extractall(tmp_path / "site")
     empty = tmp_path / "empty"
     empty.mkdir()
-    argv = [sys.executable, "-m", "tune_app", "run", "grid", *SMALL, *POINT]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
-    done = subprocess.run(argv, cwd=empty, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+
+    def tool(*argv: str) -> str:
+        called = [sys.executable, "-m", "tune_app", *argv]
+        done = subprocess.run(called, cwd=empty, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    tool("run", "grid", *SMALL, *POINT)
     assert (empty / "runs/grid-1/results.csv").is_file()
+    page = tmp_path / "site/tune_app/docs/reference/columns.md"
+    assert tool("docs", "columns") == page.read_text(encoding="utf-8")
