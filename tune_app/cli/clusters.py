@@ -49,16 +49,19 @@ def submit(file: Path, detach: bool, **options: Any) -> None:
 
     asked = requested_space(options)
     name = options["name"] or f"{asked.name}-{time.strftime('%m%d-%H%M%S')}"
-    given = [("--data", options["data"] and jobs.mounted(file, options["data"]))]
-    given += [(flag, options[flag[2:].replace("-", "_")]) for flag in ("--image-size", "--split")]
-    given += [("--time-limit", options["time_limit_s"] and f"{options['time_limit_s']:g}s")]
-    if options["wait_for_gpus"]:
-        given += [
-            ("--wait-for-gpus", options["wait_for_gpus"]),
-            ("--wait-at-most", f"{options['wait_s']:g}s"),
-        ]
-    given += [("--storage", options["storage"] and storage.remote_uri(options["storage"]))]
-    run = [word for flag, value in given if value is not None for word in (flag, str(value))]
+    data, limit_s, gpus, place = (
+        options[key] for key in ("data", "time_limit_s", "wait_for_gpus", "storage")
+    )
+    given = {
+        "--data": data and jobs.mounted(file, data),
+        "--image-size": options["image_size"],
+        "--split": options["split"],
+        "--time-limit": limit_s and f"{limit_s:g}s",
+        "--wait-for-gpus": gpus or None,
+        "--wait-at-most": f"{options['wait_s']:g}s" if gpus else None,
+        "--storage": place and storage.remote_uri(place),
+    }
+    run = [word for flag, value in given.items() if value is not None for word in (flag, str(value))]
     run += ["--all"] if options["everything"] else []
     click.echo(f"sending {asked.name} to the cluster of {file}, as {name} ...")
     own = Path.cwd() if asked.task not in task.BUILTIN else None
