@@ -271,7 +271,7 @@ CASES: dict[str, tuple[Prepare, list[str], list[str]]] = {
     "runs folder is a file": (
         both(file(SPACE), file("", "runs")),
         RUN,
-        ["runs", "no run folder"],
+        ["runs", "not a run folder"],
     ),
     # going on with a run
     "resume of nothing": (finished_run, ["resume", "mime"], ["mime", 'mean "mine"']),

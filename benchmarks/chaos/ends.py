@@ -43,7 +43,7 @@ _DISK_BYTES, _LEFT = 96 << 20, (0, 4 << 10, 64 << 10, 16 << 20)
 _ENOUGH = 16 << 20
 #: Which of Ray's servers are killed, and the ways to lose a terminal, in turn.
 SERVERS = ("gcs_server", "raylet")
-WAYS = ("terminal closed", "output closed", "nobody reads", "device full", "kill -HUP")
+WAYS = ("terminal closed", "output closed", "no longer read", "device full", "kill -HUP")
 _PAUSE_S = 0.05
 _LIMIT_S = 240.0
 #: Within so many seconds of a server's death a sweep must have ended.
@@ -276,7 +276,7 @@ def _taken(way: str) -> Iterator[tuple[dict[str, object], Callable[[Session], No
             yield {"stdout": full, "stderr": full}, nothing
     elif way == "output closed":
         yield {"preexec_fn": lambda: os.closerange(0, 3)}, nothing
-    elif way == "nobody reads":
+    elif way == "no longer read":
         reader, writer = os.pipe()
         yield {"stdout": writer, "stderr": writer}, lambda _: os.close(reader)
         os.close(writer)

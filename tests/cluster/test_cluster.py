@@ -54,8 +54,8 @@ def test_a_shipped_file_has_no_mistake_and_says_what_is_yours_to_set(
     assert (ended.value.code, err) == (0, "")
     marks = file.read_text().count("# CHANGE:")
     assert marks > 2
-    assert out.count("yours to set:") == marks
-    assert out.count("warning: ") - marks == out.count("Python 3.12 there") <= 1
+    assert out.count("set this line") == marks
+    assert out.count("warning: ") - marks == out.count("Python 3.12, but") <= 1
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
@@ -83,7 +83,11 @@ def test_the_scripts_for_slurm_is_a_script() -> None:
 WRONG: dict[str, tuple[Path, tuple[Edit, ...], str]] = {
     "unknown key": (AWS, ((r"^max_workers", "max_worker"),), r'max_worker: .*Did you mean "max_workers"\?'),
     "no region": (AWS, (("  region:.*?$", ""),), "provider: region is missing.*us-west-2"),
-    "unknown provider": (AWS, (("type: aws", "type: asw"),), r'"asw" is no provider. Did you mean "aws"\?'),
+    "unknown provider": (
+        AWS,
+        (("type: aws", "type: asw"),),
+        r'"asw" is not a provider. Did you mean "aws"\?',
+    ),
     "workers at the top": (
         AWS,
         (("^upscaling", "min_workers: 1\nupscaling"),),
@@ -94,37 +98,41 @@ WRONG: dict[str, tuple[Path, tuple[Edit, ...], str]] = {
     "unknown head": (
         AWS,
         (("head_node_type: head", "head_node_type: haed"),),
-        r'"haed" is no type. Did you mean',
+        r'"haed" is not a node type. Did you mean',
     ),
     "a typo of a type": (AWS, (("min_workers: 0", "min_worker: 0"),), r'gpu.min_worker: .*"min_workers"\?'),
-    "another Ray": (AWS, ((r"==2[\d.]+", "==2.9.0"),), "Ray ==2.9.0 there .* Ray 2.* here"),
-    "any Ray": (AWS, ((r"==2[\d.]+", ">=2.9"),), "Ray >=2.9 there"),
-    "a nightly Ray": (AWS, (("^setup_commands:.*(?=^head_setup)", ""),), "a nightly build does"),
-    "no boto3": (AWS, (("boto3", "six"),), "without boto3 on the head no worker ever comes"),
+    "another Ray": (AWS, ((r"==2[\d.]+", "==2.9.0"),), "Ray ==2.9.0 cannot work with .* Ray 2"),
+    "any Ray": (AWS, ((r"==2[\d.]+", ">=2.9"),), "Ray >=2.9 cannot work"),
+    "a nightly Ray": (AWS, (("^setup_commands:.*(?=^head_setup)", ""),), "a nightly build"),
+    "no boto3": (AWS, (("boto3", "six"),), "without boto3 the head starts no worker"),
     "an open dashboard": (
         AWS,
         (("ray start --head", "ray start --head --dashboard-host=0.0.0.0"),),
-        "head_start_ray_commands: whoever reaches the dashboard can run anything",
+        "head_start_ray_commands: anyone who reaches the dashboard can run code",
     ),
     "default start commands": (
         AWS,
         (("^head_start.*(?=^worker_start)", ""),),
-        "Ray's default sends usage statistics and opens the dashboard",
+        "Ray's default command sends usage statistics and opens the dashboard",
     ),
     "statistics": (
         LOCAL,
         (("RAY_USAGE_STATS_ENABLED=0 ", ""),),
-        "worker_start_ray_commands: usage statistics are sent.*RAY_USAGE_STATS_ENABLED=0",
+        "worker_start_ray_commands: Ray would send usage statistics.*RAY_USAGE_STATS_ENABLED=0",
     ),
     "no autoscaling": (AWS, ((" --autoscaling-config=[^\n]*", ""),), "--autoscaling-config= is missing"),
     "workers alone": (AWS, ((r"--address=\$RAY_HEAD_IP:6379", ""),), r"\$RAY_HEAD_IP is missing"),
-    "no such folder": (AWS, ((": \\.    #", ": nowhere  #"),), "nowhere is not there"),
+    "no such folder": (AWS, ((": \\.    #", ": nowhere  #"),), "nowhere does not exist"),
     "the second autoscaler": (
         LOCAL,
         ((" RAY_enable_autoscaler_v2=0$", ""),),
-        "starts one worker too few.*RAY_enable_autoscaler_v2=0",
+        "starts too few workers.*RAY_enable_autoscaler_v2=0",
     ),
-    "types of one's own": (LOCAL, (("^auth:", "available_node_types: {a: {}}\nauth:"),), "have no types"),
+    "types of one's own": (
+        LOCAL,
+        (("^auth:", "available_node_types: {a: {}}\nauth:"),),
+        "have no node types",
+    ),
     "no workers": (LOCAL, (("  worker_ips:[^\n]*", ""),), "worker_ips is missing"),
     "what Ray finds": (
         LOCAL,
@@ -137,35 +145,35 @@ WRONG: dict[str, tuple[Path, tuple[Edit, ...], str]] = {
         "cluster_name: ray up refuses it",
     ),
     "a GPU that moves": (GCP, (("- onHostMaintenance: TERMINATE", ""),), "Add: onHostMaintenance: TERMINATE"),
-    "a GPU unseen": (GCP, ((', "GPU": 1', ""),), "the GPU is not seen by Ray unless stated"),
+    "a GPU unseen": (GCP, ((', "GPU": 1', ""),), "does not tell Ray of the GPU"),
     "CPUs unseen": (GCP, (('resources: {"CPU": 8, "GPU": 1}', "resources: {}"),), "Google does not tell Ray"),
     "no project": (GCP, (("  project_id:[^\n]*", ""),), "project_id is missing"),
     "another kind": (
         KUBERAY,
         (("kind: RayJob", "kind: RayJbo"),),
-        r'"RayJbo" is none that trains. Did you mean "RayJob"\?',
+        r'"RayJbo" cannot train a sweep. Did you mean "RayJob"\?',
     ),
     "another rayVersion": (
         KUBERAY,
         (('rayVersion: "[^"]+"', 'rayVersion: "2.9.0"'),),
-        "rayVersion is 2.9.0, and 2.* is installed",
+        "rayVersion is 2.9.0, but .* has Ray 2",
     ),
     "another image": (
         KUBERAY,
         ((r"registry.example.com/tune-app:\S+", "rayproject/ray:2.9.0"),),
-        "Ray 2.9.0 in there",
+        "the image has Ray 2.9.0",
     ),
-    "nothing scales": (KUBERAY, (("maxReplicas: 2", "maxReplicas: 4"),), "enableInTreeAutoscaling: true"),
+    "autoscaling is off": (KUBERAY, (("maxReplicas: 2", "maxReplicas: 4"),), "enableInTreeAutoscaling: true"),
     "a range upside down": (KUBERAY, (("minReplicas: 2", "minReplicas: 3"),), "minReplicas 3 <= replicas 2"),
     "open to the world": (
         KUBERAY,
         (("ClusterIP", "LoadBalancer"),),
-        "serviceType: whoever reaches the dashboard",
+        "serviceType: anyone who reaches the dashboard",
     ),
     "statistics in pods": (
         KUBERAY,
         (("RAY_USAGE_STATS_ENABLED, value", "OTHER, value"),),
-        "usage statistics are sent",
+        "would send usage statistics",
     ),
     "no entrypoint": (KUBERAY, (("  entrypoint:[^\n]*", ""),), "entrypoint is missing"),
     "no head": (KUBERAY, (("headGroupSpec", "headGroup"),), "headGroupSpec is missing"),
@@ -204,11 +212,11 @@ REGRETTED: dict[str, tuple[Path, Edit, str]] = {
     "disks that stay": (AWS, ("  cache_stopped_nodes: false", "  # none"), "Set cache_stopped_nodes: false"),
     "a small disk": (AWS, ("VolumeSize: 150", "VolumeSize: 40"), "40 GB of disk may be too small"),
     "a busy head": (AWS, ('resources: {"CPU": 0}', "resources: {}"), 'Set resources: {"CPU": 0}'),
-    "another Python": (AWS, ("python 3.12", "python 3.9"), "Python 3.9 there, 3.1. here"),
-    "ulimit": (AWS, ("ulimit -n 65536;", "ulimit -n 65536 &&"), "End it with ; not &&"),
-    "no Ray": (LOCAL, ("^setup_commands:.*?(?=^#)", ""), "nothing installs Ray: every machine needs 2"),
+    "another Python": (AWS, ("python 3.12", "python 3.9"), "Python 3.9, but 3.1. on this"),
+    "ulimit": (AWS, ("ulimit -n 65536;", "ulimit -n 65536 &&"), "Write ; instead of &&"),
+    "no Ray": (LOCAL, ("^setup_commands:.*?(?=^#)", ""), "no command installs Ray: every machine needs 2"),
     "idle machines": (LOCAL, ("min_workers: 2", "min_workers: 1"), "only 1 of the 2 worker_ips join"),
-    "no driver": (GCP, ("key: install-nvidia-driver", "key: other"), "no GPU is found"),
+    "no driver": (GCP, ("key: install-nvidia-driver", "key: other"), "finds no GPU"),
     "a cluster that stays": (KUBERAY, ("shutdownAfterJobFinishes: true", ""), "Set shutdownAfterJobFinishes"),
     "no limits": (KUBERAY, ('limits: {cpu: "4"', 'claims: {cpu: "4"'), "counts the whole node as its own"),
     "a busy head in a pod": (KUBERAY, ('num-cpus: "0"', 'num-cpus: "1"'), 'Set num-cpus: "0"'),
@@ -237,10 +245,10 @@ def test_a_mistake_ends_with_code_2_and_counts(tmp_path: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: [1", "this is no YAML"),
-        ("a: 1\na: 2", "this is no YAML: .*duplicate key"),
-        ("", "holds no cluster"),
-        ("- 1", "holds no cluster"),
+        ("a: [1", "not valid YAML"),
+        ("a: 1\na: 2", "not valid YAML: .*duplicate key"),
+        ("", "is not a cluster file"),
+        ("- 1", "is not a cluster file"),
         ("a: 1\n---\nb: 2", "reads one document"),
         ("apiVersion: v1\nkind: ConfigMap", "no RayCluster or RayJob"),
     ],
@@ -295,4 +303,4 @@ def test_pins_of_ray_are_found(command: str, pins: list[tuple[str, str]]) -> Non
 )
 def test_another_version_of_python_is_found(command: str, errors: Callable[..., list[str]]) -> None:
     found = errors(AWS, ("^setup_commands:", f"setup_commands:\n  - {command}"), warnings=True)
-    assert "Python 3.9 there" in "\n".join(found)
+    assert "Python 3.9, but" in "\n".join(found)

@@ -105,7 +105,7 @@ def test_a_connection_that_stays_lost_ends_with_the_mend(
 
 def test_a_cluster_that_was_started_anew_knows_no_job(client: Client) -> None:
     client.looks = [RuntimeError("Job my-1-x does not exist")]
-    with pytest.raises(ClusterError, match="started anew"):
+    with pytest.raises(ClusterError, match="was restarted"):
         follow(client)
 
 
@@ -122,7 +122,7 @@ def test_the_exit_code_is_that_of_the_sweep(
 
 def test_a_driver_that_never_came_up_is_told(client: Client) -> None:
     client.looks, client.code = [("FAILED", "")], None
-    with pytest.raises(ClusterError, match="did not come up or was lost: gone"):
+    with pytest.raises(ClusterError, match="did not start, or was lost: gone"):
         follow(client)
 
 
@@ -199,9 +199,8 @@ def test_another_version_over_there_is_refused(version: str, code: int, tmp_path
         check=False,
     )
     assert ran.returncode == code
-    refused = (
-        f"which has {__version__}. Bring this one there: ray up c.yaml\n  over there: tune-app, version 0.0.9"
-    )
+    fix = "Install this version there: ray up c.yaml"
+    refused = f"which has {__version__}. {fix}\n  on the cluster: tune-app, version 0.0.9"
     assert (refused in ran.stdout) == (code == 2)
 
 

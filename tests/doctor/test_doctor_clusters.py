@@ -55,7 +55,7 @@ def test_all_is_well() -> None:
             "/tmp .*Read-only file system",
             "TMPDIR",
         ),
-        ({"free_bytes": 1 << 20}, "warning", "1 MiB .*/tmp", "Make room"),
+        ({"free_bytes": 1 << 20}, "warning", "1 MiB .*/tmp", "Free some space"),
         ({"shm_bytes": 64 << 20}, "warning", "64 MiB .*/dev/shm", "--shm-size"),
         ({"gpus_seen": 1}, "problem", "2 GPUs .*torch .*1", "nvidia-smi"),
     ],

@@ -215,4 +215,4 @@ def test_a_reader_that_has_gone_ends_nothing(tmp_path: Path) -> None:
     _, told = process.communicate()
     assert process.returncode == 0, told
     assert "the end" in told
-    assert told.count("nobody reads the output any more") == 1
+    assert told.count("the output is no longer read") == 1

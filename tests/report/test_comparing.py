@@ -94,7 +94,7 @@ def test_functions_are_ranked_among_themselves_alone(tmp_path: Path) -> None:
     one = CASES["function_task"](tmp_path / "a")
     assert why_not_ranked([one, CASES["function_task"](tmp_path / "b")]) == []
     assert (
-        "compute their metrics themselves"
+        "computes its metrics in its own way"
         in why_not_ranked(
             [one, record(tmp_path / "d", "task: other:f\nspace: {a: {grid: [1, 2]}}\n", {}, one.sweep.data)]
         )[0]
@@ -106,7 +106,7 @@ def test_a_run_without_a_result_comes_last(tmp_path: Path) -> None:
     made = compare([nothing, record(tmp_path / "y", GRID, {}, XRAYS), CASES["finished"](tmp_path / "z")])
     assert made.rows[0][1].startswith("lr ")
     assert made.rows[1][1:5] == ["none has finished", "–", "–", "0"]
-    assert "is left open" in made.below[0]
+    assert "does not say which differences" in made.below[0]
 
 
 def test_two_runs_and_no_run_twice(tmp_path: Path) -> None:

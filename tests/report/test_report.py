@@ -36,7 +36,7 @@ def test_how_to_do_it_again_comes_from_what_the_run_wrote_down(tmp_path: Path) -
     assert "tune-app run 'my space.yaml'" in text
     assert "edited" not in text
     assert "python 3.11.7, torch 2.13.0" in text
-    assert says(text, "abc123", "not committed")
+    assert says(text, "abc123", "uncommitted")
     assert says(text, "EPYC", "2 cores", "H100")
 
 

@@ -37,7 +37,7 @@ MALFORMED: list[Case] = [
     ("three bounds", one("lr: {uniform: [1, 2, 3]}"), ["uniform", "[min, max]", "[1, 2, 3]", "3"]),
     ("no q", one("lr: {quniform: [1, 2]}"), ["quniform", "[min, max, q]"]),
     ("word as bound", one("lr: {uniform: [a, 2]}"), ['"a"']),
-    ("quoted bound", one("lr: {uniform: ['1', 2]}"), ["quotes away"]),
+    ("quoted bound", one("lr: {uniform: ['1', 2]}"), ["remove the quotes"]),
     ("true as bound", one("lr: {uniform: [true, 2]}"), ["true"]),
     ("nan as bound", one("lr: {uniform: [.nan, 2]}"), [".nan", "finite"]),
     ("beyond", one("lr: {uniform: [0, 1e200]}"), ["1e+200", "1e100"]),

@@ -226,7 +226,7 @@ def test_what_fails_is_left_to_the_trials_to_tell(
         """
     )
     found = stacking_benchmark.run(replace(asked(parse(), task=f"{name}:Task"), replicates=replicates))
-    why = "where it can be; the first configuration is looped: it raises ValueError: no such model"
+    why = "where possible; the first configuration is looped: it raises ValueError: no such model"
     if chosen == "looped":
         why = "it raises ValueError: no such model"
     assert found == Choice(chosen, why)
@@ -377,7 +377,9 @@ def test_precision_is_kept_with_the_numerics(loaded: LoadedTask, precision: str,
 def test_a_function_has_its_own_numerics(user_module: UserModule, key: str, value: str) -> None:
     name = user_module("def task(config, context):\n    yield {'val_accuracy': 1}")
     space = spaces.parse(f"task: {name}:task\n{key}: {value}", file="my.yaml", name="my")
-    with pytest.raises(SpaceError, match=rf"my.yaml:2: {key}: {value} is for tasks whose training"):
+    with pytest.raises(
+        SpaceError, match=rf"my.yaml:2: {key}: {value} is only for tasks that tune-app trains"
+    ):
         Request(space).load()
 
 

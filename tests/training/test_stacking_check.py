@@ -171,13 +171,19 @@ MODELS: Mapping[str, tuple[Callable[[], nn.Module], str]] = {
     "numpy": (lambda: Wrapped(numpy_noise), "it draws random numbers"),
     "python": (lambda: Wrapped(python_noise), "it draws random numbers"),
     "in evaluation": (lambda: Wrapped(eval_noise), "it draws random numbers"),
-    "an if": (lambda: Wrapped(lambda _, x: x if x.sum() > 0 else -x), "its course depends on its numbers"),
-    "an item": (lambda: Wrapped(lambda _, x: x * x.mean().item()), "its course depends on its numbers"),
+    "an if": (
+        lambda: Wrapped(lambda _, x: x if x.sum() > 0 else -x),
+        "its code depends on the values of tensors",
+    ),
+    "an item": (
+        lambda: Wrapped(lambda _, x: x * x.mean().item()),
+        "its code depends on the values of tensors",
+    ),
     "numpy inside": (
         lambda: Wrapped(lambda _, x: x * float(x.detach().numpy().mean())),
         "it raises",
     ),
-    "attribute": (Scaled, "in a stack it computes other numbers than by itself"),
+    "attribute": (Scaled, "it computes other numbers when stacked than alone"),
     "uneven": (Uneven, "its replicates are not built alike"),
     "lazy": (lambda: layers(nn.LazyLinear(8)), "it raises"),
     "extra state": (lambda: layers(Remembering(8, 8)), "its state is more than parameters and buffers"),
@@ -219,9 +225,9 @@ OPTIMIZERS: Mapping[str, tuple[Callable[[list[nn.Parameter]], Optimizer], str]] 
     "muon": (lambda params: optim.Muon([p for p in params if p.dim() == 2]), "Muon is not known"),
     "mine": (MyAdam, "MyAdam is not known"),
     "hooks": (hooked, "its optimiser has hooks"),
-    "by shape": (by_shape, "its optimiser goes by the shapes of the parameters"),
-    "by size": (by_size, "its optimiser goes by the shapes of the parameters"),
-    "foreign": (foreign, "its optimiser moves other tensors than the parameters"),
+    "by shape": (by_shape, "its optimiser uses the shapes of the parameters"),
+    "by size": (by_size, "its optimiser uses the shapes of the parameters"),
+    "foreign": (foreign, "its optimiser changes other tensors than the parameters"),
 }
 
 

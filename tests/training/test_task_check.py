@@ -34,10 +34,10 @@ BROKEN: dict[str, tuple[str, str, str]] = {
     "labels one-hot": (INT_Y, "np.eye(2)[y]", r"shape \(40, 2\).*write a function"),
     "labels in a list": (INT_Y, "list(y)", r"train.y is a list.*numpy.asarray"),
     "labels in torch": (INT_Y, "torch.tensor(y)", r"train.y is a torch.Tensor.*train.y.numpy\(\)"),
-    "labels of text": (INT_Y, "y.astype(str)", r"train.y holds <U21, which is no number"),
+    "labels of text": (INT_Y, "y.astype(str)", r"train.y holds <U21, which is not a number"),
     "labels below 0": (INT_Y, "(y - 1)", r"train.y holds -1"),
-    "labels above C": (INT_Y, "(y + 1)", r"go up to 2, and the model gives 1 logits.*0 to 1: give 3"),
-    "too few labels": (INT_Y, f"{INT_Y}[1:]", r"40 inputs and 39 labels"),
+    "labels above C": (INT_Y, "(y + 1)", r"go up to 2, but the model gives 1 logits.*0 to 1: give 3"),
+    "too few labels": (INT_Y, f"{INT_Y}[1:]", r"40 inputs but 39 labels"),
     "inputs in a frame": (FLOAT_X, f"__import__('pandas').DataFrame({FLOAT_X})", r"is a pandas.*DataFrame"),
     "inputs of objects": (FLOAT_X, f"{FLOAT_X}.astype(object)", r"train.x holds object.*numpy.float32"),
     "inputs of double": (FLOAT_X, f"{FLOAT_X}.astype(float)", r"\n  inputs are float64.*numpy.float32"),
@@ -48,7 +48,11 @@ BROKEN: dict[str, tuple[str, str, str]] = {
     ),
     "no inputs": (SPLITS, "return Splits(draw(40), draw(0), draw(20))", r"val is empty"),
     "no test set": (SPLITS, "return Splits(draw(40), draw(20), None)", r"test=None: all three"),
-    "another shape": (SPLITS, "a = draw(9); return Splits(a, a, Labelled(a.x[:, :5], a.y))", "test is of"),
+    "another shape": (
+        SPLITS,
+        "a = draw(9); return Splits(a, a, Labelled(a.x[:, :5], a.y))",
+        "an input of test has shape",
+    ),
     "no splits": (SPLITS, "pass", r"splits\(\) gave None"),
     "raising splits": (SPLITS, "raise OSError('no\\nfile')", r"raised OSError: no \(.*\.py:\d+\)$"),
     "ending splits": (SPLITS, "raise SystemExit(0)", r"splits\(\) called sys.exit\(0\)"),
@@ -57,12 +61,16 @@ BROKEN: dict[str, tuple[str, str, str]] = {
     "flat logits": (
         MODEL,
         "torch.nn.Sequential(torch.nn.Linear(6, 1), torch.nn.Flatten(0))",
-        r"shape \(4, C\), and it gave \(4,\); give x.unsqueeze",
+        r"shape \(4, C\), but it gave \(4,\); give x.unsqueeze",
     ),
-    "several outputs": (MODEL, "torch.nn.LSTM(6, 2)", r"\(4, C\), and it gave a tuple"),
+    "several outputs": (MODEL, "torch.nn.LSTM(6, 2)", r"\(4, C\), but it gave a tuple"),
     "an embedding": (MODEL, "torch.nn.Embedding(9, 4)", r"given a training batch, raised"),
     "no parameters": (MODEL, "torch.nn.Flatten()", "optimizer.. raised .*empty"),
-    "mean loss": (LOSS, "return lambda logits, y: bce(logits[:, 0], y.float())", "one for all; give it red"),
+    "mean loss": (
+        LOSS,
+        "return lambda logits, y: bce(logits[:, 0], y.float())",
+        "one number for all; give it red",
+    ),
     "loss in a column": (
         LOSS,
         "return lambda logits, y: bce(logits, y[:, None].float(), reduction='none')",
@@ -70,7 +78,11 @@ BROKEN: dict[str, tuple[str, str, str]] = {
     ),
     "raising loss": (LOSS, "return lambda logits, y: 1 / 0", r"the loss of a batch raised ZeroDivisionError"),
     "loss without a gradient": (LOSS, "return lambda logits, y: y.float()", r"one step of training raised"),
-    "schedule by a metric": (SCHEDULE, "torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)", "no metric"),
+    "schedule by a metric": (
+        SCHEDULE,
+        "torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)",
+        "needs a metric",
+    ),
     "short schedule": (
         SCHEDULE,
         "torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=2)",
@@ -79,7 +91,7 @@ BROKEN: dict[str, tuple[str, str, str]] = {
     "no schedule": (SCHEDULE, "[1]", r"scheduler\(\) gave a list"),
     "no optimiser": (ADAM, "3", r"optimizer\(\) gave an int"),
     "a batch of none": ("return 8, 10", "return 0, 10", r"batch_sizes\(\) gave \(0, 10\)"),
-    "sizes of numpy": ("return 8, 10", "return np.int64(8), 10", r"give two of int"),
+    "sizes of numpy": ("return 8, 10", "return np.int64(8), 10", r"give two of type int"),
     "one size": ("return 8, 10", "return 8", r"batch_sizes\(\) gave 8"),
 }
 

@@ -65,7 +65,7 @@ def _outcome(argv: Sequence[str] | None) -> int:
 def _print_error(error: TuneAppError) -> int:
     text = str(error)
     if isinstance(error, DiskError) and "\n" not in text:
-        text += "\n  Free some space there, and give the command again."
+        text += "\n  Free some space there, and run the command again."
     click.echo(text if _located(text) else f"tune-app: {text}", err=True)
     return error.exit_code
 

@@ -150,7 +150,7 @@ _OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ),
     (
         "--trust",
-        "Use the code, data and storage that the run or model names, though a stranger may have made it. "
+        "Use the code, data and storage that the run or model names, even if someone else made it. "
         "Needed once.",
         {"is_flag": True},
     ),

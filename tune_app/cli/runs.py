@@ -35,7 +35,7 @@ def _summary(folder: Path) -> dict[str, Any]:
     "--json",
     option(
         "--follow",
-        "Watch it while another process trains it. Ctrl-C does not stop the training.",
+        "Watch the run while another process trains it. Ctrl-C does not stop the training.",
         is_flag=True,
     ),
 )

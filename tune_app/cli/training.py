@@ -196,7 +196,8 @@ def resume(name: str, **options: Any) -> None:
     option("--epochs", "Train to N epochs, or +N for N more.", metavar="N"),
     option(
         "--add",
-        "One more value of a grid, as in lr=1e-5, or one more point, as in '{lr: 1e-5, step_size: 4}'.",
+        "One more value of a grid, as in lr=1e-5, or one more configuration, as in "
+        "'{lr: 1e-5, step_size: 4}'.",
         metavar="NAME=VALUE",
         multiple=True,
     ),
@@ -206,7 +207,9 @@ def resume(name: str, **options: Any) -> None:
         is_flag=True,
     ),
     option(
-        "--undo", "Remove what the last extension added and nobody has trained. Trains nothing.", is_flag=True
+        "--undo",
+        "Remove the part of the last extension that is not trained yet. Trains nothing.",
+        is_flag=True,
     ),
     *_EXISTING,
 )
@@ -236,8 +239,8 @@ def extend(
     loaded = _load(request, sweep)
     if lifecycle.restarts(sweep.space, wider, loaded):
         click.echo(
-            "note: this task's training depends on the number of epochs, as a learning-rate schedule may do, "
-            "so every trial restarts from epoch 1."
+            "note: this task's training depends on the number of epochs (for example its learning-rate "
+            "schedule), so every trial restarts from epoch 1."
         )
     elif wider.epochs > sweep.space.epochs and sweep.space.keep != "last":
         click.echo(
@@ -258,7 +261,7 @@ def _undo(name: str, options: dict[str, Any]) -> None:
     asked = undo.undo(sweep, options["trust"])
     space = sweep.space
     click.echo(
-        f"{name}: what {asked} added and nobody has trained is removed. The run now has "
+        f"{name}: the part of {asked} that is not trained yet is removed. The run now has "
         f"{counted(space.size(), 'configuration')}, {counted(space.seeds, 'seed')} and "
         f"{counted(space.epochs, 'epoch')}."
     )

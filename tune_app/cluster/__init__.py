@@ -23,9 +23,9 @@ def check(file: Path) -> list[Problem]:
         judge = kuberay.check
         ours = [each for each in documents if str(each.get("apiVersion")).startswith("ray.io/")]
         if not ours:
-            raise ClusterError(f"{file}: holds no RayCluster or RayJob (apiVersion: ray.io/v1).")
+            raise ClusterError(f"{file}: has no RayCluster or RayJob (apiVersion: ray.io/v1).")
     elif len(documents) > 1:
-        raise ClusterError(f"{file}: ray up reads one document, and this file has {len(documents)}.")
+        raise ClusterError(f"{file}: ray up reads one document, but this file has {len(documents)}.")
     for each in ours:
         judge(each)
     return [*(problem for each in ours for problem in each.problems), *marks(file)]

@@ -118,13 +118,13 @@ def read(file: Path) -> list[ClusterFile]:
     except OSError as error:
         raise ClusterError(f"{file}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise ClusterError(f"{file}: is no text: {error}") from error
+        raise ClusterError(f"{file}: is not text: {error}") from error
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or error
-        raise ClusterError(f"{file}:{mark.line + 1 if mark else 1}: this is no YAML: {reason}") from error
+        raise ClusterError(f"{file}:{mark.line + 1 if mark else 1}: not valid YAML: {reason}") from error
     if not values or not all(isinstance(each, dict) for each in values):
-        raise ClusterError(f"{file}: holds no cluster: expected keys and values, as in cluster.yaml.")
+        raise ClusterError(f"{file}: is not a cluster file: expected keys and values, as in cluster.yaml.")
     return [ClusterFile(file, value, node) for value, node in zip(values, nodes, strict=True)]
 
 
@@ -138,7 +138,7 @@ def marks(file: Path) -> Iterator[Problem]:
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
         if found := _MARK.search(line):
             key = line.split(":", 1)[0].strip(" -#")
-            yield Problem(number, key, f"yours to set: {found[1]}. Then delete the mark.", warning=True)
+            yield Problem(number, key, f"set this line ({found[1]}). Then delete the mark.", warning=True)
 
 
 def render(file: Path, problems: list[Problem]) -> str:

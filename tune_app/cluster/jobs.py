@@ -116,11 +116,11 @@ def _entrypoint(run: str, file: Path) -> str:
     """The job's command: the same tune-app as here, or an error that says how to fix it."""
     refusal = (
         f"tune-app: the cluster has another version of tune-app than your machine, which has {__version__}. "
-        f"Bring this one there: ray up {file}"
+        f"Install this version there: ray up {file}"
     )
     return (
         f'v=$(tune-app --version 2>&1); if [ "$v" != "tune-app, version {__version__}" ]; '
-        f'then echo {shlex.quote(refusal)}; echo "  over there: $v"; exit 2; fi; '
+        f'then echo {shlex.quote(refusal)}; echo "  on the cluster: $v"; exit 2; fi; '
         f'cd {TRAVELLED} && exec {run} --runs-dir "$HOME/{RUNS}"'
     )
 
@@ -132,13 +132,15 @@ def find(file: Path, name: str | None) -> Job:
     sent.sort(key=lambda each: each.start_time or 0, reverse=True)
     jobs = [Job(each.metadata[_RUN], each.submission_id, str(each.status)) for each in sent]
     if not jobs:
-        raise RunError(f"{file}: no sweep was sent there. Send one: tune-app submit SPACE --cluster {file}")
+        raise RunError(
+            f"{file}: no sweep was submitted here. Submit one: tune-app submit SPACE --cluster {file}"
+        )
     for job in jobs:
         if name in (None, job.name):
             return job
     names = list(dict.fromkeys(job.name for job in jobs))
     hint = nearest(str(name), names)
-    raise RunError(f'no sweep called "{name}" was sent.{hint}\n  Sent: {", ".join(names)}')
+    raise RunError(f'no sweep called "{name}" was submitted.{hint}\n  Submitted: {", ".join(names)}')
 
 
 def stop(file: Path, job: Job) -> None:
@@ -165,7 +167,9 @@ def follow(file: Path, job: Job, notify: Notify) -> int:
                     time.sleep(0 if over else _LOOK_EVERY_S)
         except (ClusterError, ConnectionError, RuntimeError, OSError) as error:
             if "does not exist" in str(error):
-                raise ClusterError(f"{file}: the cluster was started anew, and knows no {job.id}.") from error
+                raise ClusterError(
+                    f"{file}: the cluster was restarted, and does not know the job {job.id}."
+                ) from error
             if not lost_at:
                 notify(f"note: the connection is lost ({describe(error)}); the sweep continues, trying again")
             lost_at = lost_at or time.monotonic()
@@ -177,7 +181,7 @@ def follow(file: Path, job: Job, notify: Notify) -> int:
             time.sleep(_LOOK_EVERY_S)
     code, status = details.driver_exit_code, str(details.status)
     if code is None and status == "FAILED":
-        raise ClusterError(f"the sweep's process did not come up or was lost: {details.message}")
+        raise ClusterError(f"the sweep's process did not start, or was lost: {details.message}")
     return 0 if status == "SUCCEEDED" else code if code and 0 < code < 256 else 1
 
 
@@ -251,7 +255,7 @@ def _connected(file: Path) -> Iterator[Any]:
 def _launcher_file(file: Path) -> ClusterFile:
     document = read(file)[0]
     if "apiVersion" in document.values:
-        raise ClusterError(f"{file}: is for Kubernetes, which takes its RayJob: kubectl apply -f {file}")
+        raise ClusterError(f"{file}: is for Kubernetes. Start its RayJob with: kubectl apply -f {file}")
     return document
 
 

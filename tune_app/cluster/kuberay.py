@@ -33,7 +33,7 @@ def check(file: ClusterFile) -> None:
     kind = file.get("kind")
     if kind not in _KINDS:
         hint = nearest(str(kind), _KINDS)
-        file.error(("kind",), f'"{kind}" is none that trains.{hint} One of: {", ".join(_KINDS)}')
+        file.error(("kind",), f'"{kind}" cannot train a sweep.{hint} One of: {", ".join(_KINDS)}')
         return
     file.require(("metadata",), "name", "metadata: {name: tune-app}")
     file.require((), "spec", _EXAMPLE)
@@ -43,7 +43,7 @@ def check(file: ClusterFile) -> None:
         return
     file.require(("spec",), "entrypoint", "entrypoint: tune-app run grid --runs-dir /runs")
     if not file.get("spec", "shutdownAfterJobFinishes"):
-        text = "the machines stay when the sweep is done. Set shutdownAfterJobFinishes: true."
+        text = "the machines keep running when the sweep has ended. Set shutdownAfterJobFinishes: true."
         file.warn(("spec",), text)
     if not file.get("spec", "clusterSelector"):  # else the settings of its cluster are not in this file
         _cluster(file, ("spec", "rayClusterSpec"))
@@ -52,7 +52,7 @@ def check(file: ClusterFile) -> None:
 def _cluster(file: ClusterFile, at: Key) -> None:
     here, version = metadata.version("ray"), file.get(*at, "rayVersion")
     if str(version) != here:
-        text = f'rayVersion is {version}, and {here} is installed here. Write: rayVersion: "{here}"'
+        text = f'rayVersion is {version}, but this machine has Ray {here}. Write: rayVersion: "{here}"'
         file.error((*at, "rayVersion"), text)
     file.require(at, "headGroupSpec", _EXAMPLE)
     head, groups = (*at, "headGroupSpec"), (*at, "workerGroupSpecs")
@@ -70,9 +70,9 @@ def _head(file: ClusterFile, at: Key) -> None:
     for name, opens in (("serviceType", ("LoadBalancer", "NodePort")), ("enableIngress", (True,))):
         if file.get(*at, name) in opens:
             fix = "Use ClusterIP, and kubectl port-forward."
-            file.error((*at, name), f"whoever reaches the dashboard can run anything. {fix}")
+            file.error((*at, name), f"anyone who reaches the dashboard can run code. {fix}")
     if str(file.get(*at, "rayStartParams", "num-cpus")) != "0":
-        text = 'trials run on the head, and may starve what drives them. Set num-cpus: "0".'
+        text = 'trials run on the head, and may slow the driver down. Set num-cpus: "0".'
         file.warn((*at, "rayStartParams"), text)
 
 
@@ -86,10 +86,10 @@ def _group(file: ClusterFile, at: Key, scaling: bool) -> None:
     elif not least <= replicas <= most:
         file.error(at, f"minReplicas {least} <= replicas {replicas} <= maxReplicas {most} does not hold.")
     elif least < most and not scaling:
-        fix = "Set enableInTreeAutoscaling: true, or minReplicas and maxReplicas alike."
-        file.error(at, f"{least} to {most} machines, and nothing scales them. {fix}")
+        fix = "Set enableInTreeAutoscaling: true, or make both equal."
+        file.error(at, f"minReplicas is {least} and maxReplicas {most}, but autoscaling is off. {fix}")
     elif not most:
-        file.error(at, "no machine is ever started. Set replicas.")
+        file.error(at, "no machine would be started. Set replicas.")
 
 
 def _pod(file: ClusterFile, at: Key) -> None:
@@ -101,10 +101,10 @@ def _pod(file: ClusterFile, at: Key) -> None:
     file.require(ray, "image", f"image: rayproject/ray:{here}")
     tagged = re.search(r"(?:^|/)rayproject/ray[\w-]*:([\w.]+)", str(file.get(*ray, "image")))
     if tagged and tagged[1] != here:
-        file.error((*ray, "image"), f"Ray {tagged[1]} in there and {here} here. Use an image of Ray {here}.")
+        file.error((*ray, "image"), f"the image has Ray {tagged[1]}. Use one with Ray {here}.")
     if {"name": "RAY_USAGE_STATS_ENABLED", "value": "0"} not in file.elements(*ray, "env"):
         fix = 'Add: env: [{name: RAY_USAGE_STATS_ENABLED, value: "0"}]'
-        file.error(ray, f"usage statistics are sent. {fix}")
+        file.error(ray, f"Ray would send usage statistics. {fix}")
     if not file.get(*ray, "resources", "limits"):
         fix = "State cpu, memory and GPUs."
-        file.warn(ray, f"without resources.limits Ray counts the whole node as its own. {fix}")
+        file.warn(ray, f"without resources.limits, Ray counts the whole node as its own. {fix}")

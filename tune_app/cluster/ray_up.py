@@ -55,14 +55,14 @@ def check(file: ClusterFile) -> None:
     kind = str(file.get("provider", "type"))
     if kind not in _NEEDS:
         hint = nearest(kind, _NEEDS)
-        file.error(("provider", "type"), f'"{kind}" is no provider.{hint} There are: {", ".join(_NEEDS)}.')
+        file.error(("provider", "type"), f'"{kind}" is not a provider.{hint} There are: {", ".join(_NEEDS)}.')
         return
     for name, example in _NEEDS[kind].items():
         file.require(("provider",), name, f"{name}: {example}")
     file.warn_of_typos(("provider",), [name for needs in _NEEDS.values() for name in needs])
     at: Key = ("provider", "cache_stopped_nodes")
     if kind in ("aws", "gcp") and file.get(*at) is not False:
-        file.warn(at, "stopped machines keep their disks, which cost on. Set cache_stopped_nodes: false.")
+        file.warn(at, "stopped machines keep disks that cost money. Set cache_stopped_nodes: false.")
     if kind == "local":
         _local(file)
     else:
@@ -73,7 +73,7 @@ def check(file: ClusterFile) -> None:
     for remote, local in file.mapping("file_mounts").items():
         if not Path(str(local)).expanduser().exists():
             fix = f"Name a file or folder on this machine, from {Path.cwd()}."
-            file.error(("file_mounts", remote), f"{local} is not there. {fix}")
+            file.error(("file_mounts", remote), f"{local} does not exist. {fix}")
     if all(problem.warning for problem in file.problems):
         _validate(file, values)
 
@@ -88,7 +88,7 @@ def _schema(file: ClusterFile, values: dict[str, Any]) -> None:
             continue
         known = error.schema["properties"]
         for name in error.instance.keys() - known.keys() - {"min_workers"}:  # judged below
-            file.error((*at, name), f"ray up knows no such key.{nearest(name, known)}")
+            file.error((*at, name), f"ray up does not know this key.{nearest(name, known)}")
 
 
 def _validate(file: ClusterFile, values: dict[str, Any]) -> None:
@@ -102,7 +102,7 @@ def _validate(file: ClusterFile, values: dict[str, Any]) -> None:
 
 def _local(file: ClusterFile) -> None:
     if file.get("available_node_types"):
-        text = "machines of your own have no types. Remove it; name their IPs instead."
+        text = "your own machines have no node types. Remove this key and set worker_ips."
         file.error(("available_node_types",), text)
     ips, least = len(file.elements("provider", "worker_ips")), file.get("min_workers")
     if isinstance(least, int) and least < ips:
@@ -110,8 +110,8 @@ def _local(file: ClusterFile) -> None:
     if "RAY_enable_autoscaler_v2=0" not in _commands(file, "head_start_ray_commands"):
         file.error(
             ("head_start_ray_commands",),
-            "Ray's second autoscaler never counts the head of such a cluster, and starts one worker too few. "
-            "Put there: export RAY_enable_autoscaler_v2=0",
+            "Ray's second autoscaler does not count the head of such a cluster and starts too few workers. "
+            "Add this command: export RAY_enable_autoscaler_v2=0",
         )
 
 
@@ -123,10 +123,11 @@ def _node_types(file: ClusterFile, kind: str) -> None:
     types, head = file.mapping("available_node_types"), str(file.get("head_node_type"))
     at: Key = ("available_node_types", head, "resources")
     if head not in types:
-        text = f'"{head}" is no type.{nearest(head, map(str, types))} One of: {", ".join(map(str, types))}'
+        hint = nearest(head, map(str, types))
+        text = f'"{head}" is not a node type.{hint} One of: {", ".join(map(str, types))}'
         file.error(("head_node_type",), text)
     elif file.get(*at, "CPU") != 0:
-        file.warn(at, 'trials run on the head, and may starve what drives them. Set resources: {"CPU": 0}.')
+        file.warn(at, 'trials run on the head, and may slow the driver down. Set resources: {"CPU": 0}.')
     for name in types:
         at = ("available_node_types", name, "node_config")
         file.warn_of_typos(at, _CLOUD_KEYS)
@@ -158,14 +159,12 @@ def _gcp(file: ClusterFile, at: Key, resources: Key) -> None:
     if not file.get(*at, "guestAccelerators"):
         return
     if not file.get(*resources, "GPU"):
-        file.error(resources, f"the GPU is not seen by Ray unless stated. {example}")
+        file.error(resources, f"Google does not tell Ray of the GPU. {example}")
     if "'onHostMaintenance': 'TERMINATE'" not in str(file.get(*at, "scheduling")):
-        text = (
-            "a machine with a GPU cannot be moved, and Google refuses it. Add: onHostMaintenance: TERMINATE"
-        )
+        text = "Google cannot move a machine with a GPU, and refuses it. Add: onHostMaintenance: TERMINATE"
         file.error((*at, "scheduling"), text)
     if "install-nvidia-driver" not in str(file.get(*at, "metadata")):
-        text = "without the item {key: install-nvidia-driver, value: 'True'} no GPU is found."
+        text = "Ray finds no GPU without the item {key: install-nvidia-driver, value: 'True'}."
         file.warn((*at, "metadata"), text)
 
 
@@ -185,39 +184,41 @@ def _setup(file: ClusterFile, kind: str) -> None:
     pins = ray_pins(commands)
     if not pins and not file.get("docker", "image"):
         if kind == "local":
-            file.warn(at, f"nothing installs Ray: every machine needs {here}. {fix}")
+            file.warn(at, f"no command installs Ray: every machine needs {here}. {fix}")
         else:
-            file.error(at, f"nothing installs Ray, or a nightly build does. {fix}")
+            file.error(at, f"no command installs Ray {here}: Ray's default is a nightly build. {fix}")
     for operator, version in pins:
         if (operator, version) != ("==", here):
-            file.error(at, f"Ray {operator}{version} there does not understand Ray {here} here. {fix}")
+            file.error(at, f"Ray {operator}{version} cannot work with this machine's Ray {here}. {fix}")
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     for there in _PYTHON.findall(commands):
         if there != python:
-            text = f"Python {there} there, {python} here: tune-app submit does not mind, ray:// does not."
+            text = (
+                f"Python {there}, but {python} on this machine. tune-app submit allows this; ray:// does not."
+            )
             file.warn(at, text)
     needed = _HEAD_NEEDS.get(kind, "")
     if needed not in commands:
-        text = f"without {needed} on the head no worker ever comes, and ray up does not say so."
+        text = f"without {needed} the head starts no worker, and ray up does not say so."
         file.error(("head_setup_commands",), f"{text} Add: pip install {needed}")
 
 
 def _start(file: ClusterFile, key: str, needed: str) -> None:
     text, at = _commands(file, key), (key,)
     if "ray start" not in text:
-        why = "without ray start here, Ray's default sends usage statistics and opens the dashboard"
+        why = "without ray start here, Ray's default command sends usage statistics and opens the dashboard"
         file.error(at, f"{why} to the world. Copy {key} from cluster.yaml.")
         return
     if needed not in text:
         file.error(at, f"{needed} is missing: no worker would join. See cluster.yaml.")
     if "RAY_USAGE_STATS_ENABLED=0" not in text and "--disable-usage-stats" not in text:
         fix = "Put before ray start: export RAY_USAGE_STATS_ENABLED=0;"
-        file.error(at, f"usage statistics are sent. {fix}")
+        file.error(at, f"Ray would send usage statistics. {fix}")
     if _UNSAFE.search(text):
-        fix = "Remove --dashboard-host; ray dashboard and tune-app submit tunnel to it."
-        file.error(at, f"whoever reaches the dashboard can run anything. {fix}")
+        fix = "Remove --dashboard-host; ray dashboard and tune-app submit use an ssh tunnel."
+        file.error(at, f"anyone who reaches the dashboard can run code. {fix}")
     if re.search(r"ulimit -n \d+ *&&", text):
-        file.warn(at, "where ulimit may not raise it, ray start is not reached. End it with ; not &&.")
+        file.warn(at, "if ulimit fails, ray start does not run. Write ; instead of && after ulimit.")
 
 
 def _commands(file: ClusterFile, key: str) -> str:

@@ -88,7 +88,7 @@ def watch(name: str, metadata: str = "") -> None:
         ClusterError: an unknown cloud.
     """
     if name not in CLOUDS:
-        raise ClusterError(f'"{name}": no cloud that is known.{nearest(name, CLOUDS)} Known: aws, gcp')
+        raise ClusterError(f'"{name}": unknown cloud.{nearest(name, CLOUDS)} Known: aws, gcp')
     cloud = CLOUDS[name]
     try:
         with FileLock(Path(tempfile.gettempdir()) / "tune-app-spot.lock", timeout=0):

@@ -123,7 +123,7 @@ def read(folder: Path, size: int | None = None) -> Pool:
     if size is None and height != width:
         raise DataError(
             f"{folder}: its images are {height} x {width} pixels, and images must be square.\n"
-            "  Have them resized: --image-size N"
+            "  To resize them: --image-size N"
         )
     train, test = (
         replace(images, x=resize(images.x, size or height)) for images in (join(parts[:2]), join(parts[2:]))
@@ -149,7 +149,7 @@ def _array(path: Path) -> NDArray[np.uint8]:
         rule = f"missing. The course's layout is {', '.join(COURSE_FILES)}"
         raise DataError(f"{path}: {rule}.{_GET_GOOD_ONES}") from None
     except (OSError, ValueError, EOFError) as error:
-        rule = f"damaged, cut short, or no .npy file of plain numbers ({error})"
+        rule = f"damaged, cut short, or not a .npy file of plain numbers ({error})"
         raise DataError(f"{path}: {rule}.{_GET_GOOD_ONES}") from error
     if stored.dtype != np.uint8 or stored.ndim != 3 or 0 in stored.shape:
         rule = f"an array of {stored.dtype} with shape {stored.shape}; it must be uint8 (N, H, W), N above 0"

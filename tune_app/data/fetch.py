@@ -23,7 +23,7 @@ TIMEOUT_S = 30.0
 OnProgress = Callable[[str, int, int | None], None]  # file, bytes there, bytes in all (None: not told)
 
 _BLOCK_BYTES = 1 << 18
-_AGAIN = "What arrived is kept; run the same command again to go on from there"
+_AGAIN = "What is downloaded is kept; run the same command again to continue"
 
 
 def fetch(
@@ -110,7 +110,7 @@ def _verify(part: Path, url: str, blob: str) -> None:
         raise DataError(
             f"{url}: not the expected file: its {size:,} bytes have the git blob id {found}, "
             f"expected {blob}. It was removed.\n"
-            "  Run the same command again; if it stays so, the course's files have changed"
+            "  Run the same command again; if this happens again, the course's files have changed"
         )
 
 
@@ -118,7 +118,7 @@ def _explained(error: Exception, url: str, part: Path, timeout_s: float) -> Data
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(error, urllib.error.HTTPError):
         error.close()
-        fix = "Run the same command again later; if it stays so, the course's files have moved"
+        fix = "Run the same command again later; if this happens again, the course's files have moved"
         return DataError(f"{url}: the server answered {error.code} {error.reason}.\n  {fix}")
     if isinstance(reason, TimeoutError):
         return DataError(f"{url}: no answer from the server for {timeout_s:g} s.\n  {_AGAIN}")

@@ -135,7 +135,7 @@ def import_folder(
     check_size(image_size)
     if out.exists():
         raise DataError(
-            f"{out}: exists, and an import never overwrites.\n  Choose another --out, or remove it"
+            f"{out}: exists, and an import never overwrites.\n  Choose another --out, or remove this folder"
         )
     if not is_image_folder(source):
         raise DataError(

@@ -94,7 +94,7 @@ def train_val(pool: Images, split: str) -> tuple[Images, Images]:
     """
     if split == "patient" and "" in pool.patients:
         raise DataError(
-            f'split "patient" needs to know whose image each is; {pool.patients.count("")} of {len(pool)} '
+            f'split "patient" needs the patient of each image; {pool.patients.count("")} of {len(pool)} '
             "images name no patient.\n"
             "  Import them from an image folder whose file names tell (person1_..., IM-0115-...): "
             "tune-app data import DIR --out OUT; or use --split image"

@@ -193,7 +193,7 @@ def check_ray(version: str | None, ray: Probe | None, torch: Probe) -> Check:
     if torch.facts is None:
         return Check("Ray", "warning", f"{version}, not tried: its trials need torch", "Fix torch first.")
     fix = (
-        "Look into /tmp/ray/session_latest/logs; stop what is left of an earlier Ray with: ray stop --force\n"
+        "Look into /tmp/ray/session_latest/logs; stop an earlier Ray that still runs with: ray stop --force\n"
         "Until then, train in one process: tune-app run ... --address inline"
     )
     return Check("Ray", "problem", f"{version} does not start: {ray.fault}", fix)
@@ -222,11 +222,13 @@ def check_shared_memory(free_bytes: int | None) -> Check:
 
 
 def check_disk(
-    folder: Path, free_bytes: int | None, fix: str = "Make room, or give another disk with --runs-dir."
+    folder: Path,
+    free_bytes: int | None,
+    fix: str = "Free some space, or give a folder on another disk with --runs-dir.",
 ) -> Check:
     """Space for records and results."""
     if free_bytes is None:
-        return Check("disk", "warning", f"{folder}: its disk does not say what is free")
+        return Check("disk", "warning", f"{folder}: the free space of its disk is unknown")
     found = f"{size(free_bytes)} free at {folder}"
     if free_bytes < DISK_BYTES:
         return Check("disk", "warning", found, fix)
@@ -241,7 +243,7 @@ def check_runs_dir(runs_dir: Path) -> Check:
             pass
     except OSError as error:
         found = f"{runs_dir}: cannot be written: {error.strerror}"
-        return Check("runs folder", "problem", found, "Give one that can be with --runs-dir.")
+        return Check("runs folder", "problem", found, "Give another folder with --runs-dir.")
     return Check("runs folder", "ok", f"{runs_dir}" if folder == runs_dir else f"{runs_dir} (will be made)")
 
 
@@ -256,18 +258,20 @@ def check_data(source: str) -> Check:
     if source == "course":
         if fetched:
             return Check("data", "ok", f"course: in {COURSE_DIR}, every file as published")
-        return Check("data", "problem", f"course: not, or not whole, in {COURSE_DIR}", "tune-app data fetch")
+        return Check(
+            "data", "problem", f"course: missing or incomplete in {COURSE_DIR}", "tune-app data fetch"
+        )
     if course.is_layout(Path(source)) or folder.is_image_folder(Path(source)):
         return Check("data", "ok", f"{source}: found")
-    found = f"{source}: no such folder, or neither arrays nor images are in it"
+    found = f"{source}: no such folder, or a folder without arrays and images"
     return Check("data", "problem", found, "Name phantom, course, or a folder that holds train and test.")
 
 
 def check_address(address: str | None, started: str | None = None) -> Check:
     """Whether runs join another Ray, because of the environment or of ``ray start``."""
     if address:
-        found = f'"{address}": every run joins the Ray there, and starts none here'
-        fix = "If that is not meant: unset RAY_ADDRESS, or add --address local."
+        found = f'"{address}": every run joins the Ray at this address, and starts none here'
+        fix = "If you do not want this: unset RAY_ADDRESS, or add --address local."
         return Check("RAY_ADDRESS", "warning", found, fix)
     joins = f"joins the cluster of this machine, {started}" if started else "starts a Ray of its own"
     return Check("RAY_ADDRESS", "ok", f"not set: every run {joins}")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: With another version of the first nothing works; of the last, results differ in their last digits.
 _SAME = ("ray", "python", "tune-app", "torch")
-_BRING = "Bring this machine's version there: ray up FILE installs it."
+_BRING = "Install this machine's version there with: ray up FILE"
 
 
 def check_cluster(address: str, runs_dir: Path) -> list[Check]:
@@ -42,7 +42,7 @@ def judge(
     joined: str, has: Cluster, answers: Iterable[NodeAnswer], here: Mapping[str, str | None]
 ) -> list[Check]:
     """The checks of a cluster and its machines; ``here`` has the versions of this machine."""
-    devices = f"{has.cpus:g} CPUs, {has.gpus:g} GPUs{', as it can grow' if has.grows else ''}"
+    devices = f"{has.cpus:g} CPUs, {has.gpus:g} GPUs{' (when it has grown)' if has.grows else ''}"
     text = f"{joined}; {counted(has.nodes, 'node')}, {devices}"
     cluster = Check("cluster", "ok", text)
     if not has.cpus and not has.gpus:
@@ -56,7 +56,7 @@ def _node(answer: NodeAnswer, here: Mapping[str, str | None]) -> list[Check]:
     name, facts = answer.node.name, answer.facts
     if facts is None:
         logs = "Look into /tmp/ray/session_latest/logs there (raylet.out, and the newest worker-*.err)."
-        return [Check(name, "problem", f"{answer.node}: it runs no task: {answer.fault}", logs)]
+        return [Check(name, "problem", f"{answer.node}: no task ran there: {answer.fault}", logs)]
     wrong = [replace(each, name=name) for each in _faults(answer, facts, here) if each.status != "ok"]
     versions = ", ".join(f"{package} {facts[package]}" for package in _SAME if facts.get(package))
     seen = "" if facts.get("gpus_seen") is None else f"; torch sees {counted(facts['gpus_seen'], 'GPU')}"
@@ -78,15 +78,15 @@ def _faults(answer: NodeAnswer, facts: Mapping[str, Any], here: Mapping[str, str
             else:
                 yield Check(package, "problem", text, _BRING)
     if fault := facts.get("write_fault"):
-        fix = "Make room there, or start Ray with TMPDIR set to a disk that has some."
+        fix = "Free some space there, or start Ray with TMPDIR set to a disk that has space."
         yield Check("disk", "problem", f"{facts['folder']} there cannot be written: {fault}", fix)
     else:
-        fix = "Make room there: Ray's files and what it moves to the disk lie there."
+        fix = "Free some space there: Ray keeps its files and spilled objects on this disk."
         yield checks.check_disk(Path(facts["folder"]), facts["free_bytes"], fix)
     yield checks.check_shared_memory(facts.get("shm_bytes"))
     seen = facts.get("gpus_seen")
     if seen is not None and seen < answer.node.gpus:
         there = counted(int(answer.node.gpus), "GPU")
-        text = f"Ray counts {there} there, and torch sees {seen}: trials run on the CPU"
+        text = f"Ray counts {there} there, but torch sees {seen}: trials run on the CPU"
         fix = "Install a torch for CUDA, and a driver, there (nvidia-smi): https://pytorch.org/get-started"
         yield Check("GPUs", "problem", text, fix)

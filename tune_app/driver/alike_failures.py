@@ -37,4 +37,7 @@ class AlikeFailures:
         if len(alike) < ALIKE_FAILURES or set(training) - alike:
             return None
         at = f" ({failure.place})" if failure.place and not failure.mistaken else ""
-        return f"{len(alike)} configurations failed alike, and none has ended well: {failure.reason}{at}"
+        return (
+            f"{len(alike)} configurations failed with the same exception, and none has finished: "
+            f"{failure.reason}{at}"
+        )

@@ -63,7 +63,7 @@ class Sharing:
     @property
     def line(self) -> str:
         """``4 trials a GPU: 8 at a time train 1.02 times as fast``."""
-        return f"{counted(self.trials, 'trial')} a GPU: {self.why}"
+        return f"{counted(self.trials, 'trial')} per GPU: {self.why}"
 
 
 class ProcessFailed(Exception):

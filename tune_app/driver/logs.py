@@ -77,6 +77,6 @@ class Logs:
             if not self._notified:
                 self._notified = True
                 self._notify(
-                    f"note: {path}: cannot be written: {error.strerror}. The sweep goes on. The record says "
-                    "in one line why a trial failed; its traceback and what it printed are lost."
+                    f"note: {path}: cannot be written: {error.strerror}. The sweep continues. The record "
+                    "says in one line why a trial failed; its traceback and what it printed are lost."
                 )

@@ -86,7 +86,7 @@ def open_engine(
     def refuse(gpus: float) -> NoReturn:
         raise ResourceError(
             f"--wait-for-gpus {wait_for_gpus} --address {asked}: there are {gpus:g} GPUs here, and only a "
-            "cluster can get more. Leave out --wait-for-gpus, or give --address of a cluster."
+            "cluster can add more. Leave out --wait-for-gpus, or give --address of a cluster."
         )
 
     if wait_for_gpus and local and (inline or not gpus_possible()):

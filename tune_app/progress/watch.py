@@ -70,7 +70,10 @@ def follow(sweep: Sweep, console: Console | None = None) -> None:
     """Show a sweep that another process is training, until that process has ended or Ctrl-C is pressed."""
     if not sweep.live():
         return
-    with suppress(KeyboardInterrupt), Watch(sweep, f"following {sweep.name}, Ctrl-C only leaves", console):
+    with (
+        suppress(KeyboardInterrupt),
+        Watch(sweep, f"following {sweep.name}; Ctrl-C ends only this view", console),
+    ):
         while sweep.live():
             sweep.refresh()
             time.sleep(_EVERY_S)
@@ -124,7 +127,7 @@ class Watch:
         if self._error:
             print(
                 f"tune-app: the progress could not be shown in full ({type(self._error).__name__}: "
-                f"{self._error}); training and record are not concerned",
+                f"{self._error}); training and record are not affected",
                 file=sys.stderr,
             )
 
@@ -157,7 +160,7 @@ class Watch:
         try:
             action()
         except SystemExit:  # so rich says that nobody reads what it writes; it has silenced the console
-            self._error = self._error or BrokenPipeError("nobody reads the output any more")
+            self._error = self._error or BrokenPipeError("the output is no longer read")
         except Exception as error:  # noqa: BLE001 - told at the end: a view must not end what it views
             self._error = self._error or error
 

@@ -127,11 +127,11 @@ def why_not_ranked(sweeps: Sequence[Frames]) -> list[str]:
     found = []
     data = {frames.sweep.data.fingerprint for frames in sweeps}
     if len(data) > 1:
-        found.append("the data differ, and so do the test sets: a figure of one says nothing about another")
+        found.append("the data differ, and so do the test sets: results on one say nothing about the other")
     elif len({frames.sweep.data.split for frames in sweeps}) > 1:
         found.append("validation images are drawn by image in one and by patient in another")
     elif data == {""} and len({frames.sweep.space.task for frames in sweeps}) > 1:
-        found.append("the tasks compute their metrics themselves, each its own way")
+        found.append("each task computes its metrics in its own way")
     metrics = {(frames.sweep.space.metric.name, frames.sweep.space.metric.mode) for frames in sweeps}
     if len(metrics) > 1:
         listed = formats.listed(sorted(f"{name} ({mode})" for name, mode in metrics))
@@ -199,7 +199,7 @@ def _told_apart(best: Sequence[BestOfSweep], metric: str, units: MetricUnits) ->
     }
     values = {name: found for name, found in every.items() if len(found) > 1}
     if len(values) < 2:
-        return "Which differences are more than chance is left open: that takes two runs with two seeds."
+        return "This does not say which differences are more than chance: that needs two runs with two seeds."
     step = units.step(metric, chain.from_iterable(values.values()))
     pairs = list(combinations(values, 2))
     tests = {(one, other): welch(values[one], values[other], step=step) for one, other in pairs}
@@ -207,7 +207,7 @@ def _told_apart(best: Sequence[BestOfSweep], metric: str, units: MetricUnits) ->
     if verdict.mode(best[0].frames.sweep.space, metric) == "min":
         apart = [(other, one) for one, other in apart]
     listed = formats.listed([f"{better} is better than {worse}" for better, worse in apart])
-    told = f"told apart: {listed}" if apart else "none can be told apart with these seeds"
+    told = f"told apart: {listed}" if apart else "no two can be told apart with these seeds"
     return (
         f"By {formats.quantity(metric)}, {told} "
         f"(Welch's t test, Holm's correction for {counted(len(pairs), 'pair')} at {LEVEL:.0%})."
@@ -287,9 +287,9 @@ def luck(frames: Frames) -> str | None:
 def _luck(frames: Frames, name: str, pairs: list[_Pair]) -> str:
     units, metric = frames.units, frames.sweep.space.metric
     if not all(pair.chosen for pair in pairs):
-        return f"The run {name} is not beside this one, so what it was chosen by cannot be shown."
+        return f"The run {name} is not in the same folder, so its results cannot be shown."
     if len(pairs) < 2:
-        return "One configuration alone has no lead that could be luck."
+        return "With one configuration, there is no lead to check."
     first, second = pairs[:2]
     difference = frames.paired(metric.name, first.sample, second.sample)
     if difference is None:

@@ -38,7 +38,7 @@ def deliver(content: bytes, form: str, out: Path | None, terminal: IO[bytes]) ->
     if out is not None:
         write_file(out, content)
     elif form in BINARY:
-        raise ReportError(f"--format {form}: is no text for a terminal; give a file with --out")
+        raise ReportError(f"--format {form}: is not text; give a file with --out")
     else:
         terminal.write(content)
         terminal.flush()
@@ -56,7 +56,9 @@ def export(frames: Frames, form: str, options: TableOptions | None = None, of: s
     one_of("--of", of, FRAMES)
     if form == "optuna":
         if of != "trials" or options != TableOptions():
-            raise ReportError("--format optuna: is the whole study; leave --of, --columns, --sort, ... out")
+            raise ReportError(
+                "--format optuna: writes the whole study; leave out --of, --columns, --sort, ..."
+            )
         from tune_app.report import optuna_export  # here, for it loads a database's library
 
         return optuna_export.content(frames)

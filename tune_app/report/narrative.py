@@ -26,7 +26,7 @@ def verdict(frames: Frames, judged: Verdict) -> list[str]:
         states = formats.listed(frames.states()) or "none was started"
         return [f"No configuration has finished, so nothing is chosen: {states}."]
     if len(judged.chosen.standings) == 1:
-        rivals = "It is the only one that has finished, so there is nothing to tell it from."
+        rivals = "It is the only one that has finished, so there is nothing to compare it with."
     elif reason := judged.chosen.unanswered.get("seeds"):
         rivals = f"Whether it is better than the others cannot be said: {reason}."
     else:
@@ -60,7 +60,7 @@ def tied(frames: Frames, judged: Verdict, short: bool = False) -> str:
     if not judged.tied:
         if all(pair.seeds and pair.seeds.constant for pair in mine):
             what = "the same value" if judged.chosen.seedless else "the same difference"
-            return f"told apart from {others}: seeds play no part, as each of the {seeds} gives {what}"
+            return f"told apart from {others}: seeds have no effect, because each of the {seeds} gives {what}"
         how = "" if short else " (paired t tests, Holm's correction at 5%)"
         return f"told apart from {others} with {seeds}{how}"
     names = [frames.name_of(each, short) for each in judged.tied[:_NAMED]]
@@ -76,7 +76,7 @@ def tied(frames: Frames, judged: Verdict, short: bool = False) -> str:
 
 def _tested(frames: Frames, test: Comparison | None, winner: int) -> str:
     if test is None or all(each.sample != winner for each in test.standings):
-        return "There is no test metric: what it is worth on data that no choice has seen is left open."
+        return "There is no test metric, so its result on unseen data is not known."
     best = test.standing(winner)
     said = f"On the test set: {formats.quantity(test.metric)} "
     said += frames.units.measure(test.metric, best.values, unit=True)
@@ -170,13 +170,13 @@ def reproduce(frames: Frames) -> list[tuple[str, str]]:
     sweep, found, numerics = frames.sweep, frames.provenance, frames.sweep.numerics
     versions = [f"{name} {version}" for name, version in (found.get("versions") or {}).items() if version]
     git, hardware = found.get("git") or {}, found.get("hardware") or {}
-    uncommitted = ", with changes that were not committed" if git.get("dirty") else ""
+    uncommitted = ", with uncommitted changes" if git.get("dirty") else ""
     cores = counted(int(hardware.get("cores", 0)), "core")
     gpus = ", ".join(str(gpu.get("name")) for gpu in hardware.get("gpus", [])) or "none"
     threads = counted(numerics.threads, "thread")
     terms = {
         "space": f"in the record, frozen when the run began; {sweep.paths.space.name} is a copy",
-        "seed": f"{sweep.space.seed}, from which every other is derived",
+        "seed": f"{sweep.space.seed}, from which all other seeds derive",
         "data": sweep.data.label(),
         "data sha256": sweep.data.fingerprint,
         "numerics": f"replicates {numerics.replicates}, {numerics.precision}, {threads}",

@@ -91,8 +91,8 @@ def pareto_table(frames: Frames) -> Table | None:
     below = (
         f"{len(front)} of {counted(len(ranked), 'finished configuration')} "
         f"{'is' if len(front) == 1 else 'are'} not dominated: no other one is at least as good in "
-        f"every mean, and better in one, of {goals}. By the means alone: within the intervals, a row may "
-        "owe its place to its seeds."
+        f"every mean, and better in one, of {goals}. Only the means decide: if intervals "
+        "overlap, other seeds might change the rows."
     )
     title = f"Trade-offs of {frames.sweep.name}"
     shown = ["sample", *frames.varying, *metrics, "n"]
@@ -178,7 +178,7 @@ def sorted_rows(frames: Frames, frame: pd.DataFrame, options: TableOptions) -> p
 def _sorted(frames: Frames, frame: pd.DataFrame, sort: str) -> pd.DataFrame:
     name, _, direction = sort.partition(":")
     if direction not in ("", "asc", "desc"):
-        raise ReportError(f'--sort {sort}: after the colon stands asc or desc, not "{direction}"')
+        raise ReportError(f'--sort {sort}: write asc or desc after the colon, not "{direction}"')
     _check(frames, [name], frame)
     metric = frames.sweep.space.metric
     upwards = metric.mode == "min" if name == metric.name else not named_share(name)

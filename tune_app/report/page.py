@@ -88,7 +88,9 @@ def _banner(frames: Frames) -> str:
     states = frames.trials["status"].value_counts()
     open_ends = (Status.RUNNING, Status.INTERRUPTED, Status.PLANNED)
     if going := [f"{states[status]} {status}" for status in open_ends if status in states]:
-        said.append(f"This run has not ended ({formats.listed(going)}): everything here is as of now.")
+        said.append(
+            f"This run has not ended ({formats.listed(going)}): this page shows what is recorded so far."
+        )
     if frames.sweep.data.kind == "phantom":
         said.append("Phantom images, drawn by code: nothing here says anything about X-rays.")
     return " ".join(said)

@@ -87,7 +87,7 @@ def best(frames: Frames, found: Mapping[str, Any]) -> str:
             f"its model ({how}) is in {model['file']}. Next: tune-app predict {model['file']} IMAGE..."
         )
         if frames.sweep.data.kind == "phantom":
-            lines.append("warning: it was trained on images drawn by code, and knows no real X-ray")
+            lines.append("warning: it was trained on images drawn by code, not on real X-rays")
     return "\n\n".join(lines)
 
 
@@ -106,7 +106,7 @@ def predictions(origin: Origin, found: Sequence[Prediction]) -> str:
 def rerun(sample: int, compared: int, differences: Sequence[tuple[int, str, Any, Any]], device: str) -> str:
     """Whether a configuration came out the same when it was trained once more."""
     if not differences:
-        return f"configuration {sample}: the same, all {compared:,} values to the last digit (on {device})"
+        return f"configuration {sample}: all {compared:,} values are the same to the last digit (on {device})"
     lines = [f"configuration {sample}: {len(differences):,} of {compared:,} values differ (now on {device})"]
     shown = [["replicate", "", "recorded", "now"]]
     shown += [[str(r), name, f"{then!r}", f"{now!r}"] for r, name, then, now in differences[:5]]

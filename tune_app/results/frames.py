@@ -34,17 +34,17 @@ COLUMNS = {
     "replicate": "number of the seed, from 0; initialisation and batch order follow from it",
     "status": "planned, running, interrupted, finished, stopped (early), diverged or failed",
     "epochs": "epochs trained; of a configuration, the most that any replicate has",
-    "test_looks": "how often the test set was looked at for it: more than once after an extension",
-    "evaluated": "the epoch whose metrics stand in the row: the last, or the best by the space's metric",
+    "test_looks": "how often its test set was evaluated: more than once after an extension",
+    "evaluated": "the epoch of the metrics in the row: the last, or the best by the space's metric",
     "n": "replicates behind the means",
-    "n_diverged": "replicates that became non-finite; a configuration with any is never ranked",
+    "n_diverged": "replicates that diverged; a configuration with any is never ranked",
     "epoch": "number of the epoch, from 1",
     "duration_s": "seconds of training and validation; of a configuration, summed over its replicates",
     "device": "cpu, or the GPU: cuda:3 on NODE; several are joined by +",
-    "twin": "number of an earlier configuration that is the same point, whose outcome is repeated here",
+    "twin": "number of an earlier configuration with the same parameters, whose outcome is repeated here",
     "data": "the data's source",
     "data_sha256": "SHA-256 over every image and label that the sweep saw",
-    "<metric>": "train_ running over the epoch, val_ and test_ at its end; shares are fractions of 1",
+    "<metric>": "train_ averaged during the epoch, val_ and test_ at its end; accuracies are fractions of 1",
     "<metric>_mean": "mean over the n replicates; empty where one of them has no value",
     "<metric>_ci95": "half-width of the 95% t interval of that mean; empty when n is 1",
 }
@@ -199,8 +199,8 @@ class Frames:
         except (ValueError, OSError) as error:
             raise RunError(
                 f"{path}: cannot be read as the list of test images: {error}. Have it written again "
-                f"with tune-app resume {self.sweep.name}, or remove it: what other patients would change is "
-                "then left open."
+                f"with tune-app resume {self.sweep.name}, or remove it: the answers about other patients "
+                "are then left out."
             ) from error
 
 

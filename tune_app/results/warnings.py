@@ -106,9 +106,9 @@ def _code(frames: Frames) -> Iterator[str]:
     sessions, samples = code.mixture(sweep.history, sweep.space.replicate_numbers)
     if samples:
         named = code.name_samples(samples)
-        yield f"the means of {named} have seeds or epochs of differing code: they describe neither"
+        yield f"the means of {named} mix seeds or epochs of different code"
     elif sessions:
-        yield "configurations are compared that were trained with differing code"
+        yield "the compared configurations were trained with different code"
     if name := sweep.header.confirms:
         try:
             confirmed = Sweep.open(sweep.paths.folder.parent / name)
@@ -120,7 +120,7 @@ def _code(frames: Frames) -> Iterator[str]:
     for number, (began, differing) in sessions.items():
         alike.setdefault(", ".join(differing), []).append(f"session {number} ({began or 'undated'})")
     for what, which in alike.items():
-        yield f"other code than in the first session: {' and '.join(which)}: {what}"
+        yield f"code that differs from the first session: {' and '.join(which)}: {what}"
 
 
 def _worse_on_test(frames: Frames, verdict: Verdict, winner: int) -> Iterator[str]:
@@ -148,11 +148,11 @@ def _few_seeds(verdict: Verdict, winner: int) -> Iterator[str]:
     if verdict.chosen.seedless or n >= FEW_SEEDS:
         return
     if n == 1:
-        yield f"one seed only: no interval, and luck is not told from merit; use --seeds {FEW_SEEDS}"
+        yield f"only one seed: no interval, so luck cannot be excluded; use --seeds {FEW_SEEDS}"
     else:
         factor = quantile(1 - LEVEL, n - 1) / math.sqrt(n)
         yield (
-            f"chosen on {n} seeds: an interval reaches {factor:.1f} standard deviations either way; "
+            f"chosen on {n} seeds: an interval is ± {factor:.1f} standard deviations; "
             f"use --seeds {2 * FEW_SEEDS}"
         )
 
@@ -160,7 +160,7 @@ def _few_seeds(verdict: Verdict, winner: int) -> Iterator[str]:
 def _test_seen(frames: Frames, others: Sequence[str], winner: int) -> Iterator[str]:
     looks = int(frames.seeds.loc[frames.seeds["sample"] == winner, "test_looks"].max())
     if looks > 1:
-        yield f"the test set was looked at {looks} times for it, for it was extended after the first look"
+        yield f"its test set was evaluated {looks} times, because the run was extended after the first time"
     if others and frames.sweep.data.kind != "phantom":  # which anybody may look at, being drawn by code
         named = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
         yield (
@@ -184,8 +184,9 @@ def _small_validation(frames: Frames, verdict: Verdict, winner: int) -> Iterator
         wanted = int(sample_size(difference, sd, LEVEL, most=1_000_000))
         enough = f"about {_rounded(wanted):,}" if wanted > 0 else "more than a million"
         yield (
-            f"{images} validation images cannot show its lead of {to_decimals(difference, 1, 2)} points: "
-            f"others would move it by ± {to_decimals(reach, 1, 2)}; it takes {enough}"
+            f"{images} validation images are too few to show its lead of "
+            f"{to_decimals(difference, 1, 2)} points: other "
+            f"images would move it by ± {to_decimals(reach, 1, 2)}; {enough} are needed"
         )
 
 

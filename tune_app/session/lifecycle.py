@@ -51,7 +51,7 @@ def run(request: Request, loaded: LoadedTask) -> Session:
         differences.append(f"data: {sweep.data.label()} recorded, {loaded.identity.label()} asked")
     if differences:
         raise RunError(
-            f"--name {request.name}: a run of this name exists, and it is another sweep:\n  "
+            f"--name {request.name}: a run of this name exists, but it is another sweep:\n  "
             + "\n  ".join(differences)
             + f"\n  To add to that run: tune-app extend {request.name}. To start a new one: give another "
             "--name, or leave it out."

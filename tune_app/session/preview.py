@@ -143,7 +143,7 @@ def plan(space: SearchSpace, estimate: Estimate) -> str:
     work = space.size() * space.seeds * space.epochs
     lines = [
         f"trials: {space.size():,}   replicates: {space.size() * space.seeds:,}   epochs in all: {work:,}",
-        f"metric: {', '.join(f'{m.name} ({m.mode})' for m in space.metrics)}, of the {space.evaluate} epoch",
+        f"metric: {', '.join(f'{m.name} ({m.mode})' for m in space.metrics)}, at the {space.evaluate} epoch",
     ]
     stopping = list(_stopping(space))
     if stopping and len(space.metrics) > 1:

@@ -80,7 +80,7 @@ class Origin(msgspec.Struct, kw_only=True):
         if self.kind == "phantom":
             return "trained on images drawn by code: what it says of a real X-ray means nothing"
         if self.kind == UNKNOWN:
-            return "its file does not say what it was trained on: do not rely on what it says"
+            return "its file does not say what it was trained on: do not rely on its predictions"
         return ""
 
 

@@ -45,7 +45,7 @@ def ending(driver: Driver) -> Iterator[list[int]]:
         if caught:
             os._exit(128 + number)
         caught.append(number)
-        progress.note("stopping: saving the running trials (Ctrl-C again to leave at once)")
+        progress.note("stopping: saving the running trials (press Ctrl-C again to end at once)")
         driver.end(signal.Signals(number).name)
 
     with _handled(handle, [signal.SIGTERM, signal.SIGINT, *_HANGUP]):

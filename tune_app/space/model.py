@@ -79,12 +79,12 @@ class Section(BaseModel):
 
 
 class Metric(Section):
-    """What trials are ranked by."""
+    """The metric that ranks configurations."""
 
     name: str = Field(pattern=f"^{NAME.pattern}$", examples=["val_accuracy", "val_loss"])
-    """The metric that ranks configurations: letters, digits and _, and never one of the test set."""
+    """The name of the metric: letters, digits and _. Test metrics are refused."""
     mode: Literal["max", "min"] = Field(examples=["min if less of it is better, else mode: max"])
-    """max where more is better, min where less is."""
+    """max if more is better, min if less is better."""
     #: The other metrics, if this is the first of a list.
     _others: tuple[Metric, ...] = PrivateAttr(())
 
@@ -119,7 +119,7 @@ Metrics = Annotated[Metric, WrapValidator(_one_or_several)]
 
 
 class Stop(Section):
-    """Early stopping: which scheduler, at which epochs (rungs) it decides, and when patience runs out."""
+    """Early stopping: the scheduler, the epochs (rungs) at which it decides, and the patience."""
 
     scheduler: Literal["none", "asha", "median", "hyperband"] = Field(examples=["asha"])
     """none, asha (asynchronous successive halving), median or hyperband."""
@@ -128,15 +128,15 @@ class Stop(Section):
     reduction_factor: float = Field(default=3.0, gt=1)
     """One trial in this many survives each rung (asha and hyperband)."""
     brackets: Natural | None = None
-    """How many brackets hyperband has, each starting a rung later; one a rung if left out."""
+    """Number of hyperband brackets, each starting one rung later. Default: one for each rung."""
     min_samples_required: Natural = 3
-    """How many others median needs at an epoch before it decides there."""
+    """How many other trials must have reached an epoch before median decides there."""
     patience: Natural | None = None
-    """Epochs without improvement after which a replicate has converged and ends, finished."""
+    """Epochs without improvement after which a replicate ends as converged."""
     min_delta: float = Field(default=0.0, ge=0)
     """Improvements of the metric up to this size do not count for patience."""
     metric: str | None = None
-    """The metric it goes by, where the space has several; the first unless said."""
+    """The metric that early stopping compares, if the space has several. Default: the first."""
 
     def rungs(self, epochs: int) -> list[int]:
         """Return the epochs below ``epochs`` after which successive halving decides.
@@ -164,7 +164,7 @@ class Stop(Section):
 
 
 class Search(Section):
-    """Which configurations are tried, beyond ``configs``."""
+    """How configurations are found, in addition to ``configs``."""
 
     algorithm: Literal["grid", "random", "optuna"] = Field(examples=["random"])
     """grid: every combination; random: independent draws; optuna: what a sampler suggests."""
@@ -175,7 +175,7 @@ class Search(Section):
     )
     """Optuna's sampler: tpe, gp, cmaes, random, qmc, nsga2 or module:Class."""
     samples: Natural | None = None
-    """How many draws (random) or suggestions (optuna)."""
+    """Number of draws (random) or suggestions (optuna)."""
 
     @model_validator(mode="before")
     @classmethod
@@ -186,24 +186,24 @@ class Search(Section):
 
 
 class Resources(Section):
-    """What one trial occupies; whatever is left out, tune-app decides from the machines it finds."""
+    """CPUs and GPUs of one trial. tune-app chooses keys that are left out from the machines it finds."""
 
     cpus_per_trial: Annotated[float, Field(gt=0), AfterValidator(_share)] | None = None
     """CPUs that one trial occupies."""
     gpus_per_trial: GpuShare | None = None
-    """GPUs of one trial: a number, a share such as 0.25, or auto, the smallest share that measures faster."""
+    """GPUs of one trial: a number, a share such as 0.25, or auto to measure the best share."""
     max_concurrent: Natural | None = None
-    """How many trials may run at a time."""
+    """The largest number of trials at a time."""
 
 
 class SearchSpace(Section):
-    """What a sweep is to train, independent of the engine that runs it. Frozen, and validated by `parse`.
+    """What a sweep trains, independent of the engine that runs it. Frozen, and validated by `parse`.
 
     Spaces that differ only by name, description or file are equal.
     """
 
     task: str = Field(pattern=f"^({NAME.pattern}|{REFERENCE.pattern})$", examples=["pneumonia"])
-    """What to train: pneumonia, or module:attribute of your own."""
+    """What to train: pneumonia, or your own module:attribute."""
     description: str | None = None
     """Free text, for people."""
     space: Mapping[str, Parameter] = {}
@@ -211,35 +211,35 @@ class SearchSpace(Section):
     fixed: Mapping[str, Value] = {}
     """Parameters that are the same in every configuration."""
     configs: Annotated[tuple[Point, ...], Field(strict=False)] = ()
-    """Exact configurations that are tried first, whatever the search."""
+    """Exact configurations that are tried first, before any search."""
     epochs: Natural = 30
-    """Epochs that a trial is trained for."""
+    """Epochs of each trial."""
     seeds: Natural = 5
     """Replicates of each configuration, each with its own seed."""
     first_replicate: Whole = 0
-    """Number of the first replicate; beyond the last of another sweep, all seeds are new."""
+    """Number of the first replicate. A number beyond the last of another sweep gives only new seeds."""
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
-    """The seed that every other one is derived from."""
+    """The seed from which all other seeds and random draws derive."""
     metric: Metrics = Field(default=Metric(name="val_accuracy", mode="max"), json_schema_extra=_one_or_list)
-    """What configurations are ranked by; of a list, the first ranks."""
+    """The metric that ranks configurations. Of a list, the first one ranks them."""
     evaluate: Literal["last", "best"] = "last"
-    """The epoch whose metrics stand in the results: the last, or the best by the metric."""
+    """The epoch whose metrics are in the results: the last, or the best by the metric."""
     stop: Stop = Stop(scheduler="none")
-    """Early stopping; none unless asked for."""
+    """Early stopping. Default: none."""
     search: Search = Search(algorithm="grid")
-    """How the space is searched; grid unless said."""
+    """How the space is searched. Default: grid."""
     checkpoint_every: float = Field(default=30.0, ge=0)
-    """Seconds between a trial's checkpoints, or 20 times what writing one takes if more; 0: every epoch."""
+    """Seconds between a trial's checkpoints; at least 20 times the time to write one. 0: every epoch."""
     keep: Literal["none", "best", "last"] = "best"
-    """What stays of finished trials: nothing, the weights of the best, or the last checkpoint of each."""
+    """What is kept of finished trials: nothing, the weights of the best, or the last checkpoint of each."""
     max_failures: Whole = 2
     """How often a failed trial is tried again, from its last checkpoint."""
     replicates: Literal["auto", "looped", "stacked"] = "auto"
     """How seeds are trained: looped, one after the other; stacked, as one module; auto, the faster one."""
     precision: Literal["float32", "tf32", "bf16"] = "float32"
-    """Of matrix products and convolutions: bf16 is torch's autocast, tf32 needs a GPU."""
+    """Precision of matrix products and convolutions: bf16 is torch's autocast, tf32 needs a GPU."""
     resources: Resources = Resources()
-    """What one trial occupies."""
+    """CPUs and GPUs of one trial."""
 
     _name: str = PrivateAttr("space")
     _origin: Document = PrivateAttr(default_factory=lambda: Document("search space"))

@@ -112,11 +112,11 @@ def unquote(value: object) -> str:
     except ValueError:  # too many digits
         return ""
     finite = isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
-    return ": take the quotes away" if finite else ""
+    return ": remove the quotes" if finite else ""
 
 
 _MAPPING = "is not a mapping: write keys and values, as in {{key: value}}, or {{}} for none"
-_LIST = "is not a list: write [...], or one item a line after a dash"
+_LIST = "is not a list: write [...], or one item per line after a dash"
 
 #: What a message says after the value, by pydantic's type of the error.
 SENTENCES = {
@@ -128,6 +128,6 @@ SENTENCES = {
     "literal_error": "is not one of {words}",
     "finite_number": "is not finite: write a finite number",
     "greater_than": "is too small: it must be above {gt}",
-    "greater_than_equal": "is too small: {ge} is the least",
-    "less_than_equal": "is too large: {le} is the most",
+    "greater_than_equal": "is too small: the least value is {ge}",
+    "less_than_equal": "is too large: the largest value is {le}",
 }

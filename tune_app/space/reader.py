@@ -120,9 +120,11 @@ class _Reader:
         """The parser's events; refuses anchors, aliases and tags."""
         for event in YAML(typ="safe", pure=True).parse(self.text):
             if isinstance(event, events.AliasEvent) or getattr(event, "anchor", None):
-                self.fail(_place(event), "anchors and aliases (& and *) are not read: write the value out")
+                self.fail(
+                    _place(event), "anchors and aliases (& and *) are not supported: write the value itself"
+                )
             if (tag := getattr(event, "ctag", None)) is not None:
-                rule = f"tags are not read: leave out {show(str(tag))}, and quote what is text"
+                rule = f"tags are not supported: leave out {show(str(tag))}, and quote what is text"
                 self.fail(_place(event), rule)
             yield event
 
@@ -143,7 +145,7 @@ class _Reader:
         place = _place(event)
         self.out.marks[path] = (*(key or place), "")
         if len(path) > _DEEPEST:
-            self.fail(place, f"nested more than {_DEEPEST} deep: no key of a search space is")
+            self.fail(place, f"nested more than {_DEEPEST} levels deep: no key of a search space needs this")
         if isinstance(event, events.ScalarEvent):
             return self.scalar(event)
         return self.mapping(path) if isinstance(event, events.MappingStartEvent) else self.sequence(path)
@@ -168,7 +170,7 @@ class _Reader:
                 self.fail(place, "a key is one word, not a mapping or a list")
             key = self.scalar(event)
             if not isinstance(key, str):
-                self.fail(place, f"a key is a word: {show(key)} is none unless it is quoted")
+                self.fail(place, f"a key is a word: put {show(key)} in quotes")
             step = (*path, key)
             if key in found:
                 first = self.out.marks[step][0] + 1

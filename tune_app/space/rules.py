@@ -119,13 +119,13 @@ def _parameter_names(space: SearchSpace, recorded: bool) -> Iterator[RuleError]:
     for path, name in ((path, name) for path, names in named for name in names):
         key = name.casefold()
         if not NAME.fullmatch(name):
-            rule = "a parameter's name is letters, digits and _, and starts with no digit"
+            rule = "a parameter's name has letters, digits and _, and does not start with a digit"
             yield RuleError(f"{show(name)} cannot be a name: {rule}", path, (name,))
         if key in columns:
             rule = f'"{name}" is {columns[key]}: give the parameter another name'
             yield RuleError(rule, path, (name,))
         elif (other := first.setdefault(key, name)) != name and not recorded:
-            rule = f'"{name}" differs only by case from "{other}", and many programs take both for one column'
+            rule = f'"{name}" differs only by case from "{other}", and many programs treat both as one column'
             yield RuleError(f"{rule}: give the parameter another name", path, (name,))
     for name in space.space.keys() & space.fixed.keys():
         rule = "is in space too: a parameter is searched or fixed, so remove it from one"
@@ -182,11 +182,12 @@ def _unsearchable(algorithm: str, kind: str, args: tuple[Any, ...]) -> str:
     """Why an algorithm does not take a sampler, and what it takes instead; empty if it takes it."""
     if algorithm == "grid" and kind != "grid":
         fix = "write search: {algorithm: random, samples: 50}, or write {grid: [...]}"
-        return f"{kind} is drawn from, and this search tries grids alone: {fix}"
+        return f"{kind} draws values, but this search tries only grids: {fix}"
     if algorithm != "optuna":
         return ""
     if kind == "grid":
-        return f"optuna suggests values, and a grid wants them all: write {{choice: {show(args, limit=200)}}}"
+        values = show(args, limit=200)
+        return f"optuna suggests some values, but a grid tries them all: write {{choice: {values}}}"
     if kind == "qloguniform":
         return f"optuna has no {kind}: write {{quniform: {show(args)}}}"
     if kind == "randn":
@@ -238,11 +239,11 @@ def _points(space: SearchSpace) -> Iterator[RuleError]:
         for name, sampler in space.space.items():
             there = exists(name, space.space, {**space.fixed, **point})
             if there and name not in point:
-                rule = "an exact point names every parameter of space that exists beside its others"
+                rule = "an exact point names every parameter of space whose condition (when) holds"
                 yield RuleError(f"{name} is missing: {rule}", path)
             if name in point and not there:
                 needs = " and ".join(f"{o} is {' or '.join(map(show, v))}" for o, v in sampler.when.items())
-                yield RuleError(f"exists only where {needs}: remove it here", (*path, name))
+                yield RuleError(f"exists only if {needs}: remove it here", (*path, name))
 
 
 def _stopping(space: SearchSpace) -> Iterator[RuleError]:
@@ -257,10 +258,10 @@ def _stopping(space: SearchSpace) -> Iterator[RuleError]:
         rule = "asha has one bracket: write scheduler: hyperband, or leave brackets out"
         yield RuleError(rule, ("stop", "brackets"))
     elif stop.scheduler == "hyperband" and (stop.brackets or 0) > len(rungs):
-        rule = f"each bracket starts at a rung of its own, and below epochs, {epochs}, lie {len(rungs)}"
+        rule = f"each bracket starts at its own rung, but there are only {len(rungs)} below epochs {epochs}"
         yield RuleError(f"{rule} ({show(rungs)}): write {len(rungs)} or less", ("stop", "brackets"))
     if stop.scheduler == "median" and stop.min_samples_required > others:
-        rule = f"a median of {stop.min_samples_required} others, where there are {others}, is never drawn"
+        rule = f"a median needs {stop.min_samples_required} other trials, but there are only {others}"
         fix = f"min_samples_required: {others}, or " if others else ""
         yield RuleError(f"{rule}: write {fix}scheduler: none", ("stop", "min_samples_required"))
     if stop.patience is not None and stop.patience > longest:
@@ -268,6 +269,6 @@ def _stopping(space: SearchSpace) -> Iterator[RuleError]:
         fix = f"write {longest} or less" if longest > 0 else "leave it out, or train more epochs"
         yield RuleError(f"{rule}, {epochs}: {fix}", ("stop", "patience"))
     if stop.patience is None and stop.min_delta:
-        rule = "is what an improvement must exceed for patience to go on, and there is no patience"
+        rule = "is used only together with patience, which is missing"
         fix = f"add patience: {min(5, longest)}, or " if longest > 0 else ""
         yield RuleError(f"{rule}: {fix}leave min_delta out", ("stop", "min_delta"))

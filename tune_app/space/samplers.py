@@ -62,7 +62,7 @@ KINDS = {
         Kind("randint", _RANGE, f"{_WHOLE}.", ints=True),
         Kind("lograndint", _RANGE, f"{_WHOLE}{_EVENLY}", ints=True, log=True),
         Kind("qrandint", _STEPS, f"{_MULTIPLE}; q is a whole number.", ints=True),
-        Kind("randn", "[mean, sd]", "A number of the normal distribution.", listed=False),
+        Kind("randn", "[mean, sd]", "A number from the normal distribution.", listed=False),
     )
 }
 
@@ -81,7 +81,7 @@ class Sampler:
     def draw(self, rng: np.random.Generator) -> Scalar:
         """Draw one plain Python value. Raises ``TypeError`` for a ``grid``, of which every value is tried."""
         if self.kind == "grid":
-            raise TypeError("a grid is not drawn from: every value is tried")
+            raise TypeError("a grid draws nothing: every value is tried")
         if self.kind == "choice":
             chosen: Scalar = self.args[int(rng.integers(len(self.args)))]
             return chosen
@@ -283,13 +283,13 @@ def schema() -> dict[str, Any]:
         kinds[name] = {"description": f"{kind.arguments}: {kind.description}", **taken}
     when = {
         "type": "object",
-        "description": "This parameter exists only where another one has this value, or one of these.",
+        "description": "This parameter exists only if another one has this value, or one of these values.",
         "minProperties": 1,
         "additionalProperties": {"anyOf": [value, values]},
     }
     return {
         "type": "object",
-        "description": "One sampler, {kind: arguments}, and optionally when: the parameter exists.",
+        "description": "One sampler as {kind: arguments}. when is the condition under which it exists.",
         "properties": {**kinds, "when": when},
         "additionalProperties": False,
         "oneOf": [{"required": [name]} for name in KINDS],

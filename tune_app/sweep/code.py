@@ -196,7 +196,7 @@ def change_note(changed: Sequence[str], mixed: Mapping[int, Sequence[str]]) -> s
     if changed:
         said.append(f"the code has changed since the last session of this run: {', '.join(changed)}.")
     if mixed:
-        said.append(f"Seeds or epochs of differing code will be in the means of {name_samples(list(mixed))}.")
+        said.append(f"Seeds or epochs of different code will be in the means of {name_samples(list(mixed))}.")
     return " ".join(["note:", *said]) if said else ""
 
 
@@ -204,7 +204,7 @@ def mixing_error(name: str, mixed: Mapping[int, Sequence[str]]) -> RunError:
     """The error for an extension that would average over differing code."""
     return RunError(
         f"{name}: {_differs(mixed)}.\n  A mean would have seeds or epochs of both. Restore the code, "
-        "start a new run, or train all the same with --code-changed."
+        "start a new run, or allow it with --code-changed."
     )
 
 

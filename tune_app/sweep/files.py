@@ -28,7 +28,7 @@ def not_written(path: Path, error: Exception) -> str:
     if isinstance(error, StorageError):
         return f"note: {error}"
     why = error.strerror if isinstance(error, OSError) and error.strerror else describe(error)
-    return f"note: {path}: cannot be written: {why}. The sweep goes on; the next session writes this file."
+    return f"note: {path}: cannot be written: {why}. The sweep continues; the next session writes this file."
 
 
 def write_file(path: Path, content: str | bytes) -> Path:

@@ -64,7 +64,7 @@ def open_plain(path: Path) -> io.BufferedReader:
     number = os.open(path, os.O_RDONLY | flags)
     if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
-        raise OSError(errno.EINVAL, "it is no file", str(path))
+        raise OSError(errno.EINVAL, "it is not a file", str(path))
     return io.BufferedReader(io.FileIO(number))
 
 
@@ -173,9 +173,9 @@ def _make_folder(runs_dir: Path, name: str | None, stem: str, taken: Collection[
             raise
         raise RunError(
             f"{error.filename or runs_dir}: the runs folder cannot be written: {error.strerror}. "
-            "Give one that can be with --runs-dir."
+            "Give another folder with --runs-dir."
         ) from error
 
 
 def _no_run(path: Path) -> RunError:
-    return RunError(f"{path}: exists and is no run folder. Give another --name or --runs-dir.")
+    return RunError(f"{path}: exists and is not a run folder. Give another --name or --runs-dir.")

@@ -214,7 +214,7 @@ _UNSEALED = "its checksum does not follow from this line and those before it"
 def damage_error(label: str, at: Position, why: str, line: bytes = b"") -> RunError:
     """The error for a line that cannot be read."""
     shown = f": {line[:60]!r}" if line else ""
-    cut = ", or cut it before that byte to go on from there" if at.offset else ""
+    cut = ", or cut it before that byte to continue from there" if at.offset else ""
     return RunError(
         f"{label}: damaged at byte {at.offset}: {why}{shown}.\n  Restore the file from a copy{cut}."
     )

@@ -143,7 +143,7 @@ def load(reference: str) -> Task | FunctionTask:
     if not module_name or not attribute:
         raise TaskError(
             f'unknown task "{reference}".{nearest(reference, BUILTIN)}\n'
-            f"  a task is one of: {', '.join(BUILTIN)}; or module:attribute of your own, found from here"
+            f"  a task is one of: {', '.join(BUILTIN)}; or your own module:attribute (looked for here first)"
         )
     module = _import(reference, module_name)
     try:
@@ -176,7 +176,7 @@ def _import(reference: str, name: str) -> ModuleType:
     except Exception as error:
         hint = folder.hidden() if isinstance(error, ImportError | AttributeError) else ""
         if isinstance(error, TaskExited):
-            hint = 'put what is for a program of its own below `if __name__ == "__main__":`'
+            hint = 'put code that runs only as a program below `if __name__ == "__main__":`'
         raise _raised(reference, f"importing {name}", error, hint) from error
 
 
@@ -243,7 +243,7 @@ def check(space: SearchSpace, task: Task | FunctionTask) -> None:
             ("resources.gpus_per_trial", "auto", space.resources.gpus_per_trial == "auto"),
         ):
             if of_tasks:
-                rule = f"{asked} is for tasks whose training tune-app does itself"
+                rule = f"{asked} is only for tasks that tune-app trains"
                 fix = "remove it, or write a Task"
                 raise space.error(key, f"{rule}, and {space.task} is a function: {fix}")
     for index, metric in enumerate(space.metrics):

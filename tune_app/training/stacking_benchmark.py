@@ -103,7 +103,7 @@ def prepare(
     if space.replicates == "looped":
         return Choice("looped", AS_ASKED)
     if space.seeds == 1 and space.replicates == "auto":
-        return Choice("looped", "there is one of a configuration")
+        return Choice("looped", "each configuration has one seed")
     if device == "any" and not gpus_possible():
         device = "cpu"
     spec = TrialSpec.example(space, range(space.seeds), Numerics(threads=threads, precision=space.precision))
@@ -149,7 +149,7 @@ def _run(benchmark: Benchmark) -> Choice:
     with tasks.code(settings.task, with_torch=numerics):
         fault = why_not_stackable(benchmark.spec, task, data)
         if benchmark.replicates == "stacked":
-            why = f"where it can be; the first configuration is looped: {fault}" if fault else AS_ASKED
+            why = f"where possible; the first configuration is looped: {fault}" if fault else AS_ASKED
             return Choice("stacked", why)
         return Choice("looped", fault) if fault else _compare(task, benchmark, data)
 

@@ -35,7 +35,7 @@ _INPUTS = 4
 _TOLERANCE = 0.05
 
 _DRAWS = "it draws random numbers while it trains"
-_BRANCHES = "its course depends on its numbers (an if, a loop or .item())"
+_BRANCHES = "its code depends on the values of tensors (an if, a loop or .item())"
 #: What vmap says, and what it means to a user.
 _VMAP = {
     "random operation": _DRAWS,
@@ -108,7 +108,7 @@ def _check_step(spec: TrialSpec, task: Task, data: DeviceSplits, models: Sequenc
         raise _Unfit(_DRAWS)
     for place, one in enumerate(alone):
         if not _close(one, [each[place] for each in together]):
-            raise _Unfit("in a stack it computes other numbers than by itself")
+            raise _Unfit("it computes other numbers when stacked than alone")
 
 
 def _check_optimizer(optimizer: optim.Optimizer) -> None:
@@ -122,13 +122,13 @@ def _check_optimizer(optimizer: optim.Optimizer) -> None:
 def _check_groups(single: Learner, stack: Stack) -> None:
     """An optimiser must sort stacked parameters as it does those of one model."""
     if any(name is None for group in single.groups() for name in group):
-        raise _Unfit("its optimiser moves other tensors than the parameters of the model")
+        raise _Unfit("its optimiser changes other tensors than the parameters of the model")
     options = [
         [{name: value for name, value in group.items() if name != "params"} for group in each.param_groups]
         for each in (single.optimizer, stack.optimizer)
     ]
     if single.groups() != stack.groups() or repr(options[0]) != repr(options[1]):
-        raise _Unfit("its optimiser goes by the shapes of the parameters, which a stack has other ones of")
+        raise _Unfit("its optimiser uses the shapes of the parameters, which stacking changes")
 
 
 def _try(learner: Learner, x: Tensor, y: Tensor, val: DeviceSplit) -> list[Tensor]:

@@ -59,30 +59,30 @@ def _check_splits(reference: str, splits: Any) -> None:
         _check_array(reference, f"{name}.y", part.y, "numpy.int64")
         _check_labels(reference, name, part.x, part.y)
         shape, wanted = part.x.shape[1:], splits.train.x.shape[1:]
-        rule = f"one input of {name} is of shape {shape}, and one of train of {wanted}: make them alike"
+        rule = f"an input of {name} has shape {shape}, but an input of train has {wanted}: make them equal"
         _require(reference, shape == wanted, rule)
 
 
 def _check_array(reference: str, name: str, array: Any, dtype: str) -> None:
     of_torch = type(array).__module__.startswith("torch")
     how = f"{name}.numpy()" if of_torch else f"numpy.asarray({name})"
-    rule = f"{name} is {_kind(array)}, and arrays of numpy are wanted: give {how}"
+    rule = f"{name} is {_kind(array)}, but must be a numpy array: give {how}"
     _require(reference, isinstance(array, np.ndarray), rule)
-    rule = f"{name} holds {array.dtype}, which is no number: give {name}.astype({dtype})"
+    rule = f"{name} holds {array.dtype}, which is not a number: give {name}.astype({dtype})"
     _require(reference, array.dtype.kind in "biuf", rule)
 
 
 def _check_labels(reference: str, name: str, x: Any, y: Any) -> None:
     flat = y.ndim == 2 and y.shape[1] == 1
     how = f"give {name}.y[:, 0]" if flat else _FUNCTION
-    rule = f"{name}.y is of shape {y.shape}: labels are (N,), one class an input; {how}"
+    rule = f"{name}.y is of shape {y.shape}: labels are (N,), one class per input; {how}"
     _require(reference, y.ndim == 1, rule)
     if y.dtype.kind == "f":
         whole = bool(np.isfinite(y).all() and (y == np.floor(y)).all())
         how = f"give {name}.y.astype(numpy.int64)" if whole else _FUNCTION
         _require(reference, False, f"{name}.y is {y.dtype}: labels are whole numbers from 0; {how}")
     count = "no input" if x.ndim == 0 else f"{len(x):,} inputs"
-    rule = f"{name} has {count} and {len(y):,} labels: give one label an input"
+    rule = f"{name} has {count} but {len(y):,} labels: give one label per input"
     _require(reference, x.ndim > 0 and len(x) == len(y), rule)
     _require(reference, len(y) > 0, f"{name} is empty: give it at least one input")
     rule = f"{name}.y holds {y.min()}: labels are whole numbers from 0 to C - 1"
@@ -103,7 +103,7 @@ def _check_training(space: SearchSpace, task: Task, splits: Splits) -> None:
     with called("batch_sizes()"), code(reference):
         sizes: Any = task.batch_sizes(copied(config))
     two = isinstance(sizes, Sequence) and len(sizes) == 2 and all(type(n) is int and n > 0 for n in sizes)
-    require(two, f"batch_sizes() gave {sizes!r}: give two of int, both above 0")
+    require(two, f"batch_sizes() gave {sizes!r}: give two of type int, both above 0")
     count = min(_INPUTS, sizes[0], len(splits.train.y))
     bad = _not_finite(splits.train.x)
     index = slice(count) if bad is None else [*range(count - 1), bad]
@@ -122,7 +122,7 @@ def _check_training(space: SearchSpace, task: Task, splits: Splits) -> None:
             clip_norm(task, config)
         with called("scheduler()"):
             scheduler = make_scheduler(task, config, optimizer, space.epochs)
-        rule = "a schedule is stepped once an epoch and sees no metric, which ReduceLROnPlateau waits for"
+        rule = "ReduceLROnPlateau needs a metric, but a schedule is stepped once per epoch without one"
         plateau = isinstance(scheduler, ReduceLROnPlateau)
         require(not plateau, f"{rule}: give another, such as StepLR, or None")
         rule = f"scheduler() gave {_kind(scheduler)}: give a torch LRScheduler, or None"
@@ -136,23 +136,25 @@ def _check_training(space: SearchSpace, task: Task, splits: Splits) -> None:
             autocast(space.precision, batch.device),
         ):
             logits: Any = model(batch)
-        rule = f"for a batch of {count} the model gives logits of shape ({count}, C), and it gave"
+        rule = f"for a batch of {count} the model must give logits of shape ({count}, C), but it gave"
         require(isinstance(logits, Tensor), f"{rule} {_kind(logits)}")
-        how = "; give x.unsqueeze(-1) for one log-odds an input" if logits.ndim == 1 else ""
+        how = "; give x.unsqueeze(-1) for one log-odds per input" if logits.ndim == 1 else ""
         fits = logits.ndim == 2 and len(logits) == count and logits.shape[1] > 0
         require(fits, f"{rule} {tuple(logits.shape)}{how}")
         most = max(int(getattr(splits, name).y.max()) for name in _PARTS)
         classes = max(2, logits.shape[1])
-        rule = f"the labels go up to {most}, and the model gives {logits.shape[1]} logits"
+        rule = f"the labels go up to {most}, but the model gives {logits.shape[1]} logits"
         require(most < classes, f"{rule}, for classes 0 to {classes - 1}: give {most + 1}")
         if space.precision == "bf16":
             logits = logits.float()
         with called("the loss of a batch", _hint(few)):
             losses: Any = loss(logits, data.train.y)
-        rule = f"for a batch of {count} the loss gives ({count},), one number an input, and it gave"
+        rule = (
+            f"for a batch of {count} the loss must give shape ({count},), one number per input, but it gave"
+        )
         require(isinstance(losses, Tensor), f"{rule} {_kind(losses)}")
         shape = tuple(losses.shape)
-        rule += f" shape {shape}; flatten it" if shape else ' one for all; give it reduction="none"'
+        rule += f" shape {shape}; flatten it" if shape else ' one number for all; give it reduction="none"'
         require(shape == (count,), rule)
         finite = bad is None or bool(losses.isfinite().all())
         require(finite, f"train.x[{bad}] holds NaN or infinity: remove or replace such inputs")

@@ -150,7 +150,8 @@ def test_an_address_that_swallows_everything_is_given_up(monkeypatch: pytest.Mon
 
 def test_auto_names_the_cluster_that_is_gone(folder: Path) -> None:
     (folder / "ray_current_cluster").write_text("127.0.0.1:1")
-    with pytest.raises(ResourceError, match=r"--address auto, which is 127\.0\.0\.1:1 by the last ray start"):
+    given = r"--address auto \(127\.0\.0\.1:1, the address of the last ray start\)"
+    with pytest.raises(ResourceError, match=given):
         addresses.resolve("auto")
 
 

@@ -30,7 +30,7 @@ def test_the_winner_is_chosen_by_validation_and_the_tied_are_named(tmp_path: Pat
     assert [standing.letters["seeds"] for standing in judged.chosen.standings] == ["a", "a", "b"]
     assert judged.chosen.metric == "val_accuracy"
     assert judged.chosen.unanswered == {
-        "patients": "outcomes of single images are kept of the test set alone"
+        "patients": "predictions of single images are recorded only for the test set"
     }
     assert judged.notes == ()
 
@@ -76,7 +76,7 @@ def test_what_has_not_finished_is_never_compared(tmp_path: Path) -> None:
     assert {standing.sample for standing in judged.chosen.standings} == {1, 5}
     assert {standing.sample for standing in on_test(judged).standings} == {1, 5}
     [note] = judged.notes
-    assert note.startswith("Not compared, having not finished: ")
+    assert note.startswith("Not compared, because they have not finished: ")
     assert {"1 stopped", "1 failed", "1 diverged", "1 planned"} <= set(note[:-1].split(": ")[1].split(", "))
 
 
@@ -208,14 +208,16 @@ def test_too_few_wrong_answers_leave_no_interval_over_patients(tmp_path: Path) -
 
 def test_without_a_list_of_the_images_patients_are_left_open(tmp_path: Path) -> None:
     found = on_test(verdict.judge(three(tmp_path, listed=False)))
-    assert found.unanswered == {"patients": "the run holds no list of its test images"}
+    assert found.unanswered == {"patients": "the run has no list of its test images"}
     assert all(pair.patients is None and pair.seeds for pair in found.pairs)
 
 
 def test_too_few_patients_stand_for_no_others(tmp_path: Path) -> None:
     names = [f"p{i % 7}" for i in range(400)]
     found = on_test(verdict.judge(three(tmp_path, patients=names)))
-    assert found.unanswered == {"patients": "7 patients cannot stand for others: it takes 10"}
+    assert found.unanswered == {
+        "patients": "7 patients are too few to stand for others: at least 10 are needed"
+    }
 
 
 def test_a_damaged_list_of_images_is_told(tmp_path: Path) -> None:

@@ -78,24 +78,24 @@ def resolve(address: str) -> str:
     if address == "auto":
         address = _left()
         if not address:
-            fix = "Start one with: ray start --head; or say local instead of auto."
+            fix = "Start one with: ray start --head; or give local instead of auto."
             raise ResourceError(f"{given}: this machine is part of no cluster. {fix}")
-        given += f", which is {address} by the last ray start"
+        given += f" ({address}, the address of the last ray start)"
     if "://" in address:
         raise ResourceError(
-            f"{given}: a sweep is driven from within its cluster, so that it outlives your connection.\n"
-            "  Send it there: tune-app submit SPACE --cluster cluster.yaml"
+            f"{given}: start a sweep on its cluster, so that it continues without your connection.\n"
+            "  From here: tune-app submit SPACE --cluster cluster.yaml"
         )
     try:
         host, port = _parts(address)
     except ValueError:
-        fix = "It is host:port as ray start --head printed it, auto, local or inline."
-        raise ResourceError(f"{given}: no address. {fix}") from None
+        fix = "Give host:port, as ray start --head printed it, or auto, local or inline."
+        raise ResourceError(f"{given}: not an address. {fix}") from None
     if fault := _fault(host, port):
         raise ResourceError(
             f"{given}: no Ray cluster answers there: {fault}.\n"
-            '  Name the address that "ray start --head" printed, from a machine of the cluster, or local to '
-            "start a Ray here. Is it up (ray up FILE), and does a firewall let this machine through?"
+            '  On a machine of the cluster, give the address that "ray start --head" printed. To start Ray '
+            "here, give local. Is the cluster up (ray up FILE), and does a firewall block this machine?"
         )
     return address
 
@@ -116,7 +116,7 @@ def _fault(host: str, port: int) -> str:
         try:
             with socket.create_connection((host, port), _REACH_WITHIN_S) as connection:
                 grpc = _speaks_grpc(connection)
-                faults.append("" if grpc else "something else than Ray listens at that port")
+                faults.append("" if grpc else "another program than Ray listens at that port")
         except (OSError, UnicodeError) as error:
             faults.append(getattr(error, "strerror", None) or str(error))
 

@@ -124,7 +124,7 @@ def _init(address: str, options: dict[str, Any], ahead: Sequence[str]) -> None:
         if "Version mismatch" in str(error):
             raise ResourceError(
                 f"--address {address}: {' '.join(str(error).split())}\n"
-                "  A cluster's machines need the Ray and the Python of this one: ray up FILE brings them."
+                "  A cluster's machines need the Ray and Python of this machine: ray up FILE installs them."
             ) from error
         raise ResourceError(
             f"--address {address}: Ray did not answer: {describe(error)}\n"

@@ -146,7 +146,7 @@ def wait_for_gpus(count: int, within_s: float, notify: Notify) -> None:
             if waited > within_s:
                 fix = "Leave it out to start with what is there, or wait longer with --wait-at-most."
                 text = f"--wait-for-gpus {count}: after {waited:.0f} s there are {there}. {fix}"
-                raise ResourceError(f"{text} Why none comes: ray status, on the head")
+                raise ResourceError(f"{text} To see why no more come, run on the head: ray status")
             notify(f"waiting for GPUs: {there}")
             time.sleep(_ASK_EVERY_S)
     finally:

@@ -21,9 +21,9 @@ _EVERY_S = 2.0
 
 #: Name to what it is, and the tags beside ``run``.
 METRICS = {
-    "tune_app_trials": ("Configurations of a sweep, by how they stand", ("state",)),
+    "tune_app_trials": ("Configurations of a sweep, by state", ("state",)),
     "tune_app_done_ratio": ("Share of the wanted epochs that need no more training, 0 to 1", ()),
-    "tune_app_epochs_per_second": ("Epochs of replicates that are trained in a second", ()),
+    "tune_app_epochs_per_second": ("Epochs per second, summed over replicates", ()),
     "tune_app_best_value": ("Mean over its seeds of the best configuration so far", ("metric",)),
 }
 

@@ -78,7 +78,7 @@ class Server:
         self._away_since = self._away_since or time.monotonic()
         away_s, at = time.monotonic() - self._away_since, f"{self.name} at {self.host}:{self.port}"
         if away_s >= (GONE_AFTER_S if self.local else _HEAD_AWAY_S):
-            return f"{at} {'has died' if self.local else 'cannot be reached any more'}"
+            return f"{at} {'has died' if self.local else 'can no longer be reached'}"
         if away_s >= _SAY_AFTER_S and not self._told:
             self._told = True
             left_s = _HEAD_AWAY_S - away_s

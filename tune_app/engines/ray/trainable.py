@@ -92,7 +92,9 @@ class SweepTrainable(tune.Trainable):
 
     def _step(self) -> EpochReport | Failure:
         if self._leaving:
-            text = f"{platform.node()} is being taken away: saved, and continued elsewhere"
+            text = (
+                f"{platform.node()} is being taken back: the trial is saved and continues on another machine"
+            )
             return Failure.of(MachineLeaving(text))
         notice = preemption.read_notice() if self._spec.files.gather else preemption.Notice()
         result = self._trial.step(save_now=notice.save)

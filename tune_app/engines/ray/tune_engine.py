@@ -230,7 +230,7 @@ class _Bridge:
         with self.lock:
             private_api.prevent_restart()
             if self.driver.ending is None:
-                self.notify(f"{why}: ending, and saving what can be saved")
+                self.notify(f"{why}: saving what can be saved, and ending")
             self.driver.end(why)
             return self.driver.over()
 
@@ -248,7 +248,9 @@ def _explain(trial: Any) -> Failure:
     log = re.sub(r"\x1b\[\d*m", "", text)  # a file has no colours
     if error is None:
         lines = log.strip().splitlines()
-        return Failure(lines[-1] if lines else "the trial's process ended without a word", log, "ProcessDied")
+        return Failure(
+            lines[-1] if lines else "the trial's process ended without a message", log, "ProcessDied"
+        )
     return Failure(describe(_cause(error)), log, "ProcessDied", moved=getattr(error, "preempted", False))
 
 

@@ -106,7 +106,7 @@ def curves_info(frames: Frames, most: int = selection.MOST) -> CurvesInfo:
     if frames.curves.empty or not shown:
         raise NotDrawn("no epoch is recorded yet")
     if frames.curves["epoch"].max() == 1:
-        raise NotDrawn("one epoch is no curve")
+        raise NotDrawn("one epoch gives no curve")
     trained = frames.trials[frames.trials["sample"].isin(frames.curves["sample"].unique())]
     chosen = selection.choose(frames, trained, most)
     labels = selection.labels(frames, chosen.samples)
@@ -270,9 +270,9 @@ def _panels(info: CurvesInfo, family: Family, name: str) -> Picture:
 def _band(info: CurvesInfo, bars: bool = False) -> str:
     seeds = info.means["n"].max()
     if seeds < 2:
-        return "of which there is one: an interval takes at least two"
+        return "one seed each; an interval needs at least two"
     if seeds == 2:
         return f"with {'a bar' if bars else 'a band'} from one of the two seeds to the other"
     if bars:
         return "with the 95% interval of the last epoch as a bar beside it"
-    return "with the 95% interval of that mean as a band; where two bands overlap they look grey"
+    return "with its 95% interval as a band; overlapping bands look grey"

@@ -129,10 +129,12 @@ def _panel(axes: Axes, frames: Frames, info: IntervalsInfo, name: str, marker: s
 
 def _marks(seeds: int) -> str:
     if seeds == 1:
-        return "One seed a configuration: no interval can be given, which takes at least two"
+        return "One seed per configuration: no intervals, because an interval needs at least two seeds"
     if seeds == 2:
-        return "A dot is the mean over the seeds, each small ring one of the two; best first"
-    return "A dot is the mean over the seeds, the bar its 95% interval, each small ring a seed; best first"
+        return "A dot is the mean over the seeds, each small ring is one of the two; best first"
+    return (
+        "A dot is the mean over the seeds, the bar is its 95% interval, each small ring is a seed; best first"
+    )
 
 
 def _ties(info: IntervalsInfo) -> str:

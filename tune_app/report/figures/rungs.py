@@ -1,4 +1,4 @@
-"""Early stopping: who went how far, and what was decided at each rung."""
+"""Early stopping: how far each configuration was trained, and what was decided at each rung."""
 
 from __future__ import annotations
 
@@ -89,15 +89,15 @@ def rungs(frames: Frames) -> Iterator[Picture]:
             axes.axvline(rung, color=style.GREY, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
     style.legend(figure, below, "outside lower center", 4)
     gone = [
-        f"{info.counts[rung]} went on after epoch {rung}" for rung in info.rungs if rung < len(info.counts)
+        f"{info.counts[rung]} continued after epoch {rung}" for rung in info.rungs if rung < len(info.counts)
     ]
     yield Picture(
         "rungs",
-        "Early stopping: who went how far",
+        "Early stopping: how far each configuration was trained",
         f"Step chart and bars of epochs trained: {formats.listed([f'{info.counts[0]} began', *gone])}.",
         sentences(
-            "Above: configurations that were trained in each epoch. Below: each one's last epoch, "
-            "furthest first; vertical lines are the epochs after which it was decided who goes on",
+            "Above: configurations that were trained in each epoch. Below: the last epoch of each, "
+            "longest first; vertical lines are the epochs after which early stopping decided",
             info.note,
         ),
         figure,

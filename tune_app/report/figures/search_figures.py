@@ -68,7 +68,7 @@ def history(frames: Frames) -> Iterator[Picture]:
         f"Scatter of {label} by sample number, {counted(len(rows), 'finished configuration')}; "
         f"the best is sample {results.ranked(frames)['sample'].iloc[0]}.",
         sentences(
-            "Finished configurations by their number; the line is the best until then",
+            "Finished configurations by their number; the line is the best so far",
             len(stopped) > 0 and "a cross is a configuration that was stopped early, at its last value",
             thinned,
             selection.left_out(frames, *stopped["status"].unique()),
@@ -109,7 +109,7 @@ def slices(frames: Frames) -> Iterator[Picture]:
         "Each parameter by itself",
         f"Scatter of {label} against {names}, {counted(len(rows), 'point')} each.",
         sentences(
-            "A dot is a finished configuration, the darker the later it was tried",
+            "Each dot is a finished configuration; darker dots were tried later",
             note,
             thinned,
             selection.left_out(frames),
@@ -161,8 +161,8 @@ def parallel(frames: Frames) -> Iterator[Picture]:
         "Parallel coordinates",
         f"A line for each of {counted(len(rows), 'configuration')} through {label} and {names}.",
         sentences(
-            "A line is a finished configuration, from its metric through its parameters; "
-            "the brighter, the better",
+            "Each line is a finished configuration with its metric and its parameters; "
+            "brighter lines are better",
             gaps and f"{NOTHING} stands where a parameter does not exist",
             note,
             chosen.note,
@@ -196,7 +196,7 @@ def importance(frames: Frames) -> Iterator[Picture]:
         sentences(
             "PED-ANOVA (Watanabe et al., 2023): how much each parameter decides whether a configuration "
             f"is among the best {top_share(count):.0%}",
-            count < 50 and f"{counted(count, 'configuration')} are few for this: take it as a hint",
+            count < 50 and f"{counted(count, 'configuration')} are few for this: it is only a hint",
             thinned,
             selection.left_out(frames),
         ),

@@ -48,7 +48,7 @@ def choose(frames: Frames, trials: pd.DataFrame, most: int = MOST) -> Selection:
     if len(order) <= most:
         return Selection(order)
     by = formats.quantity(frames.sweep.space.metric.name)
-    then = f"the best by {by}" if len(best) >= most else f"the best by {by}, then those that got furthest"
+    then = f"the best by {by}" if len(best) >= most else f"the best by {by}, then those that trained longest"
     return Selection(order[:most], f"{most} of {counted(len(order), 'configuration')}: {then}")
 
 

@@ -72,9 +72,10 @@ def _test_metric(frames: Frames) -> str:
 
 def _left_out(frames: Frames, own: int, ranked: int) -> Iterator[str]:
     if states := frames.states(Status.FINISHED):
-        yield f"Not compared, having not finished: {', '.join(states)}."
+        yield f"Not compared, because they have not finished: {', '.join(states)}."
     if own < ranked:
-        yield f"Not compared, being the same point as another: {counted(ranked - own, 'configuration')}."
+        repeats = counted(ranked - own, "configuration")
+        yield f"Not compared, because they repeat another configuration: {repeats}."
     if own > MOST:
         yield f"Of {own} finished configurations the best {MOST} are compared with one another."
 
@@ -85,7 +86,7 @@ def _compare(frames: Frames, samples: Sequence[int], metric: str) -> Comparison:
     notes = []
     if 0 < len(values) < len(samples):
         lacking = counted(len(samples) - len(values), "configuration")
-        notes.append(f"Not compared, having no {metric}: {lacking}.")
+        notes.append(f"Not compared, because they have no {metric}: {lacking}.")
     unanswered = {}
     evidence = _gather(frames, list(values), metric)
     if isinstance(evidence, Evidence):
@@ -96,7 +97,7 @@ def _compare(frames: Frames, samples: Sequence[int], metric: str) -> Comparison:
     seedless = _seedless(values, step)
     seeds, patients = _over_seeds(values, 0.0 if seedless else step), _over_patients(evidence)
     if seeds is None:
-        unanswered["seeds"] = "one seed shows no spread: it takes at least two, better five"
+        unanswered["seeds"] = "one seed shows no spread: use at least two seeds, better five"
     places = list(combinations(range(len(values)), 2))
     letters: dict[str, list[str]] = {}
     for question, tests in (("seeds", seeds), ("patients", patients)):
@@ -239,10 +240,10 @@ def _gather(frames: Frames, samples: Sequence[int], metric: str) -> Evidence | s
     than the data.
     """
     if not metric.startswith("test_"):
-        return "outcomes of single images are kept of the test set alone"
+        return "predictions of single images are recorded only for the test set"
     images = frames.test_images()
     if images is None:
-        return "the run holds no list of its test images"
+        return "the run has no list of its test images"
     labels = images["label"].to_numpy(dtype=np.int64)
     values: dict[int, NDArray[np.float64]] = {}
     rows, shares = np.arange(len(labels)), False
@@ -250,14 +251,15 @@ def _gather(frames: Frames, samples: Sequence[int], metric: str) -> Evidence | s
         recorded = frames.replicates(sample, metric).to_numpy()
         scores = frames.scores(sample)
         if scores.shape[:2] != (len(recorded), len(labels)):
-            return "the run holds no score of every test image"
+            return "the run does not have the scores of all test images"
         found = per_image(metric, scores, labels)
         if found is None:
-            return f"{metric} is no mean over single images"
+            return f"{metric} is not a mean over single images"
         if not np.allclose(found.values.mean(axis=1), recorded, rtol=_CLOSE, atol=1e-6):
             return f"the recorded scores do not give the recorded {metric}"
         values[sample], rows, shares = found.values, found.rows, found.shares
     units = PatientGroups.of(labels, images["patient"].tolist()).take(rows)
     if units.count < FEWEST_PATIENTS:
-        return f"{counted(units.count, 'patient')} cannot stand for others: it takes {FEWEST_PATIENTS}"
+        few = counted(units.count, "patient")
+        return f"{few} are too few to stand for others: at least {FEWEST_PATIENTS} are needed"
     return Evidence(values, units, shares)
