@@ -146,7 +146,7 @@ def shown(run: Path) -> list[Any]:
     return [
         *(results.as_texts(frames, each).to_csv() for each in (frames.trials, frames.seeds, frames.curves)),
         results.ranked(frames)["sample"].tolist(),
-        (judged.winner, list(judged.tied)),
+        (judged.winner, list(judged.best_set)),
         {sample: frames.scores(sample).tobytes() for sample in history.configurations},
         sweep.history.wanted,
         sweep.lacking(),

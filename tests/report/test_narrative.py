@@ -83,7 +83,7 @@ def test_where_less_is_better_a_lower_value_wins(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("val", "tied", "seedless"),
+    ("val", "rivals", "seedless"),
     [
         ([[0.99] * 5, [0.5] * 5], (), True),
         ([[0.99] * 2, [0.5] * 2], (), False),  # two equal values may be chance, but not so far apart
@@ -95,16 +95,50 @@ def test_where_less_is_better_a_lower_value_wins(tmp_path: Path) -> None:
     ],
 )
 def test_seeds_that_play_no_part_tie_nothing(
-    tmp_path: Path, val: list[list[float]], tied: tuple[int, ...], seedless: bool
+    tmp_path: Path, val: list[list[float]], rivals: tuple[int, ...], seedless: bool
 ) -> None:
     frames = swept(tmp_path, val)
     judged = verdict.judge(frames)
-    assert judged.tied == tied
+    assert judged.best_set == (1, *rivals)
     assert judged.chosen.seedless == seedless
     lines = terminal.summary(frames).splitlines()
-    assert any(line.startswith("  tied with" if tied else "  told apart") for line in lines)
+    assert any(
+        line.startswith("  each of the 2" if rivals else "  it is the best of these 2") for line in lines
+    )
     assert ("seed_ignored" in kinds(frames)) == all(len(set(values)) == 1 for values in val)
-    assert ("the same values" in narrative.verdict(frames, judged)[1]) == (seedless and bool(tied))
+    assert ("the same values" in narrative.verdict(frames, judged)[1]) == (seedless and bool(rivals))
+
+
+@pytest.mark.parametrize(
+    ("means", "members", "facts"),
+    [
+        ((0.80, 0.70, 0.60), 1, ["best of these 3", "5 seeds"]),
+        ((0.80, 0.799, 0.60), 2, ["One of these 2", "sample 1 (x 1)", "sample 2 (x 2)", "the other one is"]),
+        ((0.80, 0.799, 0.60, 0.61), 2, ["One of these 2", "the other 2 are"]),
+        ((0.80, 0.799, 0.801), 3, ["Each of the 3", "5 seeds"]),
+    ],
+)
+def test_the_second_sentence_names_the_set(
+    tmp_path: Path, means: Sequence[float], members: int, facts: list[str]
+) -> None:
+    frames = swept(tmp_path, around(*means))
+    judged = verdict.judge(frames)
+    assert len(judged.best_set) == members
+    said = narrative.verdict(frames, judged)
+    assert [fact for fact in facts if fact not in said[1]] == []
+    assert "not compared" not in said[1]
+    assert judged.expected is not None
+    assert frames.units.number("val_accuracy", judged.expected.mean) in said[0]
+
+
+def test_what_has_not_finished_is_named_in_the_same_sentence(tmp_path: Path) -> None:
+    values = around(0.8, 0.7, 0.6)
+    text = "task: mine:train\nspace: {x: {grid: [1, 2, 3, 4]}}\nepochs: 2\nseeds: 5\n"
+    text += "metric: {name: val_accuracy, mode: max}\n"
+    outcomes = {i + 1: constant(val=each, test=(), epochs=2, metrics={}) for i, each in enumerate(values)}
+    frames = make(tmp_path, text, outcomes)
+    said = narrative.verdict(frames, verdict.judge(frames))[1]
+    assert said.endswith("; not compared: 1 planned.")
 
 
 def test_a_task_that_heeds_its_seed_elsewhere_does_not_ignore_it(tmp_path: Path) -> None:
@@ -118,6 +152,6 @@ def test_an_easy_task_does_not_prove_that_seeds_play_no_part(tmp_path: Path) -> 
     frames = swept(tmp_path, [[1.0] * 2] * 6 + [[0.95] * 2])
     judged = verdict.judge(frames)
     assert not judged.chosen.seedless
-    assert 7 in judged.tied
+    assert 7 in judged.best_set
     right = swept(tmp_path / "2", [[1.0] * 2, [0.0] * 2])
-    assert verdict.judge(right).tied == ()
+    assert verdict.judge(right).best_set == (1,)

@@ -40,20 +40,20 @@ def test_a_clear_winner_is_told_apart(tmp_path: Path) -> None:
     assert lacking(lines[1], ["5 seeds"]) == []
     assert "tune-app show run" in lines[-1]
     lines = run(tmp_path / "three", FAR, BEST, [value - 0.1 for value in FAR[::-1]])
-    assert lacking(lines[1], ["2 others", "5 seeds"]) == []
+    assert lacking(lines[1], ["these 3", "5 seeds"]) == []
 
 
 def test_of_many_ties_some_are_named(tmp_path: Path) -> None:
     alike = [NEAR[i:] + NEAR[:i] for i in range(5)]
-    assert lacking(run(tmp_path, BEST, *alike[:3])[1], ["3 others", "5 seeds"]) == []
+    assert lacking(run(tmp_path, BEST, *alike[:3])[1], ["each of the 4", "5 seeds"]) == []
     lines = run(tmp_path / "more", BEST, *alike, FAR)
-    assert lacking(lines[1], ["lr 2e-6; lr 3e-6; lr 4e-6", "2 more", "5 seeds"]) == []
+    assert lacking(lines[1], ["lr 1e-6; lr 2e-6; lr 3e-6", "3 more", "5 seeds"]) == []
     assert "tune-app confirm run --top 3 --seeds 30" in lines[-1]
 
 
 def test_a_confirmation_is_not_confirmed_again(tmp_path: Path) -> None:
     lines = run(tmp_path, BEST, NEAR, confirms="other")
-    assert "tied with" in lines[1]
+    assert "each of the 2 may be the best" in lines[1]
     assert "tune-app show run" in lines[-1]
 
 

@@ -9,7 +9,7 @@ import pytest
 from edge_cases import CASES
 
 from tune_app.errors import RunError
-from tune_app.results import Frames, json_views, ranked
+from tune_app.results import Frames, json_views, ranked, verdict
 from tune_app.sweep import run_summaries
 
 
@@ -42,6 +42,12 @@ def test_the_best_has_its_configuration(finished: Frames) -> None:
     config = finished.sweep.history.configurations[found["sample"]].config
     assert found["config"] == dict(config)
     assert found["metric"] == {"name": "val_accuracy", "mode": "max"}
+    judged = verdict.judge(finished)
+    assert found["best_set"] == list(judged.best_set)
+    assert found["sample"] in found["best_set"]
+    assert judged.expected is not None
+    assert found["expected"] == {"mean": judged.expected.mean, "ci95": judged.expected.half_width}
+    assert json.loads(json.dumps(found)) == found
 
 
 def test_nothing_finished_has_no_best(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tune_app.text import counted
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
-    from tune_app.results.verdict import Comparison, Standing, Verdict
+    from tune_app.results.verdict import Comparison, Verdict
 
 #: How many of several are named.
 _NAMED = 3
@@ -21,7 +21,7 @@ _LISTED = 8
 
 
 def verdict(frames: Frames, judged: Verdict) -> list[str]:
-    """Three sentences: the chosen configuration, what it is tied with, and its result on the test set."""
+    """Three sentences: the chosen configuration, which may be the best, and its result on the test set."""
     if judged.winner is None:
         states = formats.listed(frames.states()) or "none was started"
         return [f"No configuration has finished, so nothing is chosen: {states}."]
@@ -30,12 +30,12 @@ def verdict(frames: Frames, judged: Verdict) -> list[str]:
     elif reason := judged.chosen.unanswered.get("seeds"):
         rivals = f"Whether it is better than the others cannot be said: {reason}."
     else:
-        rivals = f"It is {tied(frames, judged)}."
-    best = judged.chosen.standing(judged.winner)
-    return [_chosen(frames, best, judged.chosen.metric), rivals, _tested(frames, judged.test, judged.winner)]
+        rivals = f"{best_set(frames, judged)}."
+    return [_chosen(frames, judged, judged.winner), rivals, _tested(frames, judged.test, judged.winner)]
 
 
-def _chosen(frames: Frames, best: Standing, metric: str) -> str:
+def _chosen(frames: Frames, judged: Verdict, winner: int) -> str:
+    best, metric = judged.chosen.standing(winner), judged.chosen.metric
     over = f"over {counted(best.n, 'seed')}"
     over += {1: ", which gives no interval", 2: ""}.get(best.n, ", 95% interval")
     figure = frames.units.measure(metric, best.values, unit=True)
@@ -43,35 +43,49 @@ def _chosen(frames: Frames, best: Standing, metric: str) -> str:
     still = "" if done == every else f" of the {done} finished of {counted(every, 'configuration')}"
     return (
         f"Chosen by {formats.quantity(metric)}{still}: {frames.name_of(best.sample)} "
-        f"(sample {best.sample}), with {figure} {over}."
+        f"(sample {best.sample}), with {figure} {over}{expected(frames, judged)}."
     )
 
 
-def tied(frames: Frames, judged: Verdict, short: bool = False) -> str:
-    """What the winner is told apart from or tied with, as a clause; ``short`` for a terminal.
+def expected(frames: Frames, judged: Verdict) -> str:
+    """What to expect of the winner on new seeds, as a clause; empty where too few seeds can say."""
+    if judged.expected is None:
+        return ""
+    metric, units = judged.chosen.metric, frames.units
+    per_cent = "%" if units.is_share(metric) else ""
+    middle = units.number(metric, judged.expected.mean) + per_cent
+    return f"; on new seeds expect {middle} ± {units.half_width(metric, judged.expected.half_width)}"
 
-    There are pairs that were compared over the seeds.
+
+def best_set(frames: Frames, judged: Verdict, short: bool = False) -> str:
+    """Which configurations may be the best, as a sentence without its full stop; ``short`` for a terminal.
+
+    At least two were compared over the seeds. It says no more than the procedure guarantees: the best one is
+    in the set, and the others are no better than the best of the set.
     """
-    seeds = counted(judged.chosen.standings[0].n, "seed")
-    mine = [pair for pair in judged.chosen.pairs if pair.first == judged.winner]
-    others = "the other" if len(mine) == 1 else f"all {len(mine)} others"
-    if judged.notes:
-        others += f" that {'is' if len(mine) == 1 else 'are'} compared"
-    if not judged.tied:
-        if all(pair.seeds and pair.seeds.constant for pair in mine):
-            what = "the same value" if judged.chosen.seedless else "the same difference"
-            return f"told apart from {others}: seeds have no effect, because each of the {seeds} gives {what}"
-        how = "" if short else " (paired t tests, Holm's correction at 5%)"
-        return f"told apart from {others} with {seeds}{how}"
-    names = [frames.name_of(each, short) for each in judged.tied[:_NAMED]]
-    if not short:
-        names = [f"sample {each} ({name})" for each, name in zip(judged.tied, names, strict=False)]
-    more = [f"{len(judged.tied) - _NAMED} more"] if len(judged.tied) > _NAMED else []
-    listed = formats.listed(["; ".join(names), *more] if short else [*names, *more])
-    every = others if len(judged.tied) == len(mine) > 1 else listed
-    if len(judged.tied) == sum(pair.same for pair in mine):
-        return f"tied with {every}: the same values with all {seeds}"
-    return f"tied with {every}: {seeds} are too few to say which is better"
+    members, count = judged.best_set, judged.chosen.candidates
+    seeds, others = counted(judged.chosen.standings[0].n, "seed"), count - len(members)
+    if len(members) == 1:
+        mine = [pair for pair in judged.chosen.pairs if judged.winner in (pair.first, pair.second)]
+        same = "value" if judged.chosen.seedless else "difference"
+        constant = all(pair.seeds and pair.seeds.constant for pair in mine)
+        why = f": seeds have no effect, because each of the {seeds} gives the same {same}" if constant else ""
+        said = f"It is the best of these {count} (95% confidence, {seeds}){why}"
+    elif not others and all(pair.same for pair in judged.chosen.pairs):
+        said = f"Each of the {count} may be the best: they have the same values with all {seeds}"
+    elif not others:
+        said = f"Each of the {count} may be the best: {seeds} are too few to leave one out (95% confidence)"
+    else:
+        names = [frames.name_of(each, short) for each in members[:_NAMED]]
+        if not short:
+            names = [f"sample {each} ({name})" for each, name in zip(members, names, strict=False)]
+        more = [f"{len(members) - _NAMED} more"] if len(members) > _NAMED else []
+        listed = formats.listed(["; ".join(names), *more] if short else [*names, *more])
+        rest = "the other one is" if others == 1 else f"the other {others} are"
+        said = f"One of these {len(members)} is the best (95% confidence, {seeds}): {listed}; "
+        said += f"{rest} no better than the best of these"
+    states = ", ".join(frames.states(Status.FINISHED))
+    return f"{said}; not compared: {states}" if states else said
 
 
 def _tested(frames: Frames, test: Comparison | None, winner: int) -> str:

@@ -63,7 +63,8 @@ def overview(frames: Frames, judged: Verdict, options: TableOptions | None = Non
     if TIES in shown:
         about.append(
             "Ties: configurations that share a letter cannot be told apart by "
-            f"{formats.quantity(metric.name)} with these seeds (paired t tests, Holm's correction at 5%)"
+            f"{formats.quantity(metric.name)} with these seeds (paired t tests of all "
+            "pairs, Holm's correction at 5%); the verdict asks only which may be the best"
         )
     if len(ordered) < len(trials):
         about.append(f"The first {len(ordered):,} of {counted(len(trials), 'configuration')}")

@@ -22,7 +22,10 @@ from tune_app.text import aligned, counted, duration
 #: How many warnings are printed at the end of a run.
 _WARNINGS = 3
 
-#: What is proposed for confirming a choice that is tied with others.
+#: How many of the configurations that may be the best are listed.
+_MEMBERS = 10
+
+#: What is proposed for confirming a choice among several that may be the best.
 _TOP, _SEEDS = 3, 30
 
 
@@ -80,6 +83,9 @@ def best(frames: Frames, found: Mapping[str, Any]) -> str:
         lines.append(aligned([[name, labels.value(name, each)] for name, each in found["config"].items()]))
     reached = {name: formats.measure(frames, row["sample"], name, unit=True) for name in frames.metrics}
     lines.append(aligned([[name, measure, f"n={row['n']}"] for name, measure in reached.items()]))
+    if len(members := found["best_set"]) > 1:
+        listed = formats.listed([*members[:_MEMBERS], *(["more"] if len(members) > _MEMBERS else [])])
+        lines.append(f"one of samples {listed} is the best (95% confidence)")
     if "model" in found:
         model = found["model"]
         how = f"replicate {model['replicate']}, epoch {model['epoch']}"
@@ -131,24 +137,25 @@ def summary(frames: Frames) -> str:
     else:
         winner = best.iloc[0]
         names = {sample: frames.name_of(sample, short=True) for sample in best["sample"].head(3)}
-        chosen = f"{names[winner['sample']]} ({reached(winner, metric)}, n={winner['n']})"
-        lines.append(f"Chosen by {metric}: {chosen}")
         judged = verdict.judge(frames)
+        chosen = f"{names[winner['sample']]} ({reached(winner, metric)}, n={winner['n']}"
+        lines.append(f"Chosen by {metric}: {chosen}{narrative.expected(frames, judged)})")
         if judged.chosen.pairs:
-            lines.append(f"  {narrative.tied(frames, judged, short=True)}")
+            said = narrative.best_set(frames, judged, short=True)
+            lines.append(f"  {said[0].lower()}{said[1:]}")
         else:
             others = [(names[row["sample"]], reached(row, metric)) for _, row in best.iloc[1:3].iterrows()]
             lines += [f"  then {name} ({figure})" for name, figure in others]
-        if judged.tied and not sweep.header.confirms:
-            following = f"confirm {sweep.name} --top {min(_TOP, 1 + len(judged.tied))} --seeds {_SEEDS}"
+        if len(judged.best_set) > 1 and not sweep.header.confirms:
+            following = f"confirm {sweep.name} --top {min(_TOP, len(judged.best_set))} --seeds {_SEEDS}"
         if "test_accuracy_mean" in best:
             lines.append(f"  on the test set: accuracy {reached(winner, 'test_accuracy')}")
         found = warnings.check(frames, judged, warnings.runs_on_same_test_set(sweep))
         lines += [f"  note: {warning.text}" for warning in found[:_WARNINGS]]
         lines += [f"  note: {note}" for note in [frames.units.note()] if note]
         lines += [f"  {note[0].lower()}{note[1:]}" for note in judged.notes]
-    if said := comparing.luck(frames):
-        lines.append(said)
+    if luck := comparing.luck(frames):
+        lines.insert(0, luck)
     lines.append(f"Results: {sweep.paths.folder}/results.csv, seeds.csv, curves.csv")
     lines.append(f"Report:  {sweep.paths.report}/index.html (also report.md, figures, tables)")
     if sweep.data.kind == "phantom":

@@ -10,7 +10,7 @@ import pandas as pd
 from tune_app import results
 from tune_app.driver import logs
 from tune_app.errors import RunError
-from tune_app.results import Frames
+from tune_app.results import Frames, verdict
 from tune_app.sweep import Sweep, find_sample, run_summaries
 
 
@@ -37,17 +37,23 @@ def run(frames: Frames) -> dict[str, Any]:
 
 
 def best(frames: Frames) -> dict[str, Any]:
-    """The best configuration: ``sample``, ``config``, and its row of ``results.csv``; raises RunError."""
+    """The best configuration: ``sample``, ``config``, and its row of ``results.csv``; raises RunError.
+
+    ``best_set`` has the samples that may be the best, ``expected`` the mean and the half-width of its 95%
+    interval that new seeds of the best are expected to have: null for fewer than three seeds.
+    """
     ranked, head = results.ranked(frames), _head(frames)
     if ranked.empty:
         raise RunError(f"{head['run']}: no configuration has finished, so there is no best one yet.")
-    sample = int(ranked.iloc[0]["sample"])
+    sample, judged = int(ranked.iloc[0]["sample"]), verdict.judge(frames)
     return {
         "run": head["run"],
         "sample": sample,
         "metric": head["metric"],
         "config": dict(frames.config(sample)),
         "results": rows(frames, ranked.head(1))[0],
+        "best_set": list(judged.best_set),
+        "expected": judged.expected and {"mean": judged.expected.mean, "ci95": judged.expected.half_width},
     }
 
 

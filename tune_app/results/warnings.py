@@ -171,7 +171,7 @@ def _test_seen(frames: Frames, others: Sequence[str], winner: int) -> Iterator[s
 
 def _small_validation(frames: Frames, verdict: Verdict, winner: int) -> Iterator[str]:
     metric, images = frames.sweep.space.metric.name, (frames.sweep.data.counts or {}).get("val")
-    known = (winner, *verdict.tied)
+    known = verdict.best_set or (winner,)
     rival = next((each.sample for each in verdict.chosen.standings if each.sample not in known), None)
     if not frames.units.is_share(metric) or not images or rival is None:
         return

@@ -1,4 +1,4 @@
-"""The verdict: which configuration was chosen, which ones it is tied with, and the results on the test set.
+"""The verdict: which configuration was chosen, which ones may be the best, and the results on the test set.
 
 It answers two questions separately. ``seeds``: would other seeds change a difference, on these images?
 ``patients``: would other patients change it, for these trained models? Only finished configurations are

@@ -13,16 +13,25 @@ from numpy.typing import NDArray
 
 from tune_app import results
 from tune_app.results import Frames
-from tune_app.results.verdict.model import LEVEL, MOST, Comparison, Pair, PairTest, Standing, Verdict
+from tune_app.results.verdict.model import (
+    CANDIDATES,
+    LEVEL,
+    MOST,
+    Comparison,
+    Pair,
+    PairTest,
+    Standing,
+    Verdict,
+)
 from tune_app.space import SearchSpace
-from tune_app.stats import multiple_testing, paired_tests
+from tune_app.stats import best_set, multiple_testing, paired_tests, winner_estimate
 from tune_app.stats.arithmetic import mean
 from tune_app.stats.intervals import mean_interval, wilson
 from tune_app.stats.paired_tests import Pairwise, over_patients
 from tune_app.stats.patients import FEWEST_SEEDS, PatientGroups, components
 from tune_app.stats.per_image import per_image
 from tune_app.stats.units import named_share
-from tune_app.status import Status
+from tune_app.stats.winner_estimate import WinnerEstimate
 from tune_app.text import counted
 
 #: With fewer right or wrong answers, an interval over patients is not reliable.
@@ -52,17 +61,26 @@ def judge(frames: Frames, metric: str | None = None) -> Verdict:
     """
     ranked = results.ranked(frames)
     own = ranked[ranked["twin"].isna()]
-    samples = [int(sample) for sample in own["sample"]][:MOST]
+    samples = [int(sample) for sample in own["sample"]][:CANDIDATES]
     chosen = _compare(frames, samples, frames.sweep.space.metric.name)
     test = _compare(frames, samples, metric or _test_metric(frames))
     winner = chosen.standings[0].sample if chosen.standings else None
-    tied = tuple(
-        pair.second
-        for pair in chosen.pairs
-        if pair.first == winner and pair.seeds is not None and not pair.seeds.significant
-    )
-    notes = tuple(_left_out(frames, len(own), len(ranked)))
-    return Verdict(winner, tied, chosen, test if test.standings else None, notes)
+    notes = tuple(_left_out(len(own), len(ranked)))
+    expected = _expected(frames, samples, chosen)
+    return Verdict(winner, chosen, expected, test if test.standings else None, notes)
+
+
+def _expected(frames: Frames, samples: Sequence[int], chosen: Comparison) -> WinnerEstimate | None:
+    shared = _shared({sample: frames.replicates(sample, chosen.metric) for sample in samples})
+    if len(shared) < 2:
+        return None
+    sign = _sign(chosen.mode)
+    found = winner_estimate.expected(sign * shared)
+    return found and WinnerEstimate(sign * found.mean, found.half_width)
+
+
+def _sign(mode: str) -> int:
+    return 1 if mode == "max" else -1
 
 
 def _test_metric(frames: Frames) -> str:
@@ -70,22 +88,23 @@ def _test_metric(frames: Frames) -> str:
     return counterpart if counterpart in frames.seeds else "test_accuracy"
 
 
-def _left_out(frames: Frames, own: int, ranked: int) -> Iterator[str]:
-    if states := frames.states(Status.FINISHED):
-        yield f"Not compared, because they have not finished: {', '.join(states)}."
+def _left_out(own: int, ranked: int) -> Iterator[str]:
     if own < ranked:
         repeats = counted(ranked - own, "configuration")
         yield f"Not compared, because they repeat another configuration: {repeats}."
     if own > MOST:
         yield f"Of {own} finished configurations the best {MOST} are compared with one another."
+    if own > CANDIDATES:
+        yield f"The set that may hold the best is of the {CANDIDATES} with the best means."
 
 
 def _compare(frames: Frames, samples: Sequence[int], metric: str) -> Comparison:
     every = {sample: frames.replicates(sample, metric) for sample in samples}
-    values = {sample: found for sample, found in every.items() if len(found)}
+    candidates = {sample: found for sample, found in every.items() if len(found)}
+    values = dict(list(candidates.items())[:MOST])
     notes = []
-    if 0 < len(values) < len(samples):
-        lacking = counted(len(samples) - len(values), "configuration")
+    if 0 < len(candidates) < len(samples):
+        lacking = counted(len(samples) - len(candidates), "configuration")
         notes.append(f"Not compared, because they have no {metric}: {lacking}.")
     unanswered = {}
     evidence = _gather(frames, list(values), metric)
@@ -95,9 +114,18 @@ def _compare(frames: Frames, samples: Sequence[int], metric: str) -> Comparison:
         unanswered["patients"] = evidence
     step = frames.units.step(metric, (float(value) for found in values.values() for value in found))
     seedless = _seedless(values, step)
-    seeds, patients = _over_seeds(values, 0.0 if seedless else step), _over_patients(evidence)
+    step = 0.0 if seedless else step
+    seeds, patients = _over_seeds(values, step), _over_patients(evidence)
+    direction = mode(frames.sweep.space, metric)
+    best_sets = {}
     if seeds is None:
         unanswered["seeds"] = "one seed shows no spread: use at least two seeds, better five"
+    else:
+        members = best_set.over_seeds(_sign(direction) * _shared(candidates), step)
+        best_sets["seeds"] = tuple(np.array(list(candidates))[members].tolist())
+    if isinstance(evidence, Evidence) and evidence.values:
+        members = best_set.over_patients(_sign(direction) * _means(evidence), evidence.units)
+        best_sets["patients"] = tuple(np.array(list(values))[members].tolist())
     places = list(combinations(range(len(values)), 2))
     letters: dict[str, list[str]] = {}
     for question, tests in (("seeds", seeds), ("patients", patients)):
@@ -121,10 +149,12 @@ def _compare(frames: Frames, samples: Sequence[int], metric: str) -> Comparison:
     units = evidence.units if isinstance(evidence, Evidence) else None
     return Comparison(
         metric,
-        mode(frames.sweep.space, metric),
+        direction,
         seedless,
         standings,
         pairs,
+        best_sets,
+        candidates=len(candidates),
         images=len(units.patient) if units else None,
         patients=units.count if units else None,
         unanswered=unanswered,
@@ -155,21 +185,30 @@ def _seedless(values: Values, step: float) -> bool:
 
 
 def _over_seeds(values: Values, step: float) -> list[PairTest] | None:
-    if not values:
-        return None
-    shared = pd.concat(values.values(), axis=1, join="inner").to_numpy(dtype=np.float64).T
+    shared = _shared(values)
     count = shared.shape[1]
     if count < 2:
         return None
     return _answers(paired_tests.over_seeds(shared, 1 - LEVEL, step), count, SEEDS_AT_MOST)
 
 
+def _shared(values: Values) -> NDArray[np.float64]:
+    """(K, R) of the replicates that all K have."""
+    if not values:
+        return np.empty((0, 0))
+    return pd.concat(values.values(), axis=1, join="inner").to_numpy(dtype=np.float64).T
+
+
+def _means(evidence: Evidence) -> NDArray[np.float64]:
+    """(K, M): what each configuration makes of each image, over its replicates."""
+    return np.stack([values.mean(axis=0) for values in evidence.values.values()])
+
+
 def _over_patients(evidence: Evidence | str) -> list[PairTest] | None:
     if isinstance(evidence, str) or not evidence.values:
         return None
-    means = np.stack([values.mean(axis=0) for values in evidence.values.values()])
     count = evidence.units.count
-    found = over_patients(means, evidence.units, 1 - LEVEL)
+    found = over_patients(_means(evidence), evidence.units, 1 - LEVEL)
     return _answers(found, count, TIMES_AS_MANY_PATIENTS * count)
 
 

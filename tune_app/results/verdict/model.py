@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tune_app.space import Config
+from tune_app.stats.winner_estimate import WinnerEstimate
 
 #: Significance level of differences, after Holm's correction; intervals have a confidence of 1 minus it.
 LEVEL = 0.05
 
-#: Only the best MOST are compared: each further pair weakens the correction for all.
+#: Only the best MOST are compared in pairs: each further pair weakens the correction for all.
 MOST = 20
+
+#: The set that may hold the best is looked for among this many of the highest means: it takes time.
+CANDIDATES = 200
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,10 @@ class Standing:
 class Comparison:
     """Configurations compared by one metric, in the order that the space's metric ranks them.
 
-    ``mode`` says whether ``max`` or ``min`` is better; ``seedless``, that each configuration has one value,
-    whatever the seed. ``images`` and ``patients`` are how many of them the answers to ``patients`` rest on.
+    ``best_sets`` has, by question, the samples that may be the best (95% confidence), in the same order:
+    over seeds of ``candidates`` configurations, over patients of those with a standing. ``mode`` says
+    whether ``max`` or ``min`` is better; ``seedless``, that each configuration has one value, whatever the
+    seed. ``images`` and ``patients`` are how many of them the answers to ``patients`` rest on.
     ``unanswered`` has the reason by question; ``notes`` are for the reader.
     """
 
@@ -99,6 +105,8 @@ class Comparison:
     seedless: bool
     standings: tuple[Standing, ...]
     pairs: tuple[Pair, ...]
+    best_sets: Mapping[str, tuple[int, ...]]
+    candidates: int
     images: int | None
     patients: int | None
     unanswered: Mapping[str, str]
@@ -128,13 +136,18 @@ class Comparison:
 class Verdict:
     """The choice by the space's metric, and the same configurations on the sealed test set.
 
-    ``winner`` is the best by the space's metric, None where nothing has finished; ``tied`` are those that
-    other seeds might put in its place, best first: empty with one seed, of which nothing can be said.
-    ``test`` is None without test metrics. ``notes`` say what was left out.
+    ``winner`` is the best by the space's metric, None where nothing has finished. ``expected`` is what
+    to expect of it on new seeds: None for fewer than three seeds, or for a single configuration. ``test`` is
+    None without test metrics. ``notes`` say what was left out.
     """
 
     winner: int | None
-    tied: tuple[int, ...]
     chosen: Comparison
+    expected: WinnerEstimate | None
     test: Comparison | None
     notes: tuple[str, ...]
+
+    @property
+    def best_set(self) -> tuple[int, ...]:
+        """The samples that may be the best on other seeds, best first; empty where one seed cannot say."""
+        return self.chosen.best_sets.get("seeds", ())
