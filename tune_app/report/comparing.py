@@ -207,7 +207,7 @@ def _told_apart(best: Sequence[BestOfSweep], metric: str, units: MetricUnits) ->
     if verdict.mode(best[0].frames.sweep.space, metric) == "min":
         apart = [(other, one) for one, other in apart]
     listed = formats.listed([f"{better} is better than {worse}" for better, worse in apart])
-    told = f"told apart: {listed}" if apart else "no two can be told apart with these seeds"
+    told = f"significant: {listed}" if apart else "no difference is significant with these seeds"
     return (
         f"By {formats.quantity(metric)}, {told} "
         f"(Welch's t test, Holm's correction for {counted(len(pairs), 'pair')} at {LEVEL:.0%})."

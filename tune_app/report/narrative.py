@@ -102,8 +102,8 @@ def _tested(frames: Frames, test: Comparison | None, winner: int) -> str:
     sides = [("better", worse), ("worse", better)]
     told = [f"{side} than {counted(len(found), 'configuration')}" for side, found in sides if found]
     if not told:
-        return f"{said}; there it is told apart from no other configuration."
-    return f"{said}; there it is {formats.listed(told)}, as far as these are told apart."
+        return f"{said}; there no difference from another configuration is significant."
+    return f"{said}; there it is significantly {formats.listed(told)}."
 
 
 def asked(frames: Frames) -> list[tuple[str, str]]:

@@ -62,7 +62,7 @@ def overview(frames: Frames, judged: Verdict, options: TableOptions | None = Non
     about = [f"{interval_legend(trials['n'])}; {order}"]
     if TIES in shown:
         about.append(
-            "Ties: configurations that share a letter cannot be told apart by "
+            "Ties: configurations that share a letter do not differ significantly by "
             f"{formats.quantity(metric.name)} with these seeds (paired t tests of all "
             "pairs, Holm's correction at 5%); the verdict asks only which may be the best"
         )

@@ -146,7 +146,7 @@ def markdown(page: Page) -> str:
     blocks += ["## Verdict", " ".join(map(text, page.verdict))]
     if page.warnings:
         blocks += ["## Warnings", _list(page.warnings)]
-    blocks += ["## What was asked", _terms(page.asked), "## Tables"]
+    blocks += ["## Search space", _terms(page.asked), "## Tables"]
     if page.common:
         blocks.append(_list(page.common))
     blocks += [render.markdown(table, level=3).rstrip() for table in page.tables]
@@ -160,7 +160,7 @@ def markdown(page: Page) -> str:
         ]
     if page.left_out:
         blocks += ["## Figures left out", _terms(page.left_out.items())]
-    blocks.append("## How to do it again")
+    blocks.append("## How to reproduce the run")
     if page.command:
         command = " ".join(page.command.replace("```", "'''").splitlines())
         blocks.append(f"```sh\n{command}\n```")

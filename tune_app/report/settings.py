@@ -191,7 +191,7 @@ def about(frames: Frames, samples: Iterable[int] | None = None, beside: Collecti
     space, data = frames.sweep.space, frames.sweep.data
     seeds = counted(space.seeds, "seed")
     found = [
-        f"Run: {frames.sweep.name}, {seeds} a configuration, evaluated at the {space.evaluate} epoch",
+        f"Run: {frames.sweep.name}, {seeds} for each configuration, evaluated at the {space.evaluate} epoch",
         f"Data: {data.label()}",
         *(f"Note: {note}" for note in data.notes),
     ]

@@ -83,8 +83,8 @@ def require(what: Path, identity: str, names: Iterable[str], trust: bool) -> Non
     if unknown and not trust:
         listed = " and ".join(printable(name) for name in unknown)
         raise TrustError(
-            f"{what}: may come from a stranger: no command of yours has made or trusted it, and it names "
-            f"{listed}. If you know who made it, give --trust: code that it names is then run."
+            f"{what}: no command of yours has made or trusted it, so it may come from somebody else. It "
+            f"names {listed}. If you know who made it, give --trust: then the code that it names is run."
         )
     remember(identity, unknown)
 

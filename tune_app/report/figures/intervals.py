@@ -143,5 +143,6 @@ def _ties(info: IntervalsInfo) -> str:
         return ""
     which = "those" if compared == len(info.measured) else f"of the first {compared}, those"
     return (
-        f"{which} that share a letter cannot be told apart with these seeds (paired tests, Holm's correction)"
+        f"{which} that share a letter do not differ significantly with these seeds "
+        "(paired tests, Holm's correction)"
     )
