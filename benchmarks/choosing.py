@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmarks.asha_replay import SPACE
 from benchmarks.simulate import generator
 from tune_app.session import provenance
 
@@ -29,18 +30,7 @@ RESULTS = Path(__file__).parent / "results" / "choosing.md"
 WINDOWS = (1, 3, 5, 10)
 SEEN = (3, 5)
 DRAWS = 2_000
-
-SPACE = """\
-task: pneumonia
-space:
-  lr: {grid: [1e-7, 3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3]}
-  step_size: {grid: [2, 4, 8]}
-  gamma: {grid: [0.2, 0.4, 0.8]}
-fixed: {batch_size: 128, loss: bce}
-epochs: 30
-seeds: 15
-metric: {name: val_accuracy, mode: max}
-"""
+SEEDS = 15
 
 
 def train(runs: Path, xrays: Path | None) -> None:
@@ -48,7 +38,7 @@ def train(runs: Path, xrays: Path | None) -> None:
     runs.mkdir(parents=True, exist_ok=True)
     space = runs / "deep.yaml"
     space.write_text(SPACE, encoding="utf-8")
-    common = ("run", str(space), "--image-size", "28", "--runs-dir", str(runs))
+    common = ("run", str(space), "--image-size", "28", "--seeds", str(SEEDS), "--runs-dir", str(runs))
     for name, data in (("phantom", ()), ("xrays", ("--data", str(xrays)) if xrays else None)):
         if data is not None:
             command = [sys.executable, "-m", "tune_app", *common, "--name", f"deep-{name}", *data]
