@@ -3,7 +3,7 @@
 ``python -m benchmarks.best_set`` draws 10,000 sweeps with a known truth for each line, lets the functions
 that the product uses judge them, and writes ``benchmarks/results/best_set.md``. Beside the set stand the
 tests of all pairs with Holm's correction, and a moderated t test for each candidate, on the same sweeps.
-Every draw is seeded. It takes about half an hour on two cores (``--sweeps 1000``: three minutes).
+Every draw is seeded. It takes about 20 minutes on two cores (``--sweeps 1000``: two).
 """
 
 from __future__ import annotations
