@@ -172,7 +172,7 @@ class Frames:
     def paired(self, metric: str, one: int, other: int) -> Difference | None:
         """The paired t test of two samples, over the finished replicates that both have."""
         values = [self.replicates(sample, metric) for sample in (one, other)]
-        a, b = pd.concat(values, axis=1, join="inner").to_numpy(dtype=np.float64).T.tolist()
+        a, b = common(values).tolist()
         return paired_tests.paired(a, b, step=self.units.step(metric, [*a, *b]))
 
     @property
@@ -202,6 +202,11 @@ class Frames:
                 f"with tune-app resume {self.sweep.name}, or remove it: the answers about other patients "
                 "are then left out."
             ) from error
+
+
+def common(values: Iterable[pd.Series[float]]) -> NDArray[np.float64]:
+    """(K, R) of K configurations' values by replicate, K at least 1: of the replicates that all have."""
+    return pd.concat(values, axis=1, join="inner").to_numpy(dtype=np.float64).T
 
 
 def load(sweep: Sweep) -> Frames:

@@ -45,7 +45,7 @@ def best(frames: Frames) -> dict[str, Any]:
     ranked, head = results.ranked(frames), _head(frames)
     if ranked.empty:
         raise RunError(f"{head['run']}: no configuration has finished, so there is no best one yet.")
-    sample, judged = int(ranked.iloc[0]["sample"]), verdict.judge(frames)
+    sample, judged = int(ranked.iloc[0]["sample"]), verdict.judge(frames, test=False)
     return {
         "run": head["run"],
         "sample": sample,

@@ -15,7 +15,7 @@ from records import DATA, Ended, record, right, steady
 
 from tune_app import results, space
 from tune_app.errors import RunError
-from tune_app.results import verdict
+from tune_app.results import json_views, verdict
 from tune_app.session import lifecycle
 from tune_app.session.request import Request
 from tune_app.stats.intervals import wilson
@@ -305,3 +305,13 @@ def test_the_set_is_found_among_more_than_are_compared_in_pairs(tmp_path: Path) 
     assert judged.chosen.candidates == count
     assert len(judged.best_set) > verdict.MOST
     assert len(judged.chosen.standings) == verdict.MOST
+
+
+def test_damaged_test_scores_do_not_hide_the_best(tmp_path: Path) -> None:
+    frames = three(tmp_path)
+    whole = json_views.best(frames)
+    frames.sweep.paths.scores.write_bytes(b"damaged")
+    with pytest.raises(RunError, match="test scores"):
+        verdict.judge(frames)
+    assert json_views.best(frames) == whole
+    assert verdict.judge(frames, test=False).best_set == (1, 2)

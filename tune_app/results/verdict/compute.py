@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tune_app import results
 from tune_app.results import Frames
+from tune_app.results.frames import common
 from tune_app.results.verdict.model import (
     CANDIDATES,
     LEVEL,
@@ -22,6 +23,7 @@ from tune_app.results.verdict.model import (
     PairTest,
     Standing,
     Verdict,
+    sign,
 )
 from tune_app.space import SearchSpace
 from tune_app.stats import best_set, multiple_testing, paired_tests, winner_estimate
@@ -53,34 +55,40 @@ TIMES_AS_MANY_PATIENTS = 100
 Values = Mapping[int, "pd.Series[float]"]
 
 
-def judge(frames: Frames, metric: str | None = None) -> Verdict:
+def judge(frames: Frames, metric: str | None = None, *, test: bool = True) -> Verdict:
     """Judge the finished configurations: the choice by the space's metric, and all pairs on the test set.
 
     ``metric`` is the test metric to compare by; left out, the space's own, or the accuracy where that has no
-    counterpart on the test set. Raises RunError where the test scores or the test images are damaged.
+    counterpart on the test set. Raises RunError where the test scores or the test images are damaged; without
+    ``test``, which reads neither, never.
     """
     ranked = results.ranked(frames)
     own = ranked[ranked["twin"].isna()]
     samples = [int(sample) for sample in own["sample"]][:CANDIDATES]
-    chosen = _compare(frames, samples, frames.sweep.space.metric.name)
-    test = _compare(frames, samples, metric or _test_metric(frames))
-    winner = chosen.standings[0].sample if chosen.standings else None
-    notes = tuple(_left_out(len(own), len(ranked)))
-    expected = _expected(frames, samples, chosen)
-    return Verdict(winner, chosen, expected, test if test.standings else None, notes)
+    values = _values(frames, samples, frames.sweep.space.metric.name)
+    chosen = _compare(frames, values, frames.sweep.space.metric.name)
+    tested = None
+    if test:
+        metric = metric or _test_metric(frames)
+        tested = _compare(frames, _values(frames, samples, metric), metric)
+    return Verdict(
+        chosen.standings[0].sample if chosen.standings else None,
+        chosen,
+        _expected(values, sign(chosen.mode)),
+        tested if tested and tested.standings else None,
+        tuple(_left_out(len(own), len(ranked))),
+    )
 
 
-def _expected(frames: Frames, samples: Sequence[int], chosen: Comparison) -> WinnerEstimate | None:
-    shared = _shared({sample: frames.replicates(sample, chosen.metric) for sample in samples})
-    if len(shared) < 2:
+def _values(frames: Frames, samples: Sequence[int], metric: str) -> Values:
+    return {sample: frames.replicates(sample, metric) for sample in samples}
+
+
+def _expected(values: Values, sign: int) -> WinnerEstimate | None:
+    if len(values) < 2:
         return None
-    sign = _sign(chosen.mode)
-    found = winner_estimate.expected(sign * shared)
+    found = winner_estimate.expected(sign * common(values.values()))
     return found and WinnerEstimate(sign * found.mean, found.half_width)
-
-
-def _sign(mode: str) -> int:
-    return 1 if mode == "max" else -1
 
 
 def _test_metric(frames: Frames) -> str:
@@ -98,13 +106,12 @@ def _left_out(own: int, ranked: int) -> Iterator[str]:
         yield f"The set that may hold the best is of the {CANDIDATES} with the best means."
 
 
-def _compare(frames: Frames, samples: Sequence[int], metric: str) -> Comparison:
-    every = {sample: frames.replicates(sample, metric) for sample in samples}
+def _compare(frames: Frames, every: Values, metric: str) -> Comparison:
     candidates = {sample: found for sample, found in every.items() if len(found)}
     values = dict(list(candidates.items())[:MOST])
     notes = []
-    if 0 < len(candidates) < len(samples):
-        lacking = counted(len(samples) - len(candidates), "configuration")
+    if 0 < len(candidates) < len(every):
+        lacking = counted(len(every) - len(candidates), "configuration")
         notes.append(f"Not compared, because they have no {metric}: {lacking}.")
     unanswered = {}
     evidence = _gather(frames, list(values), metric)
@@ -121,10 +128,10 @@ def _compare(frames: Frames, samples: Sequence[int], metric: str) -> Comparison:
     if seeds is None:
         unanswered["seeds"] = "one seed shows no spread: use at least two seeds, better five"
     else:
-        members = best_set.over_seeds(_sign(direction) * _shared(candidates), step)
+        members = best_set.over_seeds(sign(direction) * common(candidates.values()), step)
         best_sets["seeds"] = tuple(np.array(list(candidates))[members].tolist())
     if isinstance(evidence, Evidence) and evidence.values:
-        members = best_set.over_patients(_sign(direction) * _means(evidence), evidence.units)
+        members = best_set.over_patients(sign(direction) * _means(evidence), evidence.units)
         best_sets["patients"] = tuple(np.array(list(values))[members].tolist())
     places = list(combinations(range(len(values)), 2))
     letters: dict[str, list[str]] = {}
@@ -185,18 +192,13 @@ def _seedless(values: Values, step: float) -> bool:
 
 
 def _over_seeds(values: Values, step: float) -> list[PairTest] | None:
-    shared = _shared(values)
+    if not values:
+        return None
+    shared = common(values.values())
     count = shared.shape[1]
     if count < 2:
         return None
     return _answers(paired_tests.over_seeds(shared, 1 - LEVEL, step), count, SEEDS_AT_MOST)
-
-
-def _shared(values: Values) -> NDArray[np.float64]:
-    """(K, R) of the replicates that all K have."""
-    if not values:
-        return np.empty((0, 0))
-    return pd.concat(values.values(), axis=1, join="inner").to_numpy(dtype=np.float64).T
 
 
 def _means(evidence: Evidence) -> NDArray[np.float64]:

@@ -18,6 +18,11 @@ MOST = 20
 CANDIDATES = 200
 
 
+def sign(mode: str) -> int:
+    """What values are multiplied by so that larger ones are better."""
+    return 1 if mode == "max" else -1
+
+
 @dataclass(frozen=True)
 class PairTest:
     """The test of one pair for one question.
@@ -122,7 +127,7 @@ class Comparison:
         better: list[int] = []
         for pair in self.pairs:
             if pair.significant and sample in (pair.first, pair.second):
-                lead = pair.difference * (1 if self.mode == "max" else -1)
+                lead = pair.difference * sign(self.mode)
                 wins = (lead > 0) == (sample == pair.first)
                 (worse if wins else better).append(pair.second if sample == pair.first else pair.first)
         return worse, better
