@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 
@@ -123,9 +123,7 @@ def measure(spec: TrialSpec, splits: Splits, most: int) -> Sharing:
             for process in new:
                 _answer(process)  # it is ready to train
             for process in processes:
-                assert process.stdin
-                process.stdin.write(f"{_WINDOW_S}\n")
-                process.stdin.flush()
+                print(_WINDOW_S, file=process.stdin, flush=True)
             found = [_answer(process) for process in processes]
             per_second = sum(each["epochs"] / each["seconds"] for each in found)
             return Throughput(trials, per_second, max(each["used"] for each in found), found[0]["total"])
@@ -143,10 +141,9 @@ def _start(folder: Path, stack: ExitStack) -> subprocess.Popen[str]:
 
 
 def _answer(process: subprocess.Popen[str]) -> dict[str, Any]:
-    assert process.stdout
     late = threading.Timer(_PATIENCE_S, process.kill)
     late.start()
-    line = process.stdout.readline()
+    line = cast("IO[str]", process.stdout).readline()  # a pipe, by `_start`
     late.cancel()
     if not line:
         raise ProcessFailed(f"its process ended with code {process.wait()}")

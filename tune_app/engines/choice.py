@@ -72,7 +72,8 @@ def open_engine(
         splits: the arrays of ``size_bytes`` that the workers share; None for a function task.
         trials: how many there are to run, whose replicates may be split into ``parts``.
         modules: the folder of the user's own modules, which the workers of a cluster need.
-        wait_for_gpus: the engine opens once the cluster has so many, for which it waits ``wait_s`` seconds.
+        wait_for_gpus: how many GPUs the cluster must have before the engine opens.
+        wait_s: how many seconds to wait for these GPUs.
         meanwhile: called in a thread while Ray starts. It begins once Ray is imported: two threads must not
             import Ray at the same time.
 

@@ -143,7 +143,8 @@ def _run(benchmark: Benchmark) -> Choice:
 
     settings = benchmark.spec.settings
     task = tasks.load(settings.task)
-    assert isinstance(task, Task), "a function task is not measured"
+    if not isinstance(task, Task):
+        raise TypeError("a function task is not measured")
     data = DeviceSplits.load(benchmark.splits, benchmark.device)
     numerics = partial(set_numerics, settings.numerics.threads, settings.numerics.precision)
     with tasks.code(settings.task, with_torch=numerics):
