@@ -14,6 +14,7 @@ import pytest
 from tune_app import cli, space
 from tune_app.cli.installation import find_pages
 from tune_app.report import comparing, exporting, figures
+from tune_app.sweep.paths import RunPaths
 
 tool, first = commands.tool, commands.first
 #: All kinds of figures; the fixture `tool` leaves only two.
@@ -56,6 +57,23 @@ def test_names_are_completed(
     assert after("tune-app export first --format ") == list(exporting.FORMATS)
     assert after("tune-app compare first --format ") == list(comparing.FORMATS)
     assert "--no-figures" in after("tune-app report first --")
+
+
+@pytest.mark.parametrize("damage", [None, b'{"event":"planned", damaged\n', b'{"event":"planned"}\n'])
+def test_what_cannot_be_completed_prints_nothing(
+    damage: bytes | None, first: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "none"
+    if damage:
+        name = first.name
+        RunPaths(first).record.write_bytes(damage)
+    monkeypatch.setenv("_TUNE_APP_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", f"tune-app logs {name} ")
+    monkeypatch.setenv("COMP_CWORD", "3")
+    capsys.readouterr()
+    assert commands.call() == 0
+    found = capsys.readouterr()
+    assert (found.out.strip(), found.err) == ("", "")
 
 
 def test_a_completion_loads_nothing_heavy(first: Path) -> None:

@@ -12,12 +12,15 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from tune_app.errors import TuneAppError
+
 
 def words(known: Callable[[dict[str, Any]], Iterable[str]]) -> dict[str, Any]:
     """The argument of a parameter that completes to the words ``known`` finds, given the line so far."""
 
     def complete(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
-        with suppress(OSError):
+        # a shell shows errors within the line that is typed; the command itself explains them
+        with suppress(OSError, TuneAppError, ValueError, KeyError):
             return [CompletionItem(word) for word in known(context.params) if word.startswith(begun)]
         return []
 
