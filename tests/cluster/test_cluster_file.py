@@ -78,3 +78,16 @@ def test_what_is_no_clusters_file_is_refused(file: Path, content: bytes) -> None
     file.write_bytes(content)
     with pytest.raises(ClusterError, match=r"c\.yaml"):
         read(file)
+
+
+@pytest.mark.parametrize("text", ["a: &x\n  b: *x\n", "a: &x [1, *x]\n", "&x {a: {b: *x}}\n"])
+def test_a_value_that_contains_itself_is_refused(file: Path, text: str) -> None:
+    file.write_text(text)
+    with pytest.raises(ClusterError, match=r"c\.yaml.*alias"):
+        read(file)
+
+
+def test_an_alias_may_be_used_twice(file: Path) -> None:
+    file.write_text("a: &x {b: 1}\nc: *x\nd: *x\n")
+    [found] = read(file)
+    assert found.get("c") == found.get("d") == {"b": 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -109,7 +110,7 @@ def read(file: Path) -> list[ClusterFile]:
     """The documents of a file.
 
     Raises:
-        ClusterError: it cannot be read, is no YAML, or holds no mapping.
+        ClusterError: it cannot be read, is no YAML, holds no mapping, or a value contains itself.
     """
     try:
         text = file.read_text(encoding="utf-8")
@@ -125,6 +126,12 @@ def read(file: Path) -> list[ClusterFile]:
         raise ClusterError(f"{file}:{mark.line + 1 if mark else 1}: not valid YAML: {reason}") from error
     if not values or not all(isinstance(each, dict) for each in values):
         raise ClusterError(f"{file}: is not a cluster file: expected keys and values, as in cluster.yaml.")
+    try:
+        json.dumps(values, skipkeys=True, default=str)
+    except ValueError as error:  # a circular reference, which every walk through the values would follow
+        raise ClusterError(
+            f"{file}: a value contains itself by an alias. Remove that alias (*name)."
+        ) from error
     return [ClusterFile(file, value, node) for value, node in zip(values, nodes, strict=True)]
 
 
