@@ -51,7 +51,8 @@ class Recorder:
     def of(cls, sweep: Sweep) -> Recorder:
         """A recorder of a sweep that is open for writing."""
         space = sweep.space
-        return cls(sweep.note, sweep.history, space.replicate_numbers, space.epochs, space.metric.name)
+        replicates = range(space.first_replicate, space.first_replicate + space.seeds)
+        return cls(sweep.note, sweep.history, replicates, space.epochs, space.metric.name)
 
     def start(self, sample: int, *replicates: int, epoch: int = 0) -> str:
         """A new trial of a sample that continues after ``epoch``; returns its name."""

@@ -99,7 +99,7 @@ def train(asked: Request) -> Sweep:
 def of_record(sweep: Sweep) -> Values:
     found: Values = {}
     for configuration in Sweep.open(sweep.paths.folder).history.configurations.values():
-        for replicate in sweep.space.replicate_numbers:
+        for replicate in configuration.replicates(sweep.space):
             for epoch, metrics, _ in configuration.epochs(replicate):
                 value = metrics["val_loss"]
                 assert value is not None

@@ -47,15 +47,16 @@ class CheckpointRetention:
 
     def _newest(self, configuration: Configuration) -> list[Attempt]:
         """The last attempt of each replicate of a configuration."""
-        newest = [configuration.last(replicate) for replicate in self._sweep.space.replicate_numbers]
+        newest = [configuration.last(replicate) for replicate in configuration.replicates(self._sweep.space)]
         return [attempt for attempt in configuration.attempts if any(attempt is each for each in newest)]
 
     def _rank(self, configuration: Configuration) -> tuple[float, int] | None:
         """The place of a finished configuration in the ranking, the least being best; None for others."""
         space = self._sweep.space
-        if self._sweep.history.status(configuration, space.replicate_numbers, live=True) != Status.FINISHED:
+        replicates = configuration.replicates(space)
+        if self._sweep.history.status(configuration, replicates, live=True) != Status.FINISHED:
             return None
-        value = configuration.value(space.metric, space.evaluate, space.replicate_numbers)
+        value = configuration.value(space.metric, space.evaluate, replicates)
         return None if value is None else rank_key(space.metric, value, configuration.sample)
 
     def keep_best(self, configuration: Configuration) -> None:

@@ -104,7 +104,7 @@ class SnapshotTaker:
         self._named = len(configurations)
         self._ended |= {sample: row for sample, row in rows.items() if row.ended}
         unplanned = max(0, self._expected - len(rows))
-        trained_here = sum(each.duplicate_of is None for each in configurations) + unplanned
+        own = [len(each.replicates(space)) for each in configurations if each.duplicate_of is None]
         return Snapshot(
             space.metric.name,
             space.epochs,
@@ -113,7 +113,7 @@ class SnapshotTaker:
             list(reversed(self._ended)),
             unplanned,
             sum(row.done for row in rows.values()),
-            trained_here * space.seeds * space.epochs,
+            (sum(own) + unplanned * space.seeds) * space.epochs,
             sum(len(a.epochs) * len(a.replicates) for a in list(history.attempts.values())),
             self._best(rows),
             self._labels,
@@ -122,11 +122,12 @@ class SnapshotTaker:
 
     def _row(self, configuration: Configuration, live: bool) -> Row:
         sample, config, space = configuration.sample, configuration.config, self._sweep.space
-        newest = {replicate: configuration.last(replicate) for replicate in space.replicate_numbers}
+        replicates = configuration.replicates(space)
+        newest = {replicate: configuration.last(replicate) for replicate in replicates}
         begun = {replicate: attempt for replicate, attempt in newest.items() if attempt}
         if not begun:
             return Row(sample, config, WAITING, duplicate_of=configuration.duplicate_of)
-        status = self._sweep.history.status(configuration, space.replicate_numbers, live)
+        status = self._sweep.history.status(configuration, replicates, live)
         state = WAITING if status == Status.PLANNED or (live and status == Status.INTERRUPTED) else status
         states = {replicate: attempt.status(replicate, live) for replicate, attempt in begun.items()}
         running = sum(a.epoch for r, a in begun.items() if states[r] == Status.RUNNING)
@@ -139,12 +140,12 @@ class SnapshotTaker:
             sample,
             config,
             state,
-            epoch=sum(attempt.epoch for attempt in begun.values()) // space.seeds,
+            epoch=sum(attempt.epoch for attempt in begun.values()) // len(replicates),
             values=tuple(each for each in found if each is not None),
             seconds=sum(_seconds(attempt, replicate) for replicate, attempt in begun.items()),
             device="+".join(dict.fromkeys(attempt.device for attempt in begun.values() if attempt.device)),
             done=running + space.epochs * sum(each in ENDED for each in states.values()),
-            ended=len(begun) == space.seeds and ENDED.issuperset(states.values()),
+            ended=len(begun) == len(replicates) and ENDED.issuperset(states.values()),
             reason=next((a.fault for a in begun.values() if a.fault), "") if state in FAULTY else "",
         )
 

@@ -153,7 +153,7 @@ def _stopping(frames: Frames) -> str:
         last = [
             (replicate, configuration.last(replicate))
             for configuration in frames.sweep.history.configurations.values()
-            for replicate in frames.sweep.space.replicate_numbers
+            for replicate in configuration.replicates(frames.sweep.space)
         ]
         converged = sum(attempt is not None and replicate in attempt.converged for replicate, attempt in last)
         of_all = counted(int((frames.seeds["epochs"] > 0).sum()), "replicate")
@@ -165,7 +165,7 @@ def failures(frames: Frames) -> list[str]:
     """Why configurations failed or diverged, one line each, for the first few."""
     failed = []
     for configuration in frames.sweep.history.configurations.values():
-        newest = map(configuration.last, frames.sweep.space.replicate_numbers)
+        newest = map(configuration.last, configuration.replicates(frames.sweep.space))
         if last := next((attempt for attempt in newest if attempt and attempt.fault), None):
             log = f" ({last.log})" if last.log else ""
             what = f"failed at epoch {last.epoch}" if last.end == Status.FAILED else "diverged"

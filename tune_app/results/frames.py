@@ -135,7 +135,7 @@ class Frames:
         last = last.set_index(["sample", "replicate"], drop=False)
         more = []
         for configuration in self.sweep.history.configurations.values():
-            for replicate in self.sweep.space.replicate_numbers:
+            for replicate in configuration.replicates(self.sweep.space):
                 attempt = configuration.last(replicate)
                 if attempt and replicate in attempt.ended_at:
                     row = last.loc[[(configuration.sample, replicate)]]
@@ -211,7 +211,7 @@ def common(values: Iterable[pd.Series[float]]) -> NDArray[np.float64]:
 
 def load(sweep: Sweep) -> Frames:
     """The frames of a sweep, as far as it is recorded."""
-    history, replicates, live = sweep.history, sweep.space.replicate_numbers, sweep.live()
+    history, live = sweep.history, sweep.live()
     configurations = list(history.configurations.values())
     parameters = list(dict.fromkeys(name for each in configurations for name in each.config))
     measured = dict.fromkeys(n for a in history.attempts.values() for e in a.epochs for n in e.metrics)
@@ -223,6 +223,7 @@ def load(sweep: Sweep) -> Frames:
     values: dict[int, dict[str, tuple[float, ...]]] = {}
     for configuration in configurations:
         sample, config = configuration.sample, configuration.config
+        replicates = configuration.replicates(sweep.space)
         point = {"sample": sample, **{name: config.get(name, np.nan) for name in parameters}}
         if configuration.duplicate_of is None:
             epochs = {replicate: configuration.epochs(replicate) for replicate in replicates}
@@ -292,8 +293,7 @@ def _text(cell: Scalar, taken: set[str]) -> Scalar:
 
 def ranked(frames: Frames) -> pd.DataFrame:
     """The rows of ``trials`` that have finished, best first by the space's metric; see `History.ranked`."""
-    space = frames.sweep.space
-    found = frames.sweep.history.ranked(space.metric, space.evaluate, space.replicate_numbers)
+    found = frames.sweep.history.ranked(frames.sweep.space)
     order = {configuration.sample: place for place, (configuration, _) in enumerate(found)}
     finished = frames.finished[frames.finished["sample"].isin(order)]
     return finished.sort_values("sample", key=lambda samples: samples.map(order))

@@ -103,7 +103,7 @@ def _has_looked(folder: Path, fingerprint: str, family: str) -> bool:
 
 def _code(frames: Frames) -> Iterator[str]:
     sweep = frames.sweep
-    sessions, samples = code.mixture(sweep.history, sweep.space.replicate_numbers)
+    sessions, samples = code.mixture(sweep.history, sweep.space)
     if samples:
         named = code.name_samples(samples)
         yield f"the means of {named} mix seeds or epochs of different code"

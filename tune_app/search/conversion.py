@@ -186,6 +186,7 @@ def frozen_trial(
     """
     first = history.configurations[configuration.duplicate_of or configuration.sample]
     state, values = _outcome(space, history, first)
+    replicates = first.replicates(space)
     known: dict[str, Any] = {SAMPLE: configuration.sample}
     params, outside = {}, {}
     for name, value in configuration.config.items():
@@ -198,8 +199,8 @@ def frozen_trial(
     if configuration.duplicate_of is not None:
         known["twin"] = configuration.duplicate_of
     if state.is_finished():
-        known["status"] = history.status(first, space.replicate_numbers, live=True)
-    curves = {m.name: first.means(m.name, space.replicate_numbers) for m in space.metrics}
+        known["status"] = history.status(first, replicates, live=True)
+    curves = {m.name: first.means(m.name, replicates) for m in space.metrics}
     if len(curves) > 1:
         known |= {f"{name}_by_epoch": list(values.values()) for name, values in curves.items()}
     # a duplicate takes no time
@@ -225,7 +226,7 @@ def _outcome(
     space: SearchSpace, history: History, configuration: Configuration
 ) -> tuple[TrialState, list[float] | None]:
     """The state and the values; as in Optuna, one that was stopped has the last value of a single metric."""
-    replicates = space.replicate_numbers
+    replicates = configuration.replicates(space)
     if any(configuration.lacks(replicate, space.epochs) for replicate in replicates):
         return TrialState.RUNNING, None
     state = _STATES[history.status(configuration, replicates, live=True)]

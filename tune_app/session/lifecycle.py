@@ -142,7 +142,7 @@ def failed(sweep: Sweep, trials: tuple[str, ...]) -> list[int]:
 
 def _status(sweep: Sweep, sample: int, live: bool = False) -> Status:
     configuration = sweep.history.configurations[sample]
-    return sweep.history.status(configuration, sweep.space.replicate_numbers, live)
+    return sweep.history.status(configuration, configuration.replicates(sweep.space), live)
 
 
 # ---------------------------------------------------------------- confirm and rerun
@@ -170,7 +170,11 @@ def confirmation(request: Request, sweep: Sweep, top: int, seeds: int) -> Reques
         points,
         sweep.space.epochs,
         seeds=seeds,
-        first_replicate=max(other.space.replicate_numbers.stop for other in (sweep, *earlier)),
+        first_replicate=max(
+            configuration.replicates(other.space).stop
+            for other in (sweep, *earlier)
+            for configuration in other.history.configurations.values()
+        ),
         description=f"The best {len(points)} of {sweep.name}, on new seeds.",
     )
     name = f"{sweep.name}-confirm" + (f"-{len(earlier) + 1}" if earlier else "")
@@ -207,8 +211,8 @@ def narrowed(space: SearchSpace, points: Sequence[Config], epochs: int, **change
 def note_changed_code(sweep: Sweep, points: Sequence[Config]) -> None:
     """Tell the user how the code differs from the code that trained these points before."""
     current = code.collect(sweep.space.task, code.known_files(sweep.history))
-    samples = [c.sample for c in sweep.history.configurations.values() if c.config in points]
-    if warning := code.difference_note(sweep.history, samples, sweep.space.replicate_numbers, current):
+    again = [each for each in sweep.history.configurations.values() if each.config in points]
+    if warning := code.difference_note(sweep.history, again, sweep.space, current):
         progress.note(warning)
 
 
@@ -232,12 +236,13 @@ def rerun(
     epochs = sweep.space.epochs
     if not task.reads_epochs(loaded.task):  # else training for fewer epochs would give other values
         epochs = configuration.stopped_at or max(attempt.target for attempt in configuration.attempts)
-    space = narrowed(sweep.space, [configuration.config], epochs, keep="none")
+    replicates = configuration.replicates(sweep.space)
+    space = narrowed(sweep.space, [configuration.config], epochs, keep="none", seeds=len(replicates))
     with tempfile.TemporaryDirectory(prefix="tune-app-rerun-") as folder:
         again = replace(request, space=space, name="again", runs_dir=Path(folder), storage=None)
         made = Session(again, loaded, numerics=sweep.numerics).train()
         [new] = made.history.configurations.values()
-        old, now = (_reported(each, sweep.space.replicate_numbers) for each in (configuration, new))
+        old, now = (_reported(each, replicates) for each in (configuration, new))
         device = "+".join(dict.fromkeys(attempt.device for attempt in made.history.attempts.values()))
     differences = [(*key, then, now.get(key)) for key, then in old.items() if then != now.get(key)]
     event = events.Rerun(sample=sample, compared=len(old), differing=len(differences), device=device)

@@ -61,7 +61,7 @@ def _undo(sweep: Sweep) -> str:
         and (
             attempt.sample > keeps
             or attempt.target > narrower.epochs
-            or max(attempt.replicates) not in narrower.replicate_numbers
+            or max(attempt.replicates) not in history.configurations[attempt.sample].replicates(narrower)
         )
     ]
     text = narrower.dump() if kept else texts[-2]
@@ -76,7 +76,7 @@ def _gained(attempt: Attempt, sweep: Sweep, earlier: SearchSpace, before: Before
     then = replace(configuration, attempts=[a for a in configuration.attempts if a.trial in before.attempts])
     new = (
         attempt.sample > before.configurations
-        or max(attempt.replicates) not in earlier.replicate_numbers
+        or max(attempt.replicates) not in configuration.replicates(earlier)
         or attempt.epoch > earlier.epochs
     )
     return bool(attempt.epochs) and (new or any(then.lacks(r, earlier.epochs) for r in attempt.replicates))
@@ -91,7 +91,7 @@ def _kept(
     kept: dict[str, Any] = {}
     if any(from_start or attempt.epoch > earlier.epochs for attempt in trained):
         kept["epochs"] = now.epochs
-    seeds = 1 + max((max(a.replicates) for a in trained), default=0) - now.replicate_numbers.start
+    seeds = 1 + max((max(a.replicates) for a in trained), default=0) - now.first_replicate
     if seeds > earlier.seeds:
         kept["seeds"] = seeds
     added = there[before.configurations :]

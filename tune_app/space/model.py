@@ -303,11 +303,6 @@ class SearchSpace(Section):
         """The metric that early stopping compares."""
         return next((metric for metric in self.metrics if metric.name == self.stop.metric), self.metric)
 
-    @property
-    def replicate_numbers(self) -> range:
-        """The numbers of the replicates of each configuration."""
-        return range(self.first_replicate, self.first_replicate + self.seeds)
-
     def size(self) -> int:
         """Return the number of configurations, including those that Optuna will suggest."""
         suggested = self.search.samples or 0 if self.search.algorithm == "optuna" else 0

@@ -154,8 +154,9 @@ def mixed_if_trained(
     """
     kept: dict[int, list[Attempt]] = {}
     for configuration in history.configurations.values():
-        to_train = {r for r in space.replicate_numbers if configuration.lacks(r, space.epochs)}
-        for replicate in space.replicate_numbers if to_train and configuration.duplicate_of is None else ():
+        replicates = configuration.replicates(space) if configuration.duplicate_of is None else ()
+        to_train = {r for r in replicates if configuration.lacks(r, space.epochs)}
+        for replicate in replicates if to_train else ():
             last = configuration.last(replicate)
             if replicate not in to_train or (last and last.saved and not from_start):
                 kept.setdefault(configuration.sample, []).extend(contributing(configuration, replicate))
@@ -163,15 +164,15 @@ def mixed_if_trained(
 
 
 def difference_note(
-    history: History, samples: Iterable[int], replicates: Sequence[int], now: CodeState
+    history: History, configurations: Iterable[Configuration], space: SearchSpace, now: CodeState
 ) -> str:
-    """A note on how the code ``now`` differs from the code that trained these samples; may be empty."""
-    trained = {
-        sample: [a for r in replicates for a in contributing(history.configurations[sample], r)]
-        for sample in samples
-    }
-    found = _differing(history, trained, now)
+    """A note on how the code ``now`` differs from the code that trained these; may be empty."""
+    found = _differing(history, {each.sample: _trained(each, space) for each in configurations}, now)
     return f"note: {_differs(found)}." if found else ""
+
+
+def _trained(configuration: Configuration, space: SearchSpace) -> list[Attempt]:
+    return [each for r in configuration.replicates(space) for each in contributing(configuration, r)]
 
 
 def _differing(
@@ -214,9 +215,7 @@ def name_samples(samples: Sequence[int]) -> str:
     return f"configuration{'s' if len(samples) > 1 else ''} {named}"
 
 
-def mixture(
-    history: History, replicates: Sequence[int]
-) -> tuple[dict[int, tuple[str, list[str]]], list[int]]:
+def mixture(history: History, space: SearchSpace) -> tuple[dict[int, tuple[str, list[str]]], list[int]]:
     """How the code of the recorded results differs, for the replicates that count.
 
     Returns:
@@ -232,7 +231,7 @@ def mixture(
             sessions.setdefault(attempt.session + 1, (began, found))
     samples = []
     for configuration in history.configurations.values() if sessions else ():
-        own = [codes[a.trial] for r in replicates for a in contributing(configuration, r)]
+        own = [codes[attempt.trial] for attempt in _trained(configuration, space)]
         if any(differences(own[0], each) for each in own[1:]):
             samples.append(configuration.sample)
     return sessions, samples

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from tune_app.space import Config, Metric
+from tune_app.space import Config, Metric, SearchSpace
 from tune_app.stats import arithmetic
 from tune_app.status import Status
 from tune_app.sweep import events
@@ -194,6 +194,12 @@ class Configuration:
     attempts: list[Attempt] = field(default_factory=list)
     #: Number of attempts that have begun, including those that were undone.
     begun: int = 0
+    #: How many replicates it has beyond those of the space.
+    added: int = 0
+
+    def replicates(self, space: SearchSpace) -> range:
+        """The numbers of its replicates: those of the space, then those that were added."""
+        return range(space.first_replicate, space.first_replicate + space.seeds + self.added)
 
     def last(self, replicate: int) -> Attempt | None:
         """The newest attempt that trained this replicate."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from tune_app.space import Metric
+from tune_app.space import SearchSpace
 from tune_app.stats.units import shares_out_of_range
 from tune_app.status import Status
 from tune_app.sweep import events
@@ -69,21 +69,20 @@ class History:
         states = {each.status(r, live) if each else Status.PLANNED for each, r in attempts}
         return next(status for status in Status if status in states)
 
-    def ranked(
-        self, metric: Metric, evaluate: str, replicates: range, live: bool = False
-    ) -> list[tuple[Configuration, float]]:
+    def ranked(self, space: SearchSpace) -> list[tuple[Configuration, float]]:
         """The finished configurations with their means, best first; equal means in the order of samples.
 
         A duplicate has the mean of the configuration that it repeats, and follows it.
         """
         found = []
         for configuration in self.configurations.values():
-            if self.status(configuration, replicates, live) == Status.FINISHED:
+            replicates = configuration.replicates(space)
+            if self.status(configuration, replicates, live=False) == Status.FINISHED:
                 trained = self.configurations[configuration.duplicate_of or configuration.sample]
-                value = trained.value(metric, evaluate, replicates)
+                value = trained.value(space.metric, space.evaluate, replicates)
                 if value is not None:
                     found.append((configuration, value))
-        return sorted(found, key=lambda each: rank_key(metric, each[1], each[0].sample))
+        return sorted(found, key=lambda each: rank_key(space.metric, each[1], each[0].sample))
 
     def fold(
         self, found: Iterable[tuple[Position, events.Event]], label: str, at: Position = START

@@ -201,8 +201,8 @@ class Sweep:
 
     def statuses(self, live: bool = False) -> list[Status]:
         """The status of each configuration; ``live`` says whether a session is running."""
-        history, replicates = self.history, self.space.replicate_numbers
-        return [history.status(c, replicates, live) for c in history.configurations.values()]
+        configurations = self.history.configurations.values()
+        return [self.history.status(each, each.replicates(self.space), live) for each in configurations]
 
     def note(self, event: Event, *, durable: bool = False) -> Event:
         """Record an event, then apply it to ``history``."""
@@ -241,7 +241,7 @@ class Sweep:
         if configuration.duplicate_of is not None:
             return []
         groups: dict[Saved | None, list[int]] = {}
-        for replicate in self.space.replicate_numbers:
+        for replicate in configuration.replicates(self.space):
             if configuration.lacks(replicate, self.space.epochs):
                 last = configuration.last(replicate)
                 groups.setdefault(last.saved if last else None, []).append(replicate)
@@ -254,7 +254,7 @@ class Sweep:
                 stopped_at or self.space.epochs,
                 self.settings,
                 saved,
-                follows=replicates[0] != self.space.replicate_numbers[0],
+                follows=replicates[0] != self.space.first_replicate,
                 tested=stopped_at is None,
             )
             for saved, replicates in groups.items()
