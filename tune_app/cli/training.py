@@ -235,7 +235,14 @@ def extend(
             raise RunError("--undo removes an extension: leave out --samples, --seeds, --epochs and --add.")
         return _undo(name, options)
     sweep, request = _open(name, options)
+    if sweep.history.settling:
+        raise RunError(
+            f"{name} is being settled. Go on with: tune-app resume {name}\n"
+            f"  To end that, without the seeds that are not trained yet: tune-app extend {name} --undo"
+        )
     wider = spaces.extend(sweep.space, samples=samples, seeds=seeds, epochs=epochs, add=add)
+    # +5 adds to each configuration's own number; 10 is the number of each, unless it has more
+    absorbs = wider.seeds - sweep.space.seeds if seeds and not seeds.startswith("+") else 0
     loaded = _load(request, sweep)
     if lifecycle.restarts(sweep.space, wider, loaded):
         click.echo(
@@ -249,7 +256,7 @@ def extend(
         )
     flags = {"--samples": samples, "--seeds": seeds, "--epochs": epochs}
     asked = [f"{flag} {text}" for flag, text in flags.items() if text] + [f"--add {text}" for text in add]
-    return _train(lifecycle.extend(request, loaded, sweep, wider, " ".join(asked), code_changed))
+    return _train(lifecycle.extend(request, loaded, sweep, wider, " ".join(asked), code_changed, absorbs))
 
 
 def _undo(name: str, options: dict[str, Any]) -> None:

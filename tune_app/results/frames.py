@@ -135,7 +135,7 @@ class Frames:
         last = last.set_index(["sample", "replicate"], drop=False)
         more = []
         for configuration in self.sweep.history.configurations.values():
-            for replicate in configuration.replicates(self.sweep.space):
+            for replicate in self.sweep.history.counted(configuration, self.sweep.space):
                 attempt = configuration.last(replicate)
                 if attempt and replicate in attempt.ended_at:
                     row = last.loc[[(configuration.sample, replicate)]]
@@ -148,14 +148,17 @@ class Frames:
 
         Rows follow the replicates' numbers; columns follow ``test_images.csv``. Empty, (0,), without any.
         """
-        configuration = self.sweep.history.configurations[sample]
+        history = self.sweep.history
+        configuration = history.configurations[sample]
+        counted = history.counted(configuration, self.sweep.space)
         rows = {}
         for attempt in configuration.attempts:
             if attempt.scores:
                 raw = np.frombuffer(self.sweep.scores.read(attempt.scores), "<f4")
                 for replicate, row in zip(attempt.replicates, raw.reshape(attempt.scores.shape), strict=True):
                     rows[replicate] = row
-        return np.stack([rows[r] for r in sorted(rows)]) if rows else np.empty(0, np.float32)
+        found = [rows[replicate] for replicate in counted if replicate in rows]
+        return np.stack(found) if found else np.empty(0, np.float32)
 
     def replicates(self, sample: int, metric: str) -> pd.Series[float]:
         """A metric of a finished configuration, by the replicates' numbers; empty unless it has finished.
@@ -223,7 +226,7 @@ def load(sweep: Sweep) -> Frames:
     values: dict[int, dict[str, tuple[float, ...]]] = {}
     for configuration in configurations:
         sample, config = configuration.sample, configuration.config
-        replicates = configuration.replicates(sweep.space)
+        replicates = history.counted(configuration, sweep.space)
         point = {"sample": sample, **{name: config.get(name, np.nan) for name in parameters}}
         if configuration.duplicate_of is None:
             epochs = {replicate: configuration.epochs(replicate) for replicate in replicates}

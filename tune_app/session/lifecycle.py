@@ -88,8 +88,11 @@ def extend(
     wider: SearchSpace,
     asked: str,
     code_changed: bool = False,
+    absorbs: int = 0,
 ) -> Session:
     """A session that wants the space ``wider`` from now on; ``asked`` is how the user put it.
+
+    For ``absorbs`` see `events.Extended`.
 
     Raises:
         TaskError: the task cannot take a new value.
@@ -103,7 +106,10 @@ def extend(
         raise code.mixing_error(sweep.name, mixed)
     space = wider.model_copy(update={"resources": request.space.resources})
     return Session(
-        replace(request, space=space), loaded, sweep, lambda run: run.extend(wider, asked, from_start)
+        replace(request, space=space),
+        loaded,
+        sweep,
+        lambda run: run.extend(wider, asked, from_start, absorbs),
     )
 
 

@@ -11,7 +11,7 @@ from tune_app.errors import RunError
 from tune_app.space import SearchSpace
 from tune_app.sweep import Sweep, trust
 from tune_app.sweep.configurations import Attempt, Configuration
-from tune_app.sweep.events import Undone
+from tune_app.sweep.events import Settled, Undone
 from tune_app.sweep.history import BeforeExtension
 
 
@@ -40,9 +40,20 @@ def undo(sweep: Sweep, trusted: bool = False) -> str:
 
 def _undo(sweep: Sweep) -> str:
     history = sweep.history
+    if history.settling:
+        if history.batch_is_trained(sweep.space):
+            raise RunError(
+                f"{sweep.name}: its last seeds are trained. To look at them: tune-app resume {sweep.name}"
+            )
+        sweep.note(Settled(why="undone"), durable=True)
+        return "settle"
     if not history.extensions:
         raise RunError(f"{sweep.name} was never extended, so there is nothing to undo.")
     asked, before = history.extensions[-1].asked, history.before_extensions[-1]
+    if len(history.batches) > before.batches:
+        raise RunError(
+            f"{sweep.name}: {asked} cannot be undone: it was trained before settle added more seeds."
+        )
     texts = [sweep.header.yaml, *(each.space for each in history.extensions)]
     earlier = spaces.parse(texts[-2], file=str(sweep.paths.space), name=sweep.space.name, recorded=True)
     since = [a for a in history.attempts.values() if a.trial not in before.attempts]
@@ -54,6 +65,7 @@ def _undo(sweep: Sweep) -> str:
             f"{sweep.name}: {asked} cannot be undone: everything that it added has been trained, at least in "
             "part. To train no more of it, do not resume the run."
         )
+    absorbs = narrower.seeds - earlier.seeds if history.extensions[-1].absorbs else 0
     trials = [
         attempt.trial
         for attempt in since
@@ -61,25 +73,31 @@ def _undo(sweep: Sweep) -> str:
         and (
             attempt.sample > keeps
             or attempt.target > narrower.epochs
-            or max(attempt.replicates) not in history.configurations[attempt.sample].replicates(narrower)
+            or max(attempt.replicates) not in _before(attempt, sweep, before, absorbs).replicates(narrower)
         )
     ]
     text = narrower.dump() if kept else texts[-2]
-    sweep.note(Undone(space=text, keeps=keeps, trials=trials), durable=True)
+    sweep.note(Undone(space=text, keeps=keeps, trials=trials, absorbs=absorbs), durable=True)
     sweep.want(narrower)
     return asked
 
 
 def _gained(attempt: Attempt, sweep: Sweep, earlier: SearchSpace, before: BeforeExtension) -> bool:
     """Whether a trial of the extension trained an epoch that no earlier trial had trained."""
-    configuration = sweep.history.configurations[attempt.sample]
-    then = replace(configuration, attempts=[a for a in configuration.attempts if a.trial in before.attempts])
+    then = _before(attempt, sweep, before)
     new = (
         attempt.sample > before.configurations
-        or max(attempt.replicates) not in configuration.replicates(earlier)
+        or max(attempt.replicates) not in then.replicates(earlier)
         or attempt.epoch > earlier.epochs
     )
     return bool(attempt.epochs) and (new or any(then.lacks(r, earlier.epochs) for r in attempt.replicates))
+
+
+def _before(attempt: Attempt, sweep: Sweep, before: BeforeExtension, absorbs: int = 0) -> Configuration:
+    """The configuration of a trial as it was before the extension."""
+    now = sweep.history.configurations[attempt.sample]
+    attempts = [each for each in now.attempts if each.trial in before.attempts]
+    return replace(now, attempts=attempts, added=max(0, before.added.get(now.sample, 0) - absorbs))
 
 
 def _kept(
@@ -91,9 +109,13 @@ def _kept(
     kept: dict[str, Any] = {}
     if any(from_start or attempt.epoch > earlier.epochs for attempt in trained):
         kept["epochs"] = now.epochs
-    seeds = 1 + max((max(a.replicates) for a in trained), default=0) - now.first_replicate
-    if seeds > earlier.seeds:
-        kept["seeds"] = seeds
+    absolute = bool(sweep.history.extensions[-1].absorbs)
+    own = [0 if absolute else _before(each, sweep, before).added for each in trained]
+    seeds = [1 + max(each.replicates) - now.first_replicate for each in trained]
+    if (
+        most := max((count - more for count, more in zip(seeds, own, strict=True)), default=0)
+    ) > earlier.seeds:
+        kept["seeds"] = most
     added = there[before.configurations :]
     samples_trained = {attempt.sample for attempt in trained}
     last = max((at for at, each in enumerate(added, 1) if each.sample in samples_trained), default=0)

@@ -194,8 +194,9 @@ class Configuration:
     attempts: list[Attempt] = field(default_factory=list)
     #: Number of attempts that have begun, including those that were undone.
     begun: int = 0
-    #: How many replicates it has beyond those of the space.
+    #: How many replicates it has beyond those of the space, and how many of these the open batch has added.
     added: int = 0
+    pending: int = 0
 
     def replicates(self, space: SearchSpace) -> range:
         """The numbers of its replicates: those of the space, then those that were added."""

@@ -244,11 +244,16 @@ class Failed(OfTrial, frozen=True, kw_only=True):
 
 
 class Extended(RecordLine, frozen=True, kw_only=True):
-    """The sweep was extended to ``space``, in YAML; ``from_start``: every trial restarts from epoch 1."""
+    """The sweep was extended to ``space``, in YAML; ``from_start``: every trial restarts from epoch 1.
+
+    ``absorbs`` is how many of the seeds that batches added to a configuration count among those of the space
+    from now on.
+    """
 
     space: str
     asked: str
     from_start: bool
+    absorbs: Count = 0
 
 
 class Undone(RecordLine, frozen=True, kw_only=True):
@@ -260,6 +265,25 @@ class Undone(RecordLine, frozen=True, kw_only=True):
     space: str
     keeps: Count
     trials: list[str]
+    absorbs: Count = 0
+
+
+class Batch(RecordLine, frozen=True, kw_only=True):
+    """Settling adds ``seeds`` replicates to each of ``samples``, which may be the best; then it looks again.
+
+    ``within`` is the margin and ``budget`` the number of replicates of the whole settling, as first asked.
+    """
+
+    samples: Annotated[list[Number], Meta(min_length=1)]
+    seeds: Number
+    budget: Number
+    within: Finite | None = None
+
+
+class Settled(RecordLine, frozen=True, kw_only=True):
+    """The settling has ended: one is left, all left are ``within`` the margin, the budget is spent, ..."""
+
+    why: Annotated[str, Meta(pattern=r"\A(one|within|budget|none|undone)\Z")]
 
 
 class Rerun(RecordLine, frozen=True, kw_only=True):
@@ -277,7 +301,7 @@ class Retried(RecordLine, frozen=True, kw_only=True):
     samples: list[Number]
 
 
-SessionEvent = Created | Opened | Planned | Extended | Undone | Rerun | Retried
+SessionEvent = Created | Opened | Planned | Extended | Undone | Batch | Settled | Rerun | Retried
 Event = SessionEvent | (
     Started | Epoch | Code | Checkpoint | Decision | Diverged | Ended | Finished | Stopped | Failed
 )
@@ -311,6 +335,7 @@ _LEFT_OUT = {
     "storage": None,
     "test_images_crc32": None,
     "sharing": None,
+    "absorbs": 0,
 }
 
 _FIELDS = {

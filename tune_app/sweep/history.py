@@ -18,14 +18,23 @@ from tune_app.sweep import events
 from tune_app.sweep.configurations import Attempt, Configuration, rank_key
 from tune_app.sweep.record import START, Position, damage_error
 
+#: How many replicates batches may add to a configuration: a record may come from a stranger.
+MOST_ADDED = 10_000
+
 
 @dataclass(frozen=True)
 class BeforeExtension:
-    """The state before an extension; ``attempts`` has each trial's checkpoint and converged replicates."""
+    """The state before an extension.
+
+    ``attempts`` has each trial's checkpoint and converged replicates, ``added`` the number of replicates that
+    each configuration has beyond those of the space, by sample.
+    """
 
     configurations: int
     attempts: Mapping[str, tuple[events.Saved | None, set[int]]]
     stopping_inputs: list[tuple[Attempt, events.Epoch] | Attempt | events.Decision]
+    added: Mapping[int, int]
+    batches: int
 
 
 class History:
@@ -44,6 +53,9 @@ class History:
         self.extensions: list[events.Extended] = []
         #: The state before each of them.
         self.before_extensions: list[BeforeExtension] = []
+        #: The batches of seeds that settling has added; the last one is open while ``settling`` says so.
+        self.batches: list[events.Batch] = []
+        self.settling = False
         #: Metrics that are named like a share, but have a value outside of 0 to 1.
         self.shares_out_of_range: frozenset[str] = frozenset()
 
@@ -69,6 +81,23 @@ class History:
         states = {each.status(r, live) if each else Status.PLANNED for each, r in attempts}
         return next(status for status in Status if status in states)
 
+    def counted(self, configuration: Configuration, space: SearchSpace) -> range:
+        """The replicates behind its results: those of a batch count once the whole batch is trained."""
+        replicates = configuration.replicates(space)
+        if not configuration.pending or self.batch_is_trained(space):
+            return replicates
+        return replicates[: -configuration.pending]
+
+    def batch_is_trained(self, space: SearchSpace) -> bool:
+        """Whether all replicates of the open batch have ended, none with a failure; True without one."""
+        for each in self.configurations.values():
+            if each.pending and each.duplicate_of is None:
+                replicates = each.replicates(space)
+                failed = self.status(each, replicates, live=False) == Status.FAILED
+                if failed or any(each.lacks(replicate, space.epochs) for replicate in replicates):
+                    return False
+        return True
+
     def ranked(self, space: SearchSpace) -> list[tuple[Configuration, float]]:
         """The finished configurations with their means, best first; equal means in the order of samples.
 
@@ -76,7 +105,7 @@ class History:
         """
         found = []
         for configuration in self.configurations.values():
-            replicates = configuration.replicates(space)
+            replicates = self.counted(configuration, space)
             if self.status(configuration, replicates, live=False) == Status.FINISHED:
                 trained = self.configurations[configuration.duplicate_of or configuration.sample]
                 value = trained.value(space.metric, space.evaluate, replicates)
@@ -113,9 +142,11 @@ class History:
             case events.OfTrial():
                 self._on_trial(event, self.attempts[event.trial])
             case events.Planned():
-                self.configurations[event.sample] = Configuration(
+                self.configurations[event.sample] = planned = Configuration(
                     event.sample, event.fingerprint, event.config, event.duplicate_of, event.asked, event.t
                 )
+                if event.duplicate_of is not None:
+                    planned.added = self.configurations[event.duplicate_of].added
             case events.Created():
                 self.header = event
             case events.Opened():
@@ -126,6 +157,10 @@ class History:
                 self._on_extended(event)
             case events.Undone():
                 self._on_undone(event)
+            case events.Batch():
+                self._on_batch(event)
+            case events.Settled():
+                self._on_settled(event)
             case events.Retried():
                 for sample in event.samples:
                     for attempt in self.configurations[sample].attempts:
@@ -150,9 +185,13 @@ class History:
     def _on_extended(self, event: events.Extended) -> None:
         self.extensions.append(event)
         kept = {a.trial: (a.saved, set(a.converged)) for a in self.attempts.values()}
+        added = {each.sample: each.added for each in self.configurations.values()}
         self.before_extensions.append(
-            BeforeExtension(len(self.configurations), kept, list(self.stopping_inputs))
+            BeforeExtension(
+                len(self.configurations), kept, list(self.stopping_inputs), added, len(self.batches)
+            )
         )
+        self._absorb(added, event.absorbs)
         if event.from_start:
             self.stopping_inputs.clear()
             for attempt in self.attempts.values():
@@ -170,9 +209,30 @@ class History:
             self.stopping_inputs = before.stopping_inputs
             for attempt in self.attempts.values():
                 attempt.saved, attempt.converged = before.attempts[attempt.trial]
+        self._absorb(before.added, event.absorbs)
         if event.space != self.wanted:  # a part of the extension was trained, and stays
-            self.extensions.append(replace(extension, space=event.space))
+            self.extensions.append(replace(extension, space=event.space, absorbs=event.absorbs))
             self.before_extensions.append(before)
+
+    def _absorb(self, added: Mapping[int, int], absorbs: int) -> None:
+        for configuration in self.configurations.values():
+            original = configuration.duplicate_of or configuration.sample
+            configuration.added = max(0, added.get(original, 0) - absorbs)
+
+    def _on_batch(self, event: events.Batch) -> None:
+        self.batches.append(event)
+        self.settling = True
+        for configuration in self.configurations.values():
+            original = configuration.duplicate_of or configuration.sample
+            configuration.pending = event.seeds if original in event.samples else 0
+            configuration.added += configuration.pending
+
+    def _on_settled(self, event: events.Settled) -> None:
+        self.settling = False
+        for configuration in self.configurations.values():
+            if event.why == "undone":
+                configuration.added -= configuration.pending
+            configuration.pending = 0
 
     # ---------------------------------------------------------------- check
 
@@ -195,6 +255,15 @@ class History:
             case events.Retried():
                 for sample in event.samples:
                     self._configuration(sample)
+            case events.Batch():
+                for configuration in map(self._configuration, event.samples):
+                    sample, same = configuration.sample, configuration.duplicate_of
+                    _require(same is None, f"configuration {sample} repeats {same}, and is not trained")
+                    most = configuration.added + event.seeds <= MOST_ADDED
+                    _require(most, f"configuration {sample} gets more than {MOST_ADDED} seeds")
+            case events.Settled() | events.Extended():
+                open_one = isinstance(event, events.Settled)
+                _require(self.settling == open_one, f"the run is{' not' * open_one} being settled")
             case events.Undone():
                 self._check_undone(event)
 
@@ -214,6 +283,7 @@ class History:
     def _check_undone(self, event: events.Undone) -> None:
         _require(bool(self.extensions), "there is no extension that could be undone")
         before, there = self.before_extensions[-1], len(self.configurations)
+        _require(len(self.batches) == before.batches, "seeds were added since the extension")
         _require(before.configurations <= event.keeps <= there, f"{event.keeps} configurations stay")
         undone = [self._attempt(trial) for trial in event.trials]
         for attempt in undone:

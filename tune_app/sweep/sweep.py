@@ -171,13 +171,16 @@ class Sweep:
         if trust.identity_of_run(self.paths.record) != self.identity:
             raise self.opened.changed()
 
-    def extend(self, space: SearchSpace, asked: str, from_start: bool) -> int:
+    def extend(self, space: SearchSpace, asked: str, from_start: bool, absorbs: int = 0) -> int:
         """Record a wider ``space`` and the arguments ``asked``; returns the number of new configurations.
 
         Recorded configurations keep their numbers, and new ones come after them. ``from_start`` says that
-        every trial restarts from its first epoch, because its schedule changes.
+        every trial restarts from its first epoch, because its schedule changes. For ``absorbs`` see
+        `Extended`.
         """
-        self.note(Extended(space=space.dump(), asked=asked, from_start=from_start), durable=True)
+        absorbs = absorbs if self.history.batches else 0
+        extended = Extended(space=space.dump(), asked=asked, from_start=from_start, absorbs=absorbs)
+        self.note(extended, durable=True)
         self.want(space)
         return self.record_planned_points()
 
