@@ -67,7 +67,7 @@ def counted(history: History, wanted: spaces.SearchSpace) -> list[int]:
 
 
 def batch(*samples: int, seeds: int = 2) -> Batch:
-    return Batch(samples=list(samples), seeds=seeds, budget=10)
+    return Batch(samples=list(samples), seeds=[seeds] * len(samples), budget=10)
 
 
 def test_without_batches_all_have_the_replicates_of_the_space() -> None:
@@ -89,6 +89,14 @@ def test_a_batch_counts_once_it_is_trained_for_all_that_are_in_it() -> None:
     assert history.settling
     note(Settled(why="one"))
     assert not history.settling
+
+
+def test_a_batch_may_add_none_to_one_that_is_ahead() -> None:
+    history, note = sweep(1, 2)
+    note(Batch(samples=[1, 2], seeds=[2, 0], budget=10))
+    assert counts(history, space()) == [4, 2, 2, 4]
+    train(history, note, 1, 5, 6)
+    assert counted(history, space()) == [4, 2, 2, 4]
 
 
 def test_a_batch_does_not_count_while_one_of_its_configurations_has_failed() -> None:
@@ -151,6 +159,8 @@ def test_a_point_drawn_again_has_the_replicates_of_the_first() -> None:
         (batch(9), "no configuration 9"),
         (batch(1, 4), "configuration 4 repeats 1"),
         (batch(1, seeds=MOST_ADDED + 1), "more than"),
+        (Batch(samples=[1, 2], seeds=[1], budget=10), "one number of seeds for each"),
+        (Batch(samples=[1, 1], seeds=[1, 1], budget=10), "one number of seeds for each"),
         (Settled(why="one"), "not being settled"),
     ],
     ids=str,

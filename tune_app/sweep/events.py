@@ -269,13 +269,13 @@ class Undone(RecordLine, frozen=True, kw_only=True):
 
 
 class Batch(RecordLine, frozen=True, kw_only=True):
-    """Settling adds ``seeds`` replicates to each of ``samples``, which may be the best; then it looks again.
+    """Settling adds ``seeds`` replicates to each of ``samples``, which may be the best, and then looks again.
 
     ``within`` is the margin and ``budget`` the number of replicates of the whole settling, as first asked.
     """
 
     samples: Annotated[list[Number], Meta(min_length=1)]
-    seeds: Number
+    seeds: list[Count]
     budget: Number
     within: Finite | None = None
 

@@ -222,9 +222,10 @@ class History:
     def _on_batch(self, event: events.Batch) -> None:
         self.batches.append(event)
         self.settling = True
+        seeds = dict(zip(event.samples, event.seeds, strict=True))
         for configuration in self.configurations.values():
             original = configuration.duplicate_of or configuration.sample
-            configuration.pending = event.seeds if original in event.samples else 0
+            configuration.pending = seeds.get(original, 0)
             configuration.added += configuration.pending
 
     def _on_settled(self, event: events.Settled) -> None:
@@ -256,11 +257,7 @@ class History:
                 for sample in event.samples:
                     self._configuration(sample)
             case events.Batch():
-                for configuration in map(self._configuration, event.samples):
-                    sample, same = configuration.sample, configuration.duplicate_of
-                    _require(same is None, f"configuration {sample} repeats {same}, and is not trained")
-                    most = configuration.added + event.seeds <= MOST_ADDED
-                    _require(most, f"configuration {sample} gets more than {MOST_ADDED} seeds")
+                self._check_batch(event)
             case events.Settled() | events.Extended():
                 open_one = isinstance(event, events.Settled)
                 _require(self.settling == open_one, f"the run is{' not' * open_one} being settled")
@@ -279,6 +276,15 @@ class History:
                 last is not None and last.epoch >= epoch,
                 f"trial {trial} starts from epoch {epoch}, which was not trained",
             )
+
+    def _check_batch(self, event: events.Batch) -> None:
+        each = len(set(event.samples)) == len(event.samples) == len(event.seeds)
+        _require(each, "a batch does not have one number of seeds for each configuration")
+        for sample, seeds in zip(event.samples, event.seeds, strict=True):
+            configuration = self._configuration(sample)
+            same, most = configuration.duplicate_of, configuration.added + seeds <= MOST_ADDED
+            _require(same is None, f"configuration {sample} repeats {same}, and is not trained")
+            _require(most, f"configuration {sample} gets more than {MOST_ADDED} seeds")
 
     def _check_undone(self, event: events.Undone) -> None:
         _require(bool(self.extensions), "there is no extension that could be undone")
