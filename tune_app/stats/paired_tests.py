@@ -96,7 +96,7 @@ def share_step(values: Iterable[float]) -> float:
     return 1 / (images * math.ceil(_FEWEST_IMAGES / images))
 
 
-def _unseen(step: float) -> float:
+def unseen(step: float) -> float:
     """The standard deviation of a difference of two values that rounding to a step leaves unseen."""
     return step / math.sqrt(6)
 
@@ -118,8 +118,8 @@ def over_seeds(values: Floats, confidence: float = 0.95, step: float = 0.0) -> P
     differences = values[..., first, :] - values[..., second, :]
     error = _sd(differences) / math.sqrt(replicates)
     spread = np.ptp(differences, axis=-1)
-    unseen = _unseen(step) / math.sqrt(replicates)
-    return _pairwise(values, differences.mean(axis=-1), error, spread, replicates - 1, confidence, unseen)
+    hidden = unseen(step) / math.sqrt(replicates)
+    return _pairwise(values, differences.mean(axis=-1), error, spread, replicates - 1, confidence, hidden)
 
 
 def _sd(values: Floats) -> Floats:
@@ -161,19 +161,19 @@ def _pairwise(
     spread: Floats,
     freedom: int,
     confidence: float,
-    unseen: float | None = None,
+    hidden: float | None = None,
 ) -> Pairwise:
-    """``unseen``: the error where all differences are equal; None for the sign test there."""
+    """``hidden``: the error where all differences are equal; None for the sign test there."""
     first, second = np.triu_indices(values.shape[-2], 1)
     largest = np.abs(values).max(axis=-1)
     rounding = _ROUNDING * np.maximum(largest[..., first], largest[..., second])
     constant = spread <= rounding
     difference = np.where(np.abs(difference) <= rounding, 0.0, difference)
     same = constant & (difference == 0)
-    error = np.where(constant, np.where(same, 0.0, unseen or 0.0), error)
+    error = np.where(constant, np.where(same, 0.0, hidden or 0.0), error)
     endless = np.where(same, 0.0, np.inf)
     p = 2 * t.sf(np.divide(np.abs(difference), error, out=endless, where=error > 0), freedom)
-    if unseen is None:
+    if hidden is None:
         p[constant & ~same] = 2.0**-freedom
     half_width = quantile(confidence, freedom) * error
     return Pairwise(first, second, difference, error, freedom, half_width, p, holm(p), constant)
@@ -211,7 +211,7 @@ def welch(
     if math.sqrt(va + vb) <= _ROUNDING * abs(max(*a, *b, key=abs)):
         if abs(difference) <= _ROUNDING * abs(max(*a, *b, key=abs)):
             return Difference(0.0, None, 1.0)
-        va, vb = (_unseen(step) ** 2 / 2 / size for size in sizes)
+        va, vb = (unseen(step) ** 2 / 2 / size for size in sizes)
     error = math.sqrt(va + vb)
     if error == 0:
         return Difference(difference, None, 0.0)
