@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,18 +24,28 @@ if TYPE_CHECKING:
     from tune_app.results.verdict import Verdict
     from tune_app.results.warnings import ResultWarning
 
-#: Rows of a table that a page shows; its CSV has all of them.
-MOST_ROWS = 40
+#: Rows of a table, and warnings about the results, that a page shows before it folds the others.
+MOST_ROWS, MOST_WARNINGS = 40, 3
+
+#: The figures below the tables, by what they answer; the first group is open.
+_GROUPS = {
+    "What the parameters do": ("heatmap", "pareto", "importance", "slice", "parallel"),
+    "How it was trained": ("history", "rungs", "panels"),
+    "The chosen configuration on the test set": ("confusion", "roc"),
+}
 
 _TEMPLATES = Path(__file__).parent / "templates"
+
+Pictures = Sequence[tuple[Picture, bytes]]
 
 
 @dataclass(frozen=True)
 class Page:
     """All that a page says, as plain text: escaping is left to the formats.
 
-    ``banner`` is what must not be overlooked; ``common`` what holds for every table; ``pictures`` come with
-    their SVG; ``left_out`` says by kind why a figure is missing.
+    ``banner`` is what must not be overlooked; ``common`` what holds for every table. Pictures come with their
+    SVG: ``beside`` stand beside the verdict, ``figures`` below the tables, by group. All from ``notes`` on is
+    folded; ``left_out`` says by kind why a figure is missing.
     """
 
     title: str
@@ -44,11 +54,15 @@ class Page:
     banner: str
     verdict: Sequence[str]
     warnings: Sequence[str]
-    asked: Sequence[tuple[str, str]]
-    common: Sequence[str]
+    beside: Pictures
+    curves: Pictures
     tables: Sequence[Table]
-    pictures: Sequence[tuple[Picture, bytes]]
-    left_out: dict[str, str]
+    common: Sequence[str]
+    figures: Mapping[str, Pictures]
+    notes: Sequence[str]
+    asked: Sequence[tuple[str, str]]
+    settings: Table
+    left_out: Mapping[str, str]
     command: str
     reproduce: Sequence[tuple[str, str]]
     version: str = __version__
@@ -61,22 +75,31 @@ def gather(
     tables: Sequence[Table],
     drawn: Drawn,
 ) -> Page:
-    """What the page of a run says."""
+    """What the page of a run says; the last of the tables is that of its settings."""
     data = frames.sweep.data
     common = [line for line in tables[0].about if all(line in table.about for table in tables)]
+    *shown, settings = [_shortened(table, common) for table in tables]
     warned = [warning.text for warning in result_warnings]
-    warned += [*judged.notes, *filter(None, [frames.units.note()]), *data.notes]
+    noted = [*judged.notes, *filter(None, [frames.units.note()]), *data.notes]
+    groups = {
+        title: [each for kind in kinds for each in drawn.pictures.get(kind, [])]
+        for title, kinds in _GROUPS.items()
+    }
     return Page(
         title=f"Report of {frames.sweep.name}",
         data=data.label(),
         fingerprint=data.fingerprint,
         banner=_banner(frames),
         verdict=narrative.verdict(frames, judged),
-        warnings=[*narrative.failures(frames), *warned],
-        asked=narrative.asked(frames),
+        warnings=[*narrative.failures(frames), *warned[:MOST_WARNINGS]],
+        beside=drawn.pictures.get("intervals", []),
+        curves=drawn.pictures.get("curves", []),
+        tables=shown,
         common=[line for line in common if line.removeprefix("Note: ") not in data.notes],
-        tables=[_shortened(table, common) for table in tables],
-        pictures=drawn.pictures,
+        figures={title: found for title, found in groups.items() if found},
+        notes=[*warned[MOST_WARNINGS:], *noted],
+        asked=narrative.asked(frames),
+        settings=settings,
         left_out=drawn.left_out,
         command=narrative.command(frames),
         reproduce=narrative.reproduce(frames),
@@ -143,29 +166,34 @@ def markdown(page: Page) -> str:
         blocks.append(f"SHA-256 of the data: {page.fingerprint}")
     if page.banner:
         blocks.append(f"**{text(page.banner)}**")
-    blocks += ["## Verdict", " ".join(map(text, page.verdict))]
+    blocks += ["## Verdict", *map(text, page.verdict)]
     if page.warnings:
-        blocks += ["## Warnings", _list(page.warnings)]
-    blocks += ["## Search space", _terms(page.asked), "## Tables"]
+        blocks += ["### Warnings", _list(page.warnings)]
+    blocks += [*_pictures(page.beside), *_pictures(page.curves, "##"), "## Tables"]
+    blocks += [render.markdown(table, level=3).rstrip() for table in page.tables]
     if page.common:
         blocks.append(_list(page.common))
-    blocks += [render.markdown(table, level=3).rstrip() for table in page.tables]
-    if page.pictures:
-        blocks.append("## Figures")
-    for picture, _ in page.pictures:
-        blocks += [
-            f"### {text(picture.title)}",
-            f"![{text(picture.alt)}](figures/{picture.name}.png)",
-            text(picture.caption),
-        ]
+    for title, pictures in page.figures.items():
+        blocks += [f"## {title}", *_pictures(pictures)]
+    if page.notes:
+        blocks += ["## Notes", _list(page.notes)]
+    blocks += ["## Settings", _terms(page.asked), render.markdown(page.settings, level=3).rstrip()]
     if page.left_out:
         blocks += ["## Figures left out", _terms(page.left_out.items())]
-    blocks.append("## How to reproduce the run")
+    blocks.append("## How to repeat the run")
     if page.command:
         command = " ".join(page.command.replace("```", "'''").splitlines())
         blocks.append(f"```sh\n{command}\n```")
     blocks += [_terms(page.reproduce), f"Made by tune-app {page.version} from record.jsonl."]
     return "\n\n".join(blocks) + "\n"
+
+
+def _pictures(pictures: Pictures, level: str = "###") -> Iterator[str]:
+    text = render.markdown_text
+    for picture, _ in pictures:
+        yield f"{level} {text(picture.title)}"
+        yield f"![{text(picture.alt)}](figures/{picture.name}.png)"
+        yield text(picture.caption)
 
 
 def _list(lines: Sequence[str]) -> str:

@@ -46,9 +46,9 @@ KINDS: dict[str, Callable[[Frames], Iterator[Picture]]] = {
 
 @dataclass(frozen=True)
 class Drawn:
-    """A report's figures: each picture with its SVG, the files written, and why other kinds are missing."""
+    """A report's figures by kind, each with its SVG, the files written, and why other kinds are missing."""
 
-    pictures: list[tuple[Picture, bytes]]
+    pictures: dict[str, list[tuple[Picture, bytes]]]
     files: list[Path]
     left_out: dict[str, str]
 
@@ -110,7 +110,7 @@ def write(frames: Frames, folder: Path, kinds: Iterable[str] = KINDS) -> Drawn:
         DiskError: the disk refused it.
         RunError: a file of the run is damaged.
     """
-    made = Drawn([], [], {})
+    made = Drawn({}, [], {})
     for kind in kinds:
         try:
             pictures = draw(frames, kind)
@@ -119,7 +119,7 @@ def write(frames: Frames, folder: Path, kinds: Iterable[str] = KINDS) -> Drawn:
             continue
         for picture in pictures:
             svg = style.rendered(picture.figure, "svg")
-            made.pictures.append((picture, svg))
+            made.pictures.setdefault(kind, []).append((picture, svg))
             made.files.append(write_file(folder / f"{picture.name}.svg", svg))
             made.files.append(save(picture, folder / f"{picture.name}.png"))
     return made
