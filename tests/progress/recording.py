@@ -72,7 +72,17 @@ def snapshot_of(states: list[str], newest: list[int] | None = None) -> Snapshot:
     best = next((each for each in rows if each.state == "finished"), None)
     wanted = len(rows) * 8
     return Snapshot(
-        "val_accuracy", 4, ["lr"], rows, newest or ended, 0, wanted // 2, wanted, wanted // 2, best
+        "val_accuracy",
+        "",
+        4,
+        ["lr"],
+        rows,
+        newest or ended,
+        0,
+        wanted // 2,
+        wanted,
+        wanted // 2,
+        best,
     )
 
 

@@ -68,7 +68,7 @@ def test_results_rank_the_finished_and_mark_the_others(tmp_path: Path) -> None:
         "lr",
         "step_size",
         "status",
-        "validation accuracy, %",
+        "validation accuracy (last 5 epochs), %",
         "test accuracy, %",
         "ties",
         "n",

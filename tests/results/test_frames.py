@@ -39,6 +39,7 @@ fixed: {loss: bce}
 search: {algorithm: random, samples: 1}
 seeds: 2
 epochs: 2
+choose: {window: 2}
 stop: {scheduler: asha}
 """
 

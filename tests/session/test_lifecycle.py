@@ -53,6 +53,7 @@ def test_a_resumed_run_equals_an_undisturbed_one(
 
 PATIENT = GRID.replace("epochs: 4\nseeds: 2", "epochs: 9\nseeds: 3") + (
     "stop: {scheduler: none, patience: 2, min_delta: 0.005}\nmetric: {name: val_loss, mode: min}\n"
+    "choose: {window: 2}\n"
 )
 
 
@@ -125,12 +126,12 @@ def test_a_crash_just_before_an_end_trains_no_epoch_too_many(user_module: UserMo
 
 @pytest.mark.parametrize("keep", ["last", "best", "none"])
 def test_an_extended_grid_equals_one_asked_for_whole(user_module: UserModule, keep: str) -> None:
-    task = f"{user_module(TASK)}:Task"
-    run(request(task, GRID.replace("keep: last", f"keep: {keep}")))
+    task, grid = f"{user_module(TASK)}:Task", f"{GRID}choose: {{window: 3}}\n"
+    run(request(task, grid.replace("keep: last", f"keep: {keep}")))
     extend("one", seeds="+1")
     extend("one", add=["lr=0.03"])
     extend("one", epochs="8")
-    wide = GRID.replace("[0.01, 0.1]", "[0.01, 0.1, 0.03]").replace("epochs: 4", "epochs: 8")
+    wide = grid.replace("[0.01, 0.1]", "[0.01, 0.1, 0.03]").replace("epochs: 4", "epochs: 8")
     run(request(task, wide.replace("seeds: 2", "seeds: 3"), "whole"))
     whole = rows("whole").drop(columns="test_looks")
     pd.testing.assert_frame_equal(rows("one").drop(columns="test_looks"), whole, check_exact=True)

@@ -77,6 +77,7 @@ def test_differences_are_told_by_key() -> None:
         "fixed.gamma: 0.4 recorded, 0.5 asked",
         "configs: [{lr: 1, step_size: 2}] recorded, [] asked",
         "epochs: 30 recorded, 5 asked",
+        "choose.window: 5 recorded, 1 asked",
         "fixed.dropout: nothing recorded, 0.1 asked",
     ]
 

@@ -13,6 +13,7 @@ from ray.tune.schedulers.async_hyperband import _Bracket
 from tune_app import space
 from tune_app import space as spaces
 from tune_app.errors import SpaceError
+from tune_app.space.model import WINDOW
 
 FOUR = f"{TASK}space: {{lr: {{grid: [1, 2, 3, 4]}}}}\n"
 
@@ -91,6 +92,48 @@ def test_only_halving_has_rungs() -> None:
     assert space.Stop(scheduler="median").rungs(30) == space.Stop(scheduler="none").rungs(30) == []
 
 
+@given(st.integers(1, 400))
+@example(7)
+@example(8)
+@example(20)
+def test_a_file_that_does_not_say_chooses_by_a_few_epochs_of_a_quarter_at_most(epochs: int) -> None:
+    found = parse(f"{TASK}epochs: {epochs}\n").choose.window
+    assert found == parse(TASK, f"epochs={epochs}").choose.window
+    assert found == (WINDOW if epochs >= 4 * WINDOW else max(1, epochs // 4))
+
+
+def test_the_epochs_that_choose_are_written_down_and_stay_when_others_are_added() -> None:
+    written = parse(f"{TASK}epochs: 12\nseeds: 2\n")
+    assert written.plain()["choose"] == {"window": 3}
+    assert spaces.extend(written, epochs="40").choose.window == 3
+    assert spaces.parse(written.dump()) == written
+    assert parse(f"{TASK}epochs: 12\nchoose: {{window: 12}}\n").choose.window == 12
+    assert parse(f"{TASK}epochs: 3\n", "choose.window=2").choose.window == 2
+
+
+def test_a_record_that_does_not_say_chose_by_one_epoch() -> None:
+    earlier = spaces.parse(f"{TASK}epochs: 30\n", recorded=True)
+    assert earlier.choose.window == 1
+    assert spaces.extend(earlier, epochs="60").choose.window == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "short", "long"),
+    [
+        ("choose: {window: 1}", "auc", "auc"),
+        ("choose: {window: 5}", "auc (last 5 epochs)", "auc (mean of the last 5 epochs)"),
+        (
+            "choose: {window: 3}\nevaluate: best",
+            "auc (3 epochs up to the best)",
+            "auc (mean of the 3 epochs up to the best)",
+        ),
+    ],
+)
+def test_what_chooses_is_named_with_its_epochs(text: str, short: str, long: str) -> None:
+    found = parse(f"{TASK}{text}\n")
+    assert (found.chosen_by("auc", short=True), found.chosen_by("auc")) == (short, long)
+
+
 MALFORMED: list[Case] = [
     ("no task", "epochs: 3\n", ["my.yaml:1: task: ", "missing", "task: pneumonia"]),
     ("unknown key", f"{TASK}epoch: 3\n", ["my.yaml:2: ", '"epoch"', '"epochs"']),
@@ -151,6 +194,13 @@ MALFORMED: list[Case] = [
         ["stop.metric: ", "sealed"],
     ),
     ("evaluate", f"{TASK}evaluate: lst\n", ["my.yaml:2: evaluate: ", '"lst"', '"last"?']),
+    ("no window", f"{TASK}choose: {{}}\n", ["my.yaml:2: choose.window: ", "missing", "window: 5"]),
+    ("empty window", f"{TASK}choose: {{window: 0}}\n", ["my.yaml:2: choose.window: ", "0", "1"]),
+    (
+        "window of more epochs than there are",
+        f"{TASK}epochs: 3\nchoose: {{window: 4}}\n",
+        ["my.yaml:3: choose.window: ", "4", "epochs", "3"],
+    ),
     ("scheduler", f"{TASK}stop: {{scheduler: asah}}\n", ["stop.scheduler: ", '"asha"']),
     ("no reduction", f"{TASK}stop: {{scheduler: asha, reduction_factor: 1}}\n", ["1"]),
     ("infinite reduction", f"{TASK}stop: {{scheduler: asha, reduction_factor: .inf}}\n", ["not finite"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.recorder import Recorder
-from tune_app.space import Metric
+from tune_app.space import SearchSpace
 from tune_app.sweep.configurations import Configuration, mean
 from tune_app.sweep.events import Planned
 from tune_app.sweep.history import History
@@ -62,7 +62,7 @@ def test_means_end_where_a_replicate_diverged(recorder: Recorder, configuration:
     recorder.finish(trial)
     assert configuration.means("val_accuracy", range(2)) == pytest.approx({1: 0.2})
     assert "not finite" in configuration.attempts[0].fault
-    assert configuration.value(Metric(name="val_accuracy", mode="max"), "last", range(2)) is None
+    assert configuration.choice(SearchSpace(task="pneumonia", seeds=2)) is None
 
 
 def test_what_has_ended_lacks_nothing_until_more_epochs_are_wanted(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tune_app.space import Metric
+from tune_app import space as spaces
 from tune_app.status import Status
 from tune_app.sweep.configurations import Configuration
 from tune_app.sweep.events import Event, ScoreRows, parse
@@ -172,24 +172,28 @@ def test_a_failure_keeps_its_reason_and_log() -> None:
 
 
 @pytest.mark.parametrize(
-    ("evaluate", "by", "expected"),
+    ("evaluate", "metrics", "window", "expected"),
     [
-        ("last", None, (4.0 + 2.0) / 2),
-        ("best", None, (1.0 + 2.0) / 2),
-        ("best", "other", (3.0 + 5.0) / 2),
+        ("last", "{name: loss, mode: min}", 1, (4.0 + 2.0) / 2),
+        ("best", "{name: loss, mode: min}", 1, (1.0 + 2.0) / 2),
+        ("best", "[{name: other, mode: max}, {name: loss, mode: min}]", 1, (3.0 + 5.0) / 2),
+        ("last", "{name: loss, mode: min}", 2, (3.5 + 3.0) / 2),
+        ("best", "[{name: other, mode: max}, {name: loss, mode: min}]", 2, (2.0 + 5.0) / 2),
     ],
 )
-def test_a_value_is_the_mean_at_the_evaluated_epoch(evaluate: str, by: str | None, expected: float) -> None:
+def test_the_choice_is_the_mean_up_to_the_evaluated_epoch(
+    evaluate: str, metrics: str, window: int, expected: float
+) -> None:
     loss = [(1.0, 5.0), (3.0, 4.0), (4.0, 2.0)]
     other = [(0.1, 0.9), (0.7, 0.9), (0.7, 0.3)]  # the first of two that are best counts
     history = fold(planned(), started("1.1", 0, 1))
     for number, (one, two) in enumerate(zip(loss, other, strict=True), 1):
-        metrics = {"loss": list(one), "other": list(two)}
-        history.apply(event("epoch", trial="1.1", epoch=number, metrics=metrics, durations_s=[0.5, 0.5]))
-    metric = Metric(name="loss", mode="min")
-    named = Metric(name=by, mode="max") if by else None
-    assert history.configurations[1].value(metric, evaluate, range(2), named) == expected
-    assert history.configurations[1].value(metric, evaluate, range(3), named) is None
+        found = {"loss": list(one), "other": list(two)}
+        history.apply(event("epoch", trial="1.1", epoch=number, metrics=found, durations_s=[0.5, 0.5]))
+    text = f"task: a:b\nepochs: 3\nmetric: {metrics}\nevaluate: {evaluate}\nchoose: {{window: {window}}}\n"
+    space = spaces.parse(f"{text}seeds: 2")
+    assert history.configurations[1].choice(space, space.metrics[-1]) == expected
+    assert history.configurations[1].choice(spaces.parse(f"{text}seeds: 3")) is None
 
 
 def test_times_are_those_of_the_events() -> None:

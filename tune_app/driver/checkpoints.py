@@ -56,7 +56,7 @@ class CheckpointRetention:
         replicates = configuration.replicates(space)
         if self._sweep.history.status(configuration, replicates, live=True) != Status.FINISHED:
             return None
-        value = configuration.value(space.metric, space.evaluate, replicates)
+        value = configuration.choice(space)
         return None if value is None else rank_key(space.metric, value, configuration.sample)
 
     def keep_best(self, configuration: Configuration) -> None:

@@ -173,7 +173,8 @@ def _footer(snapshot: Snapshot, timing: Timing, width: int) -> list[str]:
     lines = _pack([f"{'=' * full}{'-' * (cells - full)}  {share}", *others], width)
     if (best := snapshot.best) and not timing.over:
         at = "" if best.state == Status.FINISHED else f", at epoch {_epoch(snapshot, best)}"
-        lines.append(f"best so far: {_measured(snapshot, best)}{at}   {_name(snapshot, best)}")
+        by = f", by the {snapshot.choosing_epochs}" if snapshot.choosing_epochs else ""
+        lines.append(f"best so far{by}: {_measured(snapshot, best)}{at}   {_name(snapshot, best)}")
     failed = next((row for row in reversed(snapshot.rows) if row.reason), None)
     if failed:
         lines.append(f"{failed.state}: {_name(snapshot, failed)}: {failed.reason}")

@@ -16,7 +16,7 @@ from tune_app.stats.arithmetic import mean
 from tune_app.stats.units import MetricUnits
 from tune_app.status import ENDED, FAULTY, WAITING, Status
 from tune_app.sweep import Sweep
-from tune_app.sweep.configurations import Attempt, Configuration, rank_key
+from tune_app.sweep.configurations import Attempt, Configuration, rank_key, window_mean
 
 #: Seconds over which a rate is measured.
 _WINDOW_S = 10.0
@@ -26,7 +26,7 @@ _WINDOW_S = 10.0
 class Row:
     """One configuration: ``epoch`` is the mean over its replicates, rounded down, None before the first.
 
-    ``values`` holds the metric of each replicate that has one; ``done`` counts replicate-epochs that need
+    ``values`` holds what each replicate is chosen by, so far; ``done`` counts replicate-epochs that need
     no more training, those saved by early stopping included; ``seconds`` sums its replicates' training.
     """
 
@@ -55,9 +55,11 @@ class Snapshot:
     ``rows`` in the order of their sample numbers; ``newest`` the samples that ended, the last first;
     ``unplanned`` configurations that a searcher has yet to suggest; ``done`` of ``wanted``, and
     ``trained`` in this session or before, are replicate-epochs.
+    ``choosing_epochs`` says over which epochs a value of ``Row.values`` is a mean; empty for one epoch.
     """
 
     metric: str
+    choosing_epochs: str
     epochs: int
     varying: list[str]
     rows: list[Row]
@@ -107,6 +109,7 @@ class SnapshotTaker:
         own = [len(each.replicates(space)) for each in configurations if each.duplicate_of is None]
         return Snapshot(
             space.metric.name,
+            space.choosing_epochs,
             space.epochs,
             _varying(self._sweep, configurations),
             list(rows.values()),
@@ -132,7 +135,7 @@ class SnapshotTaker:
         states = {replicate: attempt.status(replicate, live) for replicate, attempt in begun.items()}
         running = sum(a.epoch for r, a in begun.items() if states[r] == Status.RUNNING)
         found = [
-            configuration.value(space.metric, space.evaluate, [replicate])
+            window_mean(configuration.epochs(replicate), space, space.metric.name)
             for replicate, attempt in begun.items()
             if replicate not in attempt.diverged
         ]

@@ -18,6 +18,7 @@ from tune_app.results import verdict
 from tune_app.results.verdict import LEVEL
 from tune_app.space import Config, Metric, canonical
 from tune_app.space.labels import Labels
+from tune_app.space.rules import choice_column
 from tune_app.stats.arithmetic import mean
 from tune_app.stats.paired_tests import significant, welch
 from tune_app.stats.units import MetricUnits, interval_legend
@@ -43,8 +44,9 @@ class BestOfSweep:
         return self.frames.sweep.name
 
     def values(self, metric: str) -> tuple[float, ...]:
-        """Its values of a metric, one a seed."""
-        return () if self.row.empty else self.frames.measured(self.row["sample"], metric)
+        """Its values of a metric, one a seed; of the metric that chooses, what it was chosen by."""
+        frames = self.frames
+        return () if self.row.empty else frames.measured(self.row["sample"], frames.choice_of(metric))
 
     @property
     def config(self) -> Config:
@@ -53,8 +55,8 @@ class BestOfSweep:
 
     def rank(self, metric: Metric) -> tuple[bool, float]:
         """The key that sorts the best first, and those in which nothing has finished last."""
-        reached = self.row.get(f"{metric.name}_mean")
-        return (True, 0.0) if pd.isna(reached) else (False, -metric.sign * reached)
+        reached = self.values(metric.name)
+        return (False, -metric.sign * mean(reached)) if reached else (True, 0.0)
 
 
 def compare(sweeps: Sequence[Frames]) -> Table:
@@ -76,10 +78,13 @@ def compare(sweeps: Sequence[Frames]) -> Table:
     metrics = list(dict.fromkeys([*(frames.sweep.space.metric.name for frames in sweeps), *_tested(best)]))
     units = MetricUnits(frozenset().union(*(frames.units.plain for frames in sweeps)))
     counts = [each.row["n"] for each in best if not each.row.empty]
-    order = [f"Best first by {formats.quantity(metric.name)} ({metric.mode})"]
+    by = {each.name: formats.chosen_by(each.frames) for each in best}
+    same = len({*by.values()}) == 1
+    order = f"Best first by {by[best[0].name] if same else 'what each run chose by'} ({metric.mode})"
     about = [
         f"{interval_legend(counts)}; each run's own choice",
-        *([f"Not ranked: {reason}" for reason in unranked] or order),
+        *([f"Not ranked: {reason}" for reason in unranked] or [order]),
+        *(f"{name} chose by {words}" for name, words in by.items() if unranked or not same),
         *(f"Data of {each.name}: {each.frames.sweep.data.label()}" for each in best),
         *_notes(best),
         *_code(sweeps),
@@ -88,7 +93,7 @@ def compare(sweeps: Sequence[Frames]) -> Table:
         Column("run", lambda each: each.name, "run", align="l"),
         Column("sample", lambda each: each.row.get("sample")),
         Column("", _namer(best), "best configuration", align="l"),
-        *chain.from_iterable(_measured(name, units) for name in metrics),
+        *chain.from_iterable(_measured(best, name, units) for name in metrics),
         Column("n", lambda each: each.row.get("n", 0), "n"),
         Column("epochs", lambda each: each.frames.sweep.space.epochs, "epochs"),
         Column(
@@ -166,15 +171,21 @@ def _namer(best: Sequence[BestOfSweep]) -> Callable[[BestOfSweep], str]:
     return named
 
 
-def _measured(metric: str, units: MetricUnits) -> list[Column[BestOfSweep]]:
+def _measured(best: Sequence[BestOfSweep], metric: str, units: MetricUnits) -> list[Column[BestOfSweep]]:
+    headings = {formats.chosen_metric(each.frames, metric) for each in best}
+    choosing = any(metric in each.frames.choices for each in best)
+    chosen = Column[BestOfSweep](
+        choice_column(metric), lambda each: each.row.get(each.frames.choices.get(metric))
+    )
     return [
         Column(
             f"{metric}_mean",
             lambda each: each.row.get(f"{metric}_mean"),
-            formats.metric(units, metric),
+            headings.pop() if len(headings) == 1 else formats.metric(units, metric),
             lambda each: units.measure(metric, each.values(metric)),
         ),
         Column(f"{metric}_ci95", lambda each: each.row.get(f"{metric}_ci95")),
+        *([chosen] if choosing else []),
     ]
 
 
@@ -231,7 +242,7 @@ def confirmed(frames: Frames) -> Table | None:
     units, metric = frames.units, frames.sweep.space.metric.name
     pairs = _pairs(frames, name)
     names = frames.varying or frames.parameters
-    heading = formats.metric(units, metric)
+    heading = formats.chosen_metric(frames)
 
     def parameter(each: str) -> Column[_Pair]:
         return Column(
@@ -273,8 +284,8 @@ def _pairs(frames: Frames, name: str) -> list[_Pair]:
     metric, pairs = frames.sweep.space.metric.name, []
     for sample, config in frames.configs.items():
         before = of_sample.get(canonical(dict(config)))
-        chosen = original.replicates(before, metric).tolist() if before else []
-        pairs.append(_Pair(sample, chosen, frames.replicates(sample, metric).tolist()))
+        chosen = original.replicates(before, original.choice_of(metric)).tolist() if before else []
+        pairs.append(_Pair(sample, chosen, frames.replicates(sample, frames.choice_of(metric)).tolist()))
     return pairs
 
 

@@ -69,6 +69,23 @@ def metric(units: MetricUnits, name: str) -> str:
     return f"{quantity(name)}, %" if units.is_share(name) else quantity(name)
 
 
+def chosen_metric(frames: Frames, name: str = "") -> str:
+    """What configurations are chosen by, for a heading: a metric of the space, the one that ranks if empty.
+
+    Any other metric is named as it is.
+    """
+    space = frames.sweep.space
+    name = name or space.metric.name
+    words = space.chosen_by(quantity(name), short=True) if name in frames.choices else quantity(name)
+    return f"{words}, %" if frames.units.is_share(name) else words
+
+
+def chosen_by(frames: Frames) -> str:
+    """What configurations are chosen by, for a sentence."""
+    space = frames.sweep.space
+    return space.chosen_by(quantity(space.metric.name))
+
+
 def quantity(name: str) -> str:
     """A metric's name for a sentence: ``validation accuracy`` for ``val_accuracy``, else as it is."""
     split, _, what = name.partition("_")
@@ -84,6 +101,11 @@ def published(name: str, figure: float) -> str:
 def measure(frames: Frames, sample: int, metric: str, digits: int = DIGITS, unit: bool = False) -> str:
     """A metric of a configuration, with its interval: ``92.9 ± 0.6``."""
     return frames.units.measure(metric, frames.measured(sample, metric), digits, unit)
+
+
+def choice(frames: Frames, sample: int, metric: str, digits: int = DIGITS, unit: bool = False) -> str:
+    """What a configuration is chosen by, with its interval; a metric that does not choose as it is."""
+    return frames.units.measure(metric, frames.measured(sample, frames.choice_of(metric)), digits, unit)
 
 
 def value(frames: Frames, sample: int, name: str, short: bool = False) -> str:

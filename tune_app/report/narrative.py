@@ -42,7 +42,7 @@ def _chosen(frames: Frames, judged: Verdict, winner: int) -> str:
     done, every = len(frames.finished), len(frames.trials)
     still = "" if done == every else f" of the {done} finished of {counted(every, 'configuration')}"
     return (
-        f"Chosen by {formats.quantity(metric)}{still}: {frames.name_of(best.sample)} "
+        f"Chosen by {formats.chosen_by(frames)}{still}: {frames.name_of(best.sample)} "
         f"(sample {best.sample}), with {figure} {over}{expected(frames, judged)}."
     )
 
@@ -127,7 +127,7 @@ def asked(frames: Frames) -> list[tuple[str, str]]:
         ("configurations", f"{space.size():,}"),
         ("seeds each", str(space.seeds)),
         ("epochs", f"{space.epochs}, evaluated at the {space.evaluate}"),
-        ("chosen by", f"{formats.quantity(space.metric.name)} ({space.metric.mode})"),
+        ("chosen by", f"{formats.chosen_by(frames)} ({space.metric.mode})"),
         *(("optimised too", f"{formats.quantity(each.name)} ({each.mode})") for each in space.metrics[1:]),
         ("early stopping", _stopping(frames)),
     ]

@@ -56,7 +56,7 @@ def content(frames: Frames) -> bytes:
 
 
 def _measured(frames: Frames, row: pd.Series[Any]) -> dict[str, Scalar]:
-    names = [column for metric in frames.metrics for column in metric_columns(metric)[1:]]
+    names = [column for metric in frames.metrics for column in metric_columns(metric)[1:3]]
     cells = {name: formats.plain(row[name]) for name in [*names, *_COUNTS]}
     return {name: value for name, value in cells.items() if value is not None}
 

@@ -50,45 +50,48 @@ def overview(frames: Frames, judged: Verdict, options: TableOptions | None = Non
     options = options or TableOptions()
     trials = with_ties(frames, judged)
     ordered = sorted_rows(frames, trials, options)
-    shown = list(options.columns) or _default_columns(frames, trials, judged)
+    names = list(options.columns) or _default_columns(frames, trials, judged)
     _check(frames, options.columns, trials)
     unfinished = (ordered["status"] != Status.FINISHED).any()
-    if "status" not in shown and unfinished:
-        shown.append("status")
+    if "status" not in names and unfinished:
+        names.append("status")
     metric = frames.sweep.space.metric
-    order = f"finished configurations best first by {formats.quantity(metric.name)} ({metric.mode})"
+    order = f"finished configurations best first by {formats.chosen_by(frames)} ({metric.mode})"
     if options.sort:
         order = f"sorted by {options.sort.partition(':')[0]}"
     about = [f"{interval_legend(trials['n'])}; {order}"]
-    if TIES in shown:
+    if TIES in names:
         about.append(
             "Ties: configurations that share a letter do not differ significantly by "
-            f"{formats.quantity(metric.name)} with these seeds (paired t tests of all "
+            f"{formats.chosen_by(frames)} with these seeds (paired t tests of all "
             "pairs, Holm's correction at 5%); the verdict asks only which may be the best"
         )
     if len(ordered) < len(trials):
         about.append(f"The first {len(ordered):,} of {counted(len(trials), 'configuration')}")
     if not options.sort and unfinished:
         about.append("Configurations that have not finished come last and are not ranked")
-    recorded = _recorded(shown if options.columns else [*shown, "epochs"], trials)
+    shown = names if options.columns else _as_chosen(frames, names)
+    recorded = _recorded(names if options.columns else [*names, *frames.choices.values(), "epochs"], trials)
     title = f"Results of {frames.sweep.name}"
     return _table(frames, "results", title, ordered, shown, recorded, about, digits=options.digits)
 
 
 def pareto_table(frames: Frames) -> Table | None:
-    """The finished configurations that are not dominated, by their means; None where there is one metric.
+    """The finished configurations that no other dominates, by what is chosen by; None for a single metric.
 
     One is dominated where another is at least as good in the mean of every metric, and better in one. Of
     equal points the first is shown.
     """
-    metrics = {metric.name: metric.mode for metric in frames.sweep.space.metrics}
+    space = frames.sweep.space
+    metrics = {metric.name: metric.mode for metric in space.metrics}
     if len(metrics) == 1:
         return None
     best = results.ranked(frames)
-    means = [f"{name}_mean" for name in metrics]
+    means = [frames.choices.get(name, f"{name}_mean") for name in metrics]
     ranked = best[best["twin"].isna()].dropna(subset=[name for name in means if name in best])
     front = ranked[undominated(ranked, means, list(metrics.values()))]
     goals = formats.listed([f"{formats.quantity(name)} ({mode})" for name, mode in metrics.items()])
+    goals = space.chosen_by(goals)
     below = (
         f"{len(front)} of {counted(len(ranked), 'finished configuration')} "
         f"{'is' if len(front) == 1 else 'are'} not dominated: no other one is at least as good in "
@@ -96,8 +99,9 @@ def pareto_table(frames: Frames) -> Table | None:
         "overlap, other seeds might change the rows."
     )
     title = f"Trade-offs of {frames.sweep.name}"
-    shown = ["sample", *frames.varying, *metrics, "n"]
-    recorded = _recorded(["sample", *frames.varying, "epochs", "n", *metrics], frames.trials)
+    shown = _as_chosen(frames, ["sample", *frames.varying, *metrics, "n"])
+    recorded = ["sample", *frames.varying, "epochs", "n", *metrics, *frames.choices.values()]
+    recorded = _recorded(recorded, frames.trials)
     about = [f"{interval_legend(frames.trials['n'])}; the best by the first metric comes first"]
     return _table(frames, "pareto", title, front, shown, recorded, about, [below])
 
@@ -133,6 +137,9 @@ _WORDS = ("device", TIES, "data", "data_sha256")
 def _column(frames: Frames, trials: pd.DataFrame, name: str, digits: int) -> Column[pd.Series[Any]]:
     """How a column of ``trials`` is printed, or a metric with its interval."""
     units, metric = frames.units, name.removesuffix("_mean").removesuffix("_ci95")
+    if by := next((each for each, column in frames.choices.items() if column == name), None):
+        heading = formats.chosen_metric(frames, by)
+        return Column("", lambda row: formats.choice(frames, row["sample"], by, digits), heading)
     if name in frames.parameters:
         align = formats.align(frames, name)
         return Column("", lambda row: formats.value(frames, row["sample"], name), name, align=align)
@@ -181,8 +188,9 @@ def _sorted(frames: Frames, frame: pd.DataFrame, sort: str) -> pd.DataFrame:
     if direction not in ("", "asc", "desc"):
         raise ReportError(f'--sort {sort}: write asc or desc after the colon, not "{direction}"')
     _check(frames, [name], frame)
-    metric = frames.sweep.space.metric
-    upwards = metric.mode == "min" if name == metric.name else not named_share(name)
+    metrics = frames.sweep.space.metrics
+    modes = {column: each.mode for each in metrics for column in (each.name, frames.choice_of(each.name))}
+    upwards = modes[name] == "min" if name in modes else not named_share(name)
     if direction:
         upwards = direction == "asc"
     cells = frame[f"{name}_mean" if name not in frame else name].tolist()
@@ -203,7 +211,7 @@ def _key(cell: Any, null: bool) -> tuple[int, float, str] | None:
 
 def _check(frames: Frames, names: Sequence[str], frame: pd.DataFrame) -> None:
     metrics = [name for name in frames.metrics if f"{name}_mean" in frame]
-    parts = {column for metric in frames.metrics for column in metric_columns(metric)[1:]}
+    parts = {column for metric in frames.metrics for column in metric_columns(metric)[1:3]}
     known = [*frame, *metrics]
     for name in names:
         if name not in known:
@@ -224,8 +232,14 @@ def raw_table(frames: Frames, frame: pd.DataFrame, options: TableOptions) -> pd.
 
 def _recorded(names: Sequence[str], frame: pd.DataFrame) -> list[str]:
     """The columns of a CSV for these names, a metric's being two; the data's identity comes by itself."""
-    found = [part for name in names for part in ([name] if name in frame else metric_columns(name)[1:])]
+    found = [part for name in names for part in ([name] if name in frame else metric_columns(name)[1:3])]
     return [name for name in dict.fromkeys(found) if name not in ("data", "data_sha256")]
+
+
+def _as_chosen(frames: Frames, names: Sequence[str]) -> list[str]:
+    """Names of columns, with what configurations are chosen by in place of the metric of one epoch."""
+    means = bool(frames.sweep.space.choosing_epochs)
+    return [frames.choice_of(name) if means else name for name in names]
 
 
 def _default_columns(frames: Frames, trials: pd.DataFrame, judged: Verdict) -> list[str]:

@@ -63,21 +63,27 @@ def table(frames: Frames) -> str:
                 str(row["sample"]),
                 *(formats.value(frames, row["sample"], name, short=True) for name in names),
                 f"{row['epochs']}/{space.epochs}",
-                *(formats.measure(frames, row["sample"], name, unit=True) for name in shown),
+                *(formats.choice(frames, row["sample"], name, unit=True) for name in shown),
                 str(row["n"]),
                 str(row["status"]) + (f" like {row['twin']:.0f}" if pd.notna(row["twin"]) else ""),
                 duration(row["duration_s"]) if row["duration_s"] else NOTHING,
                 row["device"] or NOTHING,
             ]
         )
-    head = f"{frames.sweep.name}: {tally(frames.sweep)}\ndata {frames.sweep.data.label()}\n"
-    return head + "\n" + aligned(rows)
+    head = [f"{frames.sweep.name}: {tally(frames.sweep)}", f"data {frames.sweep.data.label()}"]
+    if space.choosing_epochs:
+        chosen = [metric.name for metric in space.metrics]
+        head.append(f"{formats.listed(chosen)}: mean of the {space.choosing_epochs}")
+    return "\n".join([*head, "", aligned(rows)])
 
 
 def best(frames: Frames, found: Mapping[str, Any]) -> str:
     """The best configuration, every parameter of it, and what it reached."""
     row = results.ranked(frames).iloc[0]
-    lines = [f"{found['run']}: configuration {found['sample']} is best by {found['metric']['name']}"]
+    metric, space = found["metric"]["name"], frames.sweep.space
+    lines = [f"{found['run']}: configuration {found['sample']} is best by {space.chosen_by(metric)}"]
+    if space.choosing_epochs:
+        lines[0] += f": {formats.choice(frames, row['sample'], metric, unit=True)}"
     if found["config"]:
         labels = frames.short_labels
         lines.append(aligned([[name, labels.value(name, each)] for name, each in found["config"].items()]))
@@ -130,7 +136,7 @@ def summary(frames: Frames) -> str:
     best = results.ranked(frames)
 
     def reached(row: pd.Series[Any], metric: str) -> str:
-        return formats.measure(frames, row["sample"], metric, unit=True)
+        return formats.choice(frames, row["sample"], metric, unit=True)
 
     if best.empty:
         lines.append(f"no configuration finished: {tally(sweep)}")
@@ -139,7 +145,9 @@ def summary(frames: Frames) -> str:
         names = {sample: frames.name_of(sample, short=True) for sample in best["sample"].head(3)}
         judged = verdict.judge(frames)
         chosen = f"{names[winner['sample']]} ({reached(winner, metric)}, n={winner['n']}"
-        lines.append(f"Chosen by {metric}: {chosen}{narrative.expected(frames, judged)})")
+        lines.append(
+            f"Chosen by {sweep.space.chosen_by(metric)}: {chosen}{narrative.expected(frames, judged)})"
+        )
         if judged.chosen.pairs:
             said = narrative.best_set(frames, judged, short=True)
             lines.append(f"  {said[0].lower()}{said[1:]}")

@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from tune_app.errors import RunError
 from tune_app.space import Config, Scalar, canonical, quote
 from tune_app.space.labels import SHORT, Labels
+from tune_app.space.rules import choice_column
 from tune_app.stats import paired_tests
 from tune_app.stats.intervals import mean_interval
 from tune_app.stats.paired_tests import Difference
 from tune_app.stats.units import MetricUnits
 from tune_app.status import Status
 from tune_app.sweep import Sweep
-from tune_app.sweep.configurations import Configuration, EpochRow, evaluated_epoch
+from tune_app.sweep.configurations import Configuration, EpochRow, evaluated_epoch, window_mean
 from tune_app.sweep.files import keep_writing, write_file
 
 COLUMNS = {
@@ -47,6 +48,7 @@ COLUMNS = {
     "<metric>": "train_ averaged during the epoch, val_ and test_ at its end; accuracies are fractions of 1",
     "<metric>_mean": "mean over the n replicates; empty where one of them has no value",
     "<metric>_ci95": "half-width of the 95% t interval of that mean; empty when n is 1",
+    "<metric>_choice": "what configurations are chosen by: the mean over the epochs that choose; see choose",
 }
 
 
@@ -56,6 +58,7 @@ class Frames:
 
     In a column of a parameter ``None`` is ``null``, a value like any other; NaN stands where the parameter
     does not exist. ``values`` are those behind each mean of ``trials``, by sample, then by metric.
+    ``choices`` has, by metric of the space, the column of ``seeds`` with what configurations are chosen by.
     """
 
     sweep: Sweep
@@ -65,6 +68,7 @@ class Frames:
     parameters: list[str]
     varying: list[str]
     values: Mapping[int, Mapping[str, tuple[float, ...]]] = field(repr=False)
+    choices: Mapping[str, str]
 
     def config(self, sample: int) -> Config:
         """The parameters that exist in a configuration."""
@@ -173,10 +177,17 @@ class Frames:
         return seeds.set_index("replicate")[metric].astype(float).dropna()
 
     def paired(self, metric: str, one: int, other: int) -> Difference | None:
-        """The paired t test of two samples, over the finished replicates that both have."""
-        values = [self.replicates(sample, metric) for sample in (one, other)]
+        """The paired t test of two samples, over the finished replicates that both have.
+
+        Of a metric of the space, it compares what configurations are chosen by.
+        """
+        values = [self.replicates(sample, self.choice_of(metric)) for sample in (one, other)]
         a, b = common(values).tolist()
         return paired_tests.paired(a, b, step=self.units.step(metric, [*a, *b]))
+
+    def choice_of(self, metric: str) -> str:
+        """The column of ``seeds`` by which a metric of the space chooses; another metric's own column."""
+        return self.choices.get(metric, metric)
 
     @property
     def metrics(self) -> list[str]:
@@ -219,6 +230,9 @@ def load(sweep: Sweep) -> Frames:
     parameters = list(dict.fromkeys(name for each in configurations for name in each.config))
     measured = dict.fromkeys(n for a in history.attempts.values() for e in a.epochs for n in e.metrics)
     place = ("sample", "replicate", "epoch")
+    # A run of an earlier version may use such a name itself. Its metrics choose by the evaluated epoch alone.
+    columns = {metric.name: choice_column(metric.name) for metric in sweep.space.metrics}
+    choices = {name: each for name, each in columns.items() if each not in (*parameters, *measured)}
     # column by column: a sweep of 10,000 trials has more epochs than rows should be dicts of
     curves: dict[str, list[Any]] = {name: [] for name in (*place, *sorted(measured, key=_split_order))}
     trials, seeds = [], []
@@ -230,7 +244,9 @@ def load(sweep: Sweep) -> Frames:
         point = {"sample": sample, **{name: config.get(name, np.nan) for name in parameters}}
         if configuration.duplicate_of is None:
             epochs = {replicate: configuration.epochs(replicate) for replicate in replicates}
-            rows[sample] = [_seed_row(sweep, configuration, each, epochs[each], live) for each in replicates]
+            rows[sample] = [
+                _seed_row(sweep, configuration, each, epochs[each], choices, live) for each in replicates
+            ]
             seeds += [point | row for row in rows[sample]]
             for replicate in replicates:
                 for epoch, metrics, _ in epochs[replicate]:
@@ -238,7 +254,7 @@ def load(sweep: Sweep) -> Frames:
                     for name, column in curves.items():
                         column.append(found.get(name))
         status = history.status(configuration, replicates, live)
-        row, values[sample] = _trial_row(rows[configuration.duplicate_of or sample], status)
+        row, values[sample] = _trial_row(rows[configuration.duplicate_of or sample], status, choices)
         trials.append(point | row | {"twin": configuration.duplicate_of})
     varying = [
         name
@@ -257,6 +273,7 @@ def load(sweep: Sweep) -> Frames:
         parameters,
         varying,
         values,
+        choices,
     )
 
 
@@ -303,7 +320,12 @@ def ranked(frames: Frames) -> pd.DataFrame:
 
 
 def _seed_row(
-    sweep: Sweep, configuration: Configuration, replicate: int, rows: list[EpochRow], live: bool
+    sweep: Sweep,
+    configuration: Configuration,
+    replicate: int,
+    rows: list[EpochRow],
+    choices: Mapping[str, str],
+    live: bool,
 ) -> dict[str, Any]:
     attempt = configuration.last(replicate)
     if attempt is None:
@@ -318,6 +340,7 @@ def _seed_row(
     counts = evaluated_epoch(rows, sweep.space.metric, sweep.space.evaluate)
     if counts and status != Status.DIVERGED:
         row |= {"evaluated": counts[0], **counts[1]}
+        row |= {column: window_mean(rows, sweep.space, metric) for metric, column in choices.items()}
     if status == Status.FINISHED:
         index = attempt.replicates.index(replicate)
         row |= {name: values[index] for name, values in attempt.test.items()}
@@ -330,7 +353,7 @@ def _joined(devices: Iterable[str]) -> str:
 
 
 def _trial_row(
-    rows: list[dict[str, Any]], status: Status
+    rows: list[dict[str, Any]], status: Status, choices: Mapping[str, str]
 ) -> tuple[dict[str, Any], dict[str, tuple[float, ...]]]:
     """One configuration from its replicates, and their values: means over those that are as far as it is."""
     every = status in (Status.RUNNING, Status.FAILED, Status.INTERRUPTED, Status.DIVERGED)
@@ -348,7 +371,10 @@ def _trial_row(
         # no mean over fewer than the n that stand beside it
         values[name] = tuple(reported) if len(reported) == len(counted) else ()
         interval = mean_interval(values[name])
-        found |= {f"{name}_mean": interval.mean, f"{name}_ci95": interval.half_width}
+        if name in choices.values():
+            found[name] = interval.mean
+        else:
+            found |= {f"{name}_mean": interval.mean, f"{name}_ci95": interval.half_width}
     found["duration_s"] = round(sum(row.get("duration_s", 0.0) for row in rows), 3)
     return found | {"device": _joined(row.get("device", "") for row in rows)}, values
 

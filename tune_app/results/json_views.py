@@ -21,9 +21,9 @@ def summary(frames: Frames) -> dict[str, Any]:
     if ranked.empty:
         return found | {"shown": ""}
     sample, metric = int(ranked.iloc[0]["sample"]), frames.sweep.space.metric.name
-    reached = frames.units.measure(metric, frames.measured(sample, metric), unit=True)
-    best = rows(frames, ranked.head(1))[0]
-    return found | {"best": best, "shown": f"{frames.name_of(sample, short=True)}: {metric} {reached}"}
+    reached = frames.units.measure(metric, frames.measured(sample, frames.choice_of(metric)), unit=True)
+    best, by = rows(frames, ranked.head(1))[0], frames.sweep.space.chosen_by(metric, short=True)
+    return found | {"best": best, "shown": f"{frames.name_of(sample, short=True)}: {by} {reached}"}
 
 
 def write_summary(frames: Frames) -> None:
@@ -39,8 +39,9 @@ def run(frames: Frames) -> dict[str, Any]:
 def best(frames: Frames) -> dict[str, Any]:
     """The best configuration: ``sample``, ``config``, and its row of ``results.csv``; raises RunError.
 
-    ``best_set`` has the samples that may be the best, ``expected`` the mean and the half-width of its 95%
-    interval that new seeds of the best are expected to have: null for fewer than three seeds.
+    ``choose`` has the number of epochs that choose. ``best_set`` has the samples that may be the best,
+    ``expected`` the mean and the half-width of its 95% interval that new seeds of the best are expected to
+    have, of what is chosen by: null for fewer than three seeds.
     """
     ranked, head = results.ranked(frames), _head(frames)
     if ranked.empty:
@@ -50,6 +51,7 @@ def best(frames: Frames) -> dict[str, Any]:
         "run": head["run"],
         "sample": sample,
         "metric": head["metric"],
+        "choose": head["choose"],
         "config": dict(frames.config(sample)),
         "results": rows(frames, ranked.head(1))[0],
         "best_set": list(judged.best_set),
@@ -85,6 +87,7 @@ def _head(frames: Frames) -> dict[str, Any]:
         "task": sweep.space.task,
         **frames.identity,
         "metric": {"name": sweep.space.metric.name, "mode": sweep.space.metric.mode},
+        "choose": sweep.space.choose.model_dump(),
         "configurations": max(len(statuses), sweep.space.size()),
         "states": {state: statuses.count(state) for state in dict.fromkeys(statuses)},
         "live": sweep.live(),

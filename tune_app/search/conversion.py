@@ -181,7 +181,7 @@ def frozen_trial(
     """A configuration as a trial of a study, with ``attributes`` among its user attributes.
 
     It is RUNNING until all its training is done. A duplicate has the outcome of the sample that it repeats.
-    The values are the means over the seeds at the evaluated epoch, one for each metric. A value that its
+    The values are what configurations are chosen by, one for each metric. A value that its
     distribution does not contain, such as one of ``configs:``, becomes a user attribute.
     """
     first = history.configurations[configuration.duplicate_of or configuration.sample]
@@ -234,7 +234,7 @@ def _outcome(
         return state, [*configuration.means(space.metric.name, replicates).values()][-1:] or None
     if state is not TrialState.COMPLETE:
         return state, None
-    values = [configuration.value(each, space.evaluate, replicates, space.metric) for each in space.metrics]
+    values = [configuration.choice(space, each) for each in space.metrics]
     known = [value for value in values if value is not None]
     return (state, known) if len(known) == len(values) else (TrialState.FAIL, None)
 

@@ -69,7 +69,8 @@ def find_finished(request: Request) -> Sweep | None:
 
 
 def _differences(sweep: Sweep, request: Request) -> list[str]:
-    asked = request.space.model_copy(update={key: getattr(sweep.space, key) for key in _CHANGEABLE})
+    keys = [*_CHANGEABLE, *(["choose"] if "choose" not in request.space.model_fields_set else [])]
+    asked = request.space.model_copy(update={key: getattr(sweep.space, key) for key in keys})
     return spaces.difference(sweep.space, asked)
 
 

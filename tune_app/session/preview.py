@@ -144,6 +144,7 @@ def plan(space: SearchSpace, estimate: Estimate) -> str:
     lines = [
         f"trials: {space.size():,}   replicates: {space.size() * space.seeds:,}   epochs in all: {work:,}",
         f"metric: {', '.join(f'{m.name} ({m.mode})' for m in space.metrics)}, at the {space.evaluate} epoch",
+        *([f"chosen by: {space.chosen_by(space.metric.name)}"] if space.choosing_epochs else []),
     ]
     stopping = list(_stopping(space))
     if stopping and len(space.metrics) > 1:

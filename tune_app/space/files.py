@@ -46,9 +46,12 @@ def parse(
 ) -> SearchSpace:
     """Return the search space that ``text`` describes; ``file`` is what its errors call it.
 
-    A ``recorded`` space may use names that earlier versions allowed, and a new space may not.
+    A ``recorded`` space may use names that earlier versions allowed, and a new space may not. Earlier
+    versions recorded no ``choose``: they chose by the evaluated epoch alone.
     """
     document = read(text, file)
+    if recorded:
+        document.tree.setdefault("choose", {"window": 1})
     for override in overrides:
         try:
             _apply(override, document)

@@ -29,6 +29,9 @@ from tune_app.space.rules import NAME
 from tune_app.space.samplers import Sampler
 from tune_app.space.scalars import Scalar, canonical, scalar_fault, show
 
+#: The epochs whose mean chooses, where a file does not say; never more than a quarter of a trial's epochs.
+WINDOW = 5
+
 OPTUNA_SAMPLERS = ("tpe", "gp", "cmaes", "random", "qmc", "nsga2")
 #: A task or sampler of the user's own: ``module:attribute``.
 REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -116,6 +119,17 @@ def _one_or_list(schema: dict[str, Any]) -> None:
 
 
 Metrics = Annotated[Metric, WrapValidator(_one_or_several)]
+
+
+class Choose(Section):
+    """By how many epochs configurations are chosen."""
+
+    window: Natural = Field(examples=["5"])
+    """Configurations are ranked by the mean of the metric over this many epochs, up to the evaluated one."""
+
+
+def _default_choice(known: dict[str, Any]) -> Choose:
+    return Choose(window=max(1, min(WINDOW, known.get("epochs", 1) // 4)))
 
 
 class Stop(Section):
@@ -224,6 +238,8 @@ class SearchSpace(Section):
     """The metric that ranks configurations. Of a list, the first one ranks them."""
     evaluate: Literal["last", "best"] = "last"
     """The epoch whose metrics are in the results: the last, or the best by the metric."""
+    choose: Choose = Field(default_factory=_default_choice)
+    """By how many epochs configurations are chosen. Default: 5, but at most a quarter of the epochs."""
     stop: Stop = Stop(scheduler="none")
     """Early stopping. Default: none."""
     search: Search = Search(algorithm="grid")
@@ -297,6 +313,22 @@ class SearchSpace(Section):
     def metrics(self) -> tuple[Metric, ...]:
         """All metrics that are optimised; the first is ``metric``, which ranks configurations."""
         return (self.metric, *self.metric._others)
+
+    @property
+    def choosing_epochs(self) -> str:
+        """The epochs that choose, in words: ``last 5 epochs``; empty for the evaluated epoch alone."""
+        window = self.choose.window
+        if window == 1:
+            return ""
+        return f"last {window} epochs" if self.evaluate == "last" else f"{window} epochs up to the best"
+
+    def chosen_by(self, metric: str, short: bool = False) -> str:
+        """What configurations are chosen by, in words: ``val_accuracy (mean of the last 5 epochs)``.
+
+        ``metric`` is what the metric is called; ``short`` is for headings: ``val_accuracy (last 5 epochs)``.
+        """
+        epochs = self.choosing_epochs
+        return f"{metric} ({'' if short else 'mean of the '}{epochs})" if epochs else metric
 
     @property
     def stop_metric(self) -> Metric:

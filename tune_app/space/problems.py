@@ -44,6 +44,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[RuleErro
     for detail in error.errors(include_url=False):
         path, value, kind = tuple(detail["loc"]), detail["input"], detail["type"]
         context, key = detail.get("ctx", {}), str(path[-1]) if path else ""
+        if kind == "default_factory_not_called":  # because of another of these errors
+            continue
         if isinstance(cause := context.get("error"), RuleError):
             yield RuleError(cause.text, (*path, *cause.path), cause.spot)
         elif kind == "extra_forbidden":

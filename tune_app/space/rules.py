@@ -44,9 +44,14 @@ def is_test_metric(metric: str) -> bool:
     return re.match(r"test([_/.-]|$)", metric, re.IGNORECASE) is not None
 
 
-def metric_columns(metric: str) -> tuple[str, str, str]:
-    """The columns that a metric has in any of the tables."""
-    return metric, f"{metric}_mean", f"{metric}_ci95"
+def metric_columns(metric: str) -> tuple[str, ...]:
+    """The columns that a metric has in any of the tables: as reported, its mean, its interval, its choice."""
+    return metric, f"{metric}_mean", f"{metric}_ci95", choice_column(metric)
+
+
+def choice_column(metric: str) -> str:
+    """The column of what configurations are chosen by: a metric's mean over the epochs that choose."""
+    return f"{metric}_choice"
 
 
 def clash(metrics: Iterable[str], parameters: Iterable[str]) -> tuple[str, str] | None:
@@ -79,6 +84,7 @@ def violations(space: SearchSpace, recorded: bool = False) -> list[RuleError]:
         *conditions,
         *([] if conditions else _points(space)),  # checking points needs valid conditions
         *_stopping(space),
+        *([] if recorded else _choosing(space)),
     ]
 
 
@@ -244,6 +250,14 @@ def _points(space: SearchSpace) -> Iterator[RuleError]:
             if name in point and not there:
                 needs = " and ".join(f"{o} is {' or '.join(map(show, v))}" for o, v in sampler.when.items())
                 yield RuleError(f"exists only if {needs}: remove it here", (*path, name))
+
+
+def _choosing(space: SearchSpace) -> Iterator[RuleError]:
+    window, epochs = space.choose.window, space.epochs
+    if window > epochs:
+        yield RuleError(
+            f"{window} is more than epochs, {epochs}: write {epochs} or less", ("choose", "window")
+        )
 
 
 def _stopping(space: SearchSpace) -> Iterator[RuleError]:

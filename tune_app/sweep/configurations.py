@@ -62,6 +62,16 @@ def evaluated_epoch(rows: Sequence[EpochRow], metric: Metric, evaluate: str) -> 
     return chosen
 
 
+def window_mean(rows: Sequence[EpochRow], space: SearchSpace, metric: str) -> float | None:
+    """What a replicate is chosen by: a metric's mean over the last epochs, up to the evaluated one.
+
+    ``space.choose.window`` is how many; fewer where fewer were trained. None where one lacks the metric.
+    """
+    evaluated = evaluated_epoch(rows, space.metric, space.evaluate)
+    until = [found.get(metric) for epoch, found, _ in rows if evaluated and epoch <= evaluated[0]]
+    return mean(until[-space.choose.window :])
+
+
 def rank_key(metric: Metric, mean: float, number: int) -> tuple[float, int]:
     """A sort key for best first; equal means are sorted by number."""
     return -metric.sign * mean, number
@@ -248,15 +258,13 @@ class Configuration:
                 found[epoch] = value
         return found
 
-    def value(
-        self, metric: Metric, evaluate: str, replicates: Iterable[int], by: Metric | None = None
-    ) -> float | None:
-        """The mean of a metric over the replicates, each at its evaluated epoch; None while one lacks it.
+    def choice(self, space: SearchSpace, metric: Metric | None = None) -> float | None:
+        """What it is chosen by: the mean over its replicates of ``window_mean``; None while one has none.
 
-        The ``best`` epoch is the first that is best by the metric ``by``, ``metric`` itself unless given.
+        ``metric`` is the one that ranks unless given.
         """
-        rows = [evaluated_epoch(self.epochs(replicate), by or metric, evaluate) for replicate in replicates]
-        return mean([row[1].get(metric.name) if row else None for row in rows])
+        name = (metric or space.metric).name
+        return mean([window_mean(self.epochs(each), space, name) for each in self.replicates(space)])
 
     @property
     def stopped_at(self) -> int | None:

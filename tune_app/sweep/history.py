@@ -99,16 +99,16 @@ class History:
         return True
 
     def ranked(self, space: SearchSpace) -> list[tuple[Configuration, float]]:
-        """The finished configurations with their means, best first; equal means in the order of samples.
+        """The finished configurations with what they are chosen by, best first; equal ones by their samples.
 
-        A duplicate has the mean of the configuration that it repeats, and follows it.
+        A duplicate has the value of the configuration that it repeats, and follows it.
         """
         found = []
         for configuration in self.configurations.values():
             replicates = self.counted(configuration, space)
             if self.status(configuration, replicates, live=False) == Status.FINISHED:
                 trained = self.configurations[configuration.duplicate_of or configuration.sample]
-                value = trained.value(space.metric, space.evaluate, replicates)
+                value = trained.choice(space)
                 if value is not None:
                     found.append((configuration, value))
         return sorted(found, key=lambda each: rank_key(space.metric, each[1], each[0].sample))

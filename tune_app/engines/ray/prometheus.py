@@ -24,7 +24,10 @@ METRICS = {
     "tune_app_trials": ("Configurations of a sweep, by state", ("state",)),
     "tune_app_done_ratio": ("Share of the wanted epochs that need no more training, 0 to 1", ()),
     "tune_app_epochs_per_second": ("Epochs per second, summed over replicates", ()),
-    "tune_app_best_value": ("Mean over its seeds of the best configuration so far", ("metric",)),
+    "tune_app_best_value": (
+        "What the best configuration so far is chosen by, over its seeds",
+        ("metric",),
+    ),
 }
 
 

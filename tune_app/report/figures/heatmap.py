@@ -88,8 +88,9 @@ def _info(frames: Frames, row_name: str, column_name: str) -> HeatmapInfo:
         column = list(columns).index(canonical(config[column_name]))
         own[row, column] += pd.isna(trial["twin"])
         if trial["status"] == Status.FINISHED:
-            values[row, column] = float(trial[f"{metric}_mean"]) * frames.units.scale(metric)
-            texts[row][column] = formats.measure(frames, trial["sample"], metric).replace(" ", "\n", 1)
+            chosen = frames.choices.get(metric, f"{metric}_mean")
+            values[row, column] = float(trial[chosen]) * frames.units.scale(metric)
+            texts[row][column] = formats.choice(frames, trial["sample"], metric).replace(" ", "\n", 1)
         elif not texts[row][column]:
             texts[row][column] = formats.status(trial).replace(" at epoch ", "\nat epoch ")
     several = bool((own > 1).any())
@@ -118,7 +119,7 @@ def _picture(frames: Frames, info: HeatmapInfo, number: str) -> Picture:
     bar = figure.colorbar(shown, ax=axes, label=selection.metric_label(frames), pad=0.02)
     bar.outline.set_visible(False)
     metric = frames.sweep.space.metric
-    what = formats.quantity(metric.name)
+    what = formats.chosen_by(frames)
     better = "brighter is better" if metric.mode == "max" else "darker is better"
     several = "where a cell has several configurations it shows the best of them" if info.several else ""
     return Picture(

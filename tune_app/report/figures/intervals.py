@@ -71,7 +71,7 @@ def intervals_info(frames: Frames) -> IntervalsInfo:
 
 
 def _row(frames: Frames, sample: int, name: str) -> IntervalRow | None:
-    values, factor = frames.measured(sample, name), frames.units.scale(name)
+    values, factor = frames.measured(sample, frames.choice_of(name)), frames.units.scale(name)
     if not values:
         return None
     seeds = [factor * value for value in values]

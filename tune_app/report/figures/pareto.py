@@ -24,7 +24,7 @@ MOST_PAIRS, _NUMBERED = 3, 12
 
 @dataclass(frozen=True)
 class Objective:
-    """A metric of ``Frames.trials`` without its ``_mean``, or a column such as ``duration_s``."""
+    """A metric of ``Frames.trials``, or a column such as ``duration_s``."""
 
     name: str
     mode: str
@@ -43,10 +43,12 @@ def pareto_points(frames: Frames, x: Objective, y: Objective) -> pd.DataFrame:
     trials = frames.trials[(frames.trials["status"] == Status.FINISHED) & frames.trials["twin"].isna()]
     points = trials[["sample"]].copy()
     for axis, objective in (("x", x), ("y", y)):
-        column = next((c for c in (f"{objective.name}_mean", objective.name) if c in trials), None)
+        name = objective.name
+        found = (frames.choice_of(name), f"{name}_mean", name)
+        column = next((column for column in found if column in trials), None)
         if column is None:
-            raise NotDrawn(f'no column "{objective.name}" in the results')
-        points[axis] = trials[column].astype(float) * frames.units.scale(objective.name)
+            raise NotDrawn(f'no column "{name}" in the results')
+        points[axis] = trials[column].astype(float) * frames.units.scale(name)
     points = points.dropna().sort_values(["x", "y"])
     if points.empty:
         raise NotDrawn("no configuration has finished")

@@ -66,7 +66,7 @@ def scores_info(frames: Frames) -> ScoresInfo:
     known = np.isfinite(scores.reshape(len(scores), -1)).all(axis=1)
     if not known.any():
         raise NotDrawn("every replicate of the best configuration has scores that are not finite")
-    by = formats.quantity(frames.sweep.space.metric.name)
+    by = formats.chosen_by(frames)
     chosen = f"{selection.labels(frames, [int(best)])[int(best)]}, chosen by {by}"
     return ScoresInfo(int(best), chosen, scores[known], images["label"].to_numpy(np.int64), classes)
 

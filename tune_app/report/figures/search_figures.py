@@ -240,9 +240,10 @@ def top_share(count: int) -> float:
 
 
 def _measured(frames: Frames, rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of ``Frames.trials``, with the metric that ranks as ``y``, shares in per cent; NaN without one."""
+    """Rows of ``Frames.trials``, with what chooses as ``y``, shares in per cent; NaN without one."""
     metric = frames.sweep.space.metric
-    y = pd.Series(rows.get(f"{metric.name}_mean"), rows.index, float) * frames.units.scale(metric.name)
+    column = frames.choices.get(metric.name, f"{metric.name}_mean")
+    y = pd.Series(rows.get(column), rows.index, float) * frames.units.scale(metric.name)
     return rows.assign(y=y, best=y.cummax() if metric.mode == "max" else y.cummin())
 
 

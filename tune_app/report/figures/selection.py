@@ -47,7 +47,7 @@ def choose(frames: Frames, trials: pd.DataFrame, most: int = MOST) -> Selection:
     order = [*map(int, best["sample"]), *map(int, others["sample"])]
     if len(order) <= most:
         return Selection(order)
-    by = formats.quantity(frames.sweep.space.metric.name)
+    by = formats.chosen_by(frames)
     then = f"the best by {by}" if len(best) >= most else f"the best by {by}, then those that trained longest"
     return Selection(order[:most], f"{most} of {counted(len(order), 'configuration')}: {then}")
 
@@ -60,8 +60,8 @@ def left_out(frames: Frames, *shown: str) -> str:
 
 
 def metric_label(frames: Frames, name: str = "") -> str:
-    """A metric with its unit, for an axis; the one that ranks unless ``name`` is given."""
-    return style.legible(formats.metric(frames.units, name or frames.sweep.space.metric.name))
+    """A metric with its unit, for an axis: what configurations are chosen by unless ``name`` is given."""
+    return style.legible(formats.chosen_metric(frames, name))
 
 
 def parameter_values(frames: Frames, name: str) -> dict[str, Scalar]:

@@ -56,7 +56,7 @@ Values = Mapping[int, "pd.Series[float]"]
 
 
 def judge(frames: Frames, metric: str | None = None, *, test: bool = True) -> Verdict:
-    """Judge the finished configurations: the choice by the space's metric, and all pairs on the test set.
+    """Judge the finished configurations: by what they are chosen by, and all pairs on the test set.
 
     ``metric`` is the test metric to compare by; left out, the space's own, or the accuracy where that has no
     counterpart on the test set. Raises RunError where the test scores or the test images are damaged; without
@@ -65,8 +65,9 @@ def judge(frames: Frames, metric: str | None = None, *, test: bool = True) -> Ve
     ranked = results.ranked(frames)
     own = ranked[ranked["twin"].isna()]
     samples = [int(sample) for sample in own["sample"]][:CANDIDATES]
-    values = _values(frames, samples, frames.sweep.space.metric.name)
-    chosen = _compare(frames, values, frames.sweep.space.metric.name)
+    own_metric = frames.sweep.space.metric.name
+    values = _values(frames, samples, frames.choice_of(own_metric))
+    chosen = _compare(frames, values, own_metric)
     tested = None
     if test:
         metric = metric or _test_metric(frames)
@@ -140,8 +141,10 @@ def _compare(frames: Frames, every: Values, metric: str) -> Comparison:
             apart = [place for place, test in zip(places, tests, strict=True) if test.significant]
             letters[question] = multiple_testing.letters(len(values), apart)
     standings = tuple(
-        _standing(frames, sample, evidence, metric, {name: found[i] for name, found in letters.items()})
-        for i, sample in enumerate(values)
+        _standing(
+            frames, sample, of_sample, evidence, metric, {name: found[i] for name, found in letters.items()}
+        )
+        for i, (sample, of_sample) in enumerate(values.items())
     )
     pairs = tuple(
         Pair(
@@ -241,9 +244,14 @@ def _needed(found: Pairwise, count: int, most: int, level: float) -> NDArray[np.
 
 
 def _standing(
-    frames: Frames, sample: int, evidence: Evidence | str, metric: str, letters: Mapping[str, str]
+    frames: Frames,
+    sample: int,
+    found: pd.Series[float],
+    evidence: Evidence | str,
+    metric: str,
+    letters: Mapping[str, str],
 ) -> Standing:
-    values = frames.replicates(sample, metric).tolist()
+    values = found.tolist()
     middle = mean(values)
     both = images = None
     if not isinstance(evidence, str):
