@@ -13,6 +13,14 @@ from warned import FIXED, curve, one, said
 from tune_app.results import Frames, verdict, warnings
 
 
+FIXED_TWO = """
+task: pneumonia
+space: {lr: {grid: [0.1, 0.2]}}
+epochs: 2
+seeds: 5
+"""
+
+
 def test_of_a_sound_sweep_nothing_is_said(tmp_path: Path) -> None:
     assert said(one(tmp_path, Ended(steady(0.9, 0.91, 0.92, 0.9, 0.91)))) == {}
 
@@ -33,6 +41,30 @@ def test_few_seeds(tmp_path: Path, seeds: int, reach: str | None) -> None:
     values = [0.9 + i / 1000 for i in range(seeds)]
     texts = said(one(tmp_path, Ended(steady(*values)), seeds=seeds)).get("few_seeds", [])
     assert [lacking(text, [str(reach)]) for text in texts] == [[]] * (reach is not None)
+
+
+@pytest.mark.parametrize(
+    ("rival", "expected"),
+    [
+        ((0.91, 0.92, 0.5, 0.9, 0.91), ["sample 2", "1 of 5", "50.0%", "91.0%", "33%"]),
+        ((0.5, 0.92, 0.5, 0.93, 0.94), ["sample 2", "2 of 5", "50.0%", "92.0%", "8%"]),
+        ((0.91, 0.92, 0.83, 0.9, 0.91), None),  # within 10 points: an ordinary spread
+        ((0.81, 0.82, 0.5, 0.8, 0.81), None),  # far below the winner: no candidate
+    ],
+)
+def test_a_rival_that_breaks_down_on_some_seeds(
+    tmp_path: Path, rival: tuple[float, ...], expected: list[str] | None
+) -> None:
+    ends = [steady(0.92, 0.93, 0.91, 0.92, 0.9), steady(*rival)]
+    frames = record(tmp_path, FIXED_TWO, {i: Ended(each) for i, each in enumerate(ends, 1)})
+    texts = said(frames).get("breaks_down", [])
+    assert [lacking(text, expected or []) for text in texts] == ([[]] if expected else [])
+
+
+def test_a_wide_spread_is_no_breakdown(tmp_path: Path) -> None:
+    values = [0.9 - 0.02 * i for i in range(5)]
+    wide = [Ended(steady(*[value - 0.08 * i for i, value in enumerate(values)])) for _ in range(2)]
+    assert "breaks_down" not in said(record(tmp_path, FIXED_TWO, dict(enumerate(wide, 1))))
 
 
 def test_a_metric_that_still_rises(tmp_path: Path) -> None:

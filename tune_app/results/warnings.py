@@ -33,6 +33,13 @@ FEW_SEEDS = 5
 FEWEST_EPOCHS = 5
 GAIN = 0.005
 
+#: A seed breaks down if it lies below the median of its configuration by these points, and by this many robust
+#: standard deviations. Only a configuration whose median is within half of the points of the winner's is named.
+BREAKDOWN, DEVIATIONS = 0.10, 4
+
+#: Scales the median absolute deviation to the standard deviation of normal values.
+_MAD = 1 / float(norm.ppf(0.75))
+
 #: Training accuracy that counts as nearly all, and the gap to validation that counts as one.
 NEARLY_ALL = 0.98
 GAP = 0.05
@@ -40,6 +47,9 @@ GAP = 0.05
 #: A value this near to an end of a range, as a share of it, is at its edge; a list needs this many values.
 EDGE = 0.05
 FEWEST_VALUES = 3
+
+#: How many configurations of one kind are named.
+_NAMED = 3
 
 _Z = float(norm.isf(LEVEL / 2))
 
@@ -64,6 +74,7 @@ def check(frames: Frames, verdict: Verdict, others: Sequence[str] = ()) -> list[
             "worse_on_test": _worse_on_test(frames, verdict, winner),
             "seed_ignored": _seed_ignored(frames, verdict),
             "few_seeds": _few_seeds(verdict, winner),
+            "breaks_down": _break_down(frames, verdict),
             "test_seen": _test_seen(frames, others, winner),
             "small_validation": _small_validation(frames, verdict, winner),
             "edge": _edges(frames, winner),
@@ -155,6 +166,37 @@ def _few_seeds(verdict: Verdict, winner: int) -> Iterator[str]:
             f"chosen on {n} seeds: an interval is ± {factor:.1f} standard deviations; "
             f"use --seeds {2 * FEW_SEEDS}"
         )
+
+
+def _break_down(frames: Frames, verdict: Verdict) -> Iterator[str]:
+    """Configurations that are about as good as the winner, but for some seeds that lie far below the others.
+
+    The scale of an ordinary spread is a configuration's own median absolute deviation, or the median of
+    all of them: of three seeds, two may be close by chance.
+    """
+    chosen = verdict.chosen
+    if not frames.units.is_share(chosen.metric) or chosen.mode != "max":
+        return
+    values = {each.sample: np.array(each.values) for each in chosen.standings if each.n > 2}
+    medians = {sample: float(np.median(found)) for sample, found in values.items()}
+    spread = {sample: _MAD * float(np.median(np.abs(values[sample] - medians[sample]))) for sample in values}
+    usual, named = float(np.median([*spread.values()] or [0.0])), []
+    for sample, found in values.items():
+        lead = medians.get(chosen.standings[0].sample, math.inf) - medians[sample]
+        reach = max(BREAKDOWN, DEVIATIONS * max(spread[sample], usual))
+        low = found[found < medians[sample] - reach]
+        if lead <= BREAKDOWN / 2 and len(low):
+            named.append((sample, len(low), len(found), float(low.min())))
+    for sample, broken, n, lowest in named[:_NAMED]:
+        reached = frames.units.number(chosen.metric, lowest), frames.units.number(chosen.metric, medians[sample])
+        missed = f"{100 * (1 - broken / n) ** n:.0f}%"
+        yield (
+            f"sample {sample} ({frames.name_of(sample)}) broke down on {broken} of {n} seeds: {reached[0]}%, "
+            f"against a median of {reached[1]}%. With {n} seeds, a configuration that breaks down on "
+            f"{broken} in {n} shows nothing of it in {missed} of sweeps, so others may do so too"
+        )
+    if len(named) > _NAMED:
+        yield f"{counted(len(named) - _NAMED, 'further configuration')} broke down on some seeds"
 
 
 def _test_seen(frames: Frames, others: Sequence[str], winner: int) -> Iterator[str]:
