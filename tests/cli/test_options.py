@@ -36,6 +36,13 @@ def test_a_duration_has_a_unit(text: str, seconds: float) -> None:
         given("--time-limit", text[:-1])
 
 
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf"])
+def test_a_margin_is_above_zero(text: str) -> None:
+    with pytest.raises(SpaceError, match=f"--within {text}: "):
+        options.margin(click.Context(command), command.params[0], float(text))
+    assert options.margin(click.Context(command), command.params[0], 0.5) == 0.5
+
+
 def test_a_share_of_a_gpu_is_a_number_or_auto() -> None:
     assert given("--gpus-per-trial", "0.25")["gpus_per_trial"] == 0.25
     assert given("--gpus-per-trial", "auto")["gpus_per_trial"] == "auto"

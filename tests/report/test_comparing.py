@@ -20,9 +20,11 @@ from benchmarks.recorder import Recorder
 from tune_app import results, space
 from tune_app.data.identity import DataIdentity
 from tune_app.errors import ReportError
-from tune_app.report import compare
+from tune_app.report import compare, tables, terminal
 from tune_app.report.comparing import comparison_file, confirmed, luck, why_not_ranked
-from tune_app.results import Frames
+from tune_app.report.figures import Drawn
+from tune_app.report.page import gather
+from tune_app.results import Frames, verdict
 from tune_app.sweep import Sweep
 
 
@@ -143,18 +145,33 @@ def confirming(folder: Path, first: list[float], second: list[float], original: 
     sweep = Sweep.create(again, PHANTOM, folder / "runs", "second", confirms=original)
     with sweep.writing():
         for sample, values in ((1, first), (2, second)):
-            Recorder.of(sweep).train(sample, values)
+            Recorder.of(sweep).train(sample, values, test={"test_accuracy": [each - 0.1 for each in values]})
     return results.load(sweep)
+
+
+def said(frames: Frames) -> str:
+    return " ".join(luck(frames, verdict.judge(frames)))
 
 
 def test_a_lead_that_lasts_one_that_does_not_and_one_that_turns(tmp_path: Path) -> None:
     # seed by seed 0.11, 0.10, 0.09, 0.10: sd 0.00816, t(3) 3.182, n 4
     lasting = confirming(tmp_path / "a", [0.91, 0.91, 0.91, 0.91], [0.80, 0.81, 0.82, 0.81])
-    assert re.search(r"\bfirst-1\b.* 2\.0 points.*\b4 new seeds\b.* 10\.0 ± 1\.3 points", str(luck(lasting)))
+    assert re.search(r"\bfirst-1\b.* 2\.0 points.*\b4 new seeds\b.* 10\.0 ± 1\.3 points", said(lasting))
     gone = confirming(tmp_path / "b", [0.90, 0.80, 0.92, 0.82], [0.80, 0.91, 0.82, 0.89])
-    assert " 0.5 ±" in str(luck(gone))
+    assert " 0.5 ±" in said(gone)
     turned = confirming(tmp_path / "c", [0.80, 0.81, 0.82], [0.91, 0.90, 0.92])
-    assert re.search(r"second leads.* 10\.0 ± ", str(luck(turned)))
+    assert re.search(r"second leads.* 10\.0 ± ", said(turned))
+
+
+def test_the_test_mean_to_print_is_that_of_the_configuration_that_was_chosen(tmp_path: Path) -> None:
+    turned = confirming(tmp_path / "c", [0.80, 0.81, 0.82], [0.91, 0.90, 0.92])
+    judged = verdict.judge(turned)
+    assert judged.winner == 2
+    luck_, print_ = luck(turned, judged)
+    assert lacking(print_, ["test accuracy", "71.0% ± 2.5", "3 new seeds", "sample 1", "first-1"]) == []
+    page = gather(turned, judged, (), tables(turned, judged), Drawn({}, [], {}))
+    assert list(page.verdict[:2]) == [luck_, print_]
+    assert terminal.summary(turned).splitlines()[:2] == [luck_, print_]
 
 
 def test_the_table_shows_both(tmp_path: Path) -> None:
@@ -171,11 +188,11 @@ def test_the_table_shows_both(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_said_is_not(tmp_path: Path) -> None:
-    assert "±" not in str(luck(confirming(tmp_path / "a", [0.9], [0.8])))
+    assert "±" not in said(confirming(tmp_path / "a", [0.9], [0.8]))
     alike = confirming(tmp_path / "c", [0.9, 0.91], [0.89, 0.9])
-    assert " 1.0 points" in str(luck(alike))
+    assert " 1.0 points" in said(alike)
     lost = confirming(tmp_path / "b", [0.9, 0.8], [0.8, 0.7], original="elsewhere")
-    assert lacking(str(luck(lost)), ["elsewhere"]) == []
+    assert lacking(said(lost), ["elsewhere"]) == []
     table = confirmed(lost)
     assert table
     assert [row[-4] for row in table.rows] == ["–", "–"]
@@ -184,4 +201,4 @@ def test_what_cannot_be_said_is_not(tmp_path: Path) -> None:
 def test_other_runs_have_no_such_table(tmp_path: Path) -> None:
     frames = make(tmp_path, TWO, {1: constant(val=[0.9] * 3)}, PHANTOM, name="first")
     assert confirmed(frames) is None
-    assert luck(frames) is None
+    assert said(frames) == ""

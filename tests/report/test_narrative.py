@@ -72,6 +72,24 @@ def test_the_test_set_speaks_with_its_sign(
     assert ("worse_on_test" in kinds(frames)) == bool(better)
 
 
+@pytest.mark.parametrize(
+    ("margin", "facts"),
+    [
+        (5.0, ["within 5 points", "95%", "sample 2 (x 2)", "other 1"]),
+        (50.0, ["within 50 points", "sample 2 (x 2) and sample 3 (x 3)"]),
+        (0.1, ["none of the other 2", "within 0.1 points"]),
+    ],
+)
+def test_equivalence_is_said_only_where_it_was_asked_for(
+    tmp_path: Path, margin: float, facts: list[str]
+) -> None:
+    frames = swept(tmp_path, around(0.858, 0.839, 0.65))
+    plain = narrative.verdict(frames, verdict.judge(frames))
+    asked = narrative.verdict(frames, verdict.judge(frames, margin=margin))
+    [said] = [sentence for sentence in asked if sentence not in plain]
+    assert [fact for fact in facts if fact not in said.replace("None", "none")] == []
+
+
 def test_where_less_is_better_a_lower_value_wins(tmp_path: Path) -> None:
     frames = swept(tmp_path, around(0.3, 0.5), name="val_loss", mode="min")
     chosen = verdict.judge(frames).chosen

@@ -12,7 +12,6 @@ from warned import FIXED, curve, one, said
 
 from tune_app.results import Frames, verdict, warnings
 
-
 FIXED_TWO = """
 task: pneumonia
 space: {lr: {grid: [0.1, 0.2]}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,14 @@ def gpus(_: click.Context, parameter: click.Parameter, value: str | None) -> flo
     except ValueError:
         name = parameter.opts[0]
         raise SpaceError(f"{name} {value}: write a number, a share such as 0.25, or auto") from None
+
+
+def margin(_: click.Context, __: click.Parameter, value: float | None) -> float | None:
+    """A number above 0."""
+    if value is None or 0 < value < math.inf:
+        return value
+    rule = "write a number above 0: percentage points of a share such as accuracy, else the metric's unit"
+    raise SpaceError(f"--within {value:g}: {rule}")
 
 
 def place(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -165,6 +174,12 @@ _OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
         "--columns",
         "The columns. The name of a metric selects its mean and interval.",
         {"metavar": "A,B,...", "default": ""},
+    ),
+    (
+        "--within",
+        "Say which configurations are shown to be within MARGIN of the best: percentage points of accuracy "
+        "and other shares, else the metric's unit.",
+        {"metavar": "MARGIN", "type": float, "callback": margin},
     ),
     ("--sort", "Order of the rows.", {"metavar": "COLUMN[:asc|:desc]", "default": ""}),
     ("--digits", "Decimals of a percentage in tables.", {"type": int, "default": 1}),

@@ -33,10 +33,11 @@ def _frames(name: str, runs_dir: Path) -> Frames:
 @command(
     "NAME",
     *OF_TABLE,
+    "--within",
     option("--figures/--no-figures", "Whether to draw figures.", default=True),
     "--runs-dir",
 )
-def report(name: str, figures: bool, runs_dir: Path, **options: Any) -> None:
+def report(name: str, within: float | None, figures: bool, runs_dir: Path, **options: Any) -> None:
     """Rewrite the CSV files and the report of a run.
 
     The report is a page, tables and figures, made from the record.
@@ -55,7 +56,7 @@ def report(name: str, figures: bool, runs_dir: Path, **options: Any) -> None:
         search.restore_study(frames.sweep, progress.note)
         json_views.write_summary(frames)
         folder = frames.sweep.paths.report
-        written = [*results.write(frames), *reports.write(frames, folder, _view(**options), figures)]
+        written = [*results.write(frames), *reports.write(frames, folder, _view(**options), figures, within)]
     for path in written:
         click.echo(path)
 

@@ -54,6 +54,7 @@ def show(name: str, runs_dir: Path, as_json: bool, follow: bool) -> None:
 
 @command(
     "NAME",
+    "--within",
     "--runs-dir",
     "--json",
     option(
@@ -63,7 +64,7 @@ def show(name: str, runs_dir: Path, as_json: bool, follow: bool) -> None:
         metavar="FILE",
     ),
 )
-def best(name: str, runs_dir: Path, as_json: bool, model_file: Path | None) -> None:
+def best(name: str, within: float | None, runs_dir: Path, as_json: bool, model_file: Path | None) -> None:
     """Print the best configuration of a run by the metric of its space."""
     from tune_app import results
     from tune_app.report import terminal
@@ -71,7 +72,7 @@ def best(name: str, runs_dir: Path, as_json: bool, model_file: Path | None) -> N
     from tune_app.session import saved_models
 
     frames = results.load(open_run(name, runs_dir))
-    found = json_views.best(frames)
+    found = json_views.best(frames, within)
     if model_file:
         found["model"] = saved_models.export(frames, found["sample"], model_file) | {"file": str(model_file)}
     click.echo(json.dumps(found, indent=2) if as_json else terminal.best(frames, found))

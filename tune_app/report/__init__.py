@@ -58,11 +58,15 @@ def tables(frames: Frames, judged: Verdict, options: TableOptions | None = None)
 
 
 def write(
-    frames: Frames, folder: Path, options: TableOptions | None = None, figures: bool = True
+    frames: Frames,
+    folder: Path,
+    options: TableOptions | None = None,
+    figures: bool = True,
+    margin: float | None = None,
 ) -> list[Path]:
     """Write tables, ``index.html``, ``report.md`` and ``figures/`` into ``folder``; returns the files.
 
-    ``options`` say what the table of all configurations shows.
+    ``options`` say what the table of all configurations shows; ``margin`` is that of `verdict.judge`.
 
     Raises:
         DiskError: the disk refused one of the files; the others are written.
@@ -74,7 +78,7 @@ def write(
     from tune_app.report.figures import write as draw
 
     with keep_writing():
-        judged = verdict.judge(frames)
+        judged = verdict.judge(frames, margin=margin)
         made = tables(frames, judged, options)
         files = [file for table in made for file in save(table, folder)]
         drawn = draw(frames, folder / "figures", KINDS if figures else ())

@@ -27,6 +27,7 @@ from tune_app.text import counted
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
+    from tune_app.results.verdict import Verdict
 
 FORMATS = tuple(WRITERS)
 
@@ -289,10 +290,25 @@ def _pairs(frames: Frames, name: str) -> list[_Pair]:
     return pairs
 
 
-def luck(frames: Frames) -> str | None:
-    """The winner's lead on new seeds, as a sentence; None if the run confirms no other."""
+def luck(frames: Frames, judged: Verdict) -> list[str]:
+    """Whether the winner's lead was luck, and the test mean to print; [] if the run confirms no other.
+
+    The configuration that the other run chose is the first of this one.
+    """
     name = frames.sweep.header.confirms
-    return None if name is None else _luck(frames, name, _pairs(frames, name))
+    if name is None:
+        return []
+    pairs = _pairs(frames, name)
+    said = [_luck(frames, name, pairs)]
+    metric, sample = judged.test.metric if judged.test else "", pairs[0].sample
+    if len(measured := frames.replicates(sample, metric)):
+        figure = frames.units.measure(metric, measured.tolist(), unit=True)
+        over = counted(len(measured), "new seed")
+        said.append(
+            f"To print in a paper: {formats.quantity(metric)} {figure} over {over}, of sample {sample}, "
+            f"which {name} chose: these seeds had no part in the choice."
+        )
+    return said
 
 
 def _luck(frames: Frames, name: str, pairs: list[_Pair]) -> str:

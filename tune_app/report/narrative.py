@@ -31,7 +31,8 @@ def verdict(frames: Frames, judged: Verdict) -> list[str]:
         rivals = f"Whether it is better than the others cannot be said: {reason}."
     else:
         rivals = f"{best_set(frames, judged)}."
-    return [_chosen(frames, judged, judged.winner), rivals, _tested(frames, judged.test, judged.winner)]
+    tested = _tested(frames, judged.test, judged.winner)
+    return [_chosen(frames, judged, judged.winner), rivals, *equivalent(frames, judged), tested]
 
 
 def _chosen(frames: Frames, judged: Verdict, winner: int) -> str:
@@ -86,6 +87,26 @@ def best_set(frames: Frames, judged: Verdict, short: bool = False) -> str:
         said += f"{rest} no better than the best of these"
     states = ", ".join(frames.states(Status.FINISHED))
     return f"{said}; not compared: {states}" if states else said
+
+
+def equivalent(frames: Frames, judged: Verdict) -> list[str]:
+    """Which configurations are shown to be about equal to the winner: a sentence if a margin is given."""
+    found, metric = judged.equivalence, judged.chosen.metric
+    if found is None or not found.others:
+        return []
+    margin = f"{found.margin:g}" + (" points" if frames.units.is_share(metric) else f" of {metric}")
+    rest = found.others - len(found.shown)
+    if not found.shown:
+        which = "the other configuration is not" if rest == 1 else f"none of the other {rest} is"
+        said = f"{which} shown to be within {margin} of it (95% confidence)"
+    else:
+        names = [f"sample {each} ({frames.name_of(each)})" for each in found.shown[:_LISTED]]
+        more = [f"{len(found.shown) - _LISTED} more"] if len(found.shown) > _LISTED else []
+        said = f"shown to be within {margin} of it (95% confidence): {formats.listed([*names, *more])}"
+        said += f"; not shown for the other {rest}" if rest else ""
+    said += "; that does not show that they differ by more" if rest > 1 else ""
+    said += "; that does not show that it differs by more" if rest == 1 else ""
+    return [f"{said[0].upper()}{said[1:]}."]
 
 
 def _tested(frames: Frames, test: Comparison | None, winner: int) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from tune_app.report import formats, narrative, render
+from tune_app.report import comparing, formats, narrative, render
 from tune_app.report.figures.picture import Picture
 from tune_app.report.render import Table
 from tune_app.status import Status
@@ -90,7 +90,7 @@ def gather(
         data=data.label(),
         fingerprint=data.fingerprint,
         banner=_banner(frames),
-        verdict=narrative.verdict(frames, judged),
+        verdict=[*comparing.luck(frames, judged), *narrative.verdict(frames, judged)],
         warnings=[*narrative.failures(frames), *warned[:MOST_WARNINGS]],
         beside=drawn.pictures.get("intervals", []),
         curves=drawn.pictures.get("curves", []),

@@ -92,6 +92,11 @@ def best(frames: Frames, found: Mapping[str, Any]) -> str:
     if len(members := found["best_set"]) > 1:
         listed = formats.listed([*members[:_MEMBERS], *(["more"] if len(members) > _MEMBERS else [])])
         lines.append(f"one of samples {listed} is the best (95% confidence)")
+    if "within" in found:
+        listed = formats.listed(found["within"]["samples"]) or "none"
+        points = " points" if frames.units.is_share(found["metric"]["name"]) else ""
+        margin = f"{found['within']['margin']:g}{points}"
+        lines.append(f"samples shown to be within {margin} of it (95% confidence): {listed}")
     if "model" in found:
         model = found["model"]
         how = f"replicate {model['replicate']}, epoch {model['epoch']}"
@@ -162,8 +167,7 @@ def summary(frames: Frames) -> str:
         lines += [f"  note: {warning.text}" for warning in found[:_WARNINGS]]
         lines += [f"  note: {note}" for note in [frames.units.note()] if note]
         lines += [f"  {note[0].lower()}{note[1:]}" for note in judged.notes]
-    if luck := comparing.luck(frames):
-        lines.insert(0, luck)
+        lines[:0] = comparing.luck(frames, judged)
     lines.append(f"Results: {sweep.paths.folder}/results.csv, seeds.csv, curves.csv")
     lines.append(f"Report:  {sweep.paths.report}/index.html (also report.md, figures, tables)")
     if sweep.data.kind == "phantom":

@@ -36,17 +36,19 @@ def run(frames: Frames) -> dict[str, Any]:
     return {**_head(frames), "trials": rows(frames, frames.trials)}
 
 
-def best(frames: Frames) -> dict[str, Any]:
+def best(frames: Frames, within: float | None = None) -> dict[str, Any]:
     """The best configuration: ``sample``, ``config``, and its row of ``results.csv``; raises RunError.
 
     ``choose`` has the number of epochs that choose. ``best_set`` has the samples that may be the best,
     ``expected`` the mean and the half-width of its 95% interval that new seeds of the best are expected to
-    have, of what is chosen by: null for fewer than three seeds.
+    have, of what is chosen by: null for fewer than three seeds. With a
+    margin ``within``, ``within`` has it and the samples that are shown to differ from the best by less.
     """
     ranked, head = results.ranked(frames), _head(frames)
     if ranked.empty:
         raise RunError(f"{head['run']}: no configuration has finished, so there is no best one yet.")
-    sample, judged = int(ranked.iloc[0]["sample"]), verdict.judge(frames, test=False)
+    sample, judged = int(ranked.iloc[0]["sample"]), verdict.judge(frames, test=False, margin=within)
+    equal = judged.equivalence
     return {
         "run": head["run"],
         "sample": sample,
@@ -56,6 +58,7 @@ def best(frames: Frames) -> dict[str, Any]:
         "results": rows(frames, ranked.head(1))[0],
         "best_set": list(judged.best_set),
         "expected": judged.expected and {"mean": judged.expected.mean, "ci95": judged.expected.half_width},
+        **({} if equal is None else {"within": {"margin": equal.margin, "samples": list(equal.shown)}}),
     }
 
 

@@ -33,8 +33,8 @@ FEW_SEEDS = 5
 FEWEST_EPOCHS = 5
 GAIN = 0.005
 
-#: A seed breaks down if it lies below the median of its configuration by these points, and by this many robust
-#: standard deviations. Only a configuration whose median is within half of the points of the winner's is named.
+#: A seed breaks down if it lies below the median of its configuration by this, and by so many robust standard
+#: deviations. Only a configuration whose median is within half of BREAKDOWN of the winner's is named.
 BREAKDOWN, DEVIATIONS = 0.10, 4
 
 #: Scales the median absolute deviation to the standard deviation of normal values.
@@ -188,7 +188,10 @@ def _break_down(frames: Frames, verdict: Verdict) -> Iterator[str]:
         if lead <= BREAKDOWN / 2 and len(low):
             named.append((sample, len(low), len(found), float(low.min())))
     for sample, broken, n, lowest in named[:_NAMED]:
-        reached = frames.units.number(chosen.metric, lowest), frames.units.number(chosen.metric, medians[sample])
+        reached = (
+            frames.units.number(chosen.metric, lowest),
+            frames.units.number(chosen.metric, medians[sample]),
+        )
         missed = f"{100 * (1 - broken / n) ** n:.0f}%"
         yield (
             f"sample {sample} ({frames.name_of(sample)}) broke down on {broken} of {n} seeds: {reached[0]}%, "

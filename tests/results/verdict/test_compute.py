@@ -298,6 +298,37 @@ def test_where_less_is_better_the_set_and_the_estimate_turn_round(tmp_path: Path
     assert judged.expected.mean > judged.chosen.standing(2).mean
 
 
+@pytest.mark.parametrize(("margin", "shown"), [(0.2, ()), (1.0, (2,)), (1.9, (2,)), (5.0, (2, 3))], ids=str)
+def test_only_what_is_shown_to_be_within_the_margin_is_named(
+    tmp_path: Path, margin: float, shown: tuple[int, ...]
+) -> None:
+    values = {1: [0.90, 0.91, 0.92, 0.91], 2: [0.899, 0.911, 0.92, 0.908], 3: [0.88, 0.89, 0.905, 0.89]}
+    frames = record(tmp_path, grid(3, seeds=4), {i: Ended(steady(*each)) for i, each in values.items()})
+    found = verdict.judge(frames, margin=margin).equivalence
+    assert found is not None
+    assert (found.margin, found.shown, found.others) == (margin, shown, 2)
+    assert verdict.judge(frames).equivalence is None
+    assert json_views.best(frames, margin)["within"] == {"margin": margin, "samples": list(shown)}
+    assert "within" not in json_views.best(frames)
+
+
+def test_a_margin_has_the_unit_that_is_shown(tmp_path: Path) -> None:
+    text = grid(2, seeds=3) + "metric: {name: val_loss, mode: min}\n"
+    losses = {1: [0.50, 0.51, 0.53], 2: [0.51, 0.52, 0.541]}
+    ended = {i: Ended(steady(0.8, 0.8, 0.8, val_loss=values)) for i, values in losses.items()}
+    frames = record(tmp_path, text, ended)
+    for margin, shown in ((0.009, ()), (0.02, (2,))):
+        found = verdict.judge(frames, margin=margin).equivalence
+        assert found is not None
+        assert found.shown == shown
+
+
+def test_one_seed_shows_no_configuration_to_be_within_a_margin(tmp_path: Path) -> None:
+    ended = {1: Ended(steady(0.9)), 2: Ended(steady(0.9))}
+    frames = record(tmp_path, grid(2, seeds=1), ended)
+    assert verdict.judge(frames, margin=50).equivalence is None
+
+
 def test_the_set_is_found_among_more_than_are_compared_in_pairs(tmp_path: Path) -> None:
     count = verdict.MOST + 5
     ended = {i: Ended(steady(*(0.9 + (i * r % 7) / 100 for r in range(1, 4)))) for i in range(1, count + 1)}

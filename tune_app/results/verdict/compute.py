@@ -19,6 +19,7 @@ from tune_app.results.verdict.model import (
     LEVEL,
     MOST,
     Comparison,
+    Equivalence,
     Pair,
     PairTest,
     Standing,
@@ -26,7 +27,7 @@ from tune_app.results.verdict.model import (
     sign,
 )
 from tune_app.space import SearchSpace
-from tune_app.stats import best_set, multiple_testing, paired_tests, winner_estimate
+from tune_app.stats import best_set, equivalence, multiple_testing, paired_tests, winner_estimate
 from tune_app.stats.arithmetic import mean
 from tune_app.stats.intervals import mean_interval, wilson
 from tune_app.stats.paired_tests import Pairwise, over_patients
@@ -55,12 +56,15 @@ TIMES_AS_MANY_PATIENTS = 100
 Values = Mapping[int, "pd.Series[float]"]
 
 
-def judge(frames: Frames, metric: str | None = None, *, test: bool = True) -> Verdict:
+def judge(
+    frames: Frames, metric: str | None = None, *, test: bool = True, margin: float | None = None
+) -> Verdict:
     """Judge the finished configurations: by what they are chosen by, and all pairs on the test set.
 
     ``metric`` is the test metric to compare by; left out, the space's own, or the accuracy where that has no
-    counterpart on the test set. Raises RunError where the test scores or the test images are damaged; without
-    ``test``, which reads neither, never.
+    counterpart on the test set. ``margin``, in the unit in which the space's metric is shown, asks which
+    configurations differ from the winner by less. Raises RunError where the test scores or the test images
+    are damaged; without ``test``, which reads neither, never.
     """
     ranked = results.ranked(frames)
     own = ranked[ranked["twin"].isna()]
@@ -77,6 +81,7 @@ def judge(frames: Frames, metric: str | None = None, *, test: bool = True) -> Ve
         chosen,
         _expected(values, sign(chosen.mode)),
         tested if tested and tested.standings else None,
+        None if margin is None else _equivalence(frames, values, chosen.metric, margin),
         tuple(_left_out(len(own), len(ranked))),
     )
 
@@ -90,6 +95,22 @@ def _expected(values: Values, sign: int) -> WinnerEstimate | None:
         return None
     found = winner_estimate.expected(sign * common(values.values()))
     return found and WinnerEstimate(sign * found.mean, found.half_width)
+
+
+def _equivalence(frames: Frames, values: Values, metric: str, margin: float) -> Equivalence | None:
+    if not values:
+        return None
+    winner, *others = values
+    step = frames.units.step(metric, (float(value) for found in values.values() for value in found))
+    p = {}
+    for other in others:
+        shared = common([values[winner], values[other]])
+        if shared.shape[1] < 2:
+            return None
+        p[other] = float(equivalence.p_values(shared, margin / frames.units.scale(metric), step)[0, 1])
+    adjusted = multiple_testing.holm([*p.values()])
+    shown = tuple(other for other, each in zip(p, adjusted, strict=True) if each <= LEVEL)
+    return Equivalence(margin, shown, len(others))
 
 
 def _test_metric(frames: Frames) -> str:

@@ -138,18 +138,33 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Equivalence:
+    """The samples that are ``shown`` to differ from the winner by less than ``margin``, on other seeds.
+
+    All of them together have a confidence of 95%; they are of ``others`` that were tested. ``margin`` is in
+    the unit in which the metric is shown, such as percentage points.
+    """
+
+    margin: float
+    shown: tuple[int, ...]
+    others: int
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The choice by the space's metric, and the same configurations on the sealed test set.
 
     ``winner`` is the best by the space's metric, None where nothing has finished. ``expected`` is what
     to expect of it on new seeds: None for fewer than three seeds, or for a single configuration. ``test`` is
-    None without test metrics. ``notes`` say what was left out.
+    None without test metrics. ``equivalence`` is None unless a margin was asked for, and seeds can say
+    it. ``notes`` say what was left out.
     """
 
     winner: int | None
     chosen: Comparison
     expected: WinnerEstimate | None
     test: Comparison | None
+    equivalence: Equivalence | None
     notes: tuple[str, ...]
 
     @property
