@@ -41,6 +41,14 @@ def steady(*values: float, epochs: int = 2, **metrics: Row) -> dict[str, list[Ro
     return {name: [list(row)] * epochs for name, row in {"val_accuracy": values, **metrics}.items()}
 
 
+#: Two configurations: the last epoch is better in the second, the mean of the last two epochs in the first.
+TWO_CURVES = {
+    1: Ended({"val_accuracy": [[0.8, 0.8, 0.8], [0.9, 0.92, 0.91], [0.7, 0.71, 0.69]]}),
+    2: Ended({"val_accuracy": [[0.5, 0.5, 0.5], [0.6, 0.61, 0.62], [0.75, 0.76, 0.74]]}),
+}
+TWO_POINTS = "task: pneumonia\nconfigs: [{lr: 1e-6}, {lr: 2e-6}]\nepochs: 3\nseeds: 3\n"
+
+
 def constant(
     test: Row = (),
     val: Sequence[float] = (),

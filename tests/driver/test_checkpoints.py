@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,29 @@ def test_the_weights_are_those_of_the_first_in_the_ranking_whoever_finishes_firs
             assert [kept] == list(sweep.paths.checkpoints.glob("*.pt"))
         first = results.ranked(results.load(Sweep.open(sweep.paths.folder)))["sample"].iloc[0]
         assert kept.name == f"{first}-0-000001-weights.pt"
+
+
+@pytest.mark.parametrize(("window", "kept"), [(1, 2), (2, 1)])
+def test_the_weights_are_those_of_the_best_over_the_epochs_that_choose(
+    tmp_path: Path, window: int, kept: int
+) -> None:
+    text = (
+        f"task: pneumonia\nspace: {{lr: {{grid: [1, 2]}}}}\nepochs: 2\nseeds: 2\nchoose: {{window: {window}}}"
+    )
+    curves = {1: (0.9, 0.7), 2: (0.6, 0.75)}
+    with Sweep.create(spaces.parse(text), runs_dir=tmp_path).writing() as sweep:
+        driver = Driver(sweep, stopping.make_stopper(sweep.space))
+        trials = {spec.sample: driver.start(spec) for spec in iter(driver.next_trial, None)}
+        sweep.paths.checkpoints.mkdir(exist_ok=True)
+        for sample, curve in curves.items():
+            for epoch, value in enumerate(curve, start=1):
+                report = EpochReport(epoch, {"val_accuracy": [value] * 2}, [0.1] * 2)
+                if epoch == len(curve):
+                    file = f"{sample}-0-{epoch:06}-weights.pt"
+                    (sweep.paths.checkpoints / file).write_bytes(b"x")
+                    report = replace(report, done=True, test=OUTCOME, weights=Saved(epoch, file, 1, 0))
+                driver.report(trials[sample], report, "cpu")
+        assert [path.name for path in sweep.paths.checkpoints.glob("*.pt")] == [f"{kept}-0-000002-weights.pt"]
 
 
 @pytest.fixture

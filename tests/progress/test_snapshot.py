@@ -192,3 +192,20 @@ def test_pace_of_epochs_that_take_a_minute_each_does_not_fall_to_nothing() -> No
         clock.now += 1
         pace.note(15)
     assert pace.per_second() == pytest.approx(5 / 60, rel=0.7)
+
+
+@pytest.mark.parametrize(("window", "best", "value"), [(1, 2, 0.75), (2, 1, 0.8)])
+def test_the_best_so_far_is_the_best_over_the_epochs_that_choose(
+    tmp_path: Path, window: int, best: int, value: float
+) -> None:
+    with recorded(tmp_path, f"{GRID}choose: {{window: {window}}}\n") as (sweep, recorder):
+        for curve in ([0.9, 0.7], [0.6, 0.75]):
+            trial = recorder.start(1 if curve[0] == 0.9 else 2)
+            for each in curve:
+                recorder.epoch(trial, [each, each])
+        snapshot = look(sweep)
+    assert snapshot.best is not None
+    assert snapshot.best.sample == best
+    assert snapshot.best.mean == pytest.approx(value)
+    told = [line for line in drawn(snapshot) if "best so far" in line]
+    assert ("last 2 epochs" in told[0]) == (window == 2)

@@ -14,7 +14,7 @@ from edge_cases import PHANTOM as DRAWN
 from facts import lacking
 from make_run import PHANTOM, SAMPLES, make, write_tables
 from make_run import XRAYS as REAL
-from records import Ended, constant, record
+from records import TWO_CURVES, TWO_POINTS, Ended, constant, record
 
 from benchmarks.recorder import Recorder
 from tune_app import results, space
@@ -202,3 +202,15 @@ def test_other_runs_have_no_such_table(tmp_path: Path) -> None:
     frames = make(tmp_path, TWO, {1: constant(val=[0.9] * 3)}, PHANTOM, name="first")
     assert confirmed(frames) is None
     assert said(frames) == ""
+
+
+def test_each_run_is_ranked_by_what_it_chose_by(tmp_path: Path) -> None:
+    one = record(tmp_path, f"{TWO_POINTS}choose: {{window: 1}}\n", TWO_CURVES, name="one")
+    two = record(tmp_path, f"{TWO_POINTS}choose: {{window: 2}}\n", TWO_CURVES, name="two")
+    made = compare([one, two])
+    assert [row[0] for row in made.rows] == ["two", "one"]
+    column = made.header.index("validation accuracy, %")
+    assert [row[column].split()[0] for row in made.rows] == ["80.5", "75.0"]
+    assert made.frame["val_accuracy_choice"].tolist() == pytest.approx([0.805, 0.75])
+    assert any(lacking(line, ["two", "mean of the last 2 epochs"]) == [] for line in made.about)
+    assert any(lacking(line, ["one", "validation accuracy"]) == [] for line in made.about)

@@ -11,7 +11,7 @@ from facts import lacking
 from hypothesis import given
 from hypothesis import strategies as st
 from make_run import PHANTOM, SAMPLES, make
-from records import Ended, constant
+from records import TWO_CURVES, TWO_POINTS, Ended, constant, record
 
 from tune_app import report
 from tune_app.errors import ReportError
@@ -208,3 +208,39 @@ def test_the_front_is_what_its_definition_says(points: list[tuple[int, int]], mo
     found = undominated(frame, ["a", "b"], modes)
     assert found == [not any(beats(other, point) for other in points) for point in points]
     assert any(found) == bool(points)
+
+
+def test_a_table_shows_the_epochs_that_choose_and_keeps_the_evaluated_one(tmp_path: Path) -> None:
+    made = table(record(tmp_path, f"{TWO_POINTS}choose: {{window: 2}}\n", TWO_CURVES))
+    assert "validation accuracy (last 2 epochs), %" in made.header
+    assert [row[made.header.index("validation accuracy (last 2 epochs), %")] for row in made.rows] == [
+        "80.5 ± 2.2",
+        "68.0 ± 1.2",
+    ]
+    assert made.frame["val_accuracy_choice"].tolist() == pytest.approx([0.805, 0.68])
+    assert made.frame["val_accuracy_mean"].tolist() == pytest.approx([0.7, 0.75])
+
+
+def test_sorted_by_what_chooses_the_best_come_first(tmp_path: Path) -> None:
+    text = (
+        TWO_POINTS.replace("val_accuracy", "val_loss")
+        + "choose: {window: 2}\nmetric: {name: val_loss, mode: min}\n"
+    )
+    losses = {sample: Ended({"val_loss": each.curves["val_accuracy"]}) for sample, each in TWO_CURVES.items()}
+    frames = record(tmp_path, text, losses)
+    for sort in ("", "val_loss_choice"):
+        assert samples(table(frames, "sample", sort=sort)) == [2, 1]
+    assert samples(table(frames, "sample", sort="val_loss")) == [1, 2]
+
+
+def test_trade_offs_are_of_what_chooses(tmp_path: Path) -> None:
+    metrics = "metric: [{name: val_accuracy, mode: max}, {name: val_loss, mode: min}]\n"
+    curves = {
+        sample: Ended(dict(each.curves) | {"val_loss": [[1.0] * 3] * 3})
+        for sample, each in TWO_CURVES.items()
+    }
+    made = pareto_table(record(tmp_path, f"{TWO_POINTS}{metrics}choose: {{window: 2}}\n", curves))
+    assert made is not None
+    assert samples(made) == [1]
+    assert made.frame["val_accuracy_mean"].tolist() == pytest.approx([0.7])
+    assert made.frame["val_accuracy_choice"].tolist() == pytest.approx([0.805])

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from facts import lacking
-from records import Ended, record, right, steady
+from records import TWO_CURVES, TWO_POINTS, Ended, record, right, steady
 
 from tune_app.report import terminal
-from tune_app.results import Frames
+from tune_app.results import Frames, json_views
 
 SPACE = "task: pneumonia\nconfigs: [%s]\nepochs: 2\nseeds: %d\n"
 
@@ -79,3 +79,16 @@ def test_the_test_set_is_shown_and_nothing_finished_is_said(tmp_path: Path) -> N
     assert any(lacking(line, ["test", "accuracy", "81.0% ± 2.5"]) == [] for line in lines)
     assert "95% confidence" not in "\n".join(lines)
     assert summary(record(tmp_path / "none", text, {}))[0].startswith("no ")
+
+
+def test_a_mean_of_epochs_is_told_wherever_it_ranks(tmp_path: Path) -> None:
+    frames = record(tmp_path, f"{TWO_POINTS}choose: {{window: 2}}\n", TWO_CURVES)
+    facts = ["val_accuracy", "mean of the last 2 epochs", "80.5%"]
+    assert lacking(summary(frames)[0], [*facts, "lr 1e-6"]) == []
+    assert lacking(terminal.table(frames), facts) == []
+    assert (
+        lacking(terminal.best(frames, json_views.best(frames)), [*facts, "70.0%", "at the last epoch"]) == []
+    )
+    one = record(tmp_path / "one", f"{TWO_POINTS}choose: {{window: 1}}\n", TWO_CURVES)
+    for text in (terminal.summary(one), terminal.table(one), terminal.best(one, json_views.best(one))):
+        assert "mean of" not in text

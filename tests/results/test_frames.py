@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from records import constant, record
+from facts import lacking
+from records import TWO_CURVES, TWO_POINTS, constant, record
 
 from benchmarks.recorder import Recorder
 from tune_app import results, stopping
@@ -17,8 +18,11 @@ from tune_app.data.identity import DataIdentity
 from tune_app.driver.driver import Driver
 from tune_app.engines import inline
 from tune_app.errors import SpaceError, StorageError
-from tune_app.results import COLUMNS, Frames
+from tune_app.report import terminal
+from tune_app.results import COLUMNS, Frames, json_views, verdict
+from tune_app.space import rules
 from tune_app.sweep import Sweep
+from tune_app.sweep.events import Ended
 from tune_app.tasks.pneumonia import Pneumonia
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -305,3 +309,52 @@ def test_a_run_is_summed_up(tmp_path: Path) -> None:
     assert frames.row(3)["status"] == "planned"
     assert frames.identity == {"data": "xrays", "data_sha256": "c0ffee" * 10}
     assert frames.provenance == {}
+
+
+@pytest.mark.parametrize(("window", "order"), [(1, [2, 1]), (2, [1, 2])])
+def test_configurations_are_ranked_by_the_mean_of_the_epochs_that_choose(
+    tmp_path: Path, window: int, order: list[int]
+) -> None:
+    frames = record(tmp_path, f"{TWO_POINTS}choose: {{window: {window}}}\n", TWO_CURVES)
+    assert results.ranked(frames)["sample"].tolist() == order
+    assert frames.choice_of("val_accuracy") == "val_accuracy_choice"
+    assert frames.row(1)["val_accuracy_mean"] == pytest.approx(0.7)
+    chosen = {1: [0.7, 0.71, 0.69], 2: [0.8, 0.815, 0.8]}[window]
+    assert frames.replicates(1, "val_accuracy_choice").tolist() == pytest.approx(chosen)
+    assert frames.measured(1, "val_accuracy_choice") == pytest.approx(chosen)
+    assert frames.row(1)["val_accuracy_choice"] == pytest.approx(sum(chosen) / 3)
+    assert frames.metrics == ["val_accuracy"]
+    found = frames.paired("val_accuracy", *order)
+    assert found is not None
+    assert found.difference > 0, "of what they are ranked by"
+
+
+def test_replicates_that_ended_early_are_chosen_by_their_own_last_epochs(tmp_path: Path) -> None:
+    text = "task: pneumonia\nconfigs: [{lr: 1}]\nepochs: 4\nseeds: 2\nchoose: {window: 2}\n"
+    with Sweep.create(spaces.parse(text), DATA, tmp_path, "run").writing() as sweep:
+        recorder = Recorder.of(sweep)
+        trial = recorder.start(1)
+        for number, value in enumerate((0.25, 0.5, 0.75, 1.0), start=1):
+            recorder.epoch(trial, [value, value])
+            if number == 3:
+                sweep.note(Ended(trial=trial, epoch=3, replicates=[0], by="patience"))
+        recorder.finish(trial)
+        frames = results.load(sweep)
+    assert frames.seeds["val_accuracy_choice"].tolist() == [0.625, 0.875]
+    assert frames.row(1)["val_accuracy_choice"] == 0.75
+
+
+def test_names_that_an_earlier_version_allowed_are_no_choice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = TWO_POINTS.replace("lr: 1e-6", "lr: 1e-6, val_accuracy_choice: 7").replace(
+        "lr: 2e-6", "lr: 2e-6, val_accuracy_choice: 7"
+    )
+    with monkeypatch.context() as earlier:
+        earlier.setattr(rules, "metric_columns", lambda metric: ())
+        frames = record(tmp_path, f"{text}choose: {{window: 1}}\n", TWO_CURVES)
+    assert frames.trials["val_accuracy_choice"].tolist() == [7, 7]
+    assert frames.choice_of("val_accuracy") == "val_accuracy"
+    assert results.ranked(frames)["sample"].tolist() == [2, 1]
+    assert verdict.judge(frames).winner == 2
+    assert lacking(terminal.best(frames, json_views.best(frames)), ["val_accuracy", "75.0%"]) == []

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from edge_cases import CASES
+from facts import lacking
+from records import TWO_CURVES, TWO_POINTS, record
 
 from tune_app.errors import RunError
 from tune_app.results import Frames, json_views, ranked, verdict
@@ -72,3 +74,11 @@ def test_a_log_is_that_of_the_newest_trial(finished: Frames) -> None:
     assert json_views.log(finished.sweep, "1") == json_views.log(finished.sweep, "1.1") == "printed"
     with pytest.raises(RunError, match=r"There are logs of: 1\.1"):
         json_views.log(finished.sweep, "2")
+
+
+def test_the_best_is_shown_by_what_it_was_chosen_by(tmp_path: Path) -> None:
+    frames = record(tmp_path, f"{TWO_POINTS}choose: {{window: 2}}\n", TWO_CURVES)
+    found = json_views.best(frames)
+    assert (found["sample"], found["choose"]) == (1, {"window": 2})
+    assert found["results"]["val_accuracy_choice"] == pytest.approx(0.805)
+    assert lacking(json_views.summary(frames)["shown"], ["lr 1e-6", "last 2 epochs", "80.5%"]) == []

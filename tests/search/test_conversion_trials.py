@@ -79,12 +79,16 @@ def test_one_seed_that_diverges_is_told_once_the_others_have_ended(tmp_path: Pat
     assert outcomes(study_db(sweep)) == outcomes(trials)
 
 
-@pytest.mark.parametrize(("evaluate", "expected"), [("last", 6.0), ("best", 3.0)])
-def test_the_mean_over_the_seeds_at_the_evaluated_epoch_is_told(
-    tmp_path: Path, evaluate: str, expected: float
+@pytest.mark.parametrize(
+    ("evaluate", "window", "expected"),
+    [("last", 1, 6.0), ("best", 1, 3.0), ("last", 2, 5.0), ("last", 3, 5.5), ("best", 2, 4.75)],
+)
+def test_the_mean_over_the_seeds_and_the_epochs_that_choose_is_told(
+    tmp_path: Path, evaluate: str, window: int, expected: float
 ) -> None:
     losses = {0: [9.0, 2.0, 4.0], 1: [4.0, 6.0, 8.0]}  # the best of each: in another epoch
-    sweep = new(parse(samples=1, text=f"seeds: 2\nepochs: 3\nevaluate: {evaluate}"), tmp_path)
+    text = f"seeds: 2\nepochs: 3\nevaluate: {evaluate}\nchoose: {{window: {window}}}"
+    sweep = new(parse(samples=1, text=text), tmp_path)
     [trial] = train(sweep, lambda config, replicate, epoch: {"loss": losses[replicate][epoch - 1]})
     assert trial.value == expected
     assert trial.intermediate_values == {1: 6.5, 2: 4.0, 3: 6.0}
@@ -148,3 +152,12 @@ def test_the_best_epoch_goes_by_the_first_metric(tmp_path: Path) -> None:
         sweep, lambda config, replicate, epoch: {"loss": losses[epoch - 1], "speed": speeds[epoch - 1]}
     )
     assert trial.values == [1.0, 20.0], "the first of two that are best"
+
+
+def test_each_metric_is_told_over_the_epochs_that_choose(tmp_path: Path) -> None:
+    losses, speeds = [3.0, 1.0, 1.0, 2.0], [10.0, 20.0, 30.0, 40.0]
+    sweep = new(parse(samples=1, text=f"{TWO_METRICS}\nepochs: 4\nchoose: {{window: 2}}"), tmp_path)
+    [trial] = train(
+        sweep, lambda config, replicate, epoch: {"loss": losses[epoch - 1], "speed": speeds[epoch - 1]}
+    )
+    assert trial.values == [1.5, 35.0]

@@ -26,7 +26,7 @@ UserModule = Callable[[str], str]
 
 def test_the_best_are_confirmed_on_seeds_that_are_new(user_module: UserModule) -> None:
     task = f"{user_module(TASK)}:Task"
-    run(request(task, GRID.replace("[0.01, 0.1]", "[0.001, 0.01, 0.1]")))
+    run(request(task, GRID.replace("[0.01, 0.1]", "[0.001, 0.01, 0.1]") + "choose: {window: 2}\n"))
     asked, loaded, sweep = again("one")
     best = [int(each) for each in results.ranked(results.load(sweep))["sample"]]
 
@@ -38,6 +38,7 @@ def test_the_best_are_confirmed_on_seeds_that_are_new(user_module: UserModule) -
     assert first.header.confirms == "one"
     for number, made in enumerate((first, second)):
         assert made.statuses() == ["finished"] * 2
+        assert made.space.choose == sweep.space.choose
         configs = [c.config for c in made.history.configurations.values()]
         assert configs == [sweep.history.configurations[sample].config for sample in best[:2]]
         frames = results.load(made)

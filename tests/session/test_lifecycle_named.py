@@ -50,6 +50,17 @@ def test_how_to_train_may_change(asked: Request, change: str) -> None:
     assert find(request(asked.space.task, f"{GRID}{change}\n")) is not None
 
 
+def test_a_file_that_does_not_say_how_to_choose_keeps_what_is_recorded(asked: Request) -> None:
+    def request_with(text: str) -> Request:
+        return request(asked.space.task, GRID + text)
+
+    run(request_with("choose: {window: 3}\n"))
+    assert find(asked) is not None
+    assert lifecycle.find_finished(asked) is not None
+    with pytest.raises(RunError, match=r"choose.window: 3 recorded, 2 asked"):
+        find(request_with("choose: {window: 2}\n"))
+
+
 def test_a_finished_run_is_found_without_its_data(asked: Request, monkeypatch: pytest.MonkeyPatch) -> None:
     run(asked)
     monkeypatch.setattr(Request, "load", None)

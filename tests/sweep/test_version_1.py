@@ -78,6 +78,10 @@ def test_an_earlier_run_is_read_with_the_same_numbers(earlier: Path, name: str) 
     sweep = Sweep.open(f"runs/{name}")
     assert_as_before(sweep, name)
     assert sweep.header.version == 1
+    assert sweep.space.choose.window == 1
+    frames = results.load(sweep)
+    metric = sweep.space.metric.name
+    assert frames.trials[f"{metric}_choice"].equals(frames.trials[f"{metric}_mean"])
     scores = [a.scores for a in sweep.history.attempts.values() if a.scores]
     assert {place.crc32 for place in scores} == ({None} if name == "grid" else set())
 
@@ -99,6 +103,7 @@ def test_an_earlier_grid_is_extended(earlier: Path) -> None:
     before = lines("grid")
     sweep = extend("grid", seeds="+1", add=["lr=0.01"])
     assert_as_before(sweep, "grid-extended", exact=False)
+    assert Sweep.open("runs/grid").space.choose.window == 1
     assert_goes_on_without_checksums("grid", before)
 
 

@@ -88,6 +88,8 @@ def best(frames: Frames, found: Mapping[str, Any]) -> str:
         labels = frames.short_labels
         lines.append(aligned([[name, labels.value(name, each)] for name, each in found["config"].items()]))
     reached = {name: formats.measure(frames, row["sample"], name, unit=True) for name in frames.metrics}
+    if space.choosing_epochs:
+        lines.append(f"at the {space.evaluate} epoch:")
     lines.append(aligned([[name, measure, f"n={row['n']}"] for name, measure in reached.items()]))
     if len(members := found["best_set"]) > 1:
         listed = formats.listed([*members[:_MEMBERS], *(["more"] if len(members) > _MEMBERS else [])])

@@ -11,7 +11,7 @@ import pytest
 import scipy.stats
 from facts import lacking
 from judging import grid, on_test, three
-from records import DATA, Ended, record, right, steady
+from records import DATA, TWO_CURVES, TWO_POINTS, Ended, record, right, steady
 
 from tune_app import results, space
 from tune_app.errors import RunError
@@ -346,3 +346,14 @@ def test_damaged_test_scores_do_not_hide_the_best(tmp_path: Path) -> None:
         verdict.judge(frames)
     assert json_views.best(frames) == whole
     assert verdict.judge(frames, test=False).best_set == (1, 2)
+
+
+def test_the_choice_is_judged_by_what_it_is_chosen_by(tmp_path: Path) -> None:
+    frames = record(tmp_path, f"{TWO_POINTS}choose: {{window: 2}}\n", TWO_CURVES)
+    judged = verdict.judge(frames)
+    assert judged.winner == 1
+    assert [each.mean for each in judged.chosen.standings] == pytest.approx([0.805, 0.68])
+    [pair] = judged.chosen.pairs
+    assert pair.difference == pytest.approx(0.125)
+    assert judged.expected is not None
+    assert judged.expected.mean == pytest.approx(0.805, abs=0.01)

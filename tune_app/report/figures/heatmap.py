@@ -116,7 +116,8 @@ def _picture(frames: Frames, info: HeatmapInfo, number: str) -> Picture:
         axis.set_ticks(range(len(values)), [cuts[key] for key in values])
     axes.set_xlabel(names[info.column_name])
     axes.set_ylabel(textwrap.fill(names[info.row_name], max(8, int(height * 7))))
-    bar = figure.colorbar(shown, ax=axes, label=selection.metric_label(frames), pad=0.02)
+    label = textwrap.fill(selection.metric_label(frames), max(22, int(height * 10)))
+    bar = figure.colorbar(shown, ax=axes, label=label, pad=0.02)
     bar.outline.set_visible(False)
     metric = frames.sweep.space.metric
     what = formats.chosen_by(frames)

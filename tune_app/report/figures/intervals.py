@@ -94,11 +94,11 @@ def intervals(frames: Frames) -> Iterator[Picture]:
         style.name_rows(axes, [selection.wrapped(label, 46, 2) for label in labels.values()])
         _panel(axes, frames, info, name, *look)
         axes.set_xlabel(selection.metric_label(frames, name))
-    first = next(iter(info.measured))
+    first, test = next(iter(info.measured)), map(formats.quantity, info.metrics[1:])
     yield Picture(
         "intervals",
         "Configurations with their intervals",
-        f"Dot plot of {formats.listed(list(map(formats.quantity, info.metrics)))} of "
+        f"Dot plot of {formats.listed([formats.chosen_by(frames), *test])} of "
         f"{counted(count, 'configuration')}, best first. "
         f"Best: {labels[first]} with {info.measured[first][info.metrics[0]].text}.",
         sentences(_marks(frames.sweep.space.seeds), _ties(info), info.note, selection.left_out(frames)),

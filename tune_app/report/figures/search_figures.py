@@ -37,6 +37,9 @@ MOST_PARAMETERS = 8
 #: Lines of the parallel coordinates: there are no labels to be read, so more than elsewhere.
 MOST_LINES = 200
 
+#: Letters in a line of a label beside a scatter.
+_LONGEST_LABEL = 40
+
 #: Points of a scatter.
 MOST_POINTS = 2000
 
@@ -58,7 +61,7 @@ def history(frames: Frames) -> Iterator[Picture]:
     if len(stopped):
         at = stopped["sample"], stopped["y"]
         axes.plot(*at, "x", color=style.GREY, markersize=4, label="stopped early")
-    axes.set(xlabel="sample", ylabel=label)
+    axes.set(xlabel="sample", ylabel=textwrap.fill(label, _LONGEST_LABEL))
     axes.margins(x=0.03)
     style.whole_numbers(axes.xaxis)
     style.legend(figure, axes, "outside upper right", 3)
@@ -101,7 +104,7 @@ def slices(frames: Frames) -> Iterator[Picture]:
         parameter.draw(panel.xaxis)
         panel.margins(x=0.17)
         panel.set_xlabel(parameter.label)
-    panels[0].set_ylabel(label)
+    panels[0].set_ylabel(textwrap.fill(label, _LONGEST_LABEL))
     style.whole_numbers(figure.colorbar(dots, ax=list(panels), label="sample").ax.yaxis)
     names = formats.listed([parameter.name for parameter in parameters])
     yield Picture(
