@@ -122,6 +122,8 @@ def same_decisions(found: list[Event], undisturbed: list[Event]) -> list[str]:
     for kind, fields in (
         ("planned", ("sample", "config", "twin")),
         ("decision", ("sample", "epoch", "rung", "value", "threshold", "stop")),
+        ("batch", ("samples", "seeds", "budget", "within")),
+        ("settled", ("why",)),
     ):
         ours, theirs = (
             [tuple(str(e[name]) for name in fields) for e in each if e["event"] == kind]

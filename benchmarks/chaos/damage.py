@@ -150,7 +150,7 @@ def shown(run: Path) -> list[Any]:
         {sample: frames.scores(sample).tobytes() for sample in history.configurations},
         sweep.history.wanted,
         sweep.lacking(),
-        (sweep.header, history.openings, history.extensions, history.decisions),
+        (sweep.header, history.openings, history.extensions, history.decisions, history.settlings),
     ]
 
 

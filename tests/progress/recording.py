@@ -63,7 +63,10 @@ def row(sample: int, state: str) -> Row:
     values = () if state == "waiting" else (sample / 100, sample / 100)
     epoch = None if state == "waiting" else 4 if ended else 2
     reason = "OSError: " + "long words " * 20 if state == "failed" else ""
-    return Row(sample, {"lr": sample * 1e-5}, state, epoch, values, 1.0, "cpu", 8, ended, reason)
+    ranked = state == "finished"
+    return Row(
+        sample, {"lr": sample * 1e-5}, state, epoch, values, 1.0, "cpu", 8, ended, reason, ranked=ranked
+    )
 
 
 def snapshot_of(states: list[str], newest: list[int] | None = None) -> Snapshot:

@@ -35,7 +35,7 @@ def test_snapshot_of_every_state(tmp_path: Path) -> None:
     ]
     rows = {row.sample: row for row in snapshot.rows}
     assert rows[1] == Row(
-        1, rows[1].config, "finished", 4, (0.9, 0.94), 4.0, "cpu", 8, ended=True, reason="", duplicate_of=None
+        1, rows[1].config, "finished", 4, (0.9, 0.94), 4.0, "cpu", 8, ended=True, ranked=True
     )
     assert [row.done for row in snapshot.rows] == [8, 8, 8, 8, 4, 1, 0, 0]
     assert (snapshot.done, snapshot.wanted, snapshot.trained) == (37, 64, 8 + 2 + 2 + 4 + 1)

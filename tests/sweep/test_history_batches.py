@@ -86,9 +86,10 @@ def test_a_batch_counts_once_it_is_trained_for_all_that_are_in_it() -> None:
     assert not history.batch_is_trained(space())
     train(history, note, 2, 6)
     assert counted(history, space()) == [4, 4, 2, 4]
-    assert history.settling
+    note(batch(2))
+    assert (history.settling, history.settlings[-1].spent) == (history.settlings[0], 6)
     note(Settled(why="one"))
-    assert not history.settling
+    assert (history.settling, len(history.settlings)) == (None, 1)
 
 
 def test_a_batch_may_add_none_to_one_that_is_ahead() -> None:
@@ -127,6 +128,7 @@ def test_seeds_of_a_batch_that_is_given_up_are_not_wanted() -> None:
     note(batch(1))
     note(Settled(why="undone"))
     assert counts(history, space()) == counted(history, space()) == [2, 2, 2, 2]
+    assert history.settlings[-1].spent == 0
 
 
 def test_more_seeds_for_each_are_added_to_its_own_number_and_a_number_of_all_is_a_minimum() -> None:

@@ -20,7 +20,7 @@ from tune_app.driver.trial_queue import Searcher, TrialQueue, completed
 from tune_app.errors import DiskError, FolderChanged, StorageError, as_disk_error
 from tune_app.stopping import Stopper, StoppingDecision, observation, replay_inputs
 from tune_app.sweep import Sweep, code, control, events
-from tune_app.sweep.events import Event, Saved, Values
+from tune_app.sweep.events import Batch, Event, Saved, Settled, Values
 from tune_app.sweep.opened_folder import write_atomically
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.training.protocol import EpochReport, Failure, TestOutcome
@@ -40,6 +40,7 @@ class Driver:
         gather: whether workers may run on other machines, and send their checkpoints in their reports.
         notify: shows a line to the user.
         slots: how many trials may run at a time.
+        look: says how settling goes on once a batch of seeds is trained: with another, or with its end.
     """
 
     def __init__(
@@ -51,8 +52,10 @@ class Driver:
         gather: bool = False,
         notify: Callable[[str], None] = lambda _: None,
         slots: int = 1,
+        look: Callable[[Sweep], Batch | Settled] | None = None,
     ) -> None:
         self.sweep = sweep
+        self._look = look
         #: Whether workers may run on other machines.
         self.gather = gather
         #: Why the session is to end before all is trained; engines look at it after each event.
@@ -88,15 +91,31 @@ class Driver:
         self._retention.remove_unneeded()
 
     def next_trial(self) -> TrialSpec | None:
-        """The next trial to start, as a worker gets it; None for none now. The searcher is asked for more."""
+        """The next trial to start, as a worker gets it; None for none now.
+
+        Where none waits, the searcher is asked for more, and then settling.
+        """
         with self._guarded():
             self.sweep.opened.verify()  # what a trial starts from is read from there
         while not self.ending:
             if spec := self.queue.pop():
                 return completed(spec, self.sweep, self._code, self.gather)
-            if not self.queue.ask():
+            if not self.queue.ask() and not self._add_batch():
                 return None
         return None
+
+    def _add_batch(self) -> bool:
+        """Where settling goes on and its last batch is trained: look, and queue the next batch, if any."""
+        history, space = self.sweep.history, self.sweep.space
+        if not self._look or not history.settling or not history.batch_is_trained(space):
+            return False
+        event = self._look(self.sweep)
+        self._note(event)
+        if isinstance(event, Settled):
+            return False
+        self._retention = CheckpointRetention(self.sweep)  # what was best may no longer be
+        self.queue.add(history.configurations[sample] for sample in event.samples)
+        return True
 
     def start(self, spec: TrialSpec, node: str = "") -> str:
         """A worker has begun a trial; returns the name of the trial."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Protocol
@@ -52,14 +52,23 @@ class TrialQueue:
         self._sweep, self._stopper, self._searcher, self._record = sweep, stopper, searcher, record
         configurations = sweep.history.configurations.values()
         self._samples = {each.fingerprint: each.sample for each in reversed(configurations)}
-        specs = self._in_order([spec for each in configurations for spec in self._ready(each)])
-        if sweep.numerics.replicates == "looped" and parts(sweep.space) > 1:
-            specs = shard(specs, slots)
-        self._waiting = deque(specs)
-        #: How many trials there are to run, those included that are still to be suggested.
-        self.total = max(len(specs), sweep.outstanding())
+        self._slots = slots
+        self._waiting: deque[TrialSpec] = deque()
+        self.add(configurations)
+        batch = sweep.history.settling.batches[-1] if sweep.history.settling else None
+        #: How many trials there are to run, those included that are still to be suggested. While settling
+        #: goes on there may be as many as a batch has seeds.
+        self.total = max(len(self._waiting), sweep.outstanding(), sum(batch.seeds) if batch else 0)
         #: Why the searcher suggests nothing more; what it suggested before is trained.
         self.search_error: SpaceError | None = None
+
+    def add(self, configurations: Iterable[Configuration]) -> None:
+        """Queue what these lack. Early stopping and a sampler do not see replicates that follow others."""
+        specs = self._in_order([spec for each in configurations for spec in self._ready(each)])
+        whole = parts(self._sweep.space) == 1 and not all(spec.follows for spec in specs)
+        if self._sweep.numerics.replicates == "looped" and not whole:
+            specs = shard(specs, self._slots)
+        self._waiting.extend(specs)
 
     def pop(self) -> TrialSpec | None:
         """The first trial that waits. One whose checkpoint is missing or damaged starts from epoch 1."""

@@ -154,7 +154,7 @@ def _time(row: Row) -> str:
 
 def _progress(snapshot: Snapshot, timing: Timing) -> list[str]:
     """Share done, counts, rate, and the time that is left or was taken; before the first epoch, a clock."""
-    parts = [f"{int(snapshot.share * 100):3d}%", count_states(snapshot.states)]
+    parts = [f"{int(snapshot.share * 100):3d}%", count_states(snapshot.states), snapshot.settling]
     if timing.per_second:
         parts.append(rate(timing.per_second))
     if timing.over:
@@ -172,7 +172,7 @@ def _footer(snapshot: Snapshot, timing: Timing, width: int) -> list[str]:
     share, *others = _progress(snapshot, timing)
     lines = _pack([f"{'=' * full}{'-' * (cells - full)}  {share}", *others], width)
     if (best := snapshot.best) and not timing.over:
-        at = "" if best.state == Status.FINISHED else f", at epoch {_epoch(snapshot, best)}"
+        at = "" if best.ranked else f", at epoch {_epoch(snapshot, best)}"
         by = f", by the {snapshot.choosing_epochs}" if snapshot.choosing_epochs else ""
         lines.append(f"best so far{by}: {_measured(snapshot, best)}{at}   {_name(snapshot, best)}")
     failed = next((row for row in reversed(snapshot.rows) if row.reason), None)

@@ -17,6 +17,9 @@ from tune_app.stats.units import MetricUnits
 from tune_app.status import ENDED, FAULTY, WAITING, Status
 from tune_app.sweep import Sweep
 from tune_app.sweep.configurations import Attempt, Configuration, rank_key, window_mean
+from tune_app.sweep.events import Batch
+from tune_app.sweep.history import Settling
+from tune_app.text import counted
 
 #: Seconds over which a rate is measured.
 _WINDOW_S = 10.0
@@ -26,8 +29,9 @@ _WINDOW_S = 10.0
 class Row:
     """One configuration: ``epoch`` is the mean over its replicates, rounded down, None before the first.
 
-    ``values`` holds what each replicate is chosen by, so far; ``done`` counts replicate-epochs that need
-    no more training, those saved by early stopping included; ``seconds`` sums its replicates' training.
+    ``values`` holds what each replicate that counts is chosen by, so far; ``ranked``, whether all that count
+    have finished. ``done`` counts replicate-epochs that need no more training, those saved by early stopping
+    included; ``seconds`` sums its replicates' training.
     """
 
     sample: int
@@ -41,6 +45,7 @@ class Row:
     ended: bool = False
     reason: str = ""
     duplicate_of: int | None = None
+    ranked: bool = False
 
     @property
     def mean(self) -> float:
@@ -54,7 +59,7 @@ class Snapshot:
 
     ``rows`` in the order of their sample numbers; ``newest`` the samples that ended, the last first;
     ``unplanned`` configurations that a searcher has yet to suggest; ``done`` of ``wanted``, and
-    ``trained`` in this session or before, are replicate-epochs.
+    ``trained`` in this session or before, are replicate-epochs. ``settling`` says how far that is.
     ``choosing_epochs`` says over which epochs a value of ``Row.values`` is a mean; empty for one epoch.
     """
 
@@ -69,6 +74,7 @@ class Snapshot:
     wanted: int
     trained: int
     best: Row | None
+    settling: str = ""
     labels: Labels = field(default_factory=Labels)
     units: MetricUnits = field(default_factory=MetricUnits)
 
@@ -90,12 +96,19 @@ class SnapshotTaker:
         self._sweep = sweep
         self._expected = sweep.space.size()
         self._ended: dict[int, Row] = {}
+        self._batch: Batch | None = None
         self._labels, self._named = Labels(most=SHORT), 0
 
     def take(self, live: bool = True) -> Snapshot:
         """Take a snapshot; ``live`` says whether a session is running."""
         history, space = self._sweep.history, self._sweep.space
         configurations = list(history.configurations.values())
+        settling = history.settling
+        if settling and self._batch is not settling.batches[-1]:
+            self._batch = settling.batches[-1]
+            for each in configurations:
+                if each.pending:  # it has ended, and goes on
+                    self._ended.pop(each.sample, None)
         rows = {each.sample: self._ended.get(each.sample) or self._row(each, live) for each in configurations}
         for each in configurations:
             if (first := each.duplicate_of) is not None and each.sample not in self._ended:
@@ -119,6 +132,7 @@ class SnapshotTaker:
             (sum(own) + unplanned * space.seeds) * space.epochs,
             sum(len(a.epochs) * len(a.replicates) for a in list(history.attempts.values())),
             self._best(rows),
+            _in_words(settling) if settling else "",
             self._labels,
             MetricUnits(history.shares_out_of_range),
         )
@@ -134,10 +148,11 @@ class SnapshotTaker:
         state = WAITING if status == Status.PLANNED or (live and status == Status.INTERRUPTED) else status
         states = {replicate: attempt.status(replicate, live) for replicate, attempt in begun.items()}
         running = sum(a.epoch for r, a in begun.items() if states[r] == Status.RUNNING)
+        counted = self._sweep.history.counted(configuration, space)
         found = [
             window_mean(configuration.epochs(replicate), space, space.metric.name)
             for replicate, attempt in begun.items()
-            if replicate not in attempt.diverged
+            if replicate in counted and replicate not in attempt.diverged
         ]
         return Row(
             sample,
@@ -148,22 +163,30 @@ class SnapshotTaker:
             seconds=sum(_seconds(attempt, replicate) for replicate, attempt in begun.items()),
             device="+".join(dict.fromkeys(attempt.device for attempt in begun.values() if attempt.device)),
             done=running + space.epochs * sum(each in ENDED for each in states.values()),
+            ranked=self._sweep.history.status(configuration, counted, live) == Status.FINISHED,
             ended=len(begun) == len(replicates) and ENDED.issuperset(states.values()),
             reason=next((a.fault for a in begun.values() if a.fault), "") if state in FAULTY else "",
         )
 
     def _best(self, rows: dict[int, Row]) -> Row | None:
         """The best finished configuration, or the best running one if none has finished."""
-        for state in (Status.FINISHED, Status.RUNNING):
-            ranked = [row for row in rows.values() if row.state == state and row.values]
-            if ranked:
-                return min(ranked, key=lambda row: rank_key(self._sweep.space.metric, row.mean, row.sample))
+        having = [row for row in rows.values() if row.values]
+        running = [row for row in having if row.state == Status.RUNNING]
+        for found in ([row for row in having if row.ranked], running):
+            if found:
+                return min(found, key=lambda row: rank_key(self._sweep.space.metric, row.mean, row.sample))
         return None
 
 
 def _seconds(attempt: Attempt, replicate: int) -> float:
     index = attempt.replicates.index(replicate)
     return sum(epoch.durations_s[index] for epoch in list(attempt.epochs))
+
+
+def _in_words(settling: Settling) -> str:
+    batch, number = settling.batches[-1], len(settling.batches)
+    left = counted(len(batch.samples), "configuration")
+    return f"settling, batch {number}: {left} left, {settling.spent} of {batch.budget} seeds"
 
 
 def _varying(sweep: Sweep, configurations: list[Configuration]) -> list[str]:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from tune_app.progress import drawing
 from tune_app.progress.snapshot import Pace, Snapshot, SnapshotTaker
-from tune_app.status import Status
+from tune_app.status import FAULTY, Status
 from tune_app.sweep import Sweep
 from tune_app.training import output
 
@@ -182,6 +182,8 @@ class PlainLines:
         for sample in reversed(snapshot.newest):
             if sample not in self._told:
                 self._told.add(sample)
+                if snapshot.settling and rows[sample].state not in FAULTY:
+                    continue  # a look tells what came of a batch
                 self._print(drawing.ended(snapshot, rows[sample], len(self._told)))
         if timing.over or self._clock() - self._last_line >= _HEARTBEAT_S:
             self._print(drawing.heartbeat(snapshot, timing))

@@ -22,7 +22,7 @@ from tune_app.errors import StorageError, describe
 from tune_app.search.conversion import END_EVENTS, SAMPLE, directions, frozen_trial, optuna_parameters
 from tune_app.space import SearchSpace
 from tune_app.sweep.configurations import mean
-from tune_app.sweep.events import Epoch, Event, Planned
+from tune_app.sweep.events import Batch, Epoch, Event, Planned
 from tune_app.sweep.history import History
 from tune_app.sweep.opened_folder import verify
 
@@ -97,6 +97,9 @@ class StudyFile:
             value = mean(event.metrics.get(self._space.metric.name, []))
             if number is not None and value is not None and len(self._space.metrics) == 1:
                 self._storage.set_trial_intermediate_value(number, event.epoch, value)
+        elif isinstance(event, Batch):  # some that have ended go on, which no file of a study can say
+            self.close()
+            self.write_history(history)
         elif isinstance(event, END_EVENTS):
             ended = history.attempts[event.trial].sample
             for sample in [*self._running]:

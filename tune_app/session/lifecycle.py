@@ -119,6 +119,22 @@ def restarts(space: SearchSpace, wider: SearchSpace, loaded: LoadedTask) -> bool
     return wider.epochs != space.epochs and task.reads_epochs(loaded.task)
 
 
+def settle(
+    request: Request, loaded: LoadedTask, sweep: Sweep, batch: events.Batch, code_changed: bool = False
+) -> Session:
+    """A session that settles a run, beginning with this batch; see `tune_app.session.settling`.
+
+    Raises:
+        RunError: seeds would be added to those of other code, unless ``code_changed``.
+    """
+    members = [sweep.history.configurations[sample] for sample in batch.samples]
+    current = code.collect(sweep.space.task, code.known_files(sweep.history))
+    mixed = code.mixed(sweep.history, members, sweep.space, current)
+    if mixed and not code_changed:
+        raise code.mixing_error(sweep.name, mixed)
+    return Session(request, loaded, sweep, lambda run: run.note(batch, durable=True))
+
+
 def retry(request: Request, loaded: LoadedTask, sweep: Sweep, samples: list[int]) -> Session:
     """A session that tries failed configurations again, from their last checkpoints."""
     retried = events.Retried(samples=samples)

@@ -7,6 +7,7 @@ the sweep that they are given and in the change that they record before training
     resume                 an existing sweep, no change
     extend                 an existing sweep; the change wants more
     retry                  an existing sweep; the change excuses failures
+    settle                 an existing sweep; the change adds the first batch of seeds, looks add the others
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from tune_app.session import outcome, preview, provenance, signals
 from tune_app.session.request import LoadedTask, Request
 from tune_app.storage import Mirror
 from tune_app.sweep import Sweep, code, trust
-from tune_app.sweep.events import Numerics, Opened
+from tune_app.sweep.events import Batch, Numerics, Opened, Settled
 from tune_app.sweep.files import write_view
 from tune_app.sweep.record import read
 from tune_app.tasks import task
@@ -104,6 +105,7 @@ class Session:
                             gather=not self.request.on_this_machine,
                             notify=progress.note,
                             slots=engine.plan.concurrent,
+                            look=_look,
                         )
                         if mirror:
                             mirror.on_taken_over(driver.end)
@@ -224,6 +226,12 @@ def _load_results() -> None:
     """Load the modules that write the results, which takes more than a second."""
     for name in ("page", "terminal"):
         importlib.import_module(f"tune_app.report.{name}")
+
+
+def _look(sweep: Sweep) -> Batch | Settled:
+    from tune_app.session import settling  # it loads pandas and scipy
+
+    return settling.look(sweep)
 
 
 @contextmanager

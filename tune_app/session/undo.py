@@ -50,7 +50,7 @@ def _undo(sweep: Sweep) -> str:
     if not history.extensions:
         raise RunError(f"{sweep.name} was never extended, so there is nothing to undo.")
     asked, before = history.extensions[-1].asked, history.before_extensions[-1]
-    if len(history.batches) > before.batches:
+    if len(history.settlings) > before.settlings:
         raise RunError(
             f"{sweep.name}: {asked} cannot be undone: it was trained before settle added more seeds."
         )

@@ -163,11 +163,18 @@ def mixed_if_trained(
     return _differing(history, kept, now)
 
 
+def mixed(
+    history: History, configurations: Iterable[Configuration], space: SearchSpace, now: CodeState
+) -> dict[int, list[str]]:
+    """How the code ``now`` differs from the code that trained these, by sample."""
+    return _differing(history, {each.sample: _trained(each, space) for each in configurations}, now)
+
+
 def difference_note(
     history: History, configurations: Iterable[Configuration], space: SearchSpace, now: CodeState
 ) -> str:
     """A note on how the code ``now`` differs from the code that trained these; may be empty."""
-    found = _differing(history, {each.sample: _trained(each, space) for each in configurations}, now)
+    found = mixed(history, configurations, space, now)
     return f"note: {_differs(found)}." if found else ""
 
 

@@ -258,13 +258,15 @@ class Configuration:
                 found[epoch] = value
         return found
 
-    def choice(self, space: SearchSpace, metric: Metric | None = None) -> float | None:
-        """What it is chosen by: the mean over its replicates of ``window_mean``; None while one has none.
+    def choice(
+        self, space: SearchSpace, metric: Metric | None = None, replicates: range | None = None
+    ) -> float | None:
+        """What it is chosen by: the mean over replicates of ``window_mean``; None while one has none.
 
-        ``metric`` is the one that ranks unless given.
+        ``metric`` is the one that ranks unless given, ``replicates`` are all.
         """
-        name = (metric or space.metric).name
-        return mean([window_mean(self.epochs(each), space, name) for each in self.replicates(space)])
+        name, chosen = (metric or space.metric).name, replicates or self.replicates(space)
+        return mean([window_mean(self.epochs(each), space, name) for each in chosen])
 
     @property
     def stopped_at(self) -> int | None:

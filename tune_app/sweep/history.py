@@ -34,7 +34,20 @@ class BeforeExtension:
     attempts: Mapping[str, tuple[events.Saved | None, set[int]]]
     stopping_inputs: list[tuple[Attempt, events.Epoch] | Attempt | events.Decision]
     added: Mapping[int, int]
-    batches: int
+    settlings: int
+
+
+@dataclass
+class Settling:
+    """Batches of seeds that ``tune-app settle`` has added, and how it ended: None while it goes on."""
+
+    batches: list[events.Batch]
+    ended: events.Settled | None = None
+
+    @property
+    def spent(self) -> int:
+        """How many replicates it has added."""
+        return sum(sum(batch.seeds) for batch in self.batches)
 
 
 class History:
@@ -53,9 +66,7 @@ class History:
         self.extensions: list[events.Extended] = []
         #: The state before each of them.
         self.before_extensions: list[BeforeExtension] = []
-        #: The batches of seeds that settling has added; the last one is open while ``settling`` says so.
-        self.batches: list[events.Batch] = []
-        self.settling = False
+        self.settlings: list[Settling] = []
         #: Metrics that are named like a share, but have a value outside of 0 to 1.
         self.shares_out_of_range: frozenset[str] = frozenset()
 
@@ -63,6 +74,11 @@ class History:
     def session(self) -> events.Opened:
         """The event that opened the newest session; an empty event before the first."""
         return self.openings[-1] if self.openings else events.Opened()
+
+    @property
+    def settling(self) -> Settling | None:
+        """The settling that goes on."""
+        return self.settlings[-1] if self.settlings and not self.settlings[-1].ended else None
 
     @property
     def wanted(self) -> str:
@@ -108,7 +124,7 @@ class History:
             replicates = self.counted(configuration, space)
             if self.status(configuration, replicates, live=False) == Status.FINISHED:
                 trained = self.configurations[configuration.duplicate_of or configuration.sample]
-                value = trained.choice(space)
+                value = trained.choice(space, replicates=replicates)
                 if value is not None:
                     found.append((configuration, value))
         return sorted(found, key=lambda each: rank_key(space.metric, each[1], each[0].sample))
@@ -188,7 +204,7 @@ class History:
         added = {each.sample: each.added for each in self.configurations.values()}
         self.before_extensions.append(
             BeforeExtension(
-                len(self.configurations), kept, list(self.stopping_inputs), added, len(self.batches)
+                len(self.configurations), kept, list(self.stopping_inputs), added, len(self.settlings)
             )
         )
         self._absorb(added, event.absorbs)
@@ -220,8 +236,10 @@ class History:
             configuration.added = max(0, added.get(original, 0) - absorbs)
 
     def _on_batch(self, event: events.Batch) -> None:
-        self.batches.append(event)
-        self.settling = True
+        if self.settling:
+            self.settling.batches.append(event)
+        else:
+            self.settlings.append(Settling([event]))
         seeds = dict(zip(event.samples, event.seeds, strict=True))
         for configuration in self.configurations.values():
             original = configuration.duplicate_of or configuration.sample
@@ -229,10 +247,12 @@ class History:
             configuration.added += configuration.pending
 
     def _on_settled(self, event: events.Settled) -> None:
-        self.settling = False
+        settling, undone = self.settlings[-1], event.why == "undone"
+        settling.ended = event
+        if undone:
+            settling.batches.pop()
         for configuration in self.configurations.values():
-            if event.why == "undone":
-                configuration.added -= configuration.pending
+            configuration.added -= configuration.pending if undone else 0
             configuration.pending = 0
 
     # ---------------------------------------------------------------- check
@@ -259,8 +279,8 @@ class History:
             case events.Batch():
                 self._check_batch(event)
             case events.Settled() | events.Extended():
-                open_one = isinstance(event, events.Settled)
-                _require(self.settling == open_one, f"the run is{' not' * open_one} being settled")
+                expected = isinstance(event, events.Settled)
+                _require(bool(self.settling) == expected, f"the run is{' not' * expected} being settled")
             case events.Undone():
                 self._check_undone(event)
 
@@ -289,7 +309,7 @@ class History:
     def _check_undone(self, event: events.Undone) -> None:
         _require(bool(self.extensions), "there is no extension that could be undone")
         before, there = self.before_extensions[-1], len(self.configurations)
-        _require(len(self.batches) == before.batches, "seeds were added since the extension")
+        _require(len(self.settlings) == before.settlings, "seeds were added since the extension")
         _require(before.configurations <= event.keeps <= there, f"{event.keeps} configurations stay")
         undone = [self._attempt(trial) for trial in event.trials]
         for attempt in undone:

@@ -178,7 +178,7 @@ class Sweep:
         every trial restarts from its first epoch, because its schedule changes. For ``absorbs`` see
         `Extended`.
         """
-        absorbs = absorbs if self.history.batches else 0
+        absorbs = absorbs if self.history.settlings else 0
         extended = Extended(space=space.dump(), asked=asked, from_start=from_start, absorbs=absorbs)
         self.note(extended, durable=True)
         self.want(space)
@@ -233,8 +233,9 @@ class Sweep:
         return len(self.lacking()) + max(0, wanted - asked)
 
     def complete_and_trained(self) -> bool:
-        """Whether nothing is left to do: no trial to run, and no point to record that the space knows."""
-        return not self.outstanding() and not plan_of(self.space, self.data, self.history)
+        """Whether nothing is left to do: no trial to run, no point to record, no settling that goes on."""
+        history = self.history
+        return not (self.outstanding() or history.settling or plan_of(self.space, self.data, history))
 
     def lacking_of(self, configuration: Configuration) -> list[TrialSpec]:
         """What one configuration lacks: a trial for all replicates that resume from the same checkpoint.

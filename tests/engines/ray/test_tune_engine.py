@@ -27,8 +27,8 @@ from small_task import TASK
 from specs import change
 
 from benchmarks.chaos.moved import ACTS, content, elsewhere, other
+from tune_app import results, stopping
 from tune_app import space as spaces
-from tune_app import stopping
 from tune_app.data import Dataset
 from tune_app.data.identity import NO_DATA
 from tune_app.driver import resources
@@ -39,6 +39,7 @@ from tune_app.engines.ray import connection, nodes, tune_engine
 from tune_app.errors import FolderChanged
 from tune_app.results import json_views
 from tune_app.search.searcher import OptunaSearch
+from tune_app.session import settling
 from tune_app.status import Status
 from tune_app.sweep import Sweep, record
 from tune_app.sweep.events import Numerics
@@ -187,6 +188,37 @@ def test_a_function_task_draws_and_sets_on_ray_what_it_does_inline(user_module: 
     assert set(statuses(here)) == {"finished"}
     assert driver.ending is None
     assert outcome(tune_engine) == outcome(here)
+
+
+SPREAD = """
+    import random
+
+    def task(config, context):
+        drawn = random.Random(f"{config['level']} {context.seed}").gauss(0, 1)
+        for _ in range(context.epochs):
+            yield {"val_accuracy": 0.03 * drawn + 0.9 - config["level"] / 50}
+"""
+
+
+def test_settling_on_ray_adds_the_seeds_that_it_adds_inline(user_module: UserModule) -> None:
+    name, added, seeds = f"{user_module(SPREAD)}:task", [], []
+    for engine in ("inline", "ray"):
+        sweep, _ = sit(parse(name, "seeds: 3\n", levels="[0, 1, 2, 12]"), engine=engine)
+        batch, _ = settling.begin(sweep, budget=150)
+        with sweep.writing():
+            sweep.note(batch)
+            driver = Driver(sweep, stopping.make_stopper(sweep.space), slots=2, look=settling.look)
+            if engine == "ray":
+                tune_engine.run(driver, None, TWO)
+            else:
+                inline.run(driver, None)
+        assert sweep.complete_and_trained()
+        added.append([(each.samples, each.seeds) for each in sweep.history.settlings[0].batches])
+        frames = results.load(sweep)
+        assert frames.row(4)["n"] == 3
+        seeds.append(frames.seeds.drop(columns=["duration_s", "device"]).to_csv())
+    assert len(added[0]) > 1
+    assert (added[0], seeds[0]) == (added[1], seeds[1])
 
 
 def test_a_worker_measures_how_replicates_are_to_be_trained(
