@@ -147,7 +147,9 @@ def _whole(text: str) -> Markup:
 
 
 def _uri(svg: bytes) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+    from tune_app.report.figures import style
+
+    return f"data:image/svg+xml;base64,{base64.b64encode(style.themed(svg)).decode()}"
 
 
 def _size(picture: Picture) -> dict[str, int]:

@@ -23,8 +23,9 @@ def test_the_history_goes_by_the_numbers_of_the_samples(tmp_path: Path) -> None:
     ended = {i: one for i, one in full(6).items() if i in (2, 4, 6)}
     [picture] = figures.draw(record(tmp_path, GRID, ended, XRAYS), "history")
     axes = picture.figure.axes[0]
-    assert np.ma.getdata(axes.collections[0].get_offsets())[:, 0].tolist() == [2, 4, 6]
-    assert np.asarray(axes.lines[0].get_xdata()).tolist() == [2, 4, 6]
+    points, best = axes.lines
+    assert np.asarray(points.get_xdata()).tolist() == [2, 4, 6]
+    assert np.asarray(best.get_xdata()).tolist() == [2, 4, 6]
 
 
 def test_very_many_points_are_thinned_and_the_record_setters_stay(tmp_path: Path) -> None:
@@ -38,12 +39,12 @@ def test_very_many_points_are_thinned_and_the_record_setters_stay(tmp_path: Path
     frames = record(tmp_path, text, ended, XRAYS)
     [picture] = figures.draw(frames, "history")
     assert f"of {MOST_POINTS + 500:,} finished configurations, evenly spaced" in picture.caption
-    axes = picture.figure.axes[0]
-    drawn = np.ma.getdata(axes.collections[0].get_offsets())
+    points, line = picture.figure.axes[0].lines
+    drawn = np.asarray(points.get_xdata())
     assert MOST_POINTS <= len(drawn) < MOST_POINTS + 30
     best = np.flatnonzero(np.maximum.accumulate(values) == values) + 1
-    assert set(best) <= set(drawn[:, 0].astype(int))
-    assert np.asarray(axes.lines[0].get_ydata()).max() == pytest.approx(100 * values.max())
+    assert set(best) <= set(drawn)
+    assert np.asarray(line.get_ydata()).max() == pytest.approx(100 * values.max())
 
 
 def test_the_history_marks_those_that_were_stopped(tmp_path: Path) -> None:

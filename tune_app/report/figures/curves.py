@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from tune_app.report import formats
 from tune_app.report.figures import selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
 from tune_app.stats.units import MetricUnits
+from tune_app.status import FAULTY, Status
 from tune_app.text import counted
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ MOST_BANDS = 3
 MOST_PANELS = 20
 
 _SPLITS = {"train": "training", "val": "validation"}
+_EARLY = FAULTY | {Status.STOPPED}
 _NOT_METRICS = ("sample", "replicate", "epoch", "data", "data_sha256")
 
 
@@ -141,7 +144,10 @@ def _means(rows: pd.DataFrame, columns: Mapping[str, bool]) -> pd.DataFrame:
 def curves(frames: Frames) -> Iterator[Picture]:
     """All configurations in the same panels: a row a quantity, training beside validation."""
     info = curves_info(frames)
-    told_apart = list(info.labels)[:MOST_TOLD_APART]
+    status = frames.trials.set_index("sample")["status"]
+    ended_early = {sample: status[sample] for sample in info.labels if status[sample] in _EARLY}
+    told_apart = [sample for sample in info.labels if sample not in ended_early] or [*info.labels]
+    told_apart = told_apart[:MOST_TOLD_APART]
     splits = [split for split in _SPLITS if any(split in family.columns for family in info.families)]
     rows = len(info.families)
     columns = style.legend_columns([info.labels[sample] for sample in told_apart])
@@ -164,7 +170,8 @@ def curves(frames: Frames) -> Iterator[Picture]:
         _limit(last, info, family)
     style.legend(figure, grid[0, -1], "outside lower center")
     rest = len(info.labels) - len(told_apart)
-    grey = rest > 0 and f"the {rest} others are thin and grey"
+    among = formats.listed([f"{number} {state}" for state, number in Counter(ended_early.values()).items()])
+    grey = rest > 0 and f"the {rest} others are thin and grey{among and f', among them {among}'}"
     band = _band(info, bars=len(told_apart) > MOST_BANDS)
     caption = sentences(f"Mean over the seeds, {band}", grey, info.note)
     yield Picture("curves", "Learning curves", info.alt, caption, figure)
@@ -185,7 +192,7 @@ def _panel(axes: Axes, info: CurvesInfo, column: str, told_apart: Sequence[int])
     for index, sample in enumerate(rest):
         rows = info.of(sample)
         label = "" if index else counted(len(rest), "other configuration")
-        axes.plot(rows["epoch"], rows[column], color="#a8a8a8", linewidth=0.7, zorder=1, label=label)
+        axes.plot(rows["epoch"], rows[column], color=style.FAINT, linewidth=0.7, zorder=1, label=label)
     style.whole_numbers(axes.xaxis, 6)
 
 
@@ -195,26 +202,8 @@ def _draw_band(axes: Axes, rows: pd.DataFrame, column: str, color: str) -> None:
 
 
 def _limit(axes: Axes, info: CurvesInfo, family: Family) -> None:
-    """Show all of the lines, and of the intervals what leaves the lines legible.
-
-    A share ends at 0 and 100%. Anything else that spans more than a factor of 20 gets a logarithmic axis.
-    """
-    values = info.means[list(family.columns.values())].to_numpy(float)
-    if not np.isfinite(values).any():
-        return
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    if family.share:
-        reach = (-2.0, 102.0)
-    elif low > 0 and high / low > 20:
-        axes.set_yscale("log")
-        reach = (low / 1.5, high * 1.5)
-    else:
-        room = 0.35 * (high - low) or abs(high) or 1.0
-        reach = (low - room if low < 0 else max(0.0, low - room), high + room)
-    bottom, top = axes.get_ylim()
-    axes.set_ylim(max(bottom, reach[0]), min(top, reach[1]))
-    if axes.get_yscale() == "log":
-        style.log_ticks(axes.yaxis)
+    """Show all of the lines, and of the intervals what leaves the lines legible."""
+    style.fit(axes.yaxis, info.means[list(family.columns.values())].to_numpy(float).ravel(), family.share)
 
 
 def panels(frames: Frames) -> Iterator[Picture]:

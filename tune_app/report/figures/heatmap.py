@@ -107,7 +107,7 @@ def _picture(frames: Frames, info: HeatmapInfo, number: str) -> Picture:
     names = selection.shortened((info.row_name, info.column_name), 28)
     height = min(8.0, max(2.2, 0.62 * len(info.rows) + 1.1))
     across = len(info.columns)
-    figure, axes = style.single(min(style.WIDTH, max(4.0, 0.95 * across + 2.2)), height)
+    figure, axes = style.single(min(style.WIDTH, max(style.NARROW, 0.95 * across + 2.2)), height)
     texts = info.texts if across <= _MOST_TEXTS else []
     size = 8.5 if across <= 6 else 7 if across <= 10 else 5.5
     shown = style.matrix(axes, info.values, texts, fontsize=size, cmap=style.COLOUR_MAP, aspect="auto")

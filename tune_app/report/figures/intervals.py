@@ -1,10 +1,10 @@
-"""Each configuration's mean with its interval and its seeds, best first; letters join what is tied."""
+"""Each configuration's mean with its interval and its seeds, best first; the best set in colour."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.axes import Axes
 
@@ -35,18 +35,17 @@ class IntervalRow:
 class IntervalsInfo:
     """Finished configurations, best first: what each was measured at, by sample, then by metric.
 
-    ``letters`` has by metric one text a sample: two configurations that share a letter cannot be told apart
-    with these seeds. Empty where that was not judged.
+    ``best_set`` are the samples that may be the best; empty where that was not judged.
     """
 
     metrics: list[str]
     measured: dict[int, dict[str, IntervalRow]]
-    letters: dict[str, dict[int, str]]
+    best_set: tuple[int, ...]
     note: str
 
 
 def intervals_info(frames: Frames) -> IntervalsInfo:
-    """Means, intervals and seeds of the metric that ranks, and of the same on the test set, with its ties.
+    """Means, intervals and seeds of the metric that ranks.
 
     Raises:
         NotDrawn: nothing has finished.
@@ -56,16 +55,12 @@ def intervals_info(frames: Frames) -> IntervalsInfo:
         raise NotDrawn("no configuration has finished")
     chosen = selection.choose(frames, ranked)
     judged = verdict.judge(frames)
-    compared = [each for each in (judged.chosen, judged.test) if each]
-    metrics = [each.metric for each in compared]
+    metrics = [judged.chosen.metric]
     rows = {sample: {name: _row(frames, sample, name) for name in metrics} for sample in chosen.samples}
-    letters = {
-        each.metric: {s.sample: s.letters.get("seeds", "") for s in each.standings} for each in compared
-    }
     return IntervalsInfo(
         metrics,
         {sample: {name: row for name, row in each.items() if row} for sample, each in rows.items()},
-        {name: {sample: text for sample, text in each.items() if text} for name, each in letters.items()},
+        judged.best_set,
         chosen.note,
     )
 
@@ -79,8 +74,11 @@ def _row(frames: Frames, sample: int, name: str) -> IntervalRow | None:
     return IntervalRow(factor * mean(values), width, seeds, frames.units.measure(name, values, unit=True))
 
 
-#: Marker and colour of the metric that ranks, and of the test metric.
-_LOOKS = (("o", style.BLUE), ("s", style.ORANGE))
+#: By whether a configuration is in the set that holds the best: colour and filling differ.
+_LOOKS: dict[bool, dict[str, Any]] = {
+    True: {"color": style.BLUE, "label": "in the set that holds the best (95% confidence)"},
+    False: {"color": style.GREY, "markerfacecolor": style.PAPER, "label": "outside of that set"},
+}
 
 
 def intervals(frames: Frames) -> Iterator[Picture]:
@@ -88,12 +86,15 @@ def intervals(frames: Frames) -> Iterator[Picture]:
     info = intervals_info(frames)
     count = len(info.measured)
     labels = selection.labels(frames, info.measured)
-    figure = style.canvas(style.WIDTH, 0.95 + (0.3 if count <= 20 else 0.22) * count)
+    names, height = selection.rows(labels.values())
+    figure = style.canvas(style.WIDTH, 1.15 + height * count)
     across = figure.subplots(1, len(info.metrics), sharey=True, squeeze=False)[0]
-    for axes, name, look in zip(across, info.metrics, _LOOKS, strict=False):
-        style.name_rows(axes, [selection.wrapped(label, 46, 2) for label in labels.values()])
-        _panel(axes, frames, info, name, *look)
+    for axes, name in zip(across, info.metrics, strict=True):
+        style.name_rows(axes, names)
+        _panel(axes, frames, info, name)
         axes.set_xlabel(selection.metric_label(frames, name))
+    if info.best_set:
+        style.legend(figure, across[0], "outside lower center")
     first, test = next(iter(info.measured)), map(formats.quantity, info.metrics[1:])
     yield Picture(
         "intervals",
@@ -101,13 +102,14 @@ def intervals(frames: Frames) -> Iterator[Picture]:
         f"Dot plot of {formats.listed([formats.chosen_by(frames), *test])} of "
         f"{counted(count, 'configuration')}, best first. "
         f"Best: {labels[first]} with {info.measured[first][info.metrics[0]].text}.",
-        sentences(_marks(frames.sweep.space.seeds), _ties(info), info.note, selection.left_out(frames)),
+        sentences(_marks(frames.sweep.space.seeds), _set(info), info.note, selection.left_out(frames)),
         figure,
     )
 
 
-def _panel(axes: Axes, frames: Frames, info: IntervalsInfo, name: str, marker: str, color: str) -> None:
+def _panel(axes: Axes, frames: Frames, info: IntervalsInfo, name: str) -> None:
     share = frames.units.is_share(name)
+    shown = []
     for place, (sample, measured) in enumerate(info.measured.items()):
         if row := measured.get(name):
             if len(row.seeds) > 1:
@@ -118,13 +120,12 @@ def _panel(axes: Axes, frames: Frames, info: IntervalsInfo, name: str, marker: s
                 # no share lies outside 0 to 100%
                 room = (row.mean, 100 - row.mean) if share else (row.half_width, row.half_width)
                 error = [[min(row.half_width, side)] for side in room]
-            axes.errorbar(row.mean, place, xerr=error, fmt=marker, color=color, capsize=3, zorder=3)
-        letters = info.letters[name].get(sample, "")
-        axes.text(1, place, letters, transform=axes.get_yaxis_transform(), va="center", fontsize=8.5)
+                shown += [row.mean - row.half_width, row.mean + row.half_width]
+            look = _LOOKS[not info.best_set or sample in info.best_set]
+            axes.errorbar(row.mean, place, xerr=error, fmt="o", capsize=3, zorder=3, **look)
+            shown += [row.mean, *row.seeds]
     axes.margins(x=0.08)
-    if share:
-        low, high = axes.get_xlim()
-        axes.set_xlim(max(low, -2), min(high, 102))
+    style.fit(axes.xaxis, shown, share)
 
 
 def _marks(seeds: int) -> str:
@@ -137,12 +138,8 @@ def _marks(seeds: int) -> str:
     )
 
 
-def _ties(info: IntervalsInfo) -> str:
-    compared = max(map(len, info.letters.values()))
-    if not compared:
+def _set(info: IntervalsInfo) -> str:
+    """Why bars do not tell which configurations are in the set."""
+    if len(info.best_set) in (0, len(info.measured)):
         return ""
-    which = "those" if compared == len(info.measured) else f"of the first {compared}, those"
-    return (
-        f"{which} that share a letter do not differ significantly with these seeds "
-        "(paired tests, Holm's correction)"
-    )
+    return "the set comes from differences seed by seed: bars of one in it and one outside may overlap"

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tune_app.report.figures import selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 #: Pairs of metrics that get a picture; points of the front that get a number.
 MOST_PAIRS, _NUMBERED = 3, 12
+
+#: Pixels across and up from one number to the next; of two that are nearer, the second is left out.
+_APART = (34, 18)
 
 
 @dataclass(frozen=True)
@@ -35,13 +40,15 @@ class Objective:
 
 
 def pareto_points(frames: Frames, x: Objective, y: Objective) -> pd.DataFrame:
-    """The finished configurations: sample, x, y, and whether it is ``on_front``; shares in per cent.
+    """The configurations that were started: sample, status, x, y, ``on_front``; shares in per cent.
+
+    On the front are finished ones; the values of the others are their last ones.
 
     Raises:
         NotDrawn: nothing has finished, or a metric does not exist.
     """
-    trials = frames.trials[(frames.trials["status"] == Status.FINISHED) & frames.trials["twin"].isna()]
-    points = trials[["sample"]].copy()
+    trials = frames.trials[frames.trials["status"].isin(selection.MARKS) & frames.trials["twin"].isna()]
+    points = trials[["sample", "status"]].copy()
     for axis, objective in (("x", x), ("y", y)):
         name = objective.name
         found = (frames.choice_of(name), f"{name}_mean", name)
@@ -50,9 +57,12 @@ def pareto_points(frames: Frames, x: Objective, y: Objective) -> pd.DataFrame:
             raise NotDrawn(f'no column "{name}" in the results')
         points[axis] = trials[column].astype(float) * frames.units.scale(name)
     points = points.dropna().sort_values(["x", "y"])
-    if points.empty:
+    finished = points["status"] == Status.FINISHED
+    if not finished.any():
         raise NotDrawn("no configuration has finished")
-    return points.assign(on_front=undominated(points, ["x", "y"], [x.mode, y.mode]))
+    points["on_front"] = False
+    points.loc[finished, "on_front"] = undominated(points[finished], ["x", "y"], [x.mode, y.mode])
+    return points
 
 
 def trade_offs(frames: Frames) -> Iterator[Picture]:
@@ -69,17 +79,31 @@ def pareto(frames: Frames, x: Objective, y: Objective, number: str = "") -> Pict
     """Two metrics against each other, and the front of the configurations that none beats in both."""
     points = pareto_points(frames, x, y)
     best, rest = points[points["on_front"]], points[~points["on_front"]]
+    finished = rest["status"] == Status.FINISHED
     steps = "steps-post" if x.mode == "min" else "steps-pre"  # between two points nothing is known to be
-    figure, axes = style.single(style.WIDTH, 4.0)
-    axes.plot(rest["x"], rest["y"], "o", color="#9a9a9a", markersize=4, label="beaten by another")
+    figure, axes = style.single(style.NARROW, 4.0)
+    beaten: dict[str, Any] = {
+        "color": style.BLUE,
+        "markerfacecolor": style.PAPER,
+        "label": "beaten by another",
+    }
+    axes.plot(rest["x"][finished], rest["y"][finished], "o", markersize=4, **beaten)
+    for status, rows in rest[~finished].groupby("status"):
+        marker, label = selection.MARKS[Status(str(status))]
+        axes.plot(rows["x"], rows["y"], marker, color=style.GREY, markersize=4, label=label)
     axes.plot(best["x"], best["y"], "D-", color=style.BLUE, drawstyle=steps, label="front")
-    numbered = len(best) <= _NUMBERED
-    for sample, x_at, y_at in best[["sample", "x", "y"]].itertuples(index=False) if numbered else ():
-        axes.annotate(str(sample), (x_at, y_at), xytext=(4, 5), textcoords="offset points", fontsize=8)
-    for axis, objective in ((axes.xaxis, x), (axes.yaxis, y)):
+    for axis, objective, values in ((axes.xaxis, x, points["x"]), (axes.yaxis, y, points["y"])):
         better = "more" if objective.mode == "max" else "less"
         axis.set_label_text(f"{objective.label(frames)} ({better} is better)")
-    axes.legend(loc="best", frameon=True, framealpha=0.8)
+        style.fit(axis, values, frames.units.is_share(objective.name))
+    numbered = len(best) <= _NUMBERED
+    taken: list[NDArray[np.float64]] = []
+    for sample, x_at, y_at in best[["sample", "x", "y"]].itertuples(index=False) if numbered else ():
+        pixel = axes.transData.transform((x_at, y_at))
+        if all((abs(pixel - other) >= _APART).any() for other in taken):
+            taken.append(pixel)
+            axes.annotate(str(sample), (x_at, y_at), xytext=(4, 5), textcoords="offset points", fontsize=8)
+    style.legend(figure, axes, "outside lower center", 3)
     names = selection.labels(frames, map(int, best["sample"])).values()
     return Picture(
         f"pareto{number}",
@@ -87,9 +111,10 @@ def pareto(frames: Frames, x: Objective, y: Objective, number: str = "") -> Pict
         f"Scatter of {counted(len(points), 'configuration')}, {len(best)} of them on the front.",
         sentences(
             "On the front are those that no other configuration beats in both, by their means",
-            "their numbers are the samples" if numbered else "",
+            "their numbers are the samples, where there is room" if numbered else "",
             f"on the front: {'; '.join(names)}" if len(names) <= 8 else "",
-            selection.left_out(frames),
+            not finished.all() and "grey marks have not finished and show their last values",
+            selection.left_out(frames, *points["status"].unique()),
         ),
         figure,
     )

@@ -59,20 +59,12 @@ def rungs_info(frames: Frames) -> RungsInfo:
     )
 
 
-_ENDS = {
-    Status.FINISHED: ("o", style.BLUE, "finished"),
-    Status.STOPPED: ("X", style.ORANGE, "stopped early"),
-    Status.FAILED: ("P", "#000000", "failed"),
-    Status.DIVERGED: ("D", "#CC79A7", "diverged"),
-    Status.RUNNING: (">", "#009E73", "running"),
-    Status.INTERRUPTED: ("s", style.GREY, "interrupted"),
-}
-
-
 def rungs(frames: Frames) -> Iterator[Picture]:
     """How many configurations were still training at each epoch, and how far each of them went."""
     info = rungs_info(frames)
-    bars = 0.22 * len(info.samples) + 0.5
+    labels = selection.labels(frames, info.samples)
+    names, height = selection.rows(labels[sample] for sample in info.samples)
+    bars = height * len(names) + 0.5
     figure = style.canvas(style.WIDTH, 1.7 + bars + 0.5)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1.4, bars])
     above.stairs(info.counts, range(len(info.counts) + 1), color=style.INK, linewidth=1.4)
@@ -80,13 +72,12 @@ def rungs(frames: Frames) -> Iterator[Picture]:
     above.set_ylabel("configurations\ntrained")
     style.whole_numbers(above.yaxis, 4)
     _bars(below, info)
-    labels = selection.labels(frames, info.samples)
-    style.name_rows(below, [selection.wrapped(labels[sample], 46, 2) for sample in info.samples])
+    style.name_rows(below, names)
     below.set(xlim=(0, len(info.counts) * 1.02), xlabel="epochs trained")
     style.whole_numbers(below.xaxis, 10)
     for axes in (above, below):
         for rung in info.rungs:
-            axes.axvline(rung, color=style.GREY, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
+            axes.axvline(rung, color=style.FAINT, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
     style.legend(figure, below, "outside lower center", 4)
     gone = [
         f"{info.counts[rung]} continued after epoch {rung}" for rung in info.rungs if rung < len(info.counts)
@@ -105,7 +96,8 @@ def rungs(frames: Frames) -> Iterator[Picture]:
 
 
 def _bars(axes: Axes, info: RungsInfo) -> None:
-    for status, (marker, colour, word) in _ENDS.items():
+    for status, (marker, word) in selection.MARKS.items():
+        colour = selection.colour(status)
         ends = {
             place: info.reached["epochs"][sample]
             for place, sample in enumerate(info.samples)

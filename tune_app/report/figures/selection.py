@@ -22,7 +22,20 @@ if TYPE_CHECKING:
 #: Configurations that a figure shows one by one; of more it shows these many of the best.
 MOST = 40
 
+#: The mark and the word of each status of a configuration that was started; see `colour`.
+MARKS = {
+    Status.FINISHED: ("o", "finished"),
+    Status.STOPPED: ("x", "stopped early"),
+    Status.FAILED: ("P", "failed"),
+    Status.DIVERGED: ("D", "diverged"),
+    Status.RUNNING: (">", "running"),
+    Status.INTERRUPTED: ("s", "interrupted"),
+}
+
 _NAME, _LABEL = 18, 64
+
+#: Inches of a line of text, and the least of a row where there are few.
+_LINE, _ROW, _FEW = 0.17, 0.3, 20
 _NO_BREAK = "\u2060"  # no white space to textwrap, and in no name
 
 
@@ -57,6 +70,11 @@ def left_out(frames: Frames, *shown: str) -> str:
     counts = frames.trials["status"].value_counts().drop([Status.FINISHED, *shown], errors="ignore")
     listed = formats.listed([f"{number} {state}" for state, number in counts.items()])
     return f"not shown, because they have not finished: {listed}" if listed else ""
+
+
+def colour(status: str) -> str:
+    """The colour of what has finished, or the grey of the rest."""
+    return style.BLUE if status == Status.FINISHED else style.GREY
 
 
 def metric_label(frames: Frames, name: str = "") -> str:
@@ -130,6 +148,13 @@ def cut(text: str, most: int = _NAME) -> str:
         return text
     tail = (most - 1) // 3
     return f"{text[: most - 1 - tail]}…{text[-tail:]}"
+
+
+def rows(labels: Iterable[str]) -> tuple[list[str], float]:
+    """Labels of the rows of a figure, over two lines at most, and the height of a row in inches."""
+    names = [wrapped(label, 46, 2) for label in labels]
+    height = _LINE * (1 + max(name.count("\n") for name in names))
+    return names, max(height, _ROW) if len(names) <= _FEW else height
 
 
 def wrapped(label: str, width: int, lines: int = 3) -> str:

@@ -10,7 +10,7 @@ import io
 import math
 import textwrap
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import cycle, islice, pairwise
@@ -20,7 +20,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
@@ -32,7 +32,21 @@ from tune_app.space.labels import text
 #: Inches: the text width of a page.
 WIDTH = 7.2
 
-GREY, INK, BLUE, ORANGE = "#767676", "#222222", "#0072B2", "#D55E00"
+GREY, INK, BLUE, ORANGE, FAINT, PAPER = "#767676", "#222222", "#0072b2", "#d55e00", "#a8a8a8", "#ffffff"
+
+_GRID = "#dddddd"
+
+#: What a colour becomes on a page with a dark theme; others stay as they are.
+_DARK = {
+    **{PAPER: "#15171a", INK: "#e6e6e6", GREY: "#9a9a9a", FAINT: "#70767d", _GRID: "#33373c"},
+    **{BLUE: "#4aa5e0", ORANGE: "#f5893d"},
+}
+
+#: Text on cells of a colour map, whose colours are those of no theme.
+_ON_LIGHT, _ON_DARK = "#111111", "#fefefe"
+
+#: Inches: a figure that stands beside another one.
+NARROW = 5.4
 
 #: Perceptually even, and one way from dark to light: in grey print too.
 COLOUR_MAP = "cividis"
@@ -48,9 +62,9 @@ _RC: Any = {
     "axes.spines.top": False,
     "axes.titlesize": 9.5,
     "figure.dpi": 100,
-    "figure.facecolor": "white",
+    "figure.facecolor": PAPER,
     "font.size": 9,
-    "grid.color": "#dddddd",
+    "grid.color": _GRID,
     "grid.linewidth": 0.6,
     "legend.fontsize": 8.5,
     "legend.frameon": False,
@@ -75,7 +89,7 @@ Where = Literal["outside lower center", "outside upper right"]
 _MORE_FONTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Micro Hei", "Hiragino Sans", "Noto Emoji")
 
 
-_COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
+_COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", INK, "#E69F00", "#56B4E9")
 _LINES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
@@ -125,6 +139,9 @@ KINDS = tuple(_METADATA)
 #: Inches that are added below a figure for the line on its source.
 _FOOT = 0.2
 
+#: A metric whose values span more than this factor has a logarithmic axis.
+DECADES = 20
+
 #: Pixels between two labels of an axis; nearer ones are turned.
 _BETWEEN = 4
 
@@ -160,9 +177,9 @@ def legend_columns(texts: Sequence[str], most: int = 2) -> int:
 
 
 def legend(figure: Figure, axes: Axes, where: Where, columns: int = 2) -> None:
-    """The legend of ``axes`` outside of all panels, where it hides nothing."""
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc=where, ncols=legend_columns([*map(str, labels)], columns))
+    """The legend of ``axes`` outside of all panels, where it hides nothing; one entry for equal labels."""
+    entries = {str(label): handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(entries.values(), entries, loc=where, ncols=legend_columns([*entries], columns))
 
 
 def log_locator(low: float, high: float, most: int = 8) -> LogLocator:
@@ -178,6 +195,41 @@ def log_ticks(axis: Axis) -> None:
     axis.set_major_locator(log_locator(low, high))
     axis.set_major_formatter(FuncFormatter(lambda value, _: text(float(value))))
     axis.set_minor_formatter(NullFormatter())
+
+
+def letter(axis: Axis) -> str:
+    """``x`` or ``y``."""
+    return "x" if isinstance(axis, XAxis) else "y"
+
+
+def scale(axis: Axis, values: Sequence[float] | NDArray[np.float64]) -> bool:
+    """Make an axis logarithmic where its positive values span more than a factor of ``DECADES``."""
+    wide = min(values) > 0 and max(values) / min(values) > DECADES
+    if wide:
+        axis.axes.set(**{f"{letter(axis)}scale": "log"})
+    return wide
+
+
+def fit(axis: Axis, values: Iterable[float], share: bool = False) -> None:
+    """Limits from the values, which are all shown; of what reaches further, what leaves them legible.
+
+    A share ends at 0 and 100%.
+    """
+    known = np.array([value for value in values if np.isfinite(value)])
+    if not known.size:
+        return
+    low, high = float(known.min()), float(known.max())
+    if share:
+        reach = (-2.0, 102.0)
+    elif scale(axis, known):
+        reach = (low / 1.5, high * 1.5)
+    else:
+        room = 0.35 * (high - low) or abs(high) or 1.0
+        reach = (low - room if low < 0 else max(0.0, low - room), high + room)
+    start, end = sorted(axis.get_view_interval())
+    axis.axes.set(**{f"{letter(axis)}lim": (max(start, reach[0]), min(end, reach[1]))})
+    if axis.get_scale() == "log":
+        log_ticks(axis)
 
 
 def whole_numbers(axis: Axis, most: int = 8) -> None:
@@ -202,7 +254,7 @@ def matrix(
 ) -> AxesImage:
     """A matrix (rows, columns) as coloured cells, hatched where a value is NaN; ``texts`` may be empty."""
     shown = axes.imshow(np.ma.masked_invalid(values), **look)
-    axes.patch.set(hatch="////", edgecolor="#bbbbbb")
+    axes.patch.set(hatch="////", edgecolor=FAINT)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
@@ -210,10 +262,10 @@ def matrix(
     for row, line in enumerate(texts):
         for column, cell in enumerate(line):
             drawn = axes.text(column, row, cell, ha="center", va="center", fontsize=fontsize)
-            if cell and np.isnan(values[row, column]):
-                drawn.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1.5})
-            elif light[row, column] < 1.45:
-                drawn.set_color("white")
+            if np.isfinite(values[row, column]):
+                drawn.set_color(_ON_DARK if light[row, column] < 1.45 else _ON_LIGHT)
+            elif cell:
+                drawn.set_bbox({"facecolor": PAPER, "edgecolor": "none", "pad": 1.5})
     return shown
 
 
@@ -230,3 +282,14 @@ def rendered(figure: Figure, kind: str) -> bytes:
     with styled():
         figure.savefig(buffer, format=kind, metadata=_METADATA[kind], bbox_inches=box)
     return buffer.getvalue()
+
+
+def themed(svg: bytes) -> bytes:
+    """An SVG that follows the light or dark theme of the page that shows it."""
+    rules = "".join(
+        f'[style*="{what}: {light}"] {{{what}: {dark} !important}} '
+        for light, dark in _DARK.items()
+        for what in ("fill", "stroke")
+    )
+    style = f"<style>@media (prefers-color-scheme: dark) {{ {rules}}}</style>"
+    return svg.replace(b"<defs>", f"{style}<defs>".encode(), 1)
