@@ -36,7 +36,7 @@ _DIRECTIONS, _FEWEST_DIRECTIONS, _MANY = 10_000, 1_000, 40
 _PORTION, _EQUAL = 1_000, 1 - 1e-5
 
 
-def over_seeds(values: Floats, step: float = 0.0) -> Members:
+def over_seeds(values: Floats, step: float = 0.0, spent: float = 1.0) -> Members:
     """Which configurations may be the best (K,), if other seeds were trained.
 
     A given best configuration is among them in 95% of sweeps. For a candidate i with differences
@@ -47,6 +47,7 @@ def over_seeds(values: Floats, step: float = 0.0) -> Members:
     Args:
         values: (K, n), where larger is better; replicates in one order.
         step: the step between values of a share of few images; 0 for other values.
+        spent: the share of the error probability that is spent here: one of several looks, `stats.looks`.
 
     Raises:
         ValueError: fewer than two replicates, or a value that is not finite.
@@ -57,7 +58,7 @@ def over_seeds(values: Floats, step: float = 0.0) -> Members:
         raise ValueError(f"{replicates} replicates: a spread between seeds takes two or more")
     means = values.mean(axis=1)
     residuals = values - means[:, None]
-    return _members(math.sqrt(replicates) * means, residuals, replicates - 1, _UNSEEN * step)
+    return _members(math.sqrt(replicates) * means, residuals, replicates - 1, _UNSEEN * step, spent)
 
 
 def over_patients(values: Floats, units: PatientGroups) -> Members:
@@ -76,7 +77,7 @@ def over_patients(values: Floats, units: PatientGroups) -> Members:
     return _members(np.asarray(values).mean(axis=1), residuals, units.freedom, 0.0)
 
 
-def _members(observed: Floats, residuals: Floats, freedom: int, unseen: float) -> Members:
+def _members(observed: Floats, residuals: Floats, freedom: int, unseen: float, spent: float = 1.0) -> Members:
     """``observed`` (K,) has the variance that ``residuals`` (K, J) estimate with ``freedom``."""
     rows, copies = np.unique(np.column_stack([observed, residuals]), axis=0, return_inverse=True)
     if not np.isfinite(rows).all():
@@ -91,7 +92,7 @@ def _members(observed: Floats, residuals: Floats, freedom: int, unseen: float) -
     rotated = basis @ directions + unseen / scale * normal
     inside = np.arange(len(rows))
     while len(inside) > 1:
-        level = _LEVEL if len(inside) > 2 else _LEVEL_OF_TWO
+        level = spent * (_LEVEL if len(inside) > 2 else _LEVEL_OF_TWO)
         leave = _leaving(basis[inside], rotated[inside], freedom + 1, level)
         leave[basis[inside, 0].argmax()] = False
         if not leave.any():
