@@ -79,9 +79,9 @@ def compare(sweeps: Sequence[Frames]) -> Table:
     metrics = list(dict.fromkeys([*(frames.sweep.space.metric.name for frames in sweeps), *_tested(best)]))
     units = MetricUnits(frozenset().union(*(frames.units.plain for frames in sweeps)))
     counts = [each.row["n"] for each in best if not each.row.empty]
-    by = {each.name: formats.chosen_by(each.frames) for each in best}
+    by = {each.name: formats.ranked_by(each.frames) for each in best}
     same = len({*by.values()}) == 1
-    order = f"Best first by {by[best[0].name] if same else 'what each run chose by'} ({metric.mode})"
+    order = f"Best first by {by[best[0].name] if same else 'what each run chose by'}"
     about = [
         f"{interval_legend(counts)}; each run's own choice",
         *([f"Not ranked: {reason}" for reason in unranked] or [order]),

@@ -86,6 +86,12 @@ def chosen_by(frames: Frames) -> str:
     return space.chosen_by(quantity(space.metric.name))
 
 
+def ranked_by(frames: Frames) -> str:
+    """The same with its direction: ``validation accuracy (max, mean of the last 5 epochs)``."""
+    metric, epochs = frames.sweep.space.metric, frames.sweep.space.choosing_epochs
+    return f"{quantity(metric.name)} ({metric.mode}{f', mean of the {epochs}' if epochs else ''})"
+
+
 def quantity(name: str) -> str:
     """A metric's name for a sentence: ``validation accuracy`` for ``val_accuracy``, else as it is."""
     split, _, what = name.partition("_")

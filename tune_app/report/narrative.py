@@ -148,7 +148,7 @@ def asked(frames: Frames) -> list[tuple[str, str]]:
         ("configurations", f"{space.size():,}"),
         ("seeds each", str(space.seeds)),
         ("epochs", f"{space.epochs}, evaluated at the {space.evaluate}"),
-        ("chosen by", f"{formats.chosen_by(frames)} ({space.metric.mode})"),
+        ("chosen by", formats.ranked_by(frames)),
         *(("optimised too", f"{formats.quantity(each.name)} ({each.mode})") for each in space.metrics[1:]),
         ("early stopping", _stopping(frames)),
     ]

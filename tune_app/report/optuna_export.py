@@ -45,6 +45,7 @@ def content(frames: Frames) -> bytes:
         "seeds": sweep.space.seeds,
         "epochs": sweep.space.epochs,
         "evaluate": sweep.space.evaluate,
+        "choose": sweep.space.choose.model_dump(),
         "fixed": dict(sweep.space.fixed),
     }
     with tempfile.TemporaryDirectory(prefix="tune-app-") as folder:

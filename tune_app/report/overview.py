@@ -55,8 +55,7 @@ def overview(frames: Frames, judged: Verdict, options: TableOptions | None = Non
     unfinished = (ordered["status"] != Status.FINISHED).any()
     if "status" not in names and unfinished:
         names.append("status")
-    metric = frames.sweep.space.metric
-    order = f"finished configurations best first by {formats.chosen_by(frames)} ({metric.mode})"
+    order = f"finished configurations best first by {formats.ranked_by(frames)}"
     if options.sort:
         order = f"sorted by {options.sort.partition(':')[0]}"
     about = [f"{interval_legend(trials['n'])}; {order}"]
@@ -91,7 +90,7 @@ def pareto_table(frames: Frames) -> Table | None:
     ranked = best[best["twin"].isna()].dropna(subset=[name for name in means if name in best])
     front = ranked[undominated(ranked, means, list(metrics.values()))]
     goals = formats.listed([f"{formats.quantity(name)} ({mode})" for name, mode in metrics.items()])
-    goals = space.chosen_by(goals)
+    goals += f", each the mean of the {space.choosing_epochs}" if space.choosing_epochs else ""
     below = (
         f"{len(front)} of {counted(len(ranked), 'finished configuration')} "
         f"{'is' if len(front) == 1 else 'are'} not dominated: no other one is at least as good in "

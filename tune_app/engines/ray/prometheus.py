@@ -25,7 +25,7 @@ METRICS = {
     "tune_app_done_ratio": ("Share of the wanted epochs that need no more training, 0 to 1", ()),
     "tune_app_epochs_per_second": ("Epochs per second, summed over replicates", ()),
     "tune_app_best_value": (
-        "What the best configuration so far is chosen by, over its seeds",
+        "What the best configuration so far is chosen by, as its mean over seeds",
         ("metric",),
     ),
 }
