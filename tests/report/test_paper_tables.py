@@ -34,8 +34,8 @@ def around(*means: float, seeds: int = 3, spread: float = 0.0025) -> dict[int, E
 
 
 def pairs(text: str) -> list[tuple[int, int]]:
-    """Which sample is named as better than which other one."""
-    return [(int(a), int(b)) for a, b in re.findall(r"sample (\d) over (\d)", text)]
+    """Which row is named as better than which other one."""
+    return [(int(a), int(b)) for a, b in re.findall(r"row (\d) over (\d)", text)]
 
 
 def test_table3_in_markdown(tmp_path: Path) -> None:
@@ -46,22 +46,22 @@ def test_table3_in_markdown(tmp_path: Path) -> None:
     assert (
         [line for line in text.splitlines() if line.startswith("|")]
         == """\
-| sample |   lr | step_size | published | mean |  ci95 |   n | inside                           |
-| -----: | ---: | --------: | --------: | ---: | ----: | --: | -------------------------------- |
-|      1 | 3e-6 |         4 |        83 | 83.0 | ± 0.6 |   3 | yes (79.1 to 86.9)               |
-|      2 | 3e-5 |         4 |     80.25 | 70.0 | ± 2.5 |   3 | no (63.3 to 76.7)                |
-|      3 | 3e-7 |         4 |        77 | 77.1 | ± 0.9 |   3 | yes (72.5 to 81.6)               |
-|      4 | 3e-6 |         8 |     74.75 | 75.0 | ± 0.6 |   3 | yes (70.6 to 79.4)               |
-|      5 | 3e-6 |         2 |     75.25 |    – |     – |   0 | not compared: stopped at epoch 9 |
+| paper's row |   lr | step_size | published | mean |  ci95 |   n | inside                           |
+| ----------: | ---: | --------: | --------: | ---: | ----: | --: | -------------------------------- |
+|           1 | 3e-6 |         4 |        83 | 83.0 | ± 0.6 |   3 | yes (79.1 to 86.9)               |
+|           2 | 3e-5 |         4 |     80.25 | 70.0 | ± 2.5 |   3 | no (63.3 to 76.7)                |
+|           3 | 3e-7 |         4 |        77 | 77.1 | ± 0.9 |   3 | yes (72.5 to 81.6)               |
+|           4 | 3e-6 |         8 |     74.75 | 75.0 | ± 0.6 |   3 | yes (70.6 to 79.4)               |
+|           5 | 3e-6 |         2 |     75.25 |    – |     – |   0 | not compared: stopped at epoch 9 |
 """.splitlines()
     )
-    above, below = text.split("| sample")[0], text.rsplit("|\n", 1)[1]
+    above, below = text.split("| paper's row")[0], text.rsplit("|\n", 1)[1]
     counts = ["1800 train", "200 validation", "400 test", "9c1f0a000000"]
     assert lacking(above, ["table3-1", "3 seeds", "last epoch", "chest_xray_256", *counts]) == []
     assert lacking(above, ["34 of 200", "1 stopped", "95%"]) == []
     assert lacking(below, ["3 of 4", "n = 1", "95%", "5%"]) == []
     assert re.search(r"\b6 differences\b.*1, 2, 3 and 4.*\b4 survive.*3 seeds", below)
-    pairs = re.findall(r"sample (\d) over (\d)", below)
+    pairs = re.findall(r"row (\d) over (\d)", below)
     assert pairs == [("1", "2"), ("1", "3"), ("1", "4"), ("3", "4"), ("3", "2"), ("4", "2")]
 
 

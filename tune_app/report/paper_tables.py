@@ -109,7 +109,7 @@ def table3(frames: Frames) -> Table | None:
         return mean, rest or NOTHING
 
     columns: list[Column[MeasuredSample]] = [
-        Column("sample", lambda each: each.sample.number, "sample"),
+        Column("sample", lambda each: each.sample.number, "paper's row"),
         Column("lr", lambda each: each.sample.lr, "lr", lambda each: text(each.sample.lr)),
         Column("step_size", lambda each: each.sample.step_size, "step_size"),
         Column(
@@ -187,10 +187,10 @@ def _differences(frames: Frames, found: list[MeasuredSample]) -> str:
         for better, worse in pairs
     }
     apart = significant(tests, LEVEL)
-    survive = [f"sample {better} over {worse}" for better, worse in apart if (better, worse) in tests]
-    reverse = [f"sample {better} over {worse}" for better, worse in apart if (better, worse) not in tests]
+    survive = [f"row {better} over {worse}" for better, worse in apart if (better, worse) in tests]
+    reverse = [f"row {better} over {worse}" for better, worse in apart if (better, worse) not in tests]
     numbers = sorted(each.sample.number for each in found)
-    among = "" if len(numbers) == len(SAMPLES) else f" among samples {formats.listed(numbers)}"
+    among = "" if len(numbers) == len(SAMPLES) else f" among its rows {formats.listed(numbers)}"
     sizes = sorted({len(each.accuracies) for each in found})
     seeds = " to ".join(str(size) for size in dict.fromkeys((sizes[0], sizes[-1])))
     said = f"Of the paper's {counted(len(pairs), 'difference')}{among}, "
