@@ -322,9 +322,9 @@ def report(sweeps: int, workers: int, many: bool = False) -> tuple[str, bool]:
     lines: list[str] = []
     kept = True
     with ProcessPoolExecutor(workers) as pool:
-        lost = many_cases() if many else lost_cases()
+        losing = many_cases() if many else lost_cases()
         sections = (
-            ("A given best one is lost from the set, %", lost, "lost / others kept", (2, 3)),
+            ("A given best one is lost from the set, %", losing, "lost / others kept", (2, 3)),
             (
                 "Two equal ones far above the rest: one is named alone, %",
                 tie_cases(),

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tune_app.stats.settling import SEEDS, Outcome, Plan, after_looks, planned
+from tune_app.stats.settling import SEEDS, Outcome, SettlingPlan, after_looks, planned
 
 Floats = NDArray[np.float64]
 
 
-def settle(every: Floats, plan: Plan, first: int = 5) -> tuple[Outcome, NDArray[np.int64], int]:
+def settle(every: Floats, plan: SettlingPlan, first: int = 5) -> tuple[Outcome, NDArray[np.int64], int]:
     """The end of a settling of ``every`` (K, R) possible value, the numbers of seeds, and how many looks."""
     there, taken, spent = np.full(len(every), first), [first], 0
     while True:
@@ -31,7 +31,7 @@ def settle(every: Floats, plan: Plan, first: int = 5) -> tuple[Outcome, NDArray[
 def test_it_ends_within_its_budget_and_its_looks(seed: int, lead: float, count: int, budget: int) -> None:
     every = np.random.default_rng(seed).standard_normal((count, 5 + budget))
     every[0] += lead
-    plan = Plan(planned(count, budget), budget)
+    plan = SettlingPlan(planned(count, budget), budget)
     found, there, looks = settle(every, plan)
     assert found.members.any()
     assert looks <= plan.looks
@@ -42,7 +42,7 @@ def test_it_ends_within_its_budget_and_its_looks(seed: int, lead: float, count: 
 def test_only_members_get_seeds_and_all_get_the_same_number() -> None:
     every = np.random.default_rng(0).standard_normal((4, 60))
     every += np.array([[8.0], [8.3], [0.0], [0.0]])
-    found, there, looks = settle(every, Plan(11, 100))
+    found, there, looks = settle(every, SettlingPlan(11, 100))
     assert there[2:].tolist() == [5, 5]
     assert there[0] == there[1] == 5 + SEEDS * (looks - 1)
     assert found.members[:2].any()
@@ -51,14 +51,14 @@ def test_only_members_get_seeds_and_all_get_the_same_number() -> None:
 def test_it_ends_once_all_that_are_left_are_within_the_margin() -> None:
     every = 0.3 * np.random.default_rng(1).standard_normal((3, 200))
     every[2] -= 5
-    plan = Plan(planned(3, 300), 300, margin=0.5)
+    plan = SettlingPlan(planned(3, 300), 300, margin=0.5)
     found, there, _ = settle(every, plan)
     assert (found.why, found.members.tolist()) == ("within", [True, True, False])
     assert there[2] == 5
-    assert settle(every, Plan(plan.looks, plan.budget))[0].why != "within"
+    assert settle(every, SettlingPlan(plan.looks, plan.budget))[0].why != "within"
 
 
 def test_the_last_batch_is_as_large_as_the_budget_allows() -> None:
     every = np.random.default_rng(2).standard_normal((2, 30))
-    found, there, _ = settle(every, Plan(3, 14))
+    found, there, _ = settle(every, SettlingPlan(3, 14))
     assert (found.why, there.tolist()) == ("budget", [12, 12])

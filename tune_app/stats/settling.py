@@ -27,7 +27,7 @@ _LEVEL = 0.05
 
 
 @dataclass(frozen=True)
-class Plan:
+class SettlingPlan:
     """``looks`` of the whole settling, ``budget`` of replicates; ``margin`` in the unit of the values."""
 
     looks: int
@@ -52,7 +52,9 @@ def planned(members: int, budget: int) -> int:
     return 1 + max(1, budget // (SEEDS * members))
 
 
-def after_looks(values: Floats, plan: Plan, taken: Sequence[int], spent: int, step: float = 0.0) -> Outcome:
+def after_looks(
+    values: Floats, plan: SettlingPlan, taken: Sequence[int], spent: int, step: float = 0.0
+) -> Outcome:
     """What follows the last of the looks that were ``taken``, each at so many replicates.
 
     Args:
