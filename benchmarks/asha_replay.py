@@ -46,6 +46,7 @@ fixed: {batch_size: 128, loss: bce}
 epochs: 30
 seeds: 3
 metric: {name: val_accuracy, mode: max}
+choose: {window: 1}
 keep: none
 replicates: looped
 """

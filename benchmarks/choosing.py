@@ -19,12 +19,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.asha_replay import SPACE
 from benchmarks.simulate import generator
+from tune_app import space
 from tune_app.session import provenance
+from tune_app.sweep import Sweep
+from tune_app.sweep.configurations import window_mean
 
 RESULTS = Path(__file__).parent / "results" / "choosing.md"
 WINDOWS = (1, 3, 5, 10)
@@ -36,35 +38,38 @@ SEEDS = 15
 def train(runs: Path, xrays: Path | None) -> None:
     """Train the deep records, or resume them."""
     runs.mkdir(parents=True, exist_ok=True)
-    space = runs / "deep.yaml"
-    space.write_text(SPACE, encoding="utf-8")
-    common = ("run", str(space), "--image-size", "28", "--seeds", str(SEEDS), "--runs-dir", str(runs))
+    file = runs / "deep.yaml"
+    file.write_text(SPACE, encoding="utf-8")
+    common = ("run", str(file), "--image-size", "28", "--seeds", str(SEEDS), "--runs-dir", str(runs))
     for name, data in (("phantom", ()), ("xrays", ("--data", str(xrays)) if xrays else None)):
         if data is not None:
             command = [sys.executable, "-m", "tune_app", *common, "--name", f"deep-{name}", *data]
             subprocess.run(command, check=True)
 
 
-def read(run: Path, metric: str = "val_accuracy") -> NDArray[np.float64]:
-    """Values (K, R, E) from a run's ``curves.csv``."""
-    curves = pd.read_csv(run / "curves.csv")
-    pivoted = curves.pivot_table(index=["sample", "replicate"], columns="epoch", values=metric)
-    seeds = curves["replicate"].nunique()
-    return pivoted.to_numpy(dtype=np.float64).reshape(-1, seeds, pivoted.shape[1])
+def choices(sweep: Sweep, window: int) -> NDArray[np.float64]:
+    """What each configuration and replicate (K, R) is chosen by with this window."""
+    wanted = space.changed(sweep.space, {"choose": {"window": window}}, f"window {window}")
+    every, metric = sweep.history.configurations.values(), wanted.metric.name
+    return np.array(
+        [[window_mean(each.epochs(r), wanted, metric) for r in each.replicates(wanted)] for each in every],
+        dtype=np.float64,
+    )
 
 
-def regrets(values: NDArray[np.float64], window: int, seen: int, draws: int = DRAWS) -> NDArray[np.float64]:
-    """Regret (draws,) of choosing by the last ``window`` epochs of ``seen`` seeds.
+def regrets(
+    by_window: NDArray[np.float64], last: NDArray[np.float64], seen: int, draws: int = DRAWS
+) -> NDArray[np.float64]:
+    """Regret (draws,) of choosing by ``by_window`` (K, R) of ``seen`` seeds.
 
-    The truth is the mean over the seeds that were not seen, at the last epoch.
+    The truth is the mean of ``last``, (K, R) at the last epoch, over the seeds that were not seen.
     """
     rng = generator("choosing", seen)
-    by_window = values[..., -window:].mean(axis=-1)
     found = []
     for _ in range(draws):
-        order = rng.permutation(values.shape[1])
+        order = rng.permutation(last.shape[1])
         chosen = by_window[:, order[:seen]].mean(axis=1).argmax()
-        truth = values[:, order[seen:], -1].mean(axis=1)
+        truth = last[:, order[seen:]].mean(axis=1)
         found.append(truth.max() - truth[chosen])
     return np.array(found)
 
@@ -77,10 +82,12 @@ def judge(runs: Sequence[Path]) -> str:
         "| --- | ---: |" + " ---: |" * len(WINDOWS),
     ]
     for run in runs:
-        values = 100 * read(run)
+        sweep = Sweep.open(run)
+        by_window = [100 * choices(sweep, window) for window in WINDOWS]
+        last = 100 * choices(sweep, 1)
         for seen in SEEN:
-            cells = [f"{regrets(values, window, seen).mean():.2f}" for window in WINDOWS]
-            name = f"{run.name} ({values.shape[0]} x {values.shape[1]} seeds)"
+            cells = [f"{regrets(each, last, seen).mean():.2f}" for each in by_window]
+            name = f"{run.name} ({last.shape[0]} x {last.shape[1]} seeds)"
             lines.append(f"| {name} | {seen} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from records import TWO_CURVES, TWO_POINTS, record
 
 from benchmarks import __main__ as program
-from benchmarks import asha_page
+from benchmarks import asha_page, choosing
 from benchmarks.asha_replay import RESULTS, Full, Outcome, Played, full_record, summary
 from tune_app import space as spaces
 from tune_app import stopping
@@ -102,6 +103,14 @@ def test_the_page_is_what_the_figures_say() -> None:
     found = json.loads((RESULTS / "asha_replay.json").read_text(encoding="utf-8"))
     assert (RESULTS / "asha_replay.md").read_text(encoding="utf-8") == asha_page.markdown(found)
     assert Path(RESULTS).name == "results"
+
+
+def test_what_a_choice_of_few_seeds_loses_is_measured_by_the_others(tmp_path: Path) -> None:
+    sweep = record(tmp_path, TWO_POINTS, TWO_CURVES).sweep
+    last, by_window = choosing.choices(sweep, 1), choosing.choices(sweep, 2)
+    assert last.tolist() == [[0.7, 0.71, 0.69], [0.75, 0.76, 0.74]]
+    assert choosing.regrets(last, last, seen=1, draws=20).max() == 0, "the second is the best at its end"
+    assert choosing.regrets(by_window, last, seen=1, draws=20) == pytest.approx(0.05)
 
 
 def test_the_help_lists_what_one_can_run(capsys: pytest.CaptureFixture[str]) -> None:

@@ -206,9 +206,7 @@ def _code(sweeps: Sequence[Frames]) -> Iterator[str]:
 
 def _told_apart(best: Sequence[BestOfSweep], metric: str, units: MetricUnits) -> str:
     chosen = {each.name: each for each in best if not each.row.empty}
-    every = {
-        name: each.frames.replicates(each.row["sample"], metric).tolist() for name, each in chosen.items()
-    }
+    every = {name: list(each.values(metric)) for name, each in chosen.items()}
     values = {name: found for name, found in every.items() if len(found) > 1}
     if len(values) < 2:
         return "This does not say which differences are more than chance: that needs two runs with two seeds."
