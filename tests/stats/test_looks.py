@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tune_app.stats import best_set
-from tune_app.stats.looks import Look, members, planned_share, unplanned_share
+from tune_app.stats import best_set, paired_tests
+from tune_app.stats.looks import Look, members, pairs, planned_share, unplanned_share
 
 Floats = NDArray[np.float64]
 
@@ -51,3 +51,30 @@ def test_a_look_is_at_the_seeds_that_all_have_which_are_still_in() -> None:
     found = members(values, [Look(5), Look(20, 0.5)])
     assert found[2:].sum() == 0
     assert found[:2].tolist() == best_set.over_seeds(values[:2], spent=0.5).tolist()
+
+
+def test_a_single_look_at_the_pairs_is_the_test_of_all_pairs() -> None:
+    values = sweep(4, lead=2.0)
+    found, plain = pairs(values, [Look(20)]), paired_tests.over_seeds(values)
+    assert found.adjusted.tolist() == plain.adjusted.tolist()
+    assert np.unique(found.freedom).tolist() == [19]
+
+
+def test_a_difference_that_was_significant_stays_so_on_its_side() -> None:
+    values = sweep(5, seeds=10)
+    values[0, :5] += 20
+    series = [Look(5), Look(10, unplanned_share(2))]
+    first = paired_tests.over_seeds(values[:, :5]).adjusted[0]
+    assert first < 0.05
+    assert pairs(values, series).adjusted[0] == min(first, pairs(values, series[1:]).adjusted[0])
+    values[0, 5:] -= 60
+    assert pairs(values, series).adjusted[0] > 0.05
+
+
+def test_each_pair_is_tested_on_all_replicates_that_both_have() -> None:
+    values = sweep(6)
+    values[2:, 8:] = np.nan
+    found = pairs(values, [Look(20)])
+    assert found.freedom.tolist() == [19] + 14 * [7]  # type: ignore[union-attr]
+    assert found.p[0] == pytest.approx(paired_tests.paired(values[0], values[1]).p)  # type: ignore[union-attr]
+    assert found.p[1:] == pytest.approx(paired_tests.over_seeds(values[:, :8]).p[1:])

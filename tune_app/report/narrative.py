@@ -66,12 +66,13 @@ def best_set(frames: Frames, judged: Verdict, short: bool = False) -> str:
     """
     members, count = judged.best_set, judged.chosen.candidates
     seeds, others = counted(judged.chosen.standings[0].n, "seed"), count - len(members)
+    sure = f"95% confidence, {seeds}" + (f", look {len(judged.looks)}" if len(judged.looks) > 1 else "")
     if len(members) == 1:
         mine = [pair for pair in judged.chosen.pairs if judged.winner in (pair.first, pair.second)]
         same = "value" if judged.chosen.seedless else "difference"
         constant = all(pair.seeds and pair.seeds.constant for pair in mine)
         why = f": seeds have no effect, because each of the {seeds} gives the same {same}" if constant else ""
-        said = f"It is the best of these {count} (95% confidence, {seeds}){why}"
+        said = f"It is the best of these {count} ({sure}){why}"
     elif not others and all(pair.same for pair in judged.chosen.pairs):
         said = f"Each of the {count} may be the best: they have the same values with all {seeds}"
     elif not others:
@@ -83,7 +84,7 @@ def best_set(frames: Frames, judged: Verdict, short: bool = False) -> str:
         more = [f"{len(members) - _NAMED} more"] if len(members) > _NAMED else []
         listed = formats.listed(["; ".join(names), *more] if short else [*names, *more])
         rest = "the other one is" if others == 1 else f"the other {others} are"
-        said = f"One of these {len(members)} is the best (95% confidence, {seeds}): {listed}; "
+        said = f"One of these {len(members)} is the best ({sure}): {listed}; "
         said += f"{rest} no better than the best of these"
     states = ", ".join(frames.states(Status.FINISHED))
     return f"{said}; not compared: {states}" if states else said

@@ -40,7 +40,7 @@ def p_values(values: Floats, margin: float, step: float = 0.0) -> Floats:
     """
     pairs = paired_tests.over_seeds(values, step=step)
     room = margin * (1 + _ROUNDING) - np.abs(pairs.difference)
-    hidden = paired_tests.unseen(step) / math.sqrt(pairs.freedom + 1)
+    hidden = paired_tests.unseen(step) / math.sqrt(values.shape[-1])
     error = np.where(pairs.constant, hidden, pairs.error)
     certain = np.where(room >= 0, np.inf, -np.inf)
     quotient = np.divide(room, error, out=certain, where=error > 0)

@@ -8,12 +8,14 @@ DeMets, Biometrika 70, 1983, by the union bound): what was found at one look sta
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tune_app.stats import best_set
+from tune_app.stats import best_set, paired_tests
+from tune_app.stats.multiple_testing import holm
+from tune_app.stats.paired_tests import Pairwise
 
 Floats = NDArray[np.float64]
 Members = NDArray[np.bool_]
@@ -59,3 +61,44 @@ def members(values: Floats, looks: Sequence[Look], step: float = 0.0) -> Members
         if inside.sum() > 1 and shared.shape[1] > 1:
             inside[inside] = best_set.over_seeds(shared, step, look.share)
     return inside
+
+
+def pairs(values: Floats, looks: Sequence[Look], confidence: float = 0.95, step: float = 0.0) -> Pairwise:
+    """The paired t tests of all pairs at the last look; ``adjusted`` is corrected for several looks too.
+
+    At each look, p after Holm's correction is divided by the share that the look spends. The smallest of all
+    looks counts: a difference that was significant stays so, unless the means have changed sides since.
+
+    Args:
+        values: as in `members`; each pair has two shared replicates or more.
+        looks: in their order.
+        confidence: of ``half_width``.
+        step: as in `paired_tests.over_seeds`.
+    """
+    found = _pairs(values, confidence, step)
+    adjusted = np.ones_like(found.p)
+    for look in looks:
+        known = values[:, : look.replicates]
+        if np.isfinite(known).all(axis=0).sum() > 1:
+            then = _pairs(known, confidence, step)
+            same_side = then.difference * found.difference >= 0
+            adjusted = np.where(same_side, np.minimum(adjusted, then.adjusted / look.share), adjusted)
+    return replace(found, adjusted=adjusted)
+
+
+def _pairs(values: Floats, confidence: float, step: float) -> Pairwise:
+    """Each pair over the replicates that both have, as far as those with more have all that others have."""
+    counts = np.isfinite(values).sum(axis=1)
+    found = _shared_pairs(values, confidence, step)
+    found = replace(found, freedom=np.full(len(found.p), found.freedom))
+    for count in np.unique(counts)[1:]:
+        among = np.flatnonzero(counts >= count)
+        tested = _shared_pairs(values[among], confidence, step)
+        both = np.isin(found.first, among) & np.isin(found.second, among)
+        for name in ("difference", "error", "freedom", "half_width", "p", "constant"):
+            getattr(found, name)[both] = getattr(tested, name)
+    return replace(found, adjusted=holm(found.p))
+
+
+def _shared_pairs(values: Floats, confidence: float, step: float) -> Pairwise:
+    return paired_tests.over_seeds(values[:, np.isfinite(values).all(axis=0)], confidence, step)

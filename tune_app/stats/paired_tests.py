@@ -68,14 +68,15 @@ class Pairwise:
     itself; ``adjusted`` is ``p`` after Holm's correction for the M pairs; ``constant`` says where all
     differences of a pair are equal. There p is 1 if they are 0. Else it is 0 for seeds, which play no part,
     or that of a spread that the steps of the values may hide; for patients, of whom there are others, it is
-    that of the sign test, ``2^-freedom``.
+    that of the sign test, ``2^-freedom``. Where pairs have different numbers of replicates, each has its own
+    ``freedom`` (M,).
     """
 
     first: NDArray[np.intp]
     second: NDArray[np.intp]
     difference: Floats
     error: Floats
-    freedom: int
+    freedom: int | NDArray[np.intp]
     half_width: Floats
     p: Floats
     adjusted: Floats

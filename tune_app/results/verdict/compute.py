@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tune_app import results
 from tune_app.results import Frames
 from tune_app.results.frames import common
+from tune_app.results.verdict.looks import taken
 from tune_app.results.verdict.model import (
     CANDIDATES,
     LEVEL,
@@ -28,8 +29,10 @@ from tune_app.results.verdict.model import (
 )
 from tune_app.space import SearchSpace
 from tune_app.stats import best_set, equivalence, multiple_testing, paired_tests, winner_estimate
+from tune_app.stats import looks as sequential
 from tune_app.stats.arithmetic import mean
 from tune_app.stats.intervals import mean_interval, wilson
+from tune_app.stats.looks import Look
 from tune_app.stats.paired_tests import Pairwise, over_patients
 from tune_app.stats.patients import FEWEST_SEEDS, PatientGroups, components
 from tune_app.stats.per_image import per_image
@@ -71,18 +74,20 @@ def judge(
     samples = [int(sample) for sample in own["sample"]][:CANDIDATES]
     own_metric = frames.sweep.space.metric.name
     values = _values(frames, samples, frames.choice_of(own_metric))
-    chosen = _compare(frames, values, own_metric)
+    looks = taken(frames.sweep)
+    chosen = _compare(frames, values, own_metric, looks)
     tested = None
     if test:
         metric = metric or _test_metric(frames)
-        tested = _compare(frames, _values(frames, samples, metric), metric)
+        tested = _compare(frames, _values(frames, samples, metric), metric, looks)
     return Verdict(
         chosen.standings[0].sample if chosen.standings else None,
         chosen,
         _expected(values, sign(chosen.mode)),
         tested if tested and tested.standings else None,
         None if margin is None else _equivalence(frames, values, chosen.metric, margin),
-        tuple(_left_out(len(own), len(ranked))),
+        looks,
+        (*_left_out(len(own), len(ranked)), *_interim(looks)),
     )
 
 
@@ -93,8 +98,14 @@ def _values(frames: Frames, samples: Sequence[int], metric: str) -> Values:
 def _expected(values: Values, sign: int) -> WinnerEstimate | None:
     if len(values) < 2:
         return None
-    found = winner_estimate.expected(sign * common(values.values()))
+    found = winner_estimate.expected(sign * common(_as_many(values)))
     return found and WinnerEstimate(sign * found.mean, found.half_width)
+
+
+def _as_many(values: Values) -> list[pd.Series[float]]:
+    """Those with at least as many replicates as the winner, which settling may have given more."""
+    fewest = len(next(iter(values.values())))
+    return [found for found in values.values() if len(found) >= fewest]
 
 
 def _equivalence(frames: Frames, values: Values, metric: str, margin: float) -> Equivalence | None:
@@ -128,7 +139,17 @@ def _left_out(own: int, ranked: int) -> Iterator[str]:
         yield f"The set that may hold the best is of the {CANDIDATES} with the best means."
 
 
-def _compare(frames: Frames, every: Values, metric: str) -> Comparison:
+def _interim(looks: Sequence[Look]) -> Iterator[str]:
+    if len(looks) > 1:
+        before = ", ".join(f"{look.replicates}" for look in looks[:-1])
+        yield (
+            f"This is look {len(looks)} of this run: seeds were added after interim verdicts with {before}. "
+            "All looks together keep the error probability at 5%, so what left the set stays out, and "
+            "only a clearer difference is significant now."
+        )
+
+
+def _compare(frames: Frames, every: Values, metric: str, looks: Sequence[Look]) -> Comparison:
     candidates = {sample: found for sample, found in every.items() if len(found)}
     values = dict(list(candidates.items())[:MOST])
     notes = []
@@ -144,13 +165,15 @@ def _compare(frames: Frames, every: Values, metric: str) -> Comparison:
     step = frames.units.step(metric, (float(value) for found in values.values() for value in found))
     seedless = _seedless(values, step)
     step = 0.0 if seedless else step
-    seeds, patients = _over_seeds(values, step), _over_patients(evidence)
+    seeds, patients = _over_seeds(values, looks, step), _over_patients(evidence)
     direction = mode(frames.sweep.space, metric)
     best_sets = {}
     if seeds is None:
         unanswered["seeds"] = "one seed shows no spread: use at least two seeds, better five"
     else:
-        members = best_set.over_seeds(sign(direction) * common(candidates.values()), step)
+        signed = sign(direction) * _by_replicate(candidates)
+        members = sequential.members(signed, looks, step)
+        members[np.nanmean(signed, axis=1).argmax()] = True  # it may have left at an earlier look
         best_sets["seeds"] = tuple(np.array(list(candidates))[members].tolist())
     if isinstance(evidence, Evidence) and evidence.values:
         members = best_set.over_patients(sign(direction) * _means(evidence), evidence.units)
@@ -215,14 +238,16 @@ def _seedless(values: Values, step: float) -> bool:
     return sum(inside) >= (FEWEST_COINCIDENCES if step else 1)
 
 
-def _over_seeds(values: Values, step: float) -> list[PairTest] | None:
-    if not values:
+def _over_seeds(values: Values, looks: Sequence[Look], step: float) -> list[PairTest] | None:
+    if not values or common(values.values()).shape[1] < 2:
         return None
-    shared = common(values.values())
-    count = shared.shape[1]
-    if count < 2:
-        return None
-    return _answers(paired_tests.over_seeds(shared, 1 - LEVEL, step), count, SEEDS_AT_MOST)
+    found = sequential.pairs(_by_replicate(values), looks, 1 - LEVEL, step)
+    return _answers(found, np.asarray(found.freedom) + 1, 1, SEEDS_AT_MOST)
+
+
+def _by_replicate(values: Values) -> NDArray[np.float64]:
+    """(K, R), NaN where a configuration has not trained a replicate that another one has."""
+    return pd.concat(values.values(), axis=1).sort_index().to_numpy(dtype=np.float64).T
 
 
 def _means(evidence: Evidence) -> NDArray[np.float64]:
@@ -235,12 +260,12 @@ def _over_patients(evidence: Evidence | str) -> list[PairTest] | None:
         return None
     count = evidence.units.count
     found = over_patients(_means(evidence), evidence.units, 1 - LEVEL)
-    return _answers(found, count, TIMES_AS_MANY_PATIENTS * count)
+    spent = count - evidence.units.freedom
+    return _answers(found, np.full(len(found.p), count), spent, TIMES_AS_MANY_PATIENTS * count)
 
 
-def _answers(found: Pairwise, count: int, most: int) -> list[PairTest]:
-    comparisons = max(1, len(found.p))
-    needed = _needed(found, count, most, LEVEL / comparisons)
+def _answers(found: Pairwise, counts: NDArray[np.intp], spent: int, most: int) -> list[PairTest]:
+    needed = _needed(found, counts, spent, most, LEVEL / max(1, len(found.p)))
     return [
         PairTest(
             float(half_width) if error else None,
@@ -255,11 +280,13 @@ def _answers(found: Pairwise, count: int, most: int) -> list[PairTest]:
     ]
 
 
-def _needed(found: Pairwise, count: int, most: int, level: float) -> NDArray[np.int64]:
+def _needed(
+    found: Pairwise, counts: NDArray[np.intp], spent: int, most: int, level: float
+) -> NDArray[np.int64]:
     """By the t test; by the sign test if nothing varies; -1 if there is no difference."""
     constant = found.error == 0
-    sd = np.where(constant, 1.0, found.error * math.sqrt(count))
-    by_t = paired_tests.sample_size(found.difference, sd, level, most=most, spent=count - found.freedom)
+    sd = np.where(constant, 1.0, found.error * np.sqrt(counts))
+    by_t = paired_tests.sample_size(found.difference, sd, level, most=most, spent=spent)
     by_sign = np.where(found.difference == 0, -1, math.ceil(1 - math.log2(level)))
     return np.where(constant, by_sign, by_t)
 

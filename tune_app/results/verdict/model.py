@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tune_app.space import Config
+from tune_app.stats.looks import Look
 from tune_app.stats.winner_estimate import WinnerEstimate
 
 #: Significance level of differences, after Holm's correction; intervals have a confidence of 1 minus it.
@@ -28,8 +29,9 @@ class PairTest:
     """The test of one pair for one question.
 
     ``half_width`` is that of the difference's 95% interval, None if nothing varies; ``adjusted`` is ``p``
-    after Holm's correction. ``needed`` is the number of seeds (or patients) that would show a difference of
-    this size with a power of 80%: None if it is significant already, -1 above a limit. ``constant`` says that
+    after Holm's correction, and that for several looks; see `stats.looks.pairs`. ``needed`` is the number of
+    seeds (or patients) that would show a difference of this size with a power of 80%: None if it is
+    significant already, -1 above a limit. ``constant`` says that
     every seed (or patient) shows the same difference.
     """
 
@@ -157,7 +159,8 @@ class Verdict:
     ``winner`` is the best by the space's metric, None where nothing has finished. ``expected`` is what
     to expect of it on new seeds: None for fewer than three seeds, or for a single configuration. ``test`` is
     None without test metrics. ``equivalence`` is None unless a margin was asked for, and seeds can say
-    it. ``notes`` say what was left out.
+    it. ``looks`` are the verdicts between which seeds were added; this is the last of them. ``notes`` say
+    what was left out.
     """
 
     winner: int | None
@@ -165,6 +168,7 @@ class Verdict:
     expected: WinnerEstimate | None
     test: Comparison | None
     equivalence: Equivalence | None
+    looks: tuple[Look, ...]
     notes: tuple[str, ...]
 
     @property
