@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tune_app import text
 
@@ -34,3 +36,12 @@ def test_rates_counts_and_sizes() -> None:
 
 def test_columns_are_aligned() -> None:
     assert text.aligned([["a", "bb", ""], ["ccc", "d", "e"]]) == "  a     bb\n  ccc   d    e"
+
+
+@given(st.text(alphabet="ab ,-", max_size=200), st.integers(20, 120))
+def test_no_word_is_broken_and_none_is_lost(line: str, width: int) -> None:
+    found = text.wrapped(line, width)
+    assert found.split() == line.split()
+    for each in found.splitlines():
+        assert len(each) <= width or len(each.split()) == 1
+    assert text.wrapped(line, None) == line

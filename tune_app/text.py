@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
 
@@ -62,6 +63,33 @@ def size(size_bytes: int) -> str:
 def one_line(text: str) -> str:
     """Text in which runs of white space are one space."""
     return " ".join(text.split())
+
+
+def wrapped(text: str, width: int | None, most: int | None = None) -> str:
+    """Lines of at most ``width`` columns that end between words; the rest of a line is indented by two more.
+
+    ``most`` are the lines that one line may become, the last of them cut. None for no limit.
+
+    >>> print(wrapped("  note: chosen on 3 seeds; use --seeds 10", 24))
+      note: chosen on 3
+        seeds; use --seeds
+        10
+    """
+    if width is None:
+        return text
+    lines = []
+    for line in text.splitlines():
+        indent = " " * (len(line) - len(line.lstrip()) + 2)
+        wrapper = textwrap.TextWrapper(
+            width,
+            subsequent_indent=indent,
+            max_lines=most,
+            placeholder=" ...",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        lines += wrapper.wrap(line) or [""]
+    return "\n".join(lines)
 
 
 def padded(rows: Sequence[Sequence[str]], align: str = "", least: int = 0) -> list[list[str]]:

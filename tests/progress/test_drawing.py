@@ -100,7 +100,7 @@ def test_where_not_all_fit_running_and_the_newest_ended_come_before_the_waiting(
     snapshot = snapshot_of(states, newest=[7, 30, *(n for n in range(58, 0, -1) if n not in (7, 30))])
     lines = drawn(snapshot, height=13)
     shown = [line.split()[0] for line in lines[1:8]]
-    assert shown == [labels.text(n * 1e-5) for n in (7, 30, 58, 59, 60, 61, 62)]
+    assert shown == [labels.text(n * 1e-5) for n in (1, 7, 30, 59, 60, 61, 62)], "the best, too"
     assert lines[8] == "  ... and 67 more: 55 finished, 12 waiting"
     assert lines[-1].startswith("best so far: 1.0%")
 
@@ -122,6 +122,15 @@ def test_whatever_happens_it_fits_the_terminal_and_leaves_nothing_uncounted(
     more = [line for line in table if line.startswith("  ... and ")]
     hidden = int(more[0].split()[2]) if more else 0
     assert len(table) - len(more) + hidden == len(states)
+
+
+def test_a_long_name_of_the_best_goes_on_in_a_second_line(tmp_path: Path) -> None:
+    names = [f"a_rather_long_parameter_{i}" for i in range(2)]
+    text = "task: pneumonia\nspace: {" + ", ".join(f"{name}: {{grid: [1, 2]}}" for name in names) + "}\n"
+    with recorded(tmp_path, text + "epochs: 1\nseeds: 2\n") as (sweep, recorder):
+        recorder.train(1, [0.93, 0.94])
+        lines = drawn(look(sweep), width=60)
+    assert " ".join(" ".join(lines[-2:]).split()).endswith(", ".join(f"{name} 1" for name in names))
 
 
 def test_states_are_words_with_and_without_colour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,15 @@ def run(folder: Path, name: str, accuracy: float, data: DataIdentity = REAL, tex
     return make(folder / name, text, outcomes, data, name=name)
 
 
+def test_a_narrow_terminal_shows_each_run_as_a_list(tmp_path: Path) -> None:
+    runs = [run(tmp_path, "low", 0.5), run(tmp_path, "high", 0.9)]
+    narrow, wide = (comparison_file(runs, "text", width).decode() for width in (60, None))
+    assert max(map(len, narrow.splitlines())) <= 60
+    values = "90.0 ± 2.5"
+    assert narrow.count(values) == wide.count(values) == 2
+    assert re.search(r"run +high-1$", narrow, re.MULTILINE)
+
+
 def test_the_best_of_each_is_ranked_on_the_same_data(tmp_path: Path) -> None:
     made = compare([run(tmp_path, "low", 0.5), run(tmp_path, "high", 0.9), run(tmp_path, "near", 0.905)])
     assert [row[0] for row in made.rows] == ["near-1", "high-1", "low-1"]

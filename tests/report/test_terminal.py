@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from facts import lacking
 from records import TWO_CURVES, TWO_POINTS, Ended, record, right, steady
 
@@ -92,3 +93,20 @@ def test_a_mean_of_epochs_is_told_wherever_it_ranks(tmp_path: Path) -> None:
     one = record(tmp_path / "one", f"{TWO_POINTS}choose: {{window: 1}}\n", TWO_CURVES)
     for text in (terminal.summary(one), terminal.table(one), terminal.best(one, json_views.best(one))):
         assert "mean of" not in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, None])
+def test_a_table_has_the_same_metrics_at_every_width_and_names_the_best_last(
+    tmp_path: Path, width: int | None
+) -> None:
+    points = "{lr: 1.0e-6, step_size: 4}, {lr: 2.0e-6, step_size: 4}"
+    ended = {1: Ended(steady(0.9, 0.91)), 2: Ended(steady(0.8, 0.82))}
+    lines = terminal.table(record(tmp_path, SPACE % (points, 2), ended), width).splitlines()
+    header, *rows = [line for line in lines if line.startswith("  ")]
+    assert max(map(len, rows)) <= (width or 1000)
+    assert ("device" in header) == (width != 60)
+    assert [lacking(row, wanted) for row, wanted in zip(rows, (["90.5%"], ["81.0%"]), strict=True)] == [
+        [],
+        [],
+    ]
+    assert lacking(lines[-1], ["lr 1e-6", "90.5% (90.0, 91.0)", "n=2"]) == []

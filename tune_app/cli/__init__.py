@@ -17,7 +17,7 @@ from typing import NoReturn
 import click
 
 from tune_app.cli import clusters, installation, reporting, runs, training  # noqa: F401 - they declare commands
-from tune_app.cli.options import GROUPS, cli
+from tune_app.cli.options import GROUPS, cli, say
 from tune_app.errors import DiskError, Terminated, TuneAppError, as_disk_error
 from tune_app.training import streams
 
@@ -66,7 +66,7 @@ def _print_error(error: TuneAppError) -> int:
     text = str(error)
     if isinstance(error, DiskError) and "\n" not in text:
         text += "\n  Free some space there, and run the command again."
-    click.echo(text if _located(text) else f"tune-app: {text}", err=True)
+    say(text if _located(text) else f"tune-app: {text}", err=True)
     return error.exit_code
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tune_app.cli.options import OF_RESOURCES, OF_SPACE, cli, command, option, requested_space
+from tune_app.cli.options import OF_RESOURCES, OF_SPACE, cli, command, option, requested_space, say
 
 if TYPE_CHECKING:
     from tune_app.cluster.jobs import Job
@@ -25,7 +25,7 @@ def check_cluster(file: Path) -> None:
     from tune_app import cluster as clusters
 
     problems = clusters.check(file)
-    click.echo(clusters.render(file, problems))
+    say(clusters.render(file, problems))
     raise SystemExit(2 if any(not problem.warning for problem in problems) else 0)
 
 
@@ -63,11 +63,11 @@ def submit(file: Path, detach: bool, **options: Any) -> None:
     }
     run = [word for flag, value in given.items() if value is not None for word in (flag, str(value))]
     run += ["--all"] if options["everything"] else []
-    click.echo(f"sending {asked.name} to the cluster of {file}, as {name} ...")
+    say(f"sending {asked.name} to the cluster of {file}, as {name} ...")
     own = Path.cwd() if asked.task not in task.BUILTIN else None
     job = jobs.submit(file, name, asked.name, asked.dump(), run, own)
     if detach:
-        click.echo(f"sent. To follow it: tune-app attach {name} --cluster {file}")
+        say(f"sent. To follow it: tune-app attach {name} --cluster {file}")
     else:
         _follow(file, job)
 
@@ -84,7 +84,7 @@ def attach(name: str | None, file: Path, stop: bool) -> None:
     from tune_app.cluster import jobs
 
     job = jobs.find(file, name)
-    click.echo(f"{job.name}: {job.status.lower()}")
+    say(f"{job.name}: {job.status.lower()}")
     if stop and not job.over:
         jobs.stop(file, job)
     _follow(file, job)
@@ -96,12 +96,12 @@ def _follow(file: Path, job: Job) -> None:
     try:
         code = jobs.follow(file, job, click.echo)
     except KeyboardInterrupt:
-        click.echo(
+        say(
             f"\n{job.name} continues. To follow it again: tune-app attach {job.name} --cluster {file}\n"
             f"  To stop it: tune-app attach {job.name} --cluster {file} --stop"
         )
         raise SystemExit(130) from None
-    click.echo(f"To copy the run here: tune-app pull {job.name} --cluster {file}")
+    say(f"To copy the run here: tune-app pull {job.name} --cluster {file}")
     raise SystemExit(code)
 
 
@@ -111,4 +111,4 @@ def pull(name: str, file: Path, runs_dir: Path) -> None:
     from tune_app.cluster import jobs
 
     folder = jobs.pull(file, name, runs_dir)
-    click.echo(f"copied to {folder}. To see it: tune-app show {folder}")
+    say(f"copied to {folder}. To see it: tune-app show {folder}")

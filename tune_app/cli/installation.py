@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from tune_app.cli.options import PATH, cli, command, option
+from tune_app.cli.options import PATH, cli, command, option, say
 from tune_app.errors import ReportError, nearest
 
 #: The folders of pages, in the order in which they are listed.
@@ -27,7 +27,7 @@ def docs(page: str | None) -> None:
     """List the pages of the documentation, or print PAGE."""
     found = find_pages()
     if page is None:
-        return click.echo(_listing(found))
+        return say(_listing(found))
     if page not in found:
         raise ReportError(
             f'no page of the documentation is called "{page}".{nearest(page, found)}\n'
@@ -58,7 +58,7 @@ def spaces() -> None:
     """List the search spaces in ./search_spaces and the built-in ones."""
     from tune_app.report import terminal
 
-    click.echo(terminal.spaces())
+    say(terminal.spaces())
 
 
 @command()
@@ -94,7 +94,7 @@ def doctor(runs_dir: Path, data: str, address: str | None) -> None:
         checks = (
             doctors.check_cluster(cluster, runs_dir) if cluster else doctors.check_machine(runs_dir, data)
         )
-    click.echo(doctors.render(checks))
+    say(doctors.render(checks))
     raise SystemExit(doctors.exit_code(checks) * (2 if cluster else 1))
 
 
@@ -112,8 +112,8 @@ def fetch(out: Path | None) -> None:
     with sources.progress_bar() as on_progress:
         fetched = sources.fetch(folder, progress=on_progress)
     for name, new in sorted(fetched.items(), key=lambda file: not file[1]):
-        click.echo(f"{'downloaded' if new else 'already there'}: {folder / name}")
-    click.echo("All four files are correct. Next: tune-app run table3 --data course")
+        say(f"{'downloaded' if new else 'already there'}: {folder / name}")
+    say("All four files are correct. Next: tune-app run table3 --data course")
 
 
 @command(
@@ -131,12 +131,12 @@ def import_(folder: Path, out: Path, image_size: int | None, everything: bool) -
     imported = sources.import_folder(folder, out, image_size=image_size or 256, everything=everything)
     for name, file in imported.files.items():
         size = f"{imported.image_size}x{imported.image_size}"
-        click.echo(f"{out / name}: {len(file.names):,} images of {size}")
+        say(f"{out / name}: {len(file.names):,} images of {size}")
     for note in imported.notes:
-        click.echo(f"  note: {note}")
+        say(f"  note: {note}")
     if imported.dropped:
-        click.echo(f"  left out, because the test set has the same pixels: {', '.join(imported.dropped)}")
-    click.echo(f"Next: tune-app run table3 --data {out}")
+        say(f"  left out, because the test set has the same pixels: {', '.join(imported.dropped)}")
+    say(f"Next: tune-app run table3 --data {out}")
 
 
 @command(
@@ -153,4 +153,4 @@ def show_data(source: str, image_size: int | None, split: str, everything: bool,
     from tune_app import data as sources
 
     dataset = sources.load(source, image_size=image_size, split=split, everything=everything)
-    click.echo("\n".join(sources.show(dataset, out)))
+    say("\n".join(sources.show(dataset, out)))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from tune_app.cli.completion import PAGES, RUNS, SPACES, TRIALS, one_of
 from tune_app.engines.ray import addresses
 from tune_app.errors import SpaceError
+from tune_app.text import wrapped
 from tune_app.version import __version__
 
 if TYPE_CHECKING:
@@ -28,6 +31,17 @@ GROUPS = {
     "Cluster": ("submit", "attach", "pull", "cluster"),
     "Set up": ("data", "spaces", "schema", "docs", "doctor"),
 }
+
+
+def width(stream: IO[str] | None = None) -> int | None:
+    """Columns of the terminal that a stream is, standard output unless given; None for a file or a pipe."""
+    stream = stream or sys.stdout
+    return shutil.get_terminal_size().columns if stream and stream.isatty() else None
+
+
+def say(text: str, err: bool = False) -> None:
+    """Print text; on a terminal, lines that are too long for it end between words."""
+    click.echo(wrapped(text, width(sys.stderr if err else None)), err=err)
 
 
 class _Grouped(click.Group):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tune_app.cli.completion import RUNS, complete_kinds, one_of
-from tune_app.cli.options import OF_TABLE, PATH, command, open_run, option
+from tune_app.cli.options import OF_TABLE, PATH, command, open_run, option, width
 
 if TYPE_CHECKING:
     from tune_app.report import TableOptions
@@ -126,5 +126,7 @@ def compare(names: Sequence[str], form: str, out: Path | None, runs_dir: Path) -
     """Compare the best configurations of several runs. Runs on the same data are ranked."""
     from tune_app.report import comparing, exporting
 
-    content = comparing.comparison_file([_frames(name, runs_dir) for name in names], form)
+    content = comparing.comparison_file(
+        [_frames(name, runs_dir) for name in names], form, None if out else width()
+    )
     exporting.deliver(content, form, out, sys.stdout.buffer)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tune_app.cli.options import PATH, command, open_run, option
+from tune_app.cli.options import PATH, command, open_run, option, say, width
 
 
 @command("--runs-dir", "--json")
@@ -17,7 +17,10 @@ def ls(runs_dir: Path, as_json: bool) -> None:
     from tune_app.sweep import run_summaries
 
     found = run_summaries.summaries(runs_dir, _summary)
-    click.echo(json.dumps(found, indent=2) if as_json else run_summaries.listing(found, runs_dir))
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        say(run_summaries.listing(found, runs_dir))
 
 
 def _summary(folder: Path) -> dict[str, Any]:
@@ -49,7 +52,9 @@ def show(name: str, runs_dir: Path, as_json: bool, follow: bool) -> None:
     if follow:
         progress.follow(sweep)
     frames = results.load(sweep)
-    click.echo(json.dumps(json_views.run(frames), indent=2) if as_json else terminal.table(frames))
+    click.echo(json.dumps(json_views.run(frames), indent=2)) if as_json else say(
+        terminal.table(frames, width())
+    )
 
 
 @command(
@@ -75,7 +80,10 @@ def best(name: str, within: float | None, runs_dir: Path, as_json: bool, model_f
     found = json_views.best(frames, within)
     if model_file:
         found["model"] = saved_models.export(frames, found["sample"], model_file) | {"file": str(model_file)}
-    click.echo(json.dumps(found, indent=2) if as_json else terminal.best(frames, found))
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        say(terminal.best(frames, found))
 
 
 @command(
@@ -98,7 +106,7 @@ def predict(model: Path, images: tuple[Path, ...], as_json: bool, trust: bool) -
 
     origin, found = saved_models.read(model)[0], saved_models.predict(model, images, trust)
     if not as_json:
-        click.echo(terminal.predictions(origin, found))
+        say(terminal.predictions(origin, found))
         return
     known = {**structs.asdict(origin), "warning": origin.warning}
     click.echo(json.dumps([{**asdict(each), "model": known} for each in found], indent=2))
@@ -125,7 +133,7 @@ def prune(name: str, runs_dir: Path) -> None:
 
     sweep = open_run(name, runs_dir)
     files, size_bytes = sweep.prune()
-    click.echo(f"{sweep.name}: {counted(files, 'file')} removed, {size(size_bytes)} freed")
+    say(f"{sweep.name}: {counted(files, 'file')} removed, {size(size_bytes)} freed")
 
 
 @command("NAME", "[TRIAL]", "--runs-dir")
@@ -140,8 +148,6 @@ def stop(name: str, trial: str | None, runs_dir: Path) -> None:
     sweep = open_run(name, runs_dir)
     request_stop(sweep, trial)
     if trial:
-        click.echo(
-            f"configuration {find_sample(sweep, trial)} of {sweep.name} stops after its current epoch."
-        )
+        say(f"configuration {find_sample(sweep, trial)} of {sweep.name} stops after its current epoch.")
     else:
-        click.echo(f"{sweep.name} stops after the current epoch. To continue it: tune-app resume {name}")
+        say(f"{sweep.name} stops after the current epoch. To continue it: tune-app resume {name}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tune_app.cli.completion import TRIALS
-from tune_app.cli.options import OF_SESSION, OF_SPACE, command, option, requested_space
+from tune_app.cli.options import OF_SESSION, OF_SPACE, command, option, requested_space, say
 from tune_app.errors import FolderChanged, RunError, TuneAppError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def _train(session: Session) -> None:
     from tune_app import progress
     from tune_app.session import preview
 
-    click.echo(preview.headline(session.request.space, session.loaded.identity))
+    say(preview.headline(session.request.space, session.loaded.identity))
     outcome: TuneAppError | None = None
     try:
         sweep = session.train(progress.Watch)
@@ -53,7 +53,7 @@ def _write(sweep: Sweep) -> TuneAppError | None:
     frames = results.load(sweep)
     with progress.waiting("writing results and report"), sweep.rewriting():
         refused = report.write_all(frames)
-    click.echo(terminal.summary(frames))
+    say(terminal.summary(frames))
     return refused
 
 
@@ -69,7 +69,7 @@ def _print_finished(sweep: Sweep) -> None:
         outcome.tidy(sweep)
     refused: TuneAppError | None = None
     if summary := outcome.summary(sweep):
-        click.echo(summary)
+        say(summary)
     else:
         refused = _write(sweep)
     if error := outcome.failures(sweep) or refused:
@@ -159,10 +159,10 @@ def check(**options: Any) -> None:
 
     request = _request(options)
     loaded = _load(request)
-    click.echo(preview.headline(request.space, loaded.identity))
+    say(preview.headline(request.space, loaded.identity))
     with progress.waiting("timing one epoch"):
         estimate = preview.estimate(request, loaded)
-    click.echo(preview.plan(request.space, estimate))
+    say(preview.plan(request.space, estimate))
 
 
 def _request(options: dict[str, Any]) -> Request:
@@ -245,12 +245,12 @@ def extend(
     absorbs = wider.seeds - sweep.space.seeds if seeds and not seeds.startswith("+") else 0
     loaded = _load(request, sweep)
     if lifecycle.restarts(sweep.space, wider, loaded):
-        click.echo(
+        say(
             "note: this task's training depends on the number of epochs (for example its learning-rate "
             "schedule), so every trial restarts from epoch 1."
         )
     elif wider.epochs > sweep.space.epochs and sweep.space.keep != "last":
-        click.echo(
+        say(
             f"note: {name} has no checkpoints of its finished trials (keep: {sweep.space.keep}), so they "
             "restart from epoch 1. A run with keep: last continues them."
         )
@@ -267,7 +267,7 @@ def _undo(name: str, options: dict[str, Any]) -> None:
     sweep = Sweep.open(_folder(name, options), to_undo=True)
     asked = undo.undo(sweep, options["trust"])
     space = sweep.space
-    click.echo(
+    say(
         f"{name}: the part of {asked} that is not trained yet is removed. The run now has "
         f"{counted(space.size(), 'configuration')}, {counted(space.seeds, 'seed')} and "
         f"{counted(space.epochs, 'epoch')}."
@@ -324,5 +324,5 @@ def rerun(name: str, trial: str, **options: Any) -> None:
     lifecycle.note_changed_code(sweep, [sweep.history.configurations[sample].config])
     with progress.waiting(f"training configuration {sample} again"):
         found, differences = lifecycle.rerun(request, loaded, sweep, sample)
-    click.echo(terminal.rerun(found.sample, found.compared, differences, found.device))
+    say(terminal.rerun(found.sample, found.compared, differences, found.device))
     raise SystemExit(1 if differences else 0)

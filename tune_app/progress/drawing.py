@@ -11,7 +11,7 @@ from rich.text import Text
 
 from tune_app.progress.snapshot import Row, Snapshot
 from tune_app.status import LIVE, WAITING, Status
-from tune_app.text import duration, rate, time_left
+from tune_app.text import duration, rate, time_left, wrapped
 
 _STYLES = {
     Status.RUNNING: "cyan",
@@ -25,6 +25,9 @@ _STYLES = {
 _GAP = 3
 _STATE = "state"
 _INDENT = 2
+
+#: Lines of the footer that the best configuration may take, and the last failure.
+_MOST_LINES = 2
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,13 @@ def heartbeat(snapshot: Snapshot, timing: Timing) -> str:
 
 
 def _choose(snapshot: Snapshot, room: int) -> list[Row]:
-    """What is shown where not all fits: running, the newest that ended, then waiting; by sample number."""
+    """What is shown where not all fits: the best, running, the newest that ended, then waiting; by sample."""
     if len(snapshot.rows) <= room:
         return snapshot.rows
     rows = {row.sample: row for row in snapshot.rows}
     running = [sample for sample, row in rows.items() if row.state == Status.RUNNING]
-    order = dict.fromkeys([*running, *snapshot.newest, *rows])
+    best = [snapshot.best.sample] if snapshot.best else []
+    order = dict.fromkeys([*best, *running, *snapshot.newest, *rows])
     return [rows[sample] for sample in sorted(list(order)[:room])]
 
 
@@ -174,10 +178,12 @@ def _footer(snapshot: Snapshot, timing: Timing, width: int) -> list[str]:
     if (best := snapshot.best) and not timing.over:
         at = "" if best.ranked else f", at epoch {_epoch(snapshot, best)}"
         by = f", by the {snapshot.choosing_epochs}" if snapshot.choosing_epochs else ""
-        lines.append(f"best so far{by}: {_measured(snapshot, best)}{at}   {_name(snapshot, best)}")
+        said = f"best so far{by}: {_measured(snapshot, best)}{at}   {_name(snapshot, best)}"
+        lines += wrapped(said, width, _MOST_LINES).splitlines()
     failed = next((row for row in reversed(snapshot.rows) if row.reason), None)
     if failed:
-        lines.append(f"{failed.state}: {_name(snapshot, failed)}: {failed.reason}")
+        said = f"{failed.state}: {_name(snapshot, failed)}: {failed.reason}"
+        lines += wrapped(said, width, _MOST_LINES).splitlines()
     return lines
 
 

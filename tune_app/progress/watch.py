@@ -19,6 +19,7 @@ from tune_app.progress import drawing
 from tune_app.progress.snapshot import Pace, Snapshot, SnapshotTaker
 from tune_app.status import FAULTY, Status
 from tune_app.sweep import Sweep
+from tune_app.text import wrapped
 from tune_app.training import output
 
 _EVERY_S = 0.25
@@ -39,8 +40,9 @@ class Terminal(Console):
 
 
 def note(text: str, console: Console | None = None) -> None:
-    """Print a line at once and unchanged, also while a live view is on the screen."""
-    (console or Terminal()).out(text, highlight=False)
+    """Print a line at once, also while a live view is on the screen; on a terminal it ends between words."""
+    console = console or Terminal()
+    console.out(wrapped(text, console.width) if _interactive(console) else text, highlight=False)
 
 
 @contextmanager

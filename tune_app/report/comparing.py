@@ -13,7 +13,7 @@ from tune_app import results
 from tune_app.errors import ReportError, RunError
 from tune_app.report import formats, settings
 from tune_app.report.exporting import one_of
-from tune_app.report.render import WRITERS, Column, Table, identity, intervals
+from tune_app.report.render import WRITERS, Column, Table, identity, intervals, text
 from tune_app.results import verdict
 from tune_app.results.verdict import LEVEL
 from tune_app.space import Config, Metric, canonical
@@ -23,7 +23,7 @@ from tune_app.stats.arithmetic import mean
 from tune_app.stats.paired_tests import significant, welch
 from tune_app.stats.units import MetricUnits, interval_legend
 from tune_app.sweep import Sweep, code
-from tune_app.text import counted
+from tune_app.text import counted, wrapped
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -117,10 +117,14 @@ def compare(sweeps: Sequence[Frames]) -> Table:
     return Table.of("compare", title, columns, best, about, below)
 
 
-def comparison_file(sweeps: Sequence[Frames], form: str) -> bytes:
-    """The comparison as a file's content, in one of ``FORMATS``. Raises ReportError as ``compare`` does."""
+def comparison_file(sweeps: Sequence[Frames], form: str, width: int | None = None) -> bytes:
+    """The comparison as a file's content, in one of ``FORMATS``; ``text`` fits into ``width`` columns.
+
+    Raises ReportError as ``compare`` does.
+    """
     one_of("--format", form, FORMATS)
-    return WRITERS[form](compare(sweeps)).encode()
+    made = compare(sweeps)
+    return (wrapped(text(made, width), width) if form == "text" else WRITERS[form](made)).encode()
 
 
 def _best(frames: Frames) -> pd.Series[Any]:

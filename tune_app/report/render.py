@@ -123,10 +123,13 @@ def markdown(table: Table, level: int = 1) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def text(table: Table) -> str:
-    """The table for a terminal, its notes below."""
-    cells = [[one_line(cell) for cell in row] for row in (table.header, *table.rows)]
-    return "\n".join([table.title, "", aligned(cells, align=table.align), "", *table.below, *table.about, ""])
+def text(table: Table, width: int | None = None) -> str:
+    """The table for a terminal, its notes below; each row as a list where ``width`` columns are too few."""
+    header, *rows = [[one_line(cell) for cell in row] for row in (table.header, *table.rows)]
+    shown = aligned([header, *rows], align=table.align)
+    if width is not None and max(map(len, shown.splitlines())) > width:
+        shown = "\n\n".join(aligned([*zip(header, row, strict=True)]) for row in rows)
+    return "\n".join([table.title, "", shown, "", *table.below, *table.about, ""])
 
 
 def markdown_text(text: str) -> str:

@@ -49,8 +49,8 @@ def tally(sweep: Sweep) -> str:
     return run_summaries.tally(Counter(statuses), max(len(statuses), sweep.space.size()))
 
 
-def table(frames: Frames) -> str:
-    """Every configuration and how it stands, best first."""
+def table(frames: Frames, width: int | None = None) -> str:
+    """Every configuration and how it stands, best first; without columns that find no room in ``width``."""
     space = frames.sweep.space
     shown = [metric.name for metric in space.metrics]
     shown += ["test_accuracy"] if "test_accuracy_mean" in frames.trials else []
@@ -74,7 +74,24 @@ def table(frames: Frames) -> str:
     if space.choosing_epochs:
         chosen = [metric.name for metric in space.metrics]
         head.append(f"{formats.listed(chosen)}: mean of the {space.choosing_epochs}")
-    return "\n".join([*head, "", aligned(rows)])
+    written = aligned(_narrowed(rows, ["device", "time", "epoch", *reversed(names)], width))
+    below = []
+    if len(best):  # the first row may have scrolled out of sight
+        winner, metric = best.iloc[0], space.metric.name
+        figure = formats.choice(frames, winner["sample"], metric, unit=True)
+        name = frames.name_of(winner["sample"], short=True)
+        below = ["", f"best by {space.chosen_by(metric)}: {name} ({figure}, n={winner['n']})"]
+    return "\n".join([*head, "", written, *below])
+
+
+def _narrowed(rows: Sequence[Sequence[str]], least: Sequence[str], width: int | None) -> list[list[str]]:
+    """Rows without columns named in ``least``, from the first on, until they find room in ``width``."""
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    for name in least:
+        if width is None or 3 * len(columns) - 1 + sum(max(map(len, each)) for each in columns) <= width:
+            break
+        columns = [column for column in columns if column[0] != name]
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def best(frames: Frames, found: Mapping[str, Any]) -> str:

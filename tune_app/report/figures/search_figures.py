@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,6 @@ import numpy as np
 import optuna
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
@@ -22,19 +20,15 @@ from tune_app import results
 from tune_app.errors import describe
 from tune_app.report import formats
 from tune_app.report.figures import selection, style
+from tune_app.report.figures.parameter_axis import fitted, parameter_axes
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
 from tune_app.search.conversion import OptunaParameter, directions, frozen_trial, spanning
-from tune_app.space import Config, canonical
-from tune_app.space.labels import text
 from tune_app.stats.units import NOTHING
 from tune_app.status import Status
 from tune_app.text import counted
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
-
-#: Parameters that get a place in a figure.
-MOST_PARAMETERS = 8
 
 #: Lines of the parallel coordinates: there are no labels to be read, so more than elsewhere.
 MOST_LINES = 200
@@ -54,12 +48,6 @@ _FINISHED: dict[str, Any] = {"color": style.GREY, "linewidth": 0.9, "label": "fi
 _UNFINISHED: dict[str, Any] = {
     **{"color": style.FAINT, "linewidth": 0.8, "linestyle": (0, (2, 1.5)), "label": "not finished"}
 }
-
-#: The most listed numbers that are labels themselves, and the least share of the axis between two.
-_FEW_VALUES, _APART = 6, 0.08
-
-#: A configuration without the parameter stands below the others, by this share of the axis.
-_GAP = 0.15
 
 
 def history(frames: Frames) -> Iterator[Picture]:
@@ -87,7 +75,7 @@ def history(frames: Frames) -> Iterator[Picture]:
 def slices(frames: Frames) -> Iterator[Picture]:
     """The metric against each parameter by itself."""
     points = _points(frames)
-    parameters, note = _parameters(frames)
+    parameters, note = parameter_axes(frames)
     label = selection.metric_label(frames)
     across = min(len(parameters), _PANELS)
     down = math.ceil(len(parameters) / across)
@@ -117,7 +105,7 @@ def slices(frames: Frames) -> Iterator[Picture]:
 def parallel(frames: Frames) -> Iterator[Picture]:
     """A line a configuration through its parameters and its metric."""
     points = _points(frames)
-    parameters, note = _parameters(frames)
+    parameters, note = parameter_axes(frames)
     ranked = _measured(frames, results.ranked(frames))
     chosen = selection.choose(frames, ranked, MOST_LINES)
     best = chosen.samples[: round(top_share(len(chosen.samples)) * len(chosen.samples))]
@@ -320,87 +308,6 @@ def _points(frames: Frames) -> Points:
 
 def _evenly(count: int) -> NDArray[np.int64]:
     return np.linspace(0, count - 1, MOST_POINTS).astype(np.int64)
-
-
-def _parameters(frames: Frames) -> tuple[list[ParameterAxis], str]:
-    """The axes of the parameters that get a place, of those that differ between finished configurations."""
-    configs = [frames.config(sample) for sample in results.ranked(frames)["sample"]]
-    varying = [
-        name
-        for name in frames.varying
-        if len({canonical(config[name]) if name in config else "" for config in configs}) > 1
-    ]
-    if not varying:
-        raise NotDrawn("no parameter varies between the finished configurations")
-    shown = varying[:MOST_PARAMETERS]
-    note = f"the first {len(shown)} of {len(varying)} parameters" if len(shown) < len(varying) else ""
-    labels = selection.shortened(shown, 24)
-    return [parameter_axis(frames, name, labels[name]) for name in shown], note
-
-
-@dataclass(frozen=True)
-class ParameterAxis:
-    """Where a parameter's values stand, by their ``canonical`` forms, and what is written at some places."""
-
-    name: str
-    label: str
-    places: dict[str, float]
-    ticks: dict[float, str]
-    absent: float
-    log: bool = False
-
-    def place(self, config: Config) -> float:
-        """Where a configuration stands on the axis."""
-        return self.places[canonical(config[self.name])] if self.name in config else self.absent
-
-    def draw(self, axis: Axis, absent: bool = False) -> None:
-        """Scale and label a matplotlib axis, with a label for ``absent`` if a configuration is."""
-        if self.log:
-            axis.axes.set(**{f"{style.letter(axis)}scale": "log"})
-        ticks = {self.absent: NOTHING, **self.ticks} if absent else self.ticks
-        axis.set_ticks(list(ticks), list(ticks.values()))
-        axis.set_ticks([], minor=True)
-
-
-def parameter_axis(frames: Frames, name: str, label: str = "") -> ParameterAxis:
-    """The axis of a parameter: words and mixed values side by side, numbers by their size."""
-    values = selection.parameter_values(frames, name)
-    sampler = frames.sweep.space.space.get(name)
-    spread = spanning(list(values.values()), sampler)
-    texts = selection.values(frames, name, 14)
-    if spread.kind == "choice":
-        places = {key: float(index) for index, key in enumerate(values)}
-        return ParameterAxis(name, label, places, {places[key]: texts[key] for key in values}, -1.0)
-    places = {key: float(value) for key, value in values.items() if isinstance(value, int | float)}
-    low, high, log = min(places.values()), max(places.values()), "log" in spread.kind
-    listed = sampler is None or sampler.kind in ("grid", "choice")
-    if listed and len(values) <= _FEW_VALUES:
-        ticks = {places[key]: texts[key] for key in _apart(places, log)}
-    else:
-        locator = style.log_locator(low, high, 5) if log else MaxNLocator(4, integer="int" in spread.kind)
-        ticks = {float(at): text(float(at)) for at in locator.tick_values(low, high) if low <= at <= high}
-    absent = low * (low / high) ** _GAP if log else low - _GAP * ((high - low) or 1)
-    return ParameterAxis(name, label, places, ticks, absent, log)
-
-
-def _apart(places: dict[str, float], log: bool) -> list[str]:
-    """The values whose labels find room, from the lowest."""
-    heights = dict(zip(places, np.log(list(places.values())) if log else places.values(), strict=True))
-    least = _APART * (max(heights.values()) - min(heights.values()))
-    chosen: list[str] = []
-    for key, height in heights.items():
-        if not chosen or height - heights[chosen[-1]] >= least:
-            chosen.append(key)
-    return chosen
-
-
-def fitted(axis: Axis, values: Sequence[float], others: Iterable[float] = ()) -> list[float]:
-    """Fit a y axis to ``values`` and ``others``; returns the heights of ``values``, as shares of the axis."""
-    ends = min(*values, *others), max(*values, *others)
-    axis.axes.set_ylim(axis.get_major_locator().nonsingular(*ends))
-    transform = axis.get_transform()
-    low, high = transform.transform(np.array(axis.get_view_interval()))
-    return list((transform.transform(np.array(values)) - low) / (high - low))
 
 
 KINDS: dict[str, Callable[[Frames], Iterator[Picture]]] = {

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from records import record
 
 from tune_app.report import figures
-from tune_app.report.figures.search_figures import parameter_axis
+from tune_app.report.figures.parameter_axis import parameter_axis
 
 
 def ticks(folder: Path, case: str) -> dict[str, list[str]]:
