@@ -9,6 +9,8 @@ from itertools import zip_longest
 #: Shows a line to the user.
 Notify = Callable[[str], None]
 
+_NO_BREAK = "\u2060"  # no white space to textwrap, and in no text
+
 
 def duration(seconds: float) -> str:
     """An elapsed time.
@@ -88,8 +90,9 @@ def wrapped(text: str, width: int | None, most: int | None = None) -> str:
             break_long_words=False,
             break_on_hyphens=False,
         )
-        lines += wrapper.wrap(line) or [""]
-    return "\n".join(lines)
+        whole = line.replace(" ± ", f"{_NO_BREAK}±{_NO_BREAK}")
+        lines += wrapper.wrap(whole) or [""]
+    return "\n".join(lines).replace(_NO_BREAK, " ")
 
 
 def padded(rows: Sequence[Sequence[str]], align: str = "", least: int = 0) -> list[list[str]]:

@@ -21,7 +21,6 @@ AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    *("--dump-dom", "--virtual-time-budget=60000"),
 )
 
 # srcdoc keeps both documents on one origin, so that the outer one may look into the inner one
@@ -31,6 +30,7 @@ _INNER = """
 <script>
 axe.run(document).then(found => parent.postMessage(JSON.stringify({{
   width: innerWidth,
+  height: document.documentElement.scrollHeight,
   scrollWidth: document.documentElement.scrollWidth,
   requests: performance.getEntriesByType("resource").map(each => each.name),
   violations: found.violations.map(
@@ -53,9 +53,10 @@ addEventListener("message", event => {{
 
 @dataclass(frozen=True)
 class Seen:
-    """A page at one width: axe's findings (rule, impact, each one's HTML), its width, what it asked for."""
+    """A page at one width: axe's findings (rule, impact, each one's HTML), its size, what it asked for."""
 
     width: int
+    height: int
     scroll_width: int
     requests: list[str]
     violations: list[tuple[str, str, list[str]]]
@@ -73,27 +74,34 @@ def browser() -> str:
     return found
 
 
-def look(page: str, widths: Sequence[int], folder: Path) -> list[Seen]:
-    """A page's HTML at several widths, in pixels; ``folder`` is for the browser's files."""
-    chromium = browser()
+def look(page: str, widths: Sequence[int], folder: Path, dark: bool = False) -> list[Seen]:
+    """A page's HTML at several widths, in pixels, in a theme; ``folder`` is for the browser's files."""
     # the page forbids scripts, which is what axe is
     open_page, count = re.subn(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
     assert count == 1
     inner = open_page.replace("</body>", _INNER.format(axe=AXE.read_text(encoding="utf-8")) + "</body>")
     frames = "".join(_FRAME.format(width=width, document=html.escape(inner)) for width in widths)
     (folder / "outer.html").write_text(_OUTER.format(frames=frames), encoding="utf-8")
-    done = subprocess.run(
-        [chromium, *FLAGS, f"--user-data-dir={folder / 'profile'}", (folder / "outer.html").as_uri()],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
+    options = ["--dump-dom", "--virtual-time-budget=60000"]
+    options += ["--blink-settings=preferredColorScheme=0"] if dark else []
+    done = _run(options, folder / "outer.html", folder)
     found = [
         json.loads(html.unescape(text)) for text in re.findall(r"<pre>(.*?)</pre>", _body(done.stdout), re.S)
     ]
     assert len(found) == len(widths), done.stderr[-2000:]
     return sorted((_seen(each) for each in found), key=lambda each: widths.index(each.width))
+
+
+def printed_pages(page: Path, folder: Path) -> int:
+    """How many sheets a page takes on paper."""
+    file = folder / "printed.pdf"
+    _run([f"--print-to-pdf={file}", "--no-pdf-header-footer"], page, folder)
+    return len(re.findall(rb"/Type\s*/Page\b", file.read_bytes()))
+
+
+def _run(options: Sequence[str], page: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    argv = [browser(), *FLAGS, *options, f"--user-data-dir={folder / 'profile'}", page.as_uri()]
+    return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=120)
 
 
 def _body(dom: str) -> str:
@@ -103,4 +111,6 @@ def _body(dom: str) -> str:
 
 def _seen(found: dict[str, Any]) -> Seen:
     violations = [(rule, str(impact), list(nodes)) for rule, impact, nodes in found["violations"]]
-    return Seen(found["width"], found["scrollWidth"], found["requests"], violations, found["passes"])
+    return Seen(
+        found["width"], found["height"], found["scrollWidth"], found["requests"], violations, found["passes"]
+    )
