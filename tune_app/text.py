@@ -45,9 +45,9 @@ def rate(per_second: float) -> str:
     return f"{per_second:.0f} epochs/s" if per_second >= 9.5 else f"{per_second:.2g} epochs/s"
 
 
-def counted(number: float, noun: str) -> str:
-    """``1 seed``, ``5 seeds``, ``0.5 GPUs``."""
-    return f"{number:,.15g} {noun}{'' if number == 1 else 's'}"
+def counted(number: float, noun: str, several: str = "") -> str:
+    """``1 seed``, ``5 seeds``, ``0.5 GPUs``; ``several`` is a plural that does not end with s alone."""
+    return f"{number:,.15g} {noun if number == 1 else several or f'{noun}s'}"
 
 
 def size(size_bytes: int) -> str:

@@ -122,7 +122,7 @@ def same_decisions(found: list[Event], undisturbed: list[Event]) -> list[str]:
     for kind, fields in (
         ("planned", ("sample", "config", "twin")),
         ("decision", ("sample", "epoch", "rung", "value", "threshold", "stop")),
-        ("batch", ("samples", "seeds", "budget", "within")),
+        ("batch", ("samples", "seeds", "among", "before", "after", "looks", "budget", "within")),
         ("settled", ("why",)),
     ):
         ours, theirs = (

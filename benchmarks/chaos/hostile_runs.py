@@ -120,7 +120,9 @@ RUNS: dict[str, Make] = {
     "an epoch 10^12": field("epoch", epoch=10**12),
     "an end after epoch 10^12": added(event="ended", trial="2.1", epoch=10**12, replicates=[0], by="task"),
     "10^9 replicates": space("seeds: 2", "seeds: 1000000000"),
-    "10^9 seeds of a batch": added(event="batch", samples=[1], seeds=[10**9], budget=10**9),
+    "10^9 seeds of a batch": added(
+        event="batch", samples=[1], seeds=[10**9], among=[1], before=2, after=10**9, looks=2, budget=10**9
+    ),
     "10^9 epochs": space("epochs: 2", "epochs: 1000000000"),
     "a grid of 10^12 points": space(
         "space:", "space:\n" + "".join(f"  p{i}: {{grid: {list(range(100))}}}\n" for i in range(6)) + "#"

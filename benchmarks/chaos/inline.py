@@ -12,6 +12,8 @@ from benchmarks.chaos.sweeps import Case
 from benchmarks.chaos.watching import RECORD, whole_lines
 from benchmarks.chaos.witness import Witness
 
+#: The events that say what a command adds to a run.
+_ADDING = (b"extended", b"batch")
 #: How often a run may die before it must come to its end.
 _DEATHS = 5
 
@@ -95,6 +97,7 @@ class Mortal:
         record = run / RECORD
         if not record.exists():
             return self.case.run("run", "inline")
-        if self.case.extension and b'{"event":"extended"' not in whole_lines(record):
+        recorded = whole_lines(record)
+        if self.case.extension and not any(b'{"event":"%b"' % kind in recorded for kind in _ADDING):
             return self.case.extend("run", "inline")
         return self.case.resume("run", "inline")

@@ -82,7 +82,7 @@ class Case:
 
     ``ordered`` says that its course depends on the order in which trials report, so that it comes out the
     same for certain only where one trial runs at a time; ``stateless`` that it has no checkpoints;
-    ``extension`` are the flags that it is extended with once it is done.
+    ``extension`` is the command that adds to it once it is done, with its flags.
     """
 
     name: str
@@ -114,7 +114,8 @@ class Case:
 
     def extend(self, name: str, address: str) -> list[str]:
         """The arguments of ``tune-app`` that want more of it."""
-        return ["extend", name, *self.extension, *self._how(address)]
+        verb, *flags = self.extension
+        return [verb, name, *flags, *self._how(address)]
 
     def resume(self, name: str, address: str) -> list[str]:
         """The arguments of ``tune-app`` that go on with it."""
@@ -137,6 +138,7 @@ _WIDE = "space: {lr: {grid: [0.01, 0.1, 0.03, 0.001, 0.3]}}"
 _ASHA = "stop: {scheduler: asha, grace_period: 1, reduction_factor: 2}"
 _OPTUNA = "search: {algorithm: optuna, sampler: tpe, samples: 8}"
 _SEARCHED = "space: {lr: {choice: [0.01, 0.1, 0.03]}, gamma: {choice: [0.5, 0.9]}}"
+_SETTLE = ("settle", "--budget", "40")
 _SMALL = ("--data", "phantom", "--image-size", "8")
 
 CASES = {
@@ -152,9 +154,24 @@ CASES = {
         Case("asha, diverging", _space(_WIDE, _ASHA, "fixed: {doom: 1}"), ordered=True),
         Case("optuna", _space(_SEARCHED, _OPTUNA, "configs: [{lr: 0.05, gamma: 0.7}]"), ordered=True),
         Case("optuna, asha", _space(_SEARCHED, _OPTUNA, _ASHA, "keep: last"), ordered=True),
-        Case("extended", _space(_GRID), extension=("--seeds", "+1", "--add", "lr=0.02")),
-        Case("longer", _space(_GRID, "keep: last", "evaluate: best"), extension=("--epochs", "+3")),
-        Case("asha, extended", _space(_WIDE, _ASHA), ordered=True, extension=("--seeds", "+1")),
-        Case("optuna, extended", _space(_SEARCHED, _OPTUNA), ordered=True, extension=("--samples", "+3")),
+        Case("extended", _space(_GRID), extension=("extend", "--seeds", "+1", "--add", "lr=0.02")),
+        Case("longer", _space(_GRID, "keep: last", "evaluate: best"), extension=("extend", "--epochs", "+3")),
+        Case("asha, extended", _space(_WIDE, _ASHA), ordered=True, extension=("extend", "--seeds", "+1")),
+        Case(
+            "optuna, extended",
+            _space(_SEARCHED, _OPTUNA),
+            ordered=True,
+            extension=("extend", "--samples", "+3"),
+        ),
+        Case("settled", _space(_GRID), extension=_SETTLE),
+        Case("settled, diverging", _space(_GRID, "fixed: {doom: 0.15}", "keep: last"), extension=_SETTLE),
+        Case(
+            "settled, stacked",
+            _space(_GRID, task="pneumonia", replicates="stacked"),
+            _SMALL,
+            extension=_SETTLE,
+        ),
+        Case("asha, settled", _space(_WIDE, _ASHA), ordered=True, extension=_SETTLE),
+        Case("optuna, settled", _space(_SEARCHED, _OPTUNA), ordered=True, extension=_SETTLE),
     )
 }

@@ -18,7 +18,9 @@ from tune_app.cli import cli
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("name", ["grid", "keep last", "asha, diverging", "optuna, asha", "extended"])
+@pytest.mark.parametrize(
+    "name", ["grid", "keep last", "asha, diverging", "optuna, asha", "extended", "settled"]
+)
 def test_a_run_that_dies_at_one_of_its_writes_ends_as_an_undisturbed_one(
     name: str, mortal: Callable[[str], Mortal]
 ) -> None:

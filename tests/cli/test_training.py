@@ -102,6 +102,31 @@ def test_a_run_is_resumed_extended_rerun_and_confirmed(tool: Tool, tmp_path: Pat
     assert len(list((tmp_path / "runs/mine/checkpoints").iterdir())) < len(states)
 
 
+def test_a_run_is_settled_within_a_budget(tool: Tool, tmp_path: Path) -> None:
+    (tmp_path / "noisy.py").write_text(
+        "import random\n"
+        "def task(config, context):\n"
+        "    drawn = random.Random(f\"{config['x']} {context.seed}\").gauss(0, 1)\n"
+        "    yield {'val_accuracy': config['x'] + 0.02 * drawn}\n"
+    )
+    (tmp_path / "my.yaml").write_text(
+        "task: noisy:task\nspace: {x: {grid: [0.8, 0.795, 0.3]}}\nepochs: 1\nseeds: 3\n"
+        "metric: {name: val_accuracy, mode: max}\n"
+    )
+    assert "Next: tune-app settle my-1" in tool("run", "my.yaml", *INLINE)
+    out = tool("settle", "my-1", "--budget", "10", "--within", "0.1", *INLINE)
+    assert "2 of 3 configurations may be the best" in out
+    assert "batch 1: 2 of 2 left, 10 of 10 seeds spent" in out
+    assert list(pd.read_csv(tmp_path / "runs/my-1/results.csv")["n"]) == [8, 8, 3]
+    assert "Not settled with 10 more seeds" in (tmp_path / "runs/my-1/report/report.md").read_text()
+    assert "nothing to settle" in tool("settle", "my-1", "--within", "20", *INLINE)
+    assert "write 2 or more" in tool("settle", "my-1", "--budget", "1", *INLINE, code=2)
+    tool("extend", "my-1", "--seeds", "+1", *INLINE)
+    assert list(pd.read_csv(tmp_path / "runs/my-1/results.csv")["n"]) == [9, 9, 4]
+    tool("extend", "my-1", "--seeds", "9", *INLINE)
+    assert list(pd.read_csv(tmp_path / "runs/my-1/results.csv")["n"]) == [9, 9, 9]
+
+
 def test_what_finished_trials_keep_decides_what_more_epochs_cost(tool: Tool) -> None:
     tool("run", "grid", *SMALL, *POINT, "--name", "mine")
     assert "keep: best" in tool("extend", "mine", "--epochs", "3", *INLINE)

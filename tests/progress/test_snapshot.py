@@ -9,7 +9,7 @@ import pytest
 from recording import GRID, Clock, drawn, look, recorded
 
 from tune_app.progress.snapshot import Pace, Row, SnapshotTaker
-from tune_app.sweep.events import Planned
+from tune_app.sweep.events import Batch, Planned
 
 
 def test_snapshot_of_every_state(tmp_path: Path) -> None:
@@ -209,3 +209,22 @@ def test_the_best_so_far_is_the_best_over_the_epochs_that_choose(
     assert snapshot.best.mean == pytest.approx(value)
     told = [line for line in drawn(snapshot) if "best so far" in line]
     assert ("last 2 epochs" in told[0]) == (window == 2)
+
+
+def test_a_batch_of_seeds_is_shown_beside_what_is_best_by_those_that_count(tmp_path: Path) -> None:
+    with recorded(tmp_path, GRID) as (sweep, recorder):
+        for sample, value in ((1, 0.9), (2, 0.8)):
+            recorder.train(sample, [value, value])
+        taker = SnapshotTaker(sweep)
+        assert taker.take().settling == ""
+        asked = {"before": 2, "after": 4, "looks": 3, "budget": 8}
+        sweep.note(Batch(samples=[1], seeds=[2], among=[1, 2], **asked))
+        snapshot = taker.take()
+        first = snapshot.rows[0]
+        assert (first.state, first.values, first.ended, first.ranked) == ("waiting", (0.9, 0.9), False, True)
+        assert snapshot.best == first
+        assert "batch 1: 1 configuration left, 2 of 8 seeds" in snapshot.settling
+        assert snapshot.wanted - snapshot.done >= 2 * 4
+        recorder.epoch(recorder.start(1, 2, 3), [0.1, 0.1])
+        assert taker.take().rows[0].values == (0.9, 0.9)
+        assert any("1 of 8 seeds" not in line and "batch 1" in line for line in drawn(taker.take(), 140))

@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from facts import lacking
 from make_run import make
 from records import constant
 
+from benchmarks.recorder import Recorder
+from tune_app import results
 from tune_app.report import narrative, terminal
 from tune_app.results import Frames, verdict, warnings
+from tune_app.sweep.events import Batch, Settled
 
 SPREAD = (-0.01, -0.005, 0.0, 0.005, 0.01)
 
@@ -173,3 +177,41 @@ def test_an_easy_task_does_not_prove_that_seeds_play_no_part(tmp_path: Path) -> 
     assert 7 in judged.best_set
     right = swept(tmp_path / "2", [[1.0] * 2, [0.0] * 2])
     assert verdict.judge(right).best_set == (1,)
+
+
+@pytest.mark.parametrize(
+    ("why", "said", "following"),
+    [
+        ("", ["not settled yet", "10 more seeds in 1 batch"], "resume table3-1"),
+        ("one", ["settled with 10 more seeds"], "confirm table3-1"),
+        ("within", ["any of these will do", "within 0.5 points"], "confirm table3-1"),
+        ("budget", ["not settled with 10 more seeds", "at most 10"], "confirm table3-1"),
+        ("undone", ["not settled", "after 0 more seeds in 0 batches"], "confirm table3-1"),
+    ],
+)
+def test_how_far_settling_came_is_said_with_what_is_next(
+    tmp_path: Path, why: str, said: list[str], following: str
+) -> None:
+    frames = swept(tmp_path, around(0.9, 0.901))
+    with frames.sweep.writing():
+        frames.sweep.note(
+            Batch(
+                samples=[1, 2],
+                seeds=[5, 5],
+                among=[1, 2],
+                before=5,
+                after=10,
+                looks=2,
+                budget=10,
+                within=0.005,
+            )
+        )
+        for sample in (1, 2):
+            recorder = Recorder(frames.sweep.note, frames.sweep.history, range(5, 10), 2)
+            recorder.train(sample, [0.9 + sample / 1000 + each for each in SPREAD])
+        if why:
+            frames.sweep.note(Settled(why=why))
+    shown = terminal.summary(results.load(frames.sweep))
+    assert lacking(shown.lower(), said) == []
+    assert shown.splitlines()[-1].startswith(f"Next: tune-app {following}")
+    assert ("settled" in narrative.verdict(frames, verdict.judge(frames))[1].lower()) is bool(said)

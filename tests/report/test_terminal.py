@@ -33,7 +33,7 @@ def test_a_tie_is_named(tmp_path: Path) -> None:
     lines = run(tmp_path, FAR, BEST, NEAR)
     assert lacking(lines[0], ["val_accuracy", "lr 2e-6", "93.6% ± 0.2", "n=5"]) == []
     assert lacking(lines[1], ["lr 3e-6", "5 seeds"]) == []
-    assert "tune-app confirm run --top 2 --seeds 30" in lines[-1]
+    assert "tune-app settle run" in lines[-1]
 
 
 def test_a_clear_winner_is_told_apart(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_of_many_ties_some_are_named(tmp_path: Path) -> None:
     assert lacking(run(tmp_path, BEST, *alike[:3])[1], ["each of the 4", "5 seeds"]) == []
     lines = run(tmp_path / "more", BEST, *alike, FAR)
     assert lacking(lines[1], ["lr 1e-6; lr 2e-6; lr 3e-6", "3 more", "5 seeds"]) == []
-    assert "tune-app confirm run --top 3 --seeds 30" in lines[-1]
+    assert "tune-app settle run" in lines[-1]
 
 
 def test_a_confirmation_is_not_confirmed_again(tmp_path: Path) -> None:

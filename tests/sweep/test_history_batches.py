@@ -66,8 +66,11 @@ def counted(history: History, wanted: spaces.SearchSpace) -> list[int]:
     return [len(history.counted(each, wanted)) for each in history.configurations.values()]
 
 
-def batch(*samples: int, seeds: int = 2) -> Batch:
-    return Batch(samples=list(samples), seeds=[seeds] * len(samples), budget=10)
+def batch(*samples: int, seeds: int | list[int] = 2) -> Batch:
+    added = [seeds] * len(samples) if isinstance(seeds, int) else seeds
+    return Batch(
+        samples=list(samples), seeds=added, among=[1, 2, 3, *samples], before=2, after=4, looks=2, budget=10
+    )
 
 
 def test_without_batches_all_have_the_replicates_of_the_space() -> None:
@@ -94,7 +97,7 @@ def test_a_batch_counts_once_it_is_trained_for_all_that_are_in_it() -> None:
 
 def test_a_batch_may_add_none_to_one_that_is_ahead() -> None:
     history, note = sweep(1, 2)
-    note(Batch(samples=[1, 2], seeds=[2, 0], budget=10))
+    note(batch(1, 2, seeds=[2, 0]))
     assert counts(history, space()) == [4, 2, 2, 4]
     train(history, note, 1, 5, 6)
     assert counted(history, space()) == [4, 2, 2, 4]
@@ -161,8 +164,8 @@ def test_a_point_drawn_again_has_the_replicates_of_the_first() -> None:
         (batch(9), "no configuration 9"),
         (batch(1, 4), "configuration 4 repeats 1"),
         (batch(1, seeds=MOST_ADDED + 1), "more than"),
-        (Batch(samples=[1, 2], seeds=[1], budget=10), "one number of seeds for each"),
-        (Batch(samples=[1, 1], seeds=[1, 1], budget=10), "one number of seeds for each"),
+        (batch(1, 2, seeds=[1]), "one number of seeds for each"),
+        (batch(1, 1), "one number of seeds for each"),
         (Settled(why="one"), "not being settled"),
     ],
     ids=str,

@@ -25,7 +25,7 @@ Decorator = Callable[[Any], Any]
 
 #: The commands as ``--help`` lists them. A test holds that each command is in one group.
 GROUPS = {
-    "Sweep": ("run", "check", "resume", "extend", "confirm", "retry", "rerun", "stop"),
+    "Sweep": ("run", "check", "resume", "extend", "settle", "confirm", "retry", "rerun", "stop"),
     "Look": ("ls", "show", "logs", "compare", "best", "plot"),
     "Results": ("report", "export", "predict", "prune"),
     "Cluster": ("submit", "attach", "pull", "cluster"),

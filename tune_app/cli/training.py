@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tune_app.cli.completion import TRIALS
-from tune_app.cli.options import OF_SESSION, OF_SPACE, command, option, requested_space, say
+from tune_app.cli.options import OF_SESSION, OF_SPACE, command, margin, option, requested_space, say
 from tune_app.errors import FolderChanged, RunError, TuneAppError
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ _MOVED_DATA = option(
 )
 
 
-def _train(session: Session) -> None:
+def _train(session: Session, headline: str | None = None) -> None:
     """Train with the live view, write the results, print the summary; then raise the error of the session."""
     from tune_app import progress
     from tune_app.session import preview
 
-    say(preview.headline(session.request.space, session.loaded.identity))
+    say(headline or preview.headline(session.request.space, session.loaded.identity))
     outcome: TuneAppError | None = None
     try:
         sweep = session.train(progress.Watch)
@@ -257,6 +257,46 @@ def extend(
     flags = {"--samples": samples, "--seeds": seeds, "--epochs": epochs}
     asked = [f"{flag} {text}" for flag, text in flags.items() if text] + [f"--add {text}" for text in add]
     return _train(lifecycle.extend(request, loaded, sweep, wider, " ".join(asked), code_changed, absorbs))
+
+
+@command(
+    "NAME",
+    option(
+        "--within",
+        "End also once all that are left are within MARGIN of each other: percentage points of accuracy and "
+        "other shares, else the metric's unit.",
+        metavar="MARGIN",
+        type=float,
+        callback=margin,
+    ),
+    option(
+        "--budget",
+        "The most seeds to add in all.  [default: 35 for each configuration that may be the best]",
+        metavar="N",
+        type=click.IntRange(1),
+    ),
+    option("--code-changed", "Add seeds although the code has changed.", is_flag=True),
+    *_EXISTING,
+)
+def settle(name: str, within: float | None, budget: int | None, code_changed: bool, **options: Any) -> None:
+    """Add seeds where they decide which configuration of NAME is the best.
+
+    After each batch of seeds it looks which may still be the best, until one is left. Ctrl-C stops it, and
+    tune-app resume continues it.
+    """
+    from tune_app.session import lifecycle
+    from tune_app.session import settle as settling
+
+    sweep, request = _open(name, options)
+    if sweep.history.settling:
+        settling.require_same(sweep, within, budget)
+        return _train(lifecycle.resume(request, _load(request, sweep), sweep))
+    try:
+        batch, headline = settling.begin(sweep, within, budget)
+    except settling.NothingToSettle as reason:
+        return say(f"{name}: nothing to settle: {reason}")
+    session = lifecycle.settle(request, _load(request, sweep), sweep, batch, code_changed)
+    return _train(session, headline)
 
 
 def _undo(name: str, options: dict[str, Any]) -> None:

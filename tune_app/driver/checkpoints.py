@@ -9,7 +9,7 @@ from pathlib import Path
 from tune_app.errors import FolderChanged
 from tune_app.status import Status
 from tune_app.sweep import Sweep
-from tune_app.sweep.configurations import Attempt, Configuration, rank_key
+from tune_app.sweep.configurations import Attempt, Configuration
 from tune_app.sweep.events import Saved
 from tune_app.sweep.opened_folder import remove, write_atomically
 from tune_app.training.protocol import SAVE_NOW
@@ -38,7 +38,7 @@ class CheckpointRetention:
     def _kept(self, configuration: Configuration) -> Iterator[Saved]:
         """The files of a configuration that a trial may resume from, or that the space keeps."""
         rank, best = self._rank(configuration), self._best
-        beaten = rank and best and rank[1] != best[1]
+        beaten = rank and best and rank[-1] != best[-1]
         for attempt in self._newest(configuration):
             if attempt.saved and (self._sweep.space.keep == "last" or not attempt.ended):
                 yield attempt.saved
@@ -50,25 +50,25 @@ class CheckpointRetention:
         newest = [configuration.last(replicate) for replicate in configuration.replicates(self._sweep.space)]
         return [attempt for attempt in configuration.attempts if any(attempt is each for each in newest)]
 
-    def _rank(self, configuration: Configuration) -> tuple[float, int] | None:
+    def _rank(self, configuration: Configuration) -> tuple[bool, float, int] | None:
         """The place of a finished configuration in the ranking, the least being best; None for others."""
         space = self._sweep.space
         replicates = configuration.replicates(space)
         if self._sweep.history.status(configuration, replicates, live=True) != Status.FINISHED:
             return None
         value = configuration.choice(space)
-        return None if value is None else rank_key(space.metric, value, configuration.sample)
+        return None if value is None else self._sweep.history.place(space.metric, value, configuration)
 
     def keep_best(self, configuration: Configuration) -> None:
         """A configuration has finished: keep the weights of the best one only, and of those the newest."""
         now = self._rank(configuration)
         if now is None:
             return
-        if self._best is None or self._best[1] == configuration.sample:
+        if self._best is None or self._best[-1] == configuration.sample:
             self._best = now
         else:
             self._best, beaten = sorted((self._best, now))
-            self._remove_weights(self._sweep.history.configurations[beaten[1]].attempts)
+            self._remove_weights(self._sweep.history.configurations[beaten[-1]].attempts)
         newest = self._newest(configuration)
         self._remove_weights(attempt for attempt in configuration.attempts if attempt not in newest)
 

@@ -164,7 +164,8 @@ def _progress(snapshot: Snapshot, timing: Timing) -> list[str]:
     if timing.over:
         parts.append(f"took {duration(timing.elapsed_s)}")
     elif timing.per_second:
-        parts.append(time_left((snapshot.wanted - snapshot.done) / timing.per_second))
+        left = time_left((snapshot.wanted - snapshot.done) / timing.per_second)
+        parts.append(f"{left} in this batch" if snapshot.settling else left)
     else:
         parts.append(f"starting: {timing.elapsed_s:.0f} s")
     return [part for part in parts if part]

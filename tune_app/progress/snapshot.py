@@ -16,7 +16,7 @@ from tune_app.stats.arithmetic import mean
 from tune_app.stats.units import MetricUnits
 from tune_app.status import ENDED, FAULTY, WAITING, Status
 from tune_app.sweep import Sweep
-from tune_app.sweep.configurations import Attempt, Configuration, rank_key, window_mean
+from tune_app.sweep.configurations import Attempt, Configuration, window_mean
 from tune_app.sweep.events import Batch
 from tune_app.sweep.history import Settling
 from tune_app.text import counted
@@ -174,7 +174,11 @@ class SnapshotTaker:
         running = [row for row in having if row.state == Status.RUNNING]
         for found in ([row for row in having if row.ranked], running):
             if found:
-                return min(found, key=lambda row: rank_key(self._sweep.space.metric, row.mean, row.sample))
+                history, metric = self._sweep.history, self._sweep.space.metric
+                return min(
+                    found,
+                    key=lambda row: history.place(metric, row.mean, history.configurations[row.sample]),
+                )
         return None
 
 

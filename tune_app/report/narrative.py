@@ -30,7 +30,7 @@ def verdict(frames: Frames, judged: Verdict) -> list[str]:
     elif reason := judged.chosen.unanswered.get("seeds"):
         rivals = f"Whether it is better than the others cannot be said: {reason}."
     else:
-        rivals = f"{best_set(frames, judged)}."
+        rivals = " ".join([f"{best_set(frames, judged)}.", *settled(frames)])
     tested = _tested(frames, judged.test, judged.winner)
     return [_chosen(frames, judged, judged.winner), rivals, *equivalent(frames, judged), tested]
 
@@ -56,6 +56,24 @@ def expected(frames: Frames, judged: Verdict) -> str:
     per_cent = "%" if units.is_share(metric) else ""
     middle = units.number(metric, judged.expected.mean) + per_cent
     return f"; on new seeds expect {middle} ± {units.half_width(metric, judged.expected.half_width)}"
+
+
+def settled(frames: Frames) -> list[str]:
+    """How far the last `tune-app settle` came, as a sentence; none without one."""
+    if not frames.sweep.history.settlings:
+        return []
+    done = frames.sweep.history.settlings[-1]
+    name = frames.sweep.space.metric.name
+    why, spent = done.ended.why if done.ended else "", f"{counted(done.spent, 'more seed')}"
+    spent += f" in {counted(len(done.batches), 'batch', 'batches')}"
+    if why == "within":
+        margin = _margin(frames, frames.units.scale(name) * (done.batches[-1].within or 0.0))
+        return [f"Settled with {spent}: any of these will do, they are within {margin} of each other."]
+    if why in ("one", "none"):
+        return [f"Settled with {spent}."]
+    if why == "budget":
+        return [f"Not settled with {spent}, of at most {done.batches[-1].budget:,}."]
+    return [f"Not settled: it was ended after {spent}." if why else f"Not settled yet, after {spent}."]
 
 
 def best_set(frames: Frames, judged: Verdict, short: bool = False) -> str:
@@ -92,10 +110,10 @@ def best_set(frames: Frames, judged: Verdict, short: bool = False) -> str:
 
 def equivalent(frames: Frames, judged: Verdict) -> list[str]:
     """Which configurations are shown to be about equal to the winner: a sentence if a margin is given."""
-    found, metric = judged.equivalence, judged.chosen.metric
+    found = judged.equivalence
     if found is None or not found.others:
         return []
-    margin = f"{found.margin:g}" + (" points" if frames.units.is_share(metric) else f" of {metric}")
+    margin = _margin(frames, found.margin)
     rest = found.others - len(found.shown)
     if not found.shown:
         which = "the other configuration is not" if rest == 1 else f"none of the other {rest} is"
@@ -108,6 +126,11 @@ def equivalent(frames: Frames, judged: Verdict) -> list[str]:
     said += "; that does not show that they differ by more" if rest > 1 else ""
     said += "; that does not show that it differs by more" if rest == 1 else ""
     return [f"{said[0].upper()}{said[1:]}."]
+
+
+def _margin(frames: Frames, margin: float) -> str:
+    metric = frames.sweep.space.metric.name
+    return f"{margin:.6g}" + (" points" if frames.units.is_share(metric) else f" of {metric}")
 
 
 def _tested(frames: Frames, test: Comparison | None, winner: int) -> str:

@@ -175,11 +175,16 @@ def summary(frames: Frames) -> str:
         if judged.chosen.pairs:
             said = narrative.best_set(frames, judged, short=True)
             lines.append(f"  {said[0].lower()}{said[1:]}")
+            lines += [f"  {sentence[0].lower()}{sentence[1:]}" for sentence in narrative.settled(frames)]
         else:
             others = [(names[row["sample"]], reached(row, metric)) for _, row in best.iloc[1:3].iterrows()]
             lines += [f"  then {name} ({figure})" for name, figure in others]
-        if len(judged.best_set) > 1 and not sweep.header.confirms:
-            following = f"confirm {sweep.name} --top {min(_TOP, len(judged.best_set))} --seeds {_SEEDS}"
+        if sweep.history.settling:
+            following = f"resume {sweep.name}"
+        elif len(judged.best_set) > 1 and not sweep.header.confirms:
+            following = f"settle {sweep.name}"
+            if sweep.history.settlings:
+                following = f"confirm {sweep.name} --top {min(_TOP, len(judged.best_set))} --seeds {_SEEDS}"
         if "test_accuracy_mean" in best:
             lines.append(f"  on the test set: accuracy {reached(winner, 'test_accuracy')}")
         found = warnings.check(frames, judged, warnings.runs_on_same_test_set(sweep))

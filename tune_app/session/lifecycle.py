@@ -122,7 +122,7 @@ def restarts(space: SearchSpace, wider: SearchSpace, loaded: LoadedTask) -> bool
 def settle(
     request: Request, loaded: LoadedTask, sweep: Sweep, batch: events.Batch, code_changed: bool = False
 ) -> Session:
-    """A session that settles a run, beginning with this batch; see `tune_app.session.settling`.
+    """A session that settles a run, beginning with this batch; see `tune_app.session.settle`.
 
     Raises:
         RunError: seeds would be added to those of other code, unless ``code_changed``.

@@ -229,9 +229,9 @@ def _load_results() -> None:
 
 
 def _look(sweep: Sweep) -> Batch | Settled:
-    from tune_app.session import settling  # it loads pandas and scipy
+    from tune_app.session import settle  # it loads pandas and scipy
 
-    return settling.look(sweep)
+    return settle.look(sweep)
 
 
 @contextmanager

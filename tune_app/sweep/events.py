@@ -271,11 +271,16 @@ class Undone(RecordLine, frozen=True, kw_only=True):
 class Batch(RecordLine, frozen=True, kw_only=True):
     """Settling adds ``seeds`` replicates to each of ``samples``, which may be the best, and then looks again.
 
-    ``within`` is the margin and ``budget`` the number of replicates of the whole settling, as first asked.
+    It began with ``among``. The look before this was at ``before`` replicates of each, the next is at
+    ``after``; ``looks`` are planned in all. ``within`` is the margin and ``budget`` the number of replicates.
     """
 
     samples: Annotated[list[Number], Meta(min_length=1)]
     seeds: list[Count]
+    among: list[Number]
+    before: Number
+    after: Number
+    looks: Number
     budget: Number
     within: Finite | None = None
 

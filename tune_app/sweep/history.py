@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from tune_app.space import SearchSpace
+from tune_app.space import Metric, SearchSpace
 from tune_app.stats.units import shares_out_of_range
 from tune_app.status import Status
 from tune_app.sweep import events
@@ -127,7 +127,21 @@ class History:
                 value = trained.choice(space, replicates=replicates)
                 if value is not None:
                     found.append((configuration, value))
-        return sorted(found, key=lambda each: rank_key(space.metric, each[1], each[0].sample))
+        return sorted(found, key=lambda each: self.place(space.metric, each[1], each[0]))
+
+    def place(self, metric: Metric, value: float, configuration: Configuration) -> tuple[bool, float, int]:
+        """A sort key for best first. Those that settling has left behind come after all others.
+
+        Few of their seeds may have a higher mean by chance than all seeds of those that it went on with.
+        """
+        left = self.left_behind(configuration)
+        return left, *rank_key(metric, value, configuration.sample)
+
+    def left_behind(self, configuration: Configuration) -> bool:
+        """Whether a settling that compared it went on without it."""
+        original = configuration.duplicate_of or configuration.sample
+        batches = [settling.batches[-1] for settling in self.settlings if settling.batches]
+        return any(original in batch.among and original not in batch.samples for batch in batches)
 
     def fold(
         self, found: Iterable[tuple[Position, events.Event]], label: str, at: Position = START
@@ -298,6 +312,9 @@ class History:
             )
 
     def _check_batch(self, event: events.Batch) -> None:
+        _require(
+            set(event.samples) <= set(event.among), "a batch is of configurations that were not compared"
+        )
         each = len(set(event.samples)) == len(event.samples) == len(event.seeds)
         _require(each, "a batch does not have one number of seeds for each configuration")
         for sample, seeds in zip(event.samples, event.seeds, strict=True):

@@ -39,7 +39,7 @@ from tune_app.engines.ray import connection, nodes, tune_engine
 from tune_app.errors import FolderChanged
 from tune_app.results import json_views
 from tune_app.search.searcher import OptunaSearch
-from tune_app.session import settling
+from tune_app.session import settle
 from tune_app.status import Status
 from tune_app.sweep import Sweep, record
 from tune_app.sweep.events import Numerics
@@ -204,10 +204,10 @@ def test_settling_on_ray_adds_the_seeds_that_it_adds_inline(user_module: UserMod
     name, added, seeds = f"{user_module(SPREAD)}:task", [], []
     for engine in ("inline", "ray"):
         sweep, _ = sit(parse(name, "seeds: 3\n", levels="[0, 1, 2, 12]"), engine=engine)
-        batch, _ = settling.begin(sweep, budget=150)
+        batch, _ = settle.begin(sweep, budget=150)
         with sweep.writing():
             sweep.note(batch)
-            driver = Driver(sweep, stopping.make_stopper(sweep.space), slots=2, look=settling.look)
+            driver = Driver(sweep, stopping.make_stopper(sweep.space), slots=2, look=settle.look)
             if engine == "ray":
                 tune_engine.run(driver, None, TWO)
             else:

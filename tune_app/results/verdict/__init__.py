@@ -6,6 +6,6 @@ compared. docs/explanation/statistics.md has every formula.
 """
 
 from tune_app.results.verdict.compute import judge, mode
-from tune_app.results.verdict.model import LEVEL, MOST, Comparison, Standing, Verdict
+from tune_app.results.verdict.model import CANDIDATES, LEVEL, MOST, Comparison, Standing, Verdict
 
-__all__ = ["LEVEL", "MOST", "Comparison", "Standing", "Verdict", "judge", "mode"]
+__all__ = ["CANDIDATES", "LEVEL", "MOST", "Comparison", "Standing", "Verdict", "judge", "mode"]

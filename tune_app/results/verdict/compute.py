@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tune_app import results
 from tune_app.results import Frames
 from tune_app.results.frames import common
-from tune_app.results.verdict.looks import taken
+from tune_app.results.verdict.looks import left_before, taken
 from tune_app.results.verdict.model import (
     CANDIDATES,
     LEVEL,
@@ -156,7 +156,7 @@ def _compare(frames: Frames, every: Values, metric: str, looks: Sequence[Look]) 
     if 0 < len(candidates) < len(every):
         lacking = counted(len(every) - len(candidates), "configuration")
         notes.append(f"Not compared, because they have no {metric}: {lacking}.")
-    unanswered = {}
+    unanswered, history = {}, frames.sweep.history
     evidence = _gather(frames, list(values), metric)
     if isinstance(evidence, Evidence):
         notes.append(evidence.in_words())
@@ -172,8 +172,13 @@ def _compare(frames: Frames, every: Values, metric: str, looks: Sequence[Look]) 
         unanswered["seeds"] = "one seed shows no spread: use at least two seeds, better five"
     else:
         signed = sign(direction) * _by_replicate(candidates)
-        members = sequential.members(signed, looks, step)
-        members[np.nanmean(signed, axis=1).argmax()] = True  # it may have left at an earlier look
+        left = left_before(frames.sweep)
+        compared = np.array([sample not in left for sample in candidates])
+        members = compared.copy()
+        members[compared] = sequential.members(signed[compared], looks, step)
+        behind = [history.left_behind(history.configurations[sample]) for sample in candidates]
+        means = np.where(behind, -np.inf, np.nanmean(signed, axis=1))
+        members[means.argmax()] = True  # it may have left at an earlier look
         best_sets["seeds"] = tuple(np.array(list(candidates))[members].tolist())
     if isinstance(evidence, Evidence) and evidence.values:
         members = best_set.over_patients(sign(direction) * _means(evidence), evidence.units)

@@ -6,30 +6,23 @@ follows a batch depends on the record alone, so a settling that was interrupted 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from tune_app import progress, results
 from tune_app.errors import RunError
 from tune_app.results import Frames, verdict
-from tune_app.results.frames import common
 from tune_app.results.verdict import Verdict
-from tune_app.stats import best_set, equivalence
+from tune_app.stats.settling import SEEDS, Outcome, SettlingPlan, after_looks, planned
 from tune_app.sweep import Sweep
 from tune_app.sweep.events import Batch, Settled
 from tune_app.text import counted, duration
 
-#: A batch brings each configuration to this many seeds above the fewest of them.
-SEEDS = 5
-
 #: The default budget is enough for this many batches, if none of the configurations drops out.
 BATCHES = 7
-
-
-#: Why there is nothing to settle where the first look ends it.
-_WHY = {"one": "one configuration is the best", "within": "all that may be the best are within the margin"}
 
 
 class NothingToSettle(Exception):
@@ -67,17 +60,25 @@ def begin(sweep: Sweep, within: float | None = None, budget: int | None = None) 
         )
     if judged.chosen.seedless:
         raise NothingToSettle("every seed gives the same value, so more seeds would show nothing new")
-    members = judged.best_set
-    if budget is not None and len(members) > max(budget, 1):
+    if len(judged.best_set) == 1:
+        raise NothingToSettle("one configuration is the best")
+    behind = {s for each in sweep.history.settlings for b in each.batches for s in b.among}
+    behind -= set(judged.best_set)  # who has left stays out
+    samples = _compared(frames, sweep.history.configurations.keys() - behind)
+    seeds = budget or BATCHES * SEEDS * len(judged.best_set)
+    plan = SettlingPlan(planned(len(judged.best_set), seeds), seeds, _margin(frames, within))
+    n = max(int(frames.row(sample)["n"]) for sample in samples)
+    found = _outcome(frames, samples, plan, [n], 0)
+    if found.why == "within":
+        raise NothingToSettle("all that may be the best are within the margin of each other")
+    if found.why:
+        members = int(found.members.sum())
         raise RunError(
-            f"--budget {budget}: {len(members)} configurations may be the best, and a batch adds one seed or "
-            f"more to each: write {len(members)} or more, or leave it out."
+            f"--budget {seeds}: {members} configurations may be the best, and a batch adds one seed or more "
+            f"to each: write {members} or more, or leave it out."
         )
-    margin = _margin(frames, within)
-    found = _next(frames, members, margin, budget or BATCHES * SEEDS * len(members), 0)
-    if isinstance(found, Settled):
-        raise NothingToSettle(_WHY[found.why])
-    return found, _headline(frames, judged, found)
+    batch = _batch(frames, samples, samples, found, plan, n)
+    return batch, _headline(frames, judged, batch)
 
 
 def require_same(sweep: Sweep, within: float | None, budget: int | None) -> None:
@@ -93,68 +94,70 @@ def require_same(sweep: Sweep, within: float | None, budget: int | None) -> None
 
 def look(sweep: Sweep) -> Batch | Settled:
     """What follows the last batch, which is trained: another one, or the end. The user is told."""
-    settling = sweep.history.settlings[-1]
-    frames, last = results.load(sweep), settling.batches[-1]
-    members = _members(frames, last.samples)
-    found = _next(frames, members, last.within, last.budget, settling.spent)
-    left = f"{len(members)} of {len(last.samples)} left, {settling.spent} of {last.budget} seeds spent"
-    progress.note(f"  batch {len(settling.batches)}: {left}")
-    return found
+    frames, done = results.load(sweep), sweep.history.settlings[-1]
+    last = done.batches[-1]
+    samples = _compared(frames, last.among)
+    if not samples:
+        return Settled(why="none")
+    plan = SettlingPlan(last.looks, last.budget, last.within)
+    at = [*(batch.before for batch in done.batches), last.after]
+    found = _outcome(frames, samples, plan, at, done.spent)
+    left = f"{found.members.sum()} of {len(last.samples)} left"
+    progress.note(f"  batch {len(done.batches)}: {left}, {done.spent} of {last.budget} seeds spent")
+    if found.why:
+        return Settled(why=found.why)
+    return _batch(
+        frames, samples, last.among, found, SettlingPlan(last.looks, last.budget, last.within), last.after
+    )
+
+
+def _compared(frames: Frames, among: Collection[int]) -> list[int]:
+    """Those of these that have finished, best first; each point once."""
+    ranked = results.ranked(frames)
+    samples = ranked[ranked["twin"].isna() & ranked["sample"].isin(among)]["sample"]
+    return [int(sample) for sample in samples][: verdict.CANDIDATES]
+
+
+def _outcome(
+    frames: Frames, samples: Sequence[int], plan: SettlingPlan, taken: Sequence[int], spent: int
+) -> Outcome:
+    """What follows the looks that were ``taken`` at ``samples``, each at so many replicates."""
+    space = frames.sweep.space
+    numbers = range(space.first_replicate, space.first_replicate + max(taken))
+    column = frames.choice_of(space.metric.name)
+    found = [frames.replicates(sample, column).reindex(numbers) for sample in samples]
+    values: NDArray[np.float64] = pd.concat(found, axis=1).to_numpy(np.float64).T
+    step = frames.units.step(space.metric.name, map(float, values[np.isfinite(values)]))
+    return after_looks(space.metric.sign * values, plan, taken, spent, step)
+
+
+def _batch(
+    frames: Frames,
+    samples: Sequence[int],
+    among: Collection[int],
+    found: Outcome,
+    plan: SettlingPlan,
+    before: int,
+) -> Batch:
+    members = [
+        (sample, int(more))
+        for sample, more, inside in zip(samples, found.seeds, found.members, strict=True)
+        if inside
+    ]
+    return Batch(
+        samples=[sample for sample, _ in members],
+        seeds=[more for _, more in members],
+        among=sorted(among),
+        before=before,
+        after=max(int(frames.row(sample)["n"]) + more for sample, more in members),
+        looks=plan.looks,
+        budget=plan.budget,
+        within=plan.margin,
+    )
 
 
 def _margin(frames: Frames, within: float | None) -> float | None:
-    metric = frames.sweep.space.metric.name
-    if within is None:
-        return None
-    if not (math.isfinite(within) and within > 0):
-        unit = "points" if frames.units.is_share(metric) else f"units of {metric}"
-        raise RunError(f"--within {within:g}: write a number of {unit} above 0, such as 0.5.")
-    return within / frames.units.scale(metric)
-
-
-def _members(frames: Frames, samples: Sequence[int]) -> tuple[int, ...]:
-    """Those of ``samples`` that may be the best by all their seeds."""
-    metric = frames.sweep.space.metric
-    values = {
-        sample: found
-        for sample in samples
-        if len(found := frames.replicates(sample, frames.choice_of(metric.name)))
-    }
-    if len(values) < 2:
-        return tuple(values)
-    step = frames.units.step(metric.name, (float(each) for found in values.values() for each in found))
-    inside = best_set.over_seeds(metric.sign * common(values.values()), step)
-    return tuple(np.array(list(values))[inside].tolist())
-
-
-def _equivalent(frames: Frames, members: Sequence[int], margin: float) -> bool:
-    name = frames.sweep.space.metric.name
-    values = common([frames.replicates(sample, frames.choice_of(name)) for sample in members])
-    step = frames.units.step(name, map(float, values.ravel()))
-    return bool((equivalence.p_values(values, margin, step) <= verdict.LEVEL).all())
-
-
-def _next(
-    frames: Frames, members: Sequence[int], margin: float | None, budget: int, spent: int
-) -> Batch | Settled:
-    """The batch or the end that follows a look which left ``members``."""
-    if len(members) < 2:
-        return Settled(why="one" if members else "none")
-    if margin is not None and _equivalent(frames, members, margin):
-        return Settled(why="within")
-    seeds = _seeds({sample: int(frames.row(sample)["n"]) for sample in members}, budget - spent)
-    if not sum(seeds):
-        return Settled(why="budget")
-    return Batch(samples=list(members), seeds=seeds, budget=budget, within=margin)
-
-
-def _seeds(there: Mapping[int, int], left: int) -> list[int]:
-    """How many seeds each gets: all are brought to one number of seeds, as far as those that are left do."""
-    for target in range(min(there.values()) + SEEDS, min(there.values()), -1):
-        seeds = [max(0, target - n) for n in there.values()]
-        if sum(seeds) <= left:
-            return seeds
-    return [0] * len(there)
+    return None if within is None else within / frames.units.scale(frames.sweep.space.metric.name)
 
 
 # ---------------------------------------------------------------- in words
