@@ -174,7 +174,7 @@ def _headline(frames: Frames, judged: Verdict, batch: Batch) -> str:
     sweep, chosen = frames.sweep, judged.chosen
     return (
         f"{sweep.name}: {len(batch.samples)} of {counted(chosen.candidates, 'configuration')} may be the "
-        f"best by {chosen.metric}; to settle which takes {expected}"
+        f"best by {sweep.space.chosen_by(chosen.metric)}; to settle which takes {expected}"
     )
 
 

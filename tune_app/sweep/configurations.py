@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -68,8 +69,8 @@ def window_mean(rows: Sequence[EpochRow], space: SearchSpace, metric: str) -> fl
     ``space.choose.window`` is how many; fewer where fewer were trained. None where one lacks the metric.
     """
     evaluated = evaluated_epoch(rows, space.metric, space.evaluate)
-    until = [found.get(metric) for epoch, found, _ in rows if evaluated and epoch <= evaluated[0]]
-    return mean(until[-space.choose.window :])
+    end = bisect_right(rows, evaluated[0], key=lambda row: row[0]) if evaluated else 0
+    return mean([found.get(metric) for _, found, _ in rows[max(0, end - space.choose.window) : end]])
 
 
 def rank_key(metric: Metric, mean: float, number: int) -> tuple[float, int]:

@@ -241,7 +241,7 @@ def _measured(frames: Frames, rows: pd.DataFrame) -> pd.DataFrame:
 class Points:
     """Configurations with their metric ``y``: the finished, with the ``best`` until each, and the ``others``.
 
-    The others were started and have not finished: ``y`` is their last value, NaN without one.
+    The others were started and have not finished: ``y`` is of their last epochs, NaN without one.
     """
 
     finished: pd.DataFrame

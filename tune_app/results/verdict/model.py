@@ -154,7 +154,7 @@ class Equivalence:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The choice by the space's metric, and the same configurations on the sealed test set.
+    """The choice, compared by the values that choose, and the same configurations on the sealed test set.
 
     ``winner`` is the best by the space's metric, None where nothing has finished. ``expected`` is what
     to expect of it on new seeds: None for fewer than three seeds, or for a single configuration. ``test`` is
