@@ -244,3 +244,13 @@ def test_trade_offs_are_of_what_chooses(tmp_path: Path) -> None:
     assert samples(made) == [1]
     assert made.frame["val_accuracy_mean"].tolist() == pytest.approx([0.7])
     assert made.frame["val_accuracy_choice"].tolist() == pytest.approx([0.805])
+
+
+def test_where_nothing_is_trained_no_column_is_made_up(tmp_path: Path) -> None:
+    made = table(record(tmp_path, f"{TWO_POINTS}choose: {{window: 2}}\n", {}))
+    names = [str(name) for name in made.frame if str(name).startswith("val_accuracy")]
+    assert names == ["val_accuracy_mean", "val_accuracy_ci95", "val_accuracy_choice"]
+    assert made.frame[names].isna().all(axis=None)
+    assert [row[made.header.index("validation accuracy (last 2 epochs), %")] for row in made.rows] == [
+        "–"
+    ] * 2

@@ -70,7 +70,8 @@ def overview(frames: Frames, judged: Verdict, options: TableOptions | None = Non
     if not options.sort and unfinished:
         about.append("Configurations that have not finished come last and are not ranked")
     shown = names if options.columns else _as_chosen(frames, names)
-    recorded = _recorded(names if options.columns else [*names, *frames.choices.values(), "epochs"], trials)
+    recorded = _recorded(names if options.columns else [*names, "epochs"], trials)
+    recorded += [] if options.columns else frames.choices.values()
     title = f"Results of {frames.sweep.name}"
     return _table(frames, "results", title, ordered, shown, recorded, about, digits=options.digits)
 
@@ -99,8 +100,8 @@ def pareto_table(frames: Frames) -> Table | None:
     )
     title = f"Trade-offs of {frames.sweep.name}"
     shown = _as_chosen(frames, ["sample", *frames.varying, *metrics, "n"])
-    recorded = ["sample", *frames.varying, "epochs", "n", *metrics, *frames.choices.values()]
-    recorded = _recorded(recorded, frames.trials)
+    recorded = _recorded(["sample", *frames.varying, "epochs", "n", *metrics], frames.trials)
+    recorded += frames.choices.values()
     about = [f"{interval_legend(frames.trials['n'])}; the best by the first metric comes first"]
     return _table(frames, "pareto", title, front, shown, recorded, about, [below])
 

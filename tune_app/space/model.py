@@ -124,7 +124,7 @@ Metrics = Annotated[Metric, WrapValidator(_one_or_several)]
 class Choose(Section):
     """By how many epochs configurations are chosen."""
 
-    window: Natural = Field(examples=["5"])
+    window: Natural = Field(examples=[WINDOW])
     """Configurations are ranked by the mean of the metric over this many epochs, up to the evaluated one."""
 
 

@@ -53,7 +53,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[RuleErro
             yield RuleError(f'unknown key "{key}"{_right_key(key, value, known)}', path[:-1], path[-1:])
         elif kind == "missing":
             examples = _model_at(model, path[:-1]).model_fields[key].examples or []
-            yield RuleError(f"missing: add {key}: {' or '.join(examples)}", path)
+            yield RuleError(f"missing: add {key}: {' or '.join(map(str, examples))}", path)
         elif kind == "string_pattern_mismatch":
             field = _model_at(model, path[:-1]).model_fields[key]
             guess = nearest(value, map(str, field.examples or []))
@@ -90,7 +90,7 @@ def _right_key(key: str, value: object, known: list[str]) -> str:
 def _section(value: str, model: type[BaseModel]) -> str:
     """The mapping of a section of which only the first value is written."""
     first, *others = [key for key, field in model.model_fields.items() if field.is_required()] or ["key"]
-    missing = [f", {key}: {' or '.join(model.model_fields[key].examples or [])}" for key in others]
+    missing = [f", {key}: {' or '.join(map(str, model.model_fields[key].examples or []))}" for key in others]
     return f"{{{first}: {literal(value)}{''.join(missing)}}}"
 
 
