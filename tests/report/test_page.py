@@ -23,7 +23,7 @@ SEARCH = {"history", "slice", "parallel"}
 EXPECTED = {
     "finished": {"intervals", "curves", "panels", "heatmap", "importance"} | TEST_SCORES | SEARCH,
     "phantom": {"intervals", "curves", "panels", "heatmap", "importance"} | TEST_SCORES | SEARCH,
-    "running": {"intervals", "curves", "panels", "heatmap"} | TEST_SCORES | SEARCH,
+    "running": {"intervals", "curves", "panels", "heatmap", "history", "slice"} | TEST_SCORES,
     "one_trial": {"intervals"} | TEST_SCORES,  # of one epoch
     "one_seed": {"intervals", "curves", "panels", "heatmap", "importance"} | TEST_SCORES | SEARCH,
     "all_failed": set(),
@@ -33,7 +33,7 @@ EXPECTED = {
     "function_task": {"intervals", "curves", "panels", "heatmap", "importance"} | SEARCH,
     "awkward": {"intervals", "curves", "panels", "heatmap", "importance"} | SEARCH,
     "conditional": {"intervals", "curves", "panels", "heatmap", "importance"} | SEARCH,
-    "enormous": {"intervals", "curves", "panels"} | SEARCH,
+    "enormous": {"intervals", "curves", "panels", "history", "slice"},
     "beyond": {"intervals", "curves", "panels", "heatmap"} | SEARCH,
 }
 

@@ -144,8 +144,7 @@ def _means(rows: pd.DataFrame, columns: Mapping[str, bool]) -> pd.DataFrame:
 def curves(frames: Frames) -> Iterator[Picture]:
     """All configurations in the same panels: a row a quantity, training beside validation."""
     info = curves_info(frames)
-    status = frames.trials.set_index("sample")["status"]
-    ended_early = {sample: status[sample] for sample in info.labels if status[sample] in _EARLY}
+    ended_early = _ended_early(frames, info)
     told_apart = [sample for sample in info.labels if sample not in ended_early] or [*info.labels]
     told_apart = told_apart[:MOST_TOLD_APART]
     splits = [split for split in _SPLITS if any(split in family.columns for family in info.families)]
@@ -170,11 +169,21 @@ def curves(frames: Frames) -> Iterator[Picture]:
         _limit(last, info, family)
     style.legend(figure, grid[0, -1], "outside lower center")
     rest = len(info.labels) - len(told_apart)
-    among = formats.listed([f"{number} {state}" for state, number in Counter(ended_early.values()).items()])
-    grey = rest > 0 and f"the {rest} others are thin and grey{among and f', among them {among}'}"
+    among = ended_early and f", among them {_counts(ended_early)}"
+    grey = rest > 0 and f"the {rest} others are thin and grey{among or ''}"
     band = _band(info, bars=len(told_apart) > MOST_BANDS)
     caption = sentences(f"Mean over the seeds, {band}", grey, info.note)
     yield Picture("curves", "Learning curves", info.alt, caption, figure)
+
+
+def _ended_early(frames: Frames, info: CurvesInfo) -> dict[int, str]:
+    """The status of each configuration that was stopped, failed or diverged."""
+    status = frames.trials.set_index("sample")["status"]
+    return {sample: status[sample] for sample in info.labels if status[sample] in _EARLY}
+
+
+def _counts(ended_early: Mapping[int, str]) -> str:
+    return formats.listed([f"{number} {state}" for state, number in Counter(ended_early.values()).items()])
 
 
 def _panel(axes: Axes, info: CurvesInfo, column: str, told_apart: Sequence[int]) -> None:
@@ -209,11 +218,12 @@ def _limit(axes: Axes, info: CurvesInfo, family: Family) -> None:
 def panels(frames: Frames) -> Iterator[Picture]:
     """A panel a configuration, training and validation in it; a picture a quantity."""
     info = curves_info(frames, MOST_PANELS)
+    early = _ended_early(frames, info)
     for number, family in enumerate(info.families, 1):
         if len(family.columns) == 2 or len(info.families) == 1:  # else `curves` has the only split
             # A function names its metrics as it likes, and a record may come from a stranger.
             plain = re.fullmatch(r"[\w .+=-]{1,80}", family.name)
-            yield _panels(info, family, f"panels_{family.name if plain else number}")
+            yield _panels(info, family, early, f"panels_{family.name if plain else number}")
 
 
 _TWO: dict[str, dict[str, Any]] = {
@@ -222,7 +232,7 @@ _TWO: dict[str, dict[str, Any]] = {
 }
 
 
-def _panels(info: CurvesInfo, family: Family, name: str) -> Picture:
+def _panels(info: CurvesInfo, family: Family, early: Mapping[int, str], name: str) -> Picture:
     count = len(info.labels)
     across = min(count, 3 if count <= 6 else 4)
     down = math.ceil(count / across)
@@ -238,7 +248,8 @@ def _panels(info: CurvesInfo, family: Family, name: str) -> Picture:
             marker = "o" if len(rows) == 1 else ""  # one point is no line
             axes.plot(rows["epoch"], rows[column], **_TWO[split], marker=marker, label=_SPLITS[split])
         title = selection.wrapped(label, {1: 90, 2: 46, 3: 32, 4: 27}[across])
-        axes.set_title(title, fontsize=7.5 if small else 9)
+        grey = {"color": style.GREY} if sample in early else {}
+        axes.set_title(title, fontsize=7.5 if small else 9, **grey)
         style.whole_numbers(axes.xaxis, 5)
         if place + across >= count:  # the lowest of its column
             axes.tick_params(axis="x", labelbottom=True)
@@ -251,7 +262,9 @@ def _panels(info: CurvesInfo, family: Family, name: str) -> Picture:
         name,
         f"{what[0].upper()}{what[1:]} of each configuration",
         f"{info.alt} One panel each, with {formats.listed([_SPLITS[s] for s in family.columns])} {what}.",
-        sentences(f"Mean over the seeds, {_band(info)}", info.note),
+        sentences(
+            f"Mean over the seeds, {_band(info)}", bool(early) and f"grey titles: {_counts(early)}", info.note
+        ),
         figure,
     )
 

@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib.axis import Axis
 from matplotlib.ticker import MaxNLocator
 
-from tune_app import results
 from tune_app.report.figures import selection, style
 from tune_app.report.figures.picture import NotDrawn
 from tune_app.search.conversion import spanning
@@ -32,15 +31,16 @@ _GAP = 0.15
 
 
 def parameter_axes(frames: Frames) -> tuple[list[ParameterAxis], str]:
-    """The axes of the parameters that get a place, of those that differ between finished configurations."""
-    configs = [frames.config(sample) for sample in results.ranked(frames)["sample"]]
+    """The axes of the parameters that get a place, of those that differ between what was started."""
+    started = frames.trials["status"].isin(selection.MARKS)
+    configs = [frames.config(sample) for sample in frames.trials.loc[started, "sample"]]
     varying = [
         name
         for name in frames.varying
         if len({canonical(config[name]) if name in config else "" for config in configs}) > 1
     ]
     if not varying:
-        raise NotDrawn("no parameter varies between the finished configurations")
+        raise NotDrawn("no parameter varies between the configurations that were started")
     shown = varying[:MOST_PARAMETERS]
     note = f"the first {len(shown)} of {len(varying)} parameters" if len(shown) < len(varying) else ""
     labels = selection.shortened(shown, 24)

@@ -106,6 +106,8 @@ def parallel(frames: Frames) -> Iterator[Picture]:
     """A line a configuration through its parameters and its metric."""
     points = _points(frames)
     parameters, note = parameter_axes(frames)
+    if len(parameters) < 2:
+        raise NotDrawn("takes two parameters that vary; slice shows one")
     ranked = _measured(frames, results.ranked(frames))
     chosen = selection.choose(frames, ranked, MOST_LINES)
     best = chosen.samples[: round(top_share(len(chosen.samples)) * len(chosen.samples))]
