@@ -138,5 +138,7 @@ def trees(draw: st.DrawFn) -> dict[str, Any]:
             **({} if algorithm == "grid" else {"samples": draw(st.integers(4, 6))}),
         }
     if draw(st.booleans()):
+        tree["choose"] = {"window": draw(st.integers(1, tree["epochs"]))}
+    if draw(st.booleans()):
         tree["description"] = draw(st.text(st.characters(exclude_categories=["Cs"])))
     return tree
