@@ -260,6 +260,14 @@ def test_half_a_request_is_read_once_it_is_whole(driver: Driver) -> None:
     assert (driver.ending, path.exists()) == ("asked to stop by tune-app stop", False)
 
 
+def test_that_test_figures_were_shown_is_recorded_and_training_goes_on(driver: Driver) -> None:
+    for by in ("show", "anything"):
+        control.ask(driver.sweep.paths.control, {"do": "opened", "by": by})
+    driver.tick()
+    assert driver.ending is None
+    assert [event["by"] for event in events(driver, "testopened")] == ["show"]
+
+
 def test_what_is_stopped_by_name_stops_in_all_its_parts_those_that_wait_included(tmp_path: Path) -> None:
     space = spaces.parse(SPACE.partition("stop:")[0].replace("[1, 2, 3]", "[1]"), file="my.yaml", name="my")
     numerics = Numerics("looped", 1, "float32")

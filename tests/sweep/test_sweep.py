@@ -342,3 +342,56 @@ def test_a_label_says_what_the_data_is() -> None:
 
 def test_history_starts_empty() -> None:
     assert (History().configurations, History().decisions) == ({}, [])
+
+
+def test_what_people_were_shown_is_recorded_at_once_or_by_the_next_writer(tmp_path: Path) -> None:
+    shown = Sweep.create(parse(), runs_dir=tmp_path, name="run")
+    shown.record_opening("show", pytest.fail)
+    assert [each.by for each in Sweep.open(shown.paths.folder).history.test_openings] == ["show"]
+    with Sweep.open(shown.paths.folder).writing() as writer:
+        shown.record_opening("report", pytest.fail)
+        assert [each.by for each in shown.test_openings] == ["show", "report"]
+        assert len(writer.history.test_openings) == 1
+    with Sweep.open(shown.paths.folder).writing() as writer:
+        assert [each.by for each in writer.test_openings] == ["show", "report"]
+    assert list(shown.paths.control.iterdir()) == []
+
+
+def test_the_papers_tables_are_recorded_once(tmp_path: Path) -> None:
+    sweep = Sweep.create(parse(), runs_dir=tmp_path, name="run")
+    for _ in range(2):
+        sweep.record_opening("paper", pytest.fail)
+    assert len(Sweep.open(sweep.paths.folder).test_openings) == 1
+
+
+def test_a_mirrored_record_grows_only_while_it_is_mirrored(tmp_path: Path) -> None:
+    sweep = Sweep.create(parse(), runs_dir=tmp_path, name="run")
+    with sweep.writing():
+        sweep.note(Opened(storage="/elsewhere"))
+    for _ in range(2):
+        sweep.record_opening("paper", pytest.fail)
+    before = sweep.paths.record.read_bytes()
+    with Sweep.open(sweep.paths.folder).writing():
+        pass
+    assert sweep.paths.record.read_bytes() == before
+    mirrored: list[bytes] = []
+    with Sweep.open(sweep.paths.folder).writing(mirrored.append) as writer:
+        assert [each.by for each in writer.test_openings] == ["paper"]
+    assert before + b"".join(mirrored) == sweep.paths.record.read_bytes()
+
+
+def test_in_a_folder_that_cannot_be_written_a_note_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = Sweep.create(parse(), runs_dir=tmp_path, name="run")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(sweep.opened), "locked", refuse)
+    monkeypatch.setattr(control, "ask", refuse)
+    notes: list[str] = []
+    sweep.record_opening("show", notes.append)
+    assert len(notes) == 1
+    assert "Permission denied" in notes[0]
+    assert sweep.test_openings == []

@@ -195,6 +195,11 @@ _OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
         "and other shares, else the metric's unit.",
         {"metavar": "MARGIN", "type": float, "callback": margin},
     ),
+    (
+        "--test",
+        "Show the test metrics of all configurations, not only of the chosen one. The run records this.",
+        {"is_flag": True},
+    ),
     ("--sort", "Order of the rows.", {"metavar": "COLUMN[:asc|:desc]", "default": ""}),
     ("--digits", "Decimals of a percentage in tables.", {"type": int, "default": 1}),
     ("--top", "Only the first N rows.", {"type": int, "metavar": "N"}),

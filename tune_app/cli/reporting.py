@@ -34,10 +34,13 @@ def _frames(name: str, runs_dir: Path) -> Frames:
     "NAME",
     *OF_TABLE,
     "--within",
+    "--test",
     option("--figures/--no-figures", "Whether to draw figures.", default=True),
     "--runs-dir",
 )
-def report(name: str, within: float | None, figures: bool, runs_dir: Path, **options: Any) -> None:
+def report(
+    name: str, within: float | None, test: bool, figures: bool, runs_dir: Path, **options: Any
+) -> None:
     """Rewrite the CSV files and the report of a run.
 
     The report is a page, tables and figures, made from the record.
@@ -56,7 +59,8 @@ def report(name: str, within: float | None, figures: bool, runs_dir: Path, **opt
         search.restore_study(frames.sweep, progress.note)
         json_views.write_summary(frames)
         folder = frames.sweep.paths.report
-        written = [*results.write(frames), *reports.write(frames, folder, _view(**options), figures, within)]
+        written = results.write(frames)
+        written += reports.write(frames, folder, _view(**options), figures, within, test)
     for path in written:
         click.echo(path)
 
@@ -94,19 +98,24 @@ def export(name: str, form: str, of: str, out: Path | None, runs_dir: Path, **op
     "NAME",
     click.argument("kind", shell_complete=complete_kinds),
     option("--out", "A .png, .svg or .pdf file.  [default: in the run's report]", type=PATH),
+    "--test",
     "--runs-dir",
 )
-def plot(name: str, kind: str, out: Path | None, runs_dir: Path) -> None:
+def plot(name: str, kind: str, out: Path | None, test: bool, runs_dir: Path) -> None:
     """Draw one kind of figure of a run.
 
     KIND: intervals, curves, panels, heatmap, pareto, rungs, confusion, roc, history, importance, slice
     or parallel.
     """
+    from tune_app import progress, results
     from tune_app.report import figures
+    from tune_app.results import json_views
 
     frames = _frames(name, runs_dir)
     with frames.sweep.rewriting():
-        drawn = figures.plot(frames, kind, out)
+        drawn = figures.plot(frames if test else results.sealed(frames), kind, out)
+    if test:
+        json_views.open_test_set(frames, "plot", progress.note)
     for path in drawn:
         click.echo(path)
 
@@ -124,9 +133,9 @@ def plot(name: str, kind: str, out: Path | None, runs_dir: Path) -> None:
 )
 def compare(names: Sequence[str], form: str, out: Path | None, runs_dir: Path) -> None:
     """Compare the best configurations of several runs. Runs on the same data are ranked."""
+    from tune_app import results
     from tune_app.report import comparing, exporting
 
-    content = comparing.comparison_file(
-        [_frames(name, runs_dir) for name in names], form, None if out else width()
-    )
+    sweeps = [results.sealed(_frames(name, runs_dir)) for name in names]
+    content = comparing.comparison_file(sweeps, form, None if out else width())
     exporting.deliver(content, form, out, sys.stdout.buffer)

@@ -36,13 +36,14 @@ def _summary(folder: Path) -> dict[str, Any]:
     "NAME",
     "--runs-dir",
     "--json",
+    "--test",
     option(
         "--follow",
         "Watch the run while another process trains it. Ctrl-C does not stop the training.",
         is_flag=True,
     ),
 )
-def show(name: str, runs_dir: Path, as_json: bool, follow: bool) -> None:
+def show(name: str, runs_dir: Path, as_json: bool, test: bool, follow: bool) -> None:
     """Show the configurations of a run with their status and results."""
     from tune_app import progress, results
     from tune_app.report import terminal
@@ -52,6 +53,10 @@ def show(name: str, runs_dir: Path, as_json: bool, follow: bool) -> None:
     if follow:
         progress.follow(sweep)
     frames = results.load(sweep)
+    if test:
+        json_views.open_test_set(frames, "show", progress.note)
+    else:
+        frames = results.sealed(frames)
     click.echo(json.dumps(json_views.run(frames), indent=2)) if as_json else say(
         terminal.table(frames, width())
     )
@@ -76,7 +81,7 @@ def best(name: str, within: float | None, runs_dir: Path, as_json: bool, model_f
     from tune_app.results import json_views
     from tune_app.session import saved_models
 
-    frames = results.load(open_run(name, runs_dir))
+    frames = results.sealed(results.load(open_run(name, runs_dir)))
     found = json_views.best(frames, within)
     if model_file:
         found["model"] = saved_models.export(frames, found["sample"], model_file) | {"file": str(model_file)}

@@ -300,7 +300,7 @@ def settle(name: str, within: float | None, budget: int | None, code_changed: bo
 
 
 def _undo(name: str, options: dict[str, Any]) -> None:
-    from tune_app.session import undo
+    from tune_app.session import outcome, undo
     from tune_app.sweep import Sweep
     from tune_app.text import counted
 
@@ -312,6 +312,8 @@ def _undo(name: str, options: dict[str, Any]) -> None:
         f"{counted(space.size(), 'configuration')}, {counted(space.seeds, 'seed')} and "
         f"{counted(space.epochs, 'epoch')}."
     )
+    if not sweep.complete_and_trained():
+        click.echo(outcome.next_command(sweep))
     if refused := _write(sweep):
         raise refused
 

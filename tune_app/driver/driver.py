@@ -365,11 +365,11 @@ class Driver:
             self.end("the time limit was reached")
         self.over()
         for request in control.take_requests(self.sweep.paths.control):
-            if request.get("do") != "stop":
-                continue
-            if "sample" in request:
+            if opening := control.opening(request):
+                self._note(opening)
+            if request.get("do") == "stop" and "sample" in request:
                 self._to_stop.add(request["sample"])
-            else:
+            elif request.get("do") == "stop":
                 self.end("asked to stop by tune-app stop")
 
     def _note(self, event: Event) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tune_app import progress, results
 from tune_app.errors import DiskError, RunError, StorageError, TuneAppError
 from tune_app.report.comparing import compare, confirmed
 from tune_app.report.exporting import export
@@ -14,7 +15,7 @@ from tune_app.report.overview import TableOptions, overview, pareto_table
 from tune_app.report.paper_tables import loss_table, table3
 from tune_app.report.render import Table, save
 from tune_app.report.settings import table1
-from tune_app.results import verdict, warnings
+from tune_app.results import json_views, verdict, warnings
 from tune_app.results.verdict import Verdict
 from tune_app.sweep.files import keep_writing, write_file
 
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
 
 __all__ = ["TableOptions", "compare", "explain_disk_errors", "export", "tables", "write", "write_all"]
 
+#: The tables that show test figures of several configurations beside those of the paper.
+_OF_PAPER = ("table3", "loss_table")
+
 
 def write_all(frames: Frames) -> TuneAppError | None:
     """Write a run's CSV files, summary and report; returns the first error, after writing the rest."""
-    from tune_app import results  # here, for pages and tables are made without them
-    from tune_app.results import json_views
 
     def write_report(frames: Frames) -> None:
         write(frames, frames.sweep.paths.report)
@@ -53,7 +55,8 @@ def explain_disk_errors(run: str) -> Iterator[None]:
 
 def tables(frames: Frames, judged: Verdict, options: TableOptions | None = None) -> list[Table]:
     """Every table that applies to a run, in the order of a report; see `write` for the errors."""
-    some = (pareto_table(frames), confirmed(frames), table3(frames), loss_table(frames))
+    whole = frames.unsealed or frames
+    some = (pareto_table(frames), confirmed(frames), table3(whole), loss_table(whole))
     return [overview(frames, judged, options), *(table for table in some if table), table1(frames)]
 
 
@@ -63,10 +66,13 @@ def write(
     options: TableOptions | None = None,
     figures: bool = True,
     margin: float | None = None,
+    test: bool = False,
 ) -> list[Path]:
     """Write tables, ``index.html``, ``report.md`` and ``figures/`` into ``folder``; returns the files.
 
-    ``options`` say what the table of all configurations shows; ``margin`` is that of `verdict.judge`.
+    ``options`` say what the table of all configurations shows; ``margin`` is that of `verdict.judge`. Test
+    figures of all configurations are shown, and that is recorded, for ``test``, and in the paper's tables
+    once everything is trained; else those of `results.sealed`.
 
     Raises:
         DiskError: the disk refused one of the files; the others are written.
@@ -78,11 +84,20 @@ def write(
     from tune_app.report.figures import write as draw
 
     with keep_writing():
+        if test:
+            json_views.open_test_set(frames, "report", progress.note)
         judged = verdict.judge(frames, margin=margin)
+        result_warnings = warnings.check(frames, judged, warnings.runs_on_same_test_set(frames.sweep))
+        frames = frames if test else results.sealed(frames)
+        judged = judged.sealed(frames.opened)
         made = tables(frames, judged, options)
         files = [file for table in made for file in save(table, folder)]
         drawn = draw(frames, folder / "figures", KINDS if figures else ())
-        result_warnings = warnings.check(frames, judged, warnings.runs_on_same_test_set(frames.sweep))
+        if frames.opened is not None and any(table.name in _OF_PAPER for table in made):
+            if frames.sweep.complete_and_trained():
+                json_views.open_test_set(frames, "paper", progress.note)
+            else:
+                made = [table for table in made if table.name not in _OF_PAPER]
         written = page.gather(frames, judged, result_warnings, made, drawn)
         return [
             write_file(folder / "index.html", page.html(written)),

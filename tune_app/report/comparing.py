@@ -154,7 +154,7 @@ def why_not_ranked(sweeps: Sequence[Frames]) -> list[str]:
 def _tested(best: Sequence[BestOfSweep]) -> Iterator[str]:
     for each in best:
         counterpart = f"test_{each.frames.sweep.space.metric.name.partition('_')[2]}"
-        known = [name for name in (counterpart, "test_accuracy") if f"{name}_mean" in each.frames.trials]
+        known = [name for name in (counterpart, "test_accuracy") if each.values(name)]
         yield from known[:1]
 
 

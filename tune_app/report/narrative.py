@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tune_app.report import formats
@@ -14,6 +15,7 @@ from tune_app.text import counted
 if TYPE_CHECKING:
     from tune_app.results import Frames
     from tune_app.results.verdict import Comparison, Verdict
+    from tune_app.sweep.events import TestOpened
 
 #: How many of several are named.
 _NAMED = 3
@@ -135,6 +137,8 @@ def _margin(frames: Frames, margin: float) -> str:
 
 def _tested(frames: Frames, test: Comparison | None, winner: int) -> str:
     if test is None or all(each.sample != winner for each in test.standings):
+        if test and frames.opened is not None:
+            return "The test set is sealed until everything that this run wants is trained."
         return "There is no test metric, so its result on unseen data is not known."
     best = test.standing(winner)
     said = f"On the test set: {formats.quantity(test.metric)} "
@@ -224,6 +228,12 @@ def command(frames: Frames) -> str:
     return shlex.join(map(str, frames.provenance.get("command", [])))
 
 
+def _opening(event: TestOpened) -> str:
+    """By what the test figures of all configurations were opened, and when."""
+    by = "in the paper's tables" if event.by == "paper" else f"by {event.by} --test"
+    return f"opened {by}" + (f" on {datetime.fromtimestamp(event.t, UTC):%Y-%m-%d}" if event.t else "")
+
+
 def reproduce(frames: Frames) -> list[tuple[str, str]]:
     """How to reproduce the run, as pairs of a term and its value."""
     sweep, found, numerics = frames.sweep, frames.provenance, frames.sweep.numerics
@@ -244,5 +254,6 @@ def reproduce(frames: Frames) -> list[tuple[str, str]]:
         "code": f"git commit {git['commit']}{uncommitted}" if git.get("commit") else "",
         "machine": f"{hardware['cpu']}, {cores}, GPU: {gpus}" if hardware.get("cpu") else "",
         "system": str(found.get("os", "")),
+        "test figures of all": formats.listed(list(map(_opening, sweep.test_openings))),
     }
     return [(term, value) for term, value in terms.items() if value]

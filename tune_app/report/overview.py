@@ -12,7 +12,7 @@ from tune_app import results
 from tune_app.errors import ReportError, nearest
 from tune_app.report import formats, settings
 from tune_app.report.render import Column, Table
-from tune_app.space.rules import metric_columns
+from tune_app.space.rules import is_test_metric, metric_columns
 from tune_app.stats.arithmetic import to_decimals
 from tune_app.stats.units import DIGITS, NOTHING, interval_legend, named_share
 from tune_app.status import Status
@@ -70,6 +70,10 @@ def overview(frames: Frames, judged: Verdict, options: TableOptions | None = Non
     if not options.sort and unfinished:
         about.append("Configurations that have not finished come last and are not ranked")
     shown = names if options.columns else _as_chosen(frames, names)
+    if frames.opened is not None and any(map(is_test_metric, options.columns)):
+        about.append("Test metrics are those of the chosen configuration, at the end; --test shows all")
+    elif frames.opened is not None and not options.columns:
+        shown = [name for name in shown if name in frames.parameters or not is_test_metric(name)]
     recorded = _recorded(names if options.columns else [*names, "epochs"], trials)
     recorded += [] if options.columns else frames.choices.values()
     title = f"Results of {frames.sweep.name}"
@@ -127,6 +131,8 @@ def _table(
     columns = [_column(frames, trials, column, digits) for column in shown]
     rows = [row for _, row in trials.iterrows()]
     about = [*settings.about(frames, beside=frames.varying), *about]
+    whole = (frames.unsealed or frames).trials  # a CSV has all test metrics
+    trials = trials.assign(**{str(name): whole[name] for name in whole if name in trials})
     frame = results.as_texts(frames, trials.reindex(columns=list(recorded))).assign(**frames.identity)
     return replace(Table.of(name, title, columns, rows, about, below), frame=frame)
 

@@ -14,6 +14,7 @@ from tune_app import space as spaces_
 from tune_app.report import comparing, formats, narrative
 from tune_app.results import Frames, verdict, warnings
 from tune_app.session.saved_models import Origin, Prediction
+from tune_app.space.rules import is_test_metric
 from tune_app.stats.arithmetic import to_decimals
 from tune_app.stats.units import NOTHING
 from tune_app.sweep import Sweep, run_summaries
@@ -53,7 +54,8 @@ def table(frames: Frames, width: int | None = None) -> str:
     """Every configuration and how it stands, best first; without columns that find no room in ``width``."""
     space = frames.sweep.space
     shown = [metric.name for metric in space.metrics]
-    shown += ["test_accuracy"] if "test_accuracy_mean" in frames.trials else []
+    measured = "test_accuracy_mean" in frames.trials
+    shown += ["test_accuracy"] if measured and frames.opened is None else []
     names = frames.varying or frames.parameters
     rows = [["sample", *names, "epoch", *shown, "n", "state", "time", "device"]]
     best = results.ranked(frames)
@@ -81,6 +83,11 @@ def table(frames: Frames, width: int | None = None) -> str:
         figure = formats.choice(frames, winner["sample"], metric, unit=True)
         name = frames.name_of(winner["sample"], short=True)
         below = ["", f"best by {space.chosen_by(metric)}: {name} ({figure}, n={winner['n']})"]
+        if frames.measured(winner["sample"], "test_accuracy") and frames.opened is not None:
+            tested = formats.choice(frames, winner["sample"], "test_accuracy", unit=True)
+            below.append(f"its test accuracy: {tested} (--test shows all, and is recorded)")
+        elif measured and frames.opened is not None:
+            below.append("test accuracy: sealed until everything is trained")
     return "\n".join([*head, "", written, *below])
 
 
@@ -145,7 +152,9 @@ def rerun(sample: int, compared: int, differences: Sequence[tuple[int, str, Any,
         return f"configuration {sample}: all {compared:,} values are the same to the last digit (on {device})"
     lines = [f"configuration {sample}: {len(differences):,} of {compared:,} values differ (now on {device})"]
     shown = [["replicate", "", "recorded", "now"]]
-    shown += [[str(r), name, f"{then!r}", f"{now!r}"] for r, name, then, now in differences[:5]]
+    for replicate, name, *values in differences[:5]:
+        sealed = is_test_metric(name)  # also that of another configuration than the chosen one
+        shown.append([str(replicate), name, *("sealed" if sealed else f"{each!r}" for each in values)])
     more = f"\n  and {len(differences) - 5:,} more" if len(differences) > 5 else ""
     hint = "\n  The usual reason is another device, number of threads or version of torch: provenance.json"
     return "\n".join([*lines, aligned(shown)]) + more + hint
@@ -153,10 +162,11 @@ def rerun(sample: int, compared: int, differences: Sequence[tuple[int, str, Any,
 
 def summary(frames: Frames) -> str:
     """The end of a run: the best configurations, where the files are, what to do next."""
-    sweep = frames.sweep
+    sweep, whole = frames.sweep, frames
     metric = sweep.space.metric.name
     lines = []
     following = f"show {sweep.name}"
+    frames = results.sealed(frames)
     best = results.ranked(frames)
 
     def reached(row: pd.Series[Any], metric: str) -> str:
@@ -167,7 +177,7 @@ def summary(frames: Frames) -> str:
     else:
         winner = best.iloc[0]
         names = {sample: frames.name_of(sample, short=True) for sample in best["sample"].head(3)}
-        judged = verdict.judge(frames)
+        judged = verdict.judge(whole)
         chosen = f"{names[winner['sample']]} ({reached(winner, metric)}, n={winner['n']}"
         lines.append(
             f"Chosen by {sweep.space.chosen_by(metric)}: {chosen}{narrative.expected(frames, judged)})"
@@ -179,15 +189,13 @@ def summary(frames: Frames) -> str:
         else:
             others = [(names[row["sample"]], reached(row, metric)) for _, row in best.iloc[1:3].iterrows()]
             lines += [f"  then {name} ({figure})" for name, figure in others]
-        if sweep.history.settling:
-            following = f"resume {sweep.name}"
-        elif len(judged.best_set) > 1 and not sweep.header.confirms:
+        if len(judged.best_set) > 1 and not sweep.header.confirms:
             following = f"settle {sweep.name}"
             if sweep.history.settlings:
                 following = f"confirm {sweep.name} --top {min(_TOP, len(judged.best_set))} --seeds {_SEEDS}"
-        if "test_accuracy_mean" in best:
+        if frames.measured(winner["sample"], "test_accuracy"):
             lines.append(f"  on the test set: accuracy {reached(winner, 'test_accuracy')}")
-        found = warnings.check(frames, judged, warnings.runs_on_same_test_set(sweep))
+        found = warnings.check(whole, judged, warnings.runs_on_same_test_set(sweep))
         lines += [f"  note: {warning.text}" for warning in found[:_WARNINGS]]
         lines += [f"  note: {note}" for note in [frames.units.note()] if note]
         lines += [f"  {note[0].lower()}{note[1:]}" for note in judged.notes]
@@ -196,5 +204,6 @@ def summary(frames: Frames) -> str:
     lines.append(f"Report:  {sweep.paths.report}/index.html (also report.md, figures, tables)")
     if sweep.data.kind == "phantom":
         lines.append("Phantom images are drawn by code: for the paper's table, give X-rays with --data")
-    lines.append(f"Next: tune-app {following}")
+    if sweep.complete_and_trained():
+        lines.append(f"Next: tune-app {following}")  # before that, the next step is to resume
     return "\n".join(lines)

@@ -59,6 +59,8 @@ class Frames:
     In a column of a parameter ``None`` is ``null``, a value like any other; NaN stands where the parameter
     does not exist. ``values`` are those behind each mean of ``trials``, by sample, then by metric.
     ``choices`` has, by metric of the space, the column of ``seeds`` with what configurations are chosen by.
+    Of frames that are sealed (see `seal`), ``opened`` has the samples that keep their test metrics, and
+    ``unsealed`` are the frames with all.
     """
 
     sweep: Sweep
@@ -69,6 +71,8 @@ class Frames:
     varying: list[str]
     values: Mapping[int, Mapping[str, tuple[float, ...]]] = field(repr=False)
     choices: Mapping[str, str]
+    opened: frozenset[int] | None = None
+    unsealed: Frames | None = field(default=None, repr=False)
 
     def config(self, sample: int) -> Config:
         """The parameters that exist in a configuration."""
@@ -263,18 +267,10 @@ def load(sweep: Sweep) -> Frames:
     ]
     head, source = ["sample", *parameters], {"data": sweep.data.source, "data_sha256": sweep.data.fingerprint}
     of_curves = {name: np.array(curves[name], np.int64 if name in place else np.float64) for name in curves}
-    return Frames(
-        sweep,
-        _frame(trials, [*head, "status", "epochs", "n", "n_diverged"], [*_LAST, "twin"]).assign(**source),
-        _frame(seeds, [*head, "replicate", "status", "epochs", "evaluated", "test_looks"], _LAST).assign(
-            **source
-        ),
-        pd.DataFrame(of_curves).assign(**source),
-        parameters,
-        varying,
-        values,
-        choices,
-    )
+    of_trials = _frame(trials, [*head, "status", "epochs", "n", "n_diverged"], [*_LAST, "twin"])
+    of_seeds = _frame(seeds, [*head, "replicate", "status", "epochs", "evaluated", "test_looks"], _LAST)
+    made = [each.assign(**source) for each in (of_trials, of_seeds, pd.DataFrame(of_curves))]
+    return Frames(sweep, made[0], made[1], made[2], parameters, varying, values, choices)
 
 
 def write(frames: Frames) -> list[Path]:

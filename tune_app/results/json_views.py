@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 
 from tune_app import results
 from tune_app.driver import logs
-from tune_app.errors import RunError
+from tune_app.errors import FolderChanged, RunError, StorageError
 from tune_app.results import Frames, verdict
 from tune_app.sweep import Sweep, find_sample, run_summaries
+from tune_app.text import Notify
 
 
 def summary(frames: Frames) -> dict[str, Any]:
     """A run without its configurations, and the best of them, with its values ``shown`` in words."""
+    frames = results.sealed(frames)
     ranked = results.ranked(frames)
     found = {**_head(frames), "parameters": frames.parameters, "varying": frames.varying, "best": None}
     if ranked.empty:
@@ -29,6 +32,13 @@ def summary(frames: Frames) -> dict[str, Any]:
 def write_summary(frames: Frames) -> None:
     """Write the summary of a run, so that it is listed without its record; raises StorageError."""
     run_summaries.write(frames.sweep.paths, summary(frames))
+
+
+def open_test_set(frames: Frames, by: str, notify: Notify) -> None:
+    """Record that people are shown all test figures, and keep the summary of the run up to date."""
+    frames.sweep.record_opening(by, notify)
+    with suppress(StorageError, FolderChanged), frames.sweep.rewriting():
+        write_summary(frames)
 
 
 def run(frames: Frames) -> dict[str, Any]:

@@ -6,9 +6,11 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tune_app.sweep.events import EventError, TestOpened, parse
 from tune_app.sweep.opened_folder import remove, write_atomically
 
 #: Size limit of a request, in bytes.
@@ -24,12 +26,31 @@ def ask(folder: Path, request: dict[str, Any]) -> Path:
 
 def take_requests(folder: Path) -> Iterator[dict[str, Any]]:
     """Yield each request and remove its file."""
+    for path, request in _waiting(folder):
+        remove(path)
+        if isinstance(request, dict) and isinstance(request.get("sample", 0), int):
+            yield request
+
+
+def opening(request: dict[str, Any]) -> TestOpened | None:
+    """The event of a request to record that all test figures were shown; None for another request."""
+    if request.get("do") == "opened":
+        with suppress(EventError):
+            return parse({"event": "testopened", "t": 0.0, "by": request.get("by")})  # type: ignore[return-value]
+    return None
+
+
+def openings(folder: Path) -> list[TestOpened]:
+    """The events of those requests that wait; their files stay."""
+    found = [opening(request) for _, request in _waiting(folder) if isinstance(request, dict)]
+    return [event for event in found if event]
+
+
+def _waiting(folder: Path) -> Iterator[tuple[Path, Any]]:
     for path in sorted(folder.glob("*.json")):
         try:
             with path.open("rb") as file:
                 request = json.loads(file.read(_LARGEST))
         except (OSError, ValueError, RecursionError):  # no request of ours
             continue
-        remove(path)
-        if isinstance(request, dict) and isinstance(request.get("sample", 0), int):
-            yield request
+        yield path, request

@@ -300,13 +300,19 @@ class Rerun(RecordLine, frozen=True, kw_only=True):
     device: str
 
 
+class TestOpened(RecordLine, frozen=True, kw_only=True):
+    """The test figures of all configurations were shown: ``by`` a command, or in the ``paper``'s tables."""
+
+    by: Annotated[str, Meta(pattern=r"\A(show|report|plot|paper)\Z")]
+
+
 class Retried(RecordLine, frozen=True, kw_only=True):
     """Failed configurations will be tried again."""
 
     samples: list[Number]
 
 
-SessionEvent = Created | Opened | Planned | Extended | Undone | Batch | Settled | Rerun | Retried
+SessionEvent = Created | Opened | Planned | Extended | Undone | Batch | Settled | Rerun | Retried | TestOpened
 Event = SessionEvent | (
     Started | Epoch | Code | Checkpoint | Decision | Diverged | Ended | Finished | Stopped | Failed
 )
@@ -333,14 +339,8 @@ class _Provenance(Struct):
 
 #: Fields that are left out of a line if they have these values.
 _LEFT_OUT = {
-    "asked": False,
-    "device": "",
-    "looped": "",
-    "moved": False,
-    "storage": None,
-    "test_images_crc32": None,
-    "sharing": None,
-    "absorbs": 0,
+    **{"asked": False, "device": "", "looped": "", "moved": False, "absorbs": 0},
+    **{"storage": None, "test_images_crc32": None, "sharing": None},
 }
 
 _FIELDS = {

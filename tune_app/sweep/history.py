@@ -67,6 +67,8 @@ class History:
         #: The state before each of them.
         self.before_extensions: list[BeforeExtension] = []
         self.settlings: list[Settling] = []
+        #: When people were shown the test figures of all configurations.
+        self.test_openings: list[events.TestOpened] = []
         #: Metrics that are named like a share, but have a value outside of 0 to 1.
         self.shares_out_of_range: frozenset[str] = frozenset()
 
@@ -191,6 +193,8 @@ class History:
                 self._on_batch(event)
             case events.Settled():
                 self._on_settled(event)
+            case events.TestOpened():
+                self.test_openings.append(event)
             case events.Retried():
                 for sample in event.samples:
                     for attempt in self.configurations[sample].attempts:

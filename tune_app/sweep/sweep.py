@@ -7,7 +7,7 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ from filelock import Timeout
 
 from tune_app import space as spaces
 from tune_app.data.identity import NO_DATA, DataIdentity
-from tune_app.errors import RunError, disk_is_full
+from tune_app.errors import RunError, TuneAppError, disk_is_full
 from tune_app.space import Config, SearchSpace
 from tune_app.status import Status
-from tune_app.sweep import trust
+from tune_app.sweep import control, trust
 from tune_app.sweep.configurations import Configuration
-from tune_app.sweep.events import Created, Event, Extended, Numerics, Planned, Saved
+from tune_app.sweep.events import Created, Event, Extended, Numerics, Planned, Saved, TestOpened
 from tune_app.sweep.files import write_view
 from tune_app.sweep.history import History
 from tune_app.sweep.opened_folder import OpenedFolder, in_use, remove, replacing
@@ -135,6 +135,7 @@ class Sweep:
         check_contained(self.paths.folder, written=True)
         # Requests to an earlier process. Those that come once the lock is held are for this one.
         stale = [path for path in self.paths.control.glob("*") if path.is_file()]
+        shown = control.openings(self.paths.control)
         with ExitStack() as stack:
             try:
                 stack.enter_context(self.opened.locked(_BUSY_FOR_S))
@@ -149,11 +150,14 @@ class Sweep:
                 ) from error
             self._check_header()
             self.opened.pin(self.paths.scores)
-            for path in stale:
-                remove(path)
             self.refresh()
             self._record = Record(self.paths.record, mirror, self._position, self.opened.verify)
             try:
+                if mirror or not self.history.session.storage:
+                    for opening in shown:
+                        self.note(opening, durable=True)
+                    for path in stale:
+                        remove(path)
                 yield self
             finally:
                 record, self._record = self._record, None
@@ -216,6 +220,31 @@ class Sweep:
         self._position = self._record.position
         self.history.apply(noted)
         return noted
+
+    @property
+    def test_openings(self) -> list[TestOpened]:
+        """When people were shown all test figures, also where that is still to be recorded."""
+        return [*self.history.test_openings, *control.openings(self.paths.control)]
+
+    def record_opening(self, by: str, notify: Notify) -> None:
+        """Record that people are shown all test figures; in the ``paper``'s tables once.
+
+        A request in ``control/`` asks the next process that writes the run to do so, if another writes it now
+        or the record is mirrored: each of its events has to be mirrored.
+        """
+        event = TestOpened(by=by)
+        if by == "paper" and any(each.by == by for each in self.test_openings):
+            return
+        if not self.live() and not self.history.session.storage:
+            with suppress(RunError), self.writing():
+                self.note(event, durable=True)
+                return
+        try:
+            with self.rewriting():
+                control.ask(self.paths.control, {"do": "opened", "by": by})
+        except (OSError, TuneAppError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            notify(f"note: {self.paths.folder}: it is not recorded that test figures were shown: {why}")
 
     def sync_if_due(self) -> None:
         """Let an event wait a second at most for the disk; raises FolderChanged."""

@@ -10,6 +10,7 @@ from edge_cases import CASES
 from make_run import make
 from records import constant
 
+from tune_app import results
 from tune_app.report.figures import draw, style
 from tune_app.report.figures.intervals import intervals_info
 from tune_app.results import Frames, verdict
@@ -42,7 +43,7 @@ def test_the_best_set_is_in_colour_and_the_rest_in_grey(tmp_path: Path) -> None:
 
 
 def test_bars_stay_within_the_axes(tmp_path: Path) -> None:
-    frames = CASES["stopped"](tmp_path)
+    frames = results.sealed(CASES["stopped"](tmp_path))
     [picture] = draw(frames, "intervals")
     [axes] = picture.figure.axes
     low, high = axes.get_xlim()

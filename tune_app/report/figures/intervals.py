@@ -45,7 +45,7 @@ class IntervalsInfo:
 
 
 def intervals_info(frames: Frames) -> IntervalsInfo:
-    """Means, intervals and seeds of the metric that ranks.
+    """Means, intervals and seeds of the metric that ranks, and of unsealed frames the same on the test set.
 
     Raises:
         NotDrawn: nothing has finished.
@@ -55,7 +55,8 @@ def intervals_info(frames: Frames) -> IntervalsInfo:
         raise NotDrawn("no configuration has finished")
     chosen = selection.choose(frames, ranked)
     judged = verdict.judge(frames)
-    metrics = [judged.chosen.metric]
+    tested = [judged.test.metric] if judged.test and frames.opened is None else []  # else it would be one dot
+    metrics = [judged.chosen.metric, *tested]
     rows = {sample: {name: _row(frames, sample, name) for name in metrics} for sample in chosen.samples}
     return IntervalsInfo(
         metrics,

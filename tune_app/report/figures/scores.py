@@ -49,6 +49,8 @@ def scores_info(frames: Frames) -> ScoresInfo:
     if ranked.empty:
         raise NotDrawn("no configuration has finished")
     best, twin = (ranked.iloc[0][name] for name in ("sample", "twin"))
+    if frames.opened is not None and best not in frames.opened:
+        raise NotDrawn("the test set is sealed until everything is trained")
     scores = frames.scores(int(best if pd.isna(twin) else twin))
     if scores.size == 0:
         raise NotDrawn("the task keeps no test scores")

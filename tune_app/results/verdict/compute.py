@@ -79,7 +79,8 @@ def judge(
     tested = None
     if test:
         metric = metric or _test_metric(frames)
-        tested = _compare(frames, _values(frames, samples, metric), metric, looks)
+        known = [sample for sample in samples if frames.opened is None or sample in frames.opened]
+        tested = _compare(frames, _values(frames, known, metric), metric, looks)
     return Verdict(
         chosen.standings[0].sample if chosen.standings else None,
         chosen,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 from tune_app.space import Config
 from tune_app.stats.looks import Look
@@ -170,6 +170,13 @@ class Verdict:
     equivalence: Equivalence | None
     looks: tuple[Look, ...]
     notes: tuple[str, ...]
+
+    def sealed(self, opened: Collection[int] | None) -> Verdict:
+        """The verdict without the test results of other samples than those ``opened``; None is all."""
+        if self.test is None or opened is None:
+            return self
+        kept = tuple(replace(each, letters={}) for each in self.test.standings if each.sample in opened)
+        return replace(self, test=replace(self.test, standings=kept, pairs=(), best_sets={}))
 
     @property
     def best_set(self) -> tuple[int, ...]:
