@@ -29,6 +29,8 @@ def _train(session: Session, headline: str | None = None) -> None:
     from tune_app import progress
     from tune_app.session import preview
 
+    if session.sweep and (settling := session.sweep.history.settling):
+        headline = f"{session.sweep.name}: {settling.line}"
     say(headline or preview.headline(session.request.space, session.loaded.identity))
     outcome: TuneAppError | None = None
     try:

@@ -18,8 +18,6 @@ from tune_app.status import ENDED, FAULTY, WAITING, Status
 from tune_app.sweep import Sweep
 from tune_app.sweep.configurations import Attempt, Configuration, window_mean
 from tune_app.sweep.events import Batch
-from tune_app.sweep.history import Settling
-from tune_app.text import counted
 
 #: Seconds over which a rate is measured.
 _WINDOW_S = 10.0
@@ -132,7 +130,7 @@ class SnapshotTaker:
             (sum(own) + unplanned * space.seeds) * space.epochs,
             sum(len(a.epochs) * len(a.replicates) for a in list(history.attempts.values())),
             self._best(rows),
-            _in_words(settling) if settling else "",
+            settling.line if settling else "",
             self._labels,
             MetricUnits(history.shares_out_of_range),
         )
@@ -185,12 +183,6 @@ class SnapshotTaker:
 def _seconds(attempt: Attempt, replicate: int) -> float:
     index = attempt.replicates.index(replicate)
     return sum(epoch.durations_s[index] for epoch in list(attempt.epochs))
-
-
-def _in_words(settling: Settling) -> str:
-    batch, number = settling.batches[-1], len(settling.batches)
-    left = counted(len(batch.samples), "configuration")
-    return f"settling, batch {number}: {left} left, {settling.spent} of {batch.budget} seeds"
 
 
 def _varying(sweep: Sweep, configurations: list[Configuration]) -> list[str]:

@@ -56,6 +56,9 @@ def overview(frames: Frames, judged: Verdict, options: TableOptions | None = Non
     if "status" not in names and unfinished:
         names.append("status")
     order = f"finished configurations best first by {formats.ranked_by(frames)}"
+    history = frames.sweep.history
+    if any(map(history.left_behind, history.configurations.values())):
+        order += ", those that settling left behind after the others"
     if options.sort:
         order = f"sorted by {options.sort.partition(':')[0]}"
     about = [f"{interval_legend(trials['n'])}; {order}"]

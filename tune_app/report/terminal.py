@@ -73,6 +73,8 @@ def table(frames: Frames, width: int | None = None) -> str:
             ]
         )
     head = [f"{frames.sweep.name}: {tally(frames.sweep)}", f"data {frames.sweep.data.label()}"]
+    if settling := frames.sweep.history.settling:
+        head.append(f"{settling.line}; the results are without those of this batch until it is trained")
     if space.choosing_epochs:
         chosen = [metric.name for metric in space.metrics]
         head.append(f"{formats.listed(chosen)}: mean of the {space.choosing_epochs}")

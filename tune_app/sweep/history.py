@@ -17,6 +17,7 @@ from tune_app.status import Status
 from tune_app.sweep import events
 from tune_app.sweep.configurations import Attempt, Configuration, rank_key
 from tune_app.sweep.record import START, Position, damage_error
+from tune_app.text import counted
 
 #: How many replicates batches may add to a configuration: a record may come from a stranger.
 MOST_ADDED = 10_000
@@ -48,6 +49,13 @@ class Settling:
     def spent(self) -> int:
         """How many replicates it has added."""
         return sum(sum(batch.seeds) for batch in self.batches)
+
+    @property
+    def line(self) -> str:
+        """How far it is: ``settling, batch 2: 3 configurations left, 30 of 60 seeds``."""
+        batch, number = self.batches[-1], len(self.batches)
+        left = counted(len(batch.samples), "configuration")
+        return f"settling, batch {number}: {left} left, {self.spent:,} of {batch.budget:,} seeds"
 
 
 class History:
