@@ -62,9 +62,9 @@ def expected(frames: Frames, judged: Verdict) -> str:
 
 def settled(frames: Frames) -> list[str]:
     """How far the last `tune-app settle` came, as a sentence; none without one."""
-    if not frames.sweep.history.settlings:
+    done = next(iter(reversed(frames.sweep.history.settlings)), None)
+    if not done or not done.batches:
         return []
-    done = frames.sweep.history.settlings[-1]
     name = frames.sweep.space.metric.name
     why, spent = done.ended.why if done.ended else "", f"{counted(done.spent, 'more seed')}"
     spent += f" in {counted(len(done.batches), 'batch', 'batches')}"

@@ -193,7 +193,7 @@ def summary(frames: Frames) -> str:
             lines += [f"  then {name} ({figure})" for name, figure in others]
         if len(judged.best_set) > 1 and not sweep.header.confirms:
             following = f"settle {sweep.name}"
-            if sweep.history.settlings:
+            if narrative.settled(frames):
                 following = f"confirm {sweep.name} --top {min(_TOP, len(judged.best_set))} --seeds {_SEEDS}"
         if frames.measured(winner["sample"], "test_accuracy"):
             lines.append(f"  on the test set: accuracy {reached(winner, 'test_accuracy')}")
