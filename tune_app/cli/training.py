@@ -157,6 +157,7 @@ def check(**options: Any) -> None:
     Prints what a run would train, and estimates of its time and disk space.
     """
     from tune_app import progress
+    from tune_app.results import seeds_needed
     from tune_app.session import preview
 
     request = _request(options)
@@ -165,6 +166,8 @@ def check(**options: Any) -> None:
     with progress.waiting("timing one epoch"):
         estimate = preview.estimate(request, loaded)
     say(preview.plan(request.space, estimate))
+    if seeds := seeds_needed.of_earlier_run(request.space, loaded.identity, request.runs_dir):
+        say(seeds)
 
 
 def _request(options: dict[str, Any]) -> Request:
@@ -230,6 +233,7 @@ def extend(
     Only what is new is trained; everything recorded stays as it is.
     """
     from tune_app import space as spaces
+    from tune_app.results import seeds_needed
     from tune_app.session import lifecycle
 
     if undo:
@@ -256,6 +260,8 @@ def extend(
             f"note: {name} has no checkpoints of its finished trials (keep: {sweep.space.keep}), so they "
             "restart from epoch 1. A run with keep: last continues them."
         )
+    if wider.seeds > sweep.space.seeds and (needed := seeds_needed.of_next_look(sweep)):
+        say(needed)
     flags = {"--samples": samples, "--seeds": seeds, "--epochs": epochs}
     asked = [f"{flag} {text}" for flag, text in flags.items() if text] + [f"--add {text}" for text in add]
     return _train(lifecycle.extend(request, loaded, sweep, wider, " ".join(asked), code_changed, absorbs))

@@ -101,7 +101,7 @@ def _members(observed: Floats, residuals: Floats, freedom: int, unseen: float, s
     return np.isin(copies.ravel(), inside)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=64)
 def _random(count: int, shown: int, hidden: int) -> tuple[Floats, Floats]:
     """B unit vectors of ``shown + hidden`` dimensions, the shown ones (shown, B), and normals (count, B)."""
     number = max(_FEWEST_DIRECTIONS, min(_DIRECTIONS, _DIRECTIONS * _MANY**2 // count**2))

@@ -65,18 +65,25 @@ def after_looks(
         step: as in `best_set.over_seeds`.
     """
     series = [Look(n, looks.planned_share(i, plan.looks)) for i, n in enumerate(taken, 1)]
-    inside = looks.members(values, series, step)
+    return after_look(values, looks.members(values, series, step), plan, len(taken), spent, step)
+
+
+def after_look(
+    values: Floats, members: Members, plan: SettlingPlan, number: int, spent: int, step: float = 0.0
+) -> Outcome:
+    """What follows look ``number``, which left ``members``; the rest is as in `after_looks`."""
+    share = looks.planned_share(number, plan.looks)
     seeds = np.zeros(len(values), dtype=np.int64)
     why: Literal["one", "within", "budget", ""] = ""
-    if inside.sum() < 2:
+    if members.sum() < 2:
         why = "one"
-    elif plan.margin is not None and _all_within(values[inside], plan.margin, series[-1].share, step):
+    elif plan.margin is not None and _all_within(values[members], plan.margin, share, step):
         why = "within"
-    elif len(taken) < plan.looks:
-        seeds[inside] = _batch(np.isfinite(values[inside]).sum(axis=1), plan.budget - spent)
+    elif number < plan.looks:
+        seeds[members] = _batch(np.isfinite(values[members]).sum(axis=1), plan.budget - spent)
     if not why and not seeds.any():
         why = "budget"
-    return Outcome(inside, why, seeds)
+    return Outcome(members, why, seeds)
 
 
 def _all_within(values: Floats, margin: float, share: float, step: float) -> bool:

@@ -19,6 +19,16 @@ def taken(sweep: Sweep) -> tuple[Look, ...]:
     planned, and replace those before them. More epochs or configurations are no look: a configuration that
     came later counts at all looks, as if it had been there.
     """
+    return tuple(_series(sweep)[0])
+
+
+def next_share(sweep: Sweep) -> float:
+    """What the verdict spends that follows an extension by seeds."""
+    return unplanned_share(_series(sweep)[1] + 1)
+
+
+def _series(sweep: Sweep) -> tuple[list[Look], int]:
+    """The looks, and the number of the last one in the count that decides what the next one spends."""
     history, looks, number = sweep.history, list[Look](), 0
     texts = [sweep.header.yaml, *(each.space for each in history.extensions)]
     absorbed = [0, *(each.absorbs for each in history.extensions)]
@@ -41,7 +51,7 @@ def taken(sweep: Sweep) -> tuple[Look, ...]:
                 looks = [Look(n, planned_share(place, planned)) for place, n in enumerate(at, 1)]
                 number = 1
         settled = more
-    return tuple(looks)
+    return looks, number
 
 
 def left_before(sweep: Sweep) -> set[int]:
