@@ -12,7 +12,7 @@ from benchmarks.recorder import Recorder
 from tune_app import results
 from tune_app import space as spaces
 from tune_app.results import verdict
-from tune_app.results.verdict.looks import taken
+from tune_app.results.verdict.looks import of_the_set, taken
 from tune_app.stats.looks import Look, planned_share, unplanned_share
 from tune_app.sweep import Sweep
 from tune_app.sweep.events import Batch, Settled
@@ -55,10 +55,24 @@ def test_a_batch_that_is_being_trained_changes_nothing(tmp_path: Path) -> None:
     with sweep.writing():
         batch(sweep, 1, 2, before=5)
         train(sweep, 1, range(5, 10))
-        assert (best(sweep), taken(sweep)) == (before, (Look(5),))
+        assert (best(sweep), of_the_set(sweep)) == (before, (Look(5),))
         train(sweep, 2, range(5, 10))
-        assert taken(sweep) == (Look(5, planned_share(1, 3)), Look(10, planned_share(2, 3)))
+        assert of_the_set(sweep) == (Look(5, planned_share(1, 3)), Look(10, planned_share(2, 3)))
         assert sorted(best(sweep)) == [1, 2]
+
+
+def test_the_pairs_count_the_looks_before_settling_too(tmp_path: Path) -> None:
+    sweep = begun(tmp_path)
+    before = verdict.judge(results.load(sweep), test=False).chosen.pair(1, 3)
+    with sweep.writing():
+        batch(sweep, 1, 2, before=5)
+        for sample in (1, 2):
+            train(sweep, sample, range(5, 10))
+        assert taken(sweep) == (Look(5), Look(10, unplanned_share(2)))
+        judged = verdict.judge(results.load(sweep), test=False)
+    assert before.significant
+    assert judged.chosen.pair(1, 3).seeds == before.seeds
+    assert judged.looks == taken(sweep)
 
 
 def test_who_has_left_stays_out_and_is_ranked_behind(tmp_path: Path) -> None:
@@ -73,8 +87,8 @@ def test_who_has_left_stays_out_and_is_ranked_behind(tmp_path: Path) -> None:
         for sample, have in ((1, 10), (2, 10), (3, 5), (4, 0)):
             train(sweep, sample, range(have, max(have + 5, 10)))
         assert not sweep.outstanding()
-        assert [look.replicates for look in taken(sweep)] == [5, 10, 15]
-        assert taken(sweep)[-1].share == unplanned_share(2)
+        assert [look.replicates for look in of_the_set(sweep)] == [5, 10, 15]
+        assert of_the_set(sweep)[-1].share == unplanned_share(2)
         assert set(best(sweep)) <= {1, 2, 4}
         assert 4 in best(sweep), "one that came later is compared too"
         assert ranking(sweep)[-1] == 3

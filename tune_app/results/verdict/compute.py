@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tune_app import results
 from tune_app.results import Frames
 from tune_app.results.frames import common
-from tune_app.results.verdict.looks import left_before, taken
+from tune_app.results.verdict.looks import left_before, of_the_set, taken
 from tune_app.results.verdict.model import (
     CANDIDATES,
     LEVEL,
@@ -176,7 +176,7 @@ def _compare(frames: Frames, every: Values, metric: str, looks: Sequence[Look]) 
         left = left_before(frames.sweep)
         compared = np.array([sample not in left for sample in candidates])
         members = compared.copy()
-        members[compared] = sequential.members(signed[compared], looks, step)
+        members[compared] = sequential.members(signed[compared], of_the_set(frames.sweep), step)
         behind = [history.left_behind(history.configurations[sample]) for sample in candidates]
         means = np.where(behind, -np.inf, np.nanmean(signed, axis=1))
         members[means.argmax()] = True  # it may have left at an earlier look

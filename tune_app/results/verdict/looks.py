@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from tune_app import space as spaces
 from tune_app.stats.looks import Look, planned_share, unplanned_share
@@ -12,24 +13,36 @@ from tune_app.sweep.history import Settling
 
 
 def taken(sweep: Sweep) -> tuple[Look, ...]:
-    """The looks of a run, each at the most replicates that a configuration had then.
+    """All looks of a run, each at the most replicates that a configuration had then.
 
     The first is at the seeds that it began with, two or more: one seed gives no verdict. Each extension that
-    adds seeds is one more. The looks of a settling, at its start and after each batch that is trained, are
-    planned, and replace those before them. More epochs or configurations are no look: a configuration that
-    came later counts at all looks, as if it had been there.
+    adds seeds is one more, and so is each batch of a settling that is trained. More epochs or configurations
+    are no look: a configuration that came later counts at all looks, as if it had been there.
     """
-    return tuple(_series(sweep)[0])
+    return _unplanned(_series(sweep)[0])
+
+
+def of_the_set(sweep: Sweep) -> tuple[Look, ...]:
+    """The looks that decide which configurations may be the best: all of them, without a settling.
+
+    The looks of a settling, at its start and after each batch, are planned, and replace those before them.
+    """
+    every, planned = _series(sweep)
+    return tuple(planned) or _unplanned(every)
 
 
 def next_share(sweep: Sweep) -> float:
-    """What the verdict spends that follows an extension by seeds."""
-    return unplanned_share(_series(sweep)[1] + 1)
+    """What the verdict spends for a pair that follows an extension by seeds."""
+    return unplanned_share(len(_series(sweep)[0]) + 1)
 
 
-def _series(sweep: Sweep) -> tuple[list[Look], int]:
-    """The looks, and the number of the last one in the count that decides what the next one spends."""
-    history, looks, number = sweep.history, list[Look](), 0
+def _unplanned(every: Sequence[int]) -> tuple[Look, ...]:
+    return tuple(Look(count, unplanned_share(number)) for number, count in enumerate(every, 1))
+
+
+def _series(sweep: Sweep) -> tuple[list[int], list[Look]]:
+    """The replicates at each look; and the looks from the last settling on, which has planned its own."""
+    history, every, planned, number = sweep.history, list[int](), list[Look](), 1
     texts = [sweep.header.yaml, *(each.space for each in history.extensions)]
     absorbed = [0, *(each.absorbs for each in history.extensions)]
     until = [*(each.settlings for each in history.before_extensions), len(history.settlings)]
@@ -38,20 +51,24 @@ def _series(sweep: Sweep) -> tuple[list[Look], int]:
         space = spaces.parse(text, file=str(sweep.paths.space), name=sweep.space.name, recorded=True)
         added = Counter({sample: max(0, seeds - absorbs) for sample, seeds in added.items()})
         if space.seeds > max(before, 1):
-            number += 1
-            most = space.seeds + max(added.values(), default=0)
-            looks.append(Look(most, unplanned_share(number)))
+            every.append(space.seeds + max(added.values(), default=0))
+            if planned:
+                number += 1
+                planned.append(Look(every[-1], unplanned_share(number)))
         before = space.seeds
         for settling in history.settlings[settled:more]:
             for each in settling.batches:
                 added.update(dict(zip(each.samples, each.seeds, strict=True)))
             if batches := _trained(sweep, settling):
-                at = [*(each.before for each in batches), batches[-1].after]
-                planned = batches[-1].looks
-                looks = [Look(n, planned_share(place, planned)) for place, n in enumerate(at, 1)]
+                after = [each.after for each in batches]
+                every += after
+                planned = [
+                    Look(count, planned_share(place, batches[0].looks))
+                    for place, count in enumerate([batches[0].before, *after], 1)
+                ]
                 number = 1
         settled = more
-    return looks, number
+    return every, planned
 
 
 def left_before(sweep: Sweep) -> set[int]:
