@@ -137,6 +137,8 @@ def test_the_opened_are_counted_but_for_the_papers_tables(tmp_path: Path) -> Non
 def test_each_run_shows_its_own_choice_where_runs_are_compared(tmp_path: Path) -> None:
     first = results.sealed(record(tmp_path, SPACE, CHOSEN, name="first"))
     begun = results.sealed(record(tmp_path, SPACE, {1: CHOSEN[1]}, name="begun"))
-    frame = comparing.compare([first, begun]).frame.set_index("run")
+    table = comparing.compare([first, begun])
+    assert [line.split()[4] for line in table.about if "sealed" in line] == ["begun"]
+    frame = table.frame.set_index("run")
     assert frame.loc["first", "test_accuracy_mean"] == pytest.approx(0.62)
     assert frame["test_accuracy_mean"].isna().tolist() == [False, True]

@@ -81,12 +81,14 @@ def compare(sweeps: Sequence[Frames]) -> Table:
     counts = [each.row["n"] for each in best if not each.row.empty]
     by = {each.name: formats.ranked_by(each.frames) for each in best}
     same = len({*by.values()}) == 1
+    sealed = [each.name for each in best if each.frames.opened is not None and not each.frames.opened]
     order = f"Best first by {by[best[0].name] if same else 'what each run chose by'}"
     about = [
         f"{interval_legend(counts)}; each run's own choice",
         *([f"Not ranked: {reason}" for reason in unranked] or [order]),
         *(f"{name} chose by {words}" for name, words in by.items() if unranked or not same),
         *(f"Data of {each.name}: {each.frames.sweep.data.label()}" for each in best),
+        *(f"The test set of {name} is sealed until everything is trained" for name in sealed),
         *_notes(best),
         *_code(sweeps),
     ]

@@ -137,7 +137,7 @@ def _margin(frames: Frames, margin: float) -> str:
 
 def _tested(frames: Frames, test: Comparison | None, winner: int) -> str:
     if test is None or all(each.sample != winner for each in test.standings):
-        if test and frames.opened is not None:
+        if test and frames.opened is not None and not frames.opened:
             return "The test set is sealed until everything that this run wants is trained."
         return "There is no test metric, so its result on unseen data is not known."
     best = test.standing(winner)

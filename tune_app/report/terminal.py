@@ -87,8 +87,8 @@ def table(frames: Frames, width: int | None = None) -> str:
         below = ["", f"best by {space.chosen_by(metric)}: {name} ({figure}, n={winner['n']})"]
         if frames.measured(winner["sample"], "test_accuracy") and frames.opened is not None:
             tested = formats.choice(frames, winner["sample"], "test_accuracy", unit=True)
-            below.append(f"its test accuracy: {tested} (--test shows all, and is recorded)")
-        elif measured and frames.opened is not None:
+            below.append(f"its test accuracy: {tested}; --test shows all, and is recorded")
+        elif measured and frames.opened is not None and not frames.opened:
             below.append("test accuracy: sealed until everything is trained")
     return "\n".join([*head, "", written, *below])
 
