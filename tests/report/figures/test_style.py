@@ -37,7 +37,7 @@ def test_on_a_page_each_colour_of_the_style_has_a_dark_one(finished: Frames) -> 
     assert "prefers-color-scheme" not in svg.decode(), "a file is for papers too"
     for colour in (style.INK, style.PAPER, style.BLUE, style.GREY):
         assert f"fill: {colour}" in page.split("</style>", 1)[1]
-        assert f'[style*="fill: {colour}"] {{fill: #' in page
+        assert f'[style*="fill: {colour}"], [fill="{colour}"] {{fill: #' in page
 
 
 def test_the_users_own_style_and_figures_are_left_alone(finished: Frames) -> None:

@@ -247,7 +247,7 @@ def _panels(info: CurvesInfo, family: Family, early: Mapping[int, str], name: st
             _draw_band(axes, rows, column, _TWO[split]["color"])
             marker = "o" if len(rows) == 1 else ""  # one point is no line
             axes.plot(rows["epoch"], rows[column], **_TWO[split], marker=marker, label=_SPLITS[split])
-        title = selection.wrapped(label, {1: 90, 2: 46, 3: 32, 4: 27}[across])
+        title = selection.wrapped(label, {1: 80, 2: 40, 3: 26, 4: 24}[across])
         grey = {"color": style.GREY} if sample in early else {}
         axes.set_title(title, fontsize=7.5 if small else 9, **grey)
         style.whole_numbers(axes.xaxis, 5)

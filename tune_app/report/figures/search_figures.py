@@ -77,7 +77,7 @@ def slices(frames: Frames) -> Iterator[Picture]:
     points = _points(frames)
     parameters, note = parameter_axes(frames)
     label = selection.metric_label(frames)
-    across = min(len(parameters), _PANELS)
+    across = 2 if len(parameters) == 4 else min(len(parameters), _PANELS)
     down = math.ceil(len(parameters) / across)
     figure = style.canvas(style.NARROW, 2.5 * down + 0.5)
     grid = figure.subplots(down, across, sharey=True, squeeze=False)

@@ -287,7 +287,7 @@ def rendered(figure: Figure, kind: str) -> bytes:
 def themed(svg: bytes) -> bytes:
     """An SVG that follows the light or dark theme of the page that shows it."""
     rules = "".join(
-        f'[style*="{what}: {light}"] {{{what}: {dark} !important}} '
+        f'[style*="{what}: {light}"], [{what}="{light}"] {{{what}: {dark} !important}} '
         for light, dark in _DARK.items()
         for what in ("fill", "stroke")
     )
