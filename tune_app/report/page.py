@@ -34,6 +34,8 @@ _GROUPS = {
     "The chosen configuration on the test set": ("confusion", "roc"),
 }
 
+_WHOLE = r"(--[a-z][a-z-]*|[\d.]+%? ± [\d.]+(?:e-\d+)?|\d[\d.]*e-\d+)"
+
 _TEMPLATES = Path(__file__).parent / "templates"
 
 Pictures = Sequence[tuple[Picture, bytes]]
@@ -141,8 +143,8 @@ def html(page: Page) -> str:
 
 
 def _whole(text: str) -> Markup:
-    """Text in which a line never ends within ``--option``."""
-    found = re.sub(r"(--[a-z][a-z-]*)", r"<span class='whole'>\1</span>", str(escape(text)))
+    """Text in which a line never ends within ``--option``, ``3e-5`` or ``92.9% ± 0.6``."""
+    found = re.sub(_WHOLE, r"<span class='whole'>\1</span>", str(escape(text)))
     return Markup(found)  # what was not ours is escaped above
 
 
