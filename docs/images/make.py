@@ -61,7 +61,7 @@ def main() -> None:
         picture = Image.new("RGB", (2 * WIDTH, HEIGHT), "white")
         picture.paste(screenshot(page, folder / "page.png"))
         top = 40
-        for kind in ("intervals", "heatmap", "curves"):
+        for kind in ("heatmap", "slice", "parallel"):
             figure = Image.open(page.parent / "figures" / f"{kind}.png").convert("RGB")
             figure.thumbnail((WIDTH - 60, (HEIGHT - 80) // 3))
             picture.paste(figure, (WIDTH + (WIDTH - figure.width) // 2, top))
