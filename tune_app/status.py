@@ -21,6 +21,8 @@ class Status(StrEnum):
     DIVERGED = "diverged"
     #: Not trained yet.
     PLANNED = "planned"
+    #: It waits at a rung of early stopping, to train on or to be stopped.
+    PAUSED = "paused"
     #: Early stopping or a person stopped it.
     STOPPED = "stopped"
     #: It reached its last epoch, or ended early by itself: patience, or the task returned.
@@ -38,6 +40,7 @@ WAITING: Final = "waiting"
 
 #: What live views count, in the order in which they list it.
 LIVE: tuple[str, ...] = (
-    *(Status.FAILED, Status.DIVERGED, Status.FINISHED, Status.STOPPED, Status.INTERRUPTED, Status.RUNNING),
+    *(Status.FAILED, Status.DIVERGED, Status.FINISHED, Status.STOPPED, Status.PAUSED),
+    *(Status.INTERRUPTED, Status.RUNNING),
     WAITING,
 )

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from tune_app.space import SearchSpace, parse
 from tune_app.status import Status
+from tune_app.stopping.pausing import Rungs
 from tune_app.stopping.rules import StoppingDecision
 from tune_app.stopping.stopper import make_stopper, observation, replay_inputs
 from tune_app.sweep.events import (
@@ -19,6 +20,8 @@ from tune_app.sweep.events import (
     Failed,
     Finished,
     Opened,
+    Paused,
+    Promoted,
     Stopped,
     Undone,
 )
@@ -76,8 +79,12 @@ class _Audit:
         if isinstance(event, Epoch | Finished | Decision) and attempts[trial].end == Status.STOPPED:
             kind = type(event).__name__.lower()
             self.faults.append(f"trial {trial}: {kind} at epoch {event.epoch}, after it was stopped")
+        if isinstance(event, Paused | Promoted) or (isinstance(event, Decision) and event.rule == "halving"):
+            self._check_rung(event)
         self._history.apply(event)
         match event:
+            case Decision(rule="halving"):
+                pass
             case Decision():
                 self._compare(event)
             case Finished():
@@ -98,6 +105,20 @@ class _Audit:
         else:
             self._due = found
         self._judged = True
+
+    def _check_rung(self, recorded: Paused | Promoted | Decision) -> None:
+        attempt = self._history.attempts[recorded.trial]
+        rungs = Rungs(self._space, self._history)
+        verdict = rungs.arrival(self._history.configurations[attempt.sample])
+        found = None if isinstance(recorded, Paused) else isinstance(recorded, Promoted)
+        same = found == (verdict and verdict.goes_on) and recorded.value == rungs.value(attempt)
+        if isinstance(recorded, Decision):
+            same = same and verdict is not None and recorded.threshold == verdict.threshold
+        if not same:
+            kind = type(recorded).__name__.lower()
+            self.faults.append(
+                f"trial {recorded.trial}: {kind} at a rung; what follows from before: {verdict}"
+            )
 
     def _compare(self, recorded: Decision) -> None:
         expected = self._due.pop(0) if self._due else None

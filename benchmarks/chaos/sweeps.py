@@ -136,6 +136,7 @@ _FUNCTION = "chaos_task:function"
 _GRID = "space: {lr: {grid: [0.01, 0.1, 0.03]}}"
 _WIDE = "space: {lr: {grid: [0.01, 0.1, 0.03, 0.001, 0.3]}}"
 _ASHA = "stop: {scheduler: asha, grace_period: 1, reduction_factor: 2}"
+_HALVING = "stop: {scheduler: halving, grace_period: 1, reduction_factor: 2}"
 _OPTUNA = "search: {algorithm: optuna, sampler: tpe, samples: 8}"
 _SEARCHED = "space: {lr: {choice: [0.01, 0.1, 0.03]}, gamma: {choice: [0.5, 0.9]}}"
 _SETTLE = ("settle", "--budget", "40")
@@ -152,6 +153,8 @@ CASES = {
         Case("stacked", _space(_GRID, task="pneumonia", replicates="stacked"), flags=_SMALL),
         Case("asha", _space(_WIDE, _ASHA), ordered=True),
         Case("asha, diverging", _space(_WIDE, _ASHA, "fixed: {doom: 1}"), ordered=True),
+        Case("halving", _space(_WIDE, _HALVING)),
+        Case("halving, function", _space(_WIDE, _HALVING, task=_FUNCTION), stateless=True),
         Case("optuna", _space(_SEARCHED, _OPTUNA, "configs: [{lr: 0.05, gamma: 0.7}]"), ordered=True),
         Case("optuna, asha", _space(_SEARCHED, _OPTUNA, _ASHA, "keep: last"), ordered=True),
         Case("extended", _space(_GRID), extension=("extend", "--seeds", "+1", "--add", "lr=0.02")),

@@ -21,7 +21,7 @@ from tune_app import space as spaces
 from tune_app import stopping as stop
 from tune_app.data.identity import NO_DATA
 from tune_app.driver.driver import Driver
-from tune_app.sweep import Sweep, events
+from tune_app.sweep import Sweep, event_lines
 from tune_app.sweep.configurations import PATIENCE, TASK
 from tune_app.sweep.events import (
     Created,
@@ -77,7 +77,9 @@ class Memory:
         self.position = START
 
     def append(self, event: Event, *, durable: bool = False) -> Event:
-        entry = events.parse(json.loads(json.dumps(events.plain(event), allow_nan=False)) | {"t": 0.0})
+        entry = event_lines.parse(
+            json.loads(json.dumps(event_lines.plain(event), allow_nan=False)) | {"t": 0.0}
+        )
         self.events.append(entry)
         if len(self.events) == self.last:
             raise Killed

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from tune_app import space as spaces
 from tune_app.status import Status
 from tune_app.sweep.configurations import Configuration
-from tune_app.sweep.events import Event, ScoreRows, parse
+from tune_app.sweep.event_lines import parse
+from tune_app.sweep.events import Event, ScoreRows
 from tune_app.sweep.history import History
 
 SCORES = {"offset": 8, "shape": [2, 3], "crc32": 5}
@@ -55,6 +56,7 @@ def ending(status: str, trial: str, replicate: int) -> list[Event]:
             event("finished", trial=trial, epoch=3, evaluated=[3], test={"test_a": [1.0]}, scores=None)
         ],
         "stopped": [decision(trial, stop=True)],
+        "paused": [epoch(trial, 1, 0.5), event("paused", trial=trial, epoch=1, value=0.5)],
         "diverged": [event("diverged", trial=trial, epoch=2, replicates=[replicate])],
         "failed": [event("failed", trial=trial, reason="broke", log="logs/1.1.log", sample=1)],
     }

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from tune_app.data.identity import NO_DATA
 from tune_app.errors import RunError, StorageError
 from tune_app.sweep import record
-from tune_app.sweep.events import Created, Event, Extended, Numerics, Opened, ScoreRows, Stopped, plain
+from tune_app.sweep.event_lines import plain
+from tune_app.sweep.events import Created, Event, Extended, Numerics, Opened, ScoreRows, Stopped
 from tune_app.sweep.record import START, Position, Record, Scores, read
 
 JSON = st.recursive(

@@ -131,8 +131,8 @@ _OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("--seed", "The seed from which all random numbers derive.", {"type": int}),
     (
         "--stop stopping",
-        "Early stopping: asha, hyperband, median or none.",
-        {"metavar": "SCHEDULER", **one_of("asha", "hyperband", "median", "none")},
+        "Early stopping: asha, halving, hyperband, median or none.",
+        {"metavar": "SCHEDULER", **one_of("asha", "halving", "hyperband", "median", "none")},
     ),
     ("--set overrides", "Change any key of the space.", {"metavar": "KEY=VALUE", "multiple": True}),
     ("--name", "Run name. If a run of that name exists, it is resumed.", {}),

@@ -17,10 +17,12 @@ from tune_app.driver.alike_failures import AlikeFailures
 from tune_app.driver.checkpoints import CheckpointRequest, CheckpointRetention
 from tune_app.driver.logs import Logs
 from tune_app.driver.trial_queue import Searcher, TrialQueue, completed
+from tune_app.driver.waiting_trials import WaitingTrials
 from tune_app.errors import DiskError, FolderChanged, StorageError, as_disk_error
+from tune_app.status import Status
 from tune_app.stopping import Stopper, StoppingDecision, observation, replay_inputs
 from tune_app.sweep import Sweep, code, control, events
-from tune_app.sweep.events import Batch, Event, Saved, Settled, Values
+from tune_app.sweep.events import Batch, Event, Saved, Settled
 from tune_app.sweep.opened_folder import write_atomically
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.training.protocol import EpochReport, Failure, TestOutcome
@@ -74,6 +76,7 @@ class Driver:
         self._running: dict[str, TrialSpec] = {}
         self._logs = Logs(sweep.paths, notify)
         self._retention = CheckpointRetention(sweep)
+        self._waiting = WaitingTrials(sweep, self.queue, self._retention, self._note)
         self._checkpoint_request = CheckpointRequest(sweep.paths.checkpoints)
         self._failures = AlikeFailures()
         #: Samples that a user has stopped, in whatever trials they are trained.
@@ -83,6 +86,7 @@ class Driver:
     def begin(self) -> None:
         """Start the session: remove what a crash left among the checkpoints, and start the clock."""
         self.tidy()
+        self._waiting.decide()
         if self._time_limit_s is not None:
             self._deadline = time.monotonic() + self._time_limit_s
 
@@ -151,12 +155,15 @@ class Driver:
         # Only now: after a crash no trial may resume past an epoch that is still to be decided on.
         if report.saved and not ended:
             self._note(events.Checkpoint(trial=trial, saved=report.saved))
-        kept = attempt.saved if not ended or spec.settings.keep == "last" else None
+        waits = attempt.end == Status.PAUSED
+        kept = attempt.saved if not ended or waits or spec.settings.keep == "last" else None
         for state in (before, report.saved):
             if state and (kept is None or state.file != kept.file):
                 self._retention.remove(state.file)
         if report.saved or not report.savable:
             self._checkpoint_request.wait_for(self._running.keys() - {trial})
+        if ended or report.epoch in spec.settings.rungs:
+            self._waiting.decide(spec.sample)
         if ended:
             self.abandon(trial)
             self._failures.one_ended_well = True
@@ -173,12 +180,12 @@ class Driver:
         spec, attempt = self._running[trial], self.sweep.history.attempts[trial]
         trained = report.epoch > attempt.epoch  # else the last replicates ended without another epoch
         if trained:
-            first = not attempt.epochs
+            first, configuration = not attempt.epochs, self.sweep.history.configurations[spec.sample]
             self._note(
                 events.Epoch(
                     trial=trial,
                     epoch=report.epoch,
-                    metrics=self._with_ended(spec, report),
+                    metrics=configuration.with_ended(report.metrics, spec.replicates, report.ended),
                     durations_s=report.durations_s,
                     device=device if first else "",
                     looped=report.looped if first else "",
@@ -196,18 +203,6 @@ class Driver:
             return []
         # The stopper takes in every value, as it does again when it is rebuilt from the record.
         return self._stopper.judge(*observation(attempt, self._metric, attempt.epochs[-1]))
-
-    def _with_ended(self, spec: TrialSpec, report: EpochReport) -> Values:
-        """The metrics of an epoch, in which a replicate that has ended keeps those of its own last epoch."""
-        metrics = {name: list(values) for name, values in report.metrics.items()}
-        configuration = self.sweep.history.configurations[spec.sample]
-        for replicate, (epoch, _) in report.ended.items():
-            if epoch < report.epoch:
-                last = next(found for at, found, _ in configuration.epochs(replicate) if at == epoch)
-                for name, value in last.items():
-                    values = metrics.setdefault(name, [None] * len(spec.replicates))
-                    values[spec.replicates.index(replicate)] = value
-        return metrics
 
     def _take_in(self, trial: str, report: EpochReport) -> None:
         """Keep what came with a report: what was printed, code that was loaded, checkpoints."""
@@ -260,6 +255,8 @@ class Driver:
             )
             if decision.stop:
                 return True
+        if report.epoch in spec.settings.rungs and not spec.follows:
+            return self._waiting.leaves(trial, report.saved)
         return False
 
     def _finish(self, trial: str, report: EpochReport, test: TestOutcome, last: Saved | None) -> None:
@@ -323,6 +320,7 @@ class Driver:
         )
         if final:
             self.queue.release_followers(spec)
+            self._waiting.decide(spec.sample)
         else:
             self.queue.retry(spec)
         attempts = self.sweep.history.attempts
@@ -369,6 +367,7 @@ class Driver:
                 self._note(opening)
             if request.get("do") == "stop" and "sample" in request:
                 self._to_stop.add(request["sample"])
+                self._waiting.stop(request["sample"])
             elif request.get("do") == "stop":
                 self.end("asked to stop by tune-app stop")
 

@@ -115,9 +115,13 @@ class TrialQueue:
             configuration = self._sweep.history.configurations[leader.sample]
             self._waiting.extend(spec for spec in self._ready(configuration) if spec.follows)
 
+    def release(self, configuration: Configuration) -> None:
+        """Queue what a configuration that has waited at a rung may train now."""
+        self._waiting.extend(self._ready(configuration))
+
     def _ready(self, configuration: Configuration) -> list[TrialSpec]:
         """What a configuration lacks and may start now: followers wait while early stopping may decide."""
-        specs = self._sweep.lacking_of(configuration)
+        specs = [] if configuration.paused else self._sweep.lacking_of(configuration)
         return specs[:1] if specs and self._stopper.rule and not specs[0].follows else specs
 
     def _in_order(self, specs: list[TrialSpec]) -> list[TrialSpec]:

@@ -18,6 +18,7 @@ _STYLES = {
     Status.FINISHED: "green",
     Status.STOPPED: "yellow",
     Status.INTERRUPTED: "yellow",
+    Status.PAUSED: "blue",
     Status.DIVERGED: "red",
     Status.FAILED: "bold red",
     WAITING: "dim",

@@ -145,7 +145,7 @@ class SnapshotTaker:
         status = self._sweep.history.status(configuration, replicates, live)
         state = WAITING if status == Status.PLANNED or (live and status == Status.INTERRUPTED) else status
         states = {replicate: attempt.status(replicate, live) for replicate, attempt in begun.items()}
-        running = sum(a.epoch for r, a in begun.items() if states[r] == Status.RUNNING)
+        running = sum(a.epoch for r, a in begun.items() if states[r] in (Status.RUNNING, Status.PAUSED))
         counted = self._sweep.history.counted(configuration, space)
         found = [
             window_mean(configuration.epochs(replicate), space, space.metric.name)

@@ -197,7 +197,8 @@ def _stopping(frames: Frames) -> str:
         after = f"; decisions after epochs {formats.listed(rungs)}" if rungs else ""
         stopped = int((frames.trials["status"] == Status.STOPPED).sum())
         of_all = counted(len(frames.trials), "configuration")
-        said.append(f"{stop.scheduler}{after}; {stopped} of {of_all} stopped")
+        by = f" by {formats.quantity(stop.by.name)}" if stop.by else ""
+        said.append(f"{stop.scheduler}{by}{after}; {stopped} of {of_all} stopped")
     if stop.patience is not None:
         last = [
             (replicate, configuration.last(replicate))

@@ -227,7 +227,7 @@ def _outcome(
 ) -> tuple[TrialState, list[float] | None]:
     """The state and the values; as in Optuna, one that was stopped has the last value of a single metric."""
     replicates = configuration.replicates(space)
-    if any(configuration.lacks(replicate, space.epochs) for replicate in replicates):
+    if configuration.paused or any(configuration.lacks(replicate, space.epochs) for replicate in replicates):
         return TrialState.RUNNING, None
     state = _STATES[history.status(configuration, replicates, live=True)]
     if state is TrialState.PRUNED and len(space.metrics) == 1:

@@ -225,7 +225,9 @@ def narrowed(space: SearchSpace, points: Sequence[Config], epochs: int, **change
     """
     stop: dict[str, Any] = {"scheduler": "none"}
     if space.stop.patience is not None and space.stop.grace_period + space.stop.patience < epochs:
-        stop |= space.stop.model_dump(include={"patience", "min_delta", "grace_period", "metric"})
+        stop |= space.stop.model_dump(
+            include={"patience", "min_delta", "grace_period", "metric", "by"}, exclude_none=True
+        )
     keys: dict[str, Any] = {"space": {}, "fixed": {}, "configs": [dict(point) for point in points]}
     keys |= {"search": {"algorithm": "grid"}, "stop": stop, "epochs": epochs, **changes}
     return spaces.changed(space, keys, "again", recorded=True)
@@ -300,7 +302,7 @@ def request_stop(sweep: Sweep, trial: str | None, wait_s: float = 10.0) -> None:
     if trial is not None:
         request["sample"] = sample = find_sample(sweep, trial)
         status = _status(sweep, sample, live=True)
-        if status != Status.RUNNING:
+        if status not in (Status.RUNNING, Status.PAUSED):
             raise RunError(f"{sweep.name}: configuration {sample} is {status}, so there is nothing to stop.")
     if not sweep.live():
         raise RunError(f"{sweep.name}: no process is training this run, so there is nothing to stop.")

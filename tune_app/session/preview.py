@@ -18,7 +18,7 @@ from tune_app.driver.trial_queue import parts
 from tune_app.engines.choice import Engine
 from tune_app.session.request import LoadedTask, Request
 from tune_app.space import SearchSpace, canonical
-from tune_app.stopping import bracket_of
+from tune_app.stopping import bracket_of, stages
 from tune_app.sweep import Sweep
 from tune_app.sweep.events import Numerics
 from tune_app.sweep.trial_spec import TrialSpec
@@ -140,17 +140,20 @@ def headline(space: SearchSpace, data: DataIdentity) -> str:
 
 def plan(space: SearchSpace, estimate: Estimate) -> str:
     """What ``check`` adds: the amount of work, the rungs of early stopping, estimates of time and disk."""
-    work = space.size() * space.seeds * space.epochs
+    everything = space.size() * space.seeds * space.epochs
+    work = everything if space.stop.scheduler != "halving" else space.seeds * _epochs(space, estimate)
+    share = f" of {everything:,} without early stopping ({work / everything:.0%})" * (work != everything)
     lines = [
-        f"trials: {space.size():,}   replicates: {space.size() * space.seeds:,}   epochs in all: {work:,}",
+        f"trials: {space.size():,}   replicates: {space.size() * space.seeds:,}   "
+        f"epochs in all: {work:,}{share}",
         f"metric: {', '.join(f'{m.name} ({m.mode})' for m in space.metrics)}, at the {space.evaluate} epoch",
         *([f"chosen by: {space.chosen_by(space.metric.name)}"] if space.choosing_epochs else []),
     ]
     stopping = list(_stopping(space))
-    if stopping and len(space.metrics) > 1:
+    if stopping and (len(space.metrics) > 1 or space.stop.by):
         lines.append(f"early stopping uses {space.stop_metric.name}")
     lines += stopping or ["early stopping: none, every trial runs to the end"]
-    most = "at most " if stopping else "about "
+    most = "at most " if stopping and work == everything else "about "
     lines.append(
         f"estimate: {most}{duration(work * estimate.epoch_s / estimate.at_a_time)} (one epoch of one "
         f"replicate took {estimate.epoch_s:.3g} s here; {counted(estimate.at_a_time, 'trial')} at a time)"
@@ -170,6 +173,12 @@ def _stopping(space: SearchSpace) -> Iterator[str]:
         case "asha":
             [rungs] = wanted.rungs_by_bracket(space.epochs)
             yield f"early stopping: asha; decisions after {_rungs(space, rungs, space.size())}"
+        case "halving":
+            rungs = wanted.rungs(space.epochs)
+            kept = stages(space.size(), rungs, wanted.reduction_factor)
+            each = (f"epoch {rung} ({left:,} continue)" for rung, left in zip(rungs, kept, strict=True))
+            tied = ", and what is tied with the last of them" if wanted.ties else ""
+            yield f"early stopping: halving; decides when all have trained {', '.join(each)}{tied}"
         case "hyperband":
             brackets = wanted.rungs_by_bracket(space.epochs)
             samples = range(1, space.size() + 1)
@@ -189,6 +198,16 @@ def _stopping(space: SearchSpace) -> Iterator[str]:
         when = f"{counted(wanted.patience, 'epoch')} without an improvement{beyond}"
         earliest = wanted.grace_period + wanted.patience
         yield f"early stopping: patience; ends a replicate after {when}, from epoch {earliest} on"
+
+
+def _epochs(space: SearchSpace, estimate: Estimate) -> int:
+    """Epochs of all configurations under ``halving``; without checkpoints, what continues starts again."""
+    rungs = space.stop.rungs(space.epochs)
+    sizes = [space.size(), *stages(space.size(), rungs, space.stop.reduction_factor)]
+    starts = [0, *rungs] if estimate.state_bytes else [0] * len(sizes)
+    return sum(
+        size * (end - start) for size, start, end in zip(sizes, starts, [*rungs, space.epochs], strict=True)
+    )
 
 
 def _rungs(space: SearchSpace, rungs: Sequence[int], size: int) -> str:

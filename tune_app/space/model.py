@@ -135,12 +135,12 @@ def _default_choice(known: dict[str, Any]) -> Choose:
 class Stop(Section):
     """Early stopping: the scheduler, the epochs (rungs) at which it decides, and the patience."""
 
-    scheduler: Literal["none", "asha", "median", "hyperband"] = Field(examples=["asha"])
-    """none, asha (asynchronous successive halving), median or hyperband."""
+    scheduler: Literal["none", "asha", "halving", "median", "hyperband"] = Field(examples=["asha"])
+    """none, asha (asynchronous successive halving), halving (rungs decided together), median or hyperband."""
     grace_period: Natural = 1
     """Epochs that every trial gets before the first decision."""
     reduction_factor: float = Field(default=3.0, gt=1)
-    """One trial in this many survives each rung (asha and hyperband)."""
+    """One trial in this many survives each rung (asha, halving and hyperband)."""
     brackets: Natural | None = None
     """Number of hyperband brackets, each starting one rung later. Default: one for each rung."""
     min_samples_required: Natural = 3
@@ -151,6 +151,10 @@ class Stop(Section):
     """Improvements of the metric up to this size do not count for patience."""
     metric: str | None = None
     """The metric that early stopping compares, if the space has several. Default: the first."""
+    by: Metric | None = None
+    """A metric that early stopping compares though it ranks no results, such as the validation loss."""
+    ties: Annotated[float, Field(ge=0)] | None = None
+    """halving also keeps what is worse than the last one kept by up to this many paired standard errors."""
 
     def rungs(self, epochs: int) -> list[int]:
         """Return the epochs below ``epochs`` after which successive halving decides.
@@ -167,10 +171,14 @@ class Stop(Section):
         milestones = dict.fromkeys(math.ceil(grace * factor**k) for k in powers)
         return [rung for rung in milestones if rung < epochs]
 
+    def waiting_rungs(self, epochs: int) -> tuple[int, ...]:
+        """The epochs at which trials may have to wait for the others: the rungs of ``halving``."""
+        return tuple(self.rungs(epochs)) if self.scheduler == "halving" else ()
+
     def rungs_by_bracket(self, epochs: int) -> list[list[int]]:
         """Return the rungs of each bracket: all rungs for the first, and one fewer for each further bracket.
 
-        ``asha`` has one bracket; ``none`` and ``median`` have none.
+        ``asha`` and ``halving`` have one bracket; ``none`` and ``median`` have none.
         """
         rungs = self.rungs(epochs)
         asked = (self.brackets or len(rungs)) if self.scheduler == "hyperband" else 1
@@ -333,7 +341,9 @@ class SearchSpace(Section):
     @property
     def stop_metric(self) -> Metric:
         """The metric that early stopping compares."""
-        return next((metric for metric in self.metrics if metric.name == self.stop.metric), self.metric)
+        return self.stop.by or next(
+            (metric for metric in self.metrics if metric.name == self.stop.metric), self.metric
+        )
 
     def size(self) -> int:
         """Return the number of configurations, including those that Optuna will suggest."""

@@ -148,6 +148,11 @@ def _metric_names(space: SearchSpace, recorded: bool) -> Iterator[RuleError]:
             yield RuleError(f'"{name}" is a column of the results tables: give the metric another name', path)
         if name in names[:index]:
             yield RuleError(f'"{name}" is in this list twice: keep one', path)
+    own = space.stop.by
+    if own is not None and is_test_metric(own.name) and not recorded:
+        yield _sealed(own.name, ("stop", "by", "name"))
+    if own is not None and by is not None:
+        yield RuleError("names another metric than stop.metric: keep one of them", ("stop", "by"))
     if by is not None and is_test_metric(by) and not recorded:
         yield _sealed(by, ("stop", "metric"))
     elif by is not None and by not in names:
@@ -274,6 +279,14 @@ def _stopping(space: SearchSpace) -> Iterator[RuleError]:
     elif stop.scheduler == "hyperband" and (stop.brackets or 0) > len(rungs):
         rule = f"each bracket starts at its own rung, but there are only {len(rungs)} below epochs {epochs}"
         yield RuleError(f"{rule} ({show(rungs)}): write {len(rungs)} or less", ("stop", "brackets"))
+    if stop.scheduler == "halving" and space.search.algorithm == "optuna":
+        rule = "halving compares configurations that are all known before training; optuna suggests them"
+        yield RuleError(f"{rule} one by one: write scheduler: asha", ("stop", "scheduler"))
+    if stop.scheduler == "halving" and stop.ties and space.seeds == 1:
+        rule = (
+            "is counted in standard errors over the seeds, and there is only one: add seeds, or leave it out"
+        )
+        yield RuleError(rule, ("stop", "ties"))
     if stop.scheduler == "median" and stop.min_samples_required > others:
         rule = f"a median needs {stop.min_samples_required} other trials, but there are only {others}"
         fix = f"min_samples_required: {others}, or " if others else ""

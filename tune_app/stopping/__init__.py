@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+from tune_app.stopping.pausing import Rungs
 from tune_app.stopping.rules import StoppingDecision, bracket_of, order_key
+from tune_app.stopping.rungs import stages
 from tune_app.stopping.stopper import Stopper, make_stopper, observation, replay_inputs
 
 __all__ = [
+    "Rungs",
     "Stopper",
     "StoppingDecision",
     "bracket_of",
@@ -17,4 +20,5 @@ __all__ = [
     "observation",
     "order_key",
     "replay_inputs",
+    "stages",
 ]

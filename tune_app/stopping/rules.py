@@ -76,6 +76,14 @@ class Halving:
         return StoppingDecision(rungs[-1], value, threshold, stop, self._rule, named)
 
 
+class Waiting:
+    """The part of ``halving`` that needs one trial alone: none, for its rungs decide together (`Rungs`)."""
+
+    def judge(self, sample: int, epoch: int, value: float) -> StoppingDecision | None:
+        """See Rule."""
+        return None
+
+
 @dataclass
 class Median:
     """The median stopping rule (Golovin et al., Google Vizier, KDD 2017), as Ray Tune's ``hard_stop`` has it.

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from tune_app.space import SearchSpace
-from tune_app.stopping.rules import Halving, Median, Rule, StoppingDecision
+from tune_app.stopping.rules import Halving, Median, Rule, StoppingDecision, Waiting
 from tune_app.sweep.configurations import Attempt, mean, usable
 from tune_app.sweep.events import Decision, Epoch
 from tune_app.sweep.history import History
@@ -99,7 +99,9 @@ class Stopper:
 def make_stopper(space: SearchSpace) -> Stopper:
     """The stopper of a space."""
     rule: Rule | None = None
-    if space.stop.rungs_by_bracket(space.epochs):
+    if space.stop.scheduler == "halving":
+        rule = Waiting()
+    elif space.stop.rungs_by_bracket(space.epochs):
         rule = Halving(space)
     elif space.stop.scheduler == "median":
         rule = Median(space.stop.grace_period, space.stop.min_samples_required)

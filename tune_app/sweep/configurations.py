@@ -105,6 +105,8 @@ class Attempt:
     ended_at: dict[int, int] = field(default_factory=dict)
     #: The replicates that patience ended. More epochs would not train them further.
     converged: set[int] = field(default_factory=set)
+    #: The rungs beyond which it, or the trial that continues it, trains on.
+    promoted: set[int] = field(default_factory=set)
     end: Status | None = None
     reason: str = ""
     log: str = ""
@@ -141,6 +143,11 @@ class Attempt:
             case events.Decision(stop=True):  # it ends the trial by itself: a crash could lose a second event
                 self.end, self.reason = Status.STOPPED, f"early stopping at epoch {event.epoch}"
                 self.saved = event.saved or self.saved
+            case events.Paused():
+                self.end, self.saved = Status.PAUSED, event.saved or self.saved
+            case events.Promoted():
+                self.promoted.add(event.epoch)
+                self.end = Status.INTERRUPTED if self.end == Status.PAUSED else self.end
             case events.Stopped():
                 self.end, self.reason = Status.STOPPED, event.reason
                 self.saved = event.saved or self.saved
@@ -236,6 +243,16 @@ class Configuration:
                 ]
         return rows
 
+    def with_ended(
+        self, metrics: events.Values, replicates: Sequence[int], ended: Mapping[int, tuple[int, str]]
+    ) -> events.Values:
+        """The metrics of an epoch, in which a replicate that ``ended`` before keeps its last ones."""
+        found = {name: list(values) for name, values in metrics.items()}
+        for replicate, (epoch, _) in ended.items():
+            for name, value in next((m for at, m, _ in self.epochs(replicate) if at == epoch), {}).items():
+                found.setdefault(name, [None] * len(replicates))[replicates.index(replicate)] = value
+        return found
+
     def means(self, metric: str, replicates: Iterable[int]) -> dict[int, float]:
         """A metric's mean over replicates, by epoch, up to where one of them diverged.
 
@@ -268,6 +285,16 @@ class Configuration:
         """
         name, chosen = (metric or space.metric).name, replicates or self.replicates(space)
         return mean([window_mean(self.epochs(each), space, name) for each in chosen])
+
+    @property
+    def paused(self) -> bool:
+        """Whether it waits at a rung of early stopping."""
+        return any(attempt.end == Status.PAUSED for attempt in self.attempts)
+
+    @property
+    def promoted(self) -> set[int]:
+        """The rungs beyond which it trains on."""
+        return {rung for attempt in self.attempts for rung in attempt.promoted}
 
     @property
     def stopped_at(self) -> int | None:

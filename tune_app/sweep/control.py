@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tune_app.sweep.events import EventError, TestOpened, parse
+from tune_app.sweep.event_lines import parse
+from tune_app.sweep.events import EventError, TestOpened
 from tune_app.sweep.opened_folder import remove, write_atomically
 
 #: Size limit of a request, in bytes.

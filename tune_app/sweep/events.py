@@ -6,10 +6,8 @@ was recorded, in seconds since 1970; the fields of the class follow, but for som
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
@@ -194,6 +192,24 @@ class Decision(OfTrial, frozen=True, kw_only=True):
     saved: Saved | None = None
 
 
+class Paused(OfTrial, frozen=True, kw_only=True):
+    """A trial leaves its slot after an epoch that is a rung, where it waits with the checkpoint ``saved``.
+
+    ``value`` is what the rung ranks by.
+    """
+
+    epoch: Number
+    value: Finite | None
+    saved: Saved | None = None
+
+
+class Promoted(OfTrial, frozen=True, kw_only=True):
+    """A trial trains on beyond a rung, at once or, if it is paused, as a new trial."""
+
+    epoch: Number
+    value: Finite | None
+
+
 class Diverged(OfTrial, frozen=True, kw_only=True):
     """Replicates of a trial became non-finite at an epoch; ``why`` says what did."""
 
@@ -313,9 +329,8 @@ class Retried(RecordLine, frozen=True, kw_only=True):
 
 
 SessionEvent = Created | Opened | Planned | Extended | Undone | Batch | Settled | Rerun | Retried | TestOpened
-Event = SessionEvent | (
-    Started | Epoch | Code | Checkpoint | Decision | Diverged | Ended | Finished | Stopped | Failed
-)
+TrialEvent = Started | Epoch | Code | Checkpoint | Decision | Paused | Promoted | Diverged | Ended
+Event = SessionEvent | TrialEvent | Finished | Stopped | Failed
 
 
 class _Hardware(Struct):
@@ -335,65 +350,3 @@ class _Provenance(Struct):
     os: str = ""
     hardware: _Hardware | None = None
     settings: dict[str, Any] = {}
-
-
-#: Fields that are left out of a line if they have these values.
-_LEFT_OUT = {
-    **{"asked": False, "device": "", "looped": "", "moved": False, "absorbs": 0},
-    **{"storage": None, "test_images_crc32": None, "sharing": None},
-}
-
-_FIELDS = {
-    kind.__struct_config__.tag: {"event", *kind.__struct_encode_fields__, "crc"} for kind in get_args(Event)
-}
-
-
-def load(text: bytes, strict: bool = True) -> Event:
-    """The event of a JSON line without its checksum; raises EventError.
-
-    If it need not be ``strict``, fields that the event does not have are ignored, but for ``crc``.
-    """
-    with suppress(msgspec.MsgspecError, ValueError, RecursionError):
-        if (event := _DECODER.decode(text)).t:  # else it may lack it
-            return event
-    # Python takes some that it refuses, such as half a surrogate pair.
-    try:
-        fields = _JSON.decode(text.decode())
-    except (ValueError, RecursionError) as error:
-        raise EventError(f"no JSON: {error}") from error
-    return parse(fields, strict)
-
-
-def parse(fields: Any, strict: bool = True) -> Event:
-    """``load`` for parsed JSON."""
-    try:
-        known = _FIELDS.get(fields["event"])
-        fields["t"]  # the class has a default for it
-        if known and not strict:
-            fields = {name: value for name, value in fields.items() if name in known}
-        return msgspec.convert(fields, Event)  # type: ignore[no-any-return]
-    except KeyError as error:
-        raise EventError(f"it has no {error}") from error
-    except (TypeError, msgspec.ValidationError) as error:
-        raise EventError(f"no event: {error}") from error
-
-
-def plain(event: Event) -> dict[str, Any]:
-    """An event as the object of its line, its kind and time first; `parse` makes the event of it again."""
-    found: dict[str, Any] = msgspec.to_builtins(event, enc_hook=_number)
-    return {name: value for name, value in found.items() if _LEFT_OUT.get(name, ...) != value}
-
-
-def _number(value: Any) -> float | int:
-    """Convert a subclass of a number, such as numpy's float64."""
-    if isinstance(value, int | float):
-        return int(value) if isinstance(value, int) else float(value)
-    raise TypeError(f"an event cannot hold a {type(value).__name__}: {value!r:.60}")
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON number")
-
-
-_JSON = json.JSONDecoder(parse_constant=_refuse)
-_DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)

@@ -375,6 +375,8 @@ def _check_of_trial(event: events.OfTrial, attempt: Attempt) -> None:
                 event.sample in (None, attempt.sample),
                 f"trial {event.trial} is not of configuration {event.sample}",
             )
+        case events.Paused() | events.Promoted():
+            _require(event.epoch == attempt.epoch, f"trial {event.trial} is not at epoch {event.epoch}")
         case events.Diverged() | events.Ended():
             _require(
                 set(event.replicates) <= set(attempt.replicates),

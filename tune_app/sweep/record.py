@@ -26,7 +26,8 @@ from typing import IO, NamedTuple
 from msgspec.structs import replace
 
 from tune_app.errors import DiskError, RunError
-from tune_app.sweep.events import Created, Event, EventError, ScoreRows, load, plain
+from tune_app.sweep.event_lines import load, plain
+from tune_app.sweep.events import Created, Event, EventError, ScoreRows
 from tune_app.sweep.opened_folder import pin, verify
 from tune_app.sweep.paths import open_plain
 

@@ -259,7 +259,8 @@ class Sweep:
         """How many trials are still to be run, those that a searcher is yet to suggest included."""
         asked = sum(configuration.asked for configuration in self.history.configurations.values())
         wanted = (self.space.search.samples or 0) if self.space.search.algorithm == "optuna" else 0
-        return len(self.lacking()) + max(0, wanted - asked)
+        waiting = sum(each.paused for each in self.history.configurations.values())
+        return len(self.lacking()) + waiting + max(0, wanted - asked)
 
     def complete_and_trained(self) -> bool:
         """Whether nothing is left to do: no trial to run, no point to record, no settling that goes on."""

@@ -34,6 +34,8 @@ class SweepSettings:
     numerics: Numerics
     keep: str
     checkpoint_every_s: float
+    #: The epochs at which a trial may have to wait, and so writes a checkpoint.
+    rungs: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, space: SearchSpace, numerics: Numerics) -> SweepSettings:
@@ -51,6 +53,7 @@ class SweepSettings:
             numerics=numerics,
             keep=space.keep,
             checkpoint_every_s=space.checkpoint_every,
+            rungs=space.stop.waiting_rungs(space.epochs),
         )
 
     @property

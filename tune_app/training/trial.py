@@ -159,8 +159,9 @@ class Trial:
         return [place for place, each in enumerate(self._replicates.all) if each.live]
 
     def _check(self, found: Metrics) -> None:
-        """A replicate that was trained must report the metrics that rank configurations."""
-        for name, _ in self._spec.settings.metrics:
+        """A replicate that was trained must report the metrics that rank or stop configurations."""
+        settings = self._spec.settings
+        for name, _ in (*settings.metrics, settings.stop_metric):
             if name not in found:
                 raise TaskError(
                     f'the metric "{name}" is missing from epoch {self._replicates.epoch}; '
@@ -200,7 +201,8 @@ class Trial:
         """Write a checkpoint if one is due or requested; at the end only if last states are kept."""
         if not self._savable:
             return None
-        asked = self._clock.due() or save_now or (self._folder / SAVE_NOW).exists()
+        at_rung = self._replicates.epoch in self._spec.settings.rungs
+        asked = self._clock.due() or save_now or at_rung or (self._folder / SAVE_NOW).exists()
         if not (self._spec.settings.keep == "last" if done else asked):
             return None
         watch = Stopwatch()

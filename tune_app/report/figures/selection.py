@@ -28,6 +28,7 @@ MARKS = {
     Status.STOPPED: ("x", "stopped early"),
     Status.FAILED: ("P", "failed"),
     Status.DIVERGED: ("D", "diverged"),
+    Status.PAUSED: ("d", "paused"),
     Status.RUNNING: (">", "running"),
     Status.INTERRUPTED: ("s", "interrupted"),
 }

@@ -1,0 +1,213 @@
+"""Rungs that decide together, in whole sweeps: who waits, who trains on, and after which interruptions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import small_task
+
+from tune_app import space as spaces
+from tune_app import stopping
+from tune_app.data.identity import NO_DATA
+from tune_app.driver.driver import Driver
+from tune_app.engines import inline
+from tune_app.status import Status
+from tune_app.sweep import Sweep, control
+from tune_app.sweep.events import Opened
+from tune_app.training.protocol import EpochReport
+
+#: Better from level to level, but for noise. Level 3 can be made to diverge or to fail.
+TASK = """
+    import math
+
+    def task(config, context):
+        for epoch in range(1, context.epochs + 1):
+            if config["level"] == config.get("fails"):
+                raise ValueError("no")
+            noise = (config["level"] * 7 + context.replicate * 3 + epoch * 5) % 11
+            value = config["level"] * epoch + noise
+            yield {
+                "val_accuracy": math.nan if config["level"] == config.get("diverges") else value,
+                "val_loss": -value,
+            }
+            if epoch == config.get("returns"):
+                return
+"""
+HALVING = "stop: {scheduler: halving, grace_period: 1, reduction_factor: 3}"
+
+
+def made(task: str, text: str = HALVING, fixed: str = "", seeds: int = 2, epochs: int = 12) -> Sweep:
+    space = spaces.parse(
+        f"task: {task}\nspace: {{level: {{grid: [1, 2, 3, 4, 5, 6, 7, 8, 9]}}}}\nepochs: {epochs}\n"
+        f"seeds: {seeds}\nmax_failures: 0\nfixed: {{{fixed}}}\n{text}"
+    )
+    return Sweep.create(space, NO_DATA, "runs")
+
+
+def train(sweep: Sweep) -> Sweep:
+    with sweep.writing():
+        sweep.note(Opened())
+        inline.run(Driver(sweep, stopping.make_stopper(sweep.space)), None)
+    return sweep
+
+
+def went(sweep: Sweep) -> dict[int, tuple[str, int]]:
+    """The status of each configuration, and how far it was trained."""
+    statuses = zip(sweep.history.configurations.values(), sweep.statuses(), strict=True)
+    return {c.sample: (s, max((a.epoch for a in c.attempts), default=0)) for c, s in statuses}
+
+
+@pytest.fixture
+def task(user_module: Callable[[str], str]) -> str:
+    return f"{user_module(TASK)}:task"
+
+
+def test_the_best_third_of_each_rung_trains_on(task: str) -> None:
+    sweep = train(made(task))
+    ends = went(sweep)
+    assert sorted(epoch for _, epoch in ends.values()) == [1, 1, 1, 1, 1, 1, 3, 3, 12]
+    assert {status for status, _ in ends.values()} == {Status.STOPPED, Status.FINISHED}
+    assert sweep.complete_and_trained()
+
+    def mean(sample: int, epoch: int) -> float:
+        return sum(sample * epoch + (sample * 7 + seed * 3 + epoch * 5) % 11 for seed in (0, 1)) / 2
+
+    ranked = sorted(ends, key=lambda sample: -mean(sample, 1))
+    assert {sample for sample, (_, epoch) in ends.items() if epoch > 1} == set(ranked[:3])
+    assert ends[max(ranked[:3], key=lambda sample: mean(sample, 3))] == (Status.FINISHED, 12)
+    stops = {each.sample: each for each in sweep.history.decisions}
+    assert stops.keys() == {sample for sample, (status, _) in ends.items() if status == Status.STOPPED}
+    assert {each.rule for each in stops.values()} == {"halving"}
+    assert all((each.value or 0) < (each.threshold or 0) for each in stops.values())
+
+
+def test_by_another_metric(task: str) -> None:
+    by = HALVING.replace("3}", "3, by: {name: val_loss, mode: min}}")
+    assert went(train(made(task, by))) == went(train(made(task)))
+    by = by.replace("mode: min", "mode: max")
+    assert went(train(made(task, by)))[1][0] == Status.FINISHED
+
+
+def test_ties_keep_what_is_as_good(task: str) -> None:
+    kept = [
+        sum(e > 1 for _, e in went(train(made(task, f"{HALVING[:-1]}, ties: {t}}}"))).values())
+        for t in (0, 9)
+    ]
+    assert kept[0] == 3 < kept[1]
+
+
+@pytest.mark.parametrize(("fixed", "status"), [("diverges: 8", Status.DIVERGED), ("fails: 8", Status.FAILED)])
+def test_a_rung_does_not_wait_for_what_diverged_or_failed(task: str, fixed: str, status: Status) -> None:
+    ends = went(train(made(task, fixed=fixed)))
+    assert ends[8][0] == status
+    assert sorted(epoch for _, epoch in ends.values())[-3:] == [3, 3, 12]
+
+
+def test_what_ends_by_itself_keeps_its_last_value(task: str) -> None:
+    ends = went(train(made(task, fixed="returns: 2")))
+    assert sorted(ends.values()) == [(Status.FINISHED, 2)] * 3 + [(Status.STOPPED, 1)] * 6
+
+
+def test_all_waiting_trials_of_a_session_that_ended_are_decided_on(task: str) -> None:
+    whole = train(made(task))
+    lines = whole.paths.record.read_bytes().splitlines(keepends=True)
+    assert {json.loads(line)["event"] for line in lines} >= {"paused", "promoted", "decision", "finished"}
+    for cut in range(11, len(lines), 3):
+        folder = Path("runs") / f"cut-{cut}"
+        folder.mkdir()
+        (folder / "record.jsonl").write_bytes(b"".join(lines[:cut]))
+        resumed = train(Sweep.open(folder))
+        assert went(resumed) == went(whole), cut
+        assert resumed.complete_and_trained()
+
+
+def test_new_configurations_are_compared_with_those_that_trained_on(task: str) -> None:
+    sweep = train(made(task))
+    before = went(sweep)
+    wider = spaces.extend(sweep.space, add=["level=10", "level=11", "level=12"])
+    with sweep.writing():
+        sweep.extend(wider, "", from_start=False)
+    after = went(train(Sweep.open(sweep.paths.folder)))
+    assert {sample: after[sample] for sample in before} == before
+    assert len(after) == 12
+    assert Status.PAUSED not in {status for status, _ in after.values()}
+
+
+def test_more_epochs_add_a_rung(task: str) -> None:
+    sweep = train(made(task, epochs=3))
+    assert sorted(epoch for _, epoch in went(sweep).values()) == [1] * 6 + [3] * 3
+    with sweep.writing():
+        sweep.extend(spaces.extend(sweep.space, epochs="8"), "", from_start=False)
+    assert sorted(epoch for _, epoch in went(train(Sweep.open(sweep.paths.folder))).values()) == [1] * 6 + [
+        3,
+        3,
+        8,
+    ]
+
+
+def test_more_seeds_are_trained_as_far_as_their_configuration(task: str) -> None:
+    sweep = train(made(task))
+    before = went(sweep)
+    with sweep.writing():
+        sweep.extend(spaces.extend(sweep.space, seeds="4"), "", from_start=False)
+    again = train(Sweep.open(sweep.paths.folder))
+    assert went(again) == before
+    for configuration in again.history.configurations.values():
+        assert len({len(configuration.epochs(replicate)) for replicate in range(4)}) == 1
+
+
+class Asked:
+    """A driver with one slot that is stepped by hand, one epoch of a trial after the other."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self.driver = Driver(sweep, stopping.make_stopper(sweep.space))
+        self.driver.begin()
+
+    def epoch(self, number: int, value: float) -> str:
+        spec = self.driver.next_trial()
+        assert spec
+        name = self.driver.start(spec)
+        metrics: dict[str, list[float | None]] = {"val_accuracy": [value]}
+        self.driver.report(name, EpochReport(number, metrics, [0.0], {}, {}, {}, done=False), "cpu")
+        return name
+
+
+def test_a_user_stops_a_configuration_that_waits(task: str) -> None:
+    sweep = made(task, seeds=1)
+    with sweep.writing():
+        sweep.note(Opened())
+        asked = Asked(sweep)
+        first = asked.epoch(1, 0.5)
+        sample = sweep.history.attempts[first].sample
+        assert went(sweep)[sample] == (Status.PAUSED, 1)
+        assert sweep.outstanding() == 9
+        control.ask(sweep.paths.control, {"do": "stop", "sample": sample})
+        asked.driver.tick()
+        assert went(sweep)[sample] == (Status.STOPPED, 1)
+        for value in range(8):
+            asked.epoch(1, value)
+        # of nine, three would train on
+        promoted = {each.sample for each in sweep.history.configurations.values() if each.promoted}
+        assert len(promoted) == 3
+        assert sample not in promoted
+
+
+def test_no_epoch_is_trained_twice_after_a_promotion(user_module: Callable[[str], str]) -> None:
+    name = f"{user_module(small_task.TASK)}:Task"
+    text = "space: {lr: {loguniform: [1e-3, 1e-1]}}\nsearch: {algorithm: random, samples: 6}\nepochs: 4\n"
+    text += "seeds: 2\ncheckpoint_every: 1e9\nkeep: none\nstop: {scheduler: halving, reduction_factor: 2}\n"
+    sweep = small_task.run(small_task.request(name, text))
+    for configuration in sweep.history.configurations.values():
+        trained = [each.epoch for attempt in configuration.attempts for each in attempt.epochs]
+        assert trained == list(range(1, len(trained) + 1))
+    assert sorted(epoch for _, epoch in went(sweep).values()) == [1, 1, 1, 2, 4, 4]
+    assert list(sweep.paths.checkpoints.iterdir()) == []
+    assert sweep.paths.record.read_bytes().count(b'"event":"paused"') >= 3
+    # the same values as without early stopping
+    whole = small_task.run(small_task.request(name, text.rpartition("stop")[0], name="whole"))
+    for sample, (_, epoch) in went(sweep).items():
+        one, other = (each.history.configurations[sample].epochs(1) for each in (sweep, whole))
+        assert [row[:2] for row in one] == [row[:2] for row in other[:epoch]]
