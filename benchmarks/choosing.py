@@ -21,13 +21,25 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.asha_replay import SPACE
 from benchmarks.simulate import generator
 from tune_app import space
 from tune_app.session import provenance
 from tune_app.sweep import Sweep
 from tune_app.sweep.configurations import window_mean
 
+SPACE = """
+task: pneumonia
+space:
+  lr: {grid: [1e-7, 3e-7, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3]}
+  step_size: {grid: [2, 4, 8]}
+  gamma: {grid: [0.2, 0.4, 0.8]}
+fixed: {batch_size: 128, loss: bce}
+epochs: 30
+seeds: 3
+metric: {name: val_accuracy, mode: max}
+keep: none
+replicates: looped
+"""
 RESULTS = Path(__file__).parent / "results" / "choosing.md"
 WINDOWS = (1, 3, 5, 10)
 SEEN = (3, 5)

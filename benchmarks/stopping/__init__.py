@@ -1,0 +1,1 @@
+"""Early stopping rules, replayed over curves of configurations that were trained to their end."""
