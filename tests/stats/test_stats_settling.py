@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from benchmarks import settling as bench
 from tune_app.stats.settling import SEEDS, Outcome, SettlingPlan, after_looks, planned
 
 Floats = NDArray[np.float64]
@@ -62,3 +63,19 @@ def test_the_last_batch_is_as_large_as_the_budget_allows() -> None:
     every = np.random.default_rng(2).standard_normal((2, 30))
     found, there, _ = settle(every, SettlingPlan(3, 14))
     assert (found.why, there.tolist()) == ("budget", [12, 12])
+
+
+def test_simulated_claims_are_seldom_wrong_and_take_fewer_seeds_than_all_alike() -> None:
+    kind = next(each for each in bench.kinds() if "rival" in each.case.name)
+    assert kind.share is not None
+    found = bench.settled(kind, sweeps=60)
+    assert sum(found.ends.values()) == 60
+    assert found.wrong <= 3
+    assert found.seeds <= kind.share * found.alike
+
+
+def test_simulated_looks_seldom_find_what_is_not_there() -> None:
+    first, anyone, pairs = bench.looked_at(next(bench.equal_cases()), sweeps=60)
+    assert first == sorted(first)
+    assert anyone == sorted(anyone)
+    assert max(*anyone, *pairs) < 15

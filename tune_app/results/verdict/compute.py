@@ -142,9 +142,14 @@ def _left_out(own: int, ranked: int) -> Iterator[str]:
 
 def _interim(looks: Sequence[Look]) -> Iterator[str]:
     if len(looks) > 1:
-        before = ", ".join(f"{look.replicates}" for look in looks[:-1])
+        *most, last = [f"{look.replicates}" for look in looks[:-1]]
+        before = (
+            f"interim verdicts with {', '.join(most)} and {last}"
+            if most
+            else f"an interim verdict with {last}"
+        )
         yield (
-            f"This is look {len(looks)} of this run: seeds were added after interim verdicts with {before}. "
+            f"This is look {len(looks)} of this run: seeds were added after {before} seeds. "
             "All looks together keep the error probability at 5%, so what left the set stays out, and "
             "only a clearer difference is significant now."
         )
