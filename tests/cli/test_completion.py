@@ -53,7 +53,7 @@ def test_names_are_completed(
     assert after("tune-app plot first ") == KINDS
     assert after("tune-app docs sam") == ["samplers"]
     assert after("tune-app docs ") == list(find_pages())
-    assert after("tune-app run grid --stop ") == ["asha", "hyperband", "median", "none"]
+    assert after("tune-app run grid --stop ") == ["asha", "halving", "hyperband", "median", "none"]
     assert after("tune-app export first --format ") == list(exporting.FORMATS)
     assert after("tune-app compare first --format ") == list(comparing.FORMATS)
     assert "--no-figures" in after("tune-app report first --")

@@ -233,7 +233,6 @@ def extend(
     Only what is new is trained; everything recorded stays as it is.
     """
     from tune_app import space as spaces
-    from tune_app.results import seeds_needed
     from tune_app.session import lifecycle
 
     if undo:
@@ -260,8 +259,11 @@ def extend(
             f"note: {name} has no checkpoints of its finished trials (keep: {sweep.space.keep}), so they "
             "restart from epoch 1. A run with keep: last continues them."
         )
-    if wider.seeds > sweep.space.seeds and (needed := seeds_needed.of_next_look(sweep)):
-        say(needed)
+    if wider.seeds > sweep.space.seeds:
+        from tune_app.results import seeds_needed  # loads pandas and scipy
+
+        if needed := seeds_needed.of_next_look(sweep):
+            say(needed)
     flags = {"--samples": samples, "--seeds": seeds, "--epochs": epochs}
     asked = [f"{flag} {text}" for flag, text in flags.items() if text] + [f"--add {text}" for text in add]
     return _train(lifecycle.extend(request, loaded, sweep, wider, " ".join(asked), code_changed, absorbs))
