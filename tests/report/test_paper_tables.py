@@ -127,6 +127,12 @@ def test_few_test_images_widen_the_range(tmp_path: Path) -> None:
     assert pd.read_csv(tmp_path / "all" / "table3.csv")["inside"][0] == "no"
 
 
+def test_a_range_that_is_wider_than_the_paper_shows_no_agreement(tmp_path: Path) -> None:
+    found = verdict(tmp_path / "a", around(0.83, 0.80, 0.97, seeds=4, spread=0.03))
+    assert re.search(r"\b3 of 3 ranges are \d\d to \d\d points\b.* 8\.3 points", found)
+    assert "wide" not in verdict(tmp_path / "b", around(0.97, 0.96, seeds=10, spread=0.001))
+
+
 def test_of_several_gammas_the_papers_own_is_taken(tmp_path: Path) -> None:
     text = "task: pneumonia\nspace: {gamma: {grid: [0.9, 0.4]}}\nfixed: {lr: 3e-6, step_size: 4}\nseeds: 3\n"
     outcomes = {1: constant(test=[0.5, 0.6, 0.7]), 2: constant(test=[0.8, 0.8, 0.83])}

@@ -173,8 +173,23 @@ def _verdict(frames: Frames, found: list[MeasuredSample]) -> Iterator[str]:
         "one run, made of the spread between our seeds and the binomial error of its test images; not with "
         "the interval of our mean, which is narrower."
     )
+    yield from _too_wide(compared)
     if len(compared) > 1:
         yield _differences(frames, compared)
+
+
+def _too_wide(found: list[MeasuredSample]) -> Iterator[str]:
+    """A sentence on the ranges that are wider than all published figures lie apart: they cannot disagree."""
+    published = [sample.accuracy for sample in SAMPLES]
+    apart = max(published) - min(published)
+    widths = sorted(high - low for low, high in (each.reach for each in found if each.reach))
+    if wide := [to_decimals(width, 0, 2) for width in widths if width > apart]:
+        points = " to ".join(dict.fromkeys((wide[0], wide[-1])))
+        yield (
+            f"{len(wide)} of {counted(len(found), 'range')} {'is' if len(wide) == 1 else 'are'} {points} "
+            f"points wide. All published figures lie within {to_decimals(apart, 1, 2)} points, so a figure "
+            "inside such a range shows no agreement."
+        )
 
 
 def _differences(frames: Frames, found: list[MeasuredSample]) -> str:
