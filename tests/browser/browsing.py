@@ -76,6 +76,7 @@ def browser() -> str:
 
 def look(page: str, widths: Sequence[int], folder: Path, dark: bool = False) -> list[Seen]:
     """A page's HTML at several widths, in pixels, in a theme; ``folder`` is for the browser's files."""
+    browser()  # before axe-core is read: a test is skipped where it is missing
     # the page forbids scripts, which is what axe is
     open_page, count = re.subn(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
     assert count == 1
