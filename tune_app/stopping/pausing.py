@@ -43,7 +43,7 @@ class Rungs:
         """Read anew how far a configuration has come."""
         sample, judged = configuration.sample, _judged(configuration)
         self._waiting.pop(sample, None)
-        if not judged:
+        if not judged or not self._rungs:  # without rungs nobody waits, and no curve need be read
             return
         last, values = judged[-1], self._values(configuration, judged[-1].replicates)
         if last.end == Status.PAUSED:
