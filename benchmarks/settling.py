@@ -100,7 +100,7 @@ def settled(kind: Kind, sweeps: int) -> Tally:
             inside, why = np.ones(len(values), dtype=bool), ""
             while not why:
                 known = np.where(np.arange(_MOST) < there[:, None], values, np.nan)
-                look = Look(int(there.max()), planned_share(batches + 1, plan.looks))
+                look = Look(int(there.max()), planned_share(plan.looks))
                 inside[inside] = looks.members(known[inside], [look], step)
                 found = settling.after_look(known, inside, plan, batches + 1, spent, step)
                 there, spent, why = there + found.seeds, spent + int(found.seeds.sum()), found.why

@@ -269,8 +269,9 @@ def load(sweep: Sweep) -> Frames:
     of_curves = {name: np.array(curves[name], np.int64 if name in place else np.float64) for name in curves}
     of_trials = _frame(trials, [*head, "status", "epochs", "n", "n_diverged"], [*_LAST, "twin"])
     of_seeds = _frame(seeds, [*head, "replicate", "status", "epochs", "evaluated", "test_looks"], _LAST)
-    made = [each.assign(**source) for each in (of_trials, of_seeds, pd.DataFrame(of_curves))]
-    return Frames(sweep, made[0], made[1], made[2], parameters, varying, values, choices)
+    made = (each.assign(**source) for each in (of_trials, of_seeds, pd.DataFrame(of_curves)))
+    of_trials, of_seeds, every_epoch = made
+    return Frames(sweep, of_trials, of_seeds, every_epoch, parameters, varying, values, choices)
 
 
 def write(frames: Frames) -> list[Path]:

@@ -25,7 +25,7 @@ _SEEDS_AT_MOST = 1_000
 
 
 def of_next_look(sweep: Sweep) -> str | None:
-    """How many seeds in all show a difference of so many points, if they are added to a run now."""
+    """The number of seeds, old and new, that a run needs at its next look to show a difference of 1 point."""
     said, number = _in_words(results.load(sweep), next_share(sweep)), len(taken(sweep)) + 1
     return said and f"{said}; at look {number} of this run"
 

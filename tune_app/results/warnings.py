@@ -33,8 +33,9 @@ FEW_SEEDS = 5
 FEWEST_EPOCHS = 5
 GAIN = 0.005
 
-#: A seed breaks down if it lies below the median of its configuration by this, and by so many robust standard
-#: deviations. Only a configuration whose median is within half of BREAKDOWN of the winner's is named.
+#: A seed has broken down if its value is below the median of its configuration by more than BREAKDOWN and by
+#: more than DEVIATIONS robust standard deviations. A warning names the configuration if its median is at most
+#: half of BREAKDOWN below the winner's.
 BREAKDOWN, DEVIATIONS = 0.10, 4
 
 #: Scales the median absolute deviation to the standard deviation of normal values.

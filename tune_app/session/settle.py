@@ -106,9 +106,7 @@ def look(sweep: Sweep) -> Batch | Settled:
     progress.note(f"  batch {len(done.batches)}: {left}, {done.spent} of {last.budget} seeds spent")
     if found.why:
         return Settled(why=found.why)
-    return _batch(
-        frames, samples, last.among, found, SettlingPlan(last.looks, last.budget, last.within), last.after
-    )
+    return _batch(frames, samples, last.among, found, plan, last.after)
 
 
 def _compared(frames: Frames, among: Collection[int]) -> list[int]:
@@ -121,7 +119,7 @@ def _compared(frames: Frames, among: Collection[int]) -> list[int]:
 def _outcome(
     frames: Frames, samples: Sequence[int], plan: SettlingPlan, taken: Sequence[int], spent: int
 ) -> Outcome:
-    """What follows the looks that were ``taken`` at ``samples``, each at so many replicates."""
+    """What settling ``samples`` does after its looks; ``taken`` has their numbers of replicates."""
     space = frames.sweep.space
     numbers = range(space.first_replicate, space.first_replicate + max(taken))
     column = frames.choice_of(space.metric.name)

@@ -40,9 +40,9 @@ def unplanned_share(number: int) -> float:
     return 1.0 if number == 1 else _FURTHER / (number * (number - 1))
 
 
-def planned_share(number: int, looks: int, power: float = 1.0) -> float:
-    """What look ``number`` of a planned series of ``looks`` spends; together they spend 1."""
-    return float((number / looks) ** power - ((number - 1) / looks) ** power)
+def planned_share(looks: int) -> float:
+    """What each look of a planned series of ``looks`` spends; together they spend 1."""
+    return 1 / looks
 
 
 def members(values: Floats, looks: Sequence[Look], step: float = 0.0) -> Members:

@@ -55,16 +55,16 @@ def planned(members: int, budget: int) -> int:
 def after_looks(
     values: Floats, plan: SettlingPlan, taken: Sequence[int], spent: int, step: float = 0.0
 ) -> Outcome:
-    """What follows the last of the looks that were ``taken``, each at so many replicates.
+    """What settling does after its last look: it adds seeds, or it ends.
 
     Args:
         values: (K, R), where larger is better, replicates in one order; NaN where one was not trained.
         plan: of the settling.
-        taken: how many replicates a member had at each look.
+        taken: the number of replicates that a member had, for each look so far.
         spent: how many replicates the settling has added.
         step: as in `best_set.over_seeds`.
     """
-    series = [Look(n, looks.planned_share(i, plan.looks)) for i, n in enumerate(taken, 1)]
+    series = [Look(n, looks.planned_share(plan.looks)) for n in taken]
     return after_look(values, looks.members(values, series, step), plan, len(taken), spent, step)
 
 
@@ -72,7 +72,7 @@ def after_look(
     values: Floats, members: Members, plan: SettlingPlan, number: int, spent: int, step: float = 0.0
 ) -> Outcome:
     """What follows look ``number``, which left ``members``; the rest is as in `after_looks`."""
-    share = looks.planned_share(number, plan.looks)
+    share = looks.planned_share(plan.looks)
     seeds = np.zeros(len(values), dtype=np.int64)
     why: Literal["one", "within", "budget", ""] = ""
     if members.sum() < 2:

@@ -57,7 +57,7 @@ def test_a_batch_that_is_being_trained_changes_nothing(tmp_path: Path) -> None:
         train(sweep, 1, range(5, 10))
         assert (best(sweep), of_the_set(sweep)) == (before, (Look(5),))
         train(sweep, 2, range(5, 10))
-        assert of_the_set(sweep) == (Look(5, planned_share(1, 3)), Look(10, planned_share(2, 3)))
+        assert of_the_set(sweep) == (Look(5, planned_share(3)), Look(10, planned_share(3)))
         assert sorted(best(sweep)) == [1, 2]
 
 

@@ -62,10 +62,8 @@ def _series(sweep: Sweep) -> tuple[list[int], list[Look]]:
             if batches := _trained(sweep, settling):
                 after = [each.after for each in batches]
                 every += after
-                planned = [
-                    Look(count, planned_share(place, batches[0].looks))
-                    for place, count in enumerate([batches[0].before, *after], 1)
-                ]
+                share = planned_share(batches[0].looks)
+                planned = [Look(count, share) for count in (batches[0].before, *after)]
                 number = 1
         settled = more
     return every, planned
