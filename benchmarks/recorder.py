@@ -15,6 +15,8 @@ from tune_app.sweep.events import (
     Failed,
     Finished,
     Opened,
+    Paused,
+    Promoted,
     Saved,
     ScoreRows,
     Started,
@@ -121,6 +123,14 @@ class Recorder:
                 stop=stop,
             )
         )
+
+    def pause(self, trial: str, value: float | None) -> None:
+        """A trial that waits at its last epoch, a rung that ranks by ``value``."""
+        self._note(Paused(trial=trial, epoch=self._attempt(trial).epoch, value=value))
+
+    def promote(self, trial: str, value: float | None) -> None:
+        """A trial that trains on beyond its last epoch."""
+        self._note(Promoted(trial=trial, epoch=self._attempt(trial).epoch, value=value))
 
     def stop(self, trial: str, reason: str = "asked") -> None:
         """A trial that a person stops."""

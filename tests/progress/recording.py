@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -97,3 +97,29 @@ def text_of(console: Console) -> str:
     file = console.file
     assert isinstance(file, io.StringIO)
     return file.getvalue()
+
+
+#: Nine configurations of which a third trains on after epochs 1 and 3.
+HALVING = """
+task: pneumonia
+space: {lr: {grid: [1, 2, 3, 4, 5, 6, 7, 8, 9]}}
+epochs: 6
+seeds: 2
+stop: {scheduler: halving}
+"""
+
+
+def wait_at_rung(recorder: Recorder, *samples: int) -> None:
+    """Trials that wait after their first epoch."""
+    for sample in samples:
+        trial = recorder.start(sample)
+        recorder.epoch(trial, [sample / 10])
+        recorder.pause(trial, sample / 10)
+
+
+def decide_rung(recorder: Recorder, promoted: Sequence[int], stopped: Sequence[int]) -> None:
+    """What the first rung decides on trials that wait there."""
+    for sample in promoted:
+        recorder.promote(f"{sample}.1", sample / 10)
+    for sample in stopped:
+        recorder.decide(f"{sample}.1", sample / 10, 0.7, stop=True)

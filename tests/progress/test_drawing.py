@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recording import drawn, look, recorded, snapshot_of
+from recording import HALVING, decide_rung, drawn, look, recorded, snapshot_of, wait_at_rung
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -160,3 +160,30 @@ def test_markup_in_names_and_values_is_text(tmp_path: Path) -> None:
 def test_states_are_counted_in_their_order() -> None:
     states = ["running", "finished", "failed", "finished", "waiting"]
     assert drawing.count_states(states) == "1 failed, 2 finished, 1 running, 1 waiting"
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_rung_in_progress_says_who_came_waits_and_trains_on(tmp_path: Path, width: int) -> None:
+    with recorded(tmp_path, HALVING) as (sweep, recorder):
+
+        def rungs() -> list[str]:
+            lines = drawn(look(sweep), width, timing=Timing(4.0, 3.0))
+            assert max(map(cell_len, lines)) <= width
+            return [part for line in lines if "rung" in line for part in re.split("   +", line)]
+
+        assert rungs() == ["rung 1/2 (epoch 1): 0 of 9 came, 0 paused, 0 promoted"]
+        wait_at_rung(recorder, *range(1, 8))
+        assert rungs() == ["rung 1/2 (epoch 1): 7 of 9 came, 7 paused, 0 promoted"]
+        decide_rung(recorder, [7], [])
+        trial = recorder.start(7, epoch=1)
+        for _ in range(2):
+            recorder.epoch(trial, [0.8])
+        recorder.pause(trial, 0.8)
+        assert rungs() == [
+            "rung 1/2 (epoch 1): 7 of 9 came, 6 paused, 1 promoted",
+            "rung 2/2 (epoch 3): 1 came, 1 paused, 0 promoted",
+        ]
+        wait_at_rung(recorder, 8, 9)
+        decide_rung(recorder, [8, 9], range(1, 7))
+        assert rungs() == ["rung 2/2 (epoch 3): 1 of 3 came, 1 paused, 0 promoted"]
+        assert drawn(look(sweep), width)[-1].startswith("best so far: 80.0%"), "also of those that wait"

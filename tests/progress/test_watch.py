@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from recording import Clock, look, plain_console, recorded, text_of
+from recording import HALVING, Clock, decide_rung, look, plain_console, recorded, text_of, wait_at_rung
 from rich.console import Console
 
 from benchmarks.recorder import Recorder
@@ -61,6 +61,28 @@ def test_without_a_terminal_silence_lasts_ten_seconds_at_most(tmp_path: Path) ->
             clock.now += 0.25
             screen.show(snapshot, Timing(2.0, clock.now - 100))
     assert text_of(console).splitlines() == ["    6%   1 running, 3 waiting   2 epochs/s   15 s left"] * 2
+
+
+def test_without_a_terminal_a_rung_that_decides_is_a_line_and_a_heartbeat_says_how_far_one_is(
+    tmp_path: Path,
+) -> None:
+    console, clock = plain_console(), Clock()
+    screen = PlainLines(console, clock)
+    with recorded(tmp_path, HALVING) as (sweep, recorder):
+        screen.show(look(sweep), Timing(None, 0.0))
+        wait_at_rung(recorder, *range(1, 9))
+        clock.now += 10
+        screen.show(look(sweep), Timing(2.0, 10.0))
+        wait_at_rung(recorder, 9)
+        decide_rung(recorder, [7, 8, 9], range(1, 7))
+        screen.show(look(sweep), Timing(2.0, 10.0))
+    lines = text_of(console).splitlines()
+    assert lines[0] == (
+        "   44%   8 paused, 1 waiting   2 epochs/s   10 s left   "
+        "rung 1/2 (epoch 1): 8 of 9 came, 8 paused, 0 promoted"
+    )
+    assert lines[1] == "  rung 1/2 (epoch 1) has decided: 3 of 9 promoted"
+    assert [line.split()[0] for line in lines[2:]] == [f"{number}/9" for number in range(1, 7)]
 
 
 def test_lines_are_flushed_as_they_come(tmp_path: Path) -> None:

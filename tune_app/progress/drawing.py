@@ -11,6 +11,7 @@ from rich.text import Text
 
 from tune_app.progress.snapshot import Row, Snapshot
 from tune_app.status import LIVE, WAITING, Status
+from tune_app.sweep.rung_states import RungState
 from tune_app.text import duration, rate, time_left, wrapped
 
 _STYLES = {
@@ -67,7 +68,13 @@ def ended(snapshot: Snapshot, row: Row, number: int) -> str:
 
 def heartbeat(snapshot: Snapshot, timing: Timing) -> str:
     """One line on how far the sweep is."""
-    return " " * _INDENT + (" " * _GAP).join(_progress(snapshot, timing))
+    return " " * _INDENT + (" " * _GAP).join([*_progress(snapshot, timing), *_rungs(snapshot)])
+
+
+def decided(snapshot: Snapshot, rung: RungState) -> str:
+    """One line for a rung that has decided on all that came there."""
+    said = f"{len(rung.promoted):,} of {rung.size:,} promoted"
+    return f"{' ' * _INDENT}{_rung(snapshot, rung)} has decided: {said}"
 
 
 def _choose(snapshot: Snapshot, room: int) -> list[Row]:
@@ -172,11 +179,28 @@ def _progress(snapshot: Snapshot, timing: Timing) -> list[str]:
     return [part for part in parts if part]
 
 
+def _rungs(snapshot: Snapshot) -> list[str]:
+    """How far each rung is that has still to decide: the first, and those that somebody has come to."""
+    found, whole = [], True
+    for rung in snapshot.rungs:
+        if not rung.decided and (whole or rung.came):
+            came = f"{rung.came:,} of {rung.size:,} came" if whole else f"{rung.came:,} came"
+            waiting, gone_on = f"{len(rung.paused):,} paused", f"{len(rung.promoted):,} promoted"
+            found.append(f"{_rung(snapshot, rung)}: {came}, {waiting}, {gone_on}")
+        whole = rung.decided  # else more may come to the next rung
+    return found
+
+
+def _rung(snapshot: Snapshot, rung: RungState) -> str:
+    return f"rung {rung.number}/{len(snapshot.rungs)} (epoch {rung.epoch})"
+
+
 def _footer(snapshot: Snapshot, timing: Timing, width: int) -> list[str]:
     cells = 30 if width >= 80 else 16
     full = int(snapshot.share * cells)
     share, *others = _progress(snapshot, timing)
     lines = _pack([f"{'=' * full}{'-' * (cells - full)}  {share}", *others], width)
+    lines += _pack(_rungs(snapshot), width)[:_MOST_LINES]
     if (best := snapshot.best) and not timing.over:
         at = "" if best.ranked else f", at epoch {_epoch(snapshot, best)}"
         by = f", by the {snapshot.choosing_epochs}" if snapshot.choosing_epochs else ""

@@ -7,7 +7,7 @@ walked, and whatever has ended is looked at only once.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tune_app.space import Config, canonical
@@ -15,9 +15,11 @@ from tune_app.space.labels import SHORT, Labels
 from tune_app.stats.arithmetic import mean
 from tune_app.stats.units import MetricUnits
 from tune_app.status import ENDED, FAULTY, WAITING, Status
+from tune_app.stopping import stages
 from tune_app.sweep import Sweep
 from tune_app.sweep.configurations import Attempt, Configuration, window_mean
 from tune_app.sweep.events import Batch
+from tune_app.sweep.rung_states import RungState, rung_states
 
 #: Seconds over which a rate is measured.
 _WINDOW_S = 10.0
@@ -57,7 +59,8 @@ class Snapshot:
 
     ``rows`` in the order of their sample numbers; ``newest`` the samples that ended, the last first;
     ``unplanned`` configurations that a searcher has yet to suggest; ``done`` of ``wanted``, and
-    ``trained`` in this session or before, are replicate-epochs. ``settling`` says how far that is.
+    ``trained`` in this session or before, are replicate-epochs; where configurations wait at
+    ``rungs``, ``wanted`` is what is expected to be trained. ``settling`` says how far that is.
     ``choosing_epochs`` says over which epochs a value of ``Row.values`` is a mean; empty for one epoch.
     """
 
@@ -75,6 +78,7 @@ class Snapshot:
     settling: str = ""
     labels: Labels = field(default_factory=Labels)
     units: MetricUnits = field(default_factory=MetricUnits)
+    rungs: list[RungState] = field(default_factory=list)
 
     @property
     def states(self) -> list[str]:
@@ -118,6 +122,13 @@ class SnapshotTaker:
         self._ended |= {sample: row for sample, row in rows.items() if row.ended}
         unplanned = max(0, self._expected - len(rows))
         own = [len(each.replicates(space)) for each in configurations if each.duplicate_of is None]
+        done = sum(row.done for row in rows.values())
+        wanted = (sum(own) + unplanned * space.seeds) * space.epochs
+        rungs = rung_states(space, history)
+        if rungs:  # what is stopped saves epochs that nobody had planned to train
+            left = wanted - done if all(rung.decided for rung in rungs) else self._left(rungs, rows)
+            done = space.seeds * sum(row.epoch or 0 for row in rows.values() if row.duplicate_of is None)
+            wanted = done + left
         return Snapshot(
             space.metric.name,
             space.choosing_epochs,
@@ -126,14 +137,31 @@ class SnapshotTaker:
             list(rows.values()),
             list(reversed(self._ended)),
             unplanned,
-            sum(row.done for row in rows.values()),
-            (sum(own) + unplanned * space.seeds) * space.epochs,
+            done,
+            wanted,
             sum(len(a.epochs) * len(a.replicates) for a in list(history.attempts.values())),
             self._best(rows),
             settling.line if settling else "",
             self._labels,
             MetricUnits(history.shares_out_of_range),
+            rungs,
         )
+
+    def _left(self, rungs: Sequence[RungState], rows: Mapping[int, Row]) -> int:
+        """Replicate-epochs that are left if each rung promotes as many as its rule says."""
+        space = self._sweep.space
+        kept = stages(rungs[0].size, [rung.epoch for rung in rungs], space.stop.reduction_factor)
+        left, begin, coming = 0, 0, rungs[0].size
+        for rung, promoted in zip(rungs, kept, strict=True):
+            left += (coming - rung.came) * (rung.epoch - begin)
+            coming = len(rung.promoted) if rung.decided else max(promoted, len(rung.promoted))
+            begin = rung.epoch
+        left += (coming - sum(rows[sample].ended for sample in rungs[-1].promoted)) * (space.epochs - begin)
+        for row in rows.values():
+            if row.duplicate_of is None and not row.ended and row.state != Status.PAUSED:
+                passed = [rung.epoch for rung in rungs if row.sample in rung.promoted]
+                left -= (row.epoch or 0) - max(passed, default=0)
+        return max(left, 0) * space.seeds
 
     def _row(self, configuration: Configuration, live: bool) -> Row:
         sample, config, space = configuration.sample, configuration.config, self._sweep.space
@@ -167,10 +195,10 @@ class SnapshotTaker:
         )
 
     def _best(self, rows: dict[int, Row]) -> Row | None:
-        """The best finished configuration, or the best running one if none has finished."""
+        """The best finished configuration; if none has finished, the best that is running or paused."""
         having = [row for row in rows.values() if row.values]
-        running = [row for row in having if row.state == Status.RUNNING]
-        for found in ([row for row in having if row.ranked], running):
+        begun = [row for row in having if row.state in (Status.RUNNING, Status.PAUSED)]
+        for found in ([row for row in having if row.ranked], begun):
             if found:
                 history, metric = self._sweep.history, self._sweep.space.metric
                 return min(

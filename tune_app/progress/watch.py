@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from types import TracebackType
 from typing import IO
 
@@ -19,6 +20,7 @@ from tune_app.progress import drawing
 from tune_app.progress.snapshot import Pace, Snapshot, SnapshotTaker
 from tune_app.status import FAULTY, Status
 from tune_app.sweep import Sweep
+from tune_app.sweep.rung_states import RungState
 from tune_app.text import wrapped
 from tune_app.training import output
 
@@ -168,18 +170,23 @@ class Watch:
 
 
 class PlainLines:
-    """A line for each configuration that ends after the first snapshot, and one now and then."""
+    """A line for each configuration that ends and each rung that decides, and one now and then."""
 
     def __init__(self, console: Console, clock: Callable[[], float]) -> None:
         self._console = console
         self._clock = clock
         self._last_line = clock()
         self._told: set[int] | None = None
+        self._decided = 0
 
     def show(self, snapshot: Snapshot, timing: drawing.Timing) -> None:
         """Print what is new."""
         if self._told is None:
             self._told = set(snapshot.newest)
+            self._decided = len(_decided(snapshot))
+        for rung in _decided(snapshot)[self._decided :]:
+            self._decided += 1
+            self._print(drawing.decided(snapshot, rung))
         rows = {row.sample: row for row in snapshot.rows}
         for sample in reversed(snapshot.newest):
             if sample not in self._told:
@@ -193,6 +200,11 @@ class PlainLines:
     def _print(self, line: str) -> None:
         note(line, self._console)
         self._last_line = self._clock()
+
+
+def _decided(snapshot: Snapshot) -> list[RungState]:
+    """The first rungs, up to one that has still to decide."""
+    return list(takewhile(lambda rung: rung.decided, snapshot.rungs))
 
 
 def _interactive(console: Console) -> bool:

@@ -107,6 +107,8 @@ class Attempt:
     converged: set[int] = field(default_factory=set)
     #: The rungs beyond which it, or the trial that continues it, trains on.
     promoted: set[int] = field(default_factory=set)
+    #: What early stopping compared, by rung.
+    ranked_by: dict[int, float | None] = field(default_factory=dict)
     end: Status | None = None
     reason: str = ""
     log: str = ""
@@ -131,6 +133,8 @@ class Attempt:
     def apply(self, event: events.OfTrial) -> None:
         """Apply an event of this trial."""
         self.last_at = event.t
+        if isinstance(event, events.Decision | events.Paused | events.Promoted):
+            self.ranked_by[event.epoch] = event.value
         match event:
             case events.Epoch():
                 self.device = event.device or self.device
