@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,3 +47,11 @@ def test_no_word_is_broken_and_none_is_lost(line: str, width: int) -> None:
     for each in found.splitlines():
         assert len(each) <= width or len(each.split()) == 1
     assert text.wrapped(line, None) == line
+
+
+@given(st.lists(st.text() | st.sampled_from(["a/b", "a-b", "a.b", "A-B", "a-b-2", "..", ""]), unique=True))
+def test_slugs_are_safe_and_differ_on_any_disk(names: list[str]) -> None:
+    found = text.slugs(names)
+    assert set(found) == set(names)
+    assert len({slug.casefold() for slug in found.values()}) == len(names)
+    assert all(re.fullmatch(r"[A-Za-z0-9_+=][A-Za-z0-9_.+=-]{0,90}", slug) for slug in found.values())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
-from collections.abc import Callable, Sequence
-from itertools import zip_longest
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, count, zip_longest
 
 #: Shows a line to the user.
 Notify = Callable[[str], None]
@@ -65,6 +67,27 @@ def size(size_bytes: int) -> str:
 def one_line(text: str) -> str:
     """Text in which runs of white space are one space."""
     return " ".join(text.split())
+
+
+def slugs(names: Iterable[str]) -> dict[str, str]:
+    """A part of a file name for each name, which may be a stranger's: no two are alike, on any disk.
+
+    >>> slugs(["accuracy", "../a/b", "a-b", "größe", "損失"])
+    {'accuracy': 'accuracy', 'a-b': 'a-b', '../a/b': 'a-b-2', 'größe': 'gro-e', '損失': 'name'}
+    """
+    plain = {name: _slug(name) for name in names}
+    found: dict[str, str] = {}
+    for name, slug in sorted(plain.items(), key=lambda item: item[0] != item[1]):
+        taken = {each.casefold() for each in found.values()}
+        numbered = (f"{slug}-{number}" for number in count(2))
+        found[name] = next(each for each in chain([slug], numbered) if each.casefold() not in taken)
+    return found
+
+
+def _slug(name: str) -> str:
+    letters = unicodedata.normalize("NFKD", name)
+    letters = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return re.sub(r"[^A-Za-z0-9_.+=-]+", "-", letters)[:80].strip("-.") or "name"
 
 
 def wrapped(text: str, width: int | None, most: int | None = None) -> str:

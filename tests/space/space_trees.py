@@ -8,10 +8,16 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from tune_app import space
-from tune_app.space.rules import COLUMNS
+from tune_app.space.rules import COLUMNS, NAME, name_fault
 
-NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True).filter(
-    lambda name: name.casefold() not in {*COLUMNS, "loss", "val_auc", "val_loss"}
+#: Names as most people write them, and with the other letters that a name may have.
+NAMES = (
+    st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}|[./]{0,3}[a-z][a-c./-]{0,6}", fullmatch=True)
+    | st.from_regex(NAME, fullmatch=True, alphabet=st.characters(max_codepoint=0x3000))
+).filter(
+    lambda name: (
+        not name_fault(name, "parameter") and name.casefold() not in {*COLUMNS, "loss", "val_auc", "val_loss"}
+    )
 )
 
 

@@ -166,7 +166,7 @@ MALFORMED: list[Case] = [
         ["metric.mode: ", "max", "min", '"max"?'],
     ),
     ("sealed", f"{TASK}metric: {{name: test_auc, mode: max}}\n", ["metric.name: ", "sealed", "val_auc"]),
-    ("metric name", f"{TASK}metric: {{name: a-b, mode: max}}\n", ["metric.name: ", " _"]),
+    ("metric name", f"{TASK}metric: {{name: a b, mode: max}}\n", ["metric.name: ", " _"]),
     (
         "no metrics",
         f"{TASK}metric: []\n",

@@ -61,7 +61,7 @@ def test_an_error_of_a_later_module_points_into_the_file() -> None:
         "my.yaml:4: fixed.loss: no such loss\n    4 | "
     )
     assert str(loaded.error("space.lr", "too large")).startswith("my.yaml:3: space.lr: too large\n")
-    assert str(loaded.error("configs[0].lr", "too large")).startswith("my.yaml:6: configs[0].lr: ")
+    assert str(loaded.error(("configs", 0, "lr"), "too large")).startswith("my.yaml:6: configs[0].lr: ")
     assert str(loaded.error("epochs", "too few")) == "--set epochs=7: epochs: too few"
     built = space.SearchSpace(task="pneumonia")
     assert str(built.error("epochs", "too few")) == "search space: epochs: too few"

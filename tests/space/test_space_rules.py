@@ -149,7 +149,14 @@ MALFORMED: list[Case] = [
         f"{TASK}space: {{lr: {{grid: [1]}}}}\nfixed: {{lr: 1}}\n",
         ["my.yaml:3: fixed.lr: "],
     ),
-    ("dot in a name", f"{TASK}fixed: {{a.b: 1}}\n", ["my.yaml:2: fixed: ", '"a.b"']),
+    ("space in a name", f"{TASK}fixed: {{a b: 1}}\n", ["my.yaml:2: fixed: ", '"a b"']),
+    ("no letter in a name", f"{TASK}fixed: {{../: 1}}\n", ["my.yaml:2: fixed: ", '"../"']),
+    (
+        "unseen letter in a name",
+        f'{TASK}fixed: {{"a\u200bb": 1}}\n',
+        ["my.yaml:2: fixed: ", "cannot be a name"],
+    ),
+    ("accent in two ways", f"{TASK}fixed: {{\u00e9: 1, e\u0301: 1}}\n", ["my.yaml:2: fixed: ", "encoded"]),
     ("a column", f"{TASK}fixed: {{status: 1}}\n", ["my.yaml:2: fixed: ", '"status"', "column"]),
     (
         "a point names what is fixed",

@@ -21,7 +21,7 @@ from tune_app.space.labels import Labels
 from tune_app.space.rules import choice_column
 from tune_app.stats.arithmetic import mean
 from tune_app.stats.paired_tests import significant, welch
-from tune_app.stats.units import MetricUnits, interval_legend
+from tune_app.stats.units import MetricUnits, interval_legend, on_test_set
 from tune_app.sweep import Sweep, code
 from tune_app.text import counted, wrapped
 
@@ -155,7 +155,7 @@ def why_not_ranked(sweeps: Sequence[Frames]) -> list[str]:
 
 def _tested(best: Sequence[BestOfSweep]) -> Iterator[str]:
     for each in best:
-        counterpart = f"test_{each.frames.sweep.space.metric.name.partition('_')[2]}"
+        counterpart = on_test_set(each.frames.sweep.space.metric.name)
         known = [name for name in (counterpart, "test_accuracy") if each.values(name)]
         yield from known[:1]
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from tune_app.space import Scalar
 from tune_app.space.labels import text, texts
-from tune_app.stats.units import DIGITS, NOTHING, SHARES, MetricUnits, named_share
+from tune_app.stats.units import DIGITS, NOTHING, SHARES, MetricUnits, named_share, parted
 from tune_app.status import Status
 from tune_app.text import counted
 
@@ -94,7 +94,7 @@ def ranked_by(frames: Frames) -> str:
 
 def quantity(name: str) -> str:
     """A metric's name for a sentence: ``validation accuracy`` for ``val_accuracy``, else as it is."""
-    split, _, what = name.partition("_")
+    split, _, what = parted(name)
     known = split in _SPLITS and what in (*SHARES, "loss")
     return f"{_SPLITS[split]} {_METRICS.get(what, what)}" if known else name
 

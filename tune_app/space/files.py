@@ -13,6 +13,7 @@ from tune_app.space.model import SearchSpace
 from tune_app.space.problems import RuleError, explain, refuse
 from tune_app.space.reader import Document, Path, dotted, read, read_value
 from tune_app.space.rules import violations
+from tune_app.space.samplers import KINDS
 from tune_app.space.scalars import literal, show
 
 LOCAL = pathlib.Path("search_spaces")
@@ -126,14 +127,15 @@ def _apply(override: str, document: Document) -> None:
     Raises ``RuleError`` if ``=`` or a known key is missing, and ``SpaceError`` if the value is no YAML.
     """
     key, equals, text = override.partition("=")
-    path: Path = tuple(step.strip() for step in key.split("."))
-    if not equals or not all(path):
+    steps = [step.strip() for step in key.split(".")]
+    if not equals or steps == [""]:
         raise RuleError("not key=value: write for example --set epochs=5")
-    value, first = read_value(text, f"--set {override}"), str(path[0])
-    if first not in SearchSpace.model_fields:
-        if len(path) > 1:
-            raise RuleError(f'unknown key "{first}".{nearest(first, SearchSpace.model_fields)}')
-        path = _parameter(first, value, document)
+    value = read_value(text, f"--set {override}")
+    path = _path(steps, document)
+    if not all(path):
+        raise RuleError("not key=value: write for example --set epochs=5")
+    if len(path) == 1 and path[0] not in SearchSpace.model_fields:
+        path = _parameter(str(path[0]), value, document)
     for depth in range(1, len(path)):
         parent = document.get(path[:depth])
         if parent is None:  # not in the file, or there without a value
@@ -143,15 +145,51 @@ def _apply(override: str, document: Document) -> None:
     document.put(path, value, override)
 
 
+def _path(steps: list[str], document: Document) -> Path:
+    """The path that a dotted key names. Names may have dots themselves: at each step the longest one counts.
+
+    A parameter may be named without ``space`` or ``fixed``; by itself, it is the whole path.
+    """
+    owners = {name: part for part in ("fixed", "space") for name in _mapping(document, (part,))}
+    path: Path = ()
+    while steps:
+        fresh = len(steps)  # of a name that is not there yet
+        if not path:
+            known = {*SearchSpace.model_fields, *owners}
+        elif len(path) == 3 and path[2] == "when":
+            known = {*owners}
+        else:
+            known = {*_mapping(document, path)}
+            if path == ("space",):
+                kinds = (at for at, step in enumerate(steps) if at and step in (*KINDS, "when"))
+                fresh = next(kinds, fresh)
+            elif path != ("fixed",):
+                fresh = 1
+        lengths = range(len(steps), 0, -1)
+        length = next((each for each in lengths if ".".join(steps[:each]) in known), fresh)
+        name, steps = ".".join(steps[:length]), steps[length:]
+        named = not path and name in owners and name not in SearchSpace.model_fields
+        path = (owners[name], name) if named and steps else (*path, name)
+    return path
+
+
+def _mapping(document: Document, path: Path) -> dict[str, Any]:
+    found = document.get(path)
+    return found if isinstance(found, dict) else {}
+
+
 def _parameter(name: str, value: Any, document: Document) -> Path:
     """Return the path at which to set a parameter that is given by name, and remove its old entry."""
-    parts = {part: found for part in ("space", "fixed") if isinstance(found := document.get((part,)), dict)}
+    parts = {part: _mapping(document, (part,)) for part in ("space", "fixed")}
     known = [key for part in parts.values() for key in part]
     if name not in known:
         points = document.tree.get("configs")
         if isinstance(points, list) and any(isinstance(point, dict) and name in point for point in points):
             raise RuleError(f'"{name}" is set point by point in configs: edit them there')
         rest = nearest(name, [*SearchSpace.model_fields, *known])
+        first, dot, _ = name.partition(".")
+        if dot and not rest:
+            raise RuleError(f'unknown key "{first}".{nearest(first, SearchSpace.model_fields)}')
         rest = rest or f" The parameters are {', '.join(known) or 'none'}."
         raise RuleError(f'no key and no parameter is called "{name}".{rest}')
     searched = isinstance(value, dict | list)

@@ -25,7 +25,7 @@ from tune_app.errors import SpaceError
 from tune_app.space import planning, samplers
 from tune_app.space.problems import RuleError, unquote
 from tune_app.space.reader import Document, Path, write
-from tune_app.space.rules import NAME
+from tune_app.space.rules import LONGEST_NAME, NAME, name_fault
 from tune_app.space.samplers import Sampler
 from tune_app.space.scalars import Scalar, canonical, scalar_fault, show
 
@@ -59,6 +59,17 @@ def _gpu_share(value: Any) -> Any:
     return _share(float(value))
 
 
+def _metric_name(name: str) -> str:
+    if fault := name_fault(name, "metric"):
+        raise RuleError(fault)
+    return name
+
+
+MetricName = Annotated[
+    str,
+    AfterValidator(_metric_name),
+    WithJsonSchema({"type": "string", "pattern": f"^{NAME.pattern}$", "maxLength": LONGEST_NAME}),
+]
 Value = Annotated[
     Scalar, PlainValidator(_value), WithJsonSchema({"type": ["string", "number", "boolean", "null"]})
 ]
@@ -84,8 +95,8 @@ class Section(BaseModel):
 class Metric(Section):
     """The metric that ranks configurations."""
 
-    name: str = Field(pattern=f"^{NAME.pattern}$", examples=["val_accuracy", "val_loss"])
-    """The name of the metric: letters, digits and _. Test metrics are refused."""
+    name: MetricName = Field(examples=["val_accuracy", "val/loss"])
+    """The name of the metric: letters, digits and any of _ . / -. Test metrics are refused."""
     mode: Literal["max", "min"] = Field(examples=["min if less of it is better, else mode: max"])
     """max if more is better, min if less is better."""
     #: The other metrics, if this is the first of a list.
@@ -224,7 +235,7 @@ class SearchSpace(Section):
     Spaces that differ only by name, description or file are equal.
     """
 
-    task: str = Field(pattern=f"^({NAME.pattern}|{REFERENCE.pattern})$", examples=["pneumonia"])
+    task: str = Field(pattern=rf"^([A-Za-z_]\w{{0,63}}|{REFERENCE.pattern})$", examples=["pneumonia"])
     """What to train: pneumonia, or your own module:attribute."""
     description: str | None = None
     """Free text, for people."""
@@ -354,15 +365,15 @@ class SearchSpace(Section):
         """Return YAML that reads back to an equal space, with every default written out."""
         return write(self.plain())
 
-    def error(self, key: str, message: str) -> SpaceError:
+    def error(self, key: str | Path, message: str) -> SpaceError:
         """Return an error at ``key`` of the file, for rules of other packages.
 
-        ``key`` is dotted (``stop.grace_period``, ``configs[0].lr``) or the name of a parameter.
+        ``key`` is the path of a key, a dotted one (``stop.grace_period``), or the name of a parameter.
         """
-        path: Path = tuple(int(step) if step.isdigit() else step for step in re.findall(r"[^.\[\]]+", key))
-        own = [part for part in ("space", "fixed") if path[0] in getattr(self, part)]
-        owner = [] if path[0] in type(self).model_fields else own[:1]
-        return SpaceError(self._origin.message((*owner, *path), message))
+        if isinstance(key, str):
+            own = [part for part in ("space", "fixed") if key in getattr(self, part)]
+            key = (own[0], key) if own and key not in type(self).model_fields else tuple(key.split("."))
+        return SpaceError(self._origin.message(key, message))
 
 
 def json_schema() -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 LARGEST_PLAN = 1_000_000
 #: The most epochs of all replicates together.
 LARGEST_WORK = 1_000_000_000
-#: The name of a parameter or of a metric.
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+#: The name of a parameter or of a metric: letters, digits and any of ``_ . / -``, a letter or ``_`` before
+#: the first digit. Without classes of Unicode, so that every engine of regular expressions reads it alike.
+NAME = re.compile(r"[./]{0,8}[^\x00-@\[-^`{-\xa0][^\x00-,:-@\[-^`{-\xa0]{0,63}")
+LONGEST_NAME = 64
 #: The other columns of tables with a column for each parameter; ``tune_app.results.COLUMNS`` explains them.
 COLUMNS = frozenset(
     [
@@ -54,16 +57,29 @@ def choice_column(metric: str) -> str:
     return f"{metric}_choice"
 
 
+def name_fault(text: str, of: str) -> str:
+    """Why ``of``, a parameter or a metric, cannot be called so; empty if it can."""
+    if len(text) <= LONGEST_NAME and text.isprintable() and NAME.fullmatch(text):
+        return ""
+    rule = f"{show(text)} cannot be a name: the name of a {of} has letters, digits and any of _ . / -"
+    return f"{rule}, {LONGEST_NAME} at most, and does not start with a digit or -"
+
+
+def _folded(name: str) -> str:
+    """Equal for names that programs may take for one: case, and how a letter is encoded, do not count."""
+    return unicodedata.normalize("NFKC", name).casefold()
+
+
 def clash(metrics: Iterable[str], parameters: Iterable[str]) -> tuple[str, str] | None:
     """The first metric with a column whose name is taken, and that column; None if all names differ.
 
     Case does not distinguish columns: to SQL, DuckDB and Excel, ``LR`` and ``lr`` are equal.
     """
     names = list(metrics)
-    taken = {*COLUMNS, *(name.casefold() for name in parameters)}
+    taken = {*COLUMNS, *map(_folded, parameters)}
     for name in names:
         for column in metric_columns(name):
-            if column.casefold() in taken or (column != name and column in names):
+            if _folded(column) in taken or (column != name and column in names):
                 return name, column
     return None
 
@@ -118,20 +134,20 @@ def _parameter_names(space: SearchSpace, recorded: bool) -> Iterator[RuleError]:
     columns = {} if recorded else dict.fromkeys(COLUMNS, "a column of the results tables")
     for name in () if recorded else (*(metric.name for metric in space.metrics), *_MEASURED):
         own = f"a column of the metric {name} in the results tables"
-        columns |= {column.casefold(): own for column in metric_columns(name)}
+        columns |= {_folded(column): own for column in metric_columns(name)}
     points = [(("configs", index), point) for index, point in enumerate(space.configs)]
     named: list[tuple[Path, Iterable[str]]] = [(("space",), space.space), (("fixed",), space.fixed), *points]
     first: dict[str, str] = {}
     for path, name in ((path, name) for path, names in named for name in names):
-        key = name.casefold()
-        if not NAME.fullmatch(name):
-            rule = "a parameter's name has letters, digits and _, and does not start with a digit"
-            yield RuleError(f"{show(name)} cannot be a name: {rule}", path, (name,))
+        key = _folded(name)
+        if fault := name_fault(name, "parameter"):
+            yield RuleError(fault, path, (name,))
         if key in columns:
             rule = f'"{name}" is {columns[key]}: give the parameter another name'
             yield RuleError(rule, path, (name,))
         elif (other := first.setdefault(key, name)) != name and not recorded:
-            rule = f'"{name}" differs only by case from "{other}", and many programs treat both as one column'
+            how = "case" if name.casefold() == other.casefold() else "how its letters are encoded"
+            rule = f'"{name}" differs only by {how} from "{other}"; to many programs both are one column'
             yield RuleError(f"{rule}: give the parameter another name", path, (name,))
     for name in space.space.keys() & space.fixed.keys():
         rule = "is in space too: a parameter is searched or fixed, so remove it from one"
@@ -162,7 +178,7 @@ def _metric_names(space: SearchSpace, recorded: bool) -> Iterator[RuleError]:
 
 def _sealed(metric: str, path: Path) -> RuleError:
     rule = f"{show(metric)} is a test metric, and the test set is sealed until a trial has ended"
-    return RuleError(f"{rule}: choose by val_{metric[5:] or 'accuracy'}", path)
+    return RuleError(f"{rule}: choose by val{metric[4:] or '_accuracy'}", path)
 
 
 def _searchable(space: SearchSpace) -> Iterator[RuleError]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,9 +21,25 @@ NOTHING = "–"
 _ROUNDING = 1e-6
 
 
+def parted(name: str) -> tuple[str, str, str]:
+    """A metric's name before its first ``_``, ``/``, ``.`` or ``-``, that letter, and the rest.
+
+    >>> parted("val_loss"), parted("test/top.5"), parted("loss")
+    (('val', '_', 'loss'), ('test', '/', 'top.5'), ('loss', '', ''))
+    """
+    split, letter, what = (*re.split("([_/.-])", name, maxsplit=1), "", "")[:3]
+    return split, letter, what
+
+
+def on_test_set(name: str) -> str:
+    """The name of the same measure of the test set: ``test/loss`` for ``val/loss``."""
+    _, letter, what = parted(name)
+    return f"test{letter or '_'}{what}"
+
+
 def named_share(name: str) -> bool:
     """Whether a metric is a share of 1 by its name."""
-    return name.rsplit("_", 1)[-1] in SHARES
+    return re.split("[_/.-]", name)[-1] in SHARES
 
 
 def shares_out_of_range(metrics: Mapping[str, Iterable[float | None]]) -> set[str]:

@@ -22,6 +22,7 @@ from tune_app.data import Dataset
 from tune_app.data.identity import DataIdentity
 from tune_app.errors import TaskError, Terminated, describe, nearest, own_line
 from tune_app.space import Config, Scalar, SearchSpace
+from tune_app.space.reader import Path
 from tune_app.tasks import task_folder
 from tune_app.tasks.isolation import ProcessState, TaskExited
 from tune_app.tasks.task_folder import NameTaken
@@ -249,7 +250,7 @@ def check(space: SearchSpace, task: Task | FunctionTask) -> None:
     for index, metric in enumerate(space.metrics):
         if isinstance(task, Task) and metric.name not in METRICS:
             raise space.error(
-                "metric.name" if len(space.metrics) == 1 else f"metric[{index}].name",
+                ("metric", "name") if len(space.metrics) == 1 else ("metric", index, "name"),
                 f'the task {space.task} has no metric "{metric.name}".'
                 f"{nearest(metric.name, METRICS)}\n"
                 f"  it reports: {', '.join(METRICS)}",
@@ -257,10 +258,10 @@ def check(space: SearchSpace, task: Task | FunctionTask) -> None:
     declared = parameters(task)
     if declared is None:
         return
-    for key, name, values in _values(space):
+    for path, name, values in _values(space):
         if name not in declared:
             raise space.error(
-                key,
+                path,
                 f'the task {space.task} has no parameter "{name}".{nearest(name, declared)}\n'
                 f"  it takes: {', '.join(declared)}",
             )
@@ -268,18 +269,18 @@ def check(space: SearchSpace, task: Task | FunctionTask) -> None:
             with calling(space.task, f"the check of {name}={value!r}"), code(space.task):
                 accepted = declared[name].accepts(value)
             if not accepted:
-                raise space.error(key, f"{value!r} is not {declared[name].rule}")
+                raise space.error(path, f"{value!r} is not {declared[name].rule}")
 
 
-def _values(space: SearchSpace) -> Iterator[tuple[str, str, list[Scalar]]]:
+def _values(space: SearchSpace) -> Iterator[tuple[Path, str, list[Scalar]]]:
     """Each key of a space with the parameter's name and its values, or the ends of its range."""
     for name, sampler in space.space.items():
-        yield f"space.{name}", name, list(sampler.extremes())
+        yield ("space", name), name, list(sampler.extremes())
     for name, value in space.fixed.items():
-        yield f"fixed.{name}", name, [value]
+        yield ("fixed", name), name, [value]
     for index, point in enumerate(space.configs):
         for name, value in point.items():
-            yield f"configs.{index}.{name}", name, [value]
+            yield ("configs", index, name), name, [value]
 
 
 def reads_epochs(task: Task | FunctionTask) -> bool:
@@ -296,8 +297,24 @@ def make_scheduler(
 
 
 def copied(config: Config) -> dict[str, Any]:
-    """A copy of a configuration for one call of a task, which may change it."""
-    return copy.deepcopy(dict(config))
+    """A copy of a configuration for one call of a task, which may change it.
+
+    Dotted names are also there as nested mappings, but for one that would take the place of a parameter.
+
+    >>> copied({"lr": 3e-5, "net.depth": 2})
+    {'lr': 3e-05, 'net.depth': 2, 'net': {'depth': 2}}
+    """
+    found: dict[str, Any] = copy.deepcopy(dict(config))
+    for name in config:
+        *parents, last = name.split(".")
+        above = [".".join(parents[: depth + 1]) for depth in range(len(parents))]
+        if not all((*parents, last)) or any(each in config for each in above):
+            continue
+        inner = found
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        inner[last] = copy.deepcopy(config[name])
+    return found
 
 
 def clip_norm(task: Task, config: Config) -> float | None:

@@ -5,7 +5,6 @@ Nothing in here loads torch: a function task may do without.
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 import traceback
@@ -23,7 +22,7 @@ from tune_app.space.rules import clash, is_test_metric
 from tune_app.sweep.configurations import TASK, improved_value, usable
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks.isolation import ProcessState
-from tune_app.tasks.task import Context, FunctionTask
+from tune_app.tasks.task import Context, FunctionTask, copied
 from tune_app.training.seeds import NOISE, derive_seed, function_seed
 
 #: One replicate's metrics of one epoch; empty once it has diverged or ended.
@@ -154,7 +153,7 @@ class FunctionReplicates(Replicates):
         for r in spec.replicates:
             context = Context(function_seed(seed, r), r, epochs, device)
             state = ProcessState(derive_seed(seed, NOISE, r))
-            generator = _isolated(function, copy.deepcopy(dict(spec.config)), context, state)
+            generator = _isolated(function, copied(spec.config), context, state)
             self.all.append(_Generated(r, generator=generator))
 
     def step(self) -> list[Metrics]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ from scipy.stats import t
 from tune_app.report import formats
 from tune_app.report.figures import selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
-from tune_app.stats.units import MetricUnits
+from tune_app.stats.units import MetricUnits, parted
 from tune_app.status import FAULTY, Status
-from tune_app.text import counted
+from tune_app.text import counted, slugs
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
@@ -86,11 +85,11 @@ def families(frames: Frames, most: int = 3) -> list[Family]:
     """What is worth a panel: the quantity that ranks, accuracy, loss, then whatever else fits in."""
     found: dict[str, dict[str, str]] = {}
     for column in map(str, frames.curves):
-        split, _, name = column.partition("_")
-        known = split in _SPLITS and name
+        split, _, name = parted(column)
+        known = split in _SPLITS and name and split not in found.get(name, {})
         if column not in _NOT_METRICS:
             found.setdefault(name if known else column, {})[split if known else "val"] = column
-    ranks = frames.sweep.space.metric.name.removeprefix("val_").removeprefix("train_")
+    ranks = next((name for name in found if frames.sweep.space.metric.name in found[name].values()), "")
     first = [name for name in dict.fromkeys((ranks, "accuracy", "loss")) if name in found]
     others = [] if len(first) > 1 else [name for name in found if name not in first]
     return [
@@ -219,11 +218,10 @@ def panels(frames: Frames) -> Iterator[Picture]:
     """A panel a configuration, training and validation in it; a picture a quantity."""
     info = curves_info(frames, MOST_PANELS)
     early = _ended_early(frames, info)
-    for number, family in enumerate(info.families, 1):
+    names = slugs(family.name for family in info.families)
+    for family in info.families:
         if len(family.columns) == 2 or len(info.families) == 1:  # else `curves` has the only split
-            # A function names its metrics as it likes, and a record may come from a stranger.
-            plain = re.fullmatch(r"[\w .+=-]{1,80}", family.name)
-            yield _panels(info, family, early, f"panels_{family.name if plain else number}")
+            yield _panels(info, family, early, f"panels_{names[family.name]}")
 
 
 _TWO: dict[str, dict[str, Any]] = {

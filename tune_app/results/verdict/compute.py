@@ -36,7 +36,7 @@ from tune_app.stats.looks import Look
 from tune_app.stats.paired_tests import Pairwise, over_patients
 from tune_app.stats.patients import FEWEST_SEEDS, PatientGroups, components
 from tune_app.stats.per_image import per_image
-from tune_app.stats.units import named_share
+from tune_app.stats.units import named_share, on_test_set, parted
 from tune_app.stats.winner_estimate import WinnerEstimate
 from tune_app.text import counted
 
@@ -126,7 +126,7 @@ def _equivalence(frames: Frames, values: Values, metric: str, margin: float) -> 
 
 
 def _test_metric(frames: Frames) -> str:
-    counterpart = f"test_{frames.sweep.space.metric.name.partition('_')[2]}"
+    counterpart = on_test_set(frames.sweep.space.metric.name)
     return counterpart if counterpart in frames.seeds else "test_accuracy"
 
 
@@ -230,7 +230,7 @@ def _compare(frames: Frames, every: Values, metric: str, looks: Sequence[Look]) 
 def mode(space: SearchSpace, metric: str) -> str:
     """Whether ``max`` or ``min`` is better: as for a metric of the space of that name, on whatever split."""
     for each in space.metrics:
-        if metric == each.name or metric.partition("_")[2] == each.name.partition("_")[2]:
+        if metric == each.name or parted(metric)[2] == parted(each.name)[2]:
             return each.mode
     return "max" if named_share(metric) else "min"
 

@@ -1,0 +1,118 @@
+"""Spaces as people write them: odd names and values, from the file to every form of the results."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import textwrap
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import pytest
+from small_task import request, run
+
+from tune_app import report, results, space
+from tune_app.report import figures
+from tune_app.results import Frames, json_views
+
+#: Names of parameters: as files, some would lie elsewhere, and some would be each other.
+ODD = ["../x", "a/b", "a-b", "a.b", "größe", "学習率", "n" * 60, "_", "net.depth", "net.width"]
+TEXT = (
+    "space:\n"
+    + "".join(f'  "{name}": {{grid: [1, 2]}}\n' for name in ODD[:3])
+    + "fixed: {"
+    + ", ".join(f'"{name}": {i}' for i, name in enumerate(ODD[3:]))
+    + "}\nepochs: 2\nseeds: 2\nmetric: {name: val/../größe-1, mode: min}\n"
+)
+TASK = """
+    def train(config, context):
+        assert config["net"] == {"depth": config["net.depth"], "width": config["net.width"]}
+        assert config["a"] == {"b": config["a.b"]}
+        for epoch in range(context.epochs):
+            value = config["../x"] + 2 * config["a/b"] + config["a-b"] / 8 + context.replicate / 100
+            yield {"val/../größe-1": value, "train/../größe-1": value, "test/../größe-1": value}
+"""
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory: pytest.TempPathFactory) -> Frames:
+    folder = tmp_path_factory.mktemp("odd")
+    (folder / "odd_names.py").write_text(textwrap.dedent(TASK), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.syspath_prepend(folder)
+        sweep = run(request("odd_names:train", TEXT, runs_dir=folder / "runs"))
+        assert report.write_all(results.load(sweep)) is None
+    return results.load(sweep)
+
+
+def test_tables_for_programs_have_the_names_as_they_are(frames: Frames) -> None:
+    paths = frames.sweep.paths
+    written = [pd.read_csv(path) for path in (paths.results, paths.seeds)]
+    exported = pd.read_csv(io.BytesIO(report.export(frames, "csv")))
+    parquet = pd.read_parquet(io.BytesIO(report.export(frames, "parquet")))
+    rows = pd.DataFrame(json.loads(report.export(frames, "json"))["rows"])
+    for table in (*written, exported, parquet, rows):
+        assert set(ODD) <= set(table)
+        assert sorted(map(tuple, table[ODD[:3]].drop_duplicates().to_numpy().tolist())) == [
+            (x, y, z) for x in (1, 2) for y in (1, 2) for z in (1, 2)
+        ]
+    assert "val/../größe-1" in written[1]
+    assert json_views.best(frames)["config"] == dict.fromkeys(ODD[:3], 1) | {
+        name: i for i, name in enumerate(ODD[3:])
+    }
+
+
+def test_tables_for_people_escape_the_names(frames: Frames) -> None:
+    latex = report.export(frames, "latex").decode()
+    assert "../x & a/b & a-b" in latex
+    markdown = report.export(frames, "markdown").decode()
+    assert "../x" in markdown
+    settings = (frames.sweep.paths.report / "table1.tex").read_text(encoding="utf-8")
+    assert all(name in settings for name in (r"gr\"{o}{\ss}e".replace(r"{\ss}", r"\ss{}"), "{[}U+5B66{]}"))
+    page = (frames.sweep.paths.report / "index.html").read_text(encoding="utf-8")
+    assert all(name in page for name in ODD)
+
+
+def test_files_stay_in_the_folder_of_the_run(frames: Frames) -> None:
+    folder = frames.sweep.paths.folder
+    names = [path.name for path in folder.parent.rglob("*") if path.is_file()]
+    assert all(re.fullmatch(r"[A-Za-z0-9_.+=-]+", name) for name in names), names
+    assert "panels_gro-e-1.png" in names
+    kinds = ("heatmap", "slice", "parallel", "importance")
+    drawn = [path for kind in kinds for path in figures.plot(frames, kind)]
+    assert {path.parent for path in drawn} == {folder / "report" / "figures"}
+
+
+def test_a_study_has_the_names(frames: Frames, tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    path.write_bytes(report.export(frames, "optuna"))
+    study = optuna.load_study(study_name="one", storage=f"sqlite:///{path}")
+    assert study.metric_names == ["val/../größe-1"]
+    assert set(study.trials[0].params) == set(ODD[:3])
+    assert set(study.user_attrs["fixed"]) == set(ODD[3:])
+
+
+def test_the_test_metric_is_sealed_and_its_counterpart_named(frames: Frames) -> None:
+    summary = json.loads(frames.sweep.paths.summary.read_text(encoding="utf-8"))
+    assert "test/../größe-1_mean" in summary["best"]
+    sealed = results.sealed(frames)
+    assert sealed.trials["test/../größe-1_mean"].notna().sum() <= 1
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_override_finds_the_name(name: str) -> None:
+    text = f"task: a:b\n{TEXT}"
+    assert space.parse(text, [f"{name}=7"]).fixed[name] == 7
+    assert space.parse(text, [f"{name}={{grid: [3, 4]}}"]).space[name].args == (3, 4)
+
+
+def test_the_longest_name_that_is_there_wins() -> None:
+    text = "task: a:b\nspace: {stop.lr: {grid: [1]}, a: {grid: [1]}, a.grid: {grid: [2]}}\n"
+    parsed = space.parse(
+        text, ["stop.lr=3", "stop.scheduler=none", "a.grid={grid: [6]}", "a.grid.grid=[6, 7]"]
+    )
+    assert dict(parsed.fixed) == {"stop.lr": 3}
+    assert {name: sampler.args for name, sampler in parsed.space.items()} == {"a": (1,), "a.grid": (6, 7)}
