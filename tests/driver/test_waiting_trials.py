@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +20,7 @@ from tune_app.engines import inline
 from tune_app.status import Status
 from tune_app.sweep import Sweep, control
 from tune_app.sweep.events import Opened
-from tune_app.training.protocol import EpochReport
+from tune_app.training.protocol import EpochReport, TestOutcome
 
 #: Better from level to level, but for noise. Level 3 can be made to diverge or to fail.
 TASK = """
@@ -39,9 +42,11 @@ TASK = """
 HALVING = "stop: {scheduler: halving, grace_period: 1, reduction_factor: 3}"
 
 
-def made(task: str, text: str = HALVING, fixed: str = "", seeds: int = 2, epochs: int = 12) -> Sweep:
+def made(
+    task: str, text: str = HALVING, fixed: str = "", seeds: int = 2, epochs: int = 12, levels: int = 9
+) -> Sweep:
     space = spaces.parse(
-        f"task: {task}\nspace: {{level: {{grid: [1, 2, 3, 4, 5, 6, 7, 8, 9]}}}}\nepochs: {epochs}\n"
+        f"task: {task}\nspace: {{level: {{grid: {list(range(1, levels + 1))}}}}}\nepochs: {epochs}\n"
         f"seeds: {seeds}\nmax_failures: 0\nfixed: {{{fixed}}}\n{text}"
     )
     return Sweep.create(space, NO_DATA, "runs")
@@ -193,6 +198,61 @@ def test_a_user_stops_a_configuration_that_waits(task: str) -> None:
         promoted = {each.sample for each in sweep.history.configurations.values() if each.promoted}
         assert len(promoted) == 3
         assert sample not in promoted
+
+
+def promoted(
+    values: dict[tuple[int, int], float], samples: list[int], rungs: list[int]
+) -> dict[int, list[int]]:
+    """By rung, which half of those that come there trains on, once all values are known."""
+    found, coming = {}, samples
+    for rung in rungs:
+        ranked = sorted(coming, key=lambda sample: (-values[sample, rung], sample))
+        coming = found[rung] = ranked[: math.ceil(len(coming) / 2)]
+    return found
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_slot_is_idle_only_while_no_configuration_may_train(task: str, seed: int) -> None:
+    """Whoever waits while a slot is empty would be stopped if the missing values came out as they may."""
+    text, rng, samples, rungs = HALVING.replace("3}", "2}"), random.Random(seed), [1, 2, 3, 4, 5], [1, 2]
+    sweep = made(task, text, seeds=1, epochs=4, levels=len(samples))
+    values: dict[tuple[int, int], float] = {}
+    running: list[str] = []
+    idle = 0
+    with sweep.writing():
+        sweep.note(Opened())
+        driver = Driver(sweep, stopping.make_stopper(sweep.space), slots=3)
+        driver.begin()
+        while True:
+            while len(running) < 3 and (spec := driver.next_trial()):
+                running.append(driver.start(spec))
+            known = sweep.history.configurations
+            training = {sweep.history.attempts[name].sample for name in running}
+            if len(running) < 3:
+                missing = [(s, rung) for s in samples for rung in rungs if (s, rung) not in values]
+                outcomes = [
+                    promoted(values | dict(zip(missing, each, strict=True)), samples, rungs)
+                    for each in itertools.product((-1.0, 2.0), repeat=len(missing))
+                ]
+                for sample in samples:
+                    if sample not in training and not sweep.complete_and_trained():
+                        last = known[sample].attempts[-1]
+                        assert last.end in (Status.PAUSED, Status.STOPPED, Status.FINISHED)
+                        waits = last.end == Status.PAUSED
+                        assert not waits or any(sample not in each[last.epoch] for each in outcomes)
+                        idle += waits
+            if not running:
+                break
+            name = rng.choice(running)
+            attempt = sweep.history.attempts[name]
+            epoch = attempt.epoch + 1
+            value = values.setdefault((attempt.sample, epoch), rng.random())
+            test = TestOutcome({}, [epoch], b"", ()) if epoch == 4 else None
+            report = EpochReport(epoch, {"val_accuracy": [value]}, [0.0], done=epoch == 4, test=test)
+            if not driver.report(name, report, "cpu"):
+                running.remove(name)
+    assert sweep.complete_and_trained()
+    assert idle
 
 
 def test_no_epoch_is_trained_twice_after_a_promotion(user_module: Callable[[str], str]) -> None:

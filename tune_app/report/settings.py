@@ -13,6 +13,7 @@ from tune_app.report.render import Column, Table, identity
 from tune_app.space import Scalar, canonical
 from tune_app.space.labels import texts
 from tune_app.status import Status
+from tune_app.sweep.idle_slots import idle_slots
 from tune_app.text import counted
 
 if TYPE_CHECKING:
@@ -113,6 +114,8 @@ def table1(frames: Frames) -> Table:
     found = lines(frames)
     first_of = {line.group: line.name for line in reversed(found)}
     compared = comparable(frames)
+    slots = idle_slots(frames.sweep.space, frames.sweep.history)
+    idle = [slots.line.capitalize()] if slots else []
     columns: list[Column[Setting]] = [
         Column(
             "group",
@@ -133,7 +136,7 @@ def table1(frames: Frames) -> Table:
         Column("mark", lambda line: line.mark if compared else None, "mark" if compared else None, align="l"),
         *identity(frames),
     ]
-    return Table.of("table1", "Table 1: settings", columns, found, about(frames))
+    return Table.of("table1", "Table 1: settings", columns, found, [*about(frames), *idle])
 
 
 def _joined(values: Sequence[Scalar]) -> str:

@@ -18,6 +18,7 @@ from tune_app.space.rules import is_test_metric
 from tune_app.stats.arithmetic import to_decimals
 from tune_app.stats.units import NOTHING
 from tune_app.sweep import Sweep, run_summaries
+from tune_app.sweep.idle_slots import idle_slots
 from tune_app.text import aligned, counted, duration
 
 #: How many warnings are printed at the end of a run.
@@ -78,6 +79,8 @@ def table(frames: Frames, width: int | None = None) -> str:
     if space.choosing_epochs:
         chosen = [metric.name for metric in space.metrics]
         head.append(f"{formats.listed(chosen)}: mean of the {space.choosing_epochs}")
+    if idle := idle_slots(space, frames.sweep.history):
+        head.append(idle.line)
     written = aligned(_narrowed(rows, ["device", "time", "epoch", *reversed(names)], width))
     below = []
     if len(best):  # the first row may have scrolled out of sight
@@ -202,6 +205,8 @@ def summary(frames: Frames) -> str:
         lines += [f"  note: {note}" for note in [frames.units.note()] if note]
         lines += [f"  {note[0].lower()}{note[1:]}" for note in judged.notes]
         lines[:0] = comparing.luck(frames, judged)
+    if idle := idle_slots(sweep.space, sweep.history):
+        lines.append(idle.line.capitalize())
     lines.append(f"Results: {sweep.paths.folder}/results.csv, seeds.csv, curves.csv")
     lines.append(f"Report:  {sweep.paths.report}/index.html (also report.md, figures, tables)")
     if sweep.data.kind == "phantom":

@@ -93,7 +93,7 @@ class Session:
                 sweep = self.sweep = self.sweep or self._create(choose(engine.plan), engine)
                 engine, sharing = preview.gpu_sharing(engine, sweep)
                 with self._writing(sweep) as mirror:
-                    self._record_start(sweep, sharing)
+                    self._record_start(sweep, sharing, engine.plan.concurrent)
                     sweep.restore_views(progress.note)
                     self._write_test_images(sweep)
                     with open_search(sweep) as searcher:
@@ -183,7 +183,7 @@ class Session:
         with mirrored as mirror, sweep.writing(mirror):
             yield mirror
 
-    def _record_start(self, sweep: Sweep, sharing: dict[str, Any] | None) -> None:
+    def _record_start(self, sweep: Sweep, sharing: dict[str, Any] | None, slots: int) -> None:
         """Record that this session starts, with which code and versions; then record the change."""
         request, images = self.request, self.loaded.test_images()
         current = code.collect(request.space.task, code.known_files(sweep.history))
@@ -196,6 +196,7 @@ class Session:
             storage=request.storage,
             test_images_crc32=zlib.crc32(images.encode()) if images else None,
             sharing=sharing,
+            slots=slots,
         )
         sweep.note(start, durable=True)
         if self._change:

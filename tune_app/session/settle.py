@@ -194,6 +194,6 @@ def _seed_s(sweep: Sweep) -> float:
     sessions: dict[int, list[float]] = {}
     seeds = 0
     for attempt in sweep.history.attempts.values():
-        sessions.setdefault(attempt.session, []).extend((attempt.started_at, attempt.last_at))
+        sessions.setdefault(attempt.session, []).extend((attempt.started_at, attempt.left_at))
         seeds += len(attempt.replicates)
     return sum(max(times) - min(times) for times in sessions.values()) / max(seeds, 1)

@@ -90,6 +90,8 @@ class Attempt:
     #: Times are in seconds since 1970.
     started_at: float
     last_at: float = 0.0
+    #: When it left its slot, if it has waited at a rung: it may be promoted or stopped much later.
+    paused_at: float | None = None
     node: str = ""
     saved: events.Saved | None = None
     #: Whether it takes no part in early stopping.
@@ -149,6 +151,7 @@ class Attempt:
                 self.saved = event.saved or self.saved
             case events.Paused():
                 self.end, self.saved = Status.PAUSED, event.saved or self.saved
+                self.paused_at = event.t
             case events.Promoted():
                 self.promoted.add(event.epoch)
                 self.end = Status.INTERRUPTED if self.end == Status.PAUSED else self.end
@@ -174,6 +177,11 @@ class Attempt:
     def epoch(self) -> int:
         """The last recorded epoch."""
         return self.epochs[-1].epoch if self.epochs else self.start_epoch
+
+    @property
+    def left_at(self) -> float:
+        """When it left its slot, as far as the record says."""
+        return self.last_at if self.paused_at is None else self.paused_at
 
     @property
     def ended(self) -> bool:

@@ -19,6 +19,7 @@ _LEFT_OUT = {
     "storage": None,
     "test_images_crc32": None,
     "sharing": None,
+    "slots": None,
     "absorbs": 0,
 }
 

@@ -110,13 +110,15 @@ class Created(RecordLine, frozen=True, kw_only=True):
 class Opened(RecordLine, frozen=True, kw_only=True):
     """A session begins: trials that have not ended are interrupted.
 
-    ``storage`` is where the run is mirrored, ``sharing`` how many trials share a GPU, and why.
+    ``storage`` is where the run is mirrored, ``sharing`` how many trials share a GPU, and why. ``slots`` is
+    how many trials may run at a time.
     """
 
     provenance: dict[str, Any] = {}
     storage: str | None = None
     test_images_crc32: Crc32 | None = None
     sharing: dict[str, Any] | None = None
+    slots: Count | None = None
 
     def __post_init__(self) -> None:
         msgspec.convert(self.provenance, _Provenance)
