@@ -44,7 +44,9 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Frames:
         patch.chdir(folder)
         patch.syspath_prepend(folder)
         sweep = run(request("odd_names:train", TEXT, runs_dir=folder / "runs"))
-        assert report.write_all(results.load(sweep)) is None
+        found = results.load(sweep)
+        assert report.write_results(found) is None
+        report.write(found, sweep.paths.report)
     return results.load(sweep)
 
 

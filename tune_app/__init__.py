@@ -101,7 +101,9 @@ def _run(
         sweep = lifecycle.run(request, loaded).train(progress.Watch if show else None)
         frames = results.load(sweep)
         with sweep.rewriting():
-            refused = report.write_all(frames)
+            refused = report.write_results(frames)
+            with report.explain_disk_errors(sweep.name):
+                report.write(frames, sweep.paths.report)
         if refused:
             raise refused
     finally:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tune_app import cli
-from tune_app.report import figures
+from tune_app.report import figure_processes, figures
 
 #: Drawing all figures of a report takes long.
 _FIGURES = {kind: figures.KINDS[kind] for kind in ("intervals", "roc")}
@@ -42,6 +42,7 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     """Runs a command in an empty folder; returns what it printed. A report has only two figures here."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(figures, "KINDS", _FIGURES)
+    monkeypatch.setattr(figure_processes, "MOST", 0)
 
     def run(*argv: str, code: int = 0) -> str:
         capsys.readouterr()
@@ -60,6 +61,7 @@ def trained() -> tuple[Path, str]:
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(output):
         patch.chdir(_FOLDER.name)
         patch.setattr(figures, "KINDS", _FIGURES)
+        patch.setattr(figure_processes, "MOST", 0)
         assert call("run", "grid", *SMALL) == 0, output.getvalue()
     return Path(_FOLDER.name) / "runs/grid-1", output.getvalue()
 

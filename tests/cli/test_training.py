@@ -8,6 +8,7 @@ import re
 import subprocess
 import threading
 from pathlib import Path
+from unittest.mock import Mock
 
 import commands
 import pandas as pd
@@ -15,7 +16,9 @@ import pytest
 from commands import INLINE, POINT, SMALL, Tool, begin, reach, trained
 
 import tune_app
+from tune_app.report import figure_processes
 from tune_app.results import verdict
+from tune_app.results.verdict import compute
 from tune_app.session import lifecycle
 from tune_app.sweep import Sweep
 
@@ -238,3 +241,48 @@ def test_a_run_that_a_full_disk_ended_is_resumed(tool: Tool, tmp_path: Path) -> 
         assert list(pd.read_csv(disk / "mine/results.csv")["status"]) == ["finished"] * 5
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_the_verdict_is_printed_before_the_report_is_drawn_and_judged_once(
+    tool: Tool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = Mock(wraps=compute._judge)
+    monkeypatch.setattr(compute, "_judge", judge)
+    out = tool("run", "grid", *SMALL, *POINT)
+    assert (
+        out.index("val_accuracy") < out.index("results.csv") < out.index("drawing") < out.index("index.html")
+    )
+    assert judge.call_count == 1
+
+
+def test_without_a_report_nothing_is_drawn_until_it_is_asked_for(tool: Tool, tmp_path: Path) -> None:
+    folder = tmp_path / "runs/mine"
+    out = tool("run", "grid", *SMALL, *POINT, "--name", "mine", "--no-report")
+    assert "tune-app report mine" in out
+    assert (folder / "results.csv").is_file()
+    assert not (folder / "report").exists()
+    assert "tune-app report mine" in tool("resume", "mine", "--no-report")
+    assert not (folder / "report").exists()
+    tool("resume", "mine")
+    assert (folder / "report/index.html").is_file()
+    tool("extend", "mine", "--seeds", "+1", *INLINE, "--no-report")
+    assert "of 3 seeds" not in (folder / "report/report.md").read_text()
+    assert "tune-app report mine" in tool("resume", "mine", "--no-report")
+    tool("resume", "mine")
+    assert "3 seeds" in (folder / "report/report.md").read_text()
+
+
+def test_ctrl_c_while_the_report_is_drawn_leaves_a_finished_run(
+    tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(figure_processes.Helpers, "draw", interrupted)
+        out = tool("run", "grid", *SMALL, *POINT, "--name", "mine", code=130)
+    assert "on the test set" in out
+    assert out.endswith("tune-app report mine\n")
+    assert not (tmp_path / "runs/mine/report/index.html").exists()
+    tool("resume", "mine")
+    assert (tmp_path / "runs/mine/report/index.html").is_file()

@@ -22,7 +22,6 @@ from tune_app.data.identity import DataIdentity
 from tune_app.errors import ReportError
 from tune_app.report import compare, tables, terminal
 from tune_app.report.comparing import comparison_file, confirmed, luck, why_not_ranked
-from tune_app.report.figures import Drawn
 from tune_app.report.page import gather
 from tune_app.results import Frames, verdict
 from tune_app.sweep import Sweep
@@ -178,7 +177,7 @@ def test_the_test_mean_to_print_is_that_of_the_configuration_that_was_chosen(tmp
     assert judged.winner == 2
     luck_, print_ = luck(turned, judged)
     assert lacking(print_, ["test accuracy", "71.0% ± 2.5", "3 new seeds", "sample 1", "first-1"]) == []
-    page = gather(turned, judged, (), tables(turned, judged), Drawn({}, [], {}))
+    page = gather(turned, judged, (), tables(turned, judged), {})
     assert list(page.verdict[:2]) == [luck_, print_]
     assert terminal.summary(turned).splitlines()[:2] == [luck_, print_]
 

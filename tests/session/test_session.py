@@ -220,3 +220,15 @@ def test_a_session_without_work_writes_again_what_is_missing(user_module: UserMo
     lifecycle.resume(*again("one")).train()
     assert sweep.paths.test_images.is_file()
     assert sweep.paths.record.read_bytes() == before
+
+
+def test_what_the_end_needs_is_loaded_once_no_trial_waits(user_module: UserModule) -> None:
+    """The last trial takes about a second."""
+    counts: list[tuple[int, int]] = []
+    asked = request(
+        f"{user_module(TASK.replace('bce(', 'time.sleep(0.02) or bce(') + '    import time')}:Task"
+    )
+    Session(asked, asked.load()).train(
+        load=lambda: counts.append((len(events("one", "started")), len(events("one", "finished"))))
+    )
+    assert counts == [(2, 1)]

@@ -172,6 +172,11 @@ _OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
         {"metavar": "ADDRESS", "default": addresses.default_address, **one_of("local", "auto", "inline")},
     ),
     (
+        "--no-report",
+        "Write the results, but draw no report. To draw it later: tune-app report NAME",
+        {"is_flag": True},
+    ),
+    (
         "--trust",
         "Use the code, data and storage that the run or model names, even if someone else made it. "
         "Needed once.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,20 +48,23 @@ def report(
     """
     from tune_app import progress, results, search
     from tune_app import report as reports
+    from tune_app.report import figure_processes
     from tune_app.results import json_views
 
-    frames = _frames(name, runs_dir)
-    with (
-        progress.waiting("writing results and report"),
-        frames.sweep.rewriting(),
-        reports.explain_disk_errors(name),
-    ):
-        frames.sweep.restore_views(progress.note)
-        search.restore_study(frames.sweep, progress.note)
+    with ExitStack() as stack:
+        sweep = open_run(name, runs_dir)
+        helpers = stack.enter_context(figure_processes.helpers(wanted=figures))
+        frames = results.load(sweep)
+        stack.enter_context(progress.waiting(f"writing results, {helpers.line}"))
+        stack.enter_context(sweep.rewriting())
+        stack.enter_context(reports.explain_disk_errors(name))
+        sweep.restore_views(progress.note)
+        search.restore_study(sweep, progress.note)
         json_views.write_summary(frames)
-        folder = frames.sweep.paths.report
         written = results.write(frames)
-        written += reports.write(frames, folder, _view(**options), figures, within, test)
+        written += reports.write(
+            frames, sweep.paths.report, _view(**options), figures, within, test, helpers=helpers
+        )
     for path in written:
         click.echo(path)
 

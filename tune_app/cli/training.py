@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import click
 
 from tune_app.cli.completion import TRIALS
 from tune_app.cli.options import OF_SESSION, OF_SPACE, command, margin, option, requested_space, say
-from tune_app.errors import FolderChanged, RunError, TuneAppError
+from tune_app.errors import FolderChanged, Interrupted, RunError, StorageError, TuneAppError
 
 if TYPE_CHECKING:
     from tune_app.session.request import LoadedTask, Request
@@ -24,8 +25,8 @@ _MOVED_DATA = option(
 )
 
 
-def _train(session: Session, headline: str | None = None) -> None:
-    """Train with the live view, write the results, print the summary; then raise the error of the session."""
+def _train(session: Session, no_report: bool, headline: str | None = None) -> None:
+    """Train with the live view, then `_write`; then raise the error of the session."""
     from tune_app import progress
     from tune_app.session import preview
 
@@ -33,33 +34,51 @@ def _train(session: Session, headline: str | None = None) -> None:
         headline = f"{session.sweep.name}: {settling.line}"
     say(headline or preview.headline(session.request.space, session.loaded.identity))
     outcome: TuneAppError | None = None
+    modules = (
+        ["terminal"] if no_report else ["terminal", "page"]
+    )  # which `_write` needs; loading takes a second
     try:
-        sweep = session.train(progress.Watch)
+        sweep = session.train(
+            progress.Watch, lambda: [import_module(f"tune_app.report.{each}") for each in modules]
+        )
     except TuneAppError as error:
         if session.sweep is None or not session.began or isinstance(error, FolderChanged):
             raise
         sweep, outcome = session.sweep, error
-    refused = _write(sweep)
+    refused = _write(sweep, no_report)
     if outcome and refused:
         progress.note(f"note: {refused}")
     if outcome := outcome or refused:
         raise outcome
 
 
-def _write(sweep: Sweep) -> TuneAppError | None:
-    """Write results and report and print the summary; returns the first error once all else is written."""
-    # Imported here: the modules that write results take more than a second, which would delay the engine.
+def _write(sweep: Sweep, no_report: bool) -> TuneAppError | None:
+    """Write results, print the summary, draw the report; returns the first error once all else is written."""
     from tune_app import progress, report, results
-    from tune_app.report import terminal
+    from tune_app.report import figure_processes, terminal
+    from tune_app.results import verdict, warnings
 
-    frames = results.load(sweep)
-    with progress.waiting("writing results and report"), sweep.rewriting():
-        refused = report.write_all(frames)
-    say(terminal.summary(frames))
+    with figure_processes.helpers(wanted=not no_report) as helpers:
+        frames = results.load(sweep)
+        with sweep.rewriting():
+            refused = report.write_results(frames)
+        found = warnings.check(frames, verdict.judge(frames))
+        say(terminal.summary(frames, found))
+        if no_report:
+            say(f"Report:  not drawn. To draw it: tune-app report {sweep.name}")
+            return refused
+        try:
+            with progress.waiting(helpers.line), sweep.rewriting(), report.explain_disk_errors(sweep.name):
+                report.write(frames, sweep.paths.report, found_warnings=found, helpers=helpers)
+        except KeyboardInterrupt:
+            return Interrupted(f"The report is not drawn. To draw it: tune-app report {sweep.name}", 130)
+        except (StorageError, RunError) as error:
+            return refused or error
+    say(f"Report:  {sweep.paths.report}/index.html (also report.md, figures, tables)")
     return refused
 
 
-def _print_finished(sweep: Sweep) -> None:
+def _print_finished(sweep: Sweep, no_report: bool) -> None:
     """Print the summary of a run that lacks nothing. Results that are missing are written first.
 
     Raises:
@@ -70,10 +89,10 @@ def _print_finished(sweep: Sweep) -> None:
     with sweep.writing():
         outcome.tidy(sweep)
     refused: TuneAppError | None = None
-    if summary := outcome.summary(sweep):
+    if summary := outcome.summary(sweep, no_report):
         say(summary)
     else:
-        refused = _write(sweep)
+        refused = _write(sweep, no_report)
     if error := outcome.failures(sweep) or refused:
         raise error
 
@@ -92,7 +111,7 @@ def survives_hangup(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 #: What the commands take that train an existing run.
-_EXISTING = (_MOVED_DATA, "--storage", "--trust", *OF_SESSION, survives_hangup)
+_EXISTING = (_MOVED_DATA, "--storage", "--trust", *OF_SESSION, "--no-report", survives_hangup)
 
 
 def _given(options: dict[str, Any], *more: str) -> dict[str, Any]:
@@ -135,7 +154,7 @@ def _folder(name: str, options: dict[str, Any]) -> Path:
         return storage.fetch(place, name, options["runs_dir"], progress.note)
 
 
-@command(*OF_SPACE, "--storage", *OF_SESSION, survives_hangup)
+@command(*OF_SPACE, "--storage", *OF_SESSION, "--no-report", survives_hangup)
 def run(**options: Any) -> None:
     """Train SPACE (a name or a file) and write results and report.
 
@@ -146,8 +165,8 @@ def run(**options: Any) -> None:
 
     request = _request(options)
     if sweep := lifecycle.find_finished(request):
-        return _print_finished(sweep)
-    return _train(lifecycle.run(request, _load(request)))
+        return _print_finished(sweep, options["no_report"])
+    return _train(lifecycle.run(request, _load(request)), options["no_report"])
 
 
 @command(*OF_SPACE, *OF_SESSION)
@@ -187,11 +206,11 @@ def resume(name: str, **options: Any) -> None:
 
     sweep = Sweep.open(_folder(name, options))
     if outcome.lacks_nothing(sweep, options["storage"]):
-        return _print_finished(sweep)
+        return _print_finished(sweep, options["no_report"])
     from tune_app.session import lifecycle
 
     sweep, request = _open(name, options)
-    return _train(lifecycle.resume(request, _load(request, sweep), sweep))
+    return _train(lifecycle.resume(request, _load(request, sweep), sweep), options["no_report"])
 
 
 @command(
@@ -266,7 +285,8 @@ def extend(
             say(needed)
     flags = {"--samples": samples, "--seeds": seeds, "--epochs": epochs}
     asked = [f"{flag} {text}" for flag, text in flags.items() if text] + [f"--add {text}" for text in add]
-    return _train(lifecycle.extend(request, loaded, sweep, wider, " ".join(asked), code_changed, absorbs))
+    session = lifecycle.extend(request, loaded, sweep, wider, " ".join(asked), code_changed, absorbs)
+    return _train(session, options["no_report"])
 
 
 @command(
@@ -300,13 +320,13 @@ def settle(name: str, within: float | None, budget: int | None, code_changed: bo
     sweep, request = _open(name, options)
     if sweep.history.settling:
         settling.require_same(sweep, within, budget)
-        return _train(lifecycle.resume(request, _load(request, sweep), sweep))
+        return _train(lifecycle.resume(request, _load(request, sweep), sweep), options["no_report"])
     try:
         batch, headline = settling.begin(sweep, within, budget)
     except settling.NothingToSettle as reason:
         return say(f"{name}: nothing to settle: {reason}")
     session = lifecycle.settle(request, _load(request, sweep), sweep, batch, code_changed)
-    return _train(session, headline)
+    return _train(session, options["no_report"], headline)
 
 
 def _undo(name: str, options: dict[str, Any]) -> None:
@@ -324,7 +344,7 @@ def _undo(name: str, options: dict[str, Any]) -> None:
     )
     if not sweep.complete_and_trained():
         click.echo(outcome.next_command(sweep))
-    if refused := _write(sweep):
+    if refused := _write(sweep, options["no_report"]):
         raise refused
 
 
@@ -346,7 +366,7 @@ def confirm(name: str, top: int, seeds: int, **options: Any) -> None:
     confirming = lifecycle.confirmation(request, sweep, top, seeds)
     loaded = _load(request, sweep)
     lifecycle.note_changed_code(sweep, confirming.space.configs)
-    _train(Session(confirming, loaded))
+    _train(Session(confirming, loaded), options["no_report"])
 
 
 @command("NAME", click.argument("trials", nargs=-1, **TRIALS), *_EXISTING)
@@ -359,7 +379,7 @@ def retry(name: str, trials: tuple[str, ...], **options: Any) -> None:
 
     sweep, request = _open(name, options)
     samples = lifecycle.failed(sweep, trials)
-    _train(lifecycle.retry(request, _load(request, sweep), sweep, samples))
+    _train(lifecycle.retry(request, _load(request, sweep), sweep, samples), options["no_report"])
 
 
 @command("NAME", "TRIAL", _MOVED_DATA, "--trust", *OF_SESSION, survives_hangup)

@@ -134,7 +134,7 @@ def measure(spec: TrialSpec, splits: Splits, most: int) -> Sharing:
 def _start(folder: Path, stack: ExitStack) -> subprocess.Popen[str]:
     pipe = subprocess.PIPE
     streams = {"stdin": pipe, "stdout": pipe, "stderr": subprocess.DEVNULL}
-    process = start("tune_app.driver.gpu_sharing", folder, text=True, **streams)
+    process = start("tune_app.driver.gpu_sharing", str(folder), text=True, **streams)
     stack.enter_context(process)
     stack.callback(process.kill)
     return process

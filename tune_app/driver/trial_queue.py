@@ -62,6 +62,11 @@ class TrialQueue:
         #: Why the searcher suggests nothing more; what it suggested before is trained.
         self.search_error: SpaceError | None = None
 
+    @property
+    def waiting(self) -> int:
+        """How many trials have yet to be started, but for those that a searcher will suggest."""
+        return len(self._waiting)
+
     def add(self, configurations: Iterable[Configuration]) -> None:
         """Queue what these lack. Early stopping and a sampler do not see replicates that follow others."""
         specs = self._in_order([spec for each in configurations for spec in self._ready(each)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -62,7 +61,6 @@ def open_engine(
     modules: Path | None = None,
     wait_for_gpus: int = 0,
     wait_s: float = 1800.0,
-    meanwhile: Callable[[], None] = lambda: None,
 ) -> Iterator[Engine]:
     """The engine at an address, for as long as the context lasts.
 
@@ -74,8 +72,6 @@ def open_engine(
         modules: the folder of the user's own modules, which the workers of a cluster need.
         wait_for_gpus: how many GPUs the cluster must have before the engine opens.
         wait_s: how many seconds to wait for these GPUs.
-        meanwhile: called in a thread while Ray starts. It begins once Ray is imported: two threads must not
-            import Ray at the same time.
 
     Raises:
         ResourceError: Ray does not answer, or it lacks the requested resources.
@@ -102,7 +98,6 @@ def open_engine(
     ray_session.prepare()
     from tune_app.engines.ray import connection, nodes, prometheus, tune_engine
 
-    threading.Thread(target=meanwhile, daemon=True).start()
     with ExitStack() as stack:
         with progress.waiting("starting Ray" if local else "connecting to Ray"):
             ahead = modules_of_a_trial(splits)

@@ -13,13 +13,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from tune_app.report import comparing, formats, narrative, render
-from tune_app.report.figures.picture import Picture
+from tune_app.report.figures.picture import NotDrawn, Rendered
 from tune_app.report.render import Table
 from tune_app.status import Status
 from tune_app.version import __version__
 
 if TYPE_CHECKING:
-    from tune_app.report.figures import Drawn
     from tune_app.results import Frames
     from tune_app.results.verdict import Verdict
     from tune_app.results.warnings import ResultWarning
@@ -38,16 +37,16 @@ _WHOLE = r"(--[a-z][a-z-]*|[\d.]+%? ± [\d.]+(?:e-\d+)?|\d[\d.]*e-\d+)"
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
-Pictures = Sequence[tuple[Picture, bytes]]
+Pictures = Sequence[Rendered]
 
 
 @dataclass(frozen=True)
 class Page:
     """All that a page says, as plain text: escaping is left to the formats.
 
-    ``banner`` is what must not be overlooked; ``common`` what holds for every table. Pictures come with their
-    SVG: ``beside`` stand beside the verdict, ``figures`` below the tables, by group. All from ``notes`` on is
-    folded; ``left_out`` says by kind why a figure is missing.
+    ``banner`` is what must not be overlooked; ``common`` what holds for every table. The pictures ``beside``
+    stand beside the verdict, ``figures`` below the tables, by group. All from ``notes`` on is folded;
+    ``left_out`` says by kind why a figure is missing.
     """
 
     title: str
@@ -75,7 +74,7 @@ def gather(
     judged: Verdict,
     result_warnings: Sequence[ResultWarning],
     tables: Sequence[Table],
-    drawn: Drawn,
+    drawn: Mapping[str, list[Rendered] | NotDrawn],
 ) -> Page:
     """What the page of a run says; the last of the tables is that of its settings."""
     data = frames.sweep.data
@@ -83,9 +82,9 @@ def gather(
     *shown, settings = [_shortened(table, common) for table in tables]
     warned = [warning.text for warning in result_warnings]
     noted = [*judged.notes, *filter(None, [frames.units.note()]), *data.notes]
+    pictures = {kind: found for kind, found in drawn.items() if not isinstance(found, NotDrawn)}
     groups = {
-        title: [each for kind in kinds for each in drawn.pictures.get(kind, [])]
-        for title, kinds in _GROUPS.items()
+        title: [each for kind in kinds for each in pictures.get(kind, [])] for title, kinds in _GROUPS.items()
     }
     return Page(
         title=f"Report of {frames.sweep.name}",
@@ -94,15 +93,15 @@ def gather(
         banner=_banner(frames),
         verdict=[*comparing.luck(frames, judged), *narrative.verdict(frames, judged)],
         warnings=[*narrative.failures(frames), *warned[:MOST_WARNINGS]],
-        beside=drawn.pictures.get("intervals", []),
-        curves=drawn.pictures.get("curves", []),
+        beside=pictures.get("intervals", []),
+        curves=pictures.get("curves", []),
         tables=shown,
         common=[line for line in common if line.removeprefix("Note: ") not in data.notes],
         figures={title: found for title, found in groups.items() if found},
         notes=[*warned[MOST_WARNINGS:], *noted],
         asked=narrative.asked(frames),
         settings=settings,
-        left_out=drawn.left_out,
+        left_out={kind: str(reason) for kind, reason in drawn.items() if isinstance(reason, NotDrawn)},
         command=narrative.command(frames),
         reproduce=narrative.reproduce(frames),
     )
@@ -139,7 +138,7 @@ def html(page: Page) -> str:
     )
     environment.filters["whole"] = _whole
     style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
-    return environment.get_template("report.html.j2").render(page=page, style=style, uri=_uri, size=_size)
+    return environment.get_template("report.html.j2").render(page=page, style=style, uri=_uri)
 
 
 def _whole(text: str) -> Markup:
@@ -152,14 +151,6 @@ def _uri(svg: bytes) -> str:
     from tune_app.report.figures import style
 
     return f"data:image/svg+xml;base64,{base64.b64encode(style.themed(svg)).decode()}"
-
-
-def _size(picture: Picture) -> dict[str, int]:
-    """Width and height in CSS pixels, of which there are 96 to the inch."""
-    from tune_app.report.figures import style
-
-    width, height = style.saved_size(picture.figure)
-    return {"width": round(96 * width), "height": round(96 * height)}
 
 
 def markdown(page: Page) -> str:
@@ -194,7 +185,7 @@ def markdown(page: Page) -> str:
 
 def _pictures(pictures: Pictures, level: str = "###") -> Iterator[str]:
     text = render.markdown_text
-    for picture, _ in pictures:
+    for picture in pictures:
         yield f"{level} {text(picture.title)}"
         yield f"![{text(picture.alt)}](figures/{picture.name}.png)"
         yield text(picture.caption)

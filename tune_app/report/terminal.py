@@ -13,6 +13,7 @@ from tune_app import results
 from tune_app import space as spaces_
 from tune_app.report import comparing, formats, narrative
 from tune_app.results import Frames, verdict, warnings
+from tune_app.results.warnings import ResultWarning
 from tune_app.session.saved_models import Origin, Prediction
 from tune_app.space.rules import is_test_metric
 from tune_app.stats.arithmetic import to_decimals
@@ -165,8 +166,11 @@ def rerun(sample: int, compared: int, differences: Sequence[tuple[int, str, Any,
     return "\n".join([*lines, aligned(shown)]) + more + hint
 
 
-def summary(frames: Frames) -> str:
-    """The end of a run: the best configurations, where the files are, what to do next."""
+def summary(frames: Frames, found_warnings: Sequence[ResultWarning] | None = None) -> str:
+    """The end of a run: the best configurations, where the results are, what to do next.
+
+    ``found_warnings`` are those of `warnings.check` if they are known.
+    """
     sweep, whole = frames.sweep, frames
     metric = sweep.space.metric.name
     lines = []
@@ -200,7 +204,7 @@ def summary(frames: Frames) -> str:
                 following = f"confirm {sweep.name} --top {min(_TOP, len(judged.best_set))} --seeds {_SEEDS}"
         if frames.measured(winner["sample"], "test_accuracy"):
             lines.append(f"  on the test set: accuracy {reached(winner, 'test_accuracy')}")
-        found = warnings.check(whole, judged, warnings.runs_on_same_test_set(sweep))
+        found = warnings.check(whole, judged) if found_warnings is None else found_warnings
         lines += [f"  note: {warning.text}" for warning in found[:_WARNINGS]]
         lines += [f"  note: {note}" for note in [frames.units.note()] if note]
         lines += [f"  {note[0].lower()}{note[1:]}" for note in judged.notes]
@@ -208,7 +212,6 @@ def summary(frames: Frames) -> str:
     if idle := idle_slots(sweep.space, sweep.history):
         lines.append(idle.line.capitalize())
     lines.append(f"Results: {sweep.paths.folder}/results.csv, seeds.csv, curves.csv")
-    lines.append(f"Report:  {sweep.paths.report}/index.html (also report.md, figures, tables)")
     if sweep.data.kind == "phantom":
         lines.append("Phantom images are drawn by code: for the paper's table, give X-rays with --data")
     if sweep.complete_and_trained():

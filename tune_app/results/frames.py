@@ -60,7 +60,7 @@ class Frames:
     does not exist. ``values`` are those behind each mean of ``trials``, by sample, then by metric.
     ``choices`` has, by metric of the space, the column of ``seeds`` with what configurations are chosen by.
     Of frames that are sealed (see `seal`), ``opened`` has the samples that keep their test metrics, and
-    ``unsealed`` are the frames with all.
+    ``unsealed`` are the frames with all. `verdict.judge` keeps what it has found in ``verdicts``.
     """
 
     sweep: Sweep
@@ -73,6 +73,7 @@ class Frames:
     choices: Mapping[str, str]
     opened: frozenset[int] | None = None
     unsealed: Frames | None = field(default=None, repr=False)
+    verdicts: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def config(self, sample: int) -> Config:
         """The parameters that exist in a configuration."""

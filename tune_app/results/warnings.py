@@ -64,10 +64,10 @@ class ResultWarning:
     sample: int | None = None
 
 
-def check(frames: Frames, verdict: Verdict, others: Sequence[str] = ()) -> list[ResultWarning]:
+def check(frames: Frames, verdict: Verdict, others: Sequence[str] | None = None) -> list[ResultWarning]:
     """The warnings about the choice, most important first; without a choice, only those about code.
 
-    ``others`` are names of other runs on the same test set: ``runs_on_same_test_set``.
+    ``others`` are names of other runs on the same test set; left out, ``runs_on_same_test_set``.
     """
     found = [ResultWarning("code", said) for said in _code(frames)]
     if (winner := verdict.winner) is not None:
@@ -76,7 +76,9 @@ def check(frames: Frames, verdict: Verdict, others: Sequence[str] = ()) -> list[
             "seed_ignored": _seed_ignored(frames, verdict),
             "few_seeds": _few_seeds(verdict, winner),
             "breaks_down": _break_down(frames, verdict),
-            "test_seen": _test_seen(frames, others, winner),
+            "test_seen": _test_seen(
+                frames, runs_on_same_test_set(frames.sweep) if others is None else others, winner
+            ),
             "test_opened": _test_opened(frames.sweep),
             "small_validation": _small_validation(frames, verdict, winner),
             "edge": _edges(frames, winner),

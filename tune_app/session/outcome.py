@@ -136,12 +136,21 @@ def tidy(sweep: Sweep) -> None:
     CheckpointRetention(sweep).remove_unneeded()
 
 
-def summary(sweep: Sweep) -> str | None:
-    """The summary of a run whose results and report are up to date; None if they must be written first."""
+def summary(sweep: Sweep, no_report: bool = False) -> str | None:
+    """The summary of a run whose results and report are up to date; None if they must be written first.
+
+    With ``no_report`` the report need not be.
+    """
     known, paths = run_summaries.read(sweep.paths.folder), sweep.paths
+    if known is None or not all(path.is_file() for path in (paths.results, paths.seeds, paths.curves)):
+        return None
     page = paths.report / "index.html"
-    written = (paths.results, paths.seeds, paths.curves, page, paths.report / "report.md")
-    if known is None or not all(path.is_file() for path in written):
+    # one that is older than the results is that of an earlier session
+    drawn = all(
+        path.is_file() and path.stat().st_mtime_ns >= paths.results.stat().st_mtime_ns
+        for path in (page, paths.report / "report.md")
+    )
+    if not drawn and not no_report:
         return None
     tally, best = run_summaries.tally(known["states"], known["configurations"]), known["shown"]
     return "\n".join(
@@ -149,7 +158,7 @@ def summary(sweep: Sweep) -> str | None:
             f"{sweep.name}: everything is trained: {tally}",
             *([f"Best: {best}"] if best else []),
             f"Results: {paths.results}, {paths.seeds.name}, {paths.curves.name}",
-            f"Report:  {page}",
+            f"Report:  {page if drawn else f'not drawn. To draw it: tune-app report {sweep.name}'}",
             f"Next: tune-app show {sweep.name}, or to add seeds or epochs: tune-app extend {sweep.name}",
         ]
     )

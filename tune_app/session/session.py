@@ -12,7 +12,7 @@ the sweep that they are given and in the change that they record before training
 
 from __future__ import annotations
 
-import importlib
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -36,6 +36,8 @@ from tune_app.sweep.record import read
 from tune_app.tasks import task
 from tune_app.training import stacking_benchmark
 from tune_app.training.stacking_benchmark import Choice
+
+_LOOK_EVERY_S = 0.2
 
 #: Shows a sweep for as long as it trains; the second argument is one line that says where it trains.
 View = Callable[[Sweep, str], AbstractContextManager[Any]]
@@ -69,8 +71,10 @@ class Session:
         self._change = change
         self._numerics = sweep.numerics if sweep else numerics
 
-    def train(self, view: View | None = None) -> Sweep:
+    def train(self, view: View | None = None, load: Callable[[], object] = lambda: None) -> Sweep:
         """Train what the sweep lacks, until it lacks nothing; returns the sweep.
+
+        ``load`` is called in a thread near the end, to load modules that are needed after it.
 
         Raises:
             ResourceError, RunError: before anything is written.
@@ -113,6 +117,7 @@ class Session:
                             self._shown(view, sweep, engine.line(driver)),
                             engine.exporting(sweep),
                             signals.ending(driver) as caught,
+                            _loading(load, driver),
                         ):
                             engine.run(driver)
                             driver.tidy()
@@ -152,7 +157,6 @@ class Session:
             modules=None if space.task in task.BUILTIN else Path.cwd(),
             wait_for_gpus=request.wait_for_gpus,
             wait_s=request.wait_s,
-            meanwhile=_load_results,
         )
 
     def _create(self, choice: Choice, engine: Engine) -> Sweep:
@@ -223,10 +227,28 @@ class Session:
         return outcome.next_command(self.sweep)
 
 
-def _load_results() -> None:
-    """Load the modules that write the results, which takes more than a second."""
-    for name in ("page", "terminal"):
-        importlib.import_module(f"tune_app.report.{name}")
+@contextmanager
+def _loading(load: Callable[[], object], driver: Driver) -> Iterator[None]:
+    """Call ``load`` in a thread once the last trials have started, and one of them has trained an epoch.
+
+    Workers then start no more, and where fewer trials run than before, a CPU is idle.
+    """
+    history, over = driver.sweep.history, threading.Event()
+    before = len(history.attempts)
+
+    def work() -> None:
+        while not over.wait(_LOOK_EVERY_S):
+            if not driver.queue.waiting and any(
+                each.epochs for each in [*history.attempts.values()][before:]
+            ):
+                load()
+                return
+
+    threading.Thread(target=work, name="loading", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def _look(sweep: Sweep) -> Batch | Settled:

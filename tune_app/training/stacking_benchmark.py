@@ -204,7 +204,7 @@ def run_beside(benchmark: Benchmark) -> Iterator[Callable[[], Choice]]:
         folder, quiet = Path(name), subprocess.DEVNULL
         (folder / "benchmark").write_bytes(pickle.dumps(benchmark))
         module = "tune_app.training.stacking_benchmark"
-        process = start(module, folder, stdin=quiet, stdout=quiet, stderr=quiet)
+        process = start(module, name, stdin=quiet, stdout=quiet, stderr=quiet)
         try:
             yield lambda: _wait(process, folder, benchmark)
         finally:
@@ -212,9 +212,9 @@ def run_beside(benchmark: Benchmark) -> Iterator[Callable[[], Choice]]:
             process.wait()
 
 
-def start(module: str, folder: Path, **streams: Any) -> subprocess.Popen[Any]:
+def start(module: str, *arguments: str, **streams: Any) -> subprocess.Popen[Any]:
     """Start a module of tune-app in a process of its own, which finds the modules that this one finds."""
-    command = [sys.executable, "-P", "-m", module, str(folder)]  # -P: not what lies in the working directory
+    command = [sys.executable, "-P", "-m", module, *arguments]  # -P: not what lies in the working directory
     path = os.pathsep.join(place for place in sys.path if place)
     return subprocess.Popen(
         command, env={**os.environ, "PYTHONPATH": path}, cwd=task_folder.current().path, **streams

@@ -6,8 +6,7 @@ and says why.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,13 +21,13 @@ from tune_app.report.figures import (
     search_figures,
     style,
 )
-from tune_app.report.figures.picture import NotDrawn, Picture
+from tune_app.report.figures.picture import NotDrawn, Picture, Rendered
 from tune_app.sweep.files import write_file
 
 if TYPE_CHECKING:
     from tune_app.results import Frames
 
-__all__ = ["KINDS", "Drawn", "NotDrawn", "Picture", "draw", "plot", "save", "write"]
+__all__ = ["KINDS", "NotDrawn", "Picture", "Rendered", "draw", "plot", "rendered", "save"]
 
 #: Every kind of figure, in the order of a report.
 KINDS: dict[str, Callable[[Frames], Iterator[Picture]]] = {
@@ -42,15 +41,6 @@ KINDS: dict[str, Callable[[Frames], Iterator[Picture]]] = {
     "roc": scores.roc_curve,
     **search_figures.KINDS,
 }
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A report's figures by kind, each with its SVG, the files written, and why other kinds are missing."""
-
-    pictures: dict[str, list[tuple[Picture, bytes]]]
-    files: list[Path]
-    left_out: dict[str, str]
 
 
 def draw(frames: Frames, kind: str) -> list[Picture]:
@@ -103,23 +93,15 @@ def plot(frames: Frames, kind: str, out: Path | None = None) -> list[Path]:
     return [save(each, out.with_stem(f"{out.stem}{each.name.removeprefix(kind)}")) for each in pictures]
 
 
-def write(frames: Frames, folder: Path, kinds: Iterable[str] = KINDS) -> Drawn:
-    """Draw every kind that applies into ``folder``, each picture as PNG and SVG.
-
-    Raises:
-        DiskError: the disk refused it.
-        RunError: a file of the run is damaged.
-    """
-    made = Drawn({}, [], {})
-    for kind in kinds:
-        try:
-            pictures = draw(frames, kind)
-        except NotDrawn as reason:
-            made.left_out[kind] = str(reason)
-            continue
-        for picture in pictures:
-            svg = style.rendered(picture.figure, "svg")
-            made.pictures.setdefault(kind, []).append((picture, svg))
-            made.files.append(write_file(folder / f"{picture.name}.svg", svg))
-            made.files.append(save(picture, folder / f"{picture.name}.png"))
-    return made
+def rendered(frames: Frames, kind: str) -> list[Rendered] | NotDrawn:
+    """The pictures of one kind as PNG and SVG, or why there are none; raises RunError as `draw` does."""
+    try:
+        pictures = draw(frames, kind)
+    except NotDrawn as reason:
+        return reason
+    found = []
+    for each in pictures:
+        width, height = (round(96 * inches) for inches in style.saved_size(each.figure))
+        svg, png = (style.rendered(each.figure, end) for end in ("svg", "png"))
+        found.append(Rendered(each.name, each.title, each.alt, each.caption, width, height, svg, png))
+    return found

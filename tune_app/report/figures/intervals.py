@@ -54,7 +54,7 @@ def intervals_info(frames: Frames) -> IntervalsInfo:
     if ranked.empty:
         raise NotDrawn("no configuration has finished")
     chosen = selection.choose(frames, ranked)
-    judged = verdict.judge(frames)
+    judged = verdict.judge(frames.unsealed or frames)
     tested = [judged.test.metric] if judged.test and frames.opened is None else []  # else it would be one dot
     metrics = [judged.chosen.metric, *tested]
     rows = {sample: {name: _row(frames, sample, name) for name in metrics} for sample in chosen.samples}

@@ -24,6 +24,20 @@ class Picture:
     figure: Figure
 
 
+@dataclass(frozen=True)
+class Rendered:
+    """A picture as the bytes of its files; ``width`` and ``height`` are CSS pixels, 96 to the inch."""
+
+    name: str
+    title: str
+    alt: str
+    caption: str
+    width: int
+    height: int
+    svg: bytes
+    png: bytes
+
+
 class NotDrawn(ReportError):
     """There is nothing that this kind of figure could show; says why."""
 

@@ -21,6 +21,7 @@ import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
@@ -119,7 +120,9 @@ def _installed() -> tuple[str, ...]:
 
 def canvas(width: float, height: float) -> Figure:
     """An empty figure, in inches, that lays itself out so that nothing overlaps."""
-    return Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)  # keeps its renderer; without one, each measuring of a text makes another
+    return figure
 
 
 def single(width: float, height: float) -> tuple[Figure, Axes]:

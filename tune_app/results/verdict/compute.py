@@ -67,8 +67,16 @@ def judge(
     ``metric`` is the test metric to compare by; left out, the space's own, or the accuracy where that has no
     counterpart on the test set. ``margin``, in the unit in which the space's metric is shown, asks which
     configurations differ from the winner by less. Raises RunError where the test scores or the test images
-    are damaged; without ``test``, which reads neither, never.
+    are damaged; without ``test``, which reads neither, never. The same question is answered once.
     """
+    asked = (metric, test, margin)
+    if asked not in frames.verdicts:
+        frames.verdicts[asked] = _judge(frames, metric, test, margin)
+    verdict: Verdict = frames.verdicts[asked]
+    return verdict
+
+
+def _judge(frames: Frames, metric: str | None, test: bool, margin: float | None) -> Verdict:
     ranked = results.ranked(frames)
     own = ranked[ranked["twin"].isna()]
     samples = [int(sample) for sample in own["sample"]][:CANDIDATES]
