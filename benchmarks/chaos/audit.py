@@ -79,11 +79,15 @@ class _Audit:
         if isinstance(event, Epoch | Finished | Decision) and attempts[trial].end == Status.STOPPED:
             kind = type(event).__name__.lower()
             self.faults.append(f"trial {trial}: {kind} at epoch {event.epoch}, after it was stopped")
-        if isinstance(event, Paused | Promoted) or (isinstance(event, Decision) and event.rule == "halving"):
+        stop = self._space.stop
+        waiting_rule = stop.scheduler if stop.waiting_rungs(self._space.epochs) else None
+        if isinstance(event, Paused | Promoted) or (
+            isinstance(event, Decision) and event.rule == waiting_rule
+        ):
             self._check_rung(event)
         self._history.apply(event)
         match event:
-            case Decision(rule="halving"):
+            case Decision(rule=rule) if rule == waiting_rule:
                 pass
             case Decision():
                 self._compare(event)
@@ -110,8 +114,12 @@ class _Audit:
         attempt = self._history.attempts[recorded.trial]
         rungs = Rungs(self._space, self._history)
         verdict = rungs.arrival(self._history.configurations[attempt.sample])
+        if verdict is None and attempt.end == Status.PAUSED:
+            verdict = next((each for each in rungs.conclude() if each.attempt is attempt), None)
         found = None if isinstance(recorded, Paused) else isinstance(recorded, Promoted)
-        same = found == (verdict and verdict.goes_on) and recorded.value == rungs.value(attempt)
+        same = found == (verdict and verdict.goes_on) and recorded.value == rungs.value(
+            attempt, attempt.epoch
+        )
         if isinstance(recorded, Decision):
             same = same and verdict is not None and recorded.threshold == verdict.threshold
         if not same:

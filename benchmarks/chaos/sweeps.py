@@ -137,6 +137,7 @@ _GRID = "space: {lr: {grid: [0.01, 0.1, 0.03]}}"
 _WIDE = "space: {lr: {grid: [0.01, 0.1, 0.03, 0.001, 0.3]}}"
 _ASHA = "stop: {scheduler: asha, grace_period: 1, reduction_factor: 2}"
 _HALVING = "stop: {scheduler: halving, grace_period: 1, reduction_factor: 2}"
+_PROMOTION = _HALVING.replace("halving", "asha, type: promotion")
 _OPTUNA = "search: {algorithm: optuna, sampler: tpe, samples: 8}"
 _SEARCHED = "space: {lr: {choice: [0.01, 0.1, 0.03]}, gamma: {choice: [0.5, 0.9]}}"
 _SETTLE = ("settle", "--budget", "40")
@@ -155,8 +156,11 @@ CASES = {
         Case("asha, diverging", _space(_WIDE, _ASHA, "fixed: {doom: 1}"), ordered=True),
         Case("halving", _space(_WIDE, _HALVING)),
         Case("halving, function", _space(_WIDE, _HALVING, task=_FUNCTION), stateless=True),
+        Case("promotion", _space(_WIDE, _PROMOTION), ordered=True),
+        Case("promotion, function", _space(_WIDE, _PROMOTION, task=_FUNCTION), ordered=True, stateless=True),
         Case("optuna", _space(_SEARCHED, _OPTUNA, "configs: [{lr: 0.05, gamma: 0.7}]"), ordered=True),
         Case("optuna, asha", _space(_SEARCHED, _OPTUNA, _ASHA, "keep: last"), ordered=True),
+        Case("optuna, promotion", _space(_SEARCHED, _OPTUNA, _PROMOTION), ordered=True),
         Case("extended", _space(_GRID), extension=("extend", "--seeds", "+1", "--add", "lr=0.02")),
         Case("longer", _space(_GRID, "keep: last", "evaluate: best"), extension=("extend", "--epochs", "+3")),
         Case("asha, extended", _space(_WIDE, _ASHA), ordered=True, extension=("extend", "--seeds", "+1")),

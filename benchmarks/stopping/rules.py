@@ -9,7 +9,7 @@ from benchmarks.stopping import peers
 from benchmarks.stopping.replay import Played, Search, Stopping, replay
 from tune_app import space
 from tune_app.stopping import make_stopper
-from tune_app.stopping.rungs import PromotionAsha, SynchronousHalving
+from tune_app.stopping.rungs import Promotion, PromotionAsha, SynchronousHalving
 
 GRACES = (1, 2, 3, 4)
 FACTORS = (2, 3, 4, 5, 8, 10)
@@ -56,34 +56,35 @@ class Pausing:
         self.milestones = rungs
         self._rule, self._values = rule, search.values(by, window)
         self._waiting, self._training = list(search.order), 0
-        self._gone_on = set[tuple[int, int]]()
+        self._gone_on, self._finished = set[Promotion](), False
 
     def next(self) -> int | None:
         """See Rule."""
-        sample = self._promoted()
-        if sample is None:
-            sample = self._waiting.pop(0) if self._waiting else None
+        sample = None
+        if promotion := self._promotion():
+            self._rule.promote(promotion)
+            self._gone_on.add(promotion)
+            sample = promotion.sample
+        elif self._waiting:
+            sample = self._waiting.pop(0)
         self._training += sample is not None
         return sample
 
-    def _promoted(self) -> int | None:
-        if isinstance(self._rule, PromotionAsha):
-            promotion = self._rule.next_promotion(last=not self._waiting and not self._training)
-            if promotion:
-                self._rule.promote(promotion)
-            return promotion.sample if promotion else None
-        if self._waiting:
+    def _promotion(self) -> Promotion | None:
+        if self._waiting and isinstance(self._rule, SynchronousHalving):
             return None
-        for rung in self.milestones:
+        for rung in reversed(self.milestones):
             for sample in self._rule.kept(rung):
                 if (sample, rung) not in self._gone_on:
-                    self._gone_on.add((sample, rung))
-                    return sample
-        return None
+                    return Promotion(sample, rung)
+        if isinstance(self._rule, SynchronousHalving) or self._waiting or self._training or self._finished:
+            return None
+        return self._rule.last()
 
     def goes_on(self, sample: int, epoch: int) -> bool:
         """See Rule."""
         self._training -= 1
+        self._finished |= epoch not in self.milestones
         if epoch in self.milestones:
             self._rule.reach(sample, epoch, self._values[sample][epoch - 1])
         return False

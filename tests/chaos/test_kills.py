@@ -19,7 +19,11 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
-    "name", ["grid", "keep last", "asha, diverging", "halving", "optuna, asha", "extended", "settled"]
+    "name",
+    [
+        *("grid", "keep last", "asha, diverging", "halving", "promotion", "optuna, asha"),
+        *("optuna, promotion", "extended", "settled"),
+    ],
 )
 def test_a_run_that_dies_at_one_of_its_writes_ends_as_an_undisturbed_one(
     name: str, mortal: Callable[[str], Mortal]

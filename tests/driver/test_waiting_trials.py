@@ -17,6 +17,7 @@ from tune_app import stopping
 from tune_app.data.identity import NO_DATA
 from tune_app.driver.driver import Driver
 from tune_app.engines import inline
+from tune_app.session.session import open_search
 from tune_app.status import Status
 from tune_app.sweep import Sweep, control
 from tune_app.sweep.events import Opened
@@ -28,10 +29,13 @@ TASK = """
 
     def task(config, context):
         for epoch in range(1, context.epochs + 1):
-            if config["level"] == config.get("fails"):
+            falls = config.get("falls") if epoch > 10 else config.get("fails")
+            if config["level"] == falls:
                 raise ValueError("no")
             noise = (config["level"] * 7 + context.replicate * 3 + epoch * 5) % 11
             value = config["level"] * epoch + noise
+            if context.replicate == config.get("flat"):
+                value = config["level"]
             yield {
                 "val_accuracy": math.nan if config["level"] == config.get("diverges") else value,
                 "val_loss": -value,
@@ -40,22 +44,33 @@ TASK = """
                 return
 """
 HALVING = "stop: {scheduler: halving, grace_period: 1, reduction_factor: 3}"
+PROMOTION = HALVING.replace("halving", "asha, type: promotion")
+GRID = "space: {level: {grid: [1, 2, 3, 4, 5, 6, 7, 8, 9]}}"
+RANGE = "space: {level: {randint: [1, 100]}}"
+OPTUNA = "search: {algorithm: optuna, samples: 9}"
 
 
 def made(
-    task: str, text: str = HALVING, fixed: str = "", seeds: int = 2, epochs: int = 12, levels: int = 9
+    task: str,
+    text: str = HALVING,
+    fixed: str = "",
+    seeds: int = 2,
+    epochs: int = 12,
+    search: str = "",
+    points: str = "",
 ) -> Sweep:
+    points = points or (RANGE if search else GRID)
     space = spaces.parse(
-        f"task: {task}\nspace: {{level: {{grid: {list(range(1, levels + 1))}}}}}\nepochs: {epochs}\n"
-        f"seeds: {seeds}\nmax_failures: 0\nfixed: {{{fixed}}}\n{text}"
+        f"task: {task}\n{points}\nepochs: {epochs}\nseeds: {seeds}\nmax_failures: 0\n"
+        f"fixed: {{{fixed}}}\n{text}\n{search}"
     )
     return Sweep.create(space, NO_DATA, "runs")
 
 
 def train(sweep: Sweep) -> Sweep:
-    with sweep.writing():
+    with sweep.writing(), open_search(sweep) as searcher:
         sweep.note(Opened())
-        inline.run(Driver(sweep, stopping.make_stopper(sweep.space)), None)
+        inline.run(Driver(sweep, stopping.make_stopper(sweep.space), searcher), None)
     return sweep
 
 
@@ -96,6 +111,20 @@ def test_by_another_metric(task: str) -> None:
     assert went(train(made(task, by)))[1][0] == Status.FINISHED
 
 
+@pytest.mark.parametrize("search", ["", OPTUNA, OPTUNA.replace("optuna", "random")])
+def test_promotions_train_a_third_of_those_that_came_on(task: str, search: str) -> None:
+    sweep = train(made(task, PROMOTION, search=search))
+    assert sorted(epoch for _, epoch in went(sweep).values()) == [1] * 6 + [3] * 2 + [12]
+    assert sweep.complete_and_trained()
+    finished = [sample for sample, (status, _) in went(sweep).items() if status == Status.FINISHED]
+    assert [epoch for sample, (_, epoch) in went(sweep).items() if sample in finished] == [12]
+    assert {each.rule for each in sweep.history.decisions} == {"asha"}
+    assert all(each.stop and each.threshold is None for each in sweep.history.decisions)
+    # a function has no checkpoint; the third point had come when the best of them was promoted
+    order = [attempt.sample for attempt in sweep.history.attempts.values()]
+    assert order[3] in order[:3] or sweep.history.attempts[f"{order[2]}.1"].epoch == 3
+
+
 def test_ties_keep_what_is_as_good(task: str) -> None:
     kept = [
         sum(e > 1 for _, e in went(train(made(task, f"{HALVING[:-1]}, ties: {t}}}"))).values())
@@ -105,22 +134,53 @@ def test_ties_keep_what_is_as_good(task: str) -> None:
 
 
 @pytest.mark.parametrize(("fixed", "status"), [("diverges: 8", Status.DIVERGED), ("fails: 8", Status.FAILED)])
-def test_a_rung_does_not_wait_for_what_diverged_or_failed(task: str, fixed: str, status: Status) -> None:
-    ends = went(train(made(task, fixed=fixed)))
+@pytest.mark.parametrize(("text", "last"), [(HALVING, [3, 3, 12]), (PROMOTION, [3, 12])])
+def test_a_rung_does_not_wait_for_what_diverged_or_failed(
+    task: str, fixed: str, status: Status, text: str, last: list[int]
+) -> None:
+    ends = went(train(made(task, text, fixed=fixed)))
     assert ends[8][0] == status
-    assert sorted(epoch for _, epoch in ends.values())[-3:] == [3, 3, 12]
+    assert sorted(epoch for _, epoch in ends.values())[-len(last) :] == last
 
 
-def test_what_ends_by_itself_keeps_its_last_value(task: str) -> None:
-    ends = went(train(made(task, fixed="returns: 2")))
+@pytest.mark.parametrize("text", [HALVING, PROMOTION])
+def test_what_ends_by_itself_keeps_its_last_value(task: str, text: str) -> None:
+    ends = went(train(made(task, text, fixed="returns: 2")))
     assert sorted(ends.values()) == [(Status.FINISHED, 2)] * 3 + [(Status.STOPPED, 1)] * 6
 
 
-def test_all_waiting_trials_of_a_session_that_ended_are_decided_on(task: str) -> None:
-    whole = train(made(task))
+@pytest.mark.parametrize("text", [HALVING, PROMOTION])
+def test_a_replicate_that_has_converged_keeps_its_last_value(task: str, text: str) -> None:
+    sweep = train(made(task, text.replace("3}", "3, patience: 1}"), fixed="flat: 0"))
+    # seed 0 has ended before the rung at epoch 3, where its configuration is ranked all the same
+    reached = [each for each in sweep.history.configurations.values() if each.stopped_at == 3]
+    assert reached
+    assert all(0 in attempt.converged for each in reached for attempt in each.attempts[-1:])
+    assert all(decision.value is not None for decision in sweep.history.decisions)
+    assert sweep.complete_and_trained()
+
+
+@pytest.mark.parametrize("levels", [[1, 2], [9]])
+def test_a_search_that_promotes_nobody_finishes_its_best(task: str, levels: list[int]) -> None:
+    points = f"space: {{level: {{grid: {levels}}}}}"
+    sweep = train(made(task, PROMOTION, points=points))
+    assert went(sweep)[len(levels)] == (Status.FINISHED, 12)
+    assert all(end == (Status.STOPPED, 1) for sample, end in went(sweep).items() if sample < len(levels))
+
+
+def test_where_the_best_fails_at_the_end_the_next_one_finishes(task: str) -> None:
+    ends = went(train(made(task, PROMOTION, "falls: 2", points="space: {level: {grid: [1, 2]}}")))
+    assert ends == {1: (Status.FINISHED, 12), 2: (Status.FAILED, 10)}
+
+
+@pytest.mark.parametrize(
+    ("text", "search"), [(HALVING, ""), (PROMOTION, ""), (PROMOTION, OPTUNA)], ids=["halving", "grid", "tpe"]
+)
+def test_all_waiting_trials_of_a_session_that_ended_are_decided_on(task: str, text: str, search: str) -> None:
+    whole = train(made(task, text, search=search))
     lines = whole.paths.record.read_bytes().splitlines(keepends=True)
     assert {json.loads(line)["event"] for line in lines} >= {"paused", "promoted", "decision", "finished"}
-    for cut in range(11, len(lines), 3):
+    for cut in range(11, len(lines), 5):
         folder = Path("runs") / f"cut-{cut}"
         folder.mkdir()
         (folder / "record.jsonl").write_bytes(b"".join(lines[:cut]))
@@ -215,7 +275,7 @@ def promoted(
 def test_a_slot_is_idle_only_while_no_configuration_may_train(task: str, seed: int) -> None:
     """Whoever waits while a slot is empty would be stopped if the missing values came out as they may."""
     text, rng, samples, rungs = HALVING.replace("3}", "2}"), random.Random(seed), [1, 2, 3, 4, 5], [1, 2]
-    sweep = made(task, text, seeds=1, epochs=4, levels=len(samples))
+    sweep = made(task, text, seeds=1, epochs=4, points=f"space: {{level: {{grid: {samples}}}}}")
     values: dict[tuple[int, int], float] = {}
     running: list[str] = []
     idle = 0

@@ -25,6 +25,7 @@ SAMPLERS = ("tpe", "gp", "cmaes", "random", "qmc", "nsga2")
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 BOWL = "x: {uniform: [-2, 2]}, y: {loguniform: [0.01, 100]}"
 ASHA = "stop: {scheduler: asha, grace_period: 2, reduction_factor: 2}\nepochs: 5"
+PROMOTION = ASHA.replace("asha,", "asha, type: promotion,")
 TWO_METRICS = "metric: [{name: loss, mode: min}, {name: speed, mode: max}]"
 
 

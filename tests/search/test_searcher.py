@@ -15,6 +15,7 @@ from searching import (
     ASHA,
     COMPLETE,
     FAIL,
+    PROMOTION,
     PRUNED,
     SAMPLERS,
     TWO_METRICS,
@@ -280,3 +281,17 @@ def test_a_metric_that_is_missing_is_told(user_module: UserModule) -> None:
     asked = Request(space, name="one", address="inline")
     with pytest.raises(TrialsFailed, match='the metric "speed" is missing from epoch 1'):
         lifecycle.run(asked, asked.load()).train()
+
+
+def test_one_that_waits_is_pruned_to_the_sampler_and_running_in_the_file(tmp_path: Path) -> None:
+    sweep = new(parse(samples=8, text=PROMOTION), tmp_path)
+    seen = train(sweep, reports=7)
+    waiting = [sample for sample, status in enumerate(sweep.statuses(), 1) if status == "paused"]
+    assert waiting
+    for trials, state in ((seen, PRUNED), (study_db(sweep), TrialState.RUNNING)):
+        assert {t.user_attrs["sample"] for t in trials if t.state is state} >= set(waiting)
+    ended = train(sweep)
+    assert {t.state for t in ended} == {COMPLETE, PRUNED}
+    assert outcomes(study_db(sweep)) == outcomes(ended)
+    for trial in ended:
+        assert len(trial.intermediate_values) == (5 if trial.state is COMPLETE else trial.last_step)

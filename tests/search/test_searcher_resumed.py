@@ -17,6 +17,7 @@ from searching import (
     BOWL,
     COMPLETE,
     FAIL,
+    PROMOTION,
     SAMPLERS,
     bowl,
     events,
@@ -44,41 +45,47 @@ UserModule = Callable[[str], str]
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], tuple[Sweep, list[FrozenTrial]]]:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], tuple[Sweep, list[FrozenTrial]]]:
     """Sweeps that were never interrupted, each made once."""
-    made: dict[tuple[str, int], tuple[Sweep, list[FrozenTrial]]] = {}
+    made: dict[tuple[str, str], tuple[Sweep, list[FrozenTrial]]] = {}
 
-    def make(sampler: str, lanes: int) -> tuple[Sweep, list[FrozenTrial]]:
-        if (sampler, lanes) not in made:
-            sweep = new(eventful(sampler), tmp_path_factory.mktemp(sampler))
-            made[sampler, lanes] = sweep, train(sweep, failing, lanes, file=False)
-        return made[sampler, lanes]
+    def make(sampler: str, stop: str) -> tuple[Sweep, list[FrozenTrial]]:
+        if (sampler, stop) not in made:
+            sweep = new(eventful(sampler, stop), tmp_path_factory.mktemp(sampler))
+            made[sampler, stop] = sweep, train(sweep, failing, file=False)
+        return made[sampler, stop]
 
     return make
 
 
-def eventful(sampler: str) -> spaces.SearchSpace:
+def eventful(sampler: str, stop: str = ASHA) -> spaces.SearchSpace:
     """A search in which everything happens; long enough for each sampler to have left its start."""
     samples = {"nsga2": 56, "gp": 13}.get(sampler, 22)
     return parse(
         f"{BOWL}, z: {{choice: [a, b]}}, u: {{quniform: [0, 1, 0.1], when: {{z: b}}}}",
         sampler,
         samples,
-        f"{ASHA}\nmax_failures: 0\nconfigs: [{{x: 1, y: 1, z: a}}, {{x: 5, y: 1, z: a}}]",
+        f"{stop}\nmax_failures: 0\nconfigs: [{{x: 1, y: 1, z: a}}, {{x: 5, y: 1, z: a}}]",
     )
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize(
+    ("sampler", "stop"), [*((each, ASHA) for each in SAMPLERS), ("tpe", PROMOTION), ("gp", PROMOTION)]
+)
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_after_a_kill_anywhere_the_search_goes_on_as_if_it_had_never_stopped(
-    sampler: str, data: st.DataObject, whole: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+    sampler: str,
+    stop: str,
+    data: st.DataObject,
+    whole: Callable[..., Any],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    sweep, trials = whole(sampler, 1)
+    sweep, trials = whole(sampler, stop)
     record = sweep.paths.record.read_bytes()
     begin = record.index(b'"opened"')
     kill = data.draw(st.integers(begin, len(record)), label="bytes of the record that reached the disk")
-    again = new(eventful(sampler), tmp_path_factory.mktemp("killed"))
+    again = new(eventful(sampler, stop), tmp_path_factory.mktemp("killed"))
     again.paths.record.write_bytes(record[:kill])
     again = Sweep.open(again.paths.folder)
     with pytest.MonkeyPatch.context() as patch:

@@ -27,9 +27,8 @@ ESTIMATE = preview.Estimate(2.0, 3, 5 << 20, 1 << 20, "looped: as asked")
 
 
 def parse(text: str) -> spaces.SearchSpace:
-    return spaces.parse(
-        f"task: pneumonia\nspace: {{lr: {{grid: [1, 2, 3]}}}}\nseeds: 2\nepochs: 4\n{text}", name="my"
-    )
+    space = "" if "space:" in text else "space: {lr: {grid: [1, 2, 3]}}\n"
+    return spaces.parse(f"task: pneumonia\n{space}seeds: 2\nepochs: 4\n{text}", name="my")
 
 
 def test_the_headline_names_the_work_and_the_data() -> None:
@@ -52,6 +51,25 @@ def test_the_disk_space_depends_on_what_is_kept(keep: str, kept: str) -> None:
     [disk] = [line for line in preview.plan(parse(f"keep: {keep}"), ESTIMATE).splitlines() if "disk" in line]
     assert "30 MiB of checkpoints" in disk, "2 seeds of 3 trials at a time"
     assert kept in disk.partition(";")[2]
+
+
+@pytest.mark.parametrize(
+    ("stop", "kept", "epochs"),
+    [
+        # 10 configurations of 2 seeds; of 10 at epoch 1, of 3 or 4 at epoch 3
+        ("scheduler: halving", ["epoch 1 (4 ", "epoch 3 (2 "], 2 * (10 + 4 * 2 + 2)),
+        ("scheduler: asha, type: promotion", ["epoch 1 (3 ", "epoch 3 (1 "], 2 * (10 + 3 * 2 + 1)),
+    ],
+)
+def test_the_epochs_of_trials_that_wait_at_rungs(stop: str, kept: list[str], epochs: int) -> None:
+    space = parse(f"space: {{lr: {{grid: {list(range(10))}}}}}\nstop: {{{stop}}}")
+    said = preview.plan(space, ESTIMATE)
+    assert f"epochs in all: {epochs} of 80 without early stopping" in said
+    assert all(each in said for each in kept)
+    # without checkpoints, those that train on start again
+    again = preview.plan(space, replace(ESTIMATE, state_bytes=0))
+    four, two = (int(each.rpartition("(")[2]) for each in kept)
+    assert f"epochs in all: {2 * (10 + 3 * four + 4 * two)} of" in again
 
 
 def test_a_function_has_no_checkpoints() -> None:

@@ -40,7 +40,9 @@ def test_a_trial_waits_until_the_others_have_come(tmp_path: Path) -> None:
         for sample, losses in ((1, (0.5, 0.7)), (2, (0.1, 0.3))):
             trial = arrive(sweep, recorder, sample, *losses)
             assert rungs.arrival(known[sample]) is None
-            sweep.note(events.Paused(trial=trial, epoch=1, value=rungs.value(sweep.history.attempts[trial])))
+            sweep.note(
+                events.Paused(trial=trial, epoch=1, value=rungs.value(sweep.history.attempts[trial], 1))
+            )
             rungs.take_in(known[sample])
             assert list(rungs.verdicts()) == []
         arrive(sweep, recorder, 3, 0.4, 0.4)

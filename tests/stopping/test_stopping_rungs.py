@@ -105,44 +105,67 @@ def test_the_order_of_arrivals_changes_nothing(
     assert gone_on(False) == gone_on(True)
 
 
-def test_promotion_takes_the_best_of_the_highest_rung() -> None:
+def test_promotion_keeps_the_best_of_those_that_have_come() -> None:
     rule = PromotionAsha([1, 3], factor=2, delay=False)
     rule.reach(1, 1, [0.1])
-    assert rule.next_promotion() is None
+    assert rule.kept(1) == []
     rule.reach(2, 1, [0.2])
-    assert rule.next_promotion() == Promotion(2, 1)
+    assert rule.kept(1) == [2]
     rule.promote(Promotion(2, 1))
-    assert rule.next_promotion() is None
     rule.reach(2, 3, [0.9])
     rule.reach(3, 1, [0.3])
     rule.reach(4, 1, None)
-    assert rule.next_promotion() == Promotion(3, 1)
+    assert rule.kept(1) == [3, 2]
     rule.promote(Promotion(3, 1))
     rule.reach(3, 3, [0.8])
-    assert rule.next_promotion() == Promotion(2, 3)
+    assert rule.kept(3) == [2]
+    # one that was promoted stays so, though it is no longer among the best
+    for sample, value in ((5, 0.5), (6, 0.6)):
+        rule.reach(sample, 1, [value])
+    assert rule.kept(1) == [6, 5, 3, 2]
+    assert not rule.full(1)
+    rule.closed = True
+    assert rule.full(1)
 
 
 @pytest.mark.parametrize(("delay", "promoted"), [(False, 3), (True, 2)])
 def test_the_delay_promotes_no_more_than_one_in_so_many(delay: bool, promoted: int) -> None:
     rule = PromotionAsha([1], factor=2, delay=delay)
-    count = 0
     for sample in range(4):  # each is better than those before, so that without delay all of them look best
         rule.reach(sample, 1, [float(sample)])
-        while (promotion := rule.next_promotion()) is not None:
-            rule.promote(promotion)
-            count += 1
-    assert count == promoted
+        for kept in rule.kept(1):
+            rule.promote(Promotion(kept, 1))
+    assert len(rule.kept(1)) == promoted
+
+
+@given(st.lists(st.sampled_from([None, 0.0, 0.25, 0.5, 1.0]), min_size=1, max_size=20), st.floats(1.1, 10))
+def test_a_rung_promotes_its_share_of_those_that_can_train_on(
+    values: list[float | None], factor: float
+) -> None:
+    rule = PromotionAsha([1], factor)
+    promoted: set[int] = set()
+    for came, value in enumerate(values, start=1):
+        rule.reach(came, 1, None if value is None else [value])
+        assert promoted <= set(rule.kept(1)), "no promotion is taken back"
+        promoted = set(rule.kept(1))
+        for sample in promoted:
+            rule.promote(Promotion(sample, 1))
+        usable = sum(each is not None for each in values[:came])
+        assert len(promoted) == min(int(came / factor), usable)
 
 
 def test_a_search_that_ends_finishes_its_best() -> None:
     rule = PromotionAsha([1, 3], factor=4)
+    assert rule.last() is None
     for sample in (1, 2):
         rule.reach(sample, 1, [float(sample)])
-    assert rule.next_promotion() is None
-    assert rule.next_promotion(last=True) == Promotion(2, 1)
+    assert rule.kept(1) == []
+    assert rule.last() == Promotion(2, 1)
     rule.promote(Promotion(2, 1))
-    assert rule.next_promotion(last=True) is None
     rule.reach(2, 3, [0.0])
-    assert rule.next_promotion(last=True) == Promotion(2, 3)
+    assert rule.last() == Promotion(2, 3)
+    # if it fails on its last epochs, the next best takes its place
     rule.promote(Promotion(2, 3))
-    assert rule.next_promotion(last=True) is None
+    assert rule.last() == Promotion(1, 1)
+    rule.promote(Promotion(1, 1))
+    assert rule.last() is None

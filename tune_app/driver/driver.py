@@ -104,7 +104,8 @@ class Driver:
         while not self.ending:
             if spec := self.queue.pop():
                 return completed(spec, self.sweep, self._code, self.gather)
-            if not self.queue.ask() and not self._add_batch():
+            idle = not self._running
+            if not (self.queue.ask() or (idle and self._waiting.conclude()) or self._add_batch()):
                 return None
         return None
 

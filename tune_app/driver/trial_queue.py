@@ -121,8 +121,15 @@ class TrialQueue:
             self._waiting.extend(spec for spec in self._ready(configuration) if spec.follows)
 
     def release(self, configuration: Configuration) -> None:
-        """Queue what a configuration that has waited at a rung may train now."""
-        self._waiting.extend(self._ready(configuration))
+        """Queue what a configuration that has waited at a rung may train now.
+
+        The rungs of `halving` need every point first; elsewhere a promotion comes before a new point.
+        """
+        ready = self._ready(configuration)
+        if self._sweep.space.stop.promotes:
+            self._waiting.extendleft(reversed(ready))
+        else:
+            self._waiting.extend(ready)
 
     def _ready(self, configuration: Configuration) -> list[TrialSpec]:
         """What a configuration lacks and may start now: followers wait while early stopping may decide."""
@@ -132,7 +139,13 @@ class TrialQueue:
     def _in_order(self, specs: list[TrialSpec]) -> list[TrialSpec]:
         if not self._stopper.rule:
             return specs
-        return sorted(specs, key=lambda spec: order_key(self._sweep.space.seed, spec.sample))
+        space, configurations = self._sweep.space, self._sweep.history.configurations
+
+        def place(spec: TrialSpec) -> tuple[bool, float]:
+            first = space.stop.promotes and bool(configurations[spec.sample].promoted)
+            return not first, order_key(space.seed, spec.sample)
+
+        return sorted(specs, key=place)
 
 
 def parts(space: SearchSpace) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from tune_app.driver.checkpoints import CheckpointRetention
 from tune_app.driver.trial_queue import TrialQueue
@@ -31,7 +31,7 @@ class WaitingTrials:
         attempt = self._sweep.history.attempts[trial]
         verdict = self._rungs.arrival(self._sweep.history.configurations[attempt.sample])
         if verdict is None:
-            value = self._rungs.value(attempt)
+            value = self._rungs.value(attempt, attempt.epoch)
             self._record(events.Paused(trial=trial, epoch=attempt.epoch, value=value, saved=saved))
             return True
         self._record_verdict(verdict, saved)
@@ -39,14 +39,22 @@ class WaitingTrials:
 
     def decide(self, changed: int | None = None) -> None:
         """Promote or stop the trials that wait, as far as is certain once a configuration has ``changed``."""
-        configurations = self._sweep.history.configurations
         if changed is not None:
-            self._rungs.take_in(configurations[changed])
-        for verdict in list(self._rungs.verdicts()):
-            configuration = configurations[verdict.attempt.sample]
+            self._rungs.take_in(self._sweep.history.configurations[changed])
+        self._carry_out(self._rungs.verdicts())
+
+    def conclude(self) -> bool:
+        """Where nothing trains and no point is to come, decide on all that wait; whether there were any."""
+        return self._carry_out(self._rungs.conclude())
+
+    def _carry_out(self, verdicts: Iterable[RungVerdict]) -> bool:
+        found = list(verdicts)
+        for verdict in found:
+            configuration = self._sweep.history.configurations[verdict.attempt.sample]
             self._record_verdict(verdict, verdict.attempt.saved)
             self._rungs.take_in(configuration)
             self._queue.release(configuration)
+        return bool(found)
 
     def stop(self, sample: int) -> None:
         """Stop a configuration for its user, if it waits."""
@@ -77,7 +85,7 @@ class WaitingTrials:
                 value=value,
                 threshold=verdict.threshold,
                 stop=True,
-                rule="halving",
+                rule=self._sweep.space.stop.scheduler,
                 saved=last,
             )
         )

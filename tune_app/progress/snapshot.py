@@ -150,7 +150,7 @@ class SnapshotTaker:
     def _left(self, rungs: Sequence[RungState], rows: Mapping[int, Row]) -> int:
         """Replicate-epochs that are left if each rung promotes as many as its rule says."""
         space = self._sweep.space
-        kept = stages(rungs[0].size, [rung.epoch for rung in rungs], space.stop.reduction_factor)
+        kept = stages(space, rungs[0].size)
         left, begin, coming = 0, 0, rungs[0].size
         for rung, promoted in zip(rungs, kept, strict=True):
             left += (coming - rung.came) * (rung.epoch - begin)

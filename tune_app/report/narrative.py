@@ -198,7 +198,8 @@ def _stopping(frames: Frames) -> str:
         stopped = int((frames.trials["status"] == Status.STOPPED).sum())
         of_all = counted(len(frames.trials), "configuration")
         by = f" by {formats.quantity(stop.by.name)}" if stop.by else ""
-        said.append(f"{stop.scheduler}{by}{after}; {stopped} of {of_all} stopped")
+        kind = ", promotion" if stop.promotes else ""
+        said.append(f"{stop.scheduler}{kind}{by}{after}; {stopped} of {of_all} stopped")
     if stop.patience is not None:
         last = [
             (replicate, configuration.last(replicate))

@@ -24,7 +24,7 @@ from tune_app.space.samplers import multiple, steps
 from tune_app.space.scalars import alike, canonical, literal
 from tune_app.status import Status
 from tune_app.sweep.configurations import Configuration
-from tune_app.sweep.events import Decision, Diverged, Failed, Finished, Stopped
+from tune_app.sweep.events import Decision, Diverged, Failed, Finished, Paused, Stopped
 from tune_app.sweep.history import History
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -51,8 +51,8 @@ _STATES = {
     Status.FAILED: TrialState.FAIL,
 }
 
-#: The events after which a configuration may have ended.
-END_EVENTS = (Finished, Decision, Stopped, Diverged, Failed)
+#: The events after which a configuration may have ended; one that is paused has to a sampler.
+END_EVENTS = (Finished, Decision, Stopped, Diverged, Failed, Paused)
 
 
 @dataclass(frozen=True)
@@ -177,15 +177,17 @@ def frozen_trial(
     configuration: Configuration,
     parameters: Mapping[str, OptunaParameter],
     attributes: Mapping[str, Any] | None = None,
+    paused: TrialState = TrialState.RUNNING,
 ) -> FrozenTrial:
     """A configuration as a trial of a study, with ``attributes`` among its user attributes.
 
-    It is RUNNING until all its training is done. A duplicate has the outcome of the sample that it repeats.
-    The values are what configurations are chosen by, one for each metric. A value that its
-    distribution does not contain, such as one of ``configs:``, becomes a user attribute.
+    It is RUNNING until all its training is done, and in the state ``paused`` while it waits. A duplicate has
+    the outcome of the sample that it repeats. The values are what configurations are chosen by, one for each
+    metric. A value that its distribution does not contain, such as one of ``configs:``, becomes a user
+    attribute.
     """
     first = history.configurations[configuration.duplicate_of or configuration.sample]
-    state, values = _outcome(space, history, first)
+    state, values = _outcome(space, history, first, paused)
     replicates = first.replicates(space)
     known: dict[str, Any] = {SAMPLE: configuration.sample}
     params, outside = {}, {}
@@ -223,13 +225,16 @@ def frozen_trial(
 
 
 def _outcome(
-    space: SearchSpace, history: History, configuration: Configuration
+    space: SearchSpace, history: History, configuration: Configuration, paused: TrialState
 ) -> tuple[TrialState, list[float] | None]:
     """The state and the values; as in Optuna, one that was stopped has the last value of a single metric."""
     replicates = configuration.replicates(space)
-    if configuration.paused or any(configuration.lacks(replicate, space.epochs) for replicate in replicates):
-        return TrialState.RUNNING, None
-    state = _STATES[history.status(configuration, replicates, live=True)]
+    if configuration.paused:
+        state = paused
+    elif any(configuration.lacks(replicate, space.epochs) for replicate in replicates):
+        state = TrialState.RUNNING
+    else:
+        state = _STATES[history.status(configuration, replicates, live=True)]
     if state is TrialState.PRUNED and len(space.metrics) == 1:
         return state, [*configuration.means(space.metric.name, replicates).values()][-1:] or None
     if state is not TrialState.COMPLETE:

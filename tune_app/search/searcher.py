@@ -286,12 +286,14 @@ class OptunaSearch:
     def _settle(self, configuration: Configuration, history: History) -> None:
         """Tell the outcome of a sample that has ended; correct an outcome that was told and has changed.
 
-        It changes when a failed configuration is retried, and when seeds or epochs are added.
+        It changes when a configuration that waited trains on, when a failed one is retried, and when seeds or
+        epochs are added.
         """
         sample = configuration.sample
         if sample not in self._numbers:
             return
-        now = frozen_trial(self._space, history, configuration, self._parameters)
+        # One that waits counts as pruned, or a sampler would learn nothing until the first ones end.
+        now = frozen_trial(self._space, history, configuration, self._parameters, paused=TrialState.PRUNED)
         before = self._told.get(sample)
         if not now.state.is_finished() or (
             before and (before.state, before.values) == (now.state, now.values)

@@ -141,7 +141,8 @@ def headline(space: SearchSpace, data: DataIdentity) -> str:
 def plan(space: SearchSpace, estimate: Estimate) -> str:
     """What ``check`` adds: the amount of work, the rungs of early stopping, estimates of time and disk."""
     everything = space.size() * space.seeds * space.epochs
-    work = everything if space.stop.scheduler != "halving" else space.seeds * _epochs(space, estimate)
+    waiting = bool(space.stop.waiting_rungs(space.epochs))
+    work = space.seeds * _epochs(space, estimate) if waiting else everything
     share = f" of {everything:,} without early stopping ({work / everything:.0%})" * (work != everything)
     lines = [
         f"trials: {space.size():,}   replicates: {space.size() * space.seeds:,}   "
@@ -170,15 +171,14 @@ def _stopping(space: SearchSpace) -> Iterator[str]:
     """When early stopping decides: one line for each bracket and one for patience."""
     wanted = space.stop
     match wanted.scheduler:
+        case "asha" if wanted.promotes:
+            yield f"early stopping: asha, promotion; trials wait after {_waiting(space)}"
         case "asha":
             [rungs] = wanted.rungs_by_bracket(space.epochs)
             yield f"early stopping: asha; decisions after {_rungs(space, rungs, space.size())}"
         case "halving":
-            rungs = wanted.rungs(space.epochs)
-            kept = stages(space.size(), rungs, wanted.reduction_factor)
-            each = (f"epoch {rung} ({left:,} continue)" for rung, left in zip(rungs, kept, strict=True))
             tied = ", and what is tied with the last of them" if wanted.ties else ""
-            yield f"early stopping: halving; decides when all have trained {', '.join(each)}{tied}"
+            yield f"early stopping: halving; decides when all have trained {_waiting(space)}{tied}"
         case "hyperband":
             brackets = wanted.rungs_by_bracket(space.epochs)
             samples = range(1, space.size() + 1)
@@ -200,10 +200,20 @@ def _stopping(space: SearchSpace) -> Iterator[str]:
         yield f"early stopping: patience; ends a replicate after {when}, from epoch {earliest} on"
 
 
+def _stages(space: SearchSpace) -> list[int]:
+    """How many configurations train, from the start and from each rung at which they wait."""
+    return [space.size(), *stages(space, space.size())]
+
+
+def _waiting(space: SearchSpace) -> str:
+    """``epoch 1 (3 continue), epoch 3 (1 continues)``."""
+    rungs, (_, *kept) = space.stop.waiting_rungs(space.epochs), _stages(space)
+    return ", ".join(f"epoch {rung} ({left:,} continue)" for rung, left in zip(rungs, kept, strict=True))
+
+
 def _epochs(space: SearchSpace, estimate: Estimate) -> int:
-    """Epochs of all configurations under ``halving``; without checkpoints, what continues starts again."""
-    rungs = space.stop.rungs(space.epochs)
-    sizes = [space.size(), *stages(space.size(), rungs, space.stop.reduction_factor)]
+    """Epochs where configurations wait at rungs; without checkpoints, what continues starts again."""
+    rungs, sizes = space.stop.waiting_rungs(space.epochs), _stages(space)
     starts = [0, *rungs] if estimate.state_bytes else [0] * len(sizes)
     return sum(
         size * (end - start) for size, start, end in zip(sizes, starts, [*rungs, space.epochs], strict=True)

@@ -148,6 +148,8 @@ class Stop(Section):
 
     scheduler: Literal["none", "asha", "halving", "median", "hyperband"] = Field(examples=["asha"])
     """none, asha (asynchronous successive halving), halving (rungs decided together), median or hyperband."""
+    type: Literal["stopping", "promotion"] | None = None
+    """asha stops the worst of a rung (stopping), or pauses all and promotes the best. Default: stopping."""
     grace_period: Natural = 1
     """Epochs that every trial gets before the first decision."""
     reduction_factor: float = Field(default=3.0, gt=1)
@@ -182,9 +184,14 @@ class Stop(Section):
         milestones = dict.fromkeys(math.ceil(grace * factor**k) for k in powers)
         return [rung for rung in milestones if rung < epochs]
 
+    @property
+    def promotes(self) -> bool:
+        """Whether this is ``asha`` of type ``promotion``."""
+        return self.scheduler == "asha" and self.type == "promotion"
+
     def waiting_rungs(self, epochs: int) -> tuple[int, ...]:
-        """The epochs at which trials may have to wait for the others: the rungs of ``halving``."""
-        return tuple(self.rungs(epochs)) if self.scheduler == "halving" else ()
+        """The epochs at which trials may have to wait: the rungs of ``halving`` and of promotions."""
+        return tuple(self.rungs(epochs)) if self.scheduler == "halving" or self.promotes else ()
 
     def rungs_by_bracket(self, epochs: int) -> list[list[int]]:
         """Return the rungs of each bracket: all rungs for the first, and one fewer for each further bracket.

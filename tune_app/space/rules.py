@@ -297,7 +297,8 @@ def _stopping(space: SearchSpace) -> Iterator[RuleError]:
         yield RuleError(f"{rule} ({show(rungs)}): write {len(rungs)} or less", ("stop", "brackets"))
     if stop.scheduler == "halving" and space.search.algorithm == "optuna":
         rule = "halving compares configurations that are all known before training; optuna suggests them"
-        yield RuleError(f"{rule} one by one: write scheduler: asha", ("stop", "scheduler"))
+        fix = "write scheduler: asha, and type: promotion if configurations should wait at rungs"
+        yield RuleError(f"{rule} one by one: {fix}", ("stop", "scheduler"))
     if stop.scheduler == "halving" and stop.ties and space.seeds == 1:
         rule = (
             "is counted in standard errors over the seeds, and there is only one: add seeds, or leave it out"

@@ -6,9 +6,8 @@
 
 from __future__ import annotations
 
-from tune_app.stopping.pausing import Rungs
+from tune_app.stopping.pausing import Rungs, stages
 from tune_app.stopping.rules import StoppingDecision, bracket_of, order_key
-from tune_app.stopping.rungs import stages
 from tune_app.stopping.stopper import Stopper, make_stopper, observation, replay_inputs
 
 __all__ = [

@@ -77,7 +77,7 @@ class Halving:
 
 
 class Waiting:
-    """The part of ``halving`` that needs one trial alone: none, for its rungs decide together (`Rungs`)."""
+    """The part that needs one trial alone, of a rule whose trials wait at rungs: none (see `Rungs`)."""
 
     def judge(self, sample: int, epoch: int, value: float) -> StoppingDecision | None:
         """See Rule."""

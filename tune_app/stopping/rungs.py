@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 
 class Promotion(NamedTuple):
@@ -42,12 +42,20 @@ def _tied(better: Sequence[float], worse: Sequence[float], ties: float) -> bool:
     return seeds > 1 and mean**2 * seeds * (seeds - 1) <= ties**2 * squares
 
 
-def stages(size: int, rungs: Sequence[int], factor: float) -> list[int]:
-    """How many of ``size`` configurations train on from each rung of `SynchronousHalving`, without ties."""
-    found = [size]
-    for _ in rungs:
-        found.append(math.ceil(found[-1] / factor))
-    return found[1:]
+class RungRule(Protocol):
+    """Which of the configurations that come to a rung train on from there."""
+
+    def reach(self, sample: int, rung: int, values: Sequence[float] | None) -> None:
+        """Add the values of a configuration that has come to a rung, one for each seed."""
+
+    def promote(self, promotion: Promotion) -> None:
+        """Add a promotion that has taken place."""
+
+    def kept(self, rung: int) -> list[int]:
+        """Those that train on from a rung, best first, as far as that is decided."""
+
+    def full(self, rung: int) -> bool:
+        """Whether a rung has decided on each that came there, so that it stops those that are not kept."""
 
 
 class SynchronousHalving:
@@ -64,13 +72,16 @@ class SynchronousHalving:
         self._kept: dict[int, list[int]] = {}
 
     def reach(self, sample: int, rung: int, values: Sequence[float] | None) -> None:
-        """Add the values of a configuration that has come to a rung, one for each seed."""
+        """See RungRule."""
         if self._values[rung].get(sample, ()) != values:
             self._values[rung][sample] = values
             self._kept.clear()
 
+    def promote(self, promotion: Promotion) -> None:
+        """See RungRule: the values decide, whoever has been promoted."""
+
     def kept(self, rung: int) -> list[int]:
-        """Those of which it is certain that they train on from a rung, best first."""
+        """See RungRule: those of which it is certain."""
         if rung not in self._kept:
             came, size = self._came(rung), self._size(rung)
             wanted = math.ceil(size / self._factor) - (size - len(came))
@@ -78,7 +89,7 @@ class SynchronousHalving:
         return self._kept[rung]
 
     def full(self, rung: int) -> bool:
-        """Whether all have come to a rung that come there, so that it decides on each of them."""
+        """See RungRule: when all have come that come there."""
         before = self._before(rung)
         return (before is None or self.full(before)) and len(self._came(rung)) == self._size(rung)
 
@@ -105,39 +116,42 @@ class SynchronousHalving:
 class PromotionAsha:
     """Asynchronous successive halving, its promotion variant (Li et al., MLSys 2020).
 
-    Whenever a trial may start, the best configuration of the highest rung that is among the best
-    ``1 / factor`` there trains on. With ``delay`` a rung promotes only as many as ``1 / factor`` of those
-    that have come to it, as D-ASHA does (Li et al., Hyper-Tune, VLDB 2022).
+    The best ``1 / factor`` of those that have come to a rung, rounded down, train on. With ``delay`` a rung
+    promotes only as many as that of those that have come to it, as D-ASHA does (Li et al., Hyper-Tune, VLDB
+    2022).
     """
 
     def __init__(self, rungs: Sequence[int], factor: float, delay: bool = True) -> None:
         self._factor, self._delay = factor, delay
         self._values: dict[int, dict[int, Sequence[float] | None]] = {rung: {} for rung in rungs}
         self._promoted: dict[int, set[int]] = {rung: set() for rung in rungs}
+        #: Whether nothing more will come, so that those that wait are stopped.
+        self.closed = False
 
     def reach(self, sample: int, rung: int, values: Sequence[float] | None) -> None:
-        """Add the values of a configuration that has come to a rung, one for each seed."""
+        """See RungRule."""
         self._values[rung][sample] = values
 
     def promote(self, promotion: Promotion) -> None:
-        """Add a promotion that has taken place."""
+        """See RungRule."""
         self._promoted[promotion.rung].add(promotion.sample)
 
-    def next_promotion(self, last: bool = False) -> Promotion | None:
-        """Who trains on next; None if all wait.
+    def kept(self, rung: int) -> list[int]:
+        """See RungRule."""
+        came, promoted = self._values[rung], self._promoted[rung]
+        wanted = int(len(came) / self._factor)
+        new = [sample for sample in best_of(came, wanted) if sample not in promoted]
+        new = new[: max(wanted - len(promoted), 0)] if self._delay else new
+        return best_of({each: came.get(each) for each in (*promoted, *new)}, len(came))
 
-        ``last`` says that nothing is training and nothing will start: then the best of the highest rung
-        trains on if nobody has come past it, so that a search finishes at least one configuration.
-        """
-        for rung in reversed(self._values):
-            came, promoted = self._values[rung], self._promoted[rung]
-            wanted = int(len(came) / self._factor)
-            if self._delay and len(promoted) >= wanted:
-                continue
-            for sample in best_of(came, wanted):
-                if sample not in promoted:
+    def full(self, rung: int) -> bool:
+        """See RungRule: when nothing more will come."""
+        return self.closed
+
+    def last(self) -> Promotion | None:
+        """Who trains on if nothing more will come and nobody has finished: the best of the highest rung."""
+        for rung, came in reversed(self._values.items()):
+            for sample in best_of(came, len(came)):
+                if sample not in self._promoted[rung]:
                     return Promotion(sample, rung)
-        highest = max((rung for rung, came in self._values.items() if best_of(came, 1)), default=None)
-        if last and highest is not None and not self._promoted[highest]:
-            return Promotion(best_of(self._values[highest], 1)[0], highest)
         return None

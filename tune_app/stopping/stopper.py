@@ -99,7 +99,7 @@ class Stopper:
 def make_stopper(space: SearchSpace) -> Stopper:
     """The stopper of a space."""
     rule: Rule | None = None
-    if space.stop.scheduler == "halving":
+    if space.stop.waiting_rungs(space.epochs):
         rule = Waiting()
     elif space.stop.rungs_by_bracket(space.epochs):
         rule = Halving(space)

@@ -69,8 +69,13 @@ def window_mean(rows: Sequence[EpochRow], space: SearchSpace, metric: str) -> fl
     ``space.choose.window`` is how many; fewer where fewer were trained. None where one lacks the metric.
     """
     evaluated = evaluated_epoch(rows, space.metric, space.evaluate)
-    end = bisect_right(rows, evaluated[0], key=lambda row: row[0]) if evaluated else 0
-    return mean([found.get(metric) for _, found, _ in rows[max(0, end - space.choose.window) : end]])
+    return mean_up_to(rows, evaluated[0] if evaluated else 0, space.choose.window, metric)
+
+
+def mean_up_to(rows: Sequence[EpochRow], epoch: int, window: int, metric: str) -> float | None:
+    """A metric's mean over the last epochs up to ``epoch``, as many as ``window`` if there are."""
+    end = bisect_right(rows, epoch, key=lambda row: row[0])
+    return mean([found.get(metric) for _, found, _ in rows[max(0, end - window) : end]])
 
 
 def rank_key(metric: Metric, mean: float, number: int) -> tuple[float, int]:
