@@ -16,6 +16,8 @@ from small_task import request, run
 from tune_app import report, results, space
 from tune_app.report import figures
 from tune_app.results import Frames, json_views
+from tune_app.session import lifecycle
+from tune_app.sweep import Sweep
 
 #: Names of parameters: as files, some would lie elsewhere, and some would be each other.
 ODD = ["../x", "a/b", "a-b", "a.b", "größe", "学習率", "n" * 60, "_", "net.depth", "net.width"]
@@ -118,3 +120,88 @@ def test_the_longest_name_that_is_there_wins() -> None:
     )
     assert dict(parsed.fixed) == {"stop.lr": 3}
     assert {name: sampler.args for name, sampler in parsed.space.items()} == {"a": (1,), "a.grid": (6, 7)}
+
+
+VALUES = """
+space:
+  sizes: {grid: [{label: small, value: [32, 32]}, {label: large, value: [256, {dropout: 0.00003}]}, [8]]}
+  betas: {grid: [[0.9, 0.999]], when: {sizes: [small, [8]]}}
+configs: [{sizes: [8], betas: {label: odd, value: {first: null}}}]
+fixed: {net: {depth: 2, act: [relu]}, rate: {label: low, value: 0.1}}
+epochs: 3
+seeds: 2
+metric: {name: val/loss, mode: min}
+"""
+VALUE_TASK = """
+    import json
+
+    def train(config, context):
+        config["sizes"].append("mine alone")
+        assert config["net"] == {"depth": 2, "act": ["relu"]} and config["rate"] == 0.1
+        for epoch in range(context.epochs):
+            yield {"val/loss": len(json.dumps(config["sizes"])) + context.replicate / 10}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "odd_values.py").write_text(textwrap.dedent(VALUE_TASK), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def test_lists_and_mappings_come_back_from_everywhere(folder: Path) -> None:
+    asked = request("odd_values:train", VALUES, name="one", runs_dir=folder / "runs")
+    frames = results.load(run(asked))
+    assert report.write_all(frames) is None
+    assert json_views.best(frames)["config"] == {
+        "sizes": [8],
+        "betas": {"first": None},
+        "net": {"depth": 2, "act": ["relu"]},
+        "rate": 0.1,
+    }
+    table = pd.read_csv(frames.sweep.paths.results)
+    assert table["sizes"].tolist() == ["[8]", "small", "large", "[8]"]
+    assert table["betas"].fillna("").tolist() == ["odd", "[0.9, 0.999]", "", "[0.9, 0.999]"]
+    assert table["net"].map(json.loads).tolist() == [{"depth": 2, "act": ["relu"]}] * 4
+    assert set(table["rate"]) == {"low"}
+    assert frames.name_of(2) == "sizes small, betas [0.9, 0.999]"
+    parquet = pd.read_parquet(io.BytesIO(report.export(frames, "parquet")))
+    assert sorted(parquet["sizes"]) == sorted(table["sizes"])
+    study = folder / "study.db"
+    study.write_bytes(report.export(frames, "optuna"))
+    trials = optuna.load_study(study_name="one", storage=f"sqlite:///{study}").trials
+    assert [trial.params["sizes"] for trial in trials] == [0, 1, 2, 0]
+    for kind in ("slice", "parallel", "intervals"):
+        assert figures.plot(frames, kind)
+
+
+def test_lists_survive_what_is_done_with_a_run(folder: Path) -> None:
+    asked = request("odd_values:train", VALUES, name="one", runs_dir=folder / "runs")
+    sweep = run(asked)
+    again = Sweep.open(sweep.paths.folder)
+    assert again.space == sweep.space
+    assert again.space.labels == sweep.space.labels
+    assert run(asked).complete_and_trained()
+    wider = space.extend(sweep.space, add=["sizes={label: huge, value: [9, 9]}", "{sizes: [2]}"])
+    assert wider.labels["sizes"]["[9,9]"] == "huge"
+    assert wider.size() == sweep.space.size() + 2
+    loaded = asked.load()
+    event, differences = lifecycle.rerun(asked, loaded, again, 2)
+    assert (event.differing, differences) == (0, [])
+    confirmed = lifecycle.confirmation(asked, again, top=2, seeds=2)
+    assert confirmed.space.labels["betas"] == {'{"first":null}': "odd"}
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_optuna_suggests_lists(folder: Path, sampler: str) -> None:
+    text = (
+        VALUES.replace("grid:", "choice:")
+        + f"search: {{algorithm: optuna, sampler: {sampler}, samples: 6}}\n"
+    )
+    sweep = run(request("odd_values:train", text, name="one", runs_dir=folder / "runs"))
+    known = {json.dumps(value) for value in ([32, 32], [256, {"dropout": 3e-5}], [8])}
+    assert {json.dumps(each.config["sizes"]) for each in sweep.history.configurations.values()} <= known
+    assert len(sweep.history.configurations) == 7
+    assert Sweep.open(sweep.paths.folder).complete_and_trained()

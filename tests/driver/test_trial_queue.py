@@ -11,7 +11,7 @@ from tune_app import space as spaces
 from tune_app import stopping
 from tune_app.driver.trial_queue import Searcher, TrialQueue
 from tune_app.errors import SpaceError
-from tune_app.space import Scalar
+from tune_app.space import Value
 from tune_app.sweep import Sweep
 from tune_app.sweep.events import Event, Saved
 from tune_app.sweep.history import History
@@ -28,7 +28,7 @@ class Suggesting:
     def __init__(self, *rates: float) -> None:
         self._rates = iter(rates)
 
-    def ask(self, sample: int) -> dict[str, Scalar]:
+    def ask(self, sample: int) -> dict[str, Value]:
         if (rate := next(self._rates, None)) is None:
             raise SpaceError("no more ideas")
         return {"lr": rate}

@@ -11,7 +11,7 @@ from edge_cases import CASES
 
 from tune_app.report import formats
 from tune_app.results import Frames
-from tune_app.space import Scalar
+from tune_app.space import Value
 from tune_app.stats.units import MetricUnits
 
 
@@ -30,19 +30,19 @@ def test_many_values_become_a_range() -> None:
         ("act", [None, "relu", True], "null, relu, true"),
     ],
 )
-def test_a_setting_in_words(name: str, values: list[Scalar], expected: str) -> None:
+def test_a_setting_in_words(name: str, values: list[Value], expected: str) -> None:
     assert formats.setting(name, values) == expected
 
 
 @pytest.mark.parametrize(
     ("cell", "expected"), [(np.float64(4.0), 4), (np.int64(4), 4), (0.5, 0.5), ("a", "a"), (pd.NA, None)]
 )
-def test_a_cell_is_a_plain_value(cell: object, expected: Scalar) -> None:
+def test_a_cell_is_a_plain_value(cell: object, expected: Value) -> None:
     found = formats.plain(cell)
     assert (type(found), found) == (type(expected), expected)
     assert formats.plain(np.nan) is None
     with pytest.raises(TypeError, match="not a parameter's value"):
-        formats.plain([1])
+        formats.plain({1})
 
 
 def test_metrics_and_figures_of_the_paper() -> None:

@@ -23,7 +23,7 @@ from tune_app.report.figures.search_figures import KINDS
 from tune_app.results import Frames, json_views, verdict
 
 #: Values that are easily taken for null, or for one another; the accuracy depends on them alone.
-LEVELS: list[space.Scalar] = [None, "null", "", "nan", "None", True, "true", 1, "1", 0.12341, 0.12342]
+LEVELS: list[space.Value] = [None, "null", "", "nan", "None", True, "true", 1, "1", 0.12341, 0.12342]
 
 TEXT = f"""
 task: mine:train

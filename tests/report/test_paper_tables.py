@@ -14,7 +14,7 @@ from make_run import FIVE, PHANTOM, SAMPLES, SHA, XRAYS, make, write_tables, wri
 from records import Ended, constant
 
 from tune_app.report.paper_tables import SAMPLES as PUBLISHED
-from tune_app.space import Scalar
+from tune_app.space import Value
 
 
 def verdict(tmp_path: Path, outcomes: dict[int, Ended]) -> str:
@@ -200,11 +200,11 @@ def test_losses_are_compared_only_where_all_else_is_equal(tmp_path: Path) -> Non
 
 
 def test_every_sample_of_the_paper_is_found_by_its_settings() -> None:
-    def found(config: dict[str, Scalar]) -> list[int]:
+    def found(config: dict[str, Value]) -> list[int]:
         return [sample.number for sample in PUBLISHED if sample.matches(config)]
 
     for sample in PUBLISHED:
-        config: dict[str, Scalar] = {"lr": sample.lr, "step_size": sample.step_size, "gamma": 0.4}
+        config: dict[str, Value] = {"lr": sample.lr, "step_size": sample.step_size, "gamma": 0.4}
         assert found(config) == found(config | {"loss": "bce"}) == [sample.number]
         assert found(config | {"loss": "ce"}) == found(config | {"lr": sample.lr * 1.01}) == []
         assert found(config | {"step_size": float(sample.step_size)}) == [sample.number]

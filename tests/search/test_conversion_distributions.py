@@ -13,10 +13,10 @@ from optuna.distributions import (
 )
 
 from tune_app.search.conversion import OPTUNA_KINDS, OptunaParameter, logarithmic, optuna_parameters
-from tune_app.space import Sampler, Scalar, parse
+from tune_app.space import Sampler, Value, parse
 
 #: A sampler of each kind, its distribution, and a value that it cannot give.
-EACH: list[tuple[Sampler, BaseDistribution, Scalar]] = [
+EACH: list[tuple[Sampler, BaseDistribution, Value]] = [
     (Sampler("choice", ("adam", 1, 2.5)), CategoricalDistribution(("adam", 1, 2.5)), True),
     (Sampler("uniform", (0.0, 1.0)), FloatDistribution(0.0, 1.0), 1.5),
     (Sampler("loguniform", (1e-4, 1.0)), FloatDistribution(1e-4, 1.0, log=True), "1"),
@@ -29,7 +29,7 @@ EACH: list[tuple[Sampler, BaseDistribution, Scalar]] = [
 
 @pytest.mark.parametrize(("sampler", "distribution", "other"), EACH)
 def test_a_distribution_has_the_values_of_its_sampler(
-    sampler: Sampler, distribution: BaseDistribution, other: Scalar
+    sampler: Sampler, distribution: BaseDistribution, other: Value
 ) -> None:
     parameter = OptunaParameter(sampler)
     assert parameter.distribution == distribution
@@ -45,7 +45,7 @@ def test_a_distribution_has_the_values_of_its_sampler(
 
 
 @pytest.mark.parametrize("values", [(1, True), (2**60, 2**60 + 1), (0, False, None)])
-def test_values_that_optuna_confuses_stay_different(values: tuple[Scalar, ...]) -> None:
+def test_values_that_optuna_confuses_stay_different(values: tuple[Value, ...]) -> None:
     parameter = OptunaParameter(Sampler("choice", values))
     theirs = [parameter.to_optuna(value) for value in values]
     assert len(set(theirs)) == len(values)

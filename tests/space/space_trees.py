@@ -30,7 +30,7 @@ POSITIVE = st.floats(1e-100, 1e100)
 INTS = st.integers(-(2**53), 2**53)
 
 
-SCALARS: st.SearchStrategy[space.Scalar] = (
+SCALARS: st.SearchStrategy[space.Value] = (
     st.none()
     | st.booleans()
     | st.integers()
@@ -51,7 +51,13 @@ def quantised(draw: st.DrawFn, least: int) -> list[float]:
     return [low * q, high * q, q]
 
 
-LISTED = st.lists(SCALARS, min_size=1, max_size=4, unique_by=space.canonical)
+#: Values of every type; with ``LABELLED``, some of them are called something.
+VALUES: st.SearchStrategy[space.Value] = SCALARS | st.recursive(
+    st.integers(-9, 9) | st.text("ab: ,[]{}1", max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", min_size=1), inner, max_size=2),
+    max_leaves=4,
+).filter(lambda value: isinstance(value, list))
+LISTED = st.lists(VALUES, min_size=1, max_size=4, unique_by=space.canonical)
 
 
 DRAWN = (
@@ -120,7 +126,7 @@ def trees(draw: st.DrawFn) -> dict[str, Any]:
     tree: dict[str, Any] = {
         "task": draw(st.sampled_from(["pneumonia", "my.module:task"])),
         "space": parameters,
-        "fixed": {name: draw(SCALARS) for name in names[cut:]},
+        "fixed": {name: draw(VALUES) for name in names[cut:]},
         "epochs": draw(st.integers(7, 10**3)),
         "seeds": draw(st.integers(1, 100)),
         "seed": draw(st.integers(0, 2**32 - 1)),
@@ -136,7 +142,7 @@ def trees(draw: st.DrawFn) -> dict[str, Any]:
     if not parameters:
         known = [name.casefold() for name in names]
         free = NAMES.map(str.casefold).filter(lambda name: name not in known)
-        point = st.dictionaries(free, SCALARS, max_size=3)
+        point = st.dictionaries(free, VALUES, max_size=3)
         tree["configs"] = draw(st.lists(point, max_size=3, unique_by=space.canonical))
     if algorithm != "grid" or draw(st.booleans()):
         tree["search"] = {

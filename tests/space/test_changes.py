@@ -41,7 +41,7 @@ def test_a_space_is_extended_in_one_key(more: dict[str, Any], key: str, value: o
         ({"add": ["lr"]}, r"--add lr: write name=value"),
         ({"add": ["lr=0.1"]}, r"my, extended.*: space.lr: 0.1 .* twice"),
         ({"add": ["lrr=0.2"]}, r'no parameter called "lrr" is searched. Did you mean "lr"'),
-        ({"add": ["lr=[1]"]}, r"my, extended.*: space.lr: \[1\]"),
+        ({"add": ["lr=[1]"]}, r"--add lr=\[1\]: write one value"),
         ({"add": ["{lr: 0.2, other: 1}", "{lr: 0.2, other: 1}"]}, "the same point"),
     ],
 )

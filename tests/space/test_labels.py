@@ -13,7 +13,7 @@ from tune_app.space import canonical
 from tune_app.space.labels import SHORT, Labels, distinct, text
 
 #: Values that are easily taken for one another.
-AWKWARD: list[space.Scalar] = [
+AWKWARD: list[space.Value] = [
     *(None, "null", "Null", "~", "", " ", "-", "–", "nan", "NaN", "None", "NA", "N/A", "inf"),
     *(True, "true", "True", 1, "1", 1.5, "1.5", 0, False, "false", "a", "a ", "a  b", "a b", "a, b", "a; b"),
     *('"', '"null"', "a\nb", "a\tb", "a?b", "a\\nb", "x" * 40, "x" * 39 + "y", "x" * 21 + "..."),
@@ -45,7 +45,7 @@ SCALARS |= st.floats(allow_nan=False, allow_infinity=False)
         ("a\n\x1b[2J", '"a\\n\\x1b[2J"'),
     ],
 )
-def test_a_value_by_itself(value: space.Scalar, expected: str) -> None:
+def test_a_value_by_itself(value: space.Value, expected: str) -> None:
     assert text(value) == expected
 
 
@@ -63,7 +63,7 @@ def test_values_that_are_easily_confused_read_differently(most: int | None) -> N
 
 
 @given(st.lists(SCALARS, max_size=30), st.sampled_from([None, 5, SHORT]))
-def test_different_values_never_read_alike(values: list[space.Scalar], most: int | None) -> None:
+def test_different_values_never_read_alike(values: list[space.Value], most: int | None) -> None:
     found = distinct(values, most)
     assert set(found) == {canonical(value) for value in values}
     assert len(set(found.values())) == len(found)
@@ -73,7 +73,7 @@ NAMES = ("lr", "step_size", "x")
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(NAMES), SCALARS), max_size=12))
-def test_different_configurations_are_never_called_the_same(configs: list[dict[str, space.Scalar]]) -> None:
+def test_different_configurations_are_never_called_the_same(configs: list[dict[str, space.Value]]) -> None:
     labels = Labels(configs, SHORT)
     for between in (", ", "  "):
         called = {canonical(config): labels.point(config, NAMES, between) for config in configs}

@@ -122,7 +122,6 @@ def test_the_schema_takes_the_shipped_files(name: str) -> None:
         "task: pneumonia\nspace: {lr: {grid: [1], choice: [1]}}",
         "task: pneumonia\nspace: {lr: {when: {a: 1}}}",
         "task: pneumonia\nspace: {lr: {randint: [1.5, 2]}}",
-        "task: pneumonia\nfixed: {lr: [1]}",
         "task: pneumonia\nconfigs: [3]",
         "task: pneumonia\nmetric: {name: auc, mode: most}",
         "task: pneumonia\nmetric: []",

@@ -227,12 +227,21 @@ MALFORMED: list[Case] = [
         one("a: {randint: [1, 3]}").replace("random", "optuna, sampler: tpa"),
         ["my.yaml:4: search.sampler: ", '"tpa"', "tpe", "gp", '"tpe"'],
     ),
-    ("list in fixed", f"{TASK}fixed: {{lr: [1]}}\n", ["my.yaml:2: fixed.lr: ", "[1]", "list"]),
+    (
+        "sampler in fixed",
+        f"{TASK}fixed: {{lr: {{grid: [1]}}}}\n",
+        ["2: fixed.lr: ", "grid", "space:"],
+    ),
+    (
+        "nan in a list",
+        f"{TASK}fixed: {{lr: [1, {{a: .nan}}]}}\n",
+        ["2: fixed.lr: ", ".nan", "finite"],
+    ),
     ("nan in fixed", f"{TASK}fixed: {{lr: .nan}}\n", ["fixed.lr: ", ".nan", "finite"]),
     ("half a character", f'{TASK}fixed: {{lr: "\\ud800"}}\n', ['"\\ud800"']),
     ("configs is a mapping", f"{TASK}configs: {{lr: 1}}\n", ["my.yaml:2: configs: ", "{lr: 1}", "list"]),
     ("a point is a number", f"{TASK}configs:\n  - 3\n", ["my.yaml:3: configs[0]: ", "3", "mapping"]),
-    ("a point's list", f"{TASK}configs:\n  - {{lr: [3]}}\n", ["my.yaml:3: configs[0].lr: ", "[3]", "list"]),
+    ("a point's sampler", f"{TASK}configs:\n  - {{lr: {{choice: [3]}}}}\n", ["my.yaml:3: configs[0].lr: "]),
 ]
 
 

@@ -22,7 +22,7 @@ def test_the_message_shows_the_line_with_a_caret_under_the_fault() -> None:
     [
         (f"{TASK}epochs: x\n", 2, "epochs: x"),
         (f"{TASK}epoch: 3\n", 2, "epoch: 3"),
-        (f"{TASK}fixed: {{a: 1, b: [2]}}\n", 2, "b: [2]}"),
+        (f"{TASK}fixed: {{a: 1, b: .inf}}\n", 2, "b: .inf}"),
         (f"{TASK}space:\n  lr:\n    grid: [1, 2, 1.0]\n", 4, "1.0]"),
         (f"{TASK}stop:\n  grace_period: 1\n", 2, "stop:"),
         (f"{TASK}stop: {{scheduler: asha, grace_period: 99}}\n", 2, "grace_period: 99}"),
@@ -37,8 +37,8 @@ def test_the_caret_points_at_the_fault(text: str, line: int, under: str) -> None
 
 
 def test_the_caret_counts_wide_letters_twice() -> None:
-    source, caret = refused(f"{TASK}description: 肺炎\nfixed: {{a: '肺炎', b: []}}\n").split("\n")[1:]
-    assert caret.index("^") == source.index("b: []") + 2
+    source, caret = refused(f"{TASK}description: 肺炎\nfixed: {{a: '肺炎', b: .inf}}\n").split("\n")[1:]
+    assert caret.index("^") == source.index("b: .inf") + 2
 
 
 def test_the_first_fault_of_the_file_is_told_and_the_others_counted() -> None:

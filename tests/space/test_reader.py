@@ -46,7 +46,7 @@ from tune_app.space.scalars import plain
         ("<<", "<<"),
     ],
 )
-def test_unquoted_words_follow_the_core_schema(text: str, value: space.Scalar) -> None:
+def test_unquoted_words_follow_the_core_schema(text: str, value: space.Value) -> None:
     assert plain(text) == value
     assert type(plain(text)) is type(value)
 

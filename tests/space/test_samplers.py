@@ -68,7 +68,7 @@ def test_discrete_draws_have_ray_tunes_values_and_frequencies(kind: str, args: l
 def test_the_bounds_are_ray_tunes() -> None:
     rng = np.random.default_rng(0)
 
-    def support(kind: str, *args: float) -> set[space.Scalar]:
+    def support(kind: str, *args: float) -> set[space.Value]:
         return {make_sampler({kind: list(args)}).draw(rng) for _ in range(400)}
 
     assert support("randint", 1, 4) == support("lograndint", 1, 4) == {1, 2, 3}

@@ -30,7 +30,16 @@ MALFORMED: list[Case] = [
     ("no list", one("lr: {grid: 3}"), ["my.yaml:3: space.lr: ", "grid", "list", "not 3"]),
     ("empty grid", one("lr: {grid: []}"), ["my.yaml:3: space.lr: ", "empty", "grid"]),
     ("empty choice", one("lr: {choice: []}"), ["empty", "choice"]),
-    ("list in grid", one("lr: {grid: [[1]]}"), ["[1]", "list"]),
+    ("list twice", one("lr: {grid: [[1, 2.0], [1.0, 2]]}"), ["[1.0, 2]", "grid", "twice"]),
+    ("label twice", one("lr: {grid: [{label: a, value: 1}, {label: a, value: 2}]}"), ['"a"', "label"]),
+    (
+        "two labels",
+        "task: a:b\nconfigs: [{a: {label: b, value: 1}}, {a: {label: c, value: 1}}]\n",
+        ["my.yaml:2: configs[1].a: ", '"b"', '"c"', "two labels"],
+    ),
+    ("label of a word", one("lr: {grid: [{label: a, value: [1]}, a]}"), ['"a"', "[1]", "label"]),
+    ("label of a number", one("lr: {grid: [{label: 3, value: [1]}]}"), ["3", "not a label"]),
+    ("text of a list", one("lr: {grid: [[1, 2], '[1, 2]']}"), ["[1, 2]", '"[1, 2]"', "label"]),
     ("infinite in grid", one("lr: {grid: [.inf]}"), [".inf", "finite"]),
     ("4 and 4.0", one("lr: {grid: [4, 4.0]}"), ["4.0", "grid", "twice"]),
     ("twice", one("lr: {choice: [a, b, a]}"), ['"a"', "choice", "twice"]),
@@ -61,7 +70,7 @@ MALFORMED: list[Case] = [
     ("when is a word", one("a: {randint: [1, 3], when: b}"), ["my.yaml:3: space.a: ", "mapping"]),
     ("when nothing", one("a: {randint: [1, 3], when: {b: []}}"), []),
     ("when twice", one("a: {randint: [1, 3], when: {b: [1, 1]}}"), ["1", "list", "twice"]),
-    ("when a mapping", one("a: {randint: [1, 3], when: {b: {c: 1}}}"), ["mapping"]),
+    ("when a mapping", one("a: {randint: [1, 3], when: {b: {c: 1}}}"), ['"b"']),
 ]
 
 

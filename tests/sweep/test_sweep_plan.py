@@ -59,7 +59,7 @@ CONFIGS = st.dictionaries(st.text(), SCALARS)
 
 @given(CONFIGS)
 def test_a_fingerprint_depends_on_task_parameters_data_and_split_alone(
-    config: dict[str, spaces.Scalar],
+    config: dict[str, spaces.Value],
 ) -> None:
     base = fingerprint("pneumonia", config, DATA)
     assert base == fingerprint("pneumonia", dict(reversed(config.items())), DATA)
@@ -76,7 +76,7 @@ def test_a_fingerprint_depends_on_task_parameters_data_and_split_alone(
 
 @given(CONFIGS, CONFIGS)
 def test_configurations_share_a_fingerprint_exactly_when_alike(
-    a: dict[str, spaces.Scalar], b: dict[str, spaces.Scalar]
+    a: dict[str, spaces.Value], b: dict[str, spaces.Value]
 ) -> None:
     same = fingerprint("t", a, NO_DATA) == fingerprint("t", b, NO_DATA)
     assert same == (spaces.canonical(a) == spaces.canonical(b))

@@ -12,17 +12,17 @@ from torch import nn
 from tune_app import space as spaces
 from tune_app.data import Dataset
 from tune_app.errors import TaskError
-from tune_app.space import Scalar
+from tune_app.space import Value
 from tune_app.tasks.pneumonia import PARAMETERS, Pneumonia
 from tune_app.tasks.task import settings
 from tune_app.training.device_data import DeviceSplits
 from tune_app.training.task_replicates import Looped
 
 TASK = Pneumonia()
-PAPER: Mapping[str, Scalar] = {}  # the defaults are the paper's
+PAPER: Mapping[str, Value] = {}  # the defaults are the paper's
 
 
-def layers(config: Mapping[str, Scalar], shape: tuple[int, ...] = (256, 256)) -> list[object]:
+def layers(config: Mapping[str, Value], shape: tuple[int, ...] = (256, 256)) -> list[object]:
     """The model's layers, a linear one as its sizes (in, out)."""
     made = TASK.model(config, shape)
     return [
@@ -134,7 +134,7 @@ def test_layers_nodes_and_dropout_follow_the_configuration() -> None:
 
 # ---------------------------------------------------------------- rules
 
-GOOD: dict[str, list[Scalar]] = {
+GOOD: dict[str, list[Value]] = {
     "lr": [1e-12, 1, 1e30],
     "step_size": [1, 4.0],
     "gamma": [1e-9, 1, 1.0],
@@ -148,8 +148,8 @@ GOOD: dict[str, list[Scalar]] = {
     "nodes": [1],
     "dropout": [0, 0.99],
 }
-WHOLE: list[Scalar] = [0, -1, 1.5, True, "1", None]
-BAD: dict[str, list[Scalar]] = {
+WHOLE: list[Value] = [0, -1, 1.5, True, "1", None]
+BAD: dict[str, list[Value]] = {
     "lr": [0, -1e-3, True, "1e-3", None, float("inf"), float("nan")],
     "step_size": WHOLE,
     "gamma": [0, 1.01, -0.4, False, None],

@@ -11,7 +11,7 @@ from typing import Protocol
 from tune_app import stopping
 from tune_app.driver import logs
 from tune_app.errors import SpaceError
-from tune_app.space import Scalar, SearchSpace
+from tune_app.space import SearchSpace, Value
 from tune_app.stopping import Stopper, order_key
 from tune_app.sweep import Sweep
 from tune_app.sweep.code import CodeState
@@ -25,7 +25,7 @@ from tune_app.sweep.trial_spec import TrialFiles, TrialSpec
 class Searcher(Protocol):
     """Suggests points, and learns of every event that is recorded."""
 
-    def ask(self, sample: int) -> dict[str, Scalar]:
+    def ask(self, sample: int) -> dict[str, Value]:
         """A configuration to be tried as that sample. Raises SpaceError when it can suggest none."""
 
     def observe(self, event: Event, history: History) -> None:

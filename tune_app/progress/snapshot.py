@@ -99,7 +99,7 @@ class SnapshotTaker:
         self._expected = sweep.space.size()
         self._ended: dict[int, Row] = {}
         self._batch: Batch | None = None
-        self._labels, self._named = Labels(most=SHORT), 0
+        self._labels, self._named = Labels(most=SHORT, given=sweep.space.labels), 0
 
     def take(self, live: bool = True) -> Snapshot:
         """Take a snapshot; ``live`` says whether a session is running."""

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tune_app.space import Scalar
+from tune_app.space import Value
 from tune_app.space.labels import text, texts
+from tune_app.space.scalars import is_compound
 from tune_app.stats.units import DIGITS, NOTHING, SHARES, MetricUnits, named_share, parted
 from tune_app.status import Status
 from tune_app.text import counted
@@ -22,7 +23,7 @@ _WHOLE = 1e15
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 _METRICS = {"auc": "AUC"}
 
-_WORDS: dict[str, dict[Scalar, str]] = {
+_WORDS: dict[str, dict[str, str]] = {
     "images": {"course": "the course's files", "folder": "other X-rays"},
     "evaluate": {"last": "last epoch", "best": "best epoch"},
     "loss": {"bce": "BCE", "ce": "CE"},
@@ -31,7 +32,7 @@ _WORDS: dict[str, dict[Scalar, str]] = {
 }
 
 
-def plain(value: Any) -> Scalar:
+def plain(value: Any) -> Value:
     """A cell of a frame as a parameter's value: None where there is none, whole floats as integers."""
     if value is None or value is pd.NA or value != value:
         return None
@@ -39,29 +40,29 @@ def plain(value: Any) -> Scalar:
         value = value.item()
     if isinstance(value, float) and value.is_integer() and abs(value) < _WHOLE:
         return int(value)
-    if isinstance(value, str | int | float | bool):
-        return value
+    if isinstance(value, str | int | float | bool) or is_compound(value):
+        return value  # type: ignore[no-any-return]
     raise TypeError(f"not a parameter's value: {value!r}")
 
 
-def setting(name: str, values: Sequence[Scalar]) -> str:
+def setting(name: str, values: Sequence[Value]) -> str:
     """The values of one setting: ``3e-6, 3e-5``; of more than eight numbers their range."""
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     if len(numbers) > 8:
-        others = [text(v) for v in values if v is None or isinstance(v, str | bool)]
+        others = [text(v) for v in values if not isinstance(v, int | float) or isinstance(v, bool)]
         return ", ".join([*others, f"{text(min(numbers))} to {text(max(numbers))} ({len(numbers)} values)"])
     letters = texts(values)
     found = [_setting(name, *pair) for pair in zip(values, letters, strict=True)]
     return ", ".join(found if len(set(found)) == len(set(letters)) else letters)
 
 
-def _setting(name: str, each: Scalar, letters: str) -> str:
+def _setting(name: str, each: Value, letters: str) -> str:
     if isinstance(each, int) and not isinstance(each, bool):
         if name.endswith("_images"):
             return f"{each:,}"
         if name == "image_size":
             return f"{each} × {each}"
-    return _WORDS.get(name, {}).get(each, letters)
+    return _WORDS.get(name, {}).get(each, letters) if isinstance(each, str) else letters
 
 
 def metric(units: MetricUnits, name: str) -> str:
@@ -122,7 +123,9 @@ def value(frames: Frames, sample: int, name: str, short: bool = False) -> str:
 
 def align(frames: Frames, name: str) -> str:
     """``r`` for a parameter whose values are all numbers, else ``l``."""
-    return "l" if any(isinstance(each.get(name), str) for each in frames.configs.values()) else "r"
+    labels = frames.sweep.space.labels
+    words = name in labels or any(isinstance(c.get(name), str | list | dict) for c in frames.configs.values())
+    return "l" if words else "r"
 
 
 def status(row: pd.Series[Any]) -> str:

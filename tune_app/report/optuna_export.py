@@ -15,7 +15,7 @@ import pandas as pd
 from tune_app.report import formats
 from tune_app.search.conversion import OptunaParameter, frozen_trial, optuna_parameters, spanning
 from tune_app.search.study_file import StudyFile
-from tune_app.space import Scalar
+from tune_app.space import Value
 from tune_app.space.rules import metric_columns
 from tune_app.version import __version__
 
@@ -56,7 +56,7 @@ def content(frames: Frames) -> bytes:
         return path.read_bytes()
 
 
-def _measured(frames: Frames, row: pd.Series[Any]) -> dict[str, Scalar]:
+def _measured(frames: Frames, row: pd.Series[Any]) -> dict[str, Value]:
     names = [column for metric in frames.metrics for column in metric_columns(metric)[1:3]]
     cells = {name: formats.plain(row[name]) for name in [*names, *_COUNTS]}
     return {name: value for name, value in cells.items() if value is not None}

@@ -12,7 +12,7 @@ import pandas as pd
 from tune_app.report import formats, settings
 from tune_app.report.render import Column, Table, identity, intervals
 from tune_app.results.verdict import LEVEL
-from tune_app.space import Scalar, canonical
+from tune_app.space import Value, canonical
 from tune_app.space.labels import text
 from tune_app.stats.arithmetic import to_decimals
 from tune_app.stats.intervals import prediction_interval_of_one_run
@@ -34,7 +34,7 @@ class Sample:
     step_size: int
     accuracy: float
 
-    def matches(self, config: Mapping[str, Scalar]) -> bool:
+    def matches(self, config: Mapping[str, Value]) -> bool:
         """Whether a configuration is this sample: its learning rate, its step size, and the loss BCE."""
         return (
             settings.same(config.get("lr"), self.lr)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tune_app.report import formats
 from tune_app.report.formats import plain
 from tune_app.report.render import Column, Table, identity
-from tune_app.space import Scalar, canonical
+from tune_app.space import Value, canonical
 from tune_app.space.labels import texts
 from tune_app.status import Status
 from tune_app.sweep.idle_slots import idle_slots
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 TEST_IMAGES = 400
 
 #: What the task does by itself, whatever the configuration.
-_BUILT_IN: dict[str, list[Scalar]] = {"schedule": ["StepLR"], "activation": ["ReLU"]}
+_BUILT_IN: dict[str, list[Value]] = {"schedule": ["StepLR"], "activation": ["ReLU"]}
 _OUTPUTS = {"bce": "1 for BCE", "ce": "2 for CE"}
 
 
-def same(a: Scalar, b: Scalar) -> bool:
+def same(a: Value, b: Value) -> bool:
     """Whether two values are one; numbers may differ by what rounding does to a drawn value."""
     numbers = [float(v) for v in (a, b) if isinstance(v, int | float) and not isinstance(v, bool)]
     if len(numbers) == 2:
@@ -46,11 +46,11 @@ class Setting:
     group: str
     name: str
     title: str
-    published: tuple[Scalar, ...]
+    published: tuple[Value, ...]
     stated: bool = True
-    values: Sequence[Scalar] = ()
+    values: Sequence[Value] = ()
 
-    def allows(self, value: Scalar) -> bool:
+    def allows(self, value: Value) -> bool:
         """Whether a run with this value is set as the paper's was."""
         return any(same(value, published) for published in self.published)
 
@@ -139,7 +139,7 @@ def table1(frames: Frames) -> Table:
     return Table.of("table1", "Table 1: settings", columns, found, [*about(frames), *idle])
 
 
-def _joined(values: Sequence[Scalar]) -> str:
+def _joined(values: Sequence[Value]) -> str:
     return ", ".join(texts(values))
 
 
@@ -157,9 +157,9 @@ def lines(frames: Frames, samples: Iterable[int] | None = None) -> list[Setting]
     return sorted(found, key=lambda line: _GROUPS.index(line.group))
 
 
-def _used(frames: Frames, samples: Iterable[int]) -> dict[str, list[Scalar]]:
+def _used(frames: Frames, samples: Iterable[int]) -> dict[str, list[Value]]:
     space, data = frames.sweep.space, frames.sweep.data
-    found: dict[str, list[Scalar]] = {
+    found: dict[str, list[Value]] = {
         f"{split}_images": [count] for split, count in (data.counts or {}).items()
     }
     if data.kind != "none":
@@ -178,7 +178,7 @@ def _used(frames: Frames, samples: Iterable[int]) -> dict[str, list[Scalar]]:
     return found
 
 
-def count_differences(point: Mapping[str, Scalar], beside: Collection[str]) -> int:
+def count_differences(point: Mapping[str, Value], beside: Collection[str]) -> int:
     """How many parameters differ from the paper's, not counting ``beside``."""
     return sum(
         setting.name in point and setting.name not in beside and not setting.allows(point[setting.name])

@@ -18,7 +18,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tune_app.errors import RunError
-from tune_app.space import Config, Scalar, canonical, quote
+from tune_app.space import Config, Value, canonical, quote
+from tune_app.space.labelled import written
 from tune_app.space.labels import SHORT, Labels
 from tune_app.space.rules import choice_column
 from tune_app.stats import paired_tests
@@ -122,12 +123,12 @@ class Frames:
     @cached_property
     def labels(self) -> Labels:
         """What configurations are called: different ones never alike."""
-        return Labels(self.configs.values())
+        return Labels(self.configs.values(), given=self.sweep.space.labels)
 
     @cached_property
     def short_labels(self) -> Labels:
         """The same for a terminal, where long texts are cut."""
-        return Labels(self.configs.values(), SHORT)
+        return Labels(self.configs.values(), SHORT, self.sweep.space.labels)
 
     @cached_property
     def units(self) -> MetricUnits:
@@ -230,7 +231,7 @@ def common(values: Iterable[pd.Series[float]]) -> NDArray[np.float64]:
 
 def load(sweep: Sweep) -> Frames:
     """The frames of a sweep, as far as it is recorded."""
-    history, live = sweep.history, sweep.live()
+    history, live, labels = sweep.history, sweep.live(), sweep.space.labels
     configurations = list(history.configurations.values())
     parameters = list(dict.fromkeys(name for each in configurations for name in each.config))
     measured = dict.fromkeys(n for a in history.attempts.values() for e in a.epochs for n in e.metrics)
@@ -246,7 +247,8 @@ def load(sweep: Sweep) -> Frames:
     for configuration in configurations:
         sample, config = configuration.sample, configuration.config
         replicates = history.counted(configuration, sweep.space)
-        point = {"sample": sample, **{name: config.get(name, np.nan) for name in parameters}}
+        cells = {name: written(value, labels.get(name, {})) for name, value in config.items()}
+        point = {"sample": sample, **{name: cells.get(name, np.nan) for name in parameters}}
         if configuration.duplicate_of is None:
             epochs = {replicate: configuration.epochs(replicate) for replicate in replicates}
             rows[sample] = [
@@ -303,7 +305,7 @@ def as_texts(frames: Frames, frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**changed)
 
 
-def _text(cell: Scalar, taken: set[str]) -> Scalar:
+def _text(cell: Value, taken: set[str]) -> Value:
     if cell is None:
         return "null"
     return quote(cell) if isinstance(cell, str) and (cell.lower() in taken or cell.startswith('"')) else cell

@@ -19,9 +19,9 @@ from optuna.distributions import (
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from tune_app.space import Sampler, Scalar, SearchSpace
+from tune_app.space import Sampler, SearchSpace, Value
 from tune_app.space.samplers import multiple, steps
-from tune_app.space.scalars import alike, canonical, literal
+from tune_app.space.scalars import alike, canonical, is_compound, literal
 from tune_app.status import Status
 from tune_app.sweep.configurations import Configuration
 from tune_app.sweep.events import Decision, Diverged, Failed, Finished, Paused, Stopped
@@ -95,25 +95,25 @@ class OptunaParameter:
             case other:
                 raise TypeError(f"{name}: no suggestion for {other}")
 
-    def from_optuna(self, value: Any) -> Scalar:
+    def from_optuna(self, value: Any) -> Value:
         """Convert a suggested value to the value in a configuration."""
         kind, args = self.sampler.kind, self.sampler.args
         if kind == "choice":
-            choice: Scalar = args[_categories(args).index(value)]
+            choice: Value = args[_categories(args).index(value)]
             return choice
         if kind == "quniform":
             # Optuna's steps are sums of floats; ours are multiples, so that 0.7 has one fingerprint.
             return multiple(args[2], round(value / args[2]))
         return float(value) if "uniform" in kind else int(value)
 
-    def to_optuna(self, value: Scalar) -> Any:
+    def to_optuna(self, value: Value) -> Any:
         """Convert a value in a configuration to the value in the distribution."""
         if self.sampler.kind != "choice":
             return value
         args = self.sampler.args
         return _categories(args)[next(index for index, arg in enumerate(args) if alike(arg, value))]
 
-    def contains(self, value: Scalar) -> bool:
+    def contains(self, value: Value) -> bool:
         """Whether the distribution contains this value."""
         if self.sampler.kind in ("uniform", "loguniform"):
             low, high = self.sampler.args
@@ -121,12 +121,14 @@ class OptunaParameter:
         return self.sampler.can_be(value)
 
 
-def _categories(values: tuple[Scalar, ...]) -> tuple[Any, ...]:
+def _categories(values: tuple[Value, ...]) -> tuple[Any, ...]:
     """The categories of a choice: its values, or their texts if Optuna could confuse two values.
 
     Optuna confuses values that Python finds equal (``1`` and ``true``), and large whole numbers that are
-    equal as floats.
+    equal as floats. It takes no lists and mappings: if there are any, the categories are numbers, from 0.
     """
+    if any(map(is_compound, values)):
+        return tuple(range(len(values)))
     large = any(isinstance(value, int) and abs(value) > _LARGEST_EXACT for value in values)
     return values if len(set(values)) == len(values) and not large else tuple(map(literal, values))
 
@@ -140,7 +142,7 @@ def optuna_parameters(space: SearchSpace) -> dict[str, OptunaParameter]:
     }
 
 
-def spanning(values: Sequence[Scalar], sampler: Sampler | None = None) -> Sampler:
+def spanning(values: Sequence[Value], sampler: Sampler | None = None) -> Sampler:
     """A sampler that can give all these values: a range of numbers, else a choice of the values.
 
     Args:

@@ -27,7 +27,7 @@ from tune_app.search.conversion import (
 )
 from tune_app.search.sampler import make_sampler
 from tune_app.search.study_file import StudyFile
-from tune_app.space import Sampler, Scalar, SearchSpace, parse
+from tune_app.space import Sampler, SearchSpace, Value, parse
 from tune_app.space.planning import exists
 from tune_app.space.scalars import alike
 from tune_app.sweep.configurations import Configuration, mean
@@ -100,7 +100,7 @@ class OptunaSearch:
         self._error = self._space.error("search.sampler", text)
         return self._error
 
-    def ask(self, sample: int) -> dict[str, Scalar]:
+    def ask(self, sample: int) -> dict[str, Value]:
         """The next point, with ``fixed``; conditional parameters only where they exist.
 
         Raises:
@@ -112,11 +112,11 @@ class OptunaSearch:
             raise self._error
         return self._ask(sample, None)
 
-    def _ask(self, sample: int, recorded: Mapping[str, Scalar] | None) -> dict[str, Scalar]:
+    def _ask(self, sample: int, recorded: Mapping[str, Value] | None) -> dict[str, Value]:
         """Ask the sampler; a ``recorded`` point replaces whatever it suggests now."""
         if self._corrected:
             self._replace_study()
-        values: dict[str, Scalar] = dict(self._space.fixed)
+        values: dict[str, Value] = dict(self._space.fixed)
         with self._calling(f"asked for sample {sample}"):
             trial = self._new_trial(sample)
             for name in _dependencies_first(self._space.space):
@@ -132,8 +132,8 @@ class OptunaSearch:
         return trial
 
     def _suggest(
-        self, sample: int, trial: optuna.Trial, name: str, recorded: Mapping[str, Scalar] | None
-    ) -> Scalar:
+        self, sample: int, trial: optuna.Trial, name: str, recorded: Mapping[str, Value] | None
+    ) -> Value:
         parameter = self._parameters[name]
         suggested = parameter.suggest(trial, name)
         value = parameter.from_optuna(suggested)
@@ -315,7 +315,7 @@ class OptunaSearch:
             self._study.tell(known.number, values, state=trial.state)
 
 
-def _is_bound(parameter: OptunaParameter, value: Scalar) -> bool:
+def _is_bound(parameter: OptunaParameter, value: Value) -> bool:
     """Whether a value is a bound of its range up to rounding, as a logarithm causes it."""
     bounds = parameter.sampler.args if parameter.sampler.kind in ("uniform", "loguniform") else ()
     return isinstance(value, float) and any(math.isclose(value, bound) for bound in bounds)

@@ -228,7 +228,7 @@ def narrowed(space: SearchSpace, points: Sequence[Config], epochs: int, **change
         stop |= space.stop.model_dump(
             include={"patience", "min_delta", "grace_period", "metric", "by"}, exclude_none=True
         )
-    keys: dict[str, Any] = {"space": {}, "fixed": {}, "configs": [dict(point) for point in points]}
+    keys: dict[str, Any] = {"space": {}, "fixed": {}, "configs": [*map(space.labelled, points)]}
     keys |= {"search": {"algorithm": "grid"}, "stop": stop, "epochs": epochs, **changes}
     return spaces.changed(space, keys, "again", recorded=True)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_app.data.identity import DataIdentity
-from tune_app.space import Scalar
+from tune_app.space import Value
 from tune_app.sweep import code
 from tune_app.sweep.code import CodeState
 
@@ -41,7 +41,7 @@ class GpuProbe:
 
 
 def collect(
-    argv: Sequence[str], data: DataIdentity, settings: Mapping[str, Scalar], code_: CodeState | None = None
+    argv: Sequence[str], data: DataIdentity, settings: Mapping[str, Value], code_: CodeState | None = None
 ) -> dict[str, Any]:
     """The provenance of a session at its start. Only the name of the working directory is kept.
 

@@ -88,7 +88,7 @@ class ModelFile(msgspec.Struct, kw_only=True):
     """What a file holds beside the origin of its model; ``weights`` are tensors by name."""
 
     format: Literal["tune-app model 1"]
-    config: dict[str, str | bool | int | _Finite | None]
+    config: dict[str, str | bool | int | _Finite | list[Any] | dict[str, Any] | None]
     weights: dict[str, Any]
 
 
@@ -258,7 +258,7 @@ def _model(path: Path, made: task.Task, origin: Origin, content: ModelFile) -> t
             raise DataError(f"{path}: its {name} is {shown}, and must be {parameter.rule}.")
     # On the device "meta" a model takes no memory, however large the file claims it to be.
     with torch.device("meta") if builtin else nullcontext(), task.calling(origin.task, "model()"):
-        model = made.model(dict(content.config), origin.shape)
+        model = made.model(task.copied(content.config), origin.shape)
     try:
         model.load_state_dict(content.weights, assign=builtin)
     except Exception as error:  # the code of a model may raise anything

@@ -11,7 +11,7 @@ from tune_app.space.files import builtin_names, find, load, parse
 from tune_app.space.model import Metric, Resources, Search, SearchSpace, Stop, json_schema
 from tune_app.space.rules import excess
 from tune_app.space.samplers import KINDS, Sampler
-from tune_app.space.scalars import Config, Scalar, canonical, quote
+from tune_app.space.scalars import Config, Value, canonical, quote
 
 __all__ = [
     "KINDS",
@@ -19,10 +19,10 @@ __all__ = [
     "Metric",
     "Resources",
     "Sampler",
-    "Scalar",
     "Search",
     "SearchSpace",
     "Stop",
+    "Value",
     "build",
     "builtin_names",
     "canonical",

@@ -10,7 +10,7 @@ from tune_app.space.files import parse
 from tune_app.space.model import SearchSpace
 from tune_app.space.problems import RuleError
 from tune_app.space.reader import read_value, write
-from tune_app.space.scalars import show, whole_numbers
+from tune_app.space.scalars import is_compound, show, whole_numbers
 
 
 def build(tree: Mapping[str, Any], name: str = "space") -> SearchSpace:
@@ -133,4 +133,7 @@ def _add(text: str, tree: dict[str, Any], space: SearchSpace) -> None:
     if grid is None:
         rule = f"{name} is drawn from {show(tree['space'][name])}, and another range would draw other points"
         raise RuleError(f"{rule}: start a new run for that, or add a whole point, as in {_point(space)}")
-    grid.append(read_value(written, f"--add {text}"))
+    value = read_value(written, f"--add {text}")
+    if isinstance(value, list) and not any(map(is_compound, space.space[name].args)):
+        raise RuleError(f"write one value; for several, give --add {name}=VALUE again")
+    grid.append(value)

@@ -9,12 +9,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from tune_app.errors import SpaceError, nearest
+from tune_app.space.labelled import separate
 from tune_app.space.model import SearchSpace
 from tune_app.space.problems import RuleError, explain, refuse
 from tune_app.space.reader import Document, Path, dotted, read, read_value
 from tune_app.space.rules import violations
-from tune_app.space.samplers import KINDS
-from tune_app.space.scalars import literal, show
+from tune_app.space.samplers import KINDS, kind_of
+from tune_app.space.scalars import is_compound, literal, show
 
 LOCAL = pathlib.Path("search_spaces")
 ENDINGS = (".yaml", ".yml")
@@ -59,12 +60,15 @@ def parse(
         except RuleError as error:
             raise SpaceError(f"--set {override}: {error.text}") from None
     try:
+        labels = separate(document.tree)
         space = SearchSpace.model_validate(document.tree)
     except ValidationError as error:
         raise refuse(explain(error, SearchSpace), document) from None
+    except RuleError as error:
+        raise refuse([error], document) from None
     if problems := violations(space, recorded):
         raise refuse(problems, document)
-    space._name, space._origin = name, document
+    space._labels, space._name, space._origin = labels, name, document
     return space
 
 
@@ -192,7 +196,8 @@ def _parameter(name: str, value: Any, document: Document) -> Path:
             raise RuleError(f'unknown key "{first}".{nearest(first, SearchSpace.model_fields)}')
         rest = rest or f" The parameters are {', '.join(known) or 'none'}."
         raise RuleError(f'no key and no parameter is called "{name}".{rest}')
-    searched = isinstance(value, dict | list)
+    compound = is_compound(value) and not (isinstance(value, dict) and kind_of(value))
+    searched = is_compound(value) and not (compound and is_compound(parts["fixed"].get(name)))
     if not searched and (condition := document.get(("space", name, "when"))):
         fix = f"{name}={{grid: [{show(value)}], when: {literal(condition)}}}"
         raise RuleError(f"{name} exists only on a condition (when:): write --set '{fix}'")

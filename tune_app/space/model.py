@@ -23,11 +23,12 @@ from pydantic import (
 
 from tune_app.errors import SpaceError
 from tune_app.space import planning, samplers
+from tune_app.space.labelled import Labels, labelled
 from tune_app.space.problems import RuleError, unquote
 from tune_app.space.reader import Document, Path, write
 from tune_app.space.rules import LONGEST_NAME, NAME, name_fault
 from tune_app.space.samplers import Sampler
-from tune_app.space.scalars import Scalar, canonical, scalar_fault, show
+from tune_app.space.scalars import Value, canonical, show, value_fault
 
 #: The epochs whose mean chooses, where a file does not say; never more than a quarter of a trial's epochs.
 WINDOW = 5
@@ -38,8 +39,10 @@ REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\
 
 
 def _value(value: Any) -> Any:
-    if fault := scalar_fault(value):
+    if fault := value_fault(value):
         raise RuleError(fault)
+    if isinstance(value, dict) and (kind := samplers.kind_of(value)):
+        raise RuleError(f"{show(value)} is a sampler, {kind}: move it to space:")
     return value
 
 
@@ -70,11 +73,9 @@ MetricName = Annotated[
     AfterValidator(_metric_name),
     WithJsonSchema({"type": "string", "pattern": f"^{NAME.pattern}$", "maxLength": LONGEST_NAME}),
 ]
-Value = Annotated[
-    Scalar, PlainValidator(_value), WithJsonSchema({"type": ["string", "number", "boolean", "null"]})
-]
+Checked = Annotated[Value, PlainValidator(_value), WithJsonSchema(samplers.VALUE_SCHEMA)]
 Parameter = Annotated[Sampler, PlainValidator(samplers.read_sampler), WithJsonSchema(samplers.schema())]
-Point = dict[str, Value]
+Point = dict[str, Checked]
 GpuShare = Annotated[
     float | Literal["auto"],
     PlainValidator(_gpu_share),
@@ -248,7 +249,7 @@ class SearchSpace(Section):
     """Free text, for people."""
     space: Mapping[str, Parameter] = {}
     """The parameters that are searched, each with one sampler."""
-    fixed: Mapping[str, Value] = {}
+    fixed: Mapping[str, Checked] = {}
     """Parameters that are the same in every configuration."""
     configs: Annotated[tuple[Point, ...], Field(strict=False)] = ()
     """Exact configurations that are tried first, before any search."""
@@ -283,6 +284,7 @@ class SearchSpace(Section):
     resources: Resources = Resources()
     """CPUs and GPUs of one trial."""
 
+    _labels: Labels = PrivateAttr(default_factory=dict)
     _name: str = PrivateAttr("space")
     _origin: Document = PrivateAttr(default_factory=lambda: Document("search space"))
 
@@ -290,6 +292,15 @@ class SearchSpace(Section):
     def name(self) -> str:
         """The name of its file, without the suffix."""
         return self._name
+
+    @property
+    def labels(self) -> Labels:
+        """What the file calls its values, by parameter and the value's ``canonical`` form."""
+        return self._labels
+
+    def labelled(self, point: Mapping[str, Value]) -> dict[str, Any]:
+        """The point as a file would have it, with the labels of its values."""
+        return {name: labelled(value, self.labels.get(name, {})) for name, value in point.items()}
 
     @property
     def file(self) -> str:
@@ -312,7 +323,11 @@ class SearchSpace(Section):
         for key in type(self).model_fields:
             value = getattr(self, key)
             if key == "space":
-                value = {name: sampler.plain() for name, sampler in self.space.items()}
+                value = {name: each.plain(self.labels.get(name)) for name, each in self.space.items()}
+            elif key == "fixed":
+                value = self.labelled(value)
+            elif key == "configs":
+                value = [self.labelled(point) for point in value]
             elif key == "metric" and len(self.metrics) > 1:
                 value = [metric.model_dump() for metric in self.metrics]
             elif isinstance(value, Section):
@@ -321,7 +336,7 @@ class SearchSpace(Section):
                 tree[key] = value
         return tree
 
-    def planned(self) -> list[dict[str, Scalar]]:
+    def planned(self) -> list[dict[str, Value]]:
         """Return the configurations that are known before training, with ``fixed``.
 
         First ``configs`` in the order of the file, then the product of the grids, its first parameter
@@ -330,7 +345,7 @@ class SearchSpace(Section):
         """
         return planning.plan(self)
 
-    def example(self) -> dict[str, Scalar]:
+    def example(self) -> dict[str, Value]:
         """Return an example of a configuration: the first that is planned, or a random draw."""
         planned = self.planned()
         return planned[0] if planned else planning.example(self)

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from tune_app.space.samplers import Sampler
-from tune_app.space.scalars import Scalar, alike, canonical
+from tune_app.space.scalars import Value, alike, canonical
 
 if TYPE_CHECKING:
     from tune_app.space.model import SearchSpace
 
-Point = dict[str, Scalar]
+Point = dict[str, Value]
 
 
 def needed(name: str, space: Mapping[str, Sampler]) -> Iterator[str]:
@@ -25,7 +25,7 @@ def needed(name: str, space: Mapping[str, Sampler]) -> Iterator[str]:
         found += new
 
 
-def exists(name: str, space: Mapping[str, Sampler], values: Mapping[str, Scalar]) -> bool:
+def exists(name: str, space: Mapping[str, Sampler], values: Mapping[str, Value]) -> bool:
     """Whether ``name`` exists beside ``values``: its conditions hold, and theirs in turn."""
     if name not in space:
         return name in values
@@ -78,7 +78,7 @@ def _product(space: SearchSpace, drawn: Point) -> Iterator[Point]:
             yield config
 
 
-def _ordered(point: Mapping[str, Scalar], space: SearchSpace) -> Point:
+def _ordered(point: Mapping[str, Value], space: SearchSpace) -> Point:
     """Order a point: parameters of the space, then the point's other ones, then ``fixed``."""
     own = {name: point[name] for name in space.space if name in point}
     return {**own, **point, **space.fixed}

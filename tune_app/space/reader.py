@@ -27,7 +27,7 @@ Mark = tuple[
 ]  # line, column, and the override (key=value) that set it, on a line after the file's
 
 _WINDOW = 60  # columns shown on either side of a fault in a long line
-_DEEPEST = 8  # a search space needs five levels: space, a parameter, its when, a list, its values
+_DEEPEST = 16  # a search space needs five levels: space, a parameter, its when, a list, its values
 
 
 @dataclass

@@ -13,7 +13,7 @@ from tune_app.space.planning import exists, needed
 from tune_app.space.problems import RuleError
 from tune_app.space.reader import Path
 from tune_app.space.samplers import KINDS
-from tune_app.space.scalars import Scalar, alike, canonical, show
+from tune_app.space.scalars import Value, alike, canonical, show
 
 if TYPE_CHECKING:
     from tune_app.space.model import SearchSpace
@@ -231,7 +231,7 @@ def _conditions(space: SearchSpace) -> Iterator[RuleError]:
                 yield RuleError(f"when: {rule}", ("space", name), ("when", other))
 
 
-def _impossible(space: SearchSpace, name: str, other: str, values: tuple[Scalar, ...]) -> str:
+def _impossible(space: SearchSpace, name: str, other: str, values: tuple[Value, ...]) -> str:
     """Why ``other`` can never have one of ``values`` beside ``name``; empty if it can."""
     if other not in space.space and other not in space.fixed:
         guess = nearest(other, [*space.space, *space.fixed]) or " Define it in space: or fixed:."

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from tune_app.errors import closest
 from tune_app.space.foreign import translate
+from tune_app.space.labelled import labelled
 from tune_app.space.problems import RuleError, explain
-from tune_app.space.scalars import Scalar, alike, canonical, literal, scalar_fault, show
+from tune_app.space.scalars import Value, alike, canonical, is_compound, literal, show, value_fault
 
 if TYPE_CHECKING:  # numpy is needed only to draw
     import numpy as np
@@ -76,14 +77,14 @@ class Sampler:
 
     kind: str
     args: tuple[Any, ...]
-    when: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
+    when: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
 
-    def draw(self, rng: np.random.Generator) -> Scalar:
+    def draw(self, rng: np.random.Generator) -> Value:
         """Draw one plain Python value. Raises ``TypeError`` for a ``grid``, of which every value is tried."""
         if self.kind == "grid":
             raise TypeError("a grid draws nothing: every value is tried")
         if self.kind == "choice":
-            chosen: Scalar = self.args[int(rng.integers(len(self.args)))]
+            chosen: Value = self.args[int(rng.integers(len(self.args)))]
             return chosen
         if self.kind == "randn":
             return float(rng.normal(*self.args))
@@ -101,7 +102,7 @@ class Sampler:
             return float(multiple(step[0], round(drawn / step[0])))
         return min(math.floor(drawn), high - 1) if kind.ints else drawn
 
-    def extremes(self) -> tuple[Scalar, ...]:
+    def extremes(self) -> tuple[Value, ...]:
         """Return every value of a ``grid`` or ``choice``, the ends of a range, nothing for ``randn``."""
         if self.kind in ("grid", "choice"):
             return self.args
@@ -110,7 +111,7 @@ class Sampler:
         low, high, *_ = self.args
         return (low, high - 1) if self.kind in ("randint", "lograndint") else (low, high)
 
-    def can_be(self, value: Scalar) -> bool:
+    def can_be(self, value: Value) -> bool:
         """Whether this sampler can give ``value`` (for kinds with countable values)."""
         if self.kind in ("grid", "choice"):
             return any(alike(value, arg) for arg in self.args)
@@ -121,10 +122,14 @@ class Sampler:
             return low <= value <= high and alike(value, multiple(q[0], round(value / q[0])))
         return low <= value < high and float(value).is_integer()
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self, labels: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Return the mapping that a file would have: the kind, then ``when`` if there is any."""
-        when = {other: values[0] if len(values) == 1 else list(values) for other, values in self.when.items()}
-        return {self.kind: list(self.args), **({"when": when} if when else {})}
+        when = {
+            other: values[0] if len(values) == 1 and not is_compound(values[0]) else list(values)
+            for other, values in self.when.items()
+        }
+        args = [labelled(arg, labels or {}) for arg in self.args]
+        return {self.kind: args, **({"when": when} if when else {})}
 
 
 def steps(low: float, high: float, q: float) -> tuple[int, int]:
@@ -211,13 +216,13 @@ def _arguments(name: str, given: object) -> tuple[Any, ...]:
     return args
 
 
-def _values(name: str, given: Sequence[Any], spot: tuple[str | int, ...]) -> tuple[Scalar, ...]:
+def _values(name: str, given: Sequence[Any], spot: tuple[str | int, ...]) -> tuple[Value, ...]:
     """The values of a list called ``name``: at least one, and no two that are equal."""
     if not given:
         raise RuleError(f"this {name} is empty: write at least one value", spot=spot)
     seen = set[str]()
     for index, value in enumerate(given):
-        if fault := scalar_fault(value):
+        if fault := value_fault(value):
             raise RuleError(fault, spot=(*spot, index))
         if canonical(value) in seen:
             same = " (4 and 4.0 are equal)" if isinstance(value, float) else ""
@@ -261,7 +266,7 @@ def _violations(kind: Kind, args: tuple[Any, ...]) -> Iterator[tuple[int, str]]:
                 yield index, f"{show(bound)} is not a multiple of q {show(q)}: write {' or '.join(near)}"
 
 
-def _conditions(raw: object) -> dict[str, tuple[Scalar, ...]]:
+def _conditions(raw: object) -> dict[str, tuple[Value, ...]]:
     if not isinstance(raw, dict) or not raw:
         rule = "when takes a mapping of another parameter to its value, such as {loss: bce}"
         raise RuleError(f"{rule}, not {show(raw)}", spot=("when",))
@@ -271,9 +276,19 @@ def _conditions(raw: object) -> dict[str, tuple[Scalar, ...]]:
     }
 
 
+def kind_of(value: Mapping[str, Any]) -> str:
+    """The sampler that a mapping is meant as, where a value is expected; empty if it may be a value."""
+    kinds = [key for key, args in value.items() if key in KINDS and isinstance(args, list)]
+    return kinds[0] if kinds and value.keys() <= {*kinds, "when"} else ""
+
+
+#: The JSON schema of a value; a mapping of ``label`` and ``value`` gives it a name.
+VALUE_SCHEMA = {"type": ["string", "number", "boolean", "null", "array", "object"]}
+
+
 def schema() -> dict[str, Any]:
     """Return the JSON schema of one parameter of a space, for editors."""
-    value = {"type": ["string", "number", "boolean", "null"]}
+    value = VALUE_SCHEMA
     values = {"type": "array", "items": value, "minItems": 1}
     kinds: dict[str, Any] = {}
     for name, kind in KINDS.items():

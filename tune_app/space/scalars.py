@@ -10,8 +10,11 @@ from typing import Any
 
 Scalar = str | int | float | bool | None
 
+#: The value of a parameter.
+Value = Scalar | list[Any] | dict[str, Any]
+
 #: A configuration: one value for each parameter.
-Config = Mapping[str, Scalar]
+Config = Mapping[str, Value]
 
 _CONSTANTS: dict[str, Scalar] = {
     **dict.fromkeys(["", "~", "null", "Null", "NULL"], None),
@@ -49,7 +52,7 @@ def whole_numbers(value: Any) -> Any:
     return value
 
 
-def alike(a: Scalar, b: Scalar) -> bool:
+def alike(a: Value, b: Value) -> bool:
     """Whether two values are equal: ``4`` and ``4.0`` are, ``1`` and ``true`` are not."""
     return canonical(a) == canonical(b)
 
@@ -104,10 +107,19 @@ def _escape(letter: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def scalar_fault(value: object) -> str:
+def is_compound(value: object) -> bool:
+    """Whether a value is a list or a mapping."""
+    return isinstance(value, list | tuple | dict)
+
+
+def value_fault(value: object) -> str:
     """Say why ``value`` cannot be a parameter's value, or return an empty string."""
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, list | tuple):
+        return next(filter(None, map(value_fault, value)), "")
     if not isinstance(value, str | int | float | bool | None):
-        return f"{show(value)} is a list or a mapping: write one number, text, true, false or null"
+        return f"{value!r} is not a number, text, true, false, null, list or mapping"
     if isinstance(value, float) and not math.isfinite(value):
         return f"{show(value)} is not finite: no trial can be trained with it"
     if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):

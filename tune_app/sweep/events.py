@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from tune_app.data.identity import DataIdentity
-from tune_app.space import Scalar
+from tune_app.space import Value
 
 _EXACT = 2**53  # the largest integer that a float, and so a column of a table, holds exactly
 _FINITE = 1.7976931348623157e308
@@ -133,7 +133,7 @@ class Planned(RecordLine, frozen=True, kw_only=True):
 
     sample: Number
     fingerprint: str
-    config: dict[str, Scalar]
+    config: dict[str, Value]
     duplicate_of: Number | None = msgspec.field(name="twin")
     asked: bool = False
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from tune_app.data import CLASSES, Dataset, Images
 from tune_app.errors import TaskError
-from tune_app.space import Config, Scalar
+from tune_app.space import Config, Value
 from tune_app.tasks.task import Labelled, Loss, Parameter, Splits
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def _number(default: float, rule: str, accepts: Callable[[float], bool], meaning: str) -> Parameter:
-    def check(value: Scalar) -> bool:
+    def check(value: Value) -> bool:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         return number and math.isfinite(value) and accepts(value)  # type: ignore[arg-type]
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tune_app.data import Dataset
 from tune_app.data.identity import DataIdentity
 from tune_app.errors import TaskError, Terminated, describe, nearest, own_line
-from tune_app.space import Config, Scalar, SearchSpace
+from tune_app.space import Config, SearchSpace, Value
 from tune_app.space.reader import Path
 from tune_app.tasks import task_folder
 from tune_app.tasks.isolation import ProcessState, TaskExited
@@ -73,9 +73,9 @@ class Splits:
 class Parameter:
     """A parameter that a task takes: its default, the rule for its values, and what it means."""
 
-    default: Scalar
+    default: Value
     rule: str
-    accepts: Callable[[Scalar], bool]
+    accepts: Callable[[Value], bool]
     meaning: str
 
 
@@ -272,7 +272,7 @@ def check(space: SearchSpace, task: Task | FunctionTask) -> None:
                 raise space.error(path, f"{value!r} is not {declared[name].rule}")
 
 
-def _values(space: SearchSpace) -> Iterator[tuple[Path, str, list[Scalar]]]:
+def _values(space: SearchSpace) -> Iterator[tuple[Path, str, list[Value]]]:
     """Each key of a space with the parameter's name and its values, or the ends of its range."""
     for name, sampler in space.space.items():
         yield ("space", name), name, list(sampler.extremes())
@@ -330,7 +330,7 @@ def clip_norm(task: Task, config: Config) -> float | None:
     return norm
 
 
-def settings(task: Task | FunctionTask, config: Config) -> dict[str, Scalar]:
+def settings(task: Task | FunctionTask, config: Config) -> dict[str, Value]:
     """A configuration with the task's defaults filled in: everything that a settings table shows."""
     declared = parameters(task) or {}
     return {**{name: parameter.default for name, parameter in declared.items()}, **config}

@@ -16,7 +16,7 @@ from tune_app import results
 from tune_app.report import formats
 from tune_app.report.figures import selection, style
 from tune_app.report.figures.picture import NotDrawn, Picture, sentences
-from tune_app.space import Scalar, canonical
+from tune_app.space import Value, canonical
 from tune_app.status import Status
 from tune_app.text import counted
 
@@ -37,8 +37,8 @@ class HeatmapInfo:
 
     row_name: str
     column_name: str
-    rows: list[Scalar]
-    columns: list[Scalar]
+    rows: list[Value]
+    columns: list[Value]
     values: NDArray[np.float64]
     texts: list[list[str]]
     several: bool

@@ -12,7 +12,7 @@ import pandas as pd
 from tune_app import results
 from tune_app.report import formats
 from tune_app.report.figures import style
-from tune_app.space import Scalar, canonical
+from tune_app.space import Value, canonical
 from tune_app.status import Status
 from tune_app.text import counted
 
@@ -83,7 +83,7 @@ def metric_label(frames: Frames, name: str = "") -> str:
     return style.legible(formats.chosen_metric(frames, name))
 
 
-def parameter_values(frames: Frames, name: str) -> dict[str, Scalar]:
+def parameter_values(frames: Frames, name: str) -> dict[str, Value]:
     """The values of a parameter, by their ``canonical`` forms: first the numbers, upwards."""
     configs = [each.config for each in frames.sweep.history.configurations.values()]
     values = [formats.plain(config[name]) for config in configs if name in config]
