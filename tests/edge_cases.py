@@ -107,6 +107,28 @@ def stopped(folder: Path) -> Frames:
         return results.load(sweep)
 
 
+def waiting(folder: Path) -> Frames:
+    """Rungs that decide together: one has decided, and three wait at the next, with a loss far out."""
+    text = GRID + "stop: {scheduler: halving, reduction_factor: 2, by: {name: val_loss, mode: min}}\n"
+    with record(folder, text.replace("[2, 4, 8]", "[1, 2, 4, 8]"), {}, XRAYS).sweep.writing() as sweep:
+        recorder = Recorder.of(sweep)
+        losses = {1: 0.5, 2: 0.4, 3: 0.45, 4: 0.3, 5: 0.501, 6: 0.55, 7: 2.0, 8: 4000.0}
+        for sample, loss in losses.items():
+            trial = recorder.start(sample)
+            recorder.epoch(trial, {"val_accuracy": [0.6], "val_loss": [loss]})
+            recorder.pause(trial, loss)
+        for sample in (4, 2, 3, 1):
+            recorder.promote(f"{sample}.1", losses[sample])
+        for sample in (5, 6, 7, 8):
+            recorder.decide(f"{sample}.1", losses[sample], 0.5, stop=True)
+        for sample in (4, 2, 3):
+            trial = recorder.start(sample, epoch=1)
+            recorder.epoch(trial, {"val_accuracy": [0.7], "val_loss": [losses[sample] - 0.1]})
+            recorder.pause(trial, losses[sample] - 0.1)
+        recorder.promote("4.2", 0.2)
+        return results.load(sweep)
+
+
 def function_task(folder: Path) -> Frames:
     """A generator's metrics, names of sixty letters and of other scripts, and no data."""
     text = (
@@ -172,7 +194,7 @@ def beyond(folder: Path) -> Frames:
 CASES: dict[str, Callable[[Path], Frames]] = {
     made.__name__: made
     for made in (
-        *(finished, phantom, running, one_trial, one_seed, all_failed, nothing, forty, stopped),
+        *(finished, phantom, running, one_trial, one_seed, all_failed, nothing, forty, stopped, waiting),
         *(function_task, conditional, awkward, enormous, beyond),
     )
 }

@@ -30,6 +30,7 @@ EXPECTED = {
     "nothing": set(),
     "forty": {"intervals", "curves", "panels", "importance"} | TEST_SCORES | SEARCH,
     "stopped": {"intervals", "curves", "panels", "heatmap", "rungs"} | TEST_SCORES | SEARCH,
+    "waiting": {"curves", "rungs"},
     "function_task": {"intervals", "curves", "panels", "heatmap", "importance"} | SEARCH,
     "awkward": {"intervals", "curves", "panels", "heatmap", "importance"} | SEARCH,
     "conditional": {"intervals", "curves", "panels", "heatmap", "importance"} | SEARCH,

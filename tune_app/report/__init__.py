@@ -15,6 +15,7 @@ from tune_app.report.figure_processes import Helpers
 from tune_app.report.overview import TableOptions, overview, pareto_table
 from tune_app.report.paper_tables import loss_table, table3
 from tune_app.report.render import Table, save
+from tune_app.report.rung_table import rung_table
 from tune_app.report.settings import table1
 from tune_app.results import json_views, verdict, warnings
 from tune_app.results.verdict import Verdict
@@ -54,7 +55,7 @@ def explain_disk_errors(run: str) -> Iterator[None]:
 def tables(frames: Frames, judged: Verdict, options: TableOptions | None = None) -> list[Table]:
     """Every table that applies to a run, in the order of a report; see `write` for the errors."""
     whole = frames.unsealed or frames
-    some = (pareto_table(frames), confirmed(frames), table3(whole), loss_table(whole))
+    some = (pareto_table(frames), rung_table(frames), confirmed(frames), table3(whole), loss_table(whole))
     return [overview(frames, judged, options), *(table for table in some if table), table1(frames)]
 
 

@@ -45,6 +45,7 @@ def idle_slots(space: SearchSpace, history: History) -> IdleSlots | None:
     found = [
         _of_session(history.openings[number].slots or 0, attempts, ready)
         for number, attempts in sessions.items()
+        if number >= 0  # a record may lack the event that opens a session
     ]
     idle_s, all_s = sum(each.idle_s for each in found), sum(each.all_s for each in found)
     return IdleSlots(idle_s, all_s) if all_s else None
