@@ -219,9 +219,11 @@ def panels(frames: Frames) -> Iterator[Picture]:
     info = curves_info(frames, MOST_PANELS)
     early = _ended_early(frames, info)
     names = slugs(family.name for family in info.families)
-    for family in info.families:
-        if len(family.columns) == 2 or len(info.families) == 1:  # else `curves` has the only split
-            yield _panels(info, family, early, f"panels_{names[family.name]}")
+    shown = [each for each in info.families if len(each.columns) == 2 or len(info.families) == 1]
+    if not shown:
+        raise NotDrawn("no metric has training and validation values, so curves shows all that there is")
+    for family in shown:
+        yield _panels(info, family, early, f"panels_{names[family.name]}")
 
 
 _TWO: dict[str, dict[str, Any]] = {
