@@ -154,7 +154,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_lists_and_mappings_come_back_from_everywhere(folder: Path) -> None:
     asked = request("odd_values:train", VALUES, name="one", runs_dir=folder / "runs")
     frames = results.load(run(asked))
-    assert report.write_all(frames) is None
+    assert report.write_results(frames) is None
+    report.write(frames, frames.sweep.paths.report)
     assert json_views.best(frames)["config"] == {
         "sizes": [8],
         "betas": {"first": None},

@@ -12,23 +12,20 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    PlainValidator,
     PrivateAttr,
     TypeAdapter,
     ValidatorFunctionWrapHandler,
-    WithJsonSchema,
     WrapValidator,
     model_validator,
 )
 
 from tune_app.errors import SpaceError
-from tune_app.space import planning, samplers
+from tune_app.space import planning
+from tune_app.space.fields import Checked, GpuShare, MetricName, Natural, Parameter, Point, Whole, share
 from tune_app.space.labelled import Labels, labelled
-from tune_app.space.problems import RuleError, unquote
+from tune_app.space.problems import RuleError
 from tune_app.space.reader import Document, Path, write
-from tune_app.space.rules import LONGEST_NAME, NAME, name_fault
-from tune_app.space.samplers import Sampler
-from tune_app.space.scalars import Value, canonical, show, value_fault
+from tune_app.space.scalars import Value, canonical
 
 #: The epochs whose mean chooses, where a file does not say; never more than a quarter of a trial's epochs.
 WINDOW = 5
@@ -36,53 +33,6 @@ WINDOW = 5
 OPTUNA_SAMPLERS = ("tpe", "gp", "cmaes", "random", "qmc", "nsga2")
 #: A task or sampler of the user's own: ``module:attribute``.
 REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-
-
-def _value(value: Any) -> Any:
-    if fault := value_fault(value):
-        raise RuleError(fault)
-    if isinstance(value, dict) and (kind := samplers.kind_of(value)):
-        raise RuleError(f"{show(value)} is a sampler, {kind}: move it to space:")
-    return value
-
-
-def _share(value: float) -> float:
-    if value > 1 and not value.is_integer():
-        fix = f"write {math.floor(value)} or {math.ceil(value)}"
-        raise RuleError(f"{show(value)} is neither a share nor a whole number: {fix}")
-    return value
-
-
-def _gpu_share(value: Any) -> Any:
-    if value == "auto":
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        fix = unquote(value) or ": write 0, a share such as 0.25, 1, 2 or auto"
-        raise RuleError(f"{show(value)} is not a number of GPUs{fix}")
-    return _share(float(value))
-
-
-def _metric_name(name: str) -> str:
-    if fault := name_fault(name, "metric"):
-        raise RuleError(fault)
-    return name
-
-
-MetricName = Annotated[
-    str,
-    AfterValidator(_metric_name),
-    WithJsonSchema({"type": "string", "pattern": f"^{NAME.pattern}$", "maxLength": LONGEST_NAME}),
-]
-Checked = Annotated[Value, PlainValidator(_value), WithJsonSchema(samplers.VALUE_SCHEMA)]
-Parameter = Annotated[Sampler, PlainValidator(samplers.read_sampler), WithJsonSchema(samplers.schema())]
-Point = dict[str, Checked]
-GpuShare = Annotated[
-    float | Literal["auto"],
-    PlainValidator(_gpu_share),
-    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"const": "auto"}]}),
-]
-Natural = Annotated[int, Field(ge=1)]
-Whole = Annotated[int, Field(ge=0)]
 
 
 class Section(BaseModel):
@@ -229,7 +179,7 @@ class Search(Section):
 class Resources(Section):
     """CPUs and GPUs of one trial. tune-app chooses keys that are left out from the machines it finds."""
 
-    cpus_per_trial: Annotated[float, Field(gt=0), AfterValidator(_share)] | None = None
+    cpus_per_trial: Annotated[float, Field(gt=0), AfterValidator(share)] | None = None
     """CPUs that one trial occupies."""
     gpus_per_trial: GpuShare | None = None
     """GPUs of one trial: a number, a share such as 0.25, or auto to measure the best share."""
