@@ -100,9 +100,8 @@ def variants() -> Iterator[Variant]:
                 rungs = _rungs(grace, factor)
                 yield Variant("asha", _own("asha", grace, factor, by), grace, factor, by)
                 for window, ties in ((1, 0.0), (3, 0.0), (1, 0.5), (1, 1.0)):
-                    if window <= grace or window == 1:
-                        play = _halving(rungs, factor, by, window, ties)
-                        yield Variant("halving", play, grace, factor, by, window, ties)
+                    play = _halving(rungs, factor, by, window, ties)
+                    yield Variant("halving", play, grace, factor, by, window, ties)
                 if factor > 5:
                     continue
                 yield Variant("asha, promotion", _promotion(rungs, factor, by), grace, factor, by)

@@ -125,6 +125,21 @@ def test_promotions_train_a_third_of_those_that_came_on(task: str, search: str) 
     assert order[3] in order[:3] or sweep.history.attempts[f"{order[2]}.1"].epoch == 3
 
 
+def test_a_window_ranks_by_the_last_epochs_in_a_whole_sweep(task: str) -> None:
+    text = HALVING.replace("grace_period: 1", "grace_period: 3, window: 3")
+    ranked = {
+        sample: -sum(
+            sample * epoch + (sample * 7 + seed * 3 + epoch * 5) % 11
+            for seed in (0, 1)
+            for epoch in (1, 2, 3)
+        )
+        for sample in range(1, 10)
+    }
+    ends = went(train(made(task, text)))
+    promoted = {sample for sample, (_, epoch) in ends.items() if epoch > 3}
+    assert promoted == set(sorted(ranked, key=lambda sample: (ranked[sample], sample))[:3])
+
+
 def test_ties_keep_what_is_as_good(task: str) -> None:
     kept = [
         sum(e > 1 for _, e in went(train(made(task, f"{HALVING[:-1]}, ties: {t}}}"))).values())
@@ -180,7 +195,7 @@ def test_all_waiting_trials_of_a_session_that_ended_are_decided_on(task: str, te
     whole = train(made(task, text, search=search))
     lines = whole.paths.record.read_bytes().splitlines(keepends=True)
     assert {json.loads(line)["event"] for line in lines} >= {"paused", "promoted", "decision", "finished"}
-    for cut in range(11, len(lines), 5):
+    for cut in range(11, len(lines), 5 if not search else 17):
         folder = Path("runs") / f"cut-{cut}"
         folder.mkdir()
         (folder / "record.jsonl").write_bytes(b"".join(lines[:cut]))

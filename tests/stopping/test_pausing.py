@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchmarks.recorder import Recorder
 from tune_app import space as spaces
@@ -21,8 +26,8 @@ stop: {scheduler: halving, reduction_factor: 3, by: {name: val_loss, mode: min}}
 
 
 @contextmanager
-def recorded(folder: Path) -> Iterator[tuple[Sweep, Recorder]]:
-    with Sweep.create(spaces.parse(TEXT), runs_dir=folder).writing() as sweep:
+def recorded(folder: Path, more: Sequence[str] = ()) -> Iterator[tuple[Sweep, Recorder]]:
+    with Sweep.create(spaces.parse(TEXT, more), runs_dir=folder).writing() as sweep:
         yield sweep, Recorder.of(sweep)
 
 
@@ -54,6 +59,26 @@ def test_a_trial_waits_until_the_others_have_come(tmp_path: Path) -> None:
         # the record alone says the same
         again = [(each.attempt.sample, each.goes_on) for each in Rungs(sweep.space, sweep.history).verdicts()]
         assert again == found
+
+
+@given(
+    st.lists(st.lists(st.floats(-10, 10), min_size=3, max_size=3), min_size=3, max_size=3),
+    st.integers(1, 5),
+)
+def test_a_window_ranks_by_the_mean_of_the_last_epochs(losses: list[list[float]], window: int) -> None:
+    more = ["stop.grace_period=3", f"stop.window={window}"]
+    with tempfile.TemporaryDirectory() as folder, recorded(Path(folder), more) as (sweep, recorder):
+        for sample, curve in enumerate(losses, start=1):
+            trial = recorder.start(sample)
+            for loss in curve:
+                recorder.epoch(trial, {"val_accuracy": [0.5], "val_loss": [loss, loss + 1]})
+        rungs = Rungs(sweep.space, sweep.history)
+        verdicts = [rungs.arrival(each) for each in sweep.history.configurations.values()]
+        ranked_by = [sum(curve[-window:]) / len(curve[-window:]) + 0.5 for curve in losses]
+        assert [each and each.value for each in verdicts] == pytest.approx(ranked_by)
+        [best] = [each for each in verdicts if each and each.goes_on]
+        assert best.value == pytest.approx(min(ranked_by))
+        assert all(each and each.threshold == best.value for each in verdicts)
 
 
 def test_a_value_that_is_missing_is_the_worst(tmp_path: Path) -> None:

@@ -151,8 +151,10 @@ def plan(space: SearchSpace, estimate: Estimate) -> str:
         *([f"chosen by: {space.chosen_by(space.metric.name)}"] if space.choosing_epochs else []),
     ]
     stopping = list(_stopping(space))
-    if stopping and (len(space.metrics) > 1 or space.stop.by):
-        lines.append(f"early stopping uses {space.stop_metric.name}")
+    window = (space.stop.window or 1) if waiting else 1
+    if stopping and (len(space.metrics) > 1 or space.stop.by or window > 1):
+        smoothed = f" (mean of the last {window} epochs)" if window > 1 else ""
+        lines.append(f"early stopping uses {space.stop_metric.name}{smoothed}")
     lines += stopping or ["early stopping: none, every trial runs to the end"]
     most = "at most " if stopping and work == everything else "about "
     lines.append(

@@ -117,6 +117,8 @@ class Stop(Section):
     """The metric that early stopping compares, if the space has several. Default: the first."""
     by: Metric | None = None
     """A metric that early stopping compares though it ranks no results, such as the validation loss."""
+    window: Natural | None = None
+    """Rungs where trials wait rank by the mean over this many epochs, up to the rung. Default: 1."""
     ties: Annotated[float, Field(ge=0)] | None = None
     """halving also keeps what is worse than the last one kept by up to this many paired standard errors."""
 

@@ -112,8 +112,8 @@ class Rungs:
 
     def _values(self, rows: Sequence[Sequence[EpochRow]], rung: int) -> list[float] | None:
         """What a rung ranks by, for each seed, more being better; None where a seed has none."""
-        metric = self._space.stop_metric
-        found = [mean_up_to(each, rung, 1, metric.name) for each in rows]
+        metric, window = self._space.stop_metric, self._space.stop.window or 1
+        found = [mean_up_to(each, rung, window, metric.name) for each in rows]
         known = [metric.sign * value for value in found if value is not None]
         return known if len(known) == len(found) else None
 
