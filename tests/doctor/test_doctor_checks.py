@@ -65,6 +65,8 @@ BROKEN = Probe(fault="ImportError: libtorch.so: cannot open shared object file")
         (checks.check_address("10.0.0.1:6379"), "warning", "10.0.0.1:6379", "unset RAY_ADDRESS"),
         (checks.check_address(None), "ok", "not set", ""),
         (checks.check_address(None, "10.0.0.1:6379"), "ok", "10.0.0.1:6379", ""),
+        (checks.check_address(None, "10.0.0.1:6379", warm_there=True), "ok", "the warm Ray", ""),
+        (checks.check_warm(None), "ok", "none", ""),
     ],
 )
 def test_each_verdict(check: Check, status: str, found: str, fix: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from tune_app.cli.options import PATH, cli, command, option, say
+from tune_app.cli.options import PATH, cli, command, option, say, seconds
 from tune_app.errors import ReportError, nearest
 
 #: The folders of pages, in the order in which they are listed.
@@ -96,6 +96,41 @@ def doctor(runs_dir: Path, data: str, address: str | None) -> None:
         )
     say(doctors.render(checks))
     raise SystemExit(doctors.exit_code(checks) * (2 if cluster else 1))
+
+
+@command(
+    option(
+        "--idle idle_s",
+        "End it once no run has used it for 90s, 45m, 2h, ...",
+        metavar="TIME",
+        callback=seconds,
+        default="2h",
+    )
+)
+def up(idle_s: float) -> None:
+    """Start a warm Ray: later runs on this machine start faster.
+
+    It stays, with torch loaded in its workers, and runs find it by themselves. It listens on this machine
+    only, and lets in only this user.
+    """
+    from tune_app import progress
+    from tune_app.engines.ray import warm
+
+    with progress.waiting("starting a warm Ray"):
+        found, new = warm.up(idle_s)
+    say(f"{'A' if new else 'There already is a'} warm Ray: {found.line}")
+    say("tune-app run uses it from now on. To end it: tune-app down")
+
+
+@command(option("--force", "End it although runs use it; tune-app resume continues them.", is_flag=True))
+def down(force: bool) -> None:
+    """End the warm Ray of tune-app up. Nothing of it is left."""
+    from tune_app import progress
+    from tune_app.engines.ray import warm
+
+    with progress.waiting("ending the warm Ray"):
+        ended = warm.down(force)
+    say("The warm Ray has ended." if ended else "There is no warm Ray.")
 
 
 @cli.group()

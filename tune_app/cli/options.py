@@ -29,7 +29,7 @@ GROUPS = {
     "Look": ("ls", "show", "logs", "compare", "best", "plot"),
     "Results": ("report", "export", "predict", "prune"),
     "Cluster": ("submit", "attach", "pull", "cluster"),
-    "Set up": ("data", "spaces", "schema", "docs", "doctor"),
+    "Set up": ("up", "down", "data", "spaces", "schema", "docs", "doctor"),
 }
 
 
@@ -167,9 +167,13 @@ _OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("--runs-dir", "Folder that holds the runs.", {"type": PATH, "default": Path("runs")}),
     (
         "--address",
-        "local, auto, the address of a cluster, or inline (no Ray).  [default: $RAY_ADDRESS, else the "
-        "cluster that this machine belongs to, else local]",
-        {"metavar": "ADDRESS", "default": addresses.default_address, **one_of("local", "auto", "inline")},
+        "local, warm (of tune-app up), auto, the address of a cluster, or inline (no Ray).  [default: "
+        "$RAY_ADDRESS, else warm, else the cluster that this machine belongs to, else local]",
+        {
+            "metavar": "ADDRESS",
+            "default": addresses.default_address,
+            **one_of("local", "warm", "auto", "inline"),
+        },
     ),
     (
         "--no-report",

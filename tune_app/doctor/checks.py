@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tune_app import space as spaces
-from tune_app.engines.ray import addresses
+from tune_app.engines.ray import addresses, warm
+from tune_app.engines.ray.warm import WarmRay
 from tune_app.errors import TuneAppError
 from tune_app.session import provenance
 from tune_app.session.provenance import GpuProbe
@@ -74,7 +75,7 @@ def check_machine(runs_dir: Path, data: str = "phantom") -> list[Check]:
         asked_torch = pool.submit(run_probe, _TRY_TORCH)
         asked_ray = pool.submit(run_probe, _TRY_RAY) if system != "Windows" else None
         gpus = provenance.gpus()
-        torch = asked_torch.result()
+        torch, warm_ray = asked_torch.result(), warm.find()
         return [
             Check("Python", "ok", platform.python_version()),
             check_system(system),
@@ -86,7 +87,8 @@ def check_machine(runs_dir: Path, data: str = "phantom") -> list[Check]:
             check_runs_dir(runs_dir),
             check_disk(folder, _free_bytes(folder)),
             check_data(data),
-            check_address(os.environ.get("RAY_ADDRESS"), addresses.local_cluster()),
+            check_address(os.environ.get("RAY_ADDRESS"), addresses.local_cluster(), warm_ray is not None),
+            check_warm(warm_ray),
             check_spaces(),
         ]
 
@@ -267,14 +269,25 @@ def check_data(source: str) -> Check:
     return Check("data", "problem", found, "Name phantom, course, or a folder that holds train and test.")
 
 
-def check_address(address: str | None, started: str | None = None) -> Check:
+def check_address(address: str | None, started: str | None = None, warm_there: bool = False) -> Check:
     """Whether runs join another Ray, because of the environment or of ``ray start``."""
     if address:
         found = f'"{address}": every run joins the Ray at this address, and starts none here'
         fix = "If you do not want this: unset RAY_ADDRESS, or add --address local."
         return Check("RAY_ADDRESS", "warning", found, fix)
     joins = f"joins the cluster of this machine, {started}" if started else "starts a Ray of its own"
+    joins = "joins the warm Ray" if warm_there else joins
     return Check("RAY_ADDRESS", "ok", f"not set: every run {joins}")
+
+
+def check_warm(found: WarmRay | None) -> Check:
+    """Whether the Ray of ``tune-app up`` is there, and runs can use it."""
+    if found is None:
+        return Check("warm Ray", "ok", "none: tune-app up starts one, on which runs begin within seconds")
+    if why := found.refuses(0):
+        fix = "Start it again: tune-app down, then tune-app up"
+        return Check("warm Ray", "warning", f"no run uses it: {why}", fix)
+    return Check("warm Ray", "ok", f"{found.line}; {counted(found.users(), 'run')} now")
 
 
 def check_spaces() -> Check:

@@ -14,7 +14,8 @@ from tune_app import progress
 from tune_app.driver.driver import Driver
 from tune_app.driver.gpu_sharing import Sharing
 from tune_app.driver.resources import Plan, plan, room
-from tune_app.engines.ray import addresses, ray_session
+from tune_app.engines.ray import addresses, ray_session, warm
+from tune_app.engines.ray.warm import WarmRay
 from tune_app.errors import ResourceError
 from tune_app.space import Resources
 from tune_app.sweep import Sweep
@@ -25,6 +26,15 @@ from tune_app.text import counted
 
 if TYPE_CHECKING:
     from tune_app.engines.ray import nodes
+
+
+_OF_ALL_TRIALS = ["tune_app.engines.ray.trainable", "tune_app.training.trial"]
+#: What a worker needs for a task with arrays, torch among it.
+MODULES_OF_A_TASK = [
+    *_OF_ALL_TRIALS,
+    "tune_app.training.task_replicates",
+    "tune_app.training.stacking_check",
+]
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,8 @@ def open_engine(
     """The engine at an address, for as long as the context lasts.
 
     Args:
-        address: ``inline``, ``local``, ``auto`` or ``host:port``.
+        address: ``inline``, ``local``, ``warm``, ``auto`` or ``host:port``. Where there is no warm Ray that
+            can be used, ``warm`` is ``local``.
         resources: what the space asks for.
         splits: the arrays of ``size_bytes`` that the workers share; None for a function task.
         trials: how many there are to run, whose replicates may be split into ``parts``.
@@ -78,7 +89,7 @@ def open_engine(
     """
     inline = address == "inline"
     asked, address = address, "local" if inline else addresses.resolve(address)
-    local = address == "local"
+    local = address in ("local", "warm")
 
     def refuse(gpus: float) -> NoReturn:
         raise ResourceError(
@@ -95,13 +106,15 @@ def open_engine(
         planned = plan(one, os.cpu_count() or 1, 0, trials)
         yield Engine(planned, "in this process", lambda driver: here.run(driver, splits))
         return
-    ray_session.prepare()
-    from tune_app.engines.ray import connection, nodes, prometheus, tune_engine
-
     with ExitStack() as stack:
-        with progress.waiting("starting Ray" if local else "connecting to Ray"):
+        warm_ray = stack.enter_context(_joined(size_bytes)) if address == "warm" else None
+        address = "local" if local else address
+        ray_session.prepare()
+        from tune_app.engines.ray import connection, nodes, prometheus, tune_engine
+
+        with progress.waiting("starting Ray" if local and not warm_ray else "connecting to Ray"):
             ahead = modules_of_a_trial(splits)
-            joined = connection.connect(address, size_bytes, modules=modules, ahead=ahead)
+            joined = connection.connect(address, size_bytes, modules=modules, ahead=ahead, warm=warm_ray)
             cluster = stack.enter_context(joined)
         if wait_for_gpus > cluster.gpus and local:
             refuse(cluster.gpus)
@@ -122,7 +135,11 @@ def open_engine(
             planned = plan(resources, cluster.cpus, cluster.gpus, trials, parts, together)
             measure = measure_sharing if most and splits else None
             return Engine(
-                planned, _where(cluster), lambda driver: run(driver, planned), prometheus.exporting, measure
+                planned,
+                _where(cluster, warm_ray),
+                lambda driver: run(driver, planned),
+                prometheus.exporting,
+                measure,
             )
 
         def measure_sharing(spec: TrialSpec) -> tuple[Engine, Sharing]:
@@ -140,10 +157,9 @@ def modules_of_a_trial(splits: Splits | None) -> list[str]:
 
     None of them looks for a GPU: Ray says which GPUs a process has only when the process gets a trial.
     """
-    always = ["tune_app.engines.ray.trainable", "tune_app.training.trial"]
     if splits is None:
-        return [*always, *(["torch"] if "torch" in sys.modules else [])]
-    return [*always, "tune_app.training.task_replicates", "tune_app.training.stacking_check"]
+        return [*_OF_ALL_TRIALS, *(["torch"] if "torch" in sys.modules else [])]
+    return MODULES_OF_A_TASK
 
 
 def _plan_for(driver: Driver, planned: Plan) -> Plan:
@@ -151,7 +167,19 @@ def _plan_for(driver: Driver, planned: Plan) -> Plan:
     return replace(planned, concurrent=max(1, min(planned.concurrent, driver.queue.total)))
 
 
-def _where(cluster: nodes.Cluster) -> str:
+@contextmanager
+def _joined(size_bytes: int) -> Iterator[WarmRay | None]:
+    """The warm Ray, with a line that says why it is not used if it is not."""
+    with warm.joined(size_bytes) as found:
+        if isinstance(found, str):
+            if found:
+                progress.note(f"note: not on the warm Ray: {found}")
+            yield None
+        else:
+            yield found
+
+
+def _where(cluster: nodes.Cluster, warm_ray: WarmRay | None) -> str:
     devices = counted(cluster.gpus, "GPU") if cluster.gpus else counted(cluster.cpus, "CPU")
     at = f" on {cluster.nodes} nodes" if cluster.nodes > 1 else ""
-    return f"on {'up to ' if cluster.grows else ''}{devices}{at}"
+    return f"on {'up to ' if cluster.grows else ''}{devices}{at}{' of the warm Ray' if warm_ray else ''}"

@@ -97,7 +97,7 @@ class Request:
     @property
     def on_this_machine(self) -> bool:
         """Whether every trial runs on this machine."""
-        return self.address in ("inline", "local")
+        return self.address in ("inline", "local", "warm")
 
     def load(self, sweep: Sweep | None = None) -> LoadedTask:
         """Load the task and the data, and check them against the space, and against ``sweep``.

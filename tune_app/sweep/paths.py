@@ -49,6 +49,12 @@ class RunPaths:
         return self.logs / f"{sample:d}-{replicate:d}-{before:d}.out"
 
 
+def state_folder() -> Path:
+    """Where tune-app keeps what is this user's own; raises RuntimeError for a user without a home folder."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "tune-app"
+
+
 def is_run(folder: Path) -> bool:
     """Whether there is a run in ``folder``; no name is too odd to ask."""
     record = RunPaths(folder).record

@@ -9,13 +9,13 @@ run that was moved is still known, a name that was changed is not, and a strange
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tune_app.errors import TrustError, printable
+from tune_app.sweep.paths import state_folder
 from tune_app.sweep.record import LONGEST
 
 if TYPE_CHECKING:
@@ -95,9 +95,7 @@ def _digests(identity: str, names: Iterable[str]) -> dict[str, str]:
 
 
 def _store() -> Path:
-    """The file of this user's digests; raises RuntimeError for a user without a home folder."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "tune-app" / "trusted"
+    return state_folder() / "trusted"
 
 
 def _known() -> set[str]:

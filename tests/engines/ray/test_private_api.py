@@ -103,7 +103,7 @@ def test_ray_starts_without_what_it_does_not_know(monkeypatch: pytest.MonkeyPatc
             raise RuntimeError("Timed out waiting for file gcs_server_port")
 
     monkeypatch.setattr(ray, "init", init)
-    private_api.init(["torch"], address="local")
+    private_api.init(private_api.loading(["torch"]), address="local")
     assert tried == [
         {"address": "local", "_system_config": {"preload_python_modules": ["torch"]}},
         {"address": "local"},

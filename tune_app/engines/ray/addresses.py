@@ -25,8 +25,12 @@ _GREETING, _SETTINGS = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\
 
 
 def default_address() -> str:
-    """``$RAY_ADDRESS``; that of the cluster that ``ray start`` made this machine part of; ``local``."""
-    return _of_environment() or local_cluster() or "local"
+    """``$RAY_ADDRESS``, ``warm``, the cluster that ``ray start`` made this machine part of, or ``local``."""
+    if address := _of_environment():
+        return address
+    from tune_app.engines.ray import warm  # it takes longer to load than RAY_ADDRESS needs
+
+    return warm.ADDRESS if warm.find() else local_cluster() or "local"
 
 
 def _of_environment() -> str:
@@ -73,7 +77,7 @@ def resolve(address: str) -> str:
     given = f"--address {address or repr(address)}"
     if environment and address in (environment, "auto"):
         given, address = f"RAY_ADDRESS={environment}", environment
-    if address == "local":
+    if address in ("local", "warm"):
         return address
     if address == "auto":
         address = _left()

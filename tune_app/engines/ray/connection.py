@@ -9,8 +9,9 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, chdir, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import ray
 from tune_app.engines.ray import addresses, nodes, private_api, ray_session, working_dir
 from tune_app.engines.ray.nodes import Cluster
 from tune_app.engines.ray.ray_session import RayInstance
+from tune_app.engines.ray.warm import WarmRay
 from tune_app.errors import DiskError, ResourceError, describe
 from tune_app.tasks.task_folder import TRAVELLED
 
@@ -55,6 +57,8 @@ def connect(
     gpus: int | None = None,
     modules: Path | None = None,
     ahead: Sequence[str] = (),
+    warm: WarmRay | None = None,
+    lasting: bool = False,
 ) -> Iterator[Cluster]:
     """Start Ray on this machine, or join the cluster at ``address``; leave it at the end.
 
@@ -67,6 +71,8 @@ def connect(
         gpus: GPUs to declare on ``local`` likewise.
         modules: the folder of the user's own modules, which travel to the workers of a cluster.
         ahead: modules that the processes of ``local`` load as they start, before there is work for them.
+        warm: the warm Ray, which is joined instead.
+        lasting: start a Ray for other processes of this machine; ``private_api.prestart`` gives it workers.
 
     Raises:
         ResourceError: no cluster answers at the address, or Ray does not start here.
@@ -75,9 +81,10 @@ def connect(
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
-    local = address == "local"
-    if not local or (cpus or os.cpu_count() or 1) > _FEW_CPUS:
+    local, address = address == "local" and not warm, warm.address if warm else address
+    if not local or ((cpus or os.cpu_count() or 1) > _FEW_CPUS and not lasting):
         ahead = ()
+    settings = private_api.loading(ahead) | (private_api.LASTING if lasting else {})
     options: dict[str, Any] = {}
     with ExitStack() as stack:
         stack.enter_context(private_api.silence_servers())
@@ -87,28 +94,32 @@ def connect(
             options = {"num_cpus": cpus, "num_gpus": gpus, "include_dashboard": False}
             options["object_store_memory"] = _object_store_bytes(data_bytes)
             _shorten_socket_paths(stack)
-            stack.enter_context(private_api.inherited_environment())
             stack.enter_context(private_api.lean())
+        if warm or lasting:
+            stack.enter_context(private_api.on_loopback())
+        if warm or local:
+            stack.enter_context(private_api.inherited_environment())
         else:
             options["runtime_env"] = _travelling(stack, modules)
         ray_session.wait_until_gone()
         # Ray would put the working directory first on its workers' path, where a `random.py` stops them.
         empty = stack.enter_context(tempfile.TemporaryDirectory(prefix="tune-app-ray-"))
-        instance = ray_session.instance = RayInstance(owned=local)
+        instance = ray_session.instance = RayInstance(owned=local, warm=bool(warm))
         stack.callback(instance.leave, ray.shutdown, private_api.connected)
         with chdir(empty), instance.starting():
-            instance.call(lambda: _init(address, options, ahead))
-        instance.servers = instance.call(lambda: nodes.servers(local))
-        yield instance.call(nodes.current if local else nodes.capacity)
+            instance.call(lambda: _init(address, options, settings))
+        instance.servers = instance.call(lambda: nodes.servers(local or bool(warm)))
+        cluster = instance.call(nodes.current if local or warm else nodes.capacity)
+        yield replace(cluster, cpus=cluster.cpus / warm.slots) if warm else cluster
 
 
 atexit.register(ray_session.wait_until_gone)  # before Ray's own, which waits without a limit
 
 
-def _init(address: str, options: dict[str, Any], ahead: Sequence[str]) -> None:
+def _init(address: str, options: dict[str, Any], settings: Mapping[str, Any]) -> None:
     try:
         private_api.init(
-            ahead,
+            settings,
             address=address,
             log_to_driver=False,
             logging_level=logging.ERROR,

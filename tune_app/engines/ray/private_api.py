@@ -10,12 +10,17 @@ import io
 import json
 import os
 import pkgutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
 import ray
+
+from tune_app.errors import ResourceError, describe
+
+_FOR_EVER_S = 10**9
+_ANSWER_WITHIN_S = 10.0
 
 #: What a missing module, a missing name in one, and another signature raise.
 _MISSING = (ImportError, AttributeError, TypeError)
@@ -47,20 +52,62 @@ def _patched(owner: str, **values: Any) -> Iterator[None]:
 # ---------------------------------------------------------------- starting and leaving Ray
 
 
-def init(ahead: Sequence[str], **options: Any) -> None:
-    """``ray.init``; its processes load the modules ``ahead`` before there is work for them.
+def init(settings: Mapping[str, Any], **options: Any) -> None:
+    """``ray.init``, with settings of Ray's own, such as ``loading``.
 
-    An unknown setting ends Ray's own processes: ``ray.init`` is then tried again without it, and each trial's
+    An unknown one ends Ray's own processes: ``ray.init`` is then tried again without them, and each trial's
     process takes some seconds longer to start.
     """
-    if ahead:
+    if settings:
         try:
-            ray.init(**options, _system_config={"preload_python_modules": list(ahead)})
+            ray.init(**options, _system_config=dict(settings))
         except (RuntimeError, ValueError, TypeError):
             ray.shutdown()
         else:
             return
     ray.init(**options)
+
+
+def loading(modules: Sequence[str]) -> dict[str, Any]:
+    """The setting with which Ray's processes load modules before there is work for them."""
+    return {"preload_python_modules": list(modules)} if modules else {}
+
+
+#: The settings of a Ray that outlives its users: it starts no processes unless it is asked for them, and ends
+#: what a user's process has started together with that.
+LASTING = {"prestart_worker_first_driver": False, "process_group_cleanup_enabled": True}
+
+
+def prestart(count: int, host: str, port: int, token: str) -> None:
+    """Have the raylet at a port start processes that load ahead, for whoever comes next, and keep them.
+
+    Raises:
+        ResourceError: it cannot be asked.
+    """
+    try:
+        grpc, messages = _part("grpc"), _part("ray.core.generated.node_manager_pb2")
+        service = _part("ray.core.generated.node_manager_pb2_grpc:NodeManagerServiceStub")
+        request = messages.PrestartWorkersRequest(num_workers=count, keep_alive_duration_secs=_FOR_EVER_S)
+        with grpc.insecure_channel(f"{host}:{port}") as channel:
+            asked = service(channel).PrestartWorkers
+            asked(request, timeout=_ANSWER_WITHIN_S, metadata=[("authorization", f"Bearer {token}")])
+    except ModuleNotFoundError as error:
+        raise ResourceError("pip install grpcio: without it, Ray starts no processes ahead.") from error
+    except Exception as error:  # whatever gRPC and another release of Ray raise
+        raise ResourceError(f"Ray starts no processes ahead: {describe(error)}") from error
+
+
+def usable_cpus() -> int:
+    """The CPUs that Ray counts on this machine: in a container, those that it may use."""
+    try:
+        return int(_part("ray._private.utils:get_num_cpus")())
+    except _MISSING:
+        return os.cpu_count() or 1
+
+
+def on_loopback() -> AbstractContextManager[None]:
+    """Have ``ray.init`` take 127.0.0.1 for this machine's address: no other machine reaches its ports."""
+    return _patched("ray._private.ray_constants", ENABLE_RAY_CLUSTER=False)
 
 
 def _nothing(*_: Any, **__: Any) -> None: ...

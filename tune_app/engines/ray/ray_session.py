@@ -96,9 +96,13 @@ class Server:
 
 
 class RayInstance:
-    """A Ray from before it starts until nothing of it is left; ``owned`` if this process starts it here."""
+    """A Ray from before it starts until nothing of it is left.
 
-    def __init__(self, owned: bool) -> None:
+    ``owned`` if this process starts it here, ``warm`` if it joins the warm Ray.
+    """
+
+    def __init__(self, owned: bool, warm: bool = False) -> None:
+        self.warm = warm
         self._owned = OwnedProcesses() if owned else None
         self._calls: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
         # Linux ends Ray's servers with the thread that has started them.
@@ -108,6 +112,11 @@ class RayInstance:
         self.servers: tuple[Server, ...] = ()
         #: Why Ray is given up; empty while it is not.
         self.lost = ""
+
+    @property
+    def mark(self) -> str:
+        """The mark of its processes; empty unless this process starts it."""
+        return self._owned.mark if self._owned else ""
 
     def _work(self) -> None:
         while call := self._calls.get():
@@ -197,11 +206,11 @@ class OwnedProcesses:
     """The processes of a Ray that this process starts. Whatever happens to this process, they end with it."""
 
     def __init__(self) -> None:
-        self._mark = secrets.token_hex(16)
+        self.mark = secrets.token_hex(16)
         self._began = time.monotonic()
         self._reaper: subprocess.Popen[bytes] | None = None
         if reaper.PROC.joinpath("self/environ").exists():  # elsewhere, processes cannot be found
-            command = [sys.executable, "-I", "-S", reaper.__file__, self._mark, str(os.getpid())]
+            command = [sys.executable, "-I", "-S", reaper.__file__, self.mark, str(os.getpid())]
             none = subprocess.DEVNULL
             # In a session of its own, which the signals of a terminal do not reach.
             self._reaper = subprocess.Popen(
@@ -211,7 +220,7 @@ class OwnedProcesses:
     @contextmanager
     def marking(self) -> Iterator[None]:
         """Processes that are started meanwhile, and those that they start, are Ray's."""
-        os.environ[reaper.MARK] = self._mark
+        os.environ[reaper.MARK] = self.mark
         try:
             yield
         finally:

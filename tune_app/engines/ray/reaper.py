@@ -70,9 +70,14 @@ class Marked:
             time.sleep(0.02)
 
 
+def stat(pid: int) -> list[str]:
+    """What ``/proc/PID/stat`` says after the name of a process; raises OSError where there is none."""
+    return (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+
+
 def _parent(pid: int) -> int:
     with suppress(OSError):  # it has ended meanwhile
-        return int((PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+        return int(stat(pid)[1])
     return 0
 
 

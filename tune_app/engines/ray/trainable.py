@@ -12,9 +12,9 @@ import ray
 from ray import tune
 
 from tune_app.engines.ray import preemption
+from tune_app.engines.ray.warm import Surroundings
 from tune_app.errors import MachineLeaving, TrialError
 from tune_app.sweep.trial_spec import TrialSpec
-from tune_app.tasks import task_folder
 from tune_app.tasks.task import Splits
 from tune_app.training.protocol import EpochReport, Failure
 
@@ -29,15 +29,20 @@ class SweepTrainable(tune.Trainable):
     that only our own driver opens: metrics are in there. ``failure``, packed likewise, stands alone.
     """
 
-    def setup(self, config: dict[str, Any], splits: Splits | None = None, path: str = "") -> None:
+    def setup(
+        self,
+        config: dict[str, Any],
+        splits: Splits | None = None,
+        surroundings: Surroundings = Surroundings(""),  # noqa: B008 - it is frozen
+    ) -> None:
         """Put the data on the device once; later trials of this process find it there.
 
         Args:
             config: ``{"spec": TrialSpec}``; a process that is only being warmed up gets none.
             splits: the task's arrays, from the object store.
-            path: the driver's working directory, where the user's own task module lies.
+            surroundings: what this process takes over from the driver.
         """
-        task_folder.choose(path)
+        surroundings.enter()
         self._splits = splits
         self._gpus = ",".join(ray.get_runtime_context().get_accelerator_ids()["GPU"])
         self._close: Callable[[], None] = lambda: None

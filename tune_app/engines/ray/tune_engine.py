@@ -27,6 +27,7 @@ from tune_app.driver.resources import Plan, shares
 from tune_app.engines.ray import private_api, ray_session
 from tune_app.engines.ray.preemption import NoticeBoard
 from tune_app.engines.ray.trainable import SweepTrainable
+from tune_app.engines.ray.warm import Surroundings
 from tune_app.errors import RayLost, describe
 from tune_app.sweep.trial_spec import TrialSpec
 from tune_app.tasks import task_folder
@@ -58,14 +59,19 @@ def measure_gpu_sharing(spec: TrialSpec, splits: Splits, most: int) -> Sharing:
 
 
 def _in_a_worker(cpus: float, gpus: float, work: Callable[..., Any], *given: Any) -> Any:
-    path = str(task_folder.current().path)
+    surroundings = _surroundings()
 
-    def in_folder(*given: Any) -> Any:
-        task_folder.choose(path)
+    def in_surroundings(*given: Any) -> Any:
+        surroundings.enter()
         return work(*given)
 
-    worker = ray.remote(in_folder).options(num_cpus=cpus, num_gpus=gpus, max_retries=0)
+    worker = ray.remote(in_surroundings).options(num_cpus=cpus, num_gpus=gpus, max_retries=0)
     return ray_session.instance.call(lambda: ray.get(worker.remote(*given)))
+
+
+def _surroundings() -> Surroundings:
+    path = str(task_folder.current().path)
+    return Surroundings.of_driver(path) if ray_session.instance.warm else Surroundings(path)
 
 
 def run(
@@ -91,10 +97,10 @@ def _fit(bridge: _Bridge, splits: Splits | None, plan: Plan) -> None:
         gpus = config.get("gpus", plan.gpus_per_trial)
         return tune.PlacementGroupFactory([{"CPU": plan.cpus_per_trial, "GPU": gpus}])
 
-    path = str(task_folder.current().path)
+    given = {"splits": splits, "surroundings": _surroundings()}
     with tempfile.TemporaryDirectory(prefix="tune-app-") as scratch:
         tune.Tuner(
-            tune.with_resources(tune.with_parameters(SweepTrainable, splits=splits, path=path), reserved),
+            tune.with_resources(tune.with_parameters(SweepTrainable, **given), reserved),
             tune_config=tune.TuneConfig(
                 search_alg=_Search(bridge),
                 scheduler=_Scheduler(bridge),
