@@ -146,7 +146,7 @@ def _call(request: dict[str, Any]) -> int:
     if request["steps"]:
         Steps(Path("runs"), Path("steps.txt"), request["die_at"]).install()
     try:
-        with mock.patch.object(report, "write", report.write if request["report"] else lambda *_: []):
+        with mock.patch.object(report, "write", report.write if request["report"] else lambda *_, **__: []):
             main(request["args"])
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from edge_cases import CASES
 from make_run import PHANTOM, SAMPLES, make
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
@@ -103,3 +104,9 @@ def test_several_metrics_are_several_objectives(tmp_path: Path) -> None:
     [trial] = study.trials
     assert trial.values == pytest.approx([0.7, 0.2])
     assert trial.user_attrs["val_loss_by_epoch"] == pytest.approx([0.2, 0.2])
+
+
+def test_what_waits_at_a_rung_is_left_out_until_it_is_stopped(tmp_path: Path) -> None:
+    frames = CASES["waiting"](tmp_path)
+    found = {t.user_attrs["sample"]: t.state for t in opened(frames, tmp_path / "copy.db").trials}
+    assert found == dict.fromkeys((5, 6, 7, 8), TrialState.PRUNED)

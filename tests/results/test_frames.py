@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from edge_cases import CASES
 from facts import lacking
+from lines import read
 from records import TWO_CURVES, TWO_POINTS, constant, record
 
 from benchmarks.recorder import Recorder
@@ -19,6 +22,8 @@ from tune_app.driver.driver import Driver
 from tune_app.engines import inline
 from tune_app.errors import SpaceError, StorageError
 from tune_app.report import terminal
+from tune_app.report.render import csv
+from tune_app.report.rung_table import rung_table
 from tune_app.results import COLUMNS, Frames, json_views, verdict
 from tune_app.space import rules
 from tune_app.sweep import Sweep
@@ -110,6 +115,24 @@ def test_the_files_are_as_they_always_were(frames: Frames, name: str) -> None:
         [cell(text) for text in line.split(",")] for line in golden
     ]
     assert not list(frames.sweep.paths.folder.glob("*.part"))
+
+
+def test_the_files_and_lines_of_configurations_that_wait_are_as_they_always_were(tmp_path: Path) -> None:
+    frames, golden = CASES["waiting"](tmp_path), GOLDEN / "waiting"
+    made = rung_table(frames)
+    assert made
+    found = {path.name: path.read_text(encoding="utf-8") for path in results.write(frames)}
+    found["rungs.csv"] = csv(made)
+    for name, content in found.items():
+        expected = (golden / name).read_text(encoding="utf-8")
+        lines = zip(content.splitlines(), expected.splitlines(), strict=True)
+        for written, line in lines:
+            assert list(map(cell, written.split(","))) == list(map(cell, line.split(","))), name
+    kinds = ("paused", "promoted", "decision")
+    events = [event for _, event in read(frames.sweep.paths.record) if event["event"] in kinds]
+    for event in events:
+        del event["t"], event["crc"]
+    assert events == [json.loads(line) for line in (golden / "record.jsonl").read_text().splitlines()]
 
 
 def test_every_column_is_documented(frames: Frames) -> None:
