@@ -133,18 +133,18 @@ def _units(pool: Images, *, by_patient: bool) -> list[list[int]]:
 
     Each unit is in row order, and the units are in the order of their first row.
     """
-    from scipy.cluster.hierarchy import DisjointSet  # slow to load
-
-    units = DisjointSet(range(len(pool)))
+    unit_of = [[row] for row in range(len(pool))]
     shared: list[Sequence[Hashable]] = [pixel_keys(pool.x), *([pool.patients] if by_patient else [])]
     for keys in shared:
         first: dict[Hashable, int] = {}
         for row, key in enumerate(keys):
-            units.merge(row, first.setdefault(key, row))
-    found: dict[int, list[int]] = {}
-    for row in range(len(pool)):
-        found.setdefault(units[row], []).append(row)
-    return list(found.values())
+            mine, other = unit_of[row], unit_of[first.setdefault(key, row)]
+            if mine is not other:
+                smaller, larger = sorted((mine, other), key=len)
+                larger += smaller
+                for each in smaller:
+                    unit_of[each] = larger
+    return [sorted(unit) for unit in {id(unit): unit for unit in unit_of}.values()]
 
 
 def _choose(units: list[list[int]], images: int, name: str) -> set[int]:

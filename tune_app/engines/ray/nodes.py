@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.autoscaler import sdk
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -138,6 +137,8 @@ def wait_for_gpus(count: int, within_s: float, notify: Notify) -> None:
     if current().gpus >= count:
         return
     begun = time.monotonic()
+    from ray.autoscaler import sdk  # slow to load
+
     sdk.request_resources(bundles=[{"GPU": 1}] * count)
     try:
         while (now := current()).gpus < count:
