@@ -45,6 +45,8 @@ restore_interrupts()
 #: What this user's commands have named, in a folder of the tests' own.
 _STATE = tempfile.TemporaryDirectory(prefix="tune-app-state-")
 os.environ["XDG_STATE_HOME"] = _STATE.name
+#: What this user's runs have measured, likewise.
+os.environ["XDG_CACHE_HOME"] = f"{_STATE.name}/cache"
 
 
 @pytest.fixture(scope="session")

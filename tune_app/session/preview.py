@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from tune_app import progress
@@ -16,6 +17,7 @@ from tune_app.driver import resources
 from tune_app.driver.resources import Plan
 from tune_app.driver.trial_queue import parts
 from tune_app.engines.choice import Engine
+from tune_app.session import known_choices
 from tune_app.session.request import LoadedTask, Request
 from tune_app.space import SearchSpace, canonical
 from tune_app.stopping import bracket_of, stages
@@ -34,8 +36,8 @@ def stacking(
 ) -> Iterator[Callable[[Plan], Choice]]:
     """Yields a function that says, for the plan of an engine, whether replicates are stacked or looped.
 
-    On this machine the measurement runs while Ray starts. Nothing is measured where the numerics are
-    ``fixed``, as those of an existing run are.
+    On this machine the measurement runs while Ray starts, unless the answer is known from an earlier run.
+    Nothing is measured where the numerics are ``fixed``, as those of an existing run are.
     """
     threads = max(1, int(request.space.resources.cpus_per_trial or 1))
     if fixed:
@@ -43,8 +45,12 @@ def stacking(
     elif request.address == "local" and isinstance(
         benchmark := _benchmark(request, loaded, threads, "any"), Benchmark
     ):
+        path = known_choices.path_of(benchmark, loaded.identity.fingerprint)
+        if known := known_choices.read(path):
+            yield lambda planned: known
+            return
         with stacking_benchmark.run_beside(benchmark) as wait:
-            yield lambda planned: _waited(wait)
+            yield lambda planned: _kept(path, _waited(wait))
     else:
         yield partial(_measured, request, loaded)
 
@@ -52,6 +58,11 @@ def stacking(
 def _waited(wait: Callable[[], Choice]) -> Choice:
     with progress.waiting("measuring whether to stack replicates"):
         return wait()
+
+
+def _kept(path: Path | None, choice: Choice) -> Choice:
+    known_choices.write(path, choice)
+    return choice
 
 
 def _measured(request: Request, loaded: LoadedTask, planned: Plan) -> Choice:

@@ -43,6 +43,7 @@ LARGEST_ON_CPU = 48 * 48
 FEWEST_BATCHES = 2000
 #: The reason where nothing was to be found out.
 AS_ASKED = "as asked"
+_FAILED = "measuring failed"
 #: Batches in an epoch that is measured.
 _BATCHES = 4
 #: How often each way is measured, and the seconds after which measuring stops.
@@ -64,6 +65,11 @@ class Choice:
     #: Seconds that a replicate took for the batches of the measuring; None where nothing was measured.
     looped_s: float | None = None
     stacked_s: float | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it was not measured because measuring failed."""
+        return self.why.startswith(_FAILED)
 
     @property
     def line(self) -> str:
@@ -114,7 +120,7 @@ def prepare(
             batch_size = task.batch_sizes(tasks.copied(spec.config))[0]
         batches = math.ceil(len(splits.train.y) / batch_size)
     except Exception as error:  # noqa: BLE001 - of the user's task; its trials will raise it too
-        return Choice("looped", f"measuring failed: {describe(error)}")
+        return Choice("looped", f"{_FAILED}: {describe(error)}")
     if space.replicates == "auto" and space.size() * space.seeds * space.epochs * batches < FEWEST_BATCHES:
         return Choice("looped", f"fewer than {FEWEST_BATCHES:,} batches in all, too few to measure first")
     count = _BATCHES * batch_size
@@ -233,7 +239,7 @@ def _wait(process: subprocess.Popen[Any], folder: Path, benchmark: Benchmark) ->
 
 def failed(benchmark: Benchmark, reason: str) -> Choice:
     """The choice where measuring has failed; if the task is wrong, the trials raise it too."""
-    return Choice("stacked" if benchmark.replicates == "stacked" else "looped", f"measuring failed: {reason}")
+    return Choice("stacked" if benchmark.replicates == "stacked" else "looped", f"{_FAILED}: {reason}")
 
 
 def main(folder: Path) -> None:

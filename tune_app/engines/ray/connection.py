@@ -37,6 +37,15 @@ _SETTINGS = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 
+#: Of a Ray that is started here: its raylet tries to connect to a server of its own before that listens, and
+#: would wait a second before it tries again.
+_OF_OWN_RAY = {
+    "RAY_raylet_client_connect_timeout_milliseconds": "20",
+    "RAY_raylet_client_num_connect_attempts": "500",
+    # a token would be written to the home folder, and asked for by clusters started later
+    "RAY_AUTH_MODE": "disabled",
+}
+
 #: Ray starts a process for each CPU at once. Of more than these, most would load in vain what a trial needs.
 _FEW_CPUS = 16
 
@@ -89,8 +98,8 @@ def connect(
     with ExitStack() as stack:
         stack.enter_context(private_api.silence_servers())
         if local:
-            # A token would be written to the home folder, and asked for by clusters started later.
-            os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+            for name, value in _OF_OWN_RAY.items():
+                os.environ.setdefault(name, value)
             options = {"num_cpus": cpus, "num_gpus": gpus, "include_dashboard": False}
             options["object_store_memory"] = _object_store_bytes(data_bytes)
             _shorten_socket_paths(stack)

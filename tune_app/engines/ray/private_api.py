@@ -6,12 +6,20 @@ else in tune-app uses such a part. Names are looked up when they are used: a mis
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import os
 import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    contextmanager,
+    redirect_stderr,
+    redirect_stdout,
+    suppress,
+)
 from pathlib import Path
 from typing import Any
 
@@ -113,14 +121,33 @@ def on_loopback() -> AbstractContextManager[None]:
 def _nothing(*_: Any, **__: Any) -> None: ...
 
 
-def lean() -> AbstractContextManager[None]:
-    """Have ``ray.init`` not start three servers, in two seconds, that a sweep on one machine does not use.
+@contextmanager
+def lean() -> Iterator[None]:
+    """Have ``ray.init`` start only what a sweep on one machine uses, and wait for nothing else.
 
-    These are the API server (without a dashboard it only counts usage), the autoscaler's monitor, and the
-    monitor of logs, which nobody reads.
+    Three servers take two seconds: the API server (without a dashboard it only counts usage), the
+    autoscaler's monitor, and the monitor of logs, which nobody reads. The agent, which serves the metrics,
+    takes any free port: it would wait three seconds where another Ray has its usual one. What the agent
+    imports is not imported here only to see whether it is installed.
     """
     servers = ("start_api_server", "start_log_monitor", "start_monitor")
-    return _patched("ray._private.node:Node", **dict.fromkeys(servers, _nothing))
+    with ExitStack() as stack:
+        stack.enter_context(_patched("ray._private.node:Node", **dict.fromkeys(servers, _nothing)))
+        if all(importlib.util.find_spec(name) for name in _OF_AGENT):
+            stack.enter_context(_patched("ray._private.utils", get_dashboard_dependency_error=_nothing))
+        with suppress(*_MISSING):
+            start = _part("ray._private.services:start_raylet")
+
+            def start_raylet(*given: Any, **named: Any) -> Any:
+                return start(*given, **named | {name: 0 for name in named if name == _PORT_OF_AGENT})
+
+            stack.enter_context(_patched("ray._private.services", start_raylet=start_raylet))
+        yield
+
+
+_PORT_OF_AGENT = "dashboard_agent_listen_port"
+#: What `ray.dashboard.optional_deps` imports.
+_OF_AGENT = ("aiohttp", "aiohttp_cors", "grpc", "opencensus", "opentelemetry", "prometheus_client")
 
 
 def silence_servers() -> AbstractContextManager[None]:
