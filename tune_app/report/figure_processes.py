@@ -59,7 +59,7 @@ class Helpers:
                 found[kind] = figures.rendered(frames, kind)
         for helper, thread in zip(self._all, threads, strict=True):
             if not helper.draws:
-                helper.end()
+                helper.kill()  # its thread, which waits for it, sees the end of its output
             thread.join()
         return {kind: found[kind] if kind in found else figures.rendered(frames, kind) for kind in kinds}
 
@@ -81,7 +81,7 @@ class _Helper:
         to, back = self._process.stdin, self._process.stdout
         if to is None or back is None:
             return
-        with suppress(OSError, EOFError, pickle.UnpicklingError, IndexError):
+        with suppress(OSError, EOFError, ValueError, pickle.UnpicklingError, IndexError):
             to.write(content)
             to.flush()
             pickle.load(back)
@@ -91,8 +91,11 @@ class _Helper:
                 _send(kind, to)
                 found[kind] = pickle.load(back)
 
-    def end(self) -> None:
+    def kill(self) -> None:
         self._process.kill()
+
+    def end(self) -> None:
+        self.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             with suppress(OSError):

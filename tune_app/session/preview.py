@@ -36,21 +36,23 @@ def stacking(
 ) -> Iterator[Callable[[Plan], Choice]]:
     """Yields a function that says, for the plan of an engine, whether replicates are stacked or looped.
 
-    On this machine the measurement runs while Ray starts, unless the answer is known from an earlier run.
+    On this machine the answer may be known from an earlier run; else it is measured while Ray starts.
     Nothing is measured where the numerics are ``fixed``, as those of an existing run are.
     """
     threads = max(1, int(request.space.resources.cpus_per_trial or 1))
     if fixed:
         yield lambda planned: Choice(fixed.replicates, "as before")
-    elif request.address == "local" and isinstance(
+    elif request.address in ("local", "warm") and isinstance(
         benchmark := _benchmark(request, loaded, threads, "any"), Benchmark
     ):
         path = known_choices.path_of(benchmark, loaded.identity.fingerprint)
         if known := known_choices.read(path):
             yield lambda planned: known
-            return
-        with stacking_benchmark.run_beside(benchmark) as wait:
-            yield lambda planned: _kept(path, _waited(wait))
+        elif request.address == "warm":
+            yield lambda planned: _kept(path, _measured(request, loaded, planned))
+        else:
+            with stacking_benchmark.run_beside(benchmark) as wait:
+                yield lambda planned: _kept(path, _waited(wait))
     else:
         yield partial(_measured, request, loaded)
 
