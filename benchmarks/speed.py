@@ -1,9 +1,10 @@
 """tune-app against its peers: the same models, data and epochs, interleaved, whole processes with start-up.
 
 ``python -m benchmarks.speed grid`` trains the paper's nine configurations on 28x28 phantom images, ``table3``
-its five samples at 256x256, ``gpu`` those with 20 seeds on a GPU; ``startup`` measures no-op trials. Each
-prints a table and keeps it in ``results/``. A peer is a process of its own; its wall time is taken from
-outside. The time per model at the margin is what one more seed of every configuration adds.
+its five samples at 256x256, ``gpu`` those with 20 seeds on a GPU; ``startup`` measures no-op trials, ``warm``
+runs on the Ray of ``tune-app up`` beside runs that start their own. Each prints a table and keeps it in
+``results/``. A peer is a process of its own; its wall time is taken from outside. The time per model at the
+margin is what one more seed of every configuration adds.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import math
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -76,7 +78,7 @@ class Measured:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("what", choices=["grid", "table3", "gpu", "startup"])
+    parser.add_argument("what", choices=["grid", "table3", "gpu", "startup", "warm"])
     parser.add_argument(
         "--seeds", type=int, help="Seeds of each configuration.  [grid: 10, table3: 2, gpu: 20]"
     )
@@ -89,6 +91,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(argv)
     if asked.what == "startup":
         startup(asked.repeats)
+        return
+    if asked.what == "warm":
+        warm(asked.repeats, asked.seeds or 10)
         return
     on_gpu = asked.what == "gpu"
     if on_gpu and not torch.cuda.is_available():
@@ -202,6 +207,8 @@ def _run(
 
 def _timed(argv: list[str], folder: Path) -> tuple[float, str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
+    # No warm Ray but that of ``warm``.
+    environment |= {"RAY_ADDRESS": "local", "XDG_STATE_HOME": str(folder / "state")}
     begin = time.perf_counter()
     done = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     wall = time.perf_counter() - begin
@@ -280,6 +287,57 @@ def startup(repeats: int) -> None:
         "the same grid and images, one model a trial (benchmarks/peers/ray_reuse.py).",
     ]
     report("speed_startup", rows, notes, f"python -m benchmarks.speed startup --repeats {repeats}")
+
+
+def warm(repeats: int, seeds: int) -> None:
+    """Runs on a warm Ray, and runs that start a Ray of their own."""
+    grid = ["grid", "--image-size", "28", "--seeds", str(seeds)]
+    levels = ", ".join(map(str, range(20)))
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        (folder / "noop.py").write_text(NOOP)
+        text = f"task: 'noop:task'\nspace: {{level: {{grid: [{levels}]}}}}\nepochs: 1\nseeds: 1\n"
+        (folder / "noop.yaml").write_text(text)
+        tool = [sys.executable, "-m", "tune_app"]
+        found: list[dict[str, Any]] = []
+
+        def run(work: str, space: list[str], address: str) -> None:
+            run, begin = f"run-{time.time_ns()}", time.time()
+            argv = [*tool, "run", *space, "--name", run, "--address", address]
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            wall, _ = _timed(argv, folder)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            lines = (folder / "runs" / run / "record.jsonl").read_text().splitlines()
+            first: dict[str, float] = {}
+            for event in map(json.loads, lines):
+                first.setdefault(event["event"], event["t"] - begin)
+            used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            found.append({"run": work, "ray": "its own" if address == "local" else "warm"})
+            found[-1] |= {"created_s": first["created"], "first_epoch_s": first["epoch"], "whole_s": wall}
+            found[-1] |= {"driver_cpu_s": used}
+            print(f"  {found[-1]}", file=sys.stderr, flush=True)
+
+        try:
+            up, _ = _timed([*tool, "up"], folder)
+            run("first", ["noop.yaml"], "local")  # it compiles modules, and is left out
+            for _ in range(repeats):
+                for work, space in (
+                    (f"grid, {seeds} seeds, 28x28", grid),
+                    ("20 no-op trials", ["noop.yaml"]),
+                ):
+                    for address in ("local", "warm"):
+                        run(work, space, address)
+                        time.sleep(8)  # new workers load torch
+        finally:
+            _timed([*tool, "down", "--force"], folder)
+    table = pd.DataFrame(found[1:]).groupby(["run", "ray"], sort=False).median().round(2).reset_index()
+    notes = [
+        f"Median of {repeats}, interleaved; seconds from the start of the process to the run's creation, to "
+        "its first epoch and to its end, with report. driver_cpu_s is of the process and of those it starts.",
+        f"tune-app up took {up:.1f} s.",
+    ]
+    command = f"python -m benchmarks.speed warm --seeds {seeds} --repeats {repeats}"
+    report("speed_warm", [dict(row) for _, row in table.iterrows()], notes, command)
 
 
 def _first_result(tool: str, arrays: Path, folder: Path) -> float:

@@ -28,6 +28,8 @@ _MEMORY_PER_WORKER = 2 << 30
 _MOST_WORKERS = 16
 _LOOK_EVERY_S = 0.5
 _LOADED_WITHIN_S = 120.0
+#: Within this time after a run, its workers are gone.
+_SETTLES_WITHIN_S = 30.0
 #: Of the memory, and of what is free in /dev/shm: what all runs together may share with their workers.
 _SHARED = 0.3
 #: What a run shares besides its data.
@@ -88,14 +90,15 @@ def _keep(idle_s: float, scratch: str, ended: threading.Event) -> None:
 
 
 def _watch(found: WarmRay, workers: _Workers, ended: threading.Event) -> None:
-    """Keep workers ready between runs, until the end."""
+    """Have workers ready for the next run, until the end."""
     used = time.monotonic()
     while not ended.wait(_LOOK_EVERY_S) and not ray_session.instance.look() and warm.find() == found:
+        idle_s = time.monotonic() - used
         if found.users():
             used = time.monotonic()
-        elif time.monotonic() - used < found.idle_s:
+        elif idle_s < min(_SETTLES_WITHIN_S, found.idle_s):
             workers.refill()
-        else:
+        elif idle_s > found.idle_s:
             with found.all_slots() as in_use:
                 if not in_use:
                     warm.withdraw()
