@@ -24,9 +24,10 @@ class Times(History):
         known = {"trial": trial} if trial else {}
         self.apply(parse({"event": kind, "t": t, **known, **fields}))
 
-    def plan(self, *samples: int) -> None:
+    def plan(self, *samples: int, t: float = 0.5, asked: bool = False) -> None:
         for sample in samples:
-            self.at(0.5, "planned", sample=sample, fingerprint="f", config={"lr": sample}, twin=None)
+            point = {"lr": sample}
+            self.at(t, "planned", sample=sample, fingerprint="f", config=point, twin=None, asked=asked)
 
     def start(self, t: float, trial: str, epoch: int = 0) -> None:
         sample = int(trial.split(".")[0])
@@ -85,6 +86,16 @@ def test_a_trial_that_fails_is_ready_at_once() -> None:
     history.at(3, "failed", "1.1", reason="ValueError", log="", final=False)
     history.start(5, "1.2")
     history.pause(6, "1.2")
+    assert idle(history) == (0, 4)
+
+
+def test_a_sampler_that_is_asked_for_a_point_takes_its_time() -> None:
+    history = Times()
+    history.at(1, "opened", slots=1)
+    for begin, sample in ((2, 1), (5, 2)):
+        history.plan(sample, t=begin, asked=True)
+        history.start(begin, f"{sample}.1")
+        history.pause(begin + 1, f"{sample}.1")
     assert idle(history) == (0, 4)
 
 

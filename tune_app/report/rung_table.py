@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class AtRung:
     """A configuration at a rung, which is an epoch: what became of it there, and what the rung ranked it by.
 
-    ``distance`` is by how much it is better than the last one that was promoted there, negative if worse;
+    ``distance`` is by how much it is better than the worst one that was promoted there, negative if worse;
     None where nobody was promoted yet, or it has no value.
     """
 
@@ -87,7 +87,7 @@ def rung_table(frames: Frames) -> Table | None:
     ]
     about = [
         *settings.about(frames, beside=frames.varying),
-        "Better (+) or worse (−) than the last one that was promoted at a rung, by "
+        "Better (+) or worse (−) than the worst one that was promoted at a rung, by "
         f"{unit(frames)}; those that went furthest come first",
     ]
     samples = [each.sample for each in order]

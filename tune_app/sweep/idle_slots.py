@@ -30,14 +30,14 @@ class IdleSlots(NamedTuple):
 def idle_slots(space: SearchSpace, history: History) -> IdleSlots | None:
     """The idle time of all sessions; None where configurations never wait for others, or none has trained.
 
-    A slot that is free while a trial may start is not idle: starting takes its time.
+    A slot that is free while a trial may start is not idle: starting takes its time, and so does a sampler.
     """
     if not space.stop.waiting_rungs(space.epochs):
         return None
     sessions: dict[int, list[Attempt]] = defaultdict(list)
     ready: dict[str, float] = {}
     for configuration in list(history.configurations.values()):
-        since = configuration.planned_at
+        since = 0.0 if configuration.asked else configuration.planned_at
         for attempt in list(configuration.attempts):
             sessions[attempt.session].append(attempt)
             ready[attempt.trial] = min(since, attempt.started_at)

@@ -111,7 +111,7 @@ def rungs(frames: Frames) -> Iterator[Picture]:
     if waited:
         marker, colour = _OUTCOMES["promoted"]
         below.plot([], [], marker, color=colour, label="promoted")
-        strips[-1].set_xlabel(f"distance to the last one promoted after that epoch ({unit(frames)})")
+        strips[-1].set_xlabel(f"distance to the worst one promoted after that epoch ({unit(frames)})")
     style.legend(figure, below, "outside lower center", 4)
     gone = [
         f"{info.counts[rung]} continued after epoch {rung}" for rung in info.rungs if rung < len(info.counts)
@@ -146,7 +146,7 @@ def _bars(axes: Axes, info: RungsInfo) -> None:
 
 def _distances_are(frames: Frames) -> str:
     return (
-        "at the bottom, and beside the bars, how much better (+) or worse (−) than the last one promoted at "
+        "at the bottom, and beside the bars, how much better (+) or worse (−) than the worst one promoted at "
         f"a rung each was, by {unit(frames)}"
     )
 
@@ -163,7 +163,7 @@ def _name_distances(axes: Axes, frames: Frames, info: RungsInfo) -> None:
 
 
 def _strip(axes: Axes, frames: Frames, found: list[AtRung]) -> None:
-    """One rung: how far each configuration is from the last one that was promoted."""
+    """One rung: how far each configuration is from the worst one that was promoted."""
     scale = frames.units.scale(frames.sweep.space.stop_metric.name)
     known = sorted((scale * each.distance, each.outcome) for each in found if each.distance is not None)
     heights = np.arange(1, len(known) + 1) * _GOLDEN % 1  # neighbours lie apart
