@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.simulate import Floats, generator
 from benchmarks.stopping.records import Deep
 
-DRAWS, SEEN, SLOTS = 300, 3, 4
+DRAWS, SEEN, SLOTS = 200, 3, 4
 #: Every rule chooses by the mean of so many last epochs.
 WINDOW = 5
 

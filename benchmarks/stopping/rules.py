@@ -12,7 +12,7 @@ from tune_app.stopping import make_stopper
 from tune_app.stopping.rungs import Promotion, PromotionAsha, SynchronousHalving
 
 GRACES = (1, 2, 3, 4)
-FACTORS = (2, 3, 4, 5, 8, 10)
+FACTORS = (2, 2.5, 3, 4, 5, 8, 10)
 EVERYTHING = "everything to the end"
 #: Rules that people can choose; the others show what is lost or gained beside them.
 OWN = ("asha", "asha, promotion", "halving", "hyperband", "median")
@@ -99,9 +99,10 @@ def variants() -> Iterator[Variant]:
             for factor in FACTORS:
                 rungs = _rungs(grace, factor)
                 yield Variant("asha", _own("asha", grace, factor, by), grace, factor, by)
-                for window, ties in ((1, 0.0), (3, 0.0), (1, 0.5), (1, 1.0)):
-                    play = _halving(rungs, factor, by, window, ties)
-                    yield Variant("halving", play, grace, factor, by, window, ties)
+                for window, ties in ((1, 0.0), (2, 0.0), (3, 0.0), (1, 0.5), (1, 1.0)):
+                    if window <= grace:
+                        play = _halving(rungs, factor, by, window, ties)
+                        yield Variant("halving", play, grace, factor, by, window, ties)
                 if factor > 5:
                     continue
                 yield Variant("asha, promotion", _promotion(rungs, factor, by), grace, factor, by)

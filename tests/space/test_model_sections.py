@@ -92,6 +92,16 @@ def test_only_halving_has_rungs() -> None:
     assert space.Stop(scheduler="median").rungs(30) == space.Stop(scheduler="none").rungs(30) == []
 
 
+@given(st.integers(2, 400), st.sampled_from(["scheduler: halving", "scheduler: asha, type: promotion"]))
+def test_where_trials_wait_a_tenth_of_the_epochs_is_before_the_first_rung(epochs: int, stop: str) -> None:
+    text = f"{FOUR}stop: {{{stop}}}\n"
+    found = parse(text, f"epochs={epochs}")
+    assert found.stop.grace_period == max(1, epochs // 10)
+    assert parse(found.dump()) == found
+    assert parse(text, f"epochs={epochs}", "stop.grace_period=1").stop.grace_period == 1
+    assert parse(f"{FOUR}stop: {{scheduler: asha}}\n", f"epochs={epochs}").stop.grace_period == 1
+
+
 @given(st.integers(1, 400))
 @example(7)
 @example(8)

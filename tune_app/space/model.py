@@ -102,7 +102,7 @@ class Stop(Section):
     type: Literal["stopping", "promotion"] | None = None
     """asha stops the worst of a rung (stopping), or pauses all and promotes the best. Default: stopping."""
     grace_period: Natural = 1
-    """Epochs that every trial gets before the first decision."""
+    """Epochs that every trial gets before the first decision. Default: 1; where trials wait, a tenth of all."""
     reduction_factor: float = Field(default=3.0, gt=1)
     """One trial in this many survives each rung (asha, halving and hyperband)."""
     brackets: Natural | None = None
@@ -235,6 +235,18 @@ class SearchSpace(Section):
     """Precision of matrix products and convolutions: bf16 is torch's autocast, tf32 needs a GPU."""
     resources: Resources = Resources()
     """CPUs and GPUs of one trial."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_grace(cls, raw: Any) -> Any:
+        """Where trials wait at rungs, the default chooses well by ``benchmarks.stopping``."""
+        stop = raw.get("stop") if isinstance(raw, dict) else None
+        waits = isinstance(stop, dict) and (
+            stop.get("scheduler") == "halving" or stop.get("type") == "promotion"
+        )
+        if waits and isinstance(epochs := raw.get("epochs", cls.model_fields["epochs"].default), int):
+            return raw | {"stop": {"grace_period": max(1, epochs // 10), **stop}}
+        return raw
 
     _labels: Labels = PrivateAttr(default_factory=dict)
     _name: str = PrivateAttr("space")
