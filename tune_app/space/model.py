@@ -102,7 +102,7 @@ class Stop(Section):
     type: Literal["stopping", "promotion"] | None = None
     """asha stops the worst of a rung (stopping), or pauses all and promotes the best. Default: stopping."""
     grace_period: Natural = 1
-    """Epochs that every trial gets before the first decision. Default: 1; where trials wait, a tenth of all."""
+    """Epochs of every trial before the first decision. Default: 1; where trials wait, a tenth of all."""
     reduction_factor: float = Field(default=3.0, gt=1)
     """One trial in this many survives each rung (asha, halving and hyperband)."""
     brackets: Natural | None = None
@@ -240,12 +240,11 @@ class SearchSpace(Section):
     @classmethod
     def _default_grace(cls, raw: Any) -> Any:
         """Where trials wait at rungs, the default chooses well by ``benchmarks.stopping``."""
-        stop = raw.get("stop") if isinstance(raw, dict) else None
-        waits = isinstance(stop, dict) and (
-            stop.get("scheduler") == "halving" or stop.get("type") == "promotion"
-        )
-        if waits and isinstance(epochs := raw.get("epochs", cls.model_fields["epochs"].default), int):
-            return raw | {"stop": {"grace_period": max(1, epochs // 10), **stop}}
+        match raw:
+            case {"stop": {"scheduler": "halving"} | {"type": "promotion"}}:
+                epochs = raw.get("epochs", cls.model_fields["epochs"].default)
+                if isinstance(epochs, int):
+                    return raw | {"stop": {"grace_period": max(1, epochs // 10), **raw["stop"]}}
         return raw
 
     _labels: Labels = PrivateAttr(default_factory=dict)
