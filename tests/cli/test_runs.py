@@ -11,8 +11,10 @@ import commands
 import numpy as np
 import pytest
 from commands import POINT, SMALL, Tool, trained
+from edge_cases import CASES
 from PIL import Image
 
+from tune_app.session import lifecycle
 from tune_app.tasks import task_folder
 
 tool = commands.tool
@@ -74,3 +76,13 @@ def test_the_best_model_predicts(tool: Tool, tmp_path: Path) -> None:
     assert re.fullmatch(r"film.png   (normal|pneumonia)   \d+\.\d%", line)
     assert [each.partition(":")[0] for each in about[:2]] == ["model", "warning"]
     assert "phantom" in about[0]
+
+
+def test_one_that_waits_at_a_rung_stops_at_once(
+    tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    CASES["waiting"](tmp_path)
+    monkeypatch.setattr(lifecycle, "request_stop", lambda *_: None)
+    waits, trains = (tool("stop", "run", sample, "--runs-dir", str(tmp_path)) for sample in "24")
+    assert "stops at once" in waits
+    assert "after its current epoch" in trains

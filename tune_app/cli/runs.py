@@ -153,6 +153,9 @@ def stop(name: str, trial: str | None, runs_dir: Path) -> None:
     sweep = open_run(name, runs_dir)
     request_stop(sweep, trial)
     if trial:
-        say(f"configuration {find_sample(sweep, trial)} of {sweep.name} stops after its current epoch.")
+        sample = find_sample(sweep, trial)
+        waits = sweep.history.configurations[sample].paused
+        when = "at once: it waits at a rung" if waits else "after its current epoch"
+        say(f"configuration {sample} of {sweep.name} stops {when}.")
     else:
         say(f"{sweep.name} stops after the current epoch. To continue it: tune-app resume {name}")
