@@ -23,7 +23,9 @@ from small_task import (
     run,
 )
 
+from benchmarks.recorder import Recorder
 from tune_app import results
+from tune_app import space as spaces
 from tune_app.errors import RunError, TrialsFailed
 from tune_app.session import lifecycle
 from tune_app.session import settle as settling
@@ -260,6 +262,21 @@ def test_what_needs_no_seeds_is_said(tmp_path: Path, values: dict[int, tuple[flo
     text = TWO if len(values) == 2 else TWO.replace("[1, 2]", "[1]")
     with pytest.raises(settling.NothingToSettle, match=why):
         settling.begin(recorded(tmp_path, values, text))
+
+
+def test_a_budget_whose_first_look_leaves_one_is_no_budget_that_is_too_small(tmp_path: Path) -> None:
+    """The verdict counts the look before a seed was added; a plan of few looks is less strict than it."""
+    sweep = recorded(tmp_path, {1: (0.80, 0.82), 2: (0.791, 0.809)}, TWO.replace("seeds: 3", "seeds: 2"))
+    with sweep.writing():
+        sweep.extend(spaces.extend(sweep.space, seeds="+1"), "", from_start=False)
+        recorder = Recorder.of(sweep)
+        for sample, value in ((1, 0.81), (2, 0.801)):
+            trial = recorder.start(sample, 2)
+            for _ in range(sweep.space.epochs):
+                recorder.epoch(trial, [value])
+            recorder.finish(trial)
+    with pytest.raises(settling.NothingToSettle, match="one configuration is left"):
+        settling.begin(sweep, budget=8)
 
 
 def test_a_budget_of_less_than_a_seed_for_each_is_refused(tmp_path: Path) -> None:

@@ -69,6 +69,8 @@ def begin(sweep: Sweep, within: float | None = None, budget: int | None = None) 
     plan = SettlingPlan(planned(len(judged.best_set), seeds), seeds, _margin(frames, within))
     n = max(int(frames.row(sample)["n"]) for sample in samples)
     found = _outcome(frames, samples, plan, [n], 0)
+    if found.why == "one":
+        raise NothingToSettle("one configuration is left at the first look")
     if found.why == "within":
         raise NothingToSettle("all that may be the best are within the margin of each other")
     if found.why:
