@@ -1,10 +1,11 @@
 """tune-app against its peers: the same models, data and epochs, interleaved, whole processes with start-up.
 
 ``python -m benchmarks.speed grid`` trains the paper's nine configurations on 28x28 phantom images, ``table3``
-its five samples at 256x256, ``gpu`` those with 20 seeds on a GPU; ``startup`` measures no-op trials, ``warm``
-runs on the Ray of ``tune-app up`` beside runs that start their own. Each prints a table and keeps it in
-``results/``. A peer is a process of its own; its wall time is taken from outside. The time per model at the
-margin is what one more seed of every configuration adds.
+its five samples at 256x256, ``gpu`` those with 20 seeds on a GPU; ``many`` trains 1,000 random
+configurations for 5 epochs; ``startup`` measures no-op trials, ``end`` the waits for the first epoch and for
+the verdict, ``warm`` runs on the Ray of ``tune-app up`` beside runs that start their own. Each prints a table
+and keeps it in ``results/``. A peer is a process of its own; its wall time is taken from outside. The time
+per model at the margin is what one more seed of every configuration adds.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class Measured:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("what", choices=["grid", "table3", "gpu", "startup", "warm"])
+    parser.add_argument("what", choices=["grid", "table3", "gpu", "many", "startup", "end", "warm"])
     parser.add_argument(
         "--seeds", type=int, help="Seeds of each configuration.  [grid: 10, table3: 2, gpu: 20]"
     )
@@ -89,8 +90,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--once", action="append", help="Peers that run once, with all seeds; part of a name."
     )
     asked = parser.parse_args(argv)
-    if asked.what == "startup":
-        startup(asked.repeats)
+    if asked.what in ("startup", "end", "many"):
+        {"startup": startup, "end": end, "many": many}[asked.what](asked.repeats)
         return
     if asked.what == "warm":
         warm(asked.repeats, asked.seeds or 10)
@@ -353,6 +354,93 @@ def _first_result(tool: str, arrays: Path, folder: Path) -> float:
     _, out = _timed([*argv, "--configs", json.dumps(configs)], folder)
     [said] = [line for line in out.splitlines() if line.startswith("first result at ")]
     return float(said.rsplit(" ", 1)[1]) - begin
+
+
+def end(repeats: int) -> None:
+    """How long users wait: for the first epoch, and after the last trial for the verdict and the report."""
+    waits: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        for _ in range(repeats + 1):  # the first run also measures whether to stack
+            run = f"grid-{time.time_ns()}"
+            argv = [sys.executable, "-m", "tune_app", "run", "grid", "--image-size", "28", "--name", run]
+            argv += ["--address", "local"]
+            environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": name}
+            begin = time.time()
+            said: dict[str, float] = {}
+            with subprocess.Popen(
+                argv, cwd=name, env=environment, stdout=subprocess.PIPE, text=True
+            ) as process:
+                for line in process.stdout or ():
+                    said.setdefault(line.split(" ")[0], time.time())
+            over = time.time()
+            if process.returncode:
+                raise RuntimeError(f"tune-app run grid ended with {process.returncode}")
+            text = (Path(name) / "runs" / run / "record.jsonl").read_text()
+            times = [(e["event"], e["t"]) for e in map(json.loads, text.splitlines())]
+            last = max(t for event, t in times if event == "finished")
+            found = {
+                "start of the process to the first epoch": min(t for e, t in times if e == "epoch") - begin,
+                "last trial to the verdict": said["Chosen"] - last,
+                "last trial to the report": said["Report:"] - last,
+                "last trial to the end of the process": over - last,
+            }
+            for what, wait in found.items():
+                waits.setdefault(what, []).append(wait)
+    first = waits["start of the process to the first epoch"][0]
+    rows = [{"what": "the same of the very first run, which measures", "seconds": round(first, 2)}]
+    medians = {what: statistics.median(each[1:]) for what, each in waits.items()}
+    rows = [{"what": what, "seconds": round(wait, 2)} for what, wait in medians.items()] + rows
+    notes = [
+        f"`tune-app run grid --image-size 28` with a Ray of its own; median of {repeats} after a first run."
+    ]
+    report("speed_end", rows, notes, f"python -m benchmarks.speed end --repeats {repeats}")
+
+
+MANY = """
+task: pneumonia
+space: {lr: {loguniform: [1e-6, 1e-3]}, step_size: {randint: [1, 12]}}
+fixed: {gamma: 0.4, batch_size: 128, loss: bce}
+search: {algorithm: random, samples: 1000}
+epochs: 5
+seeds: 1
+"""
+#: Configurations that plain Ray Tune trains; it takes a second for each.
+FEW = 60
+
+
+def many(repeats: int) -> None:
+    """Models a second where there are many short trials."""
+    models: dict[str, list[float]] = {OURS: [], "plain Ray Tune (function)": []}
+    by_hand = "loops by hand, index batches, fused Adam"
+    models[by_hand] = []
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        arrays = folder / "arrays.npz"
+        _write(arrays, 28)
+        (folder / "many.yaml").write_text(MANY)
+        for _ in range(repeats):
+            run = f"many-{time.time_ns()}"
+            argv = [sys.executable, "-m", "tune_app", "run", "many.yaml", "--image-size", "28", "--name", run]
+            wall, _ = _timed(argv, folder)
+            drawn = pd.read_csv(folder / "runs" / run / "results.csv")
+            models[OURS].append(len(drawn) / wall)
+            configs = drawn[["lr", "step_size"]].to_dict("records")
+            for tool, count in (("plain Ray Tune (function)", FEW), (by_hand, len(configs))):
+                module, variant = PEERS[tool]
+                argv = [sys.executable, "-m", f"benchmarks.peers.{module}", str(arrays), "--seeds", "1"]
+                argv += ["--epochs", "5", "--configs", json.dumps(configs[:count])]
+                wall, _ = _timed([*argv, *(["--variant", variant] if variant else [])], folder)
+                models[tool].append(count / wall)
+    medians = {tool: statistics.median(each) for tool, each in models.items()}
+    rows = [
+        {"tool": tool, "models_a_s": round(rate, 2), "of_ours": f"{rate / medians[OURS]:.1%}"}
+        for tool, rate in medians.items()
+    ]
+    notes = [
+        f"1,000 random configurations, 1 seed, 5 epochs at 28x28 on phantom images; plain Ray Tune trains "
+        f"{FEW} of them. Median of {repeats}, interleaved; whole processes with start-up.",
+    ]
+    report("speed_many", rows, notes, f"python -m benchmarks.speed many --repeats {repeats}")
 
 
 def _trials_a_second(record: Path) -> float:
