@@ -176,3 +176,15 @@ def test_a_sweep_on_ray_ends_the_same_without_any_of_them(
     assert "1 of 3 configurations failed" in ran.stderr
     frames = [pd.read_csv(f"runs/{name}/seeds.csv").drop(columns="duration_s") for name in ("inline", "bare")]
     pd.testing.assert_frame_equal(frames[0], frames[1])
+
+
+def test_the_agent_of_a_lean_ray_takes_any_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its usual port may be that of another Ray on this machine."""
+    services = pytest.importorskip("ray._private.services")
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(services, "start_raylet", lambda **named: asked.update(named))
+    start = services.start_raylet
+    with private_api.lean():
+        services.start_raylet(dashboard_agent_listen_port=52365, raylet_name="mine")
+        assert asked == {"dashboard_agent_listen_port": 0, "raylet_name": "mine"}
+    assert services.start_raylet is start
