@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from filelock import FileLock, Timeout
 
@@ -116,17 +116,18 @@ class _Workers:
         return [pid for pid, command in self._marked.alive().items() if command.startswith(kinds)]
 
     def refill(self) -> None:
-        """Start those that lack."""
+        """Start those that lack. One of Ray's own processes that just starts may be taken for a worker."""
         if (missing := self._count - len(self._alive(_WAITING, _STARTING))) > 0:
             self._start(missing)
 
     def wait(self, ended: threading.Event) -> None:
         """Start them, and wait until they have loaded what they need, and rest."""
-        self.refill()
         before: list[str] = []
         until = time.monotonic() + _LOADED_WITHIN_S
         while time.monotonic() < until and not ended.wait(_LOOK_EVERY_S):
-            worked = [reaper.stat(pid)[11] for pid in self._alive(_WAITING)]
-            if len(worked) >= self._count and worked == before:
-                return
-            before = worked
+            self.refill()
+            with suppress(OSError):  # one has ended
+                worked = [reaper.stat(pid)[11] for pid in self._alive(_WAITING)]
+                if len(worked) >= self._count and worked == before:
+                    return
+                before = worked
