@@ -244,11 +244,13 @@ def _loading(load: Callable[[], object], driver: Driver) -> Iterator[None]:
                 load()
                 return
 
-    threading.Thread(target=work, name="loading", daemon=True).start()
+    thread = threading.Thread(target=work, name="loading", daemon=True)
+    thread.start()
     try:
         yield
     finally:
         over.set()
+        thread.join()  # while Ray is left, no other thread may let go of Ray's objects
 
 
 def _look(sweep: Sweep) -> Batch | Settled:
