@@ -11,7 +11,7 @@ from pathlib import Path
 import optuna
 import pandas as pd
 import pytest
-from small_task import request, run
+from small_task import extend, request, run
 
 from tune_app import report, results, space
 from tune_app.report import figures
@@ -206,3 +206,46 @@ def test_optuna_suggests_lists(folder: Path, sampler: str) -> None:
     assert {json.dumps(each.config["sizes"]) for each in sweep.history.configurations.values()} <= known
     assert len(sweep.history.configurations) == 7
     assert Sweep.open(sweep.paths.folder).complete_and_trained()
+
+
+SPREADS = """
+space:
+  sizes: {choice: [[1], [2, 3]], p: [0.8, 0.2]}
+  a: {normal: [0, 1]}
+  b: {lognormal: [-7, 1]}
+  c: {qloguniform: [8, 512, 8]}
+configs: [{sizes: [1], a: 0.5, b: 0.001, c: 64}]
+epochs: 1
+seeds: 1
+metric: {name: val/loss, mode: min}
+"""
+
+
+@pytest.mark.parametrize(
+    "sampler", ["tpe", pytest.param("gp", marks=pytest.mark.slow), "cmaes", "random", "qmc", "nsga2"]
+)
+def test_every_search_has_the_distributions_that_optuna_lacks(
+    sampler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "spreads.py").write_text(
+        "def train(c, context):\n"
+        "    yield {'val/loss': abs(c['a'] - 1) + c['b'] + c['c'] / 512 + len(c['sizes'])}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def searched(samples: int, name: str) -> list[dict[str, space.Value]]:
+        text = f"{SPREADS}search: {{algorithm: optuna, sampler: {sampler}, samples: {samples}}}\n"
+        return points(run(request("spreads:train", text, name)))
+
+    def points(sweep: Sweep) -> list[dict[str, space.Value]]:
+        return [dict(each.config) for each in sweep.history.configurations.values()]
+
+    whole = searched(14, "whole")
+    assert len(whole) == 15
+    assert all(float(str(p["c"])) % 8 == 0 and float(str(p["b"])) > 0 for p in whole)
+    assert [p["sizes"] for p in whole].count([1]) >= 5
+    searched(9, "parts")
+    assert points(extend("parts", samples="14")) == whole, "the sampler is restored from the record"
+    study = optuna.load_study(study_name="parts", storage="sqlite:///runs/parts/study.db")
+    assert [trial.params["c"] for trial in study.trials] == [p["c"] for p in whole]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import optuna
 import pytest
@@ -12,8 +14,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from tune_app.search.conversion import OPTUNA_KINDS, OptunaParameter, logarithmic, optuna_parameters
-from tune_app.space import Sampler, Value, parse
+from tune_app.search.conversion import OptunaParameter, SuggestedParameter, logarithmic, optuna_parameters
+from tune_app.space import KINDS, Sampler, Value, parse
 
 #: A sampler of each kind, its distribution, and a value that it cannot give.
 EACH: list[tuple[Sampler, BaseDistribution, Value]] = [
@@ -24,6 +26,11 @@ EACH: list[tuple[Sampler, BaseDistribution, Value]] = [
     (Sampler("randint", (1, 5)), IntDistribution(1, 4), 5),
     (Sampler("lograndint", (1, 100)), IntDistribution(1, 99, log=True), 100),
     (Sampler("qrandint", (1, 18, 4)), IntDistribution(4, 16, step=4), 18),
+    (Sampler("qloguniform", (0.2, 4.0, 0.2)), FloatDistribution(0.2, 4.0, step=0.2), 0.3),
+    (Sampler("normal", (1.0, 2.0)), FloatDistribution(-19.0, 21.0), 22.0),
+    (Sampler("randn", (1.0, 2.0)), FloatDistribution(-19.0, 21.0), "1"),
+    (Sampler("lognormal", (0.0, 0.1)), FloatDistribution(math.exp(-1), math.e, log=True), 0.0),
+    (Sampler("choice", ([32], "b"), p=(0.9, 0.1)), CategoricalDistribution((0, 1)), 32),
 ]
 
 
@@ -31,17 +38,18 @@ EACH: list[tuple[Sampler, BaseDistribution, Value]] = [
 def test_a_distribution_has_the_values_of_its_sampler(
     sampler: Sampler, distribution: BaseDistribution, other: Value
 ) -> None:
-    parameter = OptunaParameter(sampler)
-    assert parameter.distribution == distribution
-    assert not parameter.contains(other)
-    rng = np.random.default_rng(1)
-    for value in (sampler.draw(rng) for _ in range(50)):
-        assert parameter.contains(value)
-        back = parameter.from_optuna(parameter.to_optuna(value))
-        assert (type(back), back) == (type(value), value)
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
-    for _ in range(50):
-        assert parameter.contains(parameter.from_optuna(parameter.suggest(study.ask(), "x")))
+    assert OptunaParameter(sampler).distribution == distribution
+    for parameter in (OptunaParameter(sampler), SuggestedParameter(sampler)):
+        assert not parameter.contains(other)
+        rng = np.random.default_rng(1)
+        for value in (sampler.draw(rng) for _ in range(50)):
+            assert parameter.contains(value)
+            back = parameter.from_optuna(parameter.to_optuna(value))
+            assert type(back) is type(value)
+            assert back == pytest.approx(value) if isinstance(value, float) else back == value
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+        for _ in range(50):
+            assert parameter.contains(parameter.from_optuna(parameter.suggest(study.ask(), "x")))
 
 
 @pytest.mark.parametrize("values", [(1, True), (2**60, 2**60 + 1), (0, False, None)])
@@ -52,15 +60,15 @@ def test_values_that_optuna_confuses_stay_different(values: tuple[Value, ...]) -
     assert [repr(parameter.from_optuna(each)) for each in theirs] == [repr(value) for value in values]
 
 
-def test_only_what_optuna_has_is_a_parameter_of_a_study() -> None:
+def test_all_but_grids_are_parameters_of_a_study() -> None:
     space = parse(
         "task: a:b\nspace: {a: {randn: [0, 1]}, b: {grid: [1]}, c: {uniform: [0, 1]}}\n"
         "search: {algorithm: random, samples: 2}"
     )
-    assert list(optuna_parameters(space)) == ["c"]
-    assert {sampler.kind for sampler, *_ in EACH} == set(OPTUNA_KINDS)
-    with pytest.raises(TypeError, match="randn"):
-        OptunaParameter(space.space["a"]).distribution  # noqa: B018
+    assert list(optuna_parameters(space)) == ["a", "c"]
+    assert {sampler.kind for sampler, *_ in EACH} == set(KINDS) - {"grid"}
+    with pytest.raises(TypeError, match="grid"):
+        OptunaParameter(space.space["b"]).distribution  # noqa: B018
 
 
 @pytest.mark.parametrize(

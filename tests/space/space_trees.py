@@ -72,7 +72,8 @@ DRAWN = (
         st.just("qrandint"),
         ascending(INTS).flatmap(lambda b: st.just([*b, 2]) if b[1] > b[0] + 1 else st.just([0, 2, 2])),
     )
-    | st.tuples(st.just("randn"), st.tuples(FLOATS, POSITIVE).map(list))
+    | st.tuples(st.sampled_from(["randn", "normal"]), st.tuples(FLOATS, POSITIVE).map(list))
+    | st.tuples(st.just("lognormal"), st.tuples(st.floats(-9, 9), st.floats(1e-9, 9)).map(list))
 )
 
 
@@ -111,8 +112,9 @@ def trees(draw: st.DrawFn) -> dict[str, Any]:
     parameters: dict[str, Any] = {}
     for name in names[:cut]:
         kind, args = draw(kinds)
-        assume(algorithm != "optuna" or kind not in ("randn", "qloguniform"))
         parameters[name] = {kind: args}
+        if kind == "choice" and draw(st.booleans()):
+            parameters[name]["p"] = [1 / len(args)] * len(args)
         others = [
             other for other, raw in parameters.items() if other != name and raw.keys() & {"grid", "choice"}
         ]

@@ -141,7 +141,7 @@ def test_the_schema_completes_every_key_and_sampler_with_a_description() -> None
     for section in schema["$defs"].values():
         assert all(entry.get("description") for entry in section["properties"].values())
     parameter = schema["properties"]["space"]["additionalProperties"]
-    assert set(parameter["properties"]) == {*space.KINDS, "when"}
+    assert set(parameter["properties"]) == {*space.KINDS, "p", "when"}
     assert all(entry["description"] for entry in parameter["properties"].values())
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from ray import tune
 from scipy import stats
 
@@ -83,5 +85,50 @@ def test_a_grid_is_not_drawn_from() -> None:
         make_sampler({"grid": [1]}).draw(np.random.default_rng(0))
 
 
-def test_every_kind_but_grid_is_a_function_of_ray_tune() -> None:
-    assert all(callable(getattr(tune, kind)) for kind in space.KINDS if kind != "grid")
+def test_the_other_kinds_are_functions_of_ray_tune() -> None:
+    others = {"grid", "normal", "lognormal"}
+    assert all(callable(getattr(tune, kind)) for kind in space.KINDS.keys() - others)
+
+
+SHARES = st.floats(1e-6, 1 - 1e-6)
+#: Each distribution that Optuna lacks, and scipy's quantile function of it.
+BY_SHARE: dict[str, tuple[dict[str, Any], Any]] = {
+    "normal": ({"normal": [1.5, 0.5]}, stats.norm(1.5, 0.5).ppf),
+    "randn": ({"randn": [1.5, 0.5]}, stats.norm(1.5, 0.5).ppf),
+    "lognormal": ({"lognormal": [-7, 2]}, stats.lognorm(2, scale=np.exp(-7)).ppf),
+    "qloguniform": (
+        {"qloguniform": [0.5, 8, 0.5]},
+        lambda u: 0.5 * np.round(stats.loguniform(0.5, 8).ppf(u) / 0.5),
+    ),
+    "choice": (
+        {"choice": [0, 1, 2], "p": [0.5, 0.125, 0.375]},
+        lambda u: stats.rv_discrete(values=([0, 1, 2], [0.5, 0.125, 0.375])).ppf(u),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BY_SHARE)
+@given(u=SHARES)
+def test_a_quantile_is_the_one_of_the_definition(kind: str, u: float) -> None:
+    raw, quantile = BY_SHARE[kind]
+    sampler = make_sampler(raw)
+    value = sampler.quantile(u)
+    assert sampler.by_share
+    assert value == pytest.approx(float(quantile(u)), rel=1e-7, abs=1e-7)
+    assert sampler.quantile(sampler.share(value)) == pytest.approx(value, rel=1e-7)
+
+
+@pytest.mark.parametrize("kind", ["normal", "randn", "lognormal"])
+def test_draws_without_bounds_have_the_distribution_of_the_definition(kind: str) -> None:
+    sampler, rng = make_sampler(BY_SHARE[kind][0]), np.random.default_rng(1)
+    drawn = np.array([sampler.draw(rng) for _ in range(DRAWS)], float)
+    scale = stats.norm(1.5, 0.5) if kind != "lognormal" else stats.lognorm(2, scale=np.exp(-7))
+    assert stats.kstest(drawn, scale.cdf).pvalue > 0.01
+
+
+def test_a_choice_has_its_probabilities() -> None:
+    sampler, rng = make_sampler({"choice": ["a", [1], None], "p": [0.7, 0.2, 0.1]}), np.random.default_rng(1)
+    counts = Counter(space.canonical(sampler.draw(rng)) for _ in range(DRAWS))
+    found = [counts[each] for each in ('"a"', "[1]", "null")]
+    assert stats.chisquare(found, [DRAWS * each for each in (0.7, 0.2, 0.1)]).pvalue > 0.01
+    assert make_sampler(sampler.plain()) == sampler

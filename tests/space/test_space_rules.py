@@ -106,16 +106,6 @@ MALFORMED: list[Case] = [
     ),
     ("grid of optuna", one("a: {grid: [1, 3]}").replace("random", "optuna"), ["{choice: [1, 3]}"]),
     (
-        "optuna's randn",
-        one("a: {randn: [1, 3]}").replace("random", "optuna"),
-        ["{uniform: [-8.0, 10.0]}"],
-    ),
-    (
-        "optuna's qloguniform",
-        one("a: {qloguniform: [1, 3, 1]}").replace("random", "optuna"),
-        ["{quniform: [1.0, 3.0, 1.0]}"],
-    ),
-    (
         "a slip of the pen",
         one("a: {randint: [1, 9]}").replace("3}", "9999999}"),
         ["1,000,000 configurations"],

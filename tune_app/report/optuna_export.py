@@ -68,7 +68,8 @@ def _parameters(frames: Frames) -> dict[str, OptunaParameter]:
     for name in frames.parameters:
         configs = [each.config for each in frames.sweep.history.configurations.values()]
         values = [config[name] for config in configs if name in config]
-        if name not in parameters or not all(map(parameters[name].contains, values)):
-            sampler = frames.sweep.space.space.get(name)
+        sampler = frames.sweep.space.space.get(name)
+        exact = name in parameters and not parameters[name].sampler.by_share
+        if not exact or not all(map(parameters[name].contains, values)):
             parameters[name] = OptunaParameter(spanning(values, sampler))
     return {name: each for name, each in parameters.items() if name not in frames.sweep.space.fixed}

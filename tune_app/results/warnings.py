@@ -16,6 +16,7 @@ from tune_app.results.frames import Frames
 from tune_app.results.verdict import LEVEL, Verdict
 from tune_app.space import KINDS, Sampler
 from tune_app.space.labels import text
+from tune_app.space.samplers import BELLS
 from tune_app.stats.arithmetic import mean, to_decimals, to_digits
 from tune_app.stats.intervals import quantile
 from tune_app.stats.paired_tests import sample_size
@@ -304,7 +305,7 @@ def _edges(frames: Frames, sample: int) -> Iterator[str]:
     configurations = frames.sweep.history.configurations
     for name in frames.varying:
         value, sampler = configurations[sample].config.get(name), space.space.get(name)
-        if not _is_number(value) or (sampler and sampler.kind == "randn"):  # a bell has no edge
+        if not _is_number(value) or (sampler and sampler.kind in BELLS):  # a bell has no edge
             continue
         offered = sampler.extremes() if sampler else ()
         seen = [each.config.get(name) for each in configurations.values()]

@@ -20,7 +20,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from tune_app.space import Sampler, SearchSpace, Value
-from tune_app.space.samplers import multiple, steps
+from tune_app.space.samplers import BELLS, multiple, steps
 from tune_app.space.scalars import alike, canonical, is_compound, literal
 from tune_app.status import Status
 from tune_app.sweep.configurations import Configuration
@@ -29,8 +29,11 @@ from tune_app.sweep.history import History
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
-#: The kinds of samplers that have an Optuna distribution.
-OPTUNA_KINDS = ("choice", "uniform", "loguniform", "quniform", "randint", "lograndint", "qrandint")
+#: The shares that a search may suggest for a distribution that Optuna lacks end this far from 0 and 1.
+_TAIL = 1e-6
+
+#: The range of a bell in a study, in standard deviations; a search reaches less than half of it.
+_WIDEST = 10
 
 #: A grid's numbers count as logarithmic if the largest is at least this many times the smallest.
 _LOG_RATIO = 50
@@ -71,7 +74,7 @@ class OptunaParameter:
                 return FloatDistribution(low, high)
             case "loguniform", (low, high):
                 return FloatDistribution(low, high, log=True)
-            case "quniform", (low, high, q):
+            case "quniform" | "qloguniform", (low, high, q):
                 return FloatDistribution(low, high, step=q)
             case "randint", (low, high):
                 return IntDistribution(low, high - 1)
@@ -80,6 +83,11 @@ class OptunaParameter:
             case "qrandint", (low, high, q):
                 first, last = steps(low, high, q)
                 return IntDistribution(first * q, last * q, step=q)
+            case "lognormal", (mean, sd):
+                low, high = (math.exp(mean + sign * _WIDEST * sd) for sign in (-1, 1))
+                return FloatDistribution(low, high, log=True)
+            case "normal" | "randn", (mean, sd):
+                return FloatDistribution(mean - _WIDEST * sd, mean + _WIDEST * sd)
             case kind, _:
                 raise TypeError(f"optuna has no {kind}; SearchSpace refuses it")
 
@@ -101,10 +109,10 @@ class OptunaParameter:
         if kind == "choice":
             choice: Value = args[_categories(args).index(value)]
             return choice
-        if kind == "quniform":
+        if kind in ("quniform", "qloguniform"):
             # Optuna's steps are sums of floats; ours are multiples, so that 0.7 has one fingerprint.
             return multiple(args[2], round(value / args[2]))
-        return float(value) if "uniform" in kind else int(value)
+        return float(value) if "uniform" in kind or kind in BELLS else int(value)
 
     def to_optuna(self, value: Value) -> Any:
         """Convert a value in a configuration to the value in the distribution."""
@@ -115,10 +123,38 @@ class OptunaParameter:
 
     def contains(self, value: Value) -> bool:
         """Whether the distribution contains this value."""
-        if self.sampler.kind in ("uniform", "loguniform"):
-            low, high = self.sampler.args
+        if self.sampler.kind in ("uniform", "loguniform", *BELLS):
+            low, high = self._ends
             return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
         return self.sampler.can_be(value)
+
+    @property
+    def _ends(self) -> tuple[float, float]:
+        known = self.distribution
+        return (known.low, known.high) if isinstance(known, FloatDistribution) else (math.nan, math.nan)
+
+
+class SuggestedParameter(OptunaParameter):
+    """A parameter as a search suggests it: where Optuna has no such distribution, by its share of it."""
+
+    @cached_property
+    def distribution(self) -> BaseDistribution:
+        """Optuna's, or that of a share."""
+        return FloatDistribution(_TAIL, 1 - _TAIL) if self.sampler.by_share else super().distribution
+
+    def from_optuna(self, value: Any) -> Value:
+        """Convert a suggested value or share to the value in a configuration."""
+        return self.sampler.quantile(float(value)) if self.sampler.by_share else super().from_optuna(value)
+
+    def to_optuna(self, value: Value) -> Any:
+        """Convert a value in a configuration to what is suggested for it."""
+        if not self.sampler.by_share:
+            return super().to_optuna(value)
+        return min(max(self.sampler.share(value), _TAIL), 1 - _TAIL)
+
+    @property
+    def _ends(self) -> tuple[float, float]:
+        return OptunaParameter(self.sampler)._ends
 
 
 def _categories(values: tuple[Value, ...]) -> tuple[Any, ...]:
@@ -133,13 +169,11 @@ def _categories(values: tuple[Value, ...]) -> tuple[Any, ...]:
     return values if len(set(values)) == len(values) and not large else tuple(map(literal, values))
 
 
-def optuna_parameters(space: SearchSpace) -> dict[str, OptunaParameter]:
-    """Every parameter of a space that has an Optuna distribution, by name."""
-    return {
-        name: OptunaParameter(sampler)
-        for name, sampler in space.space.items()
-        if sampler.kind in OPTUNA_KINDS
-    }
+def optuna_parameters(
+    space: SearchSpace, form: type[OptunaParameter] = OptunaParameter
+) -> dict[str, OptunaParameter]:
+    """Every parameter of a space that has an Optuna distribution, by name: all but grids."""
+    return {name: form(sampler) for name, sampler in space.space.items() if sampler.kind != "grid"}
 
 
 def spanning(values: Sequence[Value], sampler: Sampler | None = None) -> Sampler:

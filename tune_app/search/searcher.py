@@ -21,6 +21,7 @@ from tune_app.search.conversion import (
     END_EVENTS,
     SAMPLE,
     OptunaParameter,
+    SuggestedParameter,
     directions,
     frozen_trial,
     optuna_parameters,
@@ -57,7 +58,7 @@ class OptunaSearch:
     ) -> None:
         self._space, self._path, self._name = space, path, name or space.name
         self._notify = notify
-        self._parameters = optuna_parameters(space)
+        self._parameters = optuna_parameters(space, SuggestedParameter)
         self._sampler = make_sampler(space)
         self._study = self._new_study()
         #: By sample: the number of its trial, how it ended when the sampler was told, and since.

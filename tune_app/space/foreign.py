@@ -19,7 +19,7 @@ _CALL = re.compile(r"(?:\w+\.)*(\w+)\((.*)\)", re.DOTALL)  # tune.loguniform(1e-
 #: Other tools' names, without _, of kinds of ours; any other name may be one of ours.
 _KINDS = {
     **dict.fromkeys(["values", "choices", "categorical"], "choice"),
-    **{"gridsearch": "grid", "normal": "randn", "float": "uniform", "qlograndint": "qloguniform"},
+    **{"gridsearch": "grid", "float": "uniform", "qlograndint": "qloguniform"},
     **{
         "loguniformvalues": "loguniform",
         "qloguniformvalues": "qloguniform",
@@ -39,6 +39,8 @@ def translate(raw: object) -> dict[str, Any] | None:
     name, args = _name_and_arguments(raw)
     if not isinstance(args, list):
         return None
+    if isinstance(raw, dict) and isinstance(raw.get("probabilities"), list):
+        return {"choice": args, "p": raw["probabilities"]}
     word = name.lower().replace("_", "").rpartition(".")[2]
     if word in _WHOLE and len(args) == 2 and all(isinstance(arg, int) for arg in args):
         return {_WHOLE[word]: [args[0], args[1] + 1]}
@@ -67,9 +69,9 @@ def _list(inner: str) -> Any:
 def _of_keys(raw: dict[str, Any]) -> tuple[str, Any]:
     """A parameter of a W&B sweep, or the like: ``distribution``, ``min``, ``max`` and so on."""
     spread = str(raw.pop("distribution", "log" if raw.get("log") else "")).lower()
-    if raw.keys() == {"values"}:
+    if {"values"} <= raw.keys() <= {"values", "probabilities"}:
         return "values", raw["values"]
-    if spread == "normal":
+    if spread in ("normal", "log_normal"):
         return spread, [raw.get("mu", 0), raw.get("sigma", 1)]
     args: list[Any] = [raw.get("min", raw.get("low")), raw.get("max", raw.get("high"))]
     numbers = all(isinstance(arg, int | float) for arg in args)

@@ -75,7 +75,7 @@ def _places(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any, Path]]:
     """Where a file has values: the parameter, the list or mapping that holds one, its key there, its path."""
     for name, raw in _items(tree.get("space")):
         for kind, values in _items(raw):
-            if isinstance(values, list):
+            if kind in ("grid", "choice") and isinstance(values, list):
                 yield from (
                     (name, values, index, ("space", name, kind, index)) for index in range(len(values))
                 )

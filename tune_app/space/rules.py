@@ -215,12 +215,6 @@ def _unsearchable(algorithm: str, kind: str, args: tuple[Any, ...]) -> str:
     if kind == "grid":
         values = show(args, limit=200)
         return f"optuna suggests some values, but a grid tries them all: write {{choice: {values}}}"
-    if kind == "qloguniform":
-        return f"optuna has no {kind}: write {{quniform: {show(args)}}}"
-    if kind == "randn":
-        mean, sd = args
-        ends = show([mean - 3 * sd, mean + 3 * sd])
-        return f"optuna has no {kind}: write {{uniform: {ends}}}, three standard deviations either way"
     return ""
 
 

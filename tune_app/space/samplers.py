@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import accumulate
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -55,7 +58,7 @@ KINDS = {
     kind.name: kind
     for kind in (
         Kind("grid", _LIST, "Every value is tried."),
-        Kind("choice", _LIST, "One of the values, all equally likely."),
+        Kind("choice", _LIST, "One of the values, all equally likely unless p has their probabilities."),
         Kind("uniform", _RANGE, "A number from min up to, but not including, max.", listed=False),
         Kind("loguniform", _RANGE, f"A number between min and max{_EVENLY}", log=True, listed=False),
         Kind("quniform", _STEPS, f"{_MULTIPLE}."),
@@ -63,9 +66,15 @@ KINDS = {
         Kind("randint", _RANGE, f"{_WHOLE}.", ints=True),
         Kind("lograndint", _RANGE, f"{_WHOLE}{_EVENLY}", ints=True, log=True),
         Kind("qrandint", _STEPS, f"{_MULTIPLE}; q is a whole number.", ints=True),
-        Kind("randn", "[mean, sd]", "A number from the normal distribution.", listed=False),
+        Kind("normal", "[mean, sd]", "A number from the normal distribution.", listed=False),
+        Kind("randn", "[mean, sd]", "Ray Tune's name of normal.", listed=False),
+        Kind("lognormal", "[mean, sd]", "A number whose natural logarithm is normal.", listed=False),
     )
 }
+#: The kinds without bounds.
+BELLS = ("normal", "randn", "lognormal")
+#: The largest natural logarithm of a number from a ``lognormal``, eight standard deviations out.
+_LARGEST_LOG = 230
 
 
 @dataclass(frozen=True)
@@ -73,21 +82,26 @@ class Sampler:
     """One parameter of a space: ``kind`` and ``args`` as in the file, and when the parameter exists.
 
     ``when`` maps other parameters to the values beside which this one exists; all of them must hold.
+    ``p`` are the probabilities of a ``choice``; empty if they are equal.
     """
 
     kind: str
     args: tuple[Any, ...]
     when: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    p: tuple[float, ...] = ()
 
     def draw(self, rng: np.random.Generator) -> Value:
         """Draw one plain Python value. Raises ``TypeError`` for a ``grid``, of which every value is tried."""
         if self.kind == "grid":
             raise TypeError("a grid draws nothing: every value is tried")
+        if self.p:
+            return self.quantile(float(rng.random()))
         if self.kind == "choice":
             chosen: Value = self.args[int(rng.integers(len(self.args)))]
             return chosen
-        if self.kind == "randn":
-            return float(rng.normal(*self.args))
+        if self.kind in BELLS:
+            drawn = float(rng.normal(*self.args))
+            return math.exp(drawn) if self.kind == "lognormal" else drawn
         kind, (low, high, *step) = KINDS[self.kind], self.args
         if kind.ints and not kind.log:
             q = step[0] if step else 1
@@ -102,11 +116,39 @@ class Sampler:
             return float(multiple(step[0], round(drawn / step[0])))
         return min(math.floor(drawn), high - 1) if kind.ints else drawn
 
+    @property
+    def by_share(self) -> bool:
+        """Whether Optuna lacks the distribution, and suggests a share u for the value ``quantile(u)``."""
+        return self.kind in (*BELLS, "qloguniform") or bool(self.p)
+
+    def quantile(self, u: float) -> Value:
+        """The value below which a share ``u`` of the distribution lies, 0 < u < 1, if it is ``by_share``."""
+        if self.p:
+            place = bisect_left([*accumulate(self.p)], u * sum(self.p))
+            chosen: Value = self.args[min(place, len(self.args) - 1)]
+            return chosen
+        if self.kind == "qloguniform":
+            low, high, q = self.args
+            exact = math.exp(math.log(low) + u * (math.log(high) - math.log(low)))
+            return float(multiple(q, round(min(max(exact, low), high) / q)))
+        at = NormalDist(*self.args).inv_cdf(u)
+        return math.exp(at) if self.kind == "lognormal" else at
+
+    def share(self, value: Any) -> float:
+        """A share whose ``quantile`` is ``value``: of a value with a probability, the middle of its share."""
+        if self.p:
+            place = next(place for place, arg in enumerate(self.args) if alike(arg, value))
+            return (sum(self.p[:place]) + self.p[place] / 2) / sum(self.p)
+        if self.kind == "qloguniform":
+            low, high, _ = self.args
+            return math.log(value / low) / math.log(high / low)
+        return NormalDist(*self.args).cdf(math.log(value) if self.kind == "lognormal" else value)
+
     def extremes(self) -> tuple[Value, ...]:
-        """Return every value of a ``grid`` or ``choice``, the ends of a range, nothing for ``randn``."""
+        """Return every value of a ``grid`` or ``choice``, the ends of a range, nothing without bounds."""
         if self.kind in ("grid", "choice"):
             return self.args
-        if self.kind == "randn":
+        if self.kind in BELLS:
             return ()
         low, high, *_ = self.args
         return (low, high - 1) if self.kind in ("randint", "lograndint") else (low, high)
@@ -129,7 +171,8 @@ class Sampler:
             for other, values in self.when.items()
         }
         args = [labelled(arg, labels or {}) for arg in self.args]
-        return {self.kind: args, **({"when": when} if when else {})}
+        weights = {"p": list(self.p)} if self.p else {}
+        return {self.kind: args, **weights, **({"when": when} if when else {})}
 
 
 def steps(low: float, high: float, q: float) -> tuple[int, int]:
@@ -160,7 +203,7 @@ def read_sampler(raw: object) -> Sampler:
         known = "{grid: [...]}" if raw is None or len(grid) > 200 else grid
         fix = _translated(raw) or f"{known}, or move a single value to fixed:"
         raise RuleError(f"{show(raw)} is not a sampler: write {fix}")
-    kinds = [key for key in raw if key != "when"]
+    kinds = [key for key in raw if key not in ("when", "p")]
     for key in kinds:
         if key not in KINDS:
             raise RuleError(f'unknown sampler "{key}"{_correction(key, raw)}', spot=(key,))
@@ -168,7 +211,9 @@ def read_sampler(raw: object) -> Sampler:
         rule = f"{' and '.join(kinds) or 'no sampler'} for one parameter: write exactly one"
         raise RuleError(f"{rule}, such as {{grid: [1, 2]}}", spot=tuple(kinds[1:2]))
     [kind] = kinds
-    return Sampler(kind, _arguments(kind, raw[kind]), _conditions(raw["when"]) if "when" in raw else {})
+    args = _arguments(kind, raw[kind])
+    when = _conditions(raw["when"]) if "when" in raw else {}
+    return Sampler(kind, args, when, _probabilities(kind, args, raw["p"]) if "p" in raw else ())
 
 
 def _correction(key: str, raw: dict[str, Any]) -> str:
@@ -185,9 +230,9 @@ def _correction(key: str, raw: dict[str, Any]) -> str:
 def _translated(raw: object) -> str:
     """The translation of a parameter in another tool's format; empty if unknown or invalid."""
     known = translate(raw)
-    if known is None or not known.keys() <= KINDS.keys() or not _is_accepted(known):
+    if known is None or not known.keys() <= {*KINDS, "p"} or not _is_accepted(known):
         return ""
-    if "choice" in known:
+    if "choice" in known and "p" not in known:
         return f"{literal({'grid': known['choice']})} to try each, or {literal(known)} to draw from them"
     return literal(known)
 
@@ -216,6 +261,27 @@ def _arguments(name: str, given: object) -> tuple[Any, ...]:
     return args
 
 
+def _probabilities(kind: str, args: tuple[Any, ...], given: object) -> tuple[float, ...]:
+    if kind != "choice":
+        raise RuleError(f"p has the probabilities of a choice, and this is {kind}: leave p out", spot=("p",))
+    if not isinstance(given, list | tuple) or len(given) != len(args):
+        rule = f"p takes a list of {len(args)} probabilities, one for each value"
+        raise RuleError(f"{rule}, not {show(given)}", spot=("p",))
+    try:
+        p = _NUMBERS.validate_python(tuple(given))
+    except ValidationError as error:
+        first = next(explain(error, BaseModel))
+        raise RuleError(first.text, spot=("p", *first.path)) from None
+    for index, each in enumerate(p):
+        if each <= 0:
+            rule = f"{show(each)} is not a probability above 0: write one, or remove the value"
+            raise RuleError(rule, spot=("p", index))
+    if not math.isclose(sum(p), 1, abs_tol=0.01):
+        fix = show([float(f"{each / sum(p):.4g}") for each in p])
+        raise RuleError(f"the probabilities sum to {sum(p):.4g}, not to 1: write {fix}", spot=("p",))
+    return p
+
+
 def _values(name: str, given: Sequence[Any], spot: tuple[str | int, ...]) -> tuple[Value, ...]:
     """The values of a list called ``name``: at least one, and no two that are equal."""
     if not given:
@@ -234,9 +300,12 @@ def _values(name: str, given: Sequence[Any], spot: tuple[str | int, ...]) -> tup
 def _violations(kind: Kind, args: tuple[Any, ...]) -> Iterator[tuple[int, str]]:
     """The rules that arguments break together: the index of the argument at fault, and the message."""
     low, high, *rest = args
-    if kind.name == "randn":
+    if kind.name in BELLS:
         if high <= 0:
             yield 1, f"sd is {show(high)}, and a standard deviation is above 0"
+        elif kind.name == "lognormal" and abs(low) + 8 * high > _LARGEST_LOG:
+            rule = "mean and sd are those of the natural logarithm, and with these the number is too large"
+            yield 0, f"{rule}: write smaller ones"
         return
     if low >= high:
         fix = "move a single value to fixed:" if low == high else f"write {show([high, low, *rest])}"
@@ -279,7 +348,7 @@ def _conditions(raw: object) -> dict[str, tuple[Value, ...]]:
 def kind_of(value: Mapping[str, Any]) -> str:
     """The sampler that a mapping is meant as, where a value is expected; empty if it may be a value."""
     kinds = [key for key, args in value.items() if key in KINDS and isinstance(args, list)]
-    return kinds[0] if kinds and value.keys() <= {*kinds, "when"} else ""
+    return kinds[0] if kinds and value.keys() <= {*kinds, "when", "p"} else ""
 
 
 #: The JSON schema of a value; a mapping of ``label`` and ``value`` gives it a name.
@@ -302,10 +371,16 @@ def schema() -> dict[str, Any]:
         "minProperties": 1,
         "additionalProperties": {"anyOf": [value, values]},
     }
+    positive = {"type": "number", "exclusiveMinimum": 0}
+    probabilities = {
+        "type": "array",
+        "description": "The probabilities of the values of a choice. They sum to 1.",
+        "items": positive,
+    }
     return {
         "type": "object",
         "description": "One sampler as {kind: arguments}. when is the condition under which it exists.",
-        "properties": {**kinds, "when": when},
+        "properties": {**kinds, "p": probabilities, "when": when},
         "additionalProperties": False,
         "oneOf": [{"required": [name]} for name in KINDS],
     }
