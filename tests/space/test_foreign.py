@@ -125,3 +125,24 @@ def test_the_advised_direction_is_the_one_that_was_meant(written: str, mode: str
     message = str(caught.value).splitlines()[0]
     assert re.search(rf"write (mode: )?{mode}\b", message)
     assert not re.search(rf"\b{'max' if mode == 'min' else 'min'}\b", message.replace("max, min", ""))
+
+
+@pytest.mark.parametrize(
+    ("written", "fix"),
+    [
+        ("method: bayes", "search: {algorithm: "),
+        ("parameters: {lr: {values: [1]}}", "space: "),
+        ("run_cap: 20", "search: {algorithm: optuna, samples: 20}"),
+        ("early_terminate: {type: hyperband}", "stop: {scheduler: "),
+        ("goal: minimize", "metric: {name: val_loss, mode: min}"),
+        ("max_t: 9", "epochs: 9"),
+        ("stop: {scheduler: asha, min_iter: 3}", "grace_period: 3"),
+        ("stop: {scheduler: asha, eta: 4}", "reduction_factor: 4"),
+    ],
+)
+def test_other_tools_keys_are_answered_with_ours(written: str, fix: str) -> None:
+    with pytest.raises(SpaceError) as caught:
+        spaces.parse(f"task: a:b\n{written}\n", file="my.yaml")
+    message = str(caught.value).splitlines()[0]
+    assert message.startswith("my.yaml:2: ")
+    assert f"write {fix}" in message

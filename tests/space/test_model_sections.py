@@ -247,6 +247,7 @@ MALFORMED: list[Case] = [
         f"{TASK}fixed: {{lr: [1, {{a: .nan}}]}}\n",
         ["2: fixed.lr: ", ".nan", "finite"],
     ),
+    ("value in fixed", f"{TASK}fixed: {{lr: {{value: 1}}}}\n", ["2: fixed.lr: ", "space:"]),
     ("nan in fixed", f"{TASK}fixed: {{lr: .nan}}\n", ["fixed.lr: ", ".nan", "finite"]),
     ("half a character", f'{TASK}fixed: {{lr: "\\ud800"}}\n', ['"\\ud800"']),
     ("configs is a mapping", f"{TASK}configs: {{lr: 1}}\n", ["my.yaml:2: configs: ", "{lr: 1}", "list"]),

@@ -19,6 +19,9 @@ def _value(value: Any) -> Any:
         raise RuleError(fault)
     if isinstance(value, dict) and (kind := samplers.kind_of(value)):
         raise RuleError(f"{show(value)} is a sampler, {kind}: move it to space:")
+    if isinstance(value, dict) and (value.keys() == {"value"} or {"values", "distribution"} & value.keys()):
+        rule = "is written as another tool writes a parameter"
+        raise RuleError(f"{show(value)} {rule}: write the value itself here, or a sampler below space:")
     return value
 
 

@@ -15,6 +15,22 @@ DIRECTIONS = {
     **dict.fromkeys(["min", "minimize", "minimise", "minimum", "lower", "down"], "min"),
 }
 
+#: Other tools' keys at the top of a file, and in ``stop``, as they are called here.
+TOP_KEYS = {
+    **dict.fromkeys(["parameters", "param_space", "hparams"], "space: {...}"),
+    "method": "search: {algorithm: grid}, with random or optuna in place of grid",
+    **dict.fromkeys(["run_cap", "num_samples", "n_trials"], "search: {algorithm: optuna, samples: {value}}"),
+    **dict.fromkeys(["early_terminate", "scheduler", "pruner"], "stop: {scheduler: asha}"),
+    **dict.fromkeys(["program", "trainable"], "task: module:function"),
+    **dict.fromkeys(["goal", "direction"], "metric: {name: val_loss, mode: min}"),
+    **dict.fromkeys(["max_epochs", "num_epochs", "max_t"], "epochs: {value}"),
+}
+STOP_KEYS = {
+    "type": "scheduler: {value}",
+    **dict.fromkeys(["min_iter", "min_resource"], "grace_period: {value}"),
+    "eta": "reduction_factor: {value}",
+}
+
 _CALL = re.compile(r"(?:\w+\.)*(\w+)\((.*)\)", re.DOTALL)  # tune.loguniform(1e-4, 1e-1)
 #: Other tools' names, without _, of kinds of ours; any other name may be one of ours.
 _KINDS = {

@@ -10,7 +10,7 @@ from typing import get_args
 from pydantic import BaseModel, ValidationError
 
 from tune_app.errors import SpaceError, nearest
-from tune_app.space.foreign import DIRECTIONS
+from tune_app.space.foreign import DIRECTIONS, STOP_KEYS, TOP_KEYS
 from tune_app.space.labels import text
 from tune_app.space.reader import Document, Mark, Path
 from tune_app.space.scalars import literal, plain, quote, show
@@ -81,6 +81,9 @@ def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel]:
 def _right_key(key: str, value: object, known: list[str]) -> str:
     if "mode" in known and (word := DIRECTIONS.get(str(value).lower())):
         return f": write mode: {word}"
+    words = TOP_KEYS if "space" in known else STOP_KEYS if "grace_period" in known else {}
+    if key in words:
+        return f": write {words[key].replace('{value}', show(value))}"
     if guess := nearest(key, known):
         return f".{guess}"
     rest = "; a parameter goes below space: or fixed:" if "space" in known else ""
