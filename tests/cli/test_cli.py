@@ -106,6 +106,17 @@ def test_a_signal_within_a_callback_is_not_lost(
     assert ended.type is KeyboardInterrupt or ended.value.code == code  # type: ignore[attr-defined]
 
 
+def test_an_interrupt_while_a_class_is_made_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Attribute:
+        def __set_name__(self, *_: object) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.cli, "main", lambda **_: type("Made", (), {"attribute": Attribute()}))
+    with pytest.raises((SystemExit, KeyboardInterrupt)) as ended:
+        cli.main(["ls"])
+    assert ended.type is KeyboardInterrupt or ended.value.code == 130  # type: ignore[attr-defined]
+
+
 @pytest.mark.slow
 def test_the_wheel_carries_spaces_and_documentation(tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip"]

@@ -53,6 +53,10 @@ def _outcome(argv: Sequence[str] | None) -> int:
         return 2
     except TuneAppError as error:
         return _print_error(error)
+    except RuntimeError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # Python 3.11 wraps it where it makes a class
+            return 130
+        raise
     except OSError as error:
         if error.errno == errno.EPIPE:  # the reader of the output has gone
             return 1
