@@ -123,7 +123,9 @@ def trees(draw: st.DrawFn) -> dict[str, Any]:
             other = draw(st.sampled_from(others))
             values = next(iter(parameters[other].values()))
             some = draw(st.lists(st.sampled_from(values), min_size=1, max_size=2, unique_by=space.canonical))
-            parameters[name]["when"] = {other: some if len(some) > 1 or listed else some[0]}
+            parameters[name]["when"] = {
+                other: some if len(some) > 1 or listed or isinstance(some[0], list) else some[0]
+            }
     assume(algorithm != "random" or any("grid" not in raw for raw in parameters.values()))
     tree: dict[str, Any] = {
         "task": draw(st.sampled_from(["pneumonia", "my.module:task"])),

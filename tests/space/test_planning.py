@@ -125,3 +125,11 @@ def test_what_is_planned_is_sound(tree: dict[str, Any]) -> None:
             assert (name in config) == holds
             if name in config and space.KINDS[sampler.kind].listed:
                 assert sampler.can_be(config[name])
+
+
+def test_a_point_may_have_its_own_value_of_what_is_fixed() -> None:
+    parsed = space.parse("task: a:b\nconfigs: [{lr: 1}, {gamma: 3, lr: 1}]\nfixed: {gamma: 2, loss: ce}\n")
+    found = parsed.planned()
+    assert found == [{"lr": 1, "gamma": 2, "loss": "ce"}, {"lr": 1, "gamma": 3, "loss": "ce"}]
+    assert [*found[1]] == [*found[0]]
+    assert space.parse(parsed.dump(), name="space") == parsed

@@ -149,11 +149,6 @@ MALFORMED: list[Case] = [
     ("accent in two ways", f"{TASK}fixed: {{\u00e9: 1, e\u0301: 1}}\n", ["my.yaml:2: fixed: ", "encoded"]),
     ("a column", f"{TASK}fixed: {{status: 1}}\n", ["my.yaml:2: fixed: ", '"status"', "column"]),
     (
-        "a point names what is fixed",
-        f"{TASK}fixed: {{lr: 1}}\nconfigs:\n  - {{lr: 3}}\n",
-        ["my.yaml:4: configs[0].lr: ", "fixed", "1"],
-    ),
-    (
         "a point twice",
         f"{TASK}configs:\n  - {{lr: 3}}\n  - {{lr: 3.0}}\n",
         ["my.yaml:4: configs[1]: ", "configs[0]"],

@@ -72,4 +72,5 @@ def _parameters(frames: Frames) -> dict[str, OptunaParameter]:
         exact = name in parameters and not parameters[name].sampler.by_share
         if not exact or not all(map(parameters[name].contains, values)):
             parameters[name] = OptunaParameter(spanning(values, sampler))
-    return {name: each for name, each in parameters.items() if name not in frames.sweep.space.fixed}
+    fixed = frames.sweep.space.fixed.keys() - set(frames.varying)
+    return {name: each for name, each in parameters.items() if name not in fixed}

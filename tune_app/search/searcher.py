@@ -263,7 +263,11 @@ class OptunaSearch:
         parameter would remove it from what most samplers use: the parameters that all trials share.
         """
         fixed, known = self._space.fixed, self._parameters
-        point = {name: value for name, value in configuration.config.items() if name not in fixed}
+        point = {
+            name: value
+            for name, value in configuration.config.items()
+            if name not in fixed or not alike(value, fixed[name])
+        }
         if all(name in known and known[name].contains(value) for name, value in point.items()):
             with self._calling(f"told of sample {configuration.sample}"):
                 self._study.enqueue_trial(

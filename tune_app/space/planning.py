@@ -79,6 +79,7 @@ def _product(space: SearchSpace, drawn: Point) -> Iterator[Point]:
 
 
 def _ordered(point: Mapping[str, Value], space: SearchSpace) -> Point:
-    """Order a point: parameters of the space, then the point's other ones, then ``fixed``."""
+    """Order a point: parameters of the space, its other ones, then ``fixed``, whose values it may replace."""
     own = {name: point[name] for name in space.space if name in point}
-    return {**own, **point, **space.fixed}
+    others = {name: value for name, value in point.items() if name not in space.fixed}
+    return {**own, **others, **space.fixed, **{name: point[name] for name in space.fixed if name in point}}

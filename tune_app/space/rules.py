@@ -252,10 +252,7 @@ def _points(space: SearchSpace) -> Iterator[RuleError]:
     seen: dict[str, int] = {}
     for index, point in enumerate(space.configs):
         path: Path = ("configs", index)
-        for name in point.keys() & space.fixed.keys():
-            rule = f"is fixed at {show(space.fixed[name])} for all: remove it here, or from fixed:"
-            yield RuleError(rule, (*path, name))
-        if (earlier := seen.setdefault(canonical(point), index)) != index:
+        if (earlier := seen.setdefault(canonical({**space.fixed, **point}), index)) != index:
             yield RuleError(f"the same point as configs[{earlier}]: keep one", path)
         for name, sampler in space.space.items():
             there = exists(name, space.space, {**space.fixed, **point})
