@@ -78,8 +78,10 @@ def test_each_key_of_a_space_is_documented_with_its_choices() -> None:
     samplers = schema["properties"]["space"]["additionalProperties"]["properties"]
     # `name` and `mode` of a metric stand in a paragraph of their own.
     assert set(keys) - rows("search-space") == {"name", "mode"}
-    assert set(samplers) - {"when"} <= rows("samplers")
-    assert set(samplers) - {"when"} == set(space.KINDS)
+    beside = {"when", "p"}  # keys beside that of the sampler
+    assert set(samplers) - beside <= rows("samplers")
+    assert set(samplers) - beside == set(space.KINDS)
+    assert [key for key in beside if f"`{key}" not in page("samplers").text] == []
     text = page("search-space").text
     for key, entry in keys.items():
         assert [choice for choice in (key, *choices(entry)) if f"`{choice}`" not in text] == []

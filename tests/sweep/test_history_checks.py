@@ -95,7 +95,7 @@ WRONG: dict[str, tuple[dict[str, Any], ...]] = {
     "a metric of text": (STARTED, {**EPOCH, "metrics": {"a": ["0.5", None]}}),
     "a metric of truth values": (STARTED, {**EPOCH, "metrics": {"a": [True, None]}}),
     "seconds below 0": (STARTED, {**EPOCH, "durations_s": [-1, 0.5]}),
-    "a configuration of lists": ({**PLANNED, "config": {"lr": [0.1]}},),
+    "a configuration in a list": ({**PLANNED, "config": [0.1]},),
     "a file elsewhere": (STARTED, EPOCH, {**CHECKPOINT, "saved": {**SAVED, "file": "../a.pt"}}),
     "a hidden file": (STARTED, EPOCH, {**CHECKPOINT, "saved": {**SAVED, "file": ".lock"}}),
     "a file with a newline": (STARTED, EPOCH, {**CHECKPOINT, "saved": {**SAVED, "file": "a.pt\n"}}),

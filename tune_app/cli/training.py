@@ -230,6 +230,7 @@ def resume(name: str, **options: Any) -> None:
         "Add seeds or epochs although the code has changed; each mean then covers both versions.",
         is_flag=True,
     ),
+    option("--revive", "Train what early stopping has paused or stopped to the end.", is_flag=True),
     option(
         "--undo",
         "Remove the part of the last extension that is not trained yet. Trains nothing.",
@@ -244,6 +245,7 @@ def extend(
     epochs: str | None,
     add: tuple[str, ...],
     code_changed: bool,
+    revive: bool,
     undo: bool,
     **options: Any,
 ) -> None:
@@ -255,8 +257,8 @@ def extend(
     from tune_app.session import lifecycle
 
     if undo:
-        if samples or seeds or epochs or add:
-            raise RunError("--undo removes an extension: leave out --samples, --seeds, --epochs and --add.")
+        if samples or seeds or epochs or add or revive:
+            raise RunError("--undo removes an extension: leave out all that would add to the run.")
         return _undo(name, options)
     sweep, request = _open(name, options)
     if sweep.history.settling:
@@ -264,20 +266,15 @@ def extend(
             f"{name} is being settled. Go on with: tune-app resume {name}\n"
             f"  To end that, without the seeds that are not trained yet: tune-app extend {name} --undo"
         )
-    wider = spaces.extend(sweep.space, samples=samples, seeds=seeds, epochs=epochs, add=add)
+    revives = lifecycle.revivable(sweep) if revive else []
+    wider = sweep.space
+    if samples or seeds or epochs or add or not revive:
+        wider = spaces.extend(sweep.space, samples=samples, seeds=seeds, epochs=epochs, add=add)
     # +5 adds to each configuration's own number; 10 is the number of each, unless it has more
     absorbs = wider.seeds - sweep.space.seeds if seeds and not seeds.startswith("+") else 0
     loaded = _load(request, sweep)
-    if lifecycle.restarts(sweep.space, wider, loaded):
-        say(
-            "note: this task's training depends on the number of epochs (for example its learning-rate "
-            "schedule), so every trial restarts from epoch 1."
-        )
-    elif wider.epochs > sweep.space.epochs and sweep.space.keep != "last":
-        say(
-            f"note: {name} has no checkpoints of its finished trials (keep: {sweep.space.keep}), so they "
-            "restart from epoch 1. A run with keep: last continues them."
-        )
+    for note in lifecycle.extension_notes(sweep, wider, loaded, revives):
+        say(note)
     if wider.seeds > sweep.space.seeds:
         from tune_app.results import seeds_needed  # loads pandas and scipy
 
@@ -285,7 +282,8 @@ def extend(
             say(needed)
     flags = {"--samples": samples, "--seeds": seeds, "--epochs": epochs}
     asked = [f"{flag} {text}" for flag, text in flags.items() if text] + [f"--add {text}" for text in add]
-    session = lifecycle.extend(request, loaded, sweep, wider, " ".join(asked), code_changed, absorbs)
+    asked += ["--revive"] if revive else []
+    session = lifecycle.extend(request, loaded, sweep, wider, " ".join(asked), code_changed, absorbs, revives)
     return _train(session, options["no_report"])
 
 

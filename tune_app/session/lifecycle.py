@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from tune_app.sweep.configurations import Configuration
 from tune_app.sweep.paths import RunPaths, find_runs, is_run
 from tune_app.sweep.record import read
 from tune_app.tasks import task
+from tune_app.text import counted
 
 #: Keys of a space that a later session may change: they say how to train and what to save, not what to try.
 _CHANGEABLE = ("resources", "checkpoint_every", "keep", "max_failures")
@@ -90,10 +91,11 @@ def extend(
     asked: str,
     code_changed: bool = False,
     absorbs: int = 0,
+    revives: Sequence[Configuration] = (),
 ) -> Session:
     """A session that wants the space ``wider`` from now on; ``asked`` is how the user put it.
 
-    For ``absorbs`` see `events.Extended`.
+    For ``absorbs`` and ``revives`` see `events.Extended`.
 
     Raises:
         TaskError: the task cannot take a new value.
@@ -103,15 +105,69 @@ def extend(
     from_start = restarts(sweep.space, wider, loaded)
     current = code.collect(wider.task, code.known_files(sweep.history))
     mixed = code.mixed_if_trained(sweep.history, wider, current, from_start)
+    continued = [each for each in revives if any(a.saved and sweep.is_intact(a.saved) for a in each.attempts)]
+    mixed |= code.mixed(sweep.history, [] if from_start else continued, wider, current)
     if mixed and not code_changed:
         raise code.mixing_error(sweep.name, mixed)
     space = wider.model_copy(update={"resources": request.space.resources})
+    samples = [each.sample for each in revives]
     return Session(
         replace(request, space=space),
         loaded,
         sweep,
-        lambda run: run.extend(wider, asked, from_start, absorbs),
+        lambda run: run.extend(wider, asked, from_start, absorbs, samples),
     )
+
+
+def revivable(sweep: Sweep) -> list[Configuration]:
+    """The configurations that are paused, or were stopped before they diverged.
+
+    Raises:
+        RunError: there are none.
+    """
+    found = [
+        each
+        for each in sweep.history.configurations.values()
+        if each.paused or (each.stopped_at is not None and not any(a.diverged for a in each.attempts))
+    ]
+    if not found:
+        raise RunError(
+            f"{sweep.name}: no configuration is paused or was stopped early, so there is none to revive. To "
+            f"train what is lacking: tune-app resume {sweep.name}"
+        )
+    return found
+
+
+def extension_notes(
+    sweep: Sweep, wider: SearchSpace, loaded: LoadedTask, revives: Sequence[Configuration] = ()
+) -> Iterator[str]:
+    """What an extension will train again, or anew."""
+    if from_start := restarts(sweep.space, wider, loaded):
+        yield (
+            "note: this task's training depends on the number of epochs (for example its learning-rate "
+            "schedule), so every trial restarts from epoch 1."
+        )
+    elif wider.epochs > sweep.space.epochs and sweep.space.keep != "last":
+        yield (
+            f"note: {sweep.name} has no checkpoints of its finished trials (keep: {sweep.space.keep}), so "
+            "they restart from epoch 1. A run with keep: last continues them."
+        )
+    if not revives:
+        return
+    saved = [
+        last.saved if last and not from_start else None
+        for each in revives
+        for last in map(each.last, each.replicates(wider))
+    ]
+    begins = [each.epoch if each and sweep.is_intact(each) else 0 for each in saved]
+    left = sum(wider.epochs - begin for begin in begins)
+    again = sum(not begin for begin in begins)
+    yield f"{counted(len(revives), 'configuration')} will be trained to epoch {wider.epochs}: {left:,} epochs"
+    if again and not from_start:
+        yield (
+            f"note: {again:,} of their {counted(len(begins), 'replicate')} have no checkpoint, so they "
+            "restart from epoch 1."
+        )
 
 
 def restarts(space: SearchSpace, wider: SearchSpace, loaded: LoadedTask) -> bool:

@@ -60,7 +60,8 @@ def _undo(sweep: Sweep) -> str:
     trained = [a for a in since if _gained(a, sweep, earlier, before)]
     kept, keeps = _kept(sweep, earlier, before, trained)
     narrower = spaces.changed(earlier, kept, "undone", recorded=True) if kept else earlier
-    if narrower == sweep.space:
+    rests = set(history.extensions[-1].revives) - {attempt.sample for attempt in trained}
+    if narrower == sweep.space and not rests:
         raise RunError(
             f"{sweep.name}: {asked} cannot be undone: everything that it added has been trained, at least in "
             "part. To train no more of it, do not resume the run."
@@ -72,12 +73,14 @@ def _undo(sweep: Sweep) -> str:
         if attempt not in trained
         and (
             attempt.sample > keeps
+            or attempt.sample in rests
             or attempt.target > narrower.epochs
             or max(attempt.replicates) not in _before(attempt, sweep, before, absorbs).replicates(narrower)
         )
     ]
     text = narrower.dump() if kept else texts[-2]
-    sweep.note(Undone(space=text, keeps=keeps, trials=trials, absorbs=absorbs), durable=True)
+    undone = Undone(space=text, keeps=keeps, trials=trials, absorbs=absorbs, rests=sorted(rests))
+    sweep.note(undone, durable=True)
     sweep.want(narrower)
     return asked
 

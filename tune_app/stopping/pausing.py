@@ -49,7 +49,8 @@ class Rungs:
         last, promoted, ended = judged[-1], configuration.promoted, self._finished(configuration)
         if last.end == Status.PAUSED:
             self._waiting[sample] = last
-        gone, rows = last.end in (Status.STOPPED, Status.FAILED) or bool(last.diverged), self._rows(last)
+        gone = last.end in (Status.STOPPED, Status.FAILED) or bool(last.diverged) or configuration.revived
+        rows = self._rows(last)
         for rung in self._rungs:
             if rung in promoted:
                 self._rule.promote(Promotion(sample, rung))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -118,6 +118,8 @@ class Attempt:
     ranked_by: dict[int, float | None] = field(default_factory=dict)
     end: Status | None = None
     reason: str = ""
+    #: How it was paused or stopped, if its configuration was revived since.
+    rested: tuple[Status, str] | None = None
     log: str = ""
     test: events.Values = field(default_factory=dict)
     evaluated: list[int] = field(default_factory=list)
@@ -232,6 +234,24 @@ class Configuration:
     #: How many replicates it has beyond those of the space, and how many of these the open batch has added.
     added: int = 0
     pending: int = 0
+    #: Whether it was paused or stopped, and is to be trained to the end all the same.
+    revived: bool = False
+
+    def revive(self, lost: Collection[str]) -> None:
+        """Train what was paused or stopped to the end; the trials ``lost`` have no checkpoint."""
+        self.revived = True
+        for attempt in self.attempts:
+            if attempt.end in (Status.PAUSED, Status.STOPPED):
+                attempt.rested = attempt.end, attempt.reason
+                attempt.saved = None if attempt.trial in lost else attempt.saved
+                attempt.end, attempt.reason = Status.INTERRUPTED, ""
+
+    def rest(self) -> None:
+        """Be paused or stopped as before it was revived."""
+        self.revived = False
+        for attempt in self.attempts:
+            if attempt.rested:
+                (attempt.end, attempt.reason), attempt.rested = attempt.rested, None
 
     def replicates(self, space: SearchSpace) -> range:
         """The numbers of its replicates: those of the space, then those that were added."""

@@ -21,6 +21,9 @@ _LEFT_OUT = {
     "sharing": None,
     "slots": None,
     "absorbs": 0,
+    "revives": [],
+    "lost": [],
+    "rests": [],
 }
 
 _FIELDS = {

@@ -265,25 +265,30 @@ class Extended(RecordLine, frozen=True, kw_only=True):
     """The sweep was extended to ``space``, in YAML; ``from_start``: every trial restarts from epoch 1.
 
     ``absorbs`` is how many of the seeds that batches added to a configuration count among those of the space
-    from now on.
+    from now on. The samples ``revives``, which were paused or stopped, are trained to the end, and no rule of
+    early stopping sees them any more; the checkpoints of their trials ``lost`` are no longer there.
     """
 
     space: str
     asked: str
     from_start: bool
     absorbs: Count = 0
+    revives: list[Number] = []
+    lost: list[str] = []
 
 
 class Undone(RecordLine, frozen=True, kw_only=True):
     """The last extension was undone, as far as nothing of it was trained; ``space`` is the new one in YAML.
 
-    Only the first ``keeps`` configurations stay. ``trials``, which trained nothing new, are removed.
+    Only the first ``keeps`` configurations stay. ``trials``, which trained nothing new, are removed. Of those
+    that were revived, the samples ``rests`` are paused or stopped as before.
     """
 
     space: str
     keeps: Count
     trials: list[str]
     absorbs: Count = 0
+    rests: list[Number] = []
 
 
 class Batch(RecordLine, frozen=True, kw_only=True):

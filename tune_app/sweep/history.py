@@ -70,9 +70,8 @@ class History:
         #: ended early without a decision. An extension that restarts every trial clears it.
         self.stopping_inputs: list[tuple[Attempt, events.Epoch] | Attempt | events.Decision] = []
         self.openings: list[events.Opened] = []
-        #: The extensions that are in force, each with the space after it as YAML.
+        #: The extensions that are in force, each with the space after it as YAML; the state before each.
         self.extensions: list[events.Extended] = []
-        #: The state before each of them.
         self.before_extensions: list[BeforeExtension] = []
         self.settlings: list[Settling] = []
         #: When people were shown the test figures of all configurations.
@@ -169,8 +168,6 @@ class History:
             at = after
         return at
 
-    # ---------------------------------------------------------------- apply
-
     def apply(self, event: events.Event) -> None:
         """Apply one event that ``check`` has found valid."""
         match event:
@@ -228,12 +225,11 @@ class History:
         self.extensions.append(event)
         kept = {a.trial: (a.saved, set(a.converged)) for a in self.attempts.values()}
         added = {each.sample: each.added for each in self.configurations.values()}
-        self.before_extensions.append(
-            BeforeExtension(
-                len(self.configurations), kept, list(self.stopping_inputs), added, len(self.settlings)
-            )
-        )
+        count, inputs = len(self.configurations), list(self.stopping_inputs)
+        self.before_extensions.append(BeforeExtension(count, kept, inputs, added, len(self.settlings)))
         self._absorb(added, event.absorbs)
+        for sample in event.revives:
+            self.configurations[sample].revive(event.lost)
         if event.from_start:
             self.stopping_inputs.clear()
             for attempt in self.attempts.values():
@@ -247,13 +243,16 @@ class History:
             self.configurations[attempt.sample].attempts.remove(attempt)
         for sample in list(self.configurations)[event.keeps :]:
             del self.configurations[sample]
+        for sample in event.rests:
+            self.configurations[sample].rest()
         if extension.from_start and self.attempts.keys() <= before.attempts.keys():
             self.stopping_inputs = before.stopping_inputs
             for attempt in self.attempts.values():
                 attempt.saved, attempt.converged = before.attempts[attempt.trial]
         self._absorb(before.added, event.absorbs)
         if event.space != self.wanted:  # a part of the extension was trained, and stays
-            self.extensions.append(replace(extension, space=event.space, absorbs=event.absorbs))
+            left = [sample for sample in extension.revives if sample not in event.rests]
+            self.extensions.append(replace(extension, space=event.space, absorbs=event.absorbs, revives=left))
             self.before_extensions.append(before)
 
     def _absorb(self, added: Mapping[int, int], absorbs: int) -> None:
@@ -281,10 +280,10 @@ class History:
             configuration.added -= configuration.pending if undone else 0
             configuration.pending = 0
 
-    # ---------------------------------------------------------------- check
-
     def check(self, event: events.Event) -> None:
         """Raise EventError if an event cannot follow those before it."""
+        for sample in (*getattr(event, "revives", ()), *getattr(event, "rests", ())):
+            self._configuration(sample)
         match event:
             case events.Started():
                 self._check_started(event)

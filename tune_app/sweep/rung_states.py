@@ -59,6 +59,8 @@ def _place(state: RungState, configuration: Configuration) -> None:
     value = next((a.ranked_by[state.epoch] for a in reversed(judged) if state.epoch in a.ranked_by), None)
     if any(state.epoch in attempt.promoted for attempt in judged):
         state.promoted[sample] = value
+    elif configuration.revived:
+        state.others.add(sample)
     elif last is None:
         return
     elif last.end == Status.PAUSED and last.epoch == state.epoch:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -175,15 +175,20 @@ class Sweep:
         if trust.identity_of_run(self.paths.record) != self.identity:
             raise self.opened.changed()
 
-    def extend(self, space: SearchSpace, asked: str, from_start: bool, absorbs: int = 0) -> int:
+    def extend(
+        self, space: SearchSpace, asked: str, from_start: bool, absorbs: int = 0, revives: Sequence[int] = ()
+    ) -> int:
         """Record a wider ``space`` and the arguments ``asked``; returns the number of new configurations.
 
-        Recorded configurations keep their numbers, and new ones come after them. ``from_start`` says that
-        every trial restarts from its first epoch, because its schedule changes. For ``absorbs`` see
-        `Extended`.
+        Recorded configurations keep their numbers, and new ones come after them. For the rest see `Extended`.
         """
         absorbs = absorbs if self.history.settlings else 0
-        extended = Extended(space=space.dump(), asked=asked, from_start=from_start, absorbs=absorbs)
+        revived = (each for each in self.history.attempts.values() if each.sample in revives)
+        lost = [each.trial for each in revived if each.saved and not self.is_intact(each.saved)]
+        text = space.dump()
+        extended = Extended(
+            space=text, asked=asked, from_start=from_start, absorbs=absorbs, revives=[*revives], lost=lost
+        )
         self.note(extended, durable=True)
         self.want(space)
         return self.record_planned_points()
@@ -288,7 +293,7 @@ class Sweep:
                 stopped_at or self.space.epochs,
                 self.settings,
                 saved,
-                follows=replicates[0] != self.space.first_replicate,
+                follows=configuration.revived or replicates[0] != self.space.first_replicate,
                 tested=stopped_at is None,
             )
             for saved, replicates in groups.items()
