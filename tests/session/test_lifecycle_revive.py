@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 from small_task import TASK, again, end_after, events, request, rows, run
 
+from tune_app import results
 from tune_app import space as spaces
 from tune_app.errors import RunError, TrialsFailed
+from tune_app.report.figures.rungs import rungs_info
 from tune_app.session import lifecycle
 from tune_app.session import undo as undoing
 from tune_app.status import Status
@@ -67,6 +69,7 @@ def test_what_was_stopped_ends_as_if_nothing_had_been(rule: str, keep: str, user
     assert kinds[kinds.index("extended") + 1 :] == ["started"] * stopped
     if keep == "last":
         assert len(events("one", "epoch")) == 8 * 6
+    assert rungs_info(results.load(after)).stopped == set()
     assert_as_without_stopping(task)
     with pytest.raises(RunError, match="none to revive"):
         revive()

@@ -63,6 +63,7 @@ def rungs_info(frames: Frames) -> RungsInfo:
     if frames.sweep.space.stop.scheduler == "none":
         raise NotDrawn("the space has no early stopping")
     taken, standing = frames.sweep.history.decisions, list(standings(frames))
+    configurations = frames.sweep.history.configurations
     if not taken and not standing:
         raise NotDrawn("early stopping has decided nothing yet")
     started = frames.trials[(frames.trials["epochs"] > 0) & frames.trials["twin"].isna()].set_index("sample")
@@ -76,7 +77,7 @@ def rungs_info(frames: Frames) -> RungsInfo:
         chosen.note,
         [int((started["epochs"] >= epoch).sum()) for epoch in range(1, frames.sweep.space.epochs + 1)],
         sorted({each.rung for each in standing} or {decision.epoch for decision in taken}),
-        {decision.sample for decision in taken if decision.stop},
+        {each.sample for each in taken if each.stop and not configurations[each.sample].revived},
         standing,
     )
 
