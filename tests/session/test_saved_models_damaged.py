@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import zipfile
 from collections.abc import Callable
@@ -94,6 +95,8 @@ def test_a_model_that_was_cut_off_is_refused(share: float, model: Path, sound: b
         ("config", [1]),
         ("config", {"lr": [0.1]}),
         ("config", {"lr": float("nan")}),
+        ("config", {"lr": [[shared := [1, 2]], [shared]]}),
+        ("config", {"lr": json.loads("[" * 60 + "]" * 60)}),
         ("config", {"hidden_layers": 10**9}),
         ("config", {"nodes": 10**10}),
         ("shape", "8"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +42,8 @@ _SMALLEST = 0.5
 _LONGEST = 2.0
 #: An input whose numbers span less than this share of the span in training shows almost nothing.
 _FLAT = 0.05
+#: How deep the lists and mappings in a configuration may lie within each other.
+_DEEPEST = 50
 
 _Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 
@@ -198,11 +200,25 @@ def read(path: Path) -> tuple[Origin, ModelFile, str]:
     texts = (origin.task, str(origin.data), str(origin.kind), origin.fingerprint, *(origin.classes or ()))
     if not all(text.isprintable() for text in (*texts, *model.config)):
         raise DataError(f"{path}: holds text that cannot be printed. {make}")
+    if _entangled(model.config):
+        raise DataError(f"{path}: its configuration holds one list several times, or lists too deep. {make}")
     if ":" in origin.task and not REFERENCE.fullmatch(origin.task):
         raise DataError(f"{path}: its task {origin.task} is not module:Name. {make}")
     if why := _unusable(model.weights, size_bytes):
         raise DataError(f"{path}: its weights cannot be used: {why}. {make}")
     return origin, model, identity
+
+
+def _entangled(config: Mapping[str, Any]) -> bool:
+    """Whether a copy of a configuration could be far larger than its file."""
+    seen, level = set[int](), [*config.values()]
+    for _ in range(_DEEPEST):
+        inner = [each for each in level if isinstance(each, list | dict)]
+        if len({*map(id, inner)} - seen) < len(inner):
+            return True
+        seen |= {*map(id, inner)}
+        level = [value for each in inner for value in (each.values() if isinstance(each, dict) else each)]
+    return bool(level)
 
 
 def _unusable(weights: dict[str, Any], size_bytes: int) -> str:
