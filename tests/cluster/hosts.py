@@ -78,7 +78,7 @@ class Run:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=200,
+            timeout=400,
             check=False,
         )
         assert code in (None, ran.returncode), f"{argv}: {ran.returncode}\n{ran.stdout[-4000:]}"
