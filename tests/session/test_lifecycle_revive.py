@@ -37,7 +37,7 @@ def revive(name: str = "one", **more: str) -> Sweep:
     wider = spaces.extend(sweep.space, **more) if more else sweep.space
     revived = lifecycle.revivable(sweep)
     assert list(lifecycle.extension_notes(sweep, wider, loaded, revived))
-    return lifecycle.extend(asked, loaded, sweep, wider, "--revive", revives=revived).train()
+    return lifecycle.extend(asked, loaded, sweep, wider, "--revive", revival=revived).train()
 
 
 def interrupted(monkeypatch: pytest.MonkeyPatch, reports: int) -> None:

@@ -34,13 +34,10 @@ def _train(session: Session, no_report: bool, headline: str | None = None) -> No
         headline = f"{session.sweep.name}: {settling.line}"
     say(headline or preview.headline(session.request.space, session.loaded.identity))
     outcome: TuneAppError | None = None
-    modules = (
-        ["terminal"] if no_report else ["terminal", "page"]
-    )  # which `_write` needs; loading takes a second
+    # Loading what `_write` needs takes a second.
+    modules = [f"tune_app.report.{each}" for each in ("terminal", "page")[: 1 if no_report else 2]]
     try:
-        sweep = session.train(
-            progress.Watch, lambda: [import_module(f"tune_app.report.{each}") for each in modules]
-        )
+        sweep = session.train(progress.Watch, lambda: [*map(import_module, modules)])
     except TuneAppError as error:
         if session.sweep is None or not session.began or isinstance(error, FolderChanged):
             raise
@@ -255,6 +252,7 @@ def extend(
     """
     from tune_app import space as spaces
     from tune_app.session import lifecycle
+    from tune_app.sweep.configurations import UNREVIVED
 
     if undo:
         if samples or seeds or epochs or add or revive:
@@ -266,14 +264,14 @@ def extend(
             f"{name} is being settled. Go on with: tune-app resume {name}\n"
             f"  To end that, without the seeds that are not trained yet: tune-app extend {name} --undo"
         )
-    revives = lifecycle.revivable(sweep) if revive else []
+    revival = lifecycle.revivable(sweep) if revive else UNREVIVED
     wider = sweep.space
     if samples or seeds or epochs or add or not revive:
         wider = spaces.extend(sweep.space, samples=samples, seeds=seeds, epochs=epochs, add=add)
     # +5 adds to each configuration's own number; 10 is the number of each, unless it has more
     absorbs = wider.seeds - sweep.space.seeds if seeds and not seeds.startswith("+") else 0
     loaded = _load(request, sweep)
-    for note in lifecycle.extension_notes(sweep, wider, loaded, revives):
+    for note in lifecycle.extension_notes(sweep, wider, loaded, revival):
         say(note)
     if wider.seeds > sweep.space.seeds:
         from tune_app.results import seeds_needed  # loads pandas and scipy
@@ -283,7 +281,7 @@ def extend(
     flags = {"--samples": samples, "--seeds": seeds, "--epochs": epochs}
     asked = [f"{flag} {text}" for flag, text in flags.items() if text] + [f"--add {text}" for text in add]
     asked += ["--revive"] if revive else []
-    session = lifecycle.extend(request, loaded, sweep, wider, " ".join(asked), code_changed, absorbs, revives)
+    session = lifecycle.extend(request, loaded, sweep, wider, " ".join(asked), code_changed, absorbs, revival)
     return _train(session, options["no_report"])
 
 

@@ -18,7 +18,7 @@ from tune_app.session.session import Session
 from tune_app.space import Config, SearchSpace
 from tune_app.status import Status
 from tune_app.sweep import Sweep, code, control, events, find_sample
-from tune_app.sweep.configurations import Configuration
+from tune_app.sweep.configurations import UNREVIVED, Configuration, Revival
 from tune_app.sweep.paths import RunPaths, find_runs, is_run
 from tune_app.sweep.record import read
 from tune_app.tasks import task
@@ -91,11 +91,11 @@ def extend(
     asked: str,
     code_changed: bool = False,
     absorbs: int = 0,
-    revives: Sequence[Configuration] = (),
+    revival: Revival = UNREVIVED,
 ) -> Session:
     """A session that wants the space ``wider`` from now on; ``asked`` is how the user put it.
 
-    For ``absorbs`` and ``revives`` see `events.Extended`.
+    For ``absorbs`` and ``revival`` see `events.Extended`.
 
     Raises:
         TaskError: the task cannot take a new value.
@@ -105,21 +105,25 @@ def extend(
     from_start = restarts(sweep.space, wider, loaded)
     current = code.collect(wider.task, code.known_files(sweep.history))
     mixed = code.mixed_if_trained(sweep.history, wider, current, from_start)
-    continued = [each for each in revives if any(a.saved and sweep.is_intact(a.saved) for a in each.attempts)]
-    mixed |= code.mixed(sweep.history, [] if from_start else continued, wider, current)
+    if not from_start:
+        continued = [
+            each
+            for each in revival.configurations
+            if any(a.saved and a.trial not in revival.lost for a in each.attempts)
+        ]
+        mixed |= code.mixed(sweep.history, continued, wider, current)
     if mixed and not code_changed:
         raise code.mixing_error(sweep.name, mixed)
     space = wider.model_copy(update={"resources": request.space.resources})
-    samples = [each.sample for each in revives]
     return Session(
         replace(request, space=space),
         loaded,
         sweep,
-        lambda run: run.extend(wider, asked, from_start, absorbs, samples),
+        lambda run: run.extend(wider, asked, from_start, absorbs, revival),
     )
 
 
-def revivable(sweep: Sweep) -> list[Configuration]:
+def revivable(sweep: Sweep) -> Revival:
     """The configurations that are paused, or were stopped before they diverged.
 
     Raises:
@@ -135,11 +139,12 @@ def revivable(sweep: Sweep) -> list[Configuration]:
             f"{sweep.name}: no configuration is paused or was stopped early, so there is none to revive. To "
             f"train what is lacking: tune-app resume {sweep.name}"
         )
-    return found
+    attempts = [attempt for each in found for attempt in each.attempts]
+    return Revival(found, {a.trial for a in attempts if a.saved and not sweep.is_intact(a.saved)})
 
 
 def extension_notes(
-    sweep: Sweep, wider: SearchSpace, loaded: LoadedTask, revives: Sequence[Configuration] = ()
+    sweep: Sweep, wider: SearchSpace, loaded: LoadedTask, revival: Revival = UNREVIVED
 ) -> Iterator[str]:
     """What an extension will train again, or anew."""
     if from_start := restarts(sweep.space, wider, loaded):
@@ -152,17 +157,17 @@ def extension_notes(
             f"note: {sweep.name} has no checkpoints of its finished trials (keep: {sweep.space.keep}), so "
             "they restart from epoch 1. A run with keep: last continues them."
         )
-    if not revives:
+    if not revival.configurations:
         return
-    saved = [
-        last.saved if last and not from_start else None
-        for each in revives
+    begins = [
+        last.saved.epoch if last and last.saved and last.trial not in revival.lost and not from_start else 0
+        for each in revival.configurations
         for last in map(each.last, each.replicates(wider))
     ]
-    begins = [each.epoch if each and sweep.is_intact(each) else 0 for each in saved]
     left = sum(wider.epochs - begin for begin in begins)
     again = sum(not begin for begin in begins)
-    yield f"{counted(len(revives), 'configuration')} will be trained to epoch {wider.epochs}: {left:,} epochs"
+    count = counted(len(revival.configurations), "configuration")
+    yield f"{count} will be trained to epoch {wider.epochs}: {left:,} epochs"
     if again and not from_start:
         yield (
             f"note: {again:,} of their {counted(len(begins), 'replicate')} have no checkpoint, so they "

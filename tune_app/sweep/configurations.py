@@ -6,6 +6,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -362,6 +363,17 @@ class Configuration:
         """How often a replicate was evaluated on the test set."""
         attempts = (a for a in self.attempts if replicate in a.replicates and replicate not in a.diverged)
         return sum(a.look > 0 for a in attempts)
+
+
+class Revival(NamedTuple):
+    """Configurations to be trained to the end after all, and their trials whose checkpoints are not there."""
+
+    configurations: Sequence[Configuration] = ()
+    lost: Collection[str] = ()
+
+
+#: No configuration is revived.
+UNREVIVED = Revival()
 
 
 def _usable(metrics: events.Values) -> events.Values:

@@ -52,7 +52,7 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield partial
         partial.replace(path)
-    except Exception:
+    except Exception:  # whatever the caller's code raises
         with suppress(OSError):
             partial.unlink()
         raise

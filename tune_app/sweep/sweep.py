@@ -6,7 +6,7 @@ import hashlib
 import json
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from tune_app.errors import RunError, TuneAppError, disk_is_full
 from tune_app.space import Config, SearchSpace
 from tune_app.status import Status
 from tune_app.sweep import control, trust
-from tune_app.sweep.configurations import Configuration
+from tune_app.sweep.configurations import UNREVIVED, Configuration, Revival
 from tune_app.sweep.events import Created, Event, Extended, Numerics, Planned, Saved, TestOpened
 from tune_app.sweep.files import write_view
 from tune_app.sweep.history import History
@@ -176,18 +176,16 @@ class Sweep:
             raise self.opened.changed()
 
     def extend(
-        self, space: SearchSpace, asked: str, from_start: bool, absorbs: int = 0, revives: Sequence[int] = ()
+        self, space: SearchSpace, asked: str, from_start: bool, absorbs: int = 0, revival: Revival = UNREVIVED
     ) -> int:
         """Record a wider ``space`` and the arguments ``asked``; returns the number of new configurations.
 
         Recorded configurations keep their numbers, and new ones come after them. For the rest see `Extended`.
         """
-        absorbs = absorbs if self.history.settlings else 0
-        revived = (each for each in self.history.attempts.values() if each.sample in revives)
-        lost = [each.trial for each in revived if each.saved and not self.is_intact(each.saved)]
-        text = space.dump()
+        samples, lost = [each.sample for each in revival.configurations], [*revival.lost]
+        absorbs, text = absorbs if self.history.settlings else 0, space.dump()
         extended = Extended(
-            space=text, asked=asked, from_start=from_start, absorbs=absorbs, revives=[*revives], lost=lost
+            space=text, asked=asked, from_start=from_start, absorbs=absorbs, revives=samples, lost=lost
         )
         self.note(extended, durable=True)
         self.want(space)

@@ -264,7 +264,7 @@ def up(idle_s: float) -> tuple[WarmRay, bool]:
             time.sleep(0.05)
         said = log.read_text(errors="replace").strip() if log.exists() else ""
         raise ResourceError(f"The warm Ray did not start: {said or 'its process has ended without a word'}")
-    except BaseException:
+    except BaseException:  # after Ctrl-C too, no process may stay that nobody knows of
         _end(keeper.pid, started(keeper.pid))
         remove(scratch)
         raise

@@ -221,7 +221,9 @@ def panels(frames: Frames) -> Iterator[Picture]:
     names = slugs(family.name for family in info.families)
     shown = [each for each in info.families if len(each.columns) == 2 or len(info.families) == 1]
     if not shown:
-        raise NotDrawn("no metric has training and validation values, so curves shows all that there is")
+        raise NotDrawn(
+            "no metric has both training and validation values; the figure curves shows every metric"
+        )
     for family in shown:
         yield _panels(info, family, early, f"panels_{names[family.name]}")
 
